@@ -1,0 +1,351 @@
+/* batch.c - advance many streams by one chunk each, at any mix of depths
+ *
+ * The rows (frames) of all streams lie one under the other, deepest stream first. Layer l
+ * multiplies the prefix of rows whose streams are deeper than l: since all virtual layers take
+ * their weights from the same pool, frames of all depths share every matrix product. What
+ * belongs to one stream (attention, the convolution's history) runs stream by stream.
+ *
+ *   mel rows [2R, 3 mels] -> conv1, SiLU [2R, D] -> unfold [R, 3D] -> conv2, LayerNorm [R, D]
+ *   per layer, on a prefix: x += FFN1(x)/2; x += MHSA(x); x += Conv(x); x += FFN2(x)/2; x = LN(x)
+ *   -> head, log softmax [R, C]
+ *
+ * The half step of the FFNs is folded into their down matrices when the model opens. A batch is
+ * scratch: nothing in it survives a run but the results.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stream.h"
+
+typedef struct item {
+    shoal_stream *stream;
+    int index;              /* place in the caller's array */
+    int row, frames;        /* rows [row, row + frames) of every matrix below */
+} item;
+
+struct shoal_batch {
+    const shoal_model *model;
+    int max_frames;
+    item *items;            /* [max_frames]: every stream has at least one frame */
+    float *unfold;          /* [2R, 3 mels] then [R, 3D] */
+    float *conv;            /* [2R, D] first convolution's output; later one stream's depthwise
+                             * input with its history [frames + taps - 1, D] */
+    float *x;               /* [R, D] residual stream, at last the embedding */
+    float *y;               /* [R, D] normed input of a module */
+    float *wide;            /* [R, max(ffn, 3D)] FFN's inner, q k v, GLU's input */
+    double *freq;           /* [dh/2] radians a frame: 10000^(-2i/dh) */
+    float *cs, *sn;         /* [R, dh/2] rotary tables of each row */
+    float *scores;          /* [max left + max chunk] */
+    float *logp;            /* [R, C] */
+    size_t bytes;
+    int rows, count;        /* of this run */
+};
+
+#define ALIGN(n) (((n) + 63) & ~(size_t)63)
+
+static float *carve(unsigned char *base, size_t *at, size_t n)
+{
+    float *p = base ? (float *)(void *)(base + *at) : NULL;
+    *at += ALIGN(n * sizeof(float));
+    return p;
+}
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t layout(shoal_batch *b, unsigned char *base)
+{
+    const shoal__config *c = &b->model->config;
+    size_t R = (size_t)b->max_frames, D = (size_t)c->dim, mels = (size_t)c->mels;
+    size_t at = ALIGN(sizeof *b), taps = (size_t)c->kernel;
+    b->items = base ? (item *)(void *)(base + at) : NULL;
+    at += ALIGN(R * sizeof *b->items);
+    b->unfold = carve(base, &at, max_size(2 * R * 3 * mels, R * 3 * D));
+    b->conv = carve(base, &at, max_size(2 * R, R + taps - 1) * D);
+    b->x = carve(base, &at, R * D);
+    b->y = carve(base, &at, R * D);
+    b->wide = carve(base, &at, R * max_size((size_t)c->ffn, 3 * D));
+    size_t half = D / (size_t)c->heads / 2;
+    b->freq = (double *)(void *)carve(base, &at, 2 * half);
+    b->cs = carve(base, &at, R * half);
+    b->sn = carve(base, &at, R * half);
+    b->scores = carve(base, &at, SHOAL__MAX_LEFT + SHOAL__MAX_CHUNK);
+    b->logp = carve(base, &at, R * (size_t)c->classes);
+    return at;
+}
+
+int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames)
+{
+    if (max_frames < 1 || max_frames > 1 << 16)
+        return SHOAL_EINVAL;
+    shoal_batch plan = { .model = m, .max_frames = max_frames };
+    size_t bytes = layout(&plan, NULL);
+    unsigned char *block = aligned_alloc(64, bytes);
+    if (!block)
+        return SHOAL_ENOMEM;
+    memset(block, 0, bytes);
+    shoal_batch *b = (shoal_batch *)(void *)block;
+    *b = plan;
+    b->bytes = bytes;
+    layout(b, block);
+    int dh = m->config.dim / m->config.heads;
+    for (int i = 0; i < dh / 2; i++)
+        b->freq[i] = pow(10000.0, -2.0 * i / dh);
+    *out = b;
+    return 0;
+}
+
+void shoal_batch_free(shoal_batch *b)
+{
+    free(b);
+}
+
+size_t shoal_batch_memory(const shoal_batch *b)
+{
+    return b->bytes;
+}
+
+/* c = a W^T + bias, or c += that. */
+static void linear(const shoal_batch *b, const shoal__linear *l, const float *a, int rows, float *c,
+                   int accumulate)
+{
+    b->model->kern->bias_rows(c, l->bias, rows, l->out, accumulate);
+    b->model->gemm->run(l, a, rows, c, 1);
+}
+
+static void norm(const shoal_batch *b, float *y, const float *x, shoal__norm n, int rows)
+{
+    b->model->kern->layer_norm(y, x, n.weight, n.bias, rows, b->model->config.dim);
+}
+
+/* ---- front: mel rows to the first residual stream --------------------------------------- */
+
+/* Rows [t-2, t-1, t] side by side, for each stream's 2 * frames mel rows. */
+static void unfold_mel(shoal_batch *b)
+{
+    size_t mels = (size_t)b->model->config.mels;
+    float *to = b->unfold;
+    for (int i = 0; i < b->count; i++)
+        for (int t = 0; t < 2 * b->items[i].frames; t++, to += 3 * mels)
+            memcpy(to, b->items[i].stream->mel + (size_t)t * mels, 3 * mels * sizeof *to);
+}
+
+/* Frame j reads rows 2j - 1, 2j, 2j + 1 of the first convolution; row -1 is the history. */
+static void unfold_conv(shoal_batch *b)
+{
+    size_t D = (size_t)b->model->config.dim;
+    for (int i = 0; i < b->count; i++) {
+        const item *it = &b->items[i];
+        const float *rows = b->conv + (size_t)(2 * it->row) * D;
+        float *to = b->unfold + (size_t)it->row * 3 * D;
+        memcpy(to, it->stream->conv1_last, D * sizeof *to);
+        memcpy(to + D, rows, 2 * D * sizeof *to);
+        for (int j = 1; j < it->frames; j++)
+            memcpy(to + (size_t)j * 3 * D, rows + (size_t)(2 * j - 1) * D, 3 * D * sizeof *to);
+        memcpy(it->stream->conv1_last, rows + (size_t)(2 * it->frames - 1) * D, D * sizeof *to);
+    }
+}
+
+static void subsample(shoal_batch *b)
+{
+    const shoal_model *m = b->model;
+    unfold_mel(b);
+    linear(b, &m->conv1, b->unfold, 2 * b->rows, b->conv, 0);
+    m->kern->silu(b->conv, 2 * b->rows * m->config.dim);
+    unfold_conv(b);
+    linear(b, &m->conv2, b->unfold, b->rows, b->x, 0);
+    norm(b, b->x, b->x, m->subsample_norm, b->rows);
+}
+
+/* ---- one virtual layer ------------------------------------------------------------------ */
+
+static void feed_forward(shoal_batch *b, const shoal__linear *up, const shoal__linear *down,
+                         shoal__norm n, int rows)
+{
+    norm(b, b->y, b->x, n, rows);
+    linear(b, up, b->y, rows, b->wide, 0);
+    b->model->kern->silu(b->wide, rows * up->out);
+    linear(b, down, b->wide, rows, b->x, 1);
+}
+
+/* Angles of every row: position * freq, in double so that the position may count for months. */
+static void rotary_tables(shoal_batch *b)
+{
+    int half = b->model->config.dim / b->model->config.heads / 2;
+    float *cs = b->cs, *sn = b->sn;
+    for (int i = 0; i < b->count; i++)
+        for (int f = 0; f < b->items[i].frames; f++, cs += half, sn += half)
+            for (int k = 0; k < half; k++) {
+                double angle = (double)(b->items[i].stream->position + f) * b->freq[k];
+                cs[k] = (float)cos(angle);
+                sn[k] = (float)sin(angle);
+            }
+}
+
+/* One query row: softmax over the history and the chunk's own keys, mixed values into out. */
+static void attend(const shoal_batch *b, const shoal__cache *c, const float *q, const float *own,
+                   int frames, int head, float *out)
+{
+    const shoal__kern *kern = b->model->kern;
+    int D = b->model->config.dim, dh = D / b->model->config.heads, at = head * dh;
+    float scale = 1.0f / sqrtf((float)dh);
+    kern->scores(b->scores, q + at, c->keys + at, c->filled, D, dh, scale);
+    kern->scores(b->scores + c->filled, q + at, own + D + at, frames, 3 * D, dh, scale);
+    kern->softmax(b->scores, c->filled + frames);
+    memset(out + at, 0, (size_t)dh * sizeof *out);
+    kern->mix(out + at, b->scores, c->values + at, c->filled, D, dh);
+    kern->mix(out + at, b->scores + c->filled, own + 2 * D + at, frames, 3 * D, dh);
+}
+
+/* The chunk's keys and values become history, over the oldest rows. */
+static void remember(const shoal_stream *s, shoal__cache *c, const float *own, int frames)
+{
+    size_t D = (size_t)s->model->config.dim;
+    int left = s->params.left_frames;
+    for (int f = frames > left ? frames - left : 0; f < frames; f++) {
+        const float *row = own + (size_t)f * 3 * D;
+        memcpy(c->keys + (size_t)c->next * D, row + D, D * sizeof *row);
+        memcpy(c->values + (size_t)c->next * D, row + 2 * D, D * sizeof *row);
+        c->next = c->next + 1 == left ? 0 : c->next + 1;
+        c->filled += c->filled < left;
+    }
+}
+
+static void attend_stream(shoal_batch *b, const item *it, int layer)
+{
+    const shoal__config *c = &b->model->config;
+    int D = c->dim, dh = D / c->heads;
+    float *own = b->wide + (size_t)it->row * 3 * (size_t)D;     /* q k v [frames, 3D] */
+    shoal__cache *cache = &it->stream->caches[layer];
+    for (int f = 0; f < it->frames; f++) {
+        const float *cs = b->cs + (size_t)(it->row + f) * (size_t)(dh / 2);
+        const float *sn = b->sn + (size_t)(it->row + f) * (size_t)(dh / 2);
+        /* q and k lie side by side: 2 * heads heads */
+        b->model->kern->rope(own + (size_t)f * 3 * (size_t)D, cs, sn, 2 * c->heads, dh);
+    }
+    for (int f = 0; f < it->frames; f++)
+        for (int h = 0; h < c->heads; h++)
+            attend(b, cache, own + (size_t)f * 3 * (size_t)D, own, it->frames, h,
+                   b->y + (size_t)(it->row + f) * (size_t)D);
+    remember(it->stream, cache, own, it->frames);
+}
+
+static void attention(shoal_batch *b, const shoal__layer *l, int layer, int rows, int streams)
+{
+    norm(b, b->y, b->x, l->norms->att, rows);
+    linear(b, &l->block->qkv, b->y, rows, b->wide, 0);
+    for (int i = 0; i < streams; i++)
+        attend_stream(b, &b->items[i], layer);
+    linear(b, &l->block->att_out, b->y, rows, b->x, 1);
+}
+
+/* Causal depthwise convolution of one stream's rows: its history in front, then the chunk. */
+static void convolve_stream(shoal_batch *b, const shoal__layer *l, const item *it, int layer)
+{
+    const shoal__config *c = &b->model->config;
+    size_t D = (size_t)c->dim, tail = (size_t)(c->kernel - 1), n = (size_t)it->frames;
+    float *in = b->conv, *history = it->stream->caches[layer].tail;
+    float *rows = b->y + (size_t)it->row * D;
+    memcpy(in, history, tail * D * sizeof *in);
+    memcpy(in + tail * D, rows, n * D * sizeof *in);
+    memcpy(history, in + n * D, tail * D * sizeof *in);
+    b->model->kern->depthwise(rows, in, l->block->dw_weight, l->block->dw_bias, it->frames,
+                              c->dim, c->kernel);
+}
+
+static void convolution(shoal_batch *b, const shoal__layer *l, int layer, int rows, int streams)
+{
+    const shoal__kern *kern = b->model->kern;
+    shoal__norm mid = l->norms->conv_mid;
+    int D = b->model->config.dim;
+    norm(b, b->y, b->x, l->norms->conv, rows);
+    linear(b, &l->block->pw1, b->y, rows, b->wide, 0);
+    kern->glu(b->y, b->wide, rows, D);
+    for (int i = 0; i < streams; i++)
+        convolve_stream(b, l, &b->items[i], layer);
+    kern->layer_norm_silu(b->y, b->y, mid.weight, mid.bias, rows, D);
+    linear(b, &l->block->pw2, b->y, rows, b->x, 1);
+}
+
+static void conformer_layer(shoal_batch *b, int layer, int rows, int streams)
+{
+    const shoal__layer *l = &b->model->program[layer];
+    feed_forward(b, &l->block->ffn1_up, &l->block->ffn1_down, l->norms->ffn1, rows);
+    attention(b, l, layer, rows, streams);
+    convolution(b, l, layer, rows, streams);
+    feed_forward(b, &l->block->ffn2_up, &l->block->ffn2_down, l->norms->ffn2, rows);
+    norm(b, b->x, b->x, l->norms->out, rows);
+}
+
+/* ---- the run ---------------------------------------------------------------------------- */
+
+static int check(const shoal_batch *b, shoal_stream *const *streams, int n)
+{
+    int rows = 0;
+    if (n < 0 || n > b->max_frames)
+        return SHOAL_EINVAL;
+    for (int i = 0; i < n; i++) {
+        int frames = shoal_stream_ready(streams[i]);
+        if (!frames)
+            return SHOAL_ESTATE;
+        if (streams[i]->model != b->model || frames > b->max_frames - rows)
+            return SHOAL_EINVAL;
+        rows += frames;
+    }
+    return 0;
+}
+
+/* Deepest first, by counting depths; equal depths keep the caller's order. */
+static void arrange(shoal_batch *b, shoal_stream *const *streams, int n)
+{
+    b->count = b->rows = 0;
+    for (int depth = b->model->info.depth; depth >= 1; depth--)
+        for (int i = 0; i < n; i++)
+            if (streams[i]->params.depth == depth) {
+                int frames = shoal_stream_ready(streams[i]);
+                b->items[b->count++] = (item){ streams[i], i, b->rows, frames };
+                b->rows += frames;
+            }
+}
+
+static void report(shoal_batch *b, const item *it, shoal_result *r)
+{
+    const shoal__config *c = &b->model->config;
+    int64_t first = it->stream->position - c->delay;
+    int skip = first < 0 ? (int)(-first < it->frames ? -first : it->frames) : 0;
+    size_t row = (size_t)(it->row + skip);
+    r->first_frame = first + skip < 0 ? 0 : first + skip;
+    r->frames = it->frames - skip;
+    r->depth = it->stream->params.depth;
+    r->embedding = b->x + row * (size_t)c->dim;
+    r->logp = b->logp + row * (size_t)c->classes;
+}
+
+int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_result *results)
+{
+    const shoal_model *m = b->model;
+    int rc = check(b, streams, n);
+    if (rc < 0 || n == 0)
+        return rc;
+    arrange(b, streams, n);
+    for (int i = 0; i < n; i++)
+        shoal__stream_wake(streams[i]);
+    rotary_tables(b);
+    subsample(b);
+    int active = b->count, rows = b->rows;
+    for (int layer = 0; layer < b->items[0].stream->params.depth; layer++) {
+        while (b->items[active - 1].stream->params.depth <= layer)
+            rows -= b->items[--active].frames;
+        conformer_layer(b, layer, rows, active);
+    }
+    linear(b, &m->head, b->x, b->rows, b->logp, 0);
+    m->kern->log_softmax(b->logp, b->rows, m->config.classes);
+    for (int i = 0; i < b->count; i++) {
+        report(b, &b->items[i], &results[b->items[i].index]);
+        shoal__stream_advance(b->items[i].stream, b->items[i].frames);
+    }
+    return 0;
+}

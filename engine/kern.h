@@ -1,0 +1,49 @@
+/* kern.h - the elementwise kernels between matrix products
+ *
+ * One body (kern_body.h) in plain C, written so that the compiler vectorises it; compiled once
+ * for each instruction set (kern_scalar.c, kern_avx2.c, kern_avx512.c), chosen at run time. The
+ * scalar build is the oracle in tests/check_kern.c. All matrices are row-major float.
+ */
+#ifndef SHOAL_KERN_H
+#define SHOAL_KERN_H
+
+typedef struct shoal__kern {
+    const char *name;
+    /* y[r] = (x[r] - mean) / sqrt(var + 1e-5) * w + b for rows of length n; y may be x */
+    void (*layer_norm)(float *y, const float *x, const float *w, const float *b, int rows, int n);
+    /* the same, then SiLU */
+    void (*layer_norm_silu)(float *y, const float *x, const float *w, const float *b, int rows,
+                            int n);
+    /* c[r] = b (add 0) or c[r] += b (add 1) */
+    void (*bias_rows)(float *c, const float *b, int rows, int n, int add);
+    /* x = silu(x) = x / (1 + e^-x) */
+    void (*silu)(float *x, int n);
+    /* y [rows, n] = a * sigmoid(g) where x [rows, 2n] = (a, g) */
+    void (*glu)(float *y, const float *x, int rows, int n);
+    /* y[t] = b + sum_k w[k] * x[t + k]: depthwise, x [rows + taps - 1, n], w [taps, n] */
+    void (*depthwise)(float *y, const float *x, const float *w, const float *b, int rows, int n,
+                      int taps);
+    /* rotate a row of heads * dim floats, pairs (i, i + dim/2); cs, sn [dim/2] */
+    void (*rope)(float *x, const float *cs, const float *sn, int heads, int dim);
+    /* s[j] = scale * q . k[j], j < n; k rows `stride` floats apart */
+    void (*scores)(float *s, const float *q, const float *k, int n, int stride, int dim,
+                   float scale);
+    /* in place e^(s - max) / sum over n */
+    void (*softmax)(float *s, int n);
+    /* y[d] += sum_j p[j] * v[j][d] */
+    void (*mix)(float *y, const float *p, const float *v, int n, int stride, int dim);
+    /* rows of log posteriors from logits, in place */
+    void (*log_softmax)(float *x, int rows, int n);
+    /* p = re^2 + im^2 of n interleaved complex numbers */
+    void (*power)(float *p, const float *complex_pairs, int n);
+    float (*dot)(const float *a, const float *b, int n);
+} shoal__kern;
+
+extern const shoal__kern shoal__kern_scalar;
+extern const shoal__kern shoal__kern_avx2;
+extern const shoal__kern shoal__kern_avx512;
+
+/* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512 forces a lower level. */
+const shoal__kern *shoal__kern_choose(void);
+
+#endif

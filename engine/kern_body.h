@@ -1,0 +1,195 @@
+/* kern_body.h - bodies of the elementwise kernels; see kern.h
+ *
+ * Included once by each kern_<isa>.c after it has defined KERN(name). The loops carry no
+ * intrinsics: the per-file compiler flags (reassociation of sums, no errno, no traps) let GCC
+ * vectorise them for the file's instruction set.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kern.h"
+
+/* e^x = 2^n * 2^r, r in [-1/2, 1/2], 2^r by a degree-6 polynomial (relative error < 2e-7).
+ * Clamped to [-87, 88], where float stays normal. */
+static inline float KERN(exp)(float x)
+{
+    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+    float t = x * 1.44269504088896f;
+    float n = __builtin_rintf(t);
+    float f = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two pieces (Cody-Waite) */
+    float p = 1.0f / 720;
+    p = p * f + 1.0f / 120;
+    p = p * f + 1.0f / 24;
+    p = p * f + 1.0f / 6;
+    p = p * f + 0.5f;
+    p = p * f + 1.0f;
+    p = p * f + 1.0f;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+
+static inline float KERN(sigmoid)(float x)
+{
+    return 1.0f / (1.0f + KERN(exp)(-x));
+}
+
+/* Mean and 1/sqrt(variance + eps) of a row. Two passes: the row is in L1 and the variance of
+ * small residuals survives a large mean. */
+static inline void KERN(moments)(const float *x, int n, float *mean, float *scale)
+{
+    float sum = 0.0f, sq = 0.0f;
+    for (int i = 0; i < n; i++)
+        sum += x[i];
+    float m = sum / (float)n;
+    for (int i = 0; i < n; i++)
+        sq += (x[i] - m) * (x[i] - m);
+    *mean = m;
+    *scale = 1.0f / sqrtf(sq / (float)n + 1e-5f);
+}
+
+static void KERN(layer_norm)(float *y, const float *x, const float *w, const float *b, int rows,
+                             int n)
+{
+    for (int r = 0; r < rows; r++, x += n, y += n) {
+        float mean, scale;
+        KERN(moments)(x, n, &mean, &scale);
+        for (int i = 0; i < n; i++)
+            y[i] = (x[i] - mean) * scale * w[i] + b[i];
+    }
+}
+
+static void KERN(layer_norm_silu)(float *y, const float *x, const float *w, const float *b,
+                                  int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += n, y += n) {
+        float mean, scale;
+        KERN(moments)(x, n, &mean, &scale);
+        for (int i = 0; i < n; i++) {
+            float v = (x[i] - mean) * scale * w[i] + b[i];
+            y[i] = v * KERN(sigmoid)(v);
+        }
+    }
+}
+
+static void KERN(bias_rows)(float *restrict c, const float *restrict b, int rows, int n, int add)
+{
+    for (int r = 0; r < rows; r++, c += n) {
+        if (!add)
+            memcpy(c, b, (size_t)n * sizeof *c);
+        else
+            for (int i = 0; i < n; i++)
+                c[i] += b[i];
+    }
+}
+
+static void KERN(silu)(float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        x[i] = x[i] * KERN(sigmoid)(x[i]);
+}
+
+static void KERN(glu)(float *restrict y, const float *restrict x, int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += 2 * n, y += n)
+        for (int i = 0; i < n; i++)
+            y[i] = x[i] * KERN(sigmoid)(x[n + i]);
+}
+
+static void KERN(depthwise)(float *restrict y, const float *restrict x, const float *restrict w,
+                            const float *restrict b, int rows, int n, int taps)
+{
+    for (int t = 0; t < rows; t++, y += n) {
+        memcpy(y, b, (size_t)n * sizeof *y);
+        for (int k = 0; k < taps; k++) {
+            const float *restrict xk = x + (size_t)(t + k) * (size_t)n;
+            const float *restrict wk = w + (size_t)k * (size_t)n;
+            for (int i = 0; i < n; i++)
+                y[i] += wk[i] * xk[i];
+        }
+    }
+}
+
+static void KERN(rope)(float *x, const float *restrict cs, const float *restrict sn, int heads,
+                       int dim)
+{
+    int half = dim / 2;
+    for (int h = 0; h < heads; h++) {
+        float *restrict a = x + h * dim, *restrict b = a + half;
+        for (int i = 0; i < half; i++) {
+            float u = a[i], v = b[i];
+            a[i] = u * cs[i] - v * sn[i];
+            b[i] = u * sn[i] + v * cs[i];
+        }
+    }
+}
+
+static float KERN(dot)(const float *restrict a, const float *restrict b, int n)
+{
+    float s = 0.0f;
+    for (int i = 0; i < n; i++)
+        s += a[i] * b[i];
+    return s;
+}
+
+static void KERN(scores)(float *restrict s, const float *restrict q, const float *restrict k,
+                         int n, int stride, int dim, float scale)
+{
+    for (int j = 0; j < n; j++)
+        s[j] = scale * KERN(dot)(q, k + (size_t)j * (size_t)stride, dim);
+}
+
+static void KERN(softmax)(float *s, int n)
+{
+    float top = s[0], sum = 0.0f;
+    for (int i = 1; i < n; i++)
+        top = s[i] > top ? s[i] : top;
+    for (int i = 0; i < n; i++) {
+        s[i] = KERN(exp)(s[i] - top);
+        sum += s[i];
+    }
+    float inv = 1.0f / sum;
+    for (int i = 0; i < n; i++)
+        s[i] *= inv;
+}
+
+static void KERN(mix)(float *restrict y, const float *restrict p, const float *restrict v, int n,
+                      int stride, int dim)
+{
+    for (int j = 0; j < n; j++) {
+        const float *restrict row = v + (size_t)j * (size_t)stride;
+        for (int i = 0; i < dim; i++)
+            y[i] += p[j] * row[i];
+    }
+}
+
+static void KERN(log_softmax)(float *x, int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += n) {
+        float top = x[0], sum = 0.0f;
+        for (int i = 1; i < n; i++)
+            top = x[i] > top ? x[i] : top;
+        for (int i = 0; i < n; i++)
+            sum += KERN(exp)(x[i] - top);
+        float shift = top + logf(sum);
+        for (int i = 0; i < n; i++)
+            x[i] -= shift;
+    }
+}
+
+static void KERN(power)(float *restrict p, const float *restrict c, int n)
+{
+    for (int i = 0; i < n; i++)
+        p[i] = c[2 * i] * c[2 * i] + c[2 * i + 1] * c[2 * i + 1];
+}
+
+#define KERN_TABLE(isa)                                                                       \
+    {                                                                                         \
+        .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu), \
+        .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                    \
+        .depthwise = KERN(depthwise), .rope = KERN(rope), .scores = KERN(scores),              \
+        .softmax = KERN(softmax), .mix = KERN(mix), .log_softmax = KERN(log_softmax),          \
+        .power = KERN(power), .dot = KERN(dot)                                                 \
+    }

@@ -1,0 +1,337 @@
+/* model.c - open a model file: bind every tensor by name, type and exact shape
+ *
+ *   file -> safetensors -> configuration and program -> pools -> packed matrices
+ *
+ * The file's bytes are copied once into memory that the model owns; small tensors are views
+ * into it, matrices are packed by the GEMM backend. A file that names a tensor nobody binds is
+ * refused: it is not what its configuration says. What fails half-way is torn down by
+ * shoal_model_close, which takes a model in any state.
+ */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <sha2.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_FILE ((size_t)1 << 30)
+
+/* The built-in model (default_model.c). */
+extern const unsigned char shoal__default_model[], shoal__default_model_end[];
+
+/* Sticky error: after the first failure every bind is a no-op. */
+typedef struct binder {
+    shoal_model *m;
+    char *why;
+    size_t size;
+    int rc;
+} binder;
+
+static int explain(char *why, size_t size, int rc, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (why && size)
+        vsnprintf(why, size, format, args);
+    va_end(args);
+    return rc;
+}
+
+/* One NaN among the weights would reach every client. */
+static int all_finite(const float *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(p[i]))
+            return 0;
+    return 1;
+}
+
+static const float *bind(binder *b, int rank, int d0, int d1, const char *format, ...)
+{
+    char name[128];
+    int shape[2] = { d0, d1 };
+    va_list args;
+    if (b->rc < 0)
+        return NULL;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    const float *p = shoal__safetensors_f32(b->m->tensors, name, rank, shape, b->why, b->size);
+    if (!p || !all_finite(p, (size_t)d0 * (size_t)(rank > 1 ? d1 : 1)))
+        b->rc = p ? explain(b->why, b->size, SHOAL_EMODEL, "tensor '%.80s' holds a NaN or infinity",
+                            name) : SHOAL_EMODEL;
+    return p;
+}
+
+static void bind_linear(binder *b, shoal__linear *l, int out, int in, float scale,
+                        const char *prefix)
+{
+    l->in = in;
+    l->out = out;
+    l->weight = bind(b, 2, out, in, "%s.weight", prefix);
+    const float *bias = bind(b, 1, out, 0, "%s.bias", prefix);
+    if (b->rc < 0)
+        return;
+    l->bias = malloc((size_t)out * sizeof *l->bias);
+    b->rc = l->bias ? b->m->gemm->pack(l, scale) : SHOAL_ENOMEM;
+    for (int i = 0; b->rc == 0 && i < out; i++)
+        l->bias[i] = scale * bias[i];
+}
+
+static shoal__norm bind_norm(binder *b, const char *prefix, const char *name)
+{
+    shoal__norm n;
+    n.weight = bind(b, 1, b->m->config.dim, 0, "%s.%s.weight", prefix, name);
+    n.bias = bind(b, 1, b->m->config.dim, 0, "%s.%s.bias", prefix, name);
+    return n;
+}
+
+/* [D, taps] in the file -> [taps, D], so that the kernel runs along channels. */
+static void bind_depthwise(binder *b, shoal__block *k, int index)
+{
+    int D = b->m->config.dim, taps = b->m->config.kernel;
+    const float *w = bind(b, 2, D, taps, "blocks.%d.conv.dw.weight", index);
+    k->dw_bias = bind(b, 1, D, 0, "blocks.%d.conv.dw.bias", index);
+    if (b->rc < 0)
+        return;
+    k->dw_weight = malloc((size_t)D * (size_t)taps * sizeof *k->dw_weight);
+    if (!k->dw_weight) {
+        b->rc = SHOAL_ENOMEM;
+        return;
+    }
+    for (int d = 0; d < D; d++)
+        for (int t = 0; t < taps; t++)
+            k->dw_weight[t * D + d] = w[d * taps + t];
+}
+
+static void bind_block(binder *b, int index)
+{
+    const shoal__config *c = &b->m->config;
+    shoal__block *k = &b->m->blocks[index];
+    const struct {
+        shoal__linear *l;
+        const char *name;
+        int out, in;
+        float scale;
+    } linears[] = {
+        { &k->ffn1_up, "ffn1.up", c->ffn, c->dim, 1.0f },
+        { &k->ffn1_down, "ffn1.down", c->dim, c->ffn, 0.5f },
+        { &k->qkv, "att.qkv", 3 * c->dim, c->dim, 1.0f },
+        { &k->att_out, "att.out", c->dim, c->dim, 1.0f },
+        { &k->pw1, "conv.pw1", 2 * c->dim, c->dim, 1.0f },
+        { &k->pw2, "conv.pw2", c->dim, c->dim, 1.0f },
+        { &k->ffn2_up, "ffn2.up", c->ffn, c->dim, 1.0f },
+        { &k->ffn2_down, "ffn2.down", c->dim, c->ffn, 0.5f },
+    };
+    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
+        char prefix[64];
+        snprintf(prefix, sizeof prefix, "blocks.%d.%s", index, linears[i].name);
+        bind_linear(b, linears[i].l, linears[i].out, linears[i].in, linears[i].scale, prefix);
+    }
+    bind_depthwise(b, k, index);
+}
+
+static void bind_norm_set(binder *b, int index)
+{
+    shoal__norm_set *n = &b->m->norm_sets[index];
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "norms.%d", index);
+    n->ffn1 = bind_norm(b, prefix, "ffn1");
+    n->att = bind_norm(b, prefix, "att");
+    n->conv = bind_norm(b, prefix, "conv");
+    n->conv_mid = bind_norm(b, prefix, "conv_mid");
+    n->ffn2 = bind_norm(b, prefix, "ffn2");
+    n->out = bind_norm(b, prefix, "out");
+}
+
+static void bind_frontend(binder *b)
+{
+    shoal_model *m = b->m;
+    const shoal__config *c = &m->config;
+    m->window = bind(b, 1, SHOAL__WINDOW, 0, "frontend.window");
+    m->mel_filters = bind(b, 2, c->mels, SHOAL__BINS, "frontend.mel_filters");
+    m->mel_mean = bind(b, 1, c->mels, 0, "frontend.mean");
+    m->mel_istd = bind(b, 1, c->mels, 0, "frontend.istd");
+    for (int i = 0; b->rc == 0 && i < c->mels; i++) {
+        const float *row = m->mel_filters + i * SHOAL__BINS;
+        int first = 0, last = SHOAL__BINS;
+        while (first < last && row[first] == 0.0f)
+            first++;
+        while (last > first && row[last - 1] == 0.0f)
+            last--;
+        m->mel_first[i] = first;
+        m->mel_count[i] = last - first;
+    }
+    bind_linear(b, &m->conv1, c->dim, 3 * c->mels, 1.0f, "subsample.conv1");
+    bind_linear(b, &m->conv2, c->dim, 3 * c->dim, 1.0f, "subsample.conv2");
+    m->subsample_norm = bind_norm(b, "subsample", "norm");
+}
+
+static int bind_all(shoal_model *m, char *why, size_t why_size)
+{
+    binder b = { .m = m, .why = why, .size = why_size };
+    const shoal__config *c = &m->config;
+    bind_frontend(&b);
+    for (int i = 0; i < c->blocks; i++)
+        bind_block(&b, i);
+    for (int i = 0; i < c->norm_sets; i++)
+        bind_norm_set(&b, i);
+    bind_linear(&b, &m->head, c->classes, c->dim, 1.0f, "head");
+    m->transition = bind(&b, 2, c->classes, c->classes, "decoder.transition");
+    m->log_prior = bind(&b, 1, c->classes, 0, "decoder.log_prior");
+    if (b.rc == 0 && shoal__safetensors_unused(m->tensors))
+        return explain(why, why_size, SHOAL_EMODEL,
+                       "tensor '%.80s' belongs to nothing in the configuration",
+                       shoal__safetensors_unused(m->tensors));
+    return b.rc;
+}
+
+static void describe(shoal_model *m)
+{
+    const shoal__config *c = &m->config;
+    shoal_model_info *i = &m->info;
+    i->name = c->name;
+    i->sha256 = m->sha256;
+    i->rate = 16000;
+    i->mels = c->mels;
+    i->frame_samples = 2 * SHOAL__HOP;
+    i->window_extra_samples = SHOAL__WINDOW - SHOAL__HOP;
+    i->delay_frames = c->delay;
+    i->dim = c->dim;
+    i->classes = c->classes;
+    i->left_frames = c->left;
+    i->max_left_frames = SHOAL__MAX_LEFT;
+    i->max_chunk_frames = SHOAL__MAX_CHUNK;
+    i->parameters = shoal__safetensors_elements(m->tensors);
+    i->labels = m->labels;
+    i->backend = m->gemm->name;
+    i->kernels = m->kern->name;
+}
+
+/* Takes ownership of file, also on failure. */
+static int open_owned(shoal_model **out, void *file, size_t size, char *why, size_t why_size)
+{
+    shoal_model *m = calloc(1, sizeof *m);
+    if (!m) {
+        free(file);
+        return explain(why, why_size, SHOAL_ENOMEM, "out of memory");
+    }
+    m->file = file;
+    m->kern = shoal__kern_choose();
+    m->gemm = shoal__gemm_openblas(why, why_size);
+    int rc = m->gemm ? 0 : SHOAL_EBACKEND;
+    if (rc == 0)
+        rc = shoal__safetensors_parse(&m->tensors, file, size, why, why_size);
+    if (rc == 0)
+        rc = shoal__config_read(m, why, why_size);
+    if (rc == 0)
+        rc = bind_all(m, why, why_size);
+    if (rc < 0) {
+        shoal_model_close(m);
+        return rc == SHOAL_ENOMEM ? explain(why, why_size, rc, "out of memory") : rc;
+    }
+    SHA256Data(file, size, m->sha256);
+    describe(m);
+    *out = m;
+    return 0;
+}
+
+int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
+                            size_t why_size)
+{
+    if (!size || size > MAX_FILE)
+        return explain(why, why_size, SHOAL_EMODEL, "a model has 1 byte to 1 GiB, not %zu", size);
+    void *copy = malloc(size);
+    if (!copy)
+        return explain(why, why_size, SHOAL_ENOMEM, "out of memory");
+    memcpy(copy, data, size);
+    return open_owned(out, copy, size, why, why_size);
+}
+
+/* The whole file in fresh memory; NULL with errno set. */
+static void *read_file(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    void *data = NULL;
+    if (!f)
+        return NULL;
+    if (fseek(f, 0, SEEK_END) == 0) {
+        long n = ftell(f);
+        rewind(f);
+        if (n <= 0 || (size_t)n > MAX_FILE)
+            errno = n > 0 ? EFBIG : n == 0 ? ENODATA : errno;
+        else if ((data = malloc((size_t)n)) && fread(data, 1, (size_t)n, f) != (size_t)n) {
+            free(data);
+            data = NULL;
+            errno = EIO;
+        }
+        *size = (size_t)n;
+    }
+    int saved = errno;
+    fclose(f);
+    errno = saved;
+    return data;
+}
+
+int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size)
+{
+    if (!path)
+        return shoal_model_open_memory(out, shoal__default_model,
+                                       (size_t)(shoal__default_model_end - shoal__default_model),
+                                       why, why_size);
+    size_t size = 0;
+    void *file = read_file(path, &size);
+    if (!file)
+        return explain(why, why_size, SHOAL_EIO, "cannot read model '%s': %s", path,
+                       strerror(errno));
+    char detail[256] = "";
+    int rc = open_owned(out, file, size, detail, sizeof detail);
+    if (rc < 0)
+        explain(why, why_size, rc, "cannot use model '%s': %s", path, detail);
+    return rc;
+}
+
+static void free_linear(shoal__linear *l)
+{
+    free(l->packed);
+    free(l->bias);
+}
+
+static void free_block(shoal__block *k)
+{
+    shoal__linear *all[] = { &k->ffn1_up, &k->ffn1_down, &k->qkv,     &k->att_out,
+                             &k->pw1,     &k->pw2,       &k->ffn2_up, &k->ffn2_down };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free_linear(all[i]);
+    free(k->dw_weight);
+}
+
+void shoal_model_close(shoal_model *m)
+{
+    if (!m)
+        return;
+    for (int i = 0; m->blocks && i < m->config.blocks; i++)
+        free_block(&m->blocks[i]);
+    free(m->blocks);
+    free(m->norm_sets);
+    free_linear(&m->conv1);
+    free_linear(&m->conv2);
+    free_linear(&m->head);
+    for (int i = 0; i < SHOAL__MAX_CLASSES; i++)
+        free((void *)m->labels[i]);
+    shoal__safetensors_free(m->tensors);
+    free(m->file);
+    free(m);
+}
+
+const shoal_model_info *shoal_model_get_info(const shoal_model *m)
+{
+    return &m->info;
+}

@@ -1,0 +1,80 @@
+/* model.h - the opened model: pools of weights and the program that strings them together
+ *
+ * Everything here is written while the model opens and constant afterwards. Weights point into
+ * the one copy of the file that the model owns, but for matrices, which the GEMM backend packs.
+ */
+#ifndef SHOAL_MODEL_H
+#define SHOAL_MODEL_H
+
+#include "gemm.h"
+#include "kern.h"
+#include "safetensors.h"
+#include "shoal.h"
+
+enum {
+    SHOAL__WINDOW = 400, SHOAL__HOP = 160, SHOAL__FFT = 512, SHOAL__BINS = 257,
+    SHOAL__MAX_DEPTH = 64, SHOAL__MAX_POOL = 64, SHOAL__MAX_DIM = 2048, SHOAL__MAX_FFN = 8192,
+    SHOAL__MAX_MELS = 128, SHOAL__MAX_CLASSES = 255, SHOAL__MAX_KERNEL = 63,
+    SHOAL__MAX_CHUNK = 64, SHOAL__MAX_LEFT = 256, SHOAL__MAX_DELAY = 16
+};
+
+typedef struct shoal__config {
+    char name[64];
+    int mels, dim, ffn, heads, kernel, classes, delay, left;
+    float mel_floor;
+    int blocks, norm_sets;                  /* pool sizes */
+} shoal__config;
+
+typedef struct shoal__norm {
+    const float *weight, *bias;             /* [D] */
+} shoal__norm;
+
+/* The LayerNorms of one virtual layer; a pool apart from blocks, so that they may be private. */
+typedef struct shoal__norm_set {
+    shoal__norm ffn1, att, conv, conv_mid, ffn2, out;
+} shoal__norm_set;
+
+typedef struct shoal__block {
+    shoal__linear ffn1_up, ffn1_down;       /* down packed times 1/2: the half step */
+    shoal__linear qkv, att_out;             /* [3D, D], [D, D] */
+    shoal__linear pw1, pw2;                 /* [2D, D], [D, D] */
+    shoal__linear ffn2_up, ffn2_down;
+    float *dw_weight;                       /* [taps, D], owned */
+    const float *dw_bias;                   /* [D] */
+} shoal__block;
+
+/* One step of the program. Caches are indexed by its place in the program, never by block. */
+typedef struct shoal__layer {
+    const shoal__block *block;
+    const shoal__norm_set *norms;
+} shoal__layer;
+
+struct shoal_model {
+    shoal__config config;
+    shoal_model_info info;
+    char sha256[65];
+    const char *labels[SHOAL__MAX_CLASSES];
+    void *file;                             /* the whole file, owned */
+    shoal__safetensors *tensors;
+    const shoal__gemm *gemm;
+    const shoal__kern *kern;
+
+    const float *window;                    /* [400] */
+    const float *mel_filters;               /* [mels, 257] */
+    int mel_first[SHOAL__MAX_MELS];         /* bins where filter m is not zero: */
+    int mel_count[SHOAL__MAX_MELS];         /*   [first, first + count) */
+    const float *mel_mean, *mel_istd;       /* [mels] */
+    shoal__linear conv1, conv2;             /* [D, 3 * mels], [D, 3 * D]: taps unrolled */
+    shoal__norm subsample_norm;
+    shoal__block *blocks;                   /* [config.blocks] */
+    shoal__norm_set *norm_sets;             /* [config.norm_sets] */
+    shoal__layer program[SHOAL__MAX_DEPTH]; /* [info.depth] */
+    shoal__linear head;                     /* [C, D] */
+    const float *transition;                /* [C, C] log scores of the decoder, row: from */
+    const float *log_prior;                 /* [C], what the decoder subtracts */
+};
+
+/* Read configuration and program from the file's metadata (program.c). */
+int shoal__config_read(shoal_model *m, char *why, size_t why_size);
+
+#endif

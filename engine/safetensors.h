@@ -1,0 +1,35 @@
+/* safetensors.h - read a safetensors file that is wholly in memory
+ *
+ * Layout: u64 little-endian header length, a JSON object {name: {dtype, shape, data_offsets},
+ * "__metadata__": {string: string}}, then the tensors' bytes. Everything is checked before
+ * anything is believed: offsets inside the file, sizes equal to the shape's, no overlap.
+ */
+#ifndef SHOAL_SAFETENSORS_H
+#define SHOAL_SAFETENSORS_H
+
+#include <stddef.h>
+
+#define SHOAL__MAX_TENSORS 4096
+#define SHOAL__MAX_RANK 4
+
+typedef struct shoal__safetensors shoal__safetensors;
+
+/* data must outlive the result and be aligned to 8. Returns 0, SHOAL_EMODEL or SHOAL_ENOMEM;
+ * why says which tensor and what is wrong with it. */
+int shoal__safetensors_parse(shoal__safetensors **out, const void *data, size_t size, char *why,
+                             size_t why_size);
+void shoal__safetensors_free(shoal__safetensors *st);
+
+/* A metadata string, or NULL. */
+const char *shoal__safetensors_metadata(const shoal__safetensors *st, const char *key);
+
+/* The float32 tensor `name` of exactly this shape, as a view into the file; NULL with a reason
+ * in why when it is missing, of another type or shape. Marks it as used. */
+const float *shoal__safetensors_f32(shoal__safetensors *st, const char *name, int rank,
+                                    const int *shape, char *why, size_t why_size);
+int shoal__safetensors_has(const shoal__safetensors *st, const char *name);
+/* Name of a tensor nobody asked for, or NULL: a file with leftovers is not what it claims. */
+const char *shoal__safetensors_unused(const shoal__safetensors *st);
+size_t shoal__safetensors_elements(const shoal__safetensors *st);
+
+#endif

@@ -1,0 +1,233 @@
+/* shoal.h - streaming speech features from one Conformer whose layers share weights
+ *
+ *     shoal_model *m;
+ *     shoal_stream *s;
+ *     shoal_batch *b;
+ *     char why[256];
+ *     if (shoal_model_open(&m, NULL, why, sizeof why) < 0)      // NULL: the built-in model
+ *         errx(1, "%s", why);
+ *     shoal_stream_params p = shoal_stream_default_params(m);
+ *     p.depth = 6;
+ *     shoal_stream_new(&s, m, &p);
+ *     shoal_batch_new(&b, m, 64);
+ *     for (;;) {
+ *         size_t n = read_audio(pcm, 1600);                     // float, 16 kHz, mono
+ *         for (size_t used = 0; used < n;) {
+ *             used += shoal_stream_feed(s, pcm + used, n - used);
+ *             while (shoal_stream_ready(s)) {                   // a whole chunk is there
+ *                 shoal_result r;
+ *                 shoal_batch_run(b, &s, 1, &r);
+ *                 use(r.logp, r.frames);                        // valid until the next run
+ *             }
+ *         }
+ *     }
+ *
+ * Objects:
+ *   shoal_model    weights and program. Immutable after opening; any number of threads may
+ *                  share it. Must outlive its streams and batches.
+ *   shoal_stream   the state of one client (audio not yet consumed, caches of every virtual
+ *                  layer). One thread at a time.
+ *   shoal_batch    scratch memory for one shoal_batch_run at a time, that is: one a worker
+ *                  thread. Advances any number of streams, at any mix of depths, together:
+ *                  frames of all streams that are still running at layer l go through the
+ *                  same matrix product.
+ *
+ * Time: audio is counted in samples at shoal_model_info.rate (16000), features in frames of
+ * frame_samples (320 samples, 20 ms). Frame i describes samples [320 i, 320 i + 320). It can
+ * be computed once the audio up to sample 320 (i + delay_frames + 1) + window_extra_samples
+ * is there and its chunk is complete; chunks are counted from the first frame of the stream
+ * (or from the last flush), including the delay_frames frames of look-ahead that lead in.
+ *
+ * Exactness: a chunk's features depend on the audio, the depth, the chunk length and the left
+ * context alone: not on how the audio was sliced into feeds, nor (within 1e-4; the same bytes
+ * where the GEMM backend allows it) on which other streams ran in the same batch.
+ *
+ * Nothing in feed/ready/run allocates, locks, logs or prints. Errors are negative SHOAL_E*
+ * codes; if a constructor fails there is nothing to free.
+ */
+#ifndef SHOAL_H
+#define SHOAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(SHOAL_BUILDING)
+#define SHOAL_API __attribute__((visibility("default")))
+#else
+#define SHOAL_API
+#endif
+
+/* code, name, message */
+#define SHOAL_ERRORS(X)                                                                     \
+    X(-1, SHOAL_EINVAL, "an argument is out of range")                                      \
+    X(-2, SHOAL_ENOMEM, "out of memory")                                                    \
+    X(-3, SHOAL_EIO, "the file cannot be read")                                             \
+    X(-4, SHOAL_EMODEL, "the model file is damaged or not a shoal model")                   \
+    X(-5, SHOAL_EUNSUPPORTED, "not supported by this build, model or CPU")                  \
+    X(-6, SHOAL_EAUDIO, "the audio holds a value that is not a finite number")              \
+    X(-7, SHOAL_ESTATE, "the stream is finished, or not in a state that allows this")       \
+    X(-8, SHOAL_EBACKEND, "the matrix library is missing or failed to start")
+
+enum {
+    SHOAL_OK = 0,
+#define SHOAL_X(code, name, text) name = code,
+    SHOAL_ERRORS(SHOAL_X)
+#undef SHOAL_X
+};
+
+SHOAL_API const char *shoal_version(void);          /* "0.1.0" */
+SHOAL_API const char *shoal_strerror(int code);     /* message; static */
+SHOAL_API const char *shoal_errname(int code);      /* "SHOAL_EINVAL"; static */
+
+/* ---- model --------------------------------------------------------------------------- */
+
+typedef struct shoal_model shoal_model;
+typedef struct shoal_stream shoal_stream;
+typedef struct shoal_batch shoal_batch;
+
+typedef struct shoal_model_info {
+    const char *name;            /* from the file's metadata, e.g. "shoal-base" */
+    const char *sha256;          /* 64 hex digits of the whole file */
+    int rate;                    /* input sample rate, Hz: 16000 */
+    int mels;                    /* 80 */
+    int frame_samples;           /* samples a feature frame: 320 */
+    int window_extra_samples;    /* audio needed past a frame's end by the mel window: 240 */
+    int delay_frames;            /* look-ahead of the trained labels, frames: 3 */
+    int dim;                     /* embedding size D */
+    int classes;                 /* posterior size C: 40 */
+    int depth;                   /* virtual layers in the program; depths are 1..depth */
+    int left_frames;             /* default left context, frames */
+    int max_left_frames;         /* largest left context a stream may ask for: 256 */
+    int max_chunk_frames;        /* longest chunk a stream may ask for: 64 (1.28 s) */
+    size_t parameters;           /* weights in the file */
+    const char *const *labels;   /* [classes], labels[0] is "SIL" */
+    const char *backend;         /* matrix library in use, e.g. "openblas 0.3.21 SkylakeX" */
+    const char *kernels;         /* elementwise kernels in use: "avx512", "avx2", "scalar" */
+} shoal_model_info;
+
+/* Open a model file (docs/model-format.md); path NULL opens the built-in default.
+ * why: receives cause and remedy when the result is negative; may be NULL.
+ * Returns 0, SHOAL_EIO, SHOAL_EMODEL, SHOAL_ENOMEM, SHOAL_EBACKEND. */
+SHOAL_API int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size);
+/* The same from memory; data is copied and may be freed afterwards. */
+SHOAL_API int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
+                                      size_t why_size);
+SHOAL_API void shoal_model_close(shoal_model *m);   /* NULL is fine */
+/* View, valid as long as the model. */
+SHOAL_API const shoal_model_info *shoal_model_get_info(const shoal_model *m);
+
+/* ---- stream -------------------------------------------------------------------------- */
+
+typedef struct shoal_stream_params {
+    int depth;           /* 1..info.depth */
+    int chunk_frames;    /* 1..info.max_chunk_frames; 8 frames are 160 ms */
+    int left_frames;     /* 0..info.max_left_frames, attention's memory before the chunk */
+} shoal_stream_params;
+
+SHOAL_API shoal_stream_params shoal_stream_default_params(const shoal_model *m);
+SHOAL_API int shoal_stream_new(shoal_stream **out, const shoal_model *m,
+                               const shoal_stream_params *p);
+SHOAL_API void shoal_stream_free(shoal_stream *s);
+
+/* Take up to n samples of float mono PCM in [-1, 1]. Returns how many were taken: fewer than
+ * n when the stream holds a chunk that is ready (run it, then feed the rest). Values outside
+ * [-1, 1] are allowed; NaN and infinity give SHOAL_EAUDIO and take nothing of the call. */
+SHOAL_API ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
+/* Internal frames the next run will advance: 0 while the chunk is incomplete. */
+SHOAL_API int shoal_stream_ready(const shoal_stream *s);
+/* Make every whole frame heard so far ready as one short chunk; chunks count anew after it.
+ * Up to frame_samples + window_extra_samples - 1 samples (34 ms) stay behind for the next
+ * chunk, and output lags by the look-ahead; nothing is lost. */
+SHOAL_API int shoal_stream_flush(shoal_stream *s);
+/* No more audio: pads with silence so that every sample heard lies in some output frame.
+ * Keep running while ready. Total frames = ceil(samples / frame_samples). Feeding after
+ * this gives SHOAL_ESTATE. */
+SHOAL_API int shoal_stream_finish(shoal_stream *s);
+/* Depth from the next chunk on. Layers that wake up start with empty left context.
+ * Returns 0 or SHOAL_EINVAL. shoal_stream_next_frame() says from which output frame. */
+SHOAL_API int shoal_stream_set_depth(shoal_stream *s, int depth);
+SHOAL_API int shoal_stream_get_depth(const shoal_stream *s);
+/* Index of the first output frame that the next run will give. */
+SHOAL_API int64_t shoal_stream_next_frame(const shoal_stream *s);
+/* Samples taken by feed so far, and samples that output frames already cover. */
+SHOAL_API int64_t shoal_stream_samples_fed(const shoal_stream *s);
+SHOAL_API int64_t shoal_stream_samples_done(const shoal_stream *s);
+SHOAL_API size_t shoal_stream_memory(const shoal_stream *s);    /* bytes owned by the stream */
+
+/* ---- running ------------------------------------------------------------------------- */
+
+typedef struct shoal_result {
+    int64_t first_frame;        /* index of the first frame below */
+    int frames;                 /* may be 0: the look-ahead frames that lead in give no output */
+    int depth;                  /* depth used */
+    const float *embedding;     /* [frames, dim], owned by the batch, valid until its next run */
+    const float *logp;          /* [frames, classes], natural log, rows sum to 1 after exp */
+} shoal_result;
+
+/* Scratch for runs of up to max_frames internal frames in total, all streams together
+ * (at least one stream's chunk). */
+SHOAL_API int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames);
+SHOAL_API void shoal_batch_free(shoal_batch *b);
+/* Advance each of n different streams by its ready chunk. results[i] belongs to streams[i].
+ * Streams that are not ready are an error (SHOAL_ESTATE), as is a sum of ready frames above
+ * max_frames (SHOAL_EINVAL); neither changes any stream. */
+SHOAL_API int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n,
+                              shoal_result *results);
+SHOAL_API size_t shoal_batch_memory(const shoal_batch *b);
+
+/* ---- audio in: any format to 16 kHz mono float ---------------------------------------- */
+
+typedef enum shoal_pcm_format {
+    SHOAL_PCM_S16LE, SHOAL_PCM_F32LE, SHOAL_PCM_MULAW, SHOAL_PCM_ALAW, SHOAL_PCM_OPUS
+} shoal_pcm_format;
+
+/* Bytes of one format, rate and channel count -> float mono at 16 kHz. Bytes may be cut
+ * anywhere, inside a sample too (for OPUS: one whole packet a call). Channels are averaged;
+ * rates other than 16000 go through libsoxr, whose output does not depend on the slicing. */
+typedef struct shoal_pcm shoal_pcm;
+
+/* rate 8000..48000, channels 1..8. SHOAL_EUNSUPPORTED: this build has no libopus. */
+SHOAL_API int shoal_pcm_new(shoal_pcm **out, shoal_pcm_format format, int rate, int channels);
+SHOAL_API void shoal_pcm_free(shoal_pcm *c);
+/* Convert up to size bytes into at most max floats; *used says how many bytes were taken
+ * (keep calling while it is less than size or the result is max). Returns the floats
+ * written, or SHOAL_EAUDIO (NaN, infinity, a bad Opus packet). */
+SHOAL_API ptrdiff_t shoal_pcm_convert(shoal_pcm *c, const void *bytes, size_t size, size_t *used,
+                                      float *out, size_t max);
+/* After the last bytes: drain the resampler. Call until it returns 0. */
+SHOAL_API ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
+
+/* ---- phones out: log posteriors to timed phones ---------------------------------------- */
+
+/* A streaming Viterbi over the phone classes with a fixed price for switching phones. A phone
+ * is given out once it has ended and no better path can take it back, at the latest
+ * max_lag_frames after it; so the output does not depend on how frames were grouped. */
+typedef struct shoal_decoder shoal_decoder;
+
+typedef struct shoal_phone {
+    int label;                  /* index into info.labels; 0 (SIL) is never given out */
+    int64_t first_frame;        /* first frame of the phone */
+    int64_t end_frame;          /* one past its last frame */
+    float confidence;           /* geometric mean of its posterior over its frames, 0..1 */
+} shoal_phone;
+
+SHOAL_API int shoal_decoder_new(shoal_decoder **out, const shoal_model *m);
+SHOAL_API void shoal_decoder_free(shoal_decoder *d);
+/* Decode frames [frames, classes] that follow the last ones. Writes at most max phones and
+ * returns how many; never more than frames + max_lag_frames (a caller with room for
+ * frames + SHOAL_DECODER_LAG never loses one). */
+#define SHOAL_DECODER_LAG 64    /* frames: 1.28 s */
+SHOAL_API int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out,
+                                int max);
+/* Settle everything heard so far (a flush or the end). At most SHOAL_DECODER_LAG phones.
+ * A phone that goes on after a flush is given out as a new one. */
+SHOAL_API int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,246 @@
+/* stream.c - audio in, chunks ready; see stream.h
+ *
+ * feed() computes mel rows as samples arrive and stops taking samples once the chunk's rows
+ * are complete, so a stream holds at most one chunk. Internal frame j is made of mel rows up
+ * to 2j + 1; output frame i is internal frame i + delay.
+ */
+#include "stream.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN(n) (((n) + 63) & ~(size_t)63)
+
+shoal_stream_params shoal_stream_default_params(const shoal_model *m)
+{
+    return (shoal_stream_params){ .depth = m->info.depth,
+                                  .chunk_frames = 8,
+                                  .left_frames = m->info.left_frames };
+}
+
+static int params_ok(const shoal_model *m, const shoal_stream_params *p)
+{
+    return p->depth >= 1 && p->depth <= m->info.depth && p->chunk_frames >= 1 &&
+           p->chunk_frames <= m->info.max_chunk_frames && p->left_frames >= 0 &&
+           p->left_frames <= m->info.max_left_frames;
+}
+
+/* Cut the next n floats from the block; with base NULL only the size is counted. */
+static float *carve(unsigned char *base, size_t *at, size_t n)
+{
+    float *p = base ? (float *)(void *)(base + *at) : NULL;
+    *at += ALIGN(n * sizeof(float));
+    return p;
+}
+
+/* Lay out everything a stream owns; called twice: to size the block, then to point into it. */
+static size_t layout(shoal_stream *s, unsigned char *base, size_t fft_bytes)
+{
+    const shoal_model *m = s->model;
+    size_t D = (size_t)m->config.dim, L = (size_t)s->params.left_frames;
+    size_t tail = (size_t)(m->config.kernel - 1), depth = (size_t)m->info.depth;
+    size_t at = ALIGN(sizeof *s);
+    if (base)
+        s->fft = kiss_fftr_alloc(SHOAL__FFT, 0, base + at, &fft_bytes);
+    at += ALIGN(fft_bytes);
+    shoal__cache *caches = base ? (shoal__cache *)(void *)(base + at) : NULL;
+    s->caches = caches;
+    at += ALIGN(depth * sizeof *caches);
+    s->pcm = carve(base, &at, SHOAL__PCM_SIZE);
+    s->mel = carve(base, &at, (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
+    s->conv1_last = carve(base, &at, D);
+    for (size_t i = 0; i < depth; i++) {
+        float *keys = carve(base, &at, L * D), *values = carve(base, &at, L * D);
+        float *rows = carve(base, &at, tail * D);
+        if (caches)
+            caches[i] = (shoal__cache){ .keys = keys, .values = values, .tail = rows };
+    }
+    return at;
+}
+
+int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_stream_params *p)
+{
+    size_t fft_bytes = 0;
+    if (!params_ok(m, p))
+        return SHOAL_EINVAL;
+    kiss_fftr_alloc(SHOAL__FFT, 0, NULL, &fft_bytes);
+    shoal_stream plan = { .model = m, .params = *p };
+    size_t bytes = layout(&plan, NULL, fft_bytes);
+    unsigned char *block = aligned_alloc(64, bytes);
+    if (!block)
+        return SHOAL_ENOMEM;
+    memset(block, 0, bytes);
+    shoal_stream *s = (shoal_stream *)(void *)block;
+    s->model = m;
+    s->params = *p;
+    s->bytes = bytes;
+    layout(s, block, fft_bytes);
+    *out = s;
+    return 0;
+}
+
+void shoal_stream_free(shoal_stream *s)
+{
+    free(s);
+}
+
+size_t shoal_stream_memory(const shoal_stream *s)
+{
+    return s->bytes;
+}
+
+static int mel_full(const shoal_stream *s)
+{
+    return s->mel_rows == 2 * s->params.chunk_frames;
+}
+
+/* Turn whole windows into mel rows while there is room for rows. */
+static void make_rows(shoal_stream *s)
+{
+    int at = 0;
+    while (!mel_full(s) && s->pcm_count - at >= SHOAL__WINDOW) {
+        float *row = s->mel + (size_t)(2 + s->mel_rows) * (size_t)s->model->config.mels;
+        shoal__mel_row(s->model, s->fft, s->pcm + at, row);
+        s->mel_rows++;
+        at += SHOAL__HOP;
+    }
+    s->pcm_count -= at;
+    memmove(s->pcm, s->pcm + at, (size_t)s->pcm_count * sizeof *s->pcm);
+}
+
+/* Take samples without the checks of feed; returns how many. pcm NULL: silence. */
+static size_t take(shoal_stream *s, const float *pcm, size_t n)
+{
+    size_t done = 0;
+    while (done < n && !mel_full(s)) {
+        size_t room = (size_t)(SHOAL__PCM_SIZE - s->pcm_count);
+        size_t part = n - done < room ? n - done : room;
+        if (pcm)
+            memcpy(s->pcm + s->pcm_count, pcm + done, part * sizeof *pcm);
+        else
+            memset(s->pcm + s->pcm_count, 0, part * sizeof *s->pcm);
+        s->pcm_count += (int)part;
+        done += part;
+        make_rows(s);
+    }
+    return done;
+}
+
+ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n)
+{
+    if (s->finishing)
+        return SHOAL_ESTATE;
+    if (s->flushing)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(pcm[i]))
+            return SHOAL_EAUDIO;
+    size_t done = take(s, pcm, n);
+    s->fed += (int64_t)done;
+    return (ptrdiff_t)done;
+}
+
+/* After finish: add silence until the chunk or the last frame is complete. */
+static void pad(shoal_stream *s)
+{
+    int64_t last = s->total_frames + s->model->config.delay;
+    int64_t rows = 2 * (last - s->position);
+    while (!mel_full(s) && s->mel_rows < rows)
+        take(s, NULL, SHOAL__HOP);
+}
+
+int shoal_stream_finish(shoal_stream *s)
+{
+    if (s->finishing)
+        return SHOAL_ESTATE;
+    int frame = s->model->info.frame_samples;
+    s->total_frames = (s->fed + frame - 1) / frame;
+    s->finishing = 1;
+    if (!s->flushing)
+        pad(s);
+    return 0;
+}
+
+int shoal_stream_flush(shoal_stream *s)
+{
+    if (s->finishing)
+        return SHOAL_ESTATE;
+    s->flushing = s->mel_rows >= 2;
+    return 0;
+}
+
+/* Internal frames that remain until the last output frame. */
+static int64_t remaining(const shoal_stream *s)
+{
+    return s->total_frames ? s->total_frames + s->model->config.delay - s->position : 0;
+}
+
+int shoal_stream_ready(const shoal_stream *s)
+{
+    if (mel_full(s))
+        return s->params.chunk_frames;
+    if (s->flushing)
+        return s->mel_rows / 2;
+    if (s->finishing) {
+        int64_t left = remaining(s);
+        return left < s->params.chunk_frames ? (int)left : s->params.chunk_frames;
+    }
+    return 0;
+}
+
+int shoal_stream_set_depth(shoal_stream *s, int depth)
+{
+    if (depth < 1 || depth > s->model->info.depth)
+        return SHOAL_EINVAL;
+    s->params.depth = depth;
+    return 0;
+}
+
+int shoal_stream_get_depth(const shoal_stream *s)
+{
+    return s->params.depth;
+}
+
+int64_t shoal_stream_next_frame(const shoal_stream *s)
+{
+    int64_t i = s->position - s->model->config.delay;
+    return i < 0 ? 0 : i;
+}
+
+int64_t shoal_stream_samples_fed(const shoal_stream *s)
+{
+    return s->fed;
+}
+
+int64_t shoal_stream_samples_done(const shoal_stream *s)
+{
+    int64_t done = shoal_stream_next_frame(s) * s->model->info.frame_samples;
+    return done < s->fed ? done : s->fed;
+}
+
+void shoal__stream_wake(shoal_stream *s)
+{
+    size_t tail = (size_t)(s->model->config.kernel - 1) * (size_t)s->model->config.dim;
+    for (int i = s->depth_used; i < s->params.depth; i++) {
+        s->caches[i].filled = s->caches[i].next = 0;
+        memset(s->caches[i].tail, 0, tail * sizeof(float));
+    }
+    s->depth_used = s->params.depth;
+}
+
+void shoal__stream_advance(shoal_stream *s, int frames)
+{
+    size_t mels = (size_t)s->model->config.mels;
+    int used = 2 * frames;
+    /* the last two rows used become history; an odd row after them moves to the front */
+    memmove(s->mel, s->mel + (size_t)used * mels,
+            (size_t)(2 + s->mel_rows - used) * mels * sizeof *s->mel);
+    s->mel_rows -= used;
+    s->position += frames;
+    make_rows(s);
+    if (s->mel_rows < 2)
+        s->flushing = 0;
+    if (s->finishing && !s->flushing)
+        pad(s);
+}

@@ -1,0 +1,55 @@
+/* stream.h - the state of one client
+ *
+ *   feed -> pcm window -> mel rows (2 per frame, up to one chunk) -> [batch] -> results
+ *                                                                     |
+ *                              caches of every virtual layer  <-------+
+ *
+ * One allocation holds it all. Attention's history is a ring of left_frames rows of rotated
+ * keys and values; all rows are visible to every query, so their order does not matter and the
+ * ring is read from row 0 to row `filled`. The convolution's history is its last taps - 1 rows.
+ */
+#ifndef SHOAL_STREAM_H
+#define SHOAL_STREAM_H
+
+#include <kiss_fftr.h>
+
+#include "model.h"
+
+/* Cache of one virtual layer. A layer that wakes up starts from filled = 0 and a zero tail. */
+typedef struct shoal__cache {
+    float *keys, *values;       /* [left, D] rings */
+    float *tail;                /* [kernel - 1, D] */
+    int filled;                 /* rows of history, 0..left */
+    int next;                   /* ring row that the next frame overwrites */
+} shoal__cache;
+
+struct shoal_stream {
+    const shoal_model *model;
+    shoal_stream_params params;     /* depth: as wished for the next chunk */
+    int depth_used;                 /* depth of the last chunk: deeper caches are stale */
+    int finishing;                  /* finish was called */
+    int flushing;                   /* flush was called and frames of before it remain */
+    int64_t fed, total_frames;      /* samples taken; output frames in all, once finishing */
+    int64_t position;               /* internal frames computed so far */
+
+    kiss_fftr_cfg fft;              /* owned, inside the allocation */
+    float *pcm;                     /* [pcm_size] samples from mel frame `mel_rows` on */
+    int pcm_count;
+    float *mel;                     /* [2 + 2 * chunk, mels] normalised; 2 rows of history */
+    int mel_rows;                   /* rows after the history */
+    float *conv1_last;              /* [D] last output row of the first convolution */
+    shoal__cache *caches;           /* [info.depth] */
+    size_t bytes;
+};
+
+enum { SHOAL__PCM_SIZE = 2048 };
+
+/* mel.c: one log-mel row, normalised, from 400 samples. */
+void shoal__mel_row(const shoal_model *m, kiss_fftr_cfg fft, const float *pcm, float *row);
+
+/* stream.c, for the batch: internal frames ready; after they are computed, step over them. */
+void shoal__stream_advance(shoal_stream *s, int frames);
+/* Empty the caches of layers that were asleep during the last chunk. */
+void shoal__stream_wake(shoal_stream *s);
+
+#endif

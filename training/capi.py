@@ -1,0 +1,92 @@
+"""The C engine from Python (ctypes over libshoal.so): for checks and evaluation."""
+
+import ctypes as C
+import os
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LAG = 64
+
+
+class _Params(C.Structure):
+    _fields_ = [("depth", C.c_int), ("chunk_frames", C.c_int), ("left_frames", C.c_int)]
+
+
+class _Result(C.Structure):
+    _fields_ = [("first_frame", C.c_int64), ("frames", C.c_int), ("depth", C.c_int),
+                ("embedding", C.POINTER(C.c_float)), ("logp", C.POINTER(C.c_float))]
+
+
+class _Phone(C.Structure):
+    _fields_ = [("label", C.c_int), ("first_frame", C.c_int64), ("end_frame", C.c_int64),
+                ("confidence", C.c_float)]
+
+
+class Engine:
+    """One model. lib: libshoal.so; model: a file, or None for the built-in one."""
+
+    def __init__(self, model=None, lib=None, dim=256, classes=40):
+        lib = lib or os.environ.get("LIBSHOAL") or os.path.join(
+            HERE, "../build/engine/.libs/libshoal.so")
+        self.c = C.CDLL(lib)
+        self.c.shoal_stream_feed.restype = C.c_ssize_t
+        self.model, self.batch, why = C.c_void_p(), C.c_void_p(), C.create_string_buffer(300)
+        self._check(self.c.shoal_model_open(C.byref(self.model), model.encode() if model else None,
+                                            why, 300), why)
+        self._check(self.c.shoal_batch_new(C.byref(self.batch), self.model, 1024))
+        self.dim, self.classes = dim, classes
+
+    @staticmethod
+    def _check(rc, why=None):
+        if rc < 0:
+            raise RuntimeError(f"libshoal: {rc} {why.value.decode() if why else ''}")
+        return rc
+
+    def stream(self, pcm, depth, chunk=16, left=64, slices=None, depths=None, flushes=()):
+        """One clip -> (logp [T, C], embedding [T, D]).
+
+        slices: sizes of the feeds (default: all at once); depths: {feed index: new depth};
+        flushes: feed indices after which to flush.
+        """
+        s = C.c_void_p()
+        self._check(self.c.shoal_stream_new(C.byref(s), self.model,
+                                            C.byref(_Params(depth, chunk, left))))
+        logp, emb, at = [], [], 0
+        pcm = np.ascontiguousarray(pcm, np.float32)
+        for i, n in enumerate(slices or [len(pcm)]):
+            if depths and i in depths:
+                self._check(self.c.shoal_stream_set_depth(s, depths[i]))
+            end = min(len(pcm), at + n)
+            while at < end:
+                at += self._check(self.c.shoal_stream_feed(
+                    s, pcm[at:].ctypes.data_as(C.POINTER(C.c_float)), C.c_size_t(end - at)))
+                self._run(s, logp, emb)
+            if i in flushes:
+                self._check(self.c.shoal_stream_flush(s))
+                self._run(s, logp, emb)
+        self._check(self.c.shoal_stream_finish(s))
+        self._run(s, logp, emb)
+        self.c.shoal_stream_free(s)
+        return np.concatenate(logp), np.concatenate(emb)
+
+    def _run(self, s, logp, emb):
+        r = _Result()
+        while self.c.shoal_stream_ready(s):
+            self._check(self.c.shoal_batch_run(self.batch, C.byref(s), 1, C.byref(r)))
+            if r.frames:
+                logp.append(np.ctypeslib.as_array(r.logp, (r.frames, self.classes)).copy())
+                emb.append(np.ctypeslib.as_array(r.embedding, (r.frames, self.dim)).copy())
+
+    def decode(self, logp):
+        """[T, C] -> [(label, first frame, end frame, confidence)] by the engine's Viterbi."""
+        d, out = C.c_void_p(), (_Phone * (len(logp) + LAG))()
+        self._check(self.c.shoal_decoder_new(C.byref(d), self.model))
+        logp = np.ascontiguousarray(logp, np.float32)
+        n = self._check(self.c.shoal_decoder_run(d, logp.ctypes.data_as(C.POINTER(C.c_float)),
+                                                 len(logp), out, len(out)))
+        rest = (_Phone * LAG)()
+        m = self._check(self.c.shoal_decoder_flush(d, rest, LAG))
+        self.c.shoal_decoder_free(d)
+        return [(p.label, p.first_frame, p.end_frame, p.confidence)
+                for p in list(out[:n]) + list(rest[:m])]

@@ -1,0 +1,99 @@
+"""Prepared features -> augmented training batches (see prepare.py)."""
+
+import json
+import os
+
+import numpy as np
+import torch
+
+FLOOR_LOG = float(np.log(1e-6))
+
+
+class Features:
+    def __init__(self, folder):
+        self.mel = np.memmap(os.path.join(folder, "feats.f16"), np.float16, "r").reshape(-1, 80)
+        with open(os.path.join(folder, "index.json")) as f:
+            self.index = json.load(f)
+        for e in self.index:
+            if e["labels"] is not None:
+                e["labels"] = np.array(e["labels"], np.int64)
+
+    def get(self, e):
+        return np.array(self.mel[e["offset"]:e["offset"] + e["frames"]], np.float32)
+
+    def select(self, **want):
+        return [e for e in self.index if all(e[k] == v for k, v in want.items())]
+
+
+def moments(feats, entries):
+    """Mean and 1/std of each mel over the labelled, non-silent frames of up to 500 clips."""
+    rng = np.random.default_rng(0)
+    pick = rng.permutation(len(entries))[:500]
+    x = np.concatenate([feats.get(entries[i])[::3] for i in pick])
+    return x.mean(0).astype(np.float32), (1.0 / x.std(0)).astype(np.float32)
+
+
+def augment(mel, noise, rng):
+    """Level, colour, band limit, additive noise and SpecAugment, all on the log-mel [F, 80].
+
+    noise: log-mel of some noise clip or None. Powers add, so noise is mixed by logaddexp.
+    """
+    mel = mel + rng.uniform(-3.0, 1.5)                     # -13 .. +6.5 dB
+    knots = rng.normal(0, 0.5, 5)                          # microphone and room colour
+    mel = mel + np.interp(np.linspace(0, 4, 80), np.arange(5), knots).astype(np.float32)
+    if noise is not None:
+        n = noise[(rng.integers(len(noise)) + np.arange(len(mel))) % len(noise)]
+        snr = rng.uniform(3, 30) * 0.2302585
+        mel = np.logaddexp(mel, n - n.mean() + np.percentile(mel.mean(1), 85) - snr)
+    if rng.random() < 0.1:                                 # telephone: nothing above 3.4 kHz
+        mel[:, 57:] = FLOOR_LOG
+    mel = np.maximum(mel, FLOOR_LOG)
+    mean = mel.mean()
+    for _ in range(2):
+        w = rng.integers(0, 16)
+        f = rng.integers(0, 80 - w)
+        mel[:, f:f + w] = mean
+    for _ in range(max(1, len(mel) // 150)):
+        w = rng.integers(0, 16)
+        t = rng.integers(0, max(1, len(mel) - w))
+        mel[t:t + w] = mean
+    return mel.astype(np.float32)
+
+
+def shift(labels, delay):
+    """Target of output frame j is the phone of input frame j - delay."""
+    return np.concatenate([np.zeros(delay, np.int64), labels[:len(labels) - delay]])
+
+
+def batches(feats, entries, weights, noises, seed, delay, seconds=100.0, with_noise=0.6):
+    """Endless (mel [B, F, 80], labels [B, T], -100 where padded); clips of like length together.
+
+    weights: how often an epoch holds the entry, a probability.
+    """
+    rng = np.random.default_rng(seed)
+    weights = np.asarray(weights)
+    budget = seconds * 100
+    while True:
+        order = rng.permutation(np.nonzero(rng.random(len(entries)) < weights)[0])
+        for a in range(0, len(order), 400):
+            pool = sorted(order[a:a + 400], key=lambda i: entries[i]["frames"])
+            groups, group = [], []
+            for i in pool:
+                if group and entries[i]["frames"] * (len(group) + 1) > budget:
+                    groups.append(group)
+                    group = []
+                group.append(i)
+            groups.append(group)
+            for g in rng.permutation(len(groups)):
+                yield collate(feats, [entries[i] for i in groups[g]], noises, rng, delay, with_noise)
+
+
+def collate(feats, group, noises, rng, delay, with_noise):
+    F = max(e["frames"] for e in group)
+    mel = np.full((len(group), F, 80), FLOOR_LOG, np.float32)
+    lab = np.full((len(group), F // 2), -100, np.int64)
+    for b, e in enumerate(group):
+        noise = feats.get(noises[rng.integers(len(noises))]) if rng.random() < with_noise else None
+        mel[b, :e["frames"]] = augment(feats.get(e), noise, rng)
+        lab[b, :e["frames"] // 2] = shift(e["labels"], delay)
+    return torch.from_numpy(mel), torch.from_numpy(lab)

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Checkpoint -> model file (docs/model-format.md): safetensors with pools and a program.
+
+    export.py --checkpoint /tmp/shoal-run/last.pt --out ../models/shoal-base.safetensors
+    export.py --random tiny --out ../tests/data/tiny.safetensors     # for tests
+
+The exponential moving average of the weights is what ships. Decoder tables come from
+`decoder.py` (--decoder FILE) or, without it, a plain switching price.
+"""
+
+import argparse
+import json
+import struct
+
+import numpy as np
+import torch
+
+import frontend
+from model import Config, Encoder
+from phones import PHONES
+
+
+def write_safetensors(path, tensors, metadata):
+    """tensors: {name: float32 array}; header padded so that data is aligned to 64 bytes."""
+    header, offset = {"__metadata__": metadata}, 0
+    for name, t in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(t.shape),
+                        "data_offsets": [offset, offset + t.nbytes]}
+        offset += t.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % 64)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for t in tensors.values():
+            f.write(np.ascontiguousarray(t, "<f4").tobytes())
+
+
+def block_tensors(b, index):
+    """One block's weights, and its norms as a norm set of the same index."""
+    linears = {"ffn1.up": b.ffn1.up, "ffn1.down": b.ffn1.down, "att.qkv": b.att.qkv,
+               "att.out": b.att.out, "conv.pw1": b.conv.pw1, "conv.pw2": b.conv.pw2,
+               "ffn2.up": b.ffn2.up, "ffn2.down": b.ffn2.down}
+    norms = {"ffn1": b.norm_ffn1, "att": b.norm_att, "conv": b.norm_conv,
+             "conv_mid": b.conv.norm, "ffn2": b.norm_ffn2, "out": b.norm_out}
+    out = {}
+    for name, l in linears.items():
+        out[f"blocks.{index}.{name}.weight"] = l.weight
+        out[f"blocks.{index}.{name}.bias"] = l.bias
+    out[f"blocks.{index}.conv.dw.weight"] = b.conv.dw.weight[:, 0, :]
+    out[f"blocks.{index}.conv.dw.bias"] = b.conv.dw.bias
+    for name, n in norms.items():
+        out[f"norms.{index}.{name}.weight"] = n.weight
+        out[f"norms.{index}.{name}.bias"] = n.bias
+    return out
+
+
+def taps_last(w):
+    """Conv1d [out, in, taps] -> [out, taps * in]: rows of the unfolded input."""
+    return w.permute(0, 2, 1).reshape(w.shape[0], -1)
+
+
+def model_tensors(m):
+    out = {"frontend.window": torch.from_numpy(frontend.hann()),
+           "frontend.mel_filters": torch.from_numpy(frontend.mel_filters()[:m.config.mels]),
+           "frontend.mean": m.mel_mean, "frontend.istd": m.mel_istd}
+    for name, conv in (("conv1", m.subsample.conv1), ("conv2", m.subsample.conv2)):
+        out[f"subsample.{name}.weight"] = taps_last(conv.weight)
+        out[f"subsample.{name}.bias"] = conv.bias
+    out["subsample.norm.weight"] = m.subsample.norm.weight
+    out["subsample.norm.bias"] = m.subsample.norm.bias
+    for i, b in enumerate(m.blocks):
+        out.update(block_tensors(b, i))
+    out["head.weight"], out["head.bias"] = m.head.weight, m.head.bias
+    return out
+
+
+def metadata(m, name):
+    c = m.config
+    program = [{"op": "conformer", "attn": "own", "block": i * c.blocks // c.depth,
+                "norms": i * c.blocks // c.depth} for i in range(c.depth)]
+    return {"shoal": json.dumps({
+        "format": 1, "name": name,
+        "frontend": {"rate": frontend.RATE, "window": frontend.WINDOW, "hop": frontend.HOP,
+                     "fft": frontend.FFT, "mels": c.mels, "floor": frontend.FLOOR},
+        "dim": c.dim, "ffn": c.ffn, "heads": c.heads, "kernel": c.kernel, "classes": c.classes,
+        "delay_frames": c.delay, "left_frames": c.left, "blocks": c.blocks,
+        "norm_sets": c.blocks, "labels": PHONES, "program": program})}
+
+
+def plain_decoder(classes, price=2.5):
+    t = np.full((classes, classes), -price, np.float32)
+    np.fill_diagonal(t, 0.0)
+    return {"decoder.transition": t, "decoder.log_prior": np.zeros(classes, np.float32)}
+
+
+def export(m, name, path, decoder=None):
+    tensors = {k: v.detach().float().numpy() for k, v in model_tensors(m).items()}
+    tensors.update(decoder or plain_decoder(m.config.classes))
+    write_safetensors(path, tensors, metadata(m, name))
+
+
+def load_checkpoint(path):
+    s = torch.load(path, map_location="cpu")
+    m = Encoder(Config(**s["config"]))
+    m.load_state_dict(s["ema"])
+    return m.eval(), s
+
+
+def random_model(seed=1, **changes):
+    """Small, random, but lively weights: every path through the network matters."""
+    torch.manual_seed(seed)
+    m = Encoder(Config(**{**dict(dim=32, ffn=64, heads=2, depth=12, left=16, delay=2), **changes}))
+    with torch.no_grad():
+        for n, p in m.named_parameters():
+            if p.ndim == 1:
+                p.add_(0.1 * torch.randn_like(p))
+        m.mel_mean.fill_(-8.0)
+        m.mel_istd.fill_(0.25)
+    return m.eval()
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--checkpoint")
+    ap.add_argument("--decoder", help="npz with transition and log_prior")
+    ap.add_argument("--random", help="name of a random test model instead of a checkpoint")
+    ap.add_argument("--name", default="shoal-base")
+    ap.add_argument("--out", required=True)
+    a = ap.parse_args()
+    m = random_model() if a.random else load_checkpoint(a.checkpoint)[0]
+    decoder = None
+    if a.decoder:
+        z = np.load(a.decoder)
+        decoder = {"decoder.transition": z["transition"], "decoder.log_prior": z["log_prior"]}
+    export(m, a.random or a.name, a.out, decoder)
+    print(f"{a.out}: {sum(p.numel() for p in m.parameters())} parameters")
+
+
+if __name__ == "__main__":
+    main()

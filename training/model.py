@@ -1,0 +1,191 @@
+"""The shoal encoder in PyTorch: the oracle of the C engine.
+
+    log-mel [B, F, 80] (10 ms)
+      -> normalise (fixed mean, 1/std; no per-utterance statistics)
+      -> causal conv k=3 s=1 + SiLU, causal conv k=3 s=2, LayerNorm  [B, T, D] (20 ms)
+      -> L times the *same* Conformer block                         [B, T, D]
+      -> linear head, shared by all depths                          [B, T, C]
+
+A block (Gulati et al. 2020, causal, LayerNorm in the convolution module because
+BatchNorm statistics cannot be shared between depths):
+
+    x = x + 1/2 FFN1(LN(x));  x = x + MHSA(LN(x));  x = x + Conv(LN(x))
+    x = x + 1/2 FFN2(LN(x));  x = LN(x)
+
+Weight sharing and the uniformly sampled depth follow "Layer Reduction: Accelerating
+Conformer-Based Self-Supervised Model via Layer Consistency" (arXiv 2105.00812).
+Attention uses rotary positions (arXiv 2104.09864) and a chunk mask: frame t sees its own
+chunk and `left` frames before the chunk's first frame, never beyond the chunk.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from fused import silu
+
+
+@dataclass
+class Config:
+    mels: int = 80
+    dim: int = 256
+    ffn: int = 1024
+    heads: int = 4
+    kernel: int = 15      # depthwise convolution taps, causal
+    classes: int = 40     # SIL + 39 ARPAbet phones
+    depth: int = 12       # virtual layers in the program
+    left: int = 64        # default left context, frames of 20 ms
+    delay: int = 3        # output frame j describes input frame j - delay (60 ms look-ahead)
+    blocks: int = 1       # 1: Layer Consistency; depth: an ordinary unshared Conformer
+
+    def dict(self):
+        return asdict(self)
+
+
+class LayerNorm(nn.LayerNorm):
+    """LayerNorm that always computes in float32 (also under bf16 autocast)."""
+
+    def forward(self, x):
+        return F.layer_norm(x.float(), self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+def chunk_mask(frames, chunk, left, device=None):
+    """[T, T] bool, True where query row t may see key column u.
+
+    chunk: frames a chunk (0: one chunk of everything); left: frames seen before the
+    chunk's first frame (-1: all of them).
+    """
+    t = torch.arange(frames, device=device)
+    if chunk <= 0:
+        return torch.ones(frames, frames, dtype=torch.bool, device=device)
+    start = (t // chunk) * chunk
+    allow = t[None, :] < (start + chunk)[:, None]
+    if left >= 0:
+        allow &= t[None, :] >= (start - left)[:, None]
+    return allow
+
+
+def rope_table(frames, head_dim, device=None, first=0):
+    """cos, sin [T, head_dim/2]; angle = position * 10000^(-2i/head_dim)."""
+    i = torch.arange(head_dim // 2, device=device, dtype=torch.float64)
+    freq = 10000.0 ** (-2.0 * i / head_dim)
+    pos = torch.arange(first, first + frames, device=device, dtype=torch.float64)
+    a = pos[:, None] * freq[None, :]
+    return a.cos().float(), a.sin().float()
+
+
+def rope(x, cos, sin):
+    """Rotate x [B, H, T, dh]: the halves (x1, x2) by the position's angles."""
+    x1, x2 = x.chunk(2, dim=-1)
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    return torch.cat((x1 * cos - x2 * sin, x1 * sin + x2 * cos), dim=-1)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.up = nn.Linear(c.dim, c.ffn)
+        self.down = nn.Linear(c.ffn, c.dim)
+
+    def forward(self, x):
+        return self.down(silu(self.up(x)))
+
+
+class Attention(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.heads = c.heads
+        self.qkv = nn.Linear(c.dim, 3 * c.dim)
+        self.out = nn.Linear(c.dim, c.dim)
+
+    def forward(self, x, bias, cos, sin):
+        B, T, D = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        q, k = rope(q, cos, sin), rope(k, cos, sin)
+        s = torch.matmul(q * (D // self.heads) ** -0.5, k.transpose(-1, -2))
+        p = torch.softmax(s + bias.to(s.dtype), dim=-1)
+        y = torch.matmul(p, v).transpose(1, 2).reshape(B, T, D)
+        return self.out(y)
+
+
+class Convolution(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.kernel = c.kernel
+        self.pw1 = nn.Linear(c.dim, 2 * c.dim)
+        self.dw = nn.Conv1d(c.dim, c.dim, c.kernel, groups=c.dim)
+        self.norm = LayerNorm(c.dim)
+        self.pw2 = nn.Linear(c.dim, c.dim)
+
+    def forward(self, x):
+        x = F.glu(self.pw1(x), dim=-1)
+        x = F.pad(x, (0, 0, self.kernel - 1, 0))
+        x = self.dw(x.transpose(1, 2)).transpose(1, 2)
+        return self.pw2(silu(self.norm(x)))
+
+
+class Block(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.norm_ffn1, self.ffn1 = LayerNorm(c.dim), FeedForward(c)
+        self.norm_att, self.att = LayerNorm(c.dim), Attention(c)
+        self.norm_conv, self.conv = LayerNorm(c.dim), Convolution(c)
+        self.norm_ffn2, self.ffn2 = LayerNorm(c.dim), FeedForward(c)
+        self.norm_out = LayerNorm(c.dim)
+
+    def forward(self, x, bias, cos, sin):
+        x = x + 0.5 * self.ffn1(self.norm_ffn1(x))
+        x = x + self.att(self.norm_att(x), bias, cos, sin)
+        x = x + self.conv(self.norm_conv(x))
+        x = x + 0.5 * self.ffn2(self.norm_ffn2(x))
+        return self.norm_out(x)
+
+
+class Subsample(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.conv1 = nn.Conv1d(c.mels, c.dim, 3)
+        self.conv2 = nn.Conv1d(c.dim, c.dim, 3, stride=2)
+        self.norm = LayerNorm(c.dim)
+
+    def forward(self, mel):
+        """[B, F, mels] with F even -> [B, F/2, D]; frame j sees mel frames <= 2j + 1."""
+        x = F.pad(mel.transpose(1, 2), (2, 0))
+        x = silu(self.conv1(x))
+        x = self.conv2(F.pad(x, (1, 0)))
+        return self.norm(x.transpose(1, 2))
+
+
+class Encoder(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.config = c
+        self.register_buffer("mel_mean", torch.zeros(c.mels))
+        self.register_buffer("mel_istd", torch.ones(c.mels))
+        self.subsample = Subsample(c)
+        self.blocks = nn.ModuleList(Block(c) for _ in range(c.blocks))
+        self.head = nn.Linear(c.dim, c.classes)
+
+    def block(self, layer):
+        """The block that virtual layer `layer` (0-based) uses."""
+        return self.blocks[layer * len(self.blocks) // self.config.depth]
+
+    def forward(self, mel, depth, chunk=0, left=-1, taps=()):
+        """mel [B, F, 80] -> log posteriors [B, T, C] at `depth`.
+
+        taps: depths whose embeddings are wanted too; then returns (logp, {depth: [B, T, D]}).
+        """
+        x = self.subsample((mel - self.mel_mean) * self.mel_istd)
+        T = x.shape[1]
+        bias = torch.zeros(T, T, device=x.device)
+        bias.masked_fill_(~chunk_mask(T, chunk, left, x.device), -1e9)
+        cos, sin = rope_table(T, self.config.dim // self.config.heads, x.device)
+        seen = {}
+        for layer in range(depth):
+            x = self.block(layer)(x, bias, cos, sin)
+            if layer + 1 in taps:
+                seen[layer + 1] = x
+        logp = F.log_softmax(self.head(x).float(), dim=-1)
+        return (logp, seen) if taps else logp

@@ -1,0 +1,36 @@
+"""The label set and phone error rate."""
+
+PHONES = ("SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S "
+          "SH T TH UH UW V W Y Z ZH").split()
+INDEX = {p: i for i, p in enumerate(PHONES)}
+INDEX["+SPN+"] = INDEX["+NSN+"] = 0
+
+
+def parse_alignment(text):
+    """'SIL:0-20 DH:20-25 ...' -> [(phone index, start, end)], 10 ms frames."""
+    out = []
+    for item in text.split():
+        name, span = item.rsplit(":", 1)
+        a, b = span.split("-")
+        out.append((INDEX[name], int(a), int(b)))
+    return out
+
+
+def collapse(labels):
+    """Frame labels -> phone sequence: repeats merged, SIL removed."""
+    out, last = [], 0
+    for x in labels:
+        if x != last and x != 0:
+            out.append(int(x))
+        last = x
+    return out
+
+
+def edits(ref, hyp):
+    """Levenshtein distance (substitutions + insertions + deletions)."""
+    row = list(range(len(hyp) + 1))
+    for i, r in enumerate(ref, 1):
+        prev, row[0] = row[0], i
+        for j, h in enumerate(hyp, 1):
+            prev, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, prev + (r != h))
+    return row[-1]

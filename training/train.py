@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Train the shared-block encoder on frame-level phone targets.
+
+    prepare.py                                   # once
+    train.py --out /tmp/shoal-run --steps 6000   # resumes from /tmp/shoal-run/last.pt if there
+
+Every step draws one depth L ~ U{1..N} (Layer Consistency), one chunk and one left context,
+so that one set of weights serves every depth and every latency. The loss is frame
+cross-entropy at depth L plus half of that at one shallower depth of the same pass, which
+costs one more head only. N grows from 4 to 12 over the first fifth of the steps: deep loops
+of an untrained block are wasted time. Learning rate: warm-up, constant, linear decay over the
+last 30 %. Weights that ship are an exponential moving average.
+"""
+
+import argparse
+import json
+import os
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from data import Features, batches, moments, shift
+from model import Config, Encoder
+from optim import MuonAdamW
+from phones import collapse, edits
+
+
+def schedule(step, steps, peak, warm=200, tail=0.3):
+    if step < warm:
+        return peak * (step + 1) / warm
+    return peak * min(1.0, max(0.02, (steps - step) / (tail * steps)))
+
+
+def corpus_weight(e):
+    """Short command words repeat themselves: a few of them are enough."""
+    if e["corpus"] in ("picovoice-words", "dspspeech"):
+        return 0.05
+    return 0.34          # three speeds of each clip: one of them an epoch
+
+
+@torch.no_grad()
+def evaluate(model, feats, entries, depths, chunk, left):
+    """{depth: (greedy PER, accuracy of speech frames)} on whole clips, chunk-masked."""
+    model.eval()
+    err = {d: 0 for d in depths}
+    hit, total, words = dict(err), 0, 0
+    delay = model.config.delay
+    for e in entries:
+        mel = torch.from_numpy(feats.get(e))[None]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            _, seen = model(mel, max(depths), chunk, left, taps=depths)
+            logp = {d: model.head(seen[d])[0].float() for d in depths}
+        ref = shift(e["labels"], delay)
+        speech = ref != 0
+        for d in depths:
+            hyp = logp[d].argmax(-1).numpy()
+            err[d] += edits(e["phones"], collapse(hyp))
+            hit[d] += (hyp == ref)[speech].sum()
+        total += speech.sum()
+        words += len(e["phones"])
+    model.train()
+    return {d: (err[d] / words, float(hit[d] / total)) for d in depths}
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--features", default="/tmp/shoal-features")
+    ap.add_argument("--out", required=True)
+    ap.add_argument("--steps", type=int, default=6000)
+    ap.add_argument("--lr", type=float, default=2e-3)
+    ap.add_argument("--seconds", type=float, default=100.0, help="audio a step")
+    ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--threads", type=int, default=1)
+    ap.add_argument("--eval-every", type=int, default=500)
+    ap.add_argument("--hold-out", default="", help="corpus left out of training, e.g. vctk-p239")
+    a = ap.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(a.seed)
+    os.makedirs(a.out, exist_ok=True)
+
+    feats = Features(a.features)
+    train = [e for e in feats.select(split="train") if e["labels"] is not None
+             and e["corpus"] != a.hold_out]
+    dev = feats.select(split="dev")
+    dev = [e for e in dev if e["labels"] is not None][::10]
+    noises = feats.select(corpus="esc10-noise")
+    config = Config()
+    model = Encoder(config)
+    mean, istd = moments(feats, train)
+    model.mel_mean.copy_(torch.from_numpy(mean))
+    model.mel_istd.copy_(torch.from_numpy(istd))
+    optim = MuonAdamW(model)
+    ema = {k: v.clone() for k, v in model.state_dict().items()}
+    step = 0
+    last = os.path.join(a.out, "last.pt")
+    if os.path.exists(last):
+        s = torch.load(last)
+        model.load_state_dict(s["model"])
+        optim.load_state_dict(s["optim"])
+        ema, step = s["ema"], s["step"]
+        print(f"resumed at step {step}", flush=True)
+    rng = np.random.default_rng(a.seed * 1000003 + step)
+    stream = batches(feats, train, [corpus_weight(e) for e in train], noises,
+                     a.seed * 7919 + step, config.delay, a.seconds)
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(train)} clips", flush=True)
+    log = open(os.path.join(a.out, "log.jsonl"), "a")
+    t0, mark, losses = time.time(), step, []
+
+    def save():
+        torch.save(dict(model=model.state_dict(), ema=ema, optim=optim.state_dict(), step=step,
+                        config=config.dict(), args=vars(a)), last + ".tmp")
+        os.replace(last + ".tmp", last)
+
+    while step < a.steps:
+        mel, lab = next(stream)
+        deepest = min(config.depth, 4 + int(8 * step / (0.2 * a.steps)))
+        depth = int(rng.integers(1, deepest + 1))
+        chunk = int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0]))
+        left = int(rng.choice([32, 64, 64, 128]))
+        other = int(rng.integers(1, depth)) if depth > 1 else depth
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            _, seen = model(mel, depth, chunk, left, taps=(other, depth))
+            out = [(model.head(seen[depth]).float(), 1.0)]
+            if other != depth:
+                out.append((model.head(seen[other]).float(), 0.5))
+        loss = sum(w * F.cross_entropy(o.transpose(1, 2), lab, label_smoothing=0.05) for o, w in out)
+        loss = loss / sum(w for _, w in out)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optim.step(schedule(step, a.steps, a.lr))
+        optim.zero_grad()
+        step += 1
+        with torch.no_grad():
+            keep = min(0.998, 1 - 1 / (1 + step / 10))
+            for k, v in model.state_dict().items():
+                ema[k].mul_(keep).add_(v, alpha=1 - keep)
+        losses.append(loss.item())
+        if step % 50 == 0:
+            print(f"step {step} loss {np.mean(losses):.3f} {(time.time() - t0) / (step - mark):.2f} s/step",
+                  flush=True)
+            losses = []
+        if step % 250 == 0:
+            save()
+        if step % a.eval_every == 0 or step == a.steps:
+            probe = Encoder(config)
+            probe.load_state_dict(ema)
+            r = evaluate(probe, feats, dev, (1, 2, 3, 4, 6, 8, 12), 16, config.left)
+            print("eval " + "  ".join(f"{d}: {p:.3f}/{c:.3f}" for d, (p, c) in r.items()), flush=True)
+            log.write(json.dumps(dict(step=step, per={d: p for d, (p, _) in r.items()},
+                                      acc={d: c for d, (_, c) in r.items()})) + "\n")
+            log.flush()
+    save()
+
+
+if __name__ == "__main__":
+    main()

@@ -20,26 +20,35 @@
 
 typedef struct item {
     shoal_stream *stream;
+    int64_t position;       /* of its first frame, internal */
     int index;              /* place in the caller's array */
     int row, frames;        /* rows [row, row + frames) of every matrix below */
 } item;
 
+/* Rows of x kept from a shallower depth of items[item]. */
+typedef struct tap {
+    int item, depth, row;
+} tap;
+
 struct shoal_batch {
     const shoal_model *model;
-    int max_frames;
+    int max_frames, max_tap_frames;
     item *items;            /* [max_frames]: every stream has at least one frame */
+    tap *taps;              /* [max_tap_frames], likewise */
     float *unfold;          /* [2R, 3 mels] then [R, 3D] */
     float *conv;            /* [2R, D] first convolution's output; later one stream's depthwise
                              * input with its history [frames + taps - 1, D] */
-    float *x;               /* [R, D] residual stream, at last the embedding */
+    float *x;               /* [R + tapped rows, D] residual stream, at last the embedding */
     float *y;               /* [R, D] normed input of a module */
     float *wide;            /* [R, max(ffn, 3D)] FFN's inner, q k v, GLU's input */
     double *freq;           /* [dh/2] radians a frame: 10000^(-2i/dh) */
     float *cs, *sn;         /* [R, dh/2] rotary tables of each row */
     float *scores;          /* [max left + max chunk] */
-    float *logp;            /* [R, C] */
+    float *logp;            /* [R + tapped rows, C] */
+    void *gemm_scratch;     /* the backend's */
     size_t bytes;
     int rows, count;        /* of this run */
+    int tap_rows, tap_count;
 };
 
 #define ALIGN(n) (((n) + 63) & ~(size_t)63)
@@ -60,12 +69,15 @@ static size_t layout(shoal_batch *b, unsigned char *base)
 {
     const shoal__config *c = &b->model->config;
     size_t R = (size_t)b->max_frames, D = (size_t)c->dim, mels = (size_t)c->mels;
+    size_t tapped = (size_t)b->max_tap_frames;
     size_t at = ALIGN(sizeof *b), taps = (size_t)c->kernel;
     b->items = base ? (item *)(void *)(base + at) : NULL;
     at += ALIGN(R * sizeof *b->items);
+    b->taps = base ? (tap *)(void *)(base + at) : NULL;
+    at += ALIGN(tapped * sizeof *b->taps);
     b->unfold = carve(base, &at, max_size(2 * R * 3 * mels, R * 3 * D));
     b->conv = carve(base, &at, max_size(2 * R, R + taps - 1) * D);
-    b->x = carve(base, &at, R * D);
+    b->x = carve(base, &at, (R + tapped) * D);
     b->y = carve(base, &at, R * D);
     b->wide = carve(base, &at, R * max_size((size_t)c->ffn, 3 * D));
     size_t half = D / (size_t)c->heads / 2;
@@ -73,15 +85,21 @@ static size_t layout(shoal_batch *b, unsigned char *base)
     b->cs = carve(base, &at, R * half);
     b->sn = carve(base, &at, R * half);
     b->scores = carve(base, &at, SHOAL__MAX_LEFT + SHOAL__MAX_CHUNK);
-    b->logp = carve(base, &at, R * (size_t)c->classes);
+    b->logp = carve(base, &at, (R + tapped) * (size_t)c->classes);
     return at;
 }
 
 int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames)
 {
-    if (max_frames < 1 || max_frames > 1 << 16)
+    return shoal_batch_new_taps(out, m, max_frames, 0);
+}
+
+int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
+                         int max_tap_frames)
+{
+    if (max_frames < 1 || max_frames > 1 << 16 || max_tap_frames < 0 || max_tap_frames > 1 << 20)
         return SHOAL_EINVAL;
-    shoal_batch plan = { .model = m, .max_frames = max_frames };
+    shoal_batch plan = { .model = m, .max_frames = max_frames, .max_tap_frames = max_tap_frames };
     size_t bytes = layout(&plan, NULL);
     unsigned char *block = aligned_alloc(64, bytes);
     if (!block)
@@ -94,12 +112,21 @@ int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames)
     int dh = m->config.dim / m->config.heads;
     for (int i = 0; i < dh / 2; i++)
         b->freq[i] = pow(10000.0, -2.0 * i / dh);
+    int rc = m->gemm->scratch_new(&b->gemm_scratch, m->linears, m->linear_count,
+                                  max_frames + (max_frames > max_tap_frames ? max_frames
+                                                                            : max_tap_frames));
+    if (rc < 0) {
+        free(b);
+        return rc;
+    }
     *out = b;
     return 0;
 }
 
 void shoal_batch_free(shoal_batch *b)
 {
+    if (b)
+        b->model->gemm->scratch_free(b->gemm_scratch);
     free(b);
 }
 
@@ -108,12 +135,9 @@ size_t shoal_batch_memory(const shoal_batch *b)
     return b->bytes;
 }
 
-/* c = a W^T + bias, or c += that. */
-static void linear(const shoal_batch *b, const shoal__linear *l, const float *a, int rows, float *c,
-                   int accumulate)
+static void linear(const shoal_batch *b, const shoal__linear *l, const float *a, int rows, float *c)
 {
-    b->model->kern->bias_rows(c, l->bias, rows, l->out, accumulate);
-    b->model->gemm->run(l, a, rows, c, 1);
+    b->model->gemm->run(l, b->model->kern, b->gemm_scratch, a, rows, c);
 }
 
 static void norm(const shoal_batch *b, float *y, const float *x, shoal__norm n, int rows)
@@ -153,10 +177,9 @@ static void subsample(shoal_batch *b)
 {
     const shoal_model *m = b->model;
     unfold_mel(b);
-    linear(b, &m->conv1, b->unfold, 2 * b->rows, b->conv, 0);
-    m->kern->silu(b->conv, 2 * b->rows * m->config.dim);
+    linear(b, &m->conv1, b->unfold, 2 * b->rows, b->conv);
     unfold_conv(b);
-    linear(b, &m->conv2, b->unfold, b->rows, b->x, 0);
+    linear(b, &m->conv2, b->unfold, b->rows, b->x);
     norm(b, b->x, b->x, m->subsample_norm, b->rows);
 }
 
@@ -166,9 +189,8 @@ static void feed_forward(shoal_batch *b, const shoal__linear *up, const shoal__l
                          shoal__norm n, int rows)
 {
     norm(b, b->y, b->x, n, rows);
-    linear(b, up, b->y, rows, b->wide, 0);
-    b->model->kern->silu(b->wide, rows * up->out);
-    linear(b, down, b->wide, rows, b->x, 1);
+    linear(b, up, b->y, rows, b->wide);
+    linear(b, down, b->wide, rows, b->x);
 }
 
 /* Angles of every row: position * freq, in double so that the position may count for months. */
@@ -179,7 +201,7 @@ static void rotary_tables(shoal_batch *b)
     for (int i = 0; i < b->count; i++)
         for (int f = 0; f < b->items[i].frames; f++, cs += half, sn += half)
             for (int k = 0; k < half; k++) {
-                double angle = (double)(b->items[i].stream->position + f) * b->freq[k];
+                double angle = (double)(b->items[i].position + f) * b->freq[k];
                 cs[k] = (float)cos(angle);
                 sn[k] = (float)sin(angle);
             }
@@ -236,10 +258,10 @@ static void attend_stream(shoal_batch *b, const item *it, int layer)
 static void attention(shoal_batch *b, const shoal__layer *l, int layer, int rows, int streams)
 {
     norm(b, b->y, b->x, l->norms->att, rows);
-    linear(b, &l->block->qkv, b->y, rows, b->wide, 0);
+    linear(b, &l->block->qkv, b->y, rows, b->wide);
     for (int i = 0; i < streams; i++)
         attend_stream(b, &b->items[i], layer);
-    linear(b, &l->block->att_out, b->y, rows, b->x, 1);
+    linear(b, &l->block->att_out, b->y, rows, b->x);
 }
 
 /* Causal depthwise convolution of one stream's rows: its history in front, then the chunk. */
@@ -262,12 +284,12 @@ static void convolution(shoal_batch *b, const shoal__layer *l, int layer, int ro
     shoal__norm mid = l->norms->conv_mid;
     int D = b->model->config.dim;
     norm(b, b->y, b->x, l->norms->conv, rows);
-    linear(b, &l->block->pw1, b->y, rows, b->wide, 0);
+    linear(b, &l->block->pw1, b->y, rows, b->wide);
     kern->glu(b->y, b->wide, rows, D);
     for (int i = 0; i < streams; i++)
         convolve_stream(b, l, &b->items[i], layer);
     kern->layer_norm_silu(b->y, b->y, mid.weight, mid.bias, rows, D);
-    linear(b, &l->block->pw2, b->y, rows, b->x, 1);
+    linear(b, &l->block->pw2, b->y, rows, b->x);
 }
 
 static void conformer_layer(shoal_batch *b, int layer, int rows, int streams)
@@ -282,9 +304,15 @@ static void conformer_layer(shoal_batch *b, int layer, int rows, int streams)
 
 /* ---- the run ---------------------------------------------------------------------------- */
 
+/* Tapped depths below the stream's own. */
+static uint64_t wanted_taps(const shoal_stream *s)
+{
+    return s->taps & (((uint64_t)1 << (s->params.depth - 1)) - 1);
+}
+
 static int check(const shoal_batch *b, shoal_stream *const *streams, int n)
 {
-    int rows = 0;
+    int rows = 0, tapped = 0;
     if (n < 0 || n > b->max_frames)
         return SHOAL_EINVAL;
     for (int i = 0; i < n; i++) {
@@ -294,6 +322,9 @@ static int check(const shoal_batch *b, shoal_stream *const *streams, int n)
         if (streams[i]->model != b->model || frames > b->max_frames - rows)
             return SHOAL_EINVAL;
         rows += frames;
+        tapped += frames * __builtin_popcountll(wanted_taps(streams[i]));
+        if (tapped > b->max_tap_frames)
+            return SHOAL_EINVAL;
     }
     return 0;
 }
@@ -301,25 +332,46 @@ static int check(const shoal_batch *b, shoal_stream *const *streams, int n)
 /* Deepest first, by counting depths; equal depths keep the caller's order. */
 static void arrange(shoal_batch *b, shoal_stream *const *streams, int n)
 {
-    b->count = b->rows = 0;
+    b->count = b->rows = b->tap_rows = b->tap_count = 0;
     for (int depth = b->model->info.depth; depth >= 1; depth--)
         for (int i = 0; i < n; i++)
             if (streams[i]->params.depth == depth) {
                 int frames = shoal_stream_ready(streams[i]);
-                b->items[b->count++] = (item){ streams[i], i, b->rows, frames };
+                b->items[b->count++] = (item){ .stream = streams[i],
+                                                 .position = streams[i]->position,
+                                                 .index = i,
+                                                 .row = b->rows,
+                                                 .frames = frames };
                 b->rows += frames;
             }
 }
 
-static void report(shoal_batch *b, const item *it, shoal_result *r)
+/* Keep the rows of streams that tap this depth, behind the rows of the run. */
+static void keep_taps(shoal_batch *b, int depth, int streams)
+{
+    size_t D = (size_t)b->model->config.dim;
+    for (int i = 0; i < streams; i++) {
+        const item *it = &b->items[i];
+        if (!(wanted_taps(it->stream) >> (depth - 1) & 1))
+            continue;
+        int row = b->rows + b->tap_rows;
+        memcpy(b->x + (size_t)row * D, b->x + (size_t)it->row * D,
+               (size_t)it->frames * D * sizeof *b->x);
+        b->taps[b->tap_count++] = (tap){ i, depth, row };
+        b->tap_rows += it->frames;
+    }
+}
+
+/* The output of rows [first_row, first_row + frames), less the look-ahead that leads in. */
+static void report(const shoal_batch *b, const item *it, int first_row, int depth, shoal_result *r)
 {
     const shoal__config *c = &b->model->config;
-    int64_t first = it->stream->position - c->delay;
+    int64_t first = it->position - c->delay;
     int skip = first < 0 ? (int)(-first < it->frames ? -first : it->frames) : 0;
-    size_t row = (size_t)(it->row + skip);
+    size_t row = (size_t)(first_row + skip);
     r->first_frame = first + skip < 0 ? 0 : first + skip;
     r->frames = it->frames - skip;
-    r->depth = it->stream->params.depth;
+    r->depth = depth;
     r->embedding = b->x + row * (size_t)c->dim;
     r->logp = b->logp + row * (size_t)c->classes;
 }
@@ -340,12 +392,26 @@ int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_r
         while (b->items[active - 1].stream->params.depth <= layer)
             rows -= b->items[--active].frames;
         conformer_layer(b, layer, rows, active);
+        keep_taps(b, layer + 1, active);
     }
-    linear(b, &m->head, b->x, b->rows, b->logp, 0);
-    m->kern->log_softmax(b->logp, b->rows, m->config.classes);
+    linear(b, &m->head, b->x, b->rows + b->tap_rows, b->logp);
+    m->kern->log_softmax(b->logp, b->rows + b->tap_rows, m->config.classes);
     for (int i = 0; i < b->count; i++) {
-        report(b, &b->items[i], &results[b->items[i].index]);
-        shoal__stream_advance(b->items[i].stream, b->items[i].frames);
+        const item *it = &b->items[i];
+        report(b, it, it->row, it->stream->params.depth, &results[it->index]);
+        shoal__stream_advance(it->stream, it->frames);
     }
     return 0;
+}
+
+int shoal_batch_get_tap(const shoal_batch *b, int i, int depth, shoal_result *out)
+{
+    for (int t = 0; t < b->tap_count; t++) {
+        const item *it = &b->items[b->taps[t].item];
+        if (it->index == i && b->taps[t].depth == depth) {
+            report(b, it, b->taps[t].row, depth, out);
+            return 0;
+        }
+    }
+    return SHOAL_EINVAL;
 }

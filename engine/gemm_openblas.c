@@ -90,27 +90,57 @@ static void load_once(void)
     snprintf(blas.name, sizeof blas.name, "openblas %s %s", version, core ? core() : "");
 }
 
-static int pack(shoal__linear *l, float scale)
+/* [in, out]: OpenBLAS copies either way, this one faster. */
+static int pack(shoal__linear *l)
 {
-    l->packed = malloc((size_t)l->in * (size_t)l->out * sizeof *l->packed);
-    if (!l->packed)
+    float *packed = malloc((size_t)l->in * (size_t)l->out * sizeof *packed);
+    if (!packed)
         return SHOAL_ENOMEM;
     for (int n = 0; n < l->out; n++)
         for (int k = 0; k < l->in; k++)
-            l->packed[(size_t)k * (size_t)l->out + (size_t)n] =
-                scale * l->weight[(size_t)n * (size_t)l->in + (size_t)k];
+            packed[(size_t)k * (size_t)l->out + (size_t)n] =
+                l->scale * l->weight[(size_t)n * (size_t)l->in + (size_t)k];
+    l->packed = packed;
     return 0;
 }
 
-static void run(const shoal__linear *l, const float *a, int rows, float *c, int accumulate)
+static void unpack(shoal__linear *l)
 {
+    free(l->packed);
+    l->packed = NULL;
+}
+
+static int scratch_new(void **out, shoal__linear *const *all, int n, int max_rows)
+{
+    (void)all, (void)n, (void)max_rows;
+    *out = NULL;
+    return 0;
+}
+
+static void scratch_free(void *scratch)
+{
+    (void)scratch;
+}
+
+static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
+                int rows, float *c)
+{
+    (void)scratch;
+    kern->bias_rows(c, l->bias, rows, l->out, l->epilogue == SHOAL__ADD);
     blas.sgemm(ROW_MAJOR, NO_TRANS, NO_TRANS, rows, l->out, l->in, 1.0f, a, l->in, l->packed,
-               l->out, accumulate ? 1.0f : 0.0f, c, l->out);
+               l->out, 1.0f, c, l->out);
+    if (l->epilogue == SHOAL__SILU)
+        kern->silu(c, rows * l->out);
 }
 
 const shoal__gemm *shoal__gemm_openblas(char *why, size_t why_size)
 {
-    static const shoal__gemm backend = { .name = blas.name, .pack = pack, .run = run };
+    static const shoal__gemm backend = { .name = blas.name,
+                                         .pack = pack,
+                                         .unpack = unpack,
+                                         .scratch_new = scratch_new,
+                                         .scratch_free = scratch_free,
+                                         .run = run };
     pthread_once(&blas.once, load_once);
     if (blas.sgemm)
         return &backend;

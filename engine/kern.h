@@ -7,6 +7,8 @@
 #ifndef SHOAL_KERN_H
 #define SHOAL_KERN_H
 
+#include <stdint.h>
+
 typedef struct shoal__kern {
     const char *name;
     /* y[r] = (x[r] - mean) / sqrt(var + 1e-5) * w + b for rows of length n; y may be x */
@@ -36,6 +38,15 @@ typedef struct shoal__kern {
     void (*log_softmax)(float *x, int rows, int n);
     /* p = re^2 + im^2 of n interleaved complex numbers */
     void (*power)(float *p, const float *complex_pairs, int n);
+    /* round to bfloat16, ties to even */
+    void (*to_bf16)(uint16_t *y, const float *x, int n);
+    /* q = round(x / scale), scale = max |x| / 127 of each row [rows, n] */
+    void (*quantize)(int8_t *q, float *scale, const float *x, int rows, int n);
+    /* y = sums * row_scale * column_scale + bias [rows, n]; c = y, silu(y) or c + y by epilogue
+     * (shoal__epilogue) */
+    void (*finish_int8)(float *c, const int32_t *sums, const float *row_scale,
+                        const float *column_scale, const float *bias, int rows, int n,
+                        int epilogue);
     float (*dot)(const float *a, const float *b, int n);
 } shoal__kern;
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "gemm.h"
 #include "kern.h"
 
 /* e^x = 2^n * 2^r, r in [-1/2, 1/2], 2^r by a degree-6 polynomial (relative error < 2e-7).
@@ -185,11 +186,54 @@ static void KERN(power)(float *restrict p, const float *restrict c, int n)
         p[i] = c[2 * i] * c[2 * i] + c[2 * i + 1] * c[2 * i + 1];
 }
 
+static void KERN(to_bf16)(uint16_t *restrict y, const float *restrict x, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, &x[i], sizeof u);
+        y[i] = (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
+    }
+}
+
+static void KERN(quantize)(int8_t *restrict q, float *restrict scale, const float *restrict x,
+                           int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += n, q += n) {
+        float top = 0.0f;
+        for (int i = 0; i < n; i++) {
+            float a = fabsf(x[i]);
+            top = a > top ? a : top;
+        }
+        float inverse = top > 0.0f ? 127.0f / top : 0.0f;
+        scale[r] = top / 127.0f;
+        for (int i = 0; i < n; i++)
+            q[i] = (int8_t)(int32_t)__builtin_rintf(x[i] * inverse);
+    }
+}
+
+static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
+                              const float *restrict row_scale, const float *restrict column_scale,
+                              const float *restrict bias, int rows, int n, int epilogue)
+{
+    for (int r = 0; r < rows; r++, c += n, sums += n) {
+        float s = row_scale[r];
+        if (epilogue == SHOAL__ADD)
+            for (int i = 0; i < n; i++)
+                c[i] += (float)sums[i] * (s * column_scale[i]) + bias[i];
+        else
+            for (int i = 0; i < n; i++)
+                c[i] = (float)sums[i] * (s * column_scale[i]) + bias[i];
+        if (epilogue == SHOAL__SILU)
+            KERN(silu)(c, n);
+    }
+}
+
 #define KERN_TABLE(isa)                                                                       \
     {                                                                                         \
         .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu), \
         .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                    \
         .depthwise = KERN(depthwise), .rope = KERN(rope), .scores = KERN(scores),              \
         .softmax = KERN(softmax), .mix = KERN(mix), .log_softmax = KERN(log_softmax),          \
-        .power = KERN(power), .dot = KERN(dot)                                                 \
+        .power = KERN(power), .to_bf16 = KERN(to_bf16), .quantize = KERN(quantize),            \
+        .finish_int8 = KERN(finish_int8), .dot = KERN(dot)                                     \
     }

@@ -70,19 +70,20 @@ static const float *bind(binder *b, int rank, int d0, int d1, const char *format
     return p;
 }
 
-static void bind_linear(binder *b, shoal__linear *l, int out, int in, float scale,
-                        const char *prefix)
+static void bind_linear(binder *b, shoal__linear *l, shoal__linear shape, const char *prefix)
 {
-    l->in = in;
-    l->out = out;
-    l->weight = bind(b, 2, out, in, "%s.weight", prefix);
-    const float *bias = bind(b, 1, out, 0, "%s.bias", prefix);
+    *l = shape;
+    l->scale = l->scale == 0.0f ? 1.0f : l->scale;
+    l->weight = bind(b, 2, l->out, l->in, "%s.weight", prefix);
+    const float *bias = bind(b, 1, l->out, 0, "%s.bias", prefix);
     if (b->rc < 0)
         return;
-    l->bias = malloc((size_t)out * sizeof *l->bias);
-    b->rc = l->bias ? b->m->gemm->pack(l, scale) : SHOAL_ENOMEM;
-    for (int i = 0; b->rc == 0 && i < out; i++)
-        l->bias[i] = scale * bias[i];
+    l->id = b->m->linear_count;
+    b->m->linears[b->m->linear_count++] = l;
+    l->bias = malloc((size_t)l->out * sizeof *l->bias);
+    b->rc = l->bias ? b->m->gemm->pack(l) : SHOAL_ENOMEM;
+    for (int i = 0; b->rc == 0 && i < l->out; i++)
+        l->bias[i] = l->scale * bias[i];
 }
 
 static shoal__norm bind_norm(binder *b, const char *prefix, const char *name)
@@ -115,25 +116,27 @@ static void bind_block(binder *b, int index)
 {
     const shoal__config *c = &b->m->config;
     shoal__block *k = &b->m->blocks[index];
+    const shoal__epilogue silu = SHOAL__SILU, add = SHOAL__ADD;
     const struct {
         shoal__linear *l;
         const char *name;
-        int out, in;
-        float scale;
+        shoal__linear shape;
     } linears[] = {
-        { &k->ffn1_up, "ffn1.up", c->ffn, c->dim, 1.0f },
-        { &k->ffn1_down, "ffn1.down", c->dim, c->ffn, 0.5f },
-        { &k->qkv, "att.qkv", 3 * c->dim, c->dim, 1.0f },
-        { &k->att_out, "att.out", c->dim, c->dim, 1.0f },
-        { &k->pw1, "conv.pw1", 2 * c->dim, c->dim, 1.0f },
-        { &k->pw2, "conv.pw2", c->dim, c->dim, 1.0f },
-        { &k->ffn2_up, "ffn2.up", c->ffn, c->dim, 1.0f },
-        { &k->ffn2_down, "ffn2.down", c->dim, c->ffn, 0.5f },
+        { &k->ffn1_up, "ffn1.up", { .out = c->ffn, .in = c->dim, .epilogue = silu } },
+        { &k->ffn1_down, "ffn1.down",
+          { .out = c->dim, .in = c->ffn, .epilogue = add, .scale = 0.5f } },
+        { &k->qkv, "att.qkv", { .out = 3 * c->dim, .in = c->dim } },
+        { &k->att_out, "att.out", { .out = c->dim, .in = c->dim, .epilogue = add } },
+        { &k->pw1, "conv.pw1", { .out = 2 * c->dim, .in = c->dim } },
+        { &k->pw2, "conv.pw2", { .out = c->dim, .in = c->dim, .epilogue = add } },
+        { &k->ffn2_up, "ffn2.up", { .out = c->ffn, .in = c->dim, .epilogue = silu } },
+        { &k->ffn2_down, "ffn2.down",
+          { .out = c->dim, .in = c->ffn, .epilogue = add, .scale = 0.5f } },
     };
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
         char prefix[64];
         snprintf(prefix, sizeof prefix, "blocks.%d.%s", index, linears[i].name);
-        bind_linear(b, linears[i].l, linears[i].out, linears[i].in, linears[i].scale, prefix);
+        bind_linear(b, linears[i].l, linears[i].shape, prefix);
     }
     bind_depthwise(b, k, index);
 }
@@ -169,8 +172,10 @@ static void bind_frontend(binder *b)
         m->mel_first[i] = first;
         m->mel_count[i] = last - first;
     }
-    bind_linear(b, &m->conv1, c->dim, 3 * c->mels, 1.0f, "subsample.conv1");
-    bind_linear(b, &m->conv2, c->dim, 3 * c->dim, 1.0f, "subsample.conv2");
+    shoal__linear conv1 = { .out = c->dim, .in = 3 * c->mels, .epilogue = SHOAL__SILU };
+    shoal__linear conv2 = { .out = c->dim, .in = 3 * c->dim };
+    bind_linear(b, &m->conv1, conv1, "subsample.conv1");
+    bind_linear(b, &m->conv2, conv2, "subsample.conv2");
     m->subsample_norm = bind_norm(b, "subsample", "norm");
 }
 
@@ -183,7 +188,7 @@ static int bind_all(shoal_model *m, char *why, size_t why_size)
         bind_block(&b, i);
     for (int i = 0; i < c->norm_sets; i++)
         bind_norm_set(&b, i);
-    bind_linear(&b, &m->head, c->classes, c->dim, 1.0f, "head");
+    bind_linear(&b, &m->head, (shoal__linear){ .out = c->classes, .in = c->dim }, "head");
     m->transition = bind(&b, 2, c->classes, c->classes, "decoder.transition");
     m->log_prior = bind(&b, 1, c->classes, 0, "decoder.log_prior");
     if (b.rc == 0 && shoal__safetensors_unused(m->tensors))
@@ -216,7 +221,8 @@ static void describe(shoal_model *m)
 }
 
 /* Takes ownership of file, also on failure. */
-static int open_owned(shoal_model **out, void *file, size_t size, char *why, size_t why_size)
+static int open_owned(shoal_model **out, void *file, size_t size, const shoal_model_params *params,
+                      char *why, size_t why_size)
 {
     shoal_model *m = calloc(1, sizeof *m);
     if (!m) {
@@ -225,7 +231,7 @@ static int open_owned(shoal_model **out, void *file, size_t size, char *why, siz
     }
     m->file = file;
     m->kern = shoal__kern_choose();
-    m->gemm = shoal__gemm_openblas(why, why_size);
+    m->gemm = shoal__gemm_choose(params->backend, params->precision, why, why_size);
     int rc = m->gemm ? 0 : SHOAL_EBACKEND;
     if (rc == 0)
         rc = shoal__safetensors_parse(&m->tensors, file, size, why, why_size);
@@ -243,8 +249,8 @@ static int open_owned(shoal_model **out, void *file, size_t size, char *why, siz
     return 0;
 }
 
-int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
-                            size_t why_size)
+static int open_copy(shoal_model **out, const void *data, size_t size,
+                     const shoal_model_params *params, char *why, size_t why_size)
 {
     if (!size || size > MAX_FILE)
         return explain(why, why_size, SHOAL_EMODEL, "a model has 1 byte to 1 GiB, not %zu", size);
@@ -252,7 +258,19 @@ int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, ch
     if (!copy)
         return explain(why, why_size, SHOAL_ENOMEM, "out of memory");
     memcpy(copy, data, size);
-    return open_owned(out, copy, size, why, why_size);
+    return open_owned(out, copy, size, params, why, why_size);
+}
+
+shoal_model_params shoal_model_default_params(void)
+{
+    return (shoal_model_params){ SHOAL_BACKEND_AUTO, SHOAL_FP32 };
+}
+
+int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
+                            size_t why_size)
+{
+    shoal_model_params params = shoal_model_default_params();
+    return open_copy(out, data, size, &params, why, why_size);
 }
 
 /* The whole file in fresh memory; NULL with errno set. */
@@ -282,48 +300,41 @@ static void *read_file(const char *path, size_t *size)
 
 int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size)
 {
+    shoal_model_params params = shoal_model_default_params();
+    return shoal_model_open_with(out, path, &params, why, why_size);
+}
+
+int shoal_model_open_with(shoal_model **out, const char *path, const shoal_model_params *params,
+                          char *why, size_t why_size)
+{
     if (!path)
-        return shoal_model_open_memory(out, shoal__default_model,
-                                       (size_t)(shoal__default_model_end - shoal__default_model),
-                                       why, why_size);
+        return open_copy(out, shoal__default_model,
+                         (size_t)(shoal__default_model_end - shoal__default_model), params, why,
+                         why_size);
     size_t size = 0;
     void *file = read_file(path, &size);
     if (!file)
         return explain(why, why_size, SHOAL_EIO, "cannot read model '%s': %s", path,
                        strerror(errno));
     char detail[256] = "";
-    int rc = open_owned(out, file, size, detail, sizeof detail);
+    int rc = open_owned(out, file, size, params, detail, sizeof detail);
     if (rc < 0)
         explain(why, why_size, rc, "cannot use model '%s': %s", path, detail);
     return rc;
-}
-
-static void free_linear(shoal__linear *l)
-{
-    free(l->packed);
-    free(l->bias);
-}
-
-static void free_block(shoal__block *k)
-{
-    shoal__linear *all[] = { &k->ffn1_up, &k->ffn1_down, &k->qkv,     &k->att_out,
-                             &k->pw1,     &k->pw2,       &k->ffn2_up, &k->ffn2_down };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free_linear(all[i]);
-    free(k->dw_weight);
 }
 
 void shoal_model_close(shoal_model *m)
 {
     if (!m)
         return;
+    for (int i = 0; i < m->linear_count; i++) {
+        m->gemm->unpack(m->linears[i]);
+        free(m->linears[i]->bias);
+    }
     for (int i = 0; m->blocks && i < m->config.blocks; i++)
-        free_block(&m->blocks[i]);
+        free(m->blocks[i].dw_weight);
     free(m->blocks);
     free(m->norm_sets);
-    free_linear(&m->conv1);
-    free_linear(&m->conv2);
-    free_linear(&m->head);
     for (int i = 0; i < SHOAL__MAX_CLASSES; i++)
         free((void *)m->labels[i]);
     shoal__safetensors_free(m->tensors);

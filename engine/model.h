@@ -15,6 +15,7 @@ enum {
     SHOAL__WINDOW = 400, SHOAL__HOP = 160, SHOAL__FFT = 512, SHOAL__BINS = 257,
     SHOAL__MAX_DEPTH = 64, SHOAL__MAX_POOL = 64, SHOAL__MAX_DIM = 2048, SHOAL__MAX_FFN = 8192,
     SHOAL__MAX_MELS = 128, SHOAL__MAX_CLASSES = 255, SHOAL__MAX_KERNEL = 63,
+    SHOAL__MAX_LINEARS = 8 * SHOAL__MAX_POOL + 3,
     SHOAL__MAX_CHUNK = 64, SHOAL__MAX_LEFT = 256, SHOAL__MAX_DELAY = 16
 };
 
@@ -35,7 +36,7 @@ typedef struct shoal__norm_set {
 } shoal__norm_set;
 
 typedef struct shoal__block {
-    shoal__linear ffn1_up, ffn1_down;       /* down packed times 1/2: the half step */
+    shoal__linear ffn1_up, ffn1_down;       /* down: scale 1/2, the half step */
     shoal__linear qkv, att_out;             /* [3D, D], [D, D] */
     shoal__linear pw1, pw2;                 /* [2D, D], [D, D] */
     shoal__linear ffn2_up, ffn2_down;
@@ -57,6 +58,8 @@ struct shoal_model {
     void *file;                             /* the whole file, owned */
     shoal__safetensors *tensors;
     const shoal__gemm *gemm;
+    shoal__linear *linears[SHOAL__MAX_LINEARS];     /* every linear below, by its id */
+    int linear_count;
     const shoal__kern *kern;
 
     const float *window;                    /* [400] */

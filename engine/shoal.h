@@ -109,11 +109,29 @@ typedef struct shoal_model_info {
     const char *kernels;         /* elementwise kernels in use: "avx512", "avx2", "scalar" */
 } shoal_model_info;
 
+/* Matrix library and precision of its products; the rest is always fp32. */
+typedef enum shoal_backend {
+    SHOAL_BACKEND_AUTO,          /* oneDNN where it is built in, else OpenBLAS */
+    SHOAL_BACKEND_OPENBLAS,      /* portable, the reference, fp32 only */
+    SHOAL_BACKEND_ONEDNN
+} shoal_backend;
+typedef enum shoal_precision { SHOAL_FP32, SHOAL_BF16, SHOAL_INT8 } shoal_precision;
+
+typedef struct shoal_model_params {
+    shoal_backend backend;
+    shoal_precision precision;
+} shoal_model_params;
+
+SHOAL_API shoal_model_params shoal_model_default_params(void);     /* AUTO, FP32 */
+
 /* Open a model file (docs/model-format.md); path NULL opens the built-in default.
  * why: receives cause and remedy when the result is negative; may be NULL.
  * Returns 0, SHOAL_EIO, SHOAL_EMODEL, SHOAL_ENOMEM, SHOAL_EBACKEND. */
 SHOAL_API int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size);
-/* The same from memory; data is copied and may be freed afterwards. */
+/* The same with chosen backend and precision. SHOAL_EBACKEND when this build or CPU lacks them. */
+SHOAL_API int shoal_model_open_with(shoal_model **out, const char *path,
+                                    const shoal_model_params *params, char *why, size_t why_size);
+/* The same as shoal_model_open from memory; data is copied and may be freed afterwards. */
 SHOAL_API int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
                                       size_t why_size);
 SHOAL_API void shoal_model_close(shoal_model *m);   /* NULL is fine */
@@ -156,6 +174,10 @@ SHOAL_API int64_t shoal_stream_next_frame(const shoal_stream *s);
 /* Samples taken by feed so far, and samples that output frames already cover. */
 SHOAL_API int64_t shoal_stream_samples_fed(const shoal_stream *s);
 SHOAL_API int64_t shoal_stream_samples_done(const shoal_stream *s);
+/* Depths below its own whose outputs this stream wants as well, bit d - 1 for depth d; they cost
+ * no encoder time (shoal_batch_get_tap). From the next chunk on. Bits at or above the stream's
+ * depth are ignored. SHOAL_EINVAL for depths the model does not have. */
+SHOAL_API int shoal_stream_set_taps(shoal_stream *s, uint64_t depths);
 SHOAL_API size_t shoal_stream_memory(const shoal_stream *s);    /* bytes owned by the stream */
 
 /* ---- running ------------------------------------------------------------------------- */
@@ -171,12 +193,18 @@ typedef struct shoal_result {
 /* Scratch for runs of up to max_frames internal frames in total, all streams together
  * (at least one stream's chunk). */
 SHOAL_API int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames);
+/* The same, with room for max_tap_frames frames of taps in all. */
+SHOAL_API int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
+                                   int max_tap_frames);
 SHOAL_API void shoal_batch_free(shoal_batch *b);
 /* Advance each of n different streams by its ready chunk. results[i] belongs to streams[i].
  * Streams that are not ready are an error (SHOAL_ESTATE), as is a sum of ready frames above
- * max_frames (SHOAL_EINVAL); neither changes any stream. */
+ * max_frames or of tapped frames above max_tap_frames (SHOAL_EINVAL); neither changes any
+ * stream. */
 SHOAL_API int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n,
                               shoal_result *results);
+/* Output of the last run at a tapped depth of its i-th stream. SHOAL_EINVAL if there is none. */
+SHOAL_API int shoal_batch_get_tap(const shoal_batch *b, int i, int depth, shoal_result *out);
 SHOAL_API size_t shoal_batch_memory(const shoal_batch *b);
 
 /* ---- audio in: any format to 16 kHz mono float ---------------------------------------- */

@@ -141,11 +141,16 @@ ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n)
     return (ptrdiff_t)done;
 }
 
+/* Internal frames that remain until the last output frame, once finishing. */
+static int64_t remaining(const shoal_stream *s)
+{
+    return s->total_frames ? s->total_frames + s->model->config.delay - s->position : 0;
+}
+
 /* After finish: add silence until the chunk or the last frame is complete. */
 static void pad(shoal_stream *s)
 {
-    int64_t last = s->total_frames + s->model->config.delay;
-    int64_t rows = 2 * (last - s->position);
+    int64_t rows = 2 * remaining(s);
     while (!mel_full(s) && s->mel_rows < rows)
         take(s, NULL, SHOAL__HOP);
 }
@@ -170,12 +175,6 @@ int shoal_stream_flush(shoal_stream *s)
     return 0;
 }
 
-/* Internal frames that remain until the last output frame. */
-static int64_t remaining(const shoal_stream *s)
-{
-    return s->total_frames ? s->total_frames + s->model->config.delay - s->position : 0;
-}
-
 int shoal_stream_ready(const shoal_stream *s)
 {
     if (mel_full(s))
@@ -194,6 +193,15 @@ int shoal_stream_set_depth(shoal_stream *s, int depth)
     if (depth < 1 || depth > s->model->info.depth)
         return SHOAL_EINVAL;
     s->params.depth = depth;
+    return 0;
+}
+
+int shoal_stream_set_taps(shoal_stream *s, uint64_t depths)
+{
+    int depth = s->model->info.depth;
+    if (depth < 64 && depths >> depth)
+        return SHOAL_EINVAL;
+    s->taps = depths;
     return 0;
 }
 

@@ -26,6 +26,7 @@ typedef struct shoal__cache {
 struct shoal_stream {
     const shoal_model *model;
     shoal_stream_params params;     /* depth: as wished for the next chunk */
+    uint64_t taps;                  /* bit d - 1: depth d is wanted as well */
     int depth_used;                 /* depth of the last chunk: deeper caches are stale */
     int finishing;                  /* finish was called */
     int flushing;                   /* flush was called and frames of before it remain */

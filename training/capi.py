@@ -26,7 +26,7 @@ class _Phone(C.Structure):
 class Engine:
     """One model. lib: libshoal.so; model: a file, or None for the built-in one."""
 
-    def __init__(self, model=None, lib=None, dim=256, classes=40):
+    def __init__(self, model=None, lib=None, dim=256, classes=40, frames=2048, tap_frames=24576):
         lib = lib or os.environ.get("LIBSHOAL") or os.path.join(
             HERE, "../build/engine/.libs/libshoal.so")
         self.c = C.CDLL(lib)
@@ -34,7 +34,7 @@ class Engine:
         self.model, self.batch, why = C.c_void_p(), C.c_void_p(), C.create_string_buffer(300)
         self._check(self.c.shoal_model_open(C.byref(self.model), model.encode() if model else None,
                                             why, 300), why)
-        self._check(self.c.shoal_batch_new(C.byref(self.batch), self.model, 1024))
+        self._check(self.c.shoal_batch_new_taps(C.byref(self.batch), self.model, frames, tap_frames))
         self.dim, self.classes = dim, classes
 
     @staticmethod
@@ -77,6 +77,48 @@ class Engine:
             if r.frames:
                 logp.append(np.ctypeslib.as_array(r.logp, (r.frames, self.classes)).copy())
                 emb.append(np.ctypeslib.as_array(r.embedding, (r.frames, self.dim)).copy())
+
+    def depths(self, clips, depth=12, chunk=16, left=64):
+        """Many clips side by side -> for each clip {d: logp [T, C]} for every d <= depth."""
+        self.c.shoal_stream_set_taps.argtypes = [C.c_void_p, C.c_uint64]
+        streams = []
+        for _ in clips:
+            s = C.c_void_p()
+            self._check(self.c.shoal_stream_new(C.byref(s), self.model,
+                                                C.byref(_Params(depth, chunk, left))))
+            self._check(self.c.shoal_stream_set_taps(s, (1 << (depth - 1)) - 1))
+            streams.append(s)
+        out = [{d: [] for d in range(1, depth + 1)} for _ in clips]
+        at, finished = [0] * len(clips), [False] * len(clips)
+        while True:
+            for i, s in enumerate(streams):
+                if at[i] < len(clips[i]):
+                    pcm = clips[i][at[i]:]
+                    at[i] += self._check(self.c.shoal_stream_feed(
+                        s, pcm.ctypes.data_as(C.POINTER(C.c_float)), C.c_size_t(len(pcm))))
+                elif not finished[i] and not self.c.shoal_stream_ready(s):
+                    self._check(self.c.shoal_stream_finish(s))
+                    finished[i] = True
+            ready = [i for i, s in enumerate(streams) if self.c.shoal_stream_ready(s)]
+            if not ready and all(finished):
+                break
+            self._run_many(streams, ready, depth, out)
+        for s in streams:
+            self.c.shoal_stream_free(s)
+        return [{d: np.concatenate(v) for d, v in o.items()} for o in out]
+
+    def _run_many(self, streams, ready, depth, out):
+        handles = (C.c_void_p * len(ready))(*(streams[i].value for i in ready))
+        results, tap = (_Result * len(ready))(), _Result()
+        self._check(self.c.shoal_batch_run(self.batch, handles, len(ready), results))
+        for n, i in enumerate(ready):
+            for d in range(1, depth + 1):
+                r = results[n]
+                if d < depth:
+                    self._check(self.c.shoal_batch_get_tap(self.batch, n, d, C.byref(tap)))
+                    r = tap
+                if r.frames:
+                    out[i][d].append(np.ctypeslib.as_array(r.logp, (r.frames, self.classes)).copy())
 
     def decode(self, logp):
         """[T, C] -> [(label, first frame, end frame, confidence)] by the engine's Viterbi."""

@@ -15,6 +15,7 @@ last 30 %. Weights that ship are an exponential moving average.
 import argparse
 import json
 import os
+import sys
 import time
 
 import numpy as np
@@ -93,13 +94,13 @@ def main():
     model.mel_istd.copy_(torch.from_numpy(istd))
     optim = MuonAdamW(model)
     ema = {k: v.clone() for k, v in model.state_dict().items()}
-    step = 0
+    step, spent = 0, 0.0
     last = os.path.join(a.out, "last.pt")
     if os.path.exists(last):
         s = torch.load(last)
         model.load_state_dict(s["model"])
         optim.load_state_dict(s["optim"])
-        ema, step = s["ema"], s["step"]
+        ema, step, spent = s["ema"], s["step"], s.get("seconds", 0.0)
         print(f"resumed at step {step}", flush=True)
     rng = np.random.default_rng(a.seed * 1000003 + step)
     stream = batches(feats, train, [corpus_weight(e) for e in train], noises,
@@ -109,9 +110,14 @@ def main():
     t0, mark, losses = time.time(), step, []
 
     def save():
+        seconds = spent + time.time() - t0
         torch.save(dict(model=model.state_dict(), ema=ema, optim=optim.state_dict(), step=step,
-                        config=config.dict(), args=vars(a)), last + ".tmp")
+                        seconds=seconds, config=config.dict(), args=vars(a)), last + ".tmp")
         os.replace(last + ".tmp", last)
+        with open(os.path.join(a.out, "summary.json"), "w") as f:
+            json.dump(dict(seed=a.seed, steps=step, seconds=seconds, audio_seconds=a.seconds,
+                           threads=a.threads, clips=sum(e["speed"] == 1.0 for e in train),
+                           command="train.py " + " ".join(sys.argv[1:])), f)
 
     while step < a.steps:
         mel, lab = next(stream)

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Phone error rate and frame accuracy of a model file, streamed by the C engine; model card.
+
+    evaluate.py --model ../models/shoal-base.safetensors --run /tmp/shoal-run \\
+                --card ../models/shoal-base.md --json ../models/shoal-base.json
+
+Every clip of the development split goes through libshoal in chunks, left context as the model's
+default, all depths tapped in one pass (a tap equals a stream of that depth; tests/check_batch.c).
+PER compares phone sequences without SIL: greedy (argmax, repeats merged) and decoded (the
+streaming Viterbi of engine/decoder.c, what `output=phones` gives). Frame accuracy counts frames
+that the alignment labels as speech.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import struct
+
+import numpy as np
+import soundfile as sf
+
+from capi import Engine
+from phones import collapse, edits, parse_alignment
+
+CHUNKS = (4, 8, 16, 32)         # frames of 20 ms
+
+
+def read_dev(speech, split, corpus, limit):
+    align = {}
+    with open(os.path.join(speech, "align.tsv")) as f:
+        for line in f:
+            key, text = line.rstrip("\n").split("\t")
+            if ":" in text:
+                align[key] = parse_alignment(text)
+    clips = []
+    with open(os.path.join(speech, "manifest.tsv")) as f:
+        head = f.readline().rstrip("\n").split("\t")
+        for line in f:
+            r = dict(zip(head, line.rstrip("\n").split("\t")))
+            if r["split"] == split and r["corpus"] == corpus and r["id"] in align:
+                clips.append((os.path.join(speech, r["path"]), align[r["id"]]))
+    return clips[::max(1, len(clips) // limit)] if limit else clips
+
+
+def frame_labels(align, frames):
+    labels = np.zeros(frames, np.int64)
+    centre = np.arange(frames) * 2 + 1
+    for phone, a, b in align:
+        labels[(centre >= a) & (centre < b)] = phone
+    return labels
+
+
+def measure(engine, clips, chunk, depth, group=48):
+    """{d: (greedy PER, decoded PER, frame accuracy)} at one chunk length."""
+    tally = {d: np.zeros(4) for d in range(1, depth + 1)}
+    phones = 0
+    order = sorted(range(len(clips)), key=lambda i: os.path.getsize(clips[i][0]))
+    for a in range(0, len(order), group):
+        batch = [clips[i] for i in order[a:a + group]]
+        pcm = [np.ascontiguousarray(sf.read(path, dtype="float32")[0]) for path, _ in batch]
+        for (path, align), x, out in zip(batch, pcm, engine.depths(pcm, depth, chunk)):
+            ref = [p for p, _, _ in align if p]
+            lab = frame_labels(align, len(next(iter(out.values()))))
+            phones += len(ref)
+            for d, logp in out.items():
+                best = logp.argmax(1)
+                tally[d] += (edits(ref, collapse(best)),
+                             edits(ref, [p[0] for p in engine.decode(logp)]),
+                             (best == lab)[lab != 0].sum(), (lab != 0).sum())
+    return {d: (t[0] / phones, t[1] / phones, t[2] / t[3]) for d, t in tally.items()}
+
+
+def file_facts(path):
+    data = open(path, "rb").read()
+    n, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + n])
+    config = json.loads(header["__metadata__"]["shoal"])
+    weights = sum(int(np.prod(t["shape"])) for k, t in header.items()
+                  if k != "__metadata__" and not k.startswith(("frontend.", "decoder.")))
+    return config, weights, len(data), hashlib.sha256(data).hexdigest()
+
+
+def table(results, column, depths):
+    lines = ["| depth | " + " | ".join(f"{c * 20} ms" for c in results) + " |",
+             "| --- |" + " --- |" * len(results)]
+    for d in depths:
+        lines.append(f"| {d} | " + " | ".join(f"{100 * r[d][column]:.1f} %"
+                                              for r in results.values()) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--model", default="../models/shoal-base.safetensors")
+    ap.add_argument("--speech", default="../../shared/speech")
+    ap.add_argument("--run", help="training folder, for the command and seed in the card")
+    ap.add_argument("--limit", type=int, default=0, help="about this many clips instead of all")
+    ap.add_argument("--chunks", type=int, nargs="*", default=CHUNKS, help="frames")
+    ap.add_argument("--depth", type=int, default=12)
+    ap.add_argument("--lib")
+    ap.add_argument("--card")
+    ap.add_argument("--json")
+    a = ap.parse_args()
+    config, weights, size, sha = file_facts(a.model)
+    clips = read_dev(a.speech, "dev", "speechocean762", a.limit)
+    engine = Engine(a.model, a.lib, config["dim"], config["classes"])
+    results = {}
+    for c in a.chunks:
+        results[c] = measure(engine, clips, c, a.depth)
+        print(f"chunk {c * 20} ms: " + "  ".join(
+            f"{d}: {100 * g:.1f}/{100 * v:.1f}/{100 * f:.1f}" for d, (g, v, f) in results[c].items()),
+            flush=True)
+    facts = dict(model=config["name"], sha256=sha, bytes=size, weights=weights, clips=len(clips),
+                 split="speechocean762 dev", left_frames=config["left_frames"],
+                 measured=datetime.date.today().isoformat(), engine="libshoal fp32",
+                 per_decoded={c * 20: {d: r[1] for d, r in v.items()} for c, v in results.items()},
+                 per_greedy={c * 20: {d: r[0] for d, r in v.items()} for c, v in results.items()},
+                 frame_accuracy={c * 20: {d: r[2] for d, r in v.items()} for c, v in results.items()})
+    if a.run:
+        facts["training"] = json.load(open(os.path.join(a.run, "summary.json")))
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump(facts, f, indent=1)
+            f.write("\n")
+    if a.card:
+        from card import write_card
+        write_card(a.card, facts, config, {
+            "decoded": table(results, 1, results[a.chunks[0]]),
+            "greedy": table(results, 0, results[a.chunks[0]]),
+            "accuracy": table(results, 2, results[a.chunks[0]])})
+
+
+if __name__ == "__main__":
+    main()

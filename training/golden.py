@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Golden tensors for tests/check_golden.c, from the PyTorch oracle.
+
+    golden.py                       # writes ../tests/data/tiny_golden.safetensors
+
+The model is export.random_model(), the one in tests/data/tiny.safetensors. The signal is
+integer arithmetic (tests/engine_util.c makes the same samples), 10000 samples: 32 output
+frames, the last one in part silence. Tensors, T = 34 internal frames (32 + delay):
+
+    mel                 [20, 80] normalised log-mel rows 0..9 and 58..67
+    c<chunk>l<left>.d<depth>  [32, 32] embeddings; .logp [32, 40] log posteriors at depth 12
+    only.<module>       [16, 32] depth 1, chunk 4, left 8, when only that module of the block
+                        adds to the residual (the others' last matrices are zero); "none": the
+                        block is just its output norm, so this is the subsampling
+    flush               [32, 32] depth 12, chunk 8, left 16, flushed after 4000 samples
+    wake                [18, 32] internal frames 16.. at depth 12, when frames 8..15 were at 2
+"""
+
+import os
+
+import numpy as np
+import torch
+
+import export
+import frontend
+from model import chunk_mask, rope_table
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SAMPLES, FRAMES = 10000, 32
+LAST = {"ffn1": "ffn1.down", "att": "att.out", "conv": "conv.pw2", "ffn2": "ffn2.down"}
+
+
+def triangle(i, period):
+    return 2 * abs(i % period * 65536 // period - 32768) - 32768
+
+
+def signal(n):
+    """Noise and triangle waves, loud, soft and softer by turns of 100 ms. float32 [n]."""
+    out, lcg = np.zeros(n, np.float32), 1
+    for i in range(n):
+        lcg = (lcg * 1664525 + 1013904223) & 0xFFFFFFFF
+        v = int(((lcg >> 16) - 32768) / 8) + int(triangle(i, 73) / 4) + int(triangle(i, 13) / 8)
+        out[i] = int(v / (1 << 2 * (i // 1600 % 3))) / 32768
+    return out
+
+
+def starts_mask(starts, frames, left):
+    """chunk_mask for chunks that begin at the given frames."""
+    allow = torch.zeros(frames, frames, dtype=torch.bool)
+    for a, b in zip(starts, starts[1:] + [frames]):
+        allow[a:b, max(0, a - left):b] = True
+    return allow
+
+
+def layers(m, x, first, last, allow, position=0):
+    """Virtual layers [first, last) over x [1, T, D] whose frame 0 is at `position`."""
+    bias = torch.zeros(allow.shape).masked_fill_(~allow, -1e9)
+    cos, sin = rope_table(x.shape[1], m.config.dim // m.config.heads, first=position)
+    for layer in range(first, last):
+        x = m.block(layer)(x, bias, cos, sin)
+    return x
+
+
+def normalised_mel(m):
+    rows = 2 * (FRAMES + m.config.delay)
+    pcm = np.zeros((rows - 1) * frontend.HOP + frontend.WINDOW, np.float32)
+    pcm[:SAMPLES] = signal(SAMPLES)
+    mel = torch.from_numpy(frontend.log_mel(pcm))[None]
+    return (mel - m.mel_mean) * m.mel_istd
+
+
+def only(m, x, module):
+    """Depth 1 with every module but one switched off."""
+    saved = {k: v.clone() for k, v in m.state_dict().items()}
+    for name, last in LAST.items():
+        if name != module:
+            linear = m.get_submodule(f"blocks.0.{last}")
+            linear.weight.zero_(), linear.bias.zero_()
+    y = layers(m, x, 0, 1, chunk_mask(x.shape[1], 4, 8))
+    m.load_state_dict(saved)
+    return y[0, m.config.delay:m.config.delay + 16]
+
+
+@torch.no_grad()
+def golden(m):
+    delay, depth = m.config.delay, m.config.depth
+    mel = normalised_mel(m)
+    x = m.subsample(mel)
+    T = x.shape[1]
+    out = {"mel": torch.cat((mel[0, :10], mel[0, 58:68]))}
+    for chunk, left in ((4, 8), (8, 16), (16, 64)):
+        allow = chunk_mask(T, chunk, left)
+        for d in (1, 2, 6, 12):
+            y = layers(m, x, 0, d, allow)[0, delay:]
+            out[f"c{chunk}l{left}.d{d}"] = y
+        out[f"c{chunk}l{left}.logp"] = torch.log_softmax(m.head(y), -1)
+    for module in ("none", *LAST):
+        out[f"only.{module}"] = only(m, x, module)
+    # 4000 samples: 23 mel rows, so 11 frames: one chunk of 8, then 3 flushed
+    out["flush"] = layers(m, x, 0, depth, starts_mask([0, 8, 11, 19, 27], T, 16))[0, delay:]
+    shallow = layers(m, x, 0, 2, chunk_mask(T, 8, 16))[:, 16:]
+    out["wake"] = layers(m, shallow, 2, depth, chunk_mask(T - 16, 8, 16), position=16)[0]
+    return {k: v.contiguous().numpy().astype(np.float32) for k, v in out.items()}
+
+
+def main():
+    path = os.path.join(HERE, "../tests/data/tiny_golden.safetensors")
+    tensors = golden(export.random_model())
+    export.write_safetensors(path, tensors, {"made_by": "training/golden.py"})
+    print(f"{path}: {len(tensors)} tensors, {os.path.getsize(path)} bytes")
+
+
+if __name__ == "__main__":
+    main()

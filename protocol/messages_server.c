@@ -1,0 +1,187 @@
+/* messages_server.c - what the server says: ready, phones, changed, flushed, done, error
+ *
+ * Written without a DOM (text.c). phones is on the hot path: one for every chunk of every
+ * client, into a buffer of SHOAL_PHONES_BYTES. pong is in messages_client.c beside ping,
+ * features in packet_json.c.
+ */
+#include "protocol-internal.h"
+
+#include <string.h>
+
+typedef unsigned long long ull;    /* for %llu */
+
+static int valid_count(uint64_t v)
+{
+    return v <= SHOAL_MAX_COUNT;
+}
+
+static void write_string(shoal__text *t, const char *key, const char *value)
+{
+    shoal__text_member(t, key);
+    shoal__text_string(t, value);
+}
+
+/* ---- ready ---- */
+
+static void write_labels(shoal__text *t, const shoal_ready *m)
+{
+    shoal__text_printf(t, ",\"labels\":[");
+    for (int i = 0; i < m->classes; i++) {
+        if (i)
+            shoal__text_char(t, ',');
+        shoal__text_string(t, m->labels[i]);
+    }
+    shoal__text_char(t, ']');
+}
+
+static void write_model(shoal__text *t, const shoal_ready *m)
+{
+    shoal__text_printf(t, ",\"model\":{\"rate\":%d,\"depth\":%d", m->model_rate, m->model_depth);
+    write_string(t, "name", m->model);
+    write_string(t, "sha256", m->model_sha256);
+    shoal__text_char(t, '}');
+}
+
+static void write_frame(shoal__text *t, int rate)
+{
+    shoal__text_printf(t, ",\"frame_ms\":%d,\"frame_seconds\":0.%03d,\"frame_samples\":",
+                       SHOAL_FRAME_MS, SHOAL_FRAME_MS);
+    shoal__text_decimal(t, shoal_frame_samples(rate), 2);
+}
+
+static int ready_valid(const shoal_ready *m)
+{
+    shoal_error err;
+    shoal_options o = m->options;
+
+    o.given = SHOAL_OPT_ALL;
+    return m->classes >= 0 && m->classes <= SHOAL_MAX_CLASSES && m->dim >= 0 &&
+           m->dim <= SHOAL_MAX_DIM && valid_count(m->max_message_bytes) &&
+           shoal_options_check(&o, &err) == 0;
+}
+
+int shoal_ready_encode(shoal_buf *out, const shoal_ready *m)
+{
+    shoal__text t;
+
+    if (!ready_valid(m))
+        return -1;
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "{\"type\":\"ready\",\"protocol\":\"%s\"", SHOAL_SUBPROTOCOL);
+    write_string(&t, "server", m->server);
+    write_string(&t, "session", m->session);
+    write_model(&t, m);
+    write_frame(&t, m->options.rate);
+    shoal__text_printf(&t, ",\"dim\":%d,\"classes\":%d", m->dim, m->classes);
+    write_labels(&t, m);
+    shoal__text_printf(&t, ",\"depth\":%d,\"latency_ms\":%d,\"options\":{", m->depth,
+                       m->latency_ms);
+    shoal__options_write_json(&t, &m->options, SHOAL_OPT_ALL);
+    shoal__text_printf(&t, "},\"limits\":{\"max_message_bytes\":%llu,\"max_backlog_ms\":%d,"
+                       "\"idle_timeout_s\":%d}}", (ull)m->max_message_bytes, m->max_backlog_ms,
+                       m->idle_timeout_s);
+    return shoal__text_end(&t);
+}
+
+/* ---- phones ---- */
+
+static void write_phone(shoal__text *t, const shoal_wire_phone *p)
+{
+    shoal__text_printf(t, "{\"phone\":");
+    shoal__text_string(t, p->phone);
+    shoal__text_printf(t, ",\"start\":");
+    shoal__text_decimal(t, p->start, 3);
+    shoal__text_printf(t, ",\"end\":");
+    shoal__text_decimal(t, p->end, 3);
+    shoal__text_printf(t, ",\"confidence\":");
+    shoal__text_decimal(t, p->confidence, 4);
+    shoal__text_char(t, '}');
+}
+
+int shoal_phones_encode(shoal_buf *out, const shoal_phones *m)
+{
+    shoal__text t;
+
+    if (m->count < 0 || m->count > SHOAL_MAX_PHONES)
+        return -1;
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "{\"type\":\"phones\",\"seq\":%u,\"depth\":%d,\"received\":%llu,"
+                       "\"processed\":%llu,\"lag_ms\":%d,\"phones\":[", m->seq, m->depth,
+                       (ull)m->received, (ull)m->processed, m->lag_ms);
+    for (int i = 0; i < m->count; i++) {
+        if (i)
+            shoal__text_char(&t, ',');
+        write_phone(&t, &m->phones[i]);
+    }
+    shoal__text_printf(&t, "]}");
+    return shoal__text_end(&t);
+}
+
+/* ---- the small ones ---- */
+
+int shoal_changed_encode(shoal_buf *out, const shoal_changed *m)
+{
+    shoal_options o = shoal_options_default();
+    shoal_error err;
+    shoal__text t;
+
+    o.given = SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT;
+    o.depth_min = m->depth_min;
+    o.depth_max = m->depth_max;
+    o.outputs = m->outputs;
+    if (shoal_options_check(&o, &err) < 0)
+        return -1;
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "{\"type\":\"changed\",\"depth\":%d,\"range\":[%d,%d],"
+                       "\"from_frame\":%llu,\"from_sample\":%llu,\"reason\":\"%s\"", m->depth,
+                       m->depth_min, m->depth_max, (ull)m->from_frame, (ull)m->from_sample,
+                       m->reason == SHOAL_REASON_LOAD ? "load" : "set");
+    shoal__options_write_json(&t, &o, SHOAL_OPT_OUTPUT);
+    shoal__text_char(&t, '}');
+    return shoal__text_end(&t);
+}
+
+int shoal_flushed_encode(shoal_buf *out, const shoal_flushed *m)
+{
+    shoal__text t;
+
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "{\"type\":\"flushed\"");
+    if (*m->id)
+        write_string(&t, "id", m->id);
+    shoal__text_printf(&t, ",\"received\":%llu,\"processed\":%llu,\"frames\":%llu}",
+                       (ull)m->received, (ull)m->processed, (ull)m->frames);
+    return shoal__text_end(&t);
+}
+
+int shoal_done_encode(shoal_buf *out, const shoal_done *m)
+{
+    shoal__text t;
+
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "{\"type\":\"done\",\"received\":%llu,\"processed\":%llu,"
+                       "\"frames\":%llu,\"phones\":%llu,\"packets\":%llu,\"seconds\":",
+                       (ull)m->received, (ull)m->processed, (ull)m->frames, (ull)m->phones,
+                       (ull)m->packets);
+    shoal__text_decimal(&t, m->seconds, 3);
+    shoal__text_char(&t, '}');
+    return shoal__text_end(&t);
+}
+
+int shoal_error_encode(shoal_buf *out, const shoal_error *m)
+{
+    shoal__text t;
+
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "{\"type\":\"error\"");
+    write_string(&t, "code", m->name);
+    write_string(&t, "message", m->message);
+    shoal__text_printf(&t, ",\"fatal\":%s,\"retry\":%s", m->fatal ? "true" : "false",
+                       m->retry ? "true" : "false");
+    if (m->retry_after_ms > 0)
+        shoal__text_printf(&t, ",\"retry_after_ms\":%d", m->retry_after_ms);
+    if (*m->ref)
+        write_string(&t, "ref", m->ref);
+    shoal__text_char(&t, '}');
+    return shoal__text_end(&t);
+}

@@ -1,0 +1,284 @@
+/* options.c - what a session asks for: one table, read from a URL query or a start message
+ *
+ * Both ways end in shoal_options_add: a JSON value is turned into the query's text form after
+ * its JSON type was checked (options_text.c), so the two cannot drift apart. A new option is a
+ * new row here plus a field in shoal_options.
+ */
+#include "protocol-internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(a) (int)(sizeof(a) / sizeof *(a))
+
+static const char *const format_names[] = { "s16le", "f32le", "mulaw", "alaw", "opus", NULL };
+static const char *const attention_names[] = { "own", "reuse", NULL };
+static const char *const encoding_names[] = { "json", "f32", "f16", NULL };
+static const char *const output_names[] = { "phones", "posteriors", "embedding", NULL };
+
+#define AT(field) offsetof(shoal_options, field)
+
+const shoal__option shoal__options[] = {
+    { "format", SHOAL_OPT_FORMAT, SHOAL__NAME, AT(format), 0, 0, 0, format_names,
+      "s16le, f32le, mulaw, alaw or opus" },
+    { "rate", SHOAL_OPT_RATE, SHOAL__INT, AT(rate), SHOAL_MIN_RATE, SHOAL_MAX_RATE, 1, NULL,
+      "8000..48000 (Hz)" },
+    { "channels", SHOAL_OPT_CHANNELS, SHOAL__INT, AT(channels), 1, SHOAL_MAX_CHANNELS, 1, NULL,
+      "1..8" },
+    { "depth", SHOAL_OPT_DEPTH, SHOAL__DEPTH, 0, 1, SHOAL_MAX_DEPTH, 1, NULL,
+      "a layer count 1..255 or a range min-max (in JSON [min, max])" },
+    { "chunk_ms", SHOAL_OPT_CHUNK_MS, SHOAL__INT, AT(chunk_ms), SHOAL_MIN_CHUNK_MS,
+      SHOAL_MAX_CHUNK_MS, SHOAL_FRAME_MS, NULL, "20..1280 in steps of 20" },
+    { "left_ms", SHOAL_OPT_LEFT_MS, SHOAL__INT, AT(left_ms), 0, SHOAL_MAX_LEFT_MS,
+      SHOAL_FRAME_MS, NULL, "0..5120 in steps of 20" },
+    { "attention", SHOAL_OPT_ATTENTION, SHOAL__NAME, AT(attention), 0, 0, 0, attention_names,
+      "own or reuse" },
+    { "output", SHOAL_OPT_OUTPUT, SHOAL__SET, AT(outputs), 0, 0, 0, output_names,
+      "one or several of phones, posteriors, embedding, each once" },
+    { "encoding", SHOAL_OPT_ENCODING, SHOAL__NAME, AT(encoding), 0, 0, 0, encoding_names,
+      "f32, f16 or json" },
+    { 0 }
+};
+
+#define NAME_OF(names, i) ((unsigned)(i) < COUNT(names) - 1 ? names[i] : NULL)
+
+const char *shoal_format_name(shoal_format f) { return NAME_OF(format_names, f); }
+const char *shoal_attention_name(shoal_attention a) { return NAME_OF(attention_names, a); }
+const char *shoal_encoding_name(shoal_encoding e) { return NAME_OF(encoding_names, e); }
+
+const char *shoal_output_name(unsigned one)
+{
+    for (int i = 0; output_names[i]; i++)
+        if (one == 1u << i)
+            return output_names[i];
+    return NULL;
+}
+
+shoal_options shoal_options_default(void)
+{
+    return (shoal_options){
+        .format = SHOAL_FORMAT_S16LE,
+        .rate = 16000,
+        .channels = 1,
+        .chunk_ms = SHOAL_DEFAULT_CHUNK_MS,
+        .left_ms = -1,
+        .attention = SHOAL_ATTENTION_OWN,
+        .outputs = SHOAL_OUTPUT_PHONES,
+        .encoding = SHOAL_ENCODING_F32,
+    };
+}
+
+/* ---- values ---- */
+
+int shoal__option_get(const shoal_options *o, const shoal__option *row)
+{
+    int v;
+    memcpy(&v, (const char *)o + row->offset, sizeof v);
+    return v;
+}
+
+static void option_set(shoal_options *o, const shoal__option *row, int v)
+{
+    memcpy((char *)o + row->offset, &v, sizeof v);
+}
+
+/* Decimal digits only, at most 9 of them; -1 for anything else. */
+static int parse_int(const char *s, size_t n)
+{
+    int v = 0;
+
+    if (n == 0 || n > 9)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return -1;
+        v = v * 10 + (s[i] - '0');
+    }
+    return v;
+}
+
+static int find_name(const char *const *names, const char *s, size_t n)
+{
+    for (int i = 0; names[i]; i++)
+        if (strlen(names[i]) == n && memcmp(names[i], s, n) == 0)
+            return i;
+    return -1;
+}
+
+static int int_allowed(const shoal__option *row, int v)
+{
+    return v >= row->min && v <= row->max && v % row->step == 0;
+}
+
+static int depth_allowed(int min, int max)
+{
+    return min >= 1 && min <= max && max <= SHOAL_MAX_DEPTH;
+}
+
+/* "6", "3-12", "3..12" */
+static int parse_depth(shoal_options *o, const char *s)
+{
+    size_t first = strspn(s, "0123456789");
+    const char *rest = s + first;
+    size_t dash = *rest == '-' ? 1 : strncmp(rest, "..", 2) == 0 ? 2 : 0;
+    int min = parse_int(s, first);
+    int max = *rest ? parse_int(rest + dash, strlen(rest + dash)) : min;
+
+    if ((*rest && !dash) || !depth_allowed(min, max))
+        return -1;
+    o->depth_min = min;
+    o->depth_max = max;
+    return 0;
+}
+
+/* "phones,posteriors" */
+static int parse_set(const shoal__option *row, const char *s)
+{
+    int set = 0;
+
+    for (;;) {
+        size_t n = strcspn(s, ",");
+        int i = find_name(row->names, s, n);
+        if (i < 0 || set & 1 << i)
+            return -1;
+        set |= 1 << i;
+        if (!s[n])
+            return set;
+        s += n + 1;
+    }
+}
+
+static int parse_value(shoal_options *o, const shoal__option *row, const char *s)
+{
+    int v = -1;
+
+    switch (row->kind) {
+    case SHOAL__DEPTH:
+        return parse_depth(o, s);
+    case SHOAL__INT:
+        v = parse_int(s, strlen(s));
+        if (!int_allowed(row, v))
+            return -1;
+        break;
+    case SHOAL__NAME:
+        v = find_name(row->names, s, strlen(s));
+        break;
+    case SHOAL__SET:
+        v = parse_set(row, s);
+        break;
+    }
+    if (v < 0)
+        return -1;
+    option_set(o, row, v);
+    return 0;
+}
+
+/* ---- one option ---- */
+
+static const shoal__option *find_row(const char *name, size_t n)
+{
+    for (const shoal__option *row = shoal__options; row->name; row++)
+        if (strlen(row->name) == n && memcmp(row->name, name, n) == 0)
+            return row;
+    return NULL;
+}
+
+static int fail_unknown(shoal_error *err, const char *name, size_t n)
+{
+    char shown[48];
+
+    shoal__printable(shown, sizeof shown, name, n);
+    shoal_error_set(err, SHOAL_CODE_BAD_OPTION, shown,
+                    "unknown option \"%s\": there are format, rate, channels, depth, chunk_ms, "
+                    "left_ms, attention, output, encoding", shown);
+    return -1;
+}
+
+int shoal_options_add(shoal_options *o, const char *name, size_t name_len, const char *value,
+                      size_t value_len, shoal_error *err)
+{
+    const shoal__option *row = find_row(name, name_len);
+    char text[64], shown[64];
+
+    if (!row)
+        return fail_unknown(err, name, name_len);
+    if (o->given & row->bit) {
+        shoal_error_set(err, SHOAL_CODE_BAD_OPTION, row->name, "%s is given twice: say it once",
+                        row->name);
+        return -1;
+    }
+    shoal__printable(shown, sizeof shown, value, value_len);
+    if (value_len < sizeof text && !memchr(value, '\0', value_len)) {
+        memcpy(text, value, value_len);
+        text[value_len] = '\0';
+        if (parse_value(o, row, text) == 0) {
+            o->given |= row->bit;
+            return 0;
+        }
+    }
+    shoal_error_set_option(err, row->name, shown, row->allowed);
+    return -1;
+}
+
+/* ---- all together ---- */
+
+static int opus_rate(int rate)
+{
+    return rate == 8000 || rate == 12000 || rate == 16000 || rate == 24000 || rate == 48000;
+}
+
+static int default_rate(shoal_format f)
+{
+    return f == SHOAL_FORMAT_MULAW || f == SHOAL_FORMAT_ALAW ? 8000
+         : f == SHOAL_FORMAT_OPUS ? 48000 : 16000;
+}
+
+static int fail_value(shoal_error *err, const char *name, int v, const char *allowed)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", v);
+    shoal_error_set_option(err, name, text, allowed);
+    return -1;
+}
+
+int shoal_options_finish(shoal_options *o, shoal_error *err)
+{
+    if (!(o->given & SHOAL_OPT_RATE))
+        o->rate = default_rate(o->format);
+    if (o->format != SHOAL_FORMAT_OPUS)
+        return 0;
+    if (!opus_rate(o->rate))
+        return fail_value(err, "rate", o->rate, "8000, 12000, 16000, 24000 or 48000 with opus");
+    if (o->channels > 2)
+        return fail_value(err, "channels", o->channels, "1 or 2 with opus");
+    return 0;
+}
+
+static int row_allowed(const shoal_options *o, const shoal__option *row)
+{
+    int v = shoal__option_get(o, row), n = 0;
+
+    if (row->kind == SHOAL__DEPTH)
+        return depth_allowed(o->depth_min, o->depth_max) ||
+               (!(o->given & row->bit) && o->depth_min == 0 && o->depth_max == 0);
+    if (row->bit == SHOAL_OPT_LEFT_MS && v == -1)
+        return !(o->given & row->bit);
+    if (row->kind == SHOAL__INT)
+        return int_allowed(row, v);
+    while (row->names[n])
+        n++;
+    return row->kind == SHOAL__NAME ? v >= 0 && v < n : v > 0 && v < 1 << n;
+}
+
+int shoal_options_check(const shoal_options *o, shoal_error *err)
+{
+    shoal_options copy = *o;
+
+    for (const shoal__option *row = shoal__options; row->name; row++)
+        if (!row_allowed(o, row))
+            return fail_value(err, row->name, row->kind == SHOAL__DEPTH ? o->depth_min
+                                              : shoal__option_get(o, row), row->allowed);
+    return shoal_options_finish(&copy, err);
+}

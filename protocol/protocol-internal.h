@@ -1,0 +1,97 @@
+/* protocol-internal.h - what the files of protocol/ share and nobody else sees
+ *
+ * Writing: a shoal__text appends to a caller's shoal_buf and remembers the first failure, so
+ * that encoders read as the message they write; shoal__text_end rolls back if there was one.
+ * Reading: a shoal__in is a sticky-error cursor over a JSON object: after the first failure
+ * every getter returns something harmless and *err keeps the first cause.
+ */
+#ifndef SHOAL_PROTOCOL_INTERNAL_H
+#define SHOAL_PROTOCOL_INTERNAL_H
+
+#include <jansson.h>
+
+#include "shoal-protocol.h"
+
+/* ---- writing text (text.c) ---- */
+
+typedef struct shoal__text {
+    shoal_buf *b;
+    size_t start;    /* b->size to go back to */
+    int failed;
+} shoal__text;
+
+void shoal__text_begin(shoal__text *t, shoal_buf *out);
+int shoal__text_end(shoal__text *t);
+/* Integers and trusted ASCII only: the locale must not matter (no %f), nor escaping. */
+void shoal__text_printf(shoal__text *t, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* "key": with a comma before it unless an object has just been opened. */
+void shoal__text_member(shoal__text *t, const char *key);
+void shoal__text_char(shoal__text *t, char c);
+/* A JSON string with quotes. Bytes that are not UTF-8 become U+FFFD. */
+void shoal__text_string(shoal__text *t, const char *s);
+/* x in [0, 1e9] with that many decimals (0..4); fails outside. */
+void shoal__text_decimal(shoal__text *t, double x, int decimals);
+/* The shortest of up to 9 digits that keeps every bit; null if not finite. */
+void shoal__text_float(shoal__text *t, float x);
+
+/* ---- reading JSON (json_in.c) ---- */
+
+typedef struct shoal__in {
+    json_t *obj;         /* borrowed; NULL after a failure */
+    shoal_error *err;
+    int failed;
+} shoal__in;
+
+/* One JSON object of at most max bytes. New reference, or NULL with *err. */
+json_t *shoal__json_load(const char *text, size_t n, size_t max, shoal_error *err);
+
+void shoal__in_fail(shoal__in *in, const char *key, const char *expected);
+int shoal__in_int(shoal__in *in, const char *key, int min, int max);
+uint64_t shoal__in_count(shoal__in *in, const char *key, uint64_t max);
+double shoal__in_real(shoal__in *in, const char *key, double min, double max);
+int shoal__in_bool(shoal__in *in, const char *key);
+void shoal__in_string(shoal__in *in, const char *key, char *dst, size_t size);
+shoal__in shoal__in_object(shoal__in *in, const char *key);
+json_t *shoal__in_array(shoal__in *in, const char *key);    /* borrowed; NULL after a failure */
+
+/* Type of a message among first..last, UNKNOWN for any other (messages_client.c). */
+shoal_msg_type shoal__msg_type_of(const json_t *obj, shoal_msg_type first, shoal_msg_type last);
+
+/* ---- packets (packet.c) ---- */
+
+int shoal__packet_valid(const shoal_packet *p);    /* every field but the encoding in range */
+
+/* ---- options as JSON (options_text.c) ---- */
+
+/* One member of a start or set message. Same rules as shoal_options_add. */
+int shoal__options_add_json(shoal_options *o, const char *key, const json_t *value,
+                            shoal_error *err);
+/* The members of a `ready`: unknown ones are skipped, all known ones must be there. */
+void shoal__options_read_json(shoal_options *o, shoal__in *in);
+/* "format":"s16le","rate":16000,... of the fields in which. */
+void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which);
+
+/* ---- the table of options (options.c) ---- */
+
+enum shoal__kind { SHOAL__INT, SHOAL__NAME, SHOAL__DEPTH, SHOAL__SET };
+
+typedef struct shoal__option {
+    const char *name;
+    unsigned bit;                  /* SHOAL_OPT_* */
+    enum shoal__kind kind;
+    size_t offset;                 /* of the int or enum in shoal_options */
+    int min, max, step;            /* INT */
+    const char *const *names;      /* NAME: by enum value; SET: by bit number; NULL ends */
+    const char *allowed;           /* for people */
+} shoal__option;
+
+extern const shoal__option shoal__options[];    /* name NULL ends */
+int shoal__option_get(const shoal_options *o, const shoal__option *row);
+
+/* ---- values as text (errors.c) ---- */
+
+/* dst = n bytes of s made printable ASCII, cut with "..." where too long. */
+void shoal__printable(char *dst, size_t size, const char *s, size_t n);
+
+#endif

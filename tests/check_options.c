@@ -1,0 +1,142 @@
+/* check_options.c - what a session asks for, in a URL query and in a start message
+ *
+ * Both must give the same options, and every mistake an error that names the option, the value
+ * and what is allowed.
+ */
+#include "shoal-protocol.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(a) (int)(sizeof(a) / sizeof *(a))
+
+static const struct { const char *query, *members; } same[] = {
+    { "", "" },
+    { "rate=8000", ",\"rate\":8000" },
+    { "?format=f32le&rate=48000&channels=8",
+      ",\"format\":\"f32le\",\"rate\":48000,\"channels\":8" },
+    { "depth=6", ",\"depth\":6" },
+    { "depth=3-12", ",\"depth\":[3,12]" },
+    { "depth=3..12", ",\"depth\":[3,12]" },
+    { "depth=4-4", ",\"depth\":[4,4]" },
+    { "chunk_ms=1280&left_ms=5120", ",\"chunk_ms\":1280,\"left_ms\":5120" },
+    { "output=phones,posteriors&encoding=json",
+      ",\"output\":[\"phones\",\"posteriors\"],\"encoding\":\"json\"" },
+    { "output=embedding", ",\"output\":\"embedding\"" },
+    { "%6futput=phones%2Cposteriors", ",\"output\":[\"posteriors\",\"phones\"]" },
+    { "format=opus&&attention=reuse&", ",\"format\":\"opus\",\"attention\":\"reuse\"" },
+    { "format=mulaw", ",\"format\":\"mulaw\"" },
+};
+
+START_TEST(query_equals_start)
+{
+    char text[512];
+    shoal_options o;
+    shoal_error err;
+    const char *query = same[_i].query;
+
+    ck_assert_int_eq(shoal_options_parse_query(&o, query, strlen(query), &err), 0);
+    snprintf(text, sizeof text, "{\"type\":\"start\"%s}", same[_i].members);
+    shoal_client_msg m;
+    ck_assert_int_eq(shoal_client_msg_decode(&m, text, strlen(text), &err), 0);
+    ck_assert_mem_eq(&o, &m.options, sizeof o);
+
+    shoal_buf b = { 0 };
+    shoal_options again;
+    ck_assert_int_eq(shoal_options_encode_query(&b, &o), 0);
+    ck_assert_int_eq(shoal_options_parse_query(&again, b.size ? b.data : "", b.size, &err), 0);
+    ck_assert_mem_eq(&o, &again, sizeof o);
+    shoal_buf_free(&b);
+}
+END_TEST
+
+/* query, what the message must name: the option, the value, what is allowed */
+static const struct { const char *query, *ref, *says; } bad_queries[] = {
+    { "rate=7999", "rate", "rate: 7999 is not allowed, use 8000..48000" },
+    { "rate=48001", "rate", "8000..48000" },
+    { "rate=16000.0", "rate", "16000.0" },
+    { "rate=-16000", "rate", "-16000" },
+    { "rate=+16000", "rate", "+16000" },
+    { "rate=99999999999999999999", "rate", "8000..48000" },
+    { "rate=0x3e80", "rate", "8000" },
+    { "rate=NaN", "rate", "NaN" },
+    { "rate", "rate", "rate: \"\" is not allowed" },
+    { "rate=16000&rate=16000", "rate", "twice" },
+    { "channels=0", "channels", "1..8" },
+    { "channels=9", "channels", "1..8" },
+    { "depth=0", "depth", "1..255" },
+    { "depth=256", "depth", "1..255" },
+    { "depth=12-3", "depth", "12-3" },
+    { "depth=3-", "depth", "3-" },
+    { "depth=3..", "depth", "3.." },
+    { "depth=3.12", "depth", "3.12" },
+    { "depth=-3", "depth", "-3" },
+    { "depth=3-6-9", "depth", "3-6-9" },
+    { "chunk_ms=0", "chunk_ms", "steps of 20" },
+    { "chunk_ms=170", "chunk_ms", "steps of 20" },
+    { "chunk_ms=1300", "chunk_ms", "20..1280" },
+    { "left_ms=5140", "left_ms", "0..5120" },
+    { "attention=borrowed", "attention", "own or reuse" },
+    { "output=", "output", "phones, posteriors, embedding" },
+    { "output=phones,phones", "output", "each once" },
+    { "output=phones,", "output", "phones," },
+    { "output=,phones", "output", ",phones" },
+    { "encoding=f64", "encoding", "f32, f16 or json" },
+    { "format=S16LE", "format", "s16le, f32le" },
+    { "format=s16le%00", "format", "s16le?" },
+    { "format=%s16", "", "two hex digits" },
+    { "format=s16l%6", "", "two hex digits" },
+    { "ratte=8000", "ratte", "unknown option \"ratte\": there are format, rate" },
+    { "=8000", "", "unknown option \"\"" },
+    { "resume=abc", "resume", "unknown option" },
+    { "%ff%1b[31m=1", "??[31m", "unknown option" },
+    { "format=opus&rate=44100", "rate", "24000 or 48000 with opus" },
+    { "format=opus&channels=3", "channels", "1 or 2 with opus" },
+};
+
+START_TEST(bad_query)
+{
+    const char *q = bad_queries[_i].query;
+    shoal_options o;
+    shoal_error err;
+
+    ck_assert_msg(shoal_options_parse_query(&o, q, strlen(q), &err) == -1, "accepted: %s", q);
+    ck_assert_int_eq(err.code, SHOAL_CODE_BAD_OPTION);
+    ck_assert_str_eq(err.ref, bad_queries[_i].ref);
+    ck_assert_msg(strstr(err.message, bad_queries[_i].says) != NULL, "%s: %s", q, err.message);
+}
+END_TEST
+
+START_TEST(long_query)
+{
+    char q[SHOAL_MAX_QUERY_BYTES + 1];
+    shoal_options o;
+    shoal_error err;
+
+    memset(q, '&', sizeof q);
+    ck_assert_int_eq(shoal_options_parse_query(&o, q, sizeof q - 1, &err), 0);
+    ck_assert_int_eq(shoal_options_parse_query(&o, q, sizeof q, &err), -1);
+    memset(q, 'x', sizeof q);
+    ck_assert_int_eq(shoal_options_parse_query(&o, q, sizeof q - 1, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.message, "xxx..."));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("options");
+    TCase *t = tcase_create("options");
+
+    tcase_add_loop_test(t, query_equals_start, 0, COUNT(same));
+    tcase_add_loop_test(t, bad_query, 0, COUNT(bad_queries));
+    tcase_add_test(t, long_query);
+    suite_add_tcase(suite, t);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -43,7 +43,7 @@ struct shoal_batch {
     float *wide;            /* [R, max(ffn, 3D)] FFN's inner, q k v, GLU's input */
     double *freq;           /* [dh/2] radians a frame: 10000^(-2i/dh) */
     float *cs, *sn;         /* [R, dh/2] rotary tables of each row */
-    float *scores;          /* [max left + max chunk] */
+    float *scores;          /* [chunk, SCORES] attention of one head */
     float *logp;            /* [R + tapped rows, C] */
     void *gemm_scratch;     /* the backend's */
     size_t bytes;
@@ -52,6 +52,9 @@ struct shoal_batch {
 };
 
 #define ALIGN(n) (((n) + 63) & ~(size_t)63)
+
+/* Scores of one query row: history, its rounding up, and the chunk. */
+enum { SCORES = SHOAL__MAX_LEFT + 16 + SHOAL__MAX_CHUNK };
 
 static float *carve(unsigned char *base, size_t *at, size_t n)
 {
@@ -84,7 +87,7 @@ static size_t layout(shoal_batch *b, unsigned char *base)
     b->freq = (double *)(void *)carve(base, &at, 2 * half);
     b->cs = carve(base, &at, R * half);
     b->sn = carve(base, &at, R * half);
-    b->scores = carve(base, &at, SHOAL__MAX_LEFT + SHOAL__MAX_CHUNK);
+    b->scores = carve(base, &at, SHOAL__MAX_CHUNK * SCORES);
     b->logp = carve(base, &at, (R + tapped) * (size_t)c->classes);
     return at;
 }
@@ -207,19 +210,25 @@ static void rotary_tables(shoal_batch *b)
             }
 }
 
-/* One query row: softmax over the history and the chunk's own keys, mixed values into out. */
-static void attend(const shoal_batch *b, const shoal__cache *c, const float *q, const float *own,
-                   int frames, int head, float *out)
+/* One head of one stream: softmax over the history and the chunk's own keys, mixed values into
+ * out [frames, D]. own: q k v [frames, 3D], already rotated. */
+static void attend(const shoal_batch *b, const shoal_stream *s, const shoal__cache *c,
+                   const float *own, int frames, int head, float *out)
 {
     const shoal__kern *kern = b->model->kern;
     int D = b->model->config.dim, dh = D / b->model->config.heads, at = head * dh;
-    float scale = 1.0f / sqrtf((float)dh);
-    kern->scores(b->scores, q + at, c->keys + at, c->filled, D, dh, scale);
-    kern->scores(b->scores + c->filled, q + at, own + D + at, frames, 3 * D, dh, scale);
-    kern->softmax(b->scores, c->filled + frames);
-    memset(out + at, 0, (size_t)dh * sizeof *out);
-    kern->mix(out + at, b->scores, c->values + at, c->filled, D, dh);
-    kern->mix(out + at, b->scores + c->filled, own + 2 * D + at, frames, 3 * D, dh);
+    float scale = 1.0f / sqrtf((float)dh), *p = b->scores;
+    const float *keys = c->keys + (size_t)at * (size_t)s->key_stride;
+    kern->scores_columns(p, SCORES, own + at, 3 * D, frames, keys, s->key_stride, c->filled, dh,
+                         scale);
+    kern->scores(p + c->filled, SCORES, own + at, 3 * D, frames, own + D + at, 3 * D, frames, dh,
+                 scale);
+    for (int f = 0; f < frames; f++) {
+        kern->softmax(p + f * SCORES, c->filled + frames);
+        memset(out + (size_t)f * (size_t)D + at, 0, (size_t)dh * sizeof *out);
+    }
+    kern->mix(out + at, D, p, SCORES, frames, c->values + at, D, c->filled, dh);
+    kern->mix(out + at, D, p + c->filled, SCORES, frames, own + 2 * D + at, 3 * D, frames, dh);
 }
 
 /* The chunk's keys and values become history, over the oldest rows. */
@@ -229,7 +238,8 @@ static void remember(const shoal_stream *s, shoal__cache *c, const float *own, i
     int left = s->params.left_frames;
     for (int f = frames > left ? frames - left : 0; f < frames; f++) {
         const float *row = own + (size_t)f * 3 * D;
-        memcpy(c->keys + (size_t)c->next * D, row + D, D * sizeof *row);
+        for (size_t d = 0; d < D; d++)
+            c->keys[d * (size_t)s->key_stride + (size_t)c->next] = row[D + d];
         memcpy(c->values + (size_t)c->next * D, row + 2 * D, D * sizeof *row);
         c->next = c->next + 1 == left ? 0 : c->next + 1;
         c->filled += c->filled < left;
@@ -248,10 +258,8 @@ static void attend_stream(shoal_batch *b, const item *it, int layer)
         /* q and k lie side by side: 2 * heads heads */
         b->model->kern->rope(own + (size_t)f * 3 * (size_t)D, cs, sn, 2 * c->heads, dh);
     }
-    for (int f = 0; f < it->frames; f++)
-        for (int h = 0; h < c->heads; h++)
-            attend(b, cache, own + (size_t)f * 3 * (size_t)D, own, it->frames, h,
-                   b->y + (size_t)(it->row + f) * (size_t)D);
+    for (int h = 0; h < c->heads; h++)
+        attend(b, it->stream, cache, own, it->frames, h, b->y + (size_t)it->row * (size_t)D);
     remember(it->stream, cache, own, it->frames);
 }
 

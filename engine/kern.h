@@ -27,13 +27,18 @@ typedef struct shoal__kern {
                       int taps);
     /* rotate a row of heads * dim floats, pairs (i, i + dim/2); cs, sn [dim/2] */
     void (*rope)(float *x, const float *cs, const float *sn, int heads, int dim);
-    /* s[j] = scale * q . k[j], j < n; k rows `stride` floats apart */
-    void (*scores)(float *s, const float *q, const float *k, int n, int stride, int dim,
-                   float scale);
+    /* s[r][j] = scale * q[r] . k[j]: keys as rows, `stride` floats apart; any n */
+    void (*scores)(float *s, int s_stride, const float *q, int q_stride, int rows, const float *k,
+                   int stride, int n, int dim, float scale);
+    /* the same with keys as columns, kt [dim, stride]; writes up to n rounded up to 16 columns,
+     * which kt must have too */
+    void (*scores_columns)(float *s, int s_stride, const float *q, int q_stride, int rows,
+                           const float *kt, int stride, int n, int dim, float scale);
     /* in place e^(s - max) / sum over n */
     void (*softmax)(float *s, int n);
-    /* y[d] += sum_j p[j] * v[j][d] */
-    void (*mix)(float *y, const float *p, const float *v, int n, int stride, int dim);
+    /* y[r] += sum_j p[r][j] * v[j] */
+    void (*mix)(float *y, int y_stride, const float *p, int p_stride, int rows, const float *v,
+                int stride, int n, int dim);
     /* rows of log posteriors from logits, in place */
     void (*log_softmax)(float *x, int rows, int n);
     /* p = re^2 + im^2 of n interleaved complex numbers */

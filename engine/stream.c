@@ -51,7 +51,8 @@ static size_t layout(shoal_stream *s, unsigned char *base, size_t fft_bytes)
     s->mel = carve(base, &at, (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
     s->conv1_last = carve(base, &at, D);
     for (size_t i = 0; i < depth; i++) {
-        float *keys = carve(base, &at, L * D), *values = carve(base, &at, L * D);
+        float *keys = carve(base, &at, (size_t)s->key_stride * D);
+        float *values = carve(base, &at, L * D);
         float *rows = carve(base, &at, tail * D);
         if (caches)
             caches[i] = (shoal__cache){ .keys = keys, .values = values, .tail = rows };
@@ -65,7 +66,7 @@ int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_strea
     if (!params_ok(m, p))
         return SHOAL_EINVAL;
     kiss_fftr_alloc(SHOAL__FFT, 0, NULL, &fft_bytes);
-    shoal_stream plan = { .model = m, .params = *p };
+    shoal_stream plan = { .model = m, .params = *p, .key_stride = (p->left_frames + 15) & ~15 };
     size_t bytes = layout(&plan, NULL, fft_bytes);
     unsigned char *block = aligned_alloc(64, bytes);
     if (!block)
@@ -74,6 +75,7 @@ int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_strea
     shoal_stream *s = (shoal_stream *)(void *)block;
     s->model = m;
     s->params = *p;
+    s->key_stride = plan.key_stride;
     s->bytes = bytes;
     layout(s, block, fft_bytes);
     *out = s;

@@ -4,9 +4,10 @@
  *                                                                     |
  *                              caches of every virtual layer  <-------+
  *
- * One allocation holds it all. Attention's history is a ring of left_frames rows of rotated
- * keys and values; all rows are visible to every query, so their order does not matter and the
- * ring is read from row 0 to row `filled`. The convolution's history is its last taps - 1 rows.
+ * One allocation holds it all. Attention's history is a ring of left_frames rotated keys (as
+ * columns, so that scores of 16 frames are one vector) and values (as rows); all of it is
+ * visible to every query, so its order does not matter and the ring is read from place 0 to
+ * `filled`. The convolution's history is its last taps - 1 rows.
  */
 #ifndef SHOAL_STREAM_H
 #define SHOAL_STREAM_H
@@ -17,10 +18,11 @@
 
 /* Cache of one virtual layer. A layer that wakes up starts from filled = 0 and a zero tail. */
 typedef struct shoal__cache {
-    float *keys, *values;       /* [left, D] rings */
+    float *keys;                /* [D, key_stride] ring of columns */
+    float *values;              /* [left, D] ring of rows */
     float *tail;                /* [kernel - 1, D] */
-    int filled;                 /* rows of history, 0..left */
-    int next;                   /* ring row that the next frame overwrites */
+    int filled;                 /* frames of history, 0..left */
+    int next;                   /* ring place that the next frame overwrites */
 } shoal__cache;
 
 struct shoal_stream {
@@ -40,6 +42,7 @@ struct shoal_stream {
     int mel_rows;                   /* rows after the history */
     float *conv1_last;              /* [D] last output row of the first convolution */
     shoal__cache *caches;           /* [info.depth] */
+    int key_stride;                 /* left rounded up to the kernels' 16 columns */
     size_t bytes;
 };
 

@@ -17,6 +17,7 @@ typedef struct reader {
     char *why;
     size_t size;
     int failed;             /* sticky: once set, nothing more is believed */
+    int no_memory;          /* and that is why */
 } reader;
 
 static void fail(reader *r, const char *format, ...)
@@ -29,6 +30,11 @@ static void fail(reader *r, const char *format, ...)
     if (r->why && r->size)
         vsnprintf(r->why, r->size, format, args);
     va_end(args);
+}
+
+static void fail_memory(reader *r)
+{
+    r->failed = r->no_memory = 1;
 }
 
 static int get_int(reader *r, const json_t *object, const char *key, int low, int high)
@@ -97,7 +103,7 @@ static void read_labels(reader *r, shoal_model *m, const json_t *root)
             fail(r, "configuration: label %d must be a string of 1 to 15 characters", i);
         m->labels[i] = r->failed ? NULL : strdup(s);
         if (!r->failed && !m->labels[i])
-            fail(r, "out of memory");
+            fail_memory(r);
     }
 }
 
@@ -127,7 +133,7 @@ static void read_program(reader *r, shoal_model *m, const json_t *root)
     m->blocks = calloc((size_t)m->config.blocks, sizeof *m->blocks);
     m->norm_sets = calloc((size_t)m->config.norm_sets, sizeof *m->norm_sets);
     if (!m->blocks || !m->norm_sets) {
-        fail(r, "out of memory");
+        fail_memory(r);
         return;
     }
     for (size_t i = 0; i < depth; i++)
@@ -145,6 +151,8 @@ int shoal__config_read(shoal_model *m, char *why, size_t why_size)
     }
     json_error_t error;
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    if (!root && !*error.text)      /* jansson has a text for all but a lack of memory */
+        fail_memory(&r);
     if (!root)
         fail(&r, "the \"shoal\" metadata is not JSON: %.100s", error.text);
     if (!r.failed)
@@ -156,5 +164,5 @@ int shoal__config_read(shoal_model *m, char *why, size_t why_size)
     if (!r.failed)
         read_program(&r, m, root);
     json_decref(root);
-    return r.failed ? SHOAL_EMODEL : 0;
+    return r.no_memory ? SHOAL_ENOMEM : r.failed ? SHOAL_EMODEL : 0;
 }

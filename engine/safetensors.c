@@ -159,6 +159,8 @@ static int parse_header(shoal__safetensors *st, const unsigned char *data, size_
                     (unsigned long long)n);
     json_error_t error;
     st->header = json_loadb((const char *)data + 8, (size_t)n, JSON_REJECT_DUPLICATES, &error);
+    if (!st->header && !*error.text)    /* jansson has a text for all but a lack of memory */
+        return SHOAL_ENOMEM;
     if (!json_is_object(st->header))
         return fail(why, size, "the safetensors header is not a JSON object: %.100s", error.text);
     if (n % 4)

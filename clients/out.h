@@ -1,0 +1,90 @@
+/* out.h - where the results of one audio file go: text, JSON lines, NPY, TextGrid
+ *
+ *     out_run    one a program run: the folder, the inputs that must not be overwritten, the
+ *                names written so far
+ *     out        one writer for one input file; a small object with five operations
+ *
+ *     out *o;
+ *     if (out_npy_open(&o, &run, "a.wav", why, sizeof why) < 0) ...
+ *     o->ops->features(o, &rows, why, sizeof why);     // any number of times
+ *     o->ops->finish(o, duration, why, sizeof why);    // the file appears under its name
+ *     o->ops->free(o);                                 // without finish: leaves nothing behind
+ *
+ * A writer that keeps a file writes NAME.part and renames it at the end, so that a name never
+ * stands for half a file. All operations return 0, or -1 with the cause in why. One thread.
+ */
+#ifndef OUT_H
+#define OUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct out out;
+typedef struct out_run out_run;
+
+typedef struct out_phone {
+    const char *label;
+    double start, end;        /* seconds in the file */
+    float confidence;         /* 0..1 */
+} out_phone;
+
+typedef struct out_features {
+    const char *kind;         /* "posteriors" or "embedding" */
+    int64_t first_frame;
+    int frames, dim;
+    int depth;                /* layers used */
+    double frame_seconds;
+    const float *rows;        /* [frames, dim] */
+} out_features;
+
+typedef struct out_ops {
+    int (*phones)(out *o, const out_phone *phones, int n, char *why, size_t why_size);
+    int (*features)(out *o, const out_features *features, char *why, size_t why_size);
+    int (*finish)(out *o, double duration, char *why, size_t why_size);    /* seconds of audio */
+    void (*free)(out *o);
+} out_ops;
+
+struct out {
+    const out_ops *ops;
+};
+
+struct out_run {
+    const char *dir;          /* folder for files; "." by default */
+    char *const *inputs;      /* paths that must not be overwritten */
+    int input_count;
+    FILE *print;              /* for text and JSON lines: stdout */
+    int on_tty;               /* print is a terminal */
+    char **written;           /* names of this run, owned; see out_run_free */
+    int written_count;
+};
+
+void out_run_free(out_run *run);      /* the names; not run itself */
+
+typedef int out_open(out **out, out_run *run, const char *input, char *why, size_t why_size);
+out_open out_text_open, out_jsonl_open, out_npy_open, out_textgrid_open;
+
+/* For writers without use for one kind of result. */
+int out_ignore_phones(out *o, const out_phone *phones, int n, char *why, size_t why_size);
+int out_ignore_features(out *o, const out_features *features, char *why, size_t why_size);
+
+/* ---- for the writers: a file that appears when it is whole ---- */
+
+typedef struct out_file {
+    FILE *f;
+    char *path;               /* DIR/STEM.SUFFIX */
+    char *part;               /* the same with .part, while it is written */
+} out_file;
+
+/* Create DIR/<stem of input>.suffix. Refuses the name of an input, and a name that this run has
+ * already written (two inputs of the same stem). */
+int out_file_open(out_file *file, out_run *run, const char *input, const char *suffix, char *why,
+                  size_t why_size);
+/* Close and rename; nothing is there to free afterwards, also on failure. */
+int out_file_commit(out_file *file, char *why, size_t why_size);
+void out_file_discard(out_file *file);      /* a zeroed out_file is fine */
+int out_file_error(const out_file *file, char *why, size_t why_size);    /* errno -> why, -1 */
+/* Flush what was printed; -1 when it did not go out (disk full, reader gone). */
+int out_print_flush(FILE *f, char *why, size_t why_size);
+
+#endif

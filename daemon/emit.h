@@ -1,0 +1,28 @@
+/* emit.h - results and replies -> the session's output queue (worker side)
+ *
+ * Every function encodes into the worker's scratch memory and puts one record. The caller has
+ * made sure of room (session.out_step), so nothing here can fail but for a bug, which is then
+ * logged and closes the session.
+ */
+#ifndef SHOALD_EMIT_H
+#define SHOALD_EMIT_H
+
+#include "session.h"
+#include "worker.h"
+
+void shoald_emit_ready(shoald_session *s, shoald_worker *w);
+/* All outputs of one run. */
+void shoald_emit_result(shoald_session *s, shoald_worker *w, const shoal_result *r,
+                        uint32_t queued_us, uint32_t computed_us);
+/* The phones that the decoder still holds; only if there are any. */
+void shoald_emit_last_phones(shoald_session *s, shoald_worker *w);
+void shoald_emit_changed(shoald_session *s, shoald_worker *w);
+void shoald_emit_flushed(shoald_session *s, shoald_worker *w);
+void shoald_emit_done(shoald_session *s, shoald_worker *w);
+/* Fatal errors carry their close code. */
+void shoald_emit_error(shoald_session *s, shoald_worker *w, const shoal_error *err);
+/* Text made by the loop, sent at its place. */
+void shoald_emit_text(shoald_session *s, shoald_worker *w, const void *text, size_t n,
+                      int close_code);
+
+#endif

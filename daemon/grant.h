@@ -1,0 +1,17 @@
+/* grant.h - what a client asked for -> what it gets
+ *
+ * Checks options against this model and server. Later work (elastic depth, admission control)
+ * decides here; for now a depth range is granted at its upper end. */
+#ifndef SHOALD_GRANT_H
+#define SHOALD_GRANT_H
+
+#include "shoal.h"
+#include "shoal-protocol.h"
+
+/* Replace "server's choice" by values and check all. default_depth 0: the model's. 0 or -1. */
+int shoald_grant_options(shoal_options *o, const shoal_model_info *m, int default_depth,
+                         shoal_error *err);
+/* The depth of a `set` message; the error is not fatal. */
+int shoald_grant_set(const shoal_options *o, const shoal_model_info *m, shoal_error *err);
+
+#endif

@@ -1,0 +1,10 @@
+/* main.c - shoald: command line -> server; everything else is in libshoald, for tests to link */
+#include "options.h"
+#include "server.h"
+
+int main(int argc, char **argv)
+{
+    static shoald_options options;
+    int status = shoald_options_parse(&options, argc, argv);
+    return status >= 0 ? status : shoald_server_run(&options);
+}

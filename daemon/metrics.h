@@ -1,0 +1,55 @@
+/* metrics.h - counters for /metrics, in Prometheus' text format
+ *
+ * A worker's numbers have one writer (the worker) and are read by the loop whenever somebody
+ * scrapes; relaxed atomics are enough. The loop's own are plain. Histograms have fixed buckets,
+ * no labels a session, so the page's size does not depend on the load.
+ */
+#ifndef SHOALD_METRICS_H
+#define SHOALD_METRICS_H
+
+#include "shoal-protocol.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct shoald_server;
+
+enum { SHOALD_LATENCY_BUCKETS = 14, SHOALD_BATCH_BUCKETS = 10, SHOALD_LAG_BUCKETS = 10 };
+extern const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS];    /* seconds, upper */
+extern const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS];        /* streams a run */
+extern const double shoald_lag_bounds[SHOALD_LAG_BUCKETS];            /* seconds */
+
+typedef _Atomic uint64_t shoald_counter;
+
+typedef struct shoald_histogram {
+    shoald_counter counts[16];      /* [buckets + 1]; the last is beyond all bounds */
+    shoald_counter sum;             /* in millionths of the unit */
+} shoald_histogram;
+
+typedef struct shoald_worker_stats {
+    shoald_counter chunks, frames, runs, samples, phones, busy_ns;
+    shoald_counter errors[SHOAL_CODE_COUNT];
+    shoald_histogram latency;       /* last sample of a chunk received -> result queued */
+    shoald_histogram batch;         /* streams a run */
+} shoald_worker_stats;
+
+typedef struct shoald_loop_stats {
+    shoald_counter connections, http_requests, refused, sessions_done, sessions_error,
+        sessions_lost;
+    shoald_counter received_bytes, sent_bytes, pauses;
+    shoald_counter errors[SHOAL_CODE_COUNT];
+    shoald_histogram lag;           /* of the loop: how late its timer comes */
+} shoald_loop_stats;
+
+/* One writer, so no read-modify-write is needed. */
+static inline void shoald_count(shoald_counter *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+void shoald_observe(shoald_histogram *h, const double *bounds, int buckets, double value);
+/* The whole page. 0 or -1. */
+int shoald_metrics_write(shoal_buf *out, const struct shoald_server *server);
+
+#endif

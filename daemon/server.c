@@ -1,0 +1,450 @@
+/* server.c - start, run, drain, stop; see server.h
+ *
+ * Errors at the start are one line, cause and remedy, and exit status 1. Draining: no new
+ * sessions, every session finishes what it has received (shoald_session_drain), and when the
+ * last is gone or drain_timeout_s is over, lws is taken down (stop_lws) and then the rest
+ * (stop_rest). lws must be destroyed while the loop still runs and never from inside one of its
+ * callbacks, and on a foreign loop it closes connections only in later turns of the loop, so
+ * both are done from the clock. */
+#include "server.h"
+
+#include "conn.h"
+#include "log.h"
+#include "notify.h"
+
+#include <errno.h>
+#include <libwebsockets.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { CLOCK_MS = 250, WHY_SIZE = 768 };
+
+static int complain(const char *why)
+{
+    fprintf(stderr, "shoald: %s\n", why);
+    return -1;
+}
+
+/* ---- mail, reading, time ------------------------------------------------------------- */
+
+static void on_mail(uv_async_t *async)
+{
+    shoald_server *server = async->data;
+    void *mail;
+    for (int i = 0; i < server->worker_count; i++)
+        while ((mail = shoald_mailbox_take(&server->workers[i].outbox)))
+            shoald_session_on_mail(mail);
+}
+
+/* After polling, outside of lws: the one place where reading may be stopped (with TLS, doing
+ * it inside RECEIVE makes lws 4.1.6 spin for ever). */
+static void on_check(uv_check_t *check)
+{
+    shoald_server *server = check->data;
+    while (server->review) {
+        shoald_session *s = server->review;
+        server->review = s->next_review;
+        s->rx_review = false;
+        shoald_session_review_rx(s);
+    }
+}
+
+int shoald_server_stalled_worker(const shoald_server *server)
+{
+    uint64_t now_ns = uv_hrtime();
+    uint64_t limit_ns = (uint64_t)server->settings.stall_timeout_s * 1000000000u;
+    for (int i = 0; i < server->worker_count; i++)
+        if (now_ns - server->worker_moved_ns[i] > limit_ns)
+            return i;
+    return -1;
+}
+
+/* An idle worker is poked, so that a living one always moves. */
+static void watch_workers(shoald_server *server, uint64_t now_ns)
+{
+    for (int i = 0; i < server->worker_count; i++) {
+        uint64_t ticks = atomic_load(&server->workers[i].ticks);
+        if (ticks != server->worker_ticks[i]) {
+            server->worker_ticks[i] = ticks;
+            server->worker_moved_ns[i] = now_ns;
+        }
+        shoald_worker_poke(&server->workers[i]);
+    }
+}
+
+static void feed_watchdog(shoald_server *server, uint64_t now_ns)
+{
+    static uint64_t fed_ns;
+    if (!server->watchdog_ns || now_ns - fed_ns < server->watchdog_ns ||
+        shoald_server_stalled_worker(server) >= 0)
+        return;
+    fed_ns = now_ns;
+    shoald_notify("WATCHDOG=1\nSTATUS=%d sessions%s", server->session_count,
+                  server->draining ? ", draining" : "");
+}
+
+static void stop_lws(shoald_server *server);
+static void stop_rest(shoald_server *server);
+
+/* A last second for the message and the Close to go out. */
+static void tell_shutdown(shoald_server *server, uint64_t now_ns)
+{
+    server->told_shutdown = true;
+    server->drain_deadline_ns = now_ns + 1000000000u;
+    for (shoald_session *s = server->sessions; s; s = s->next)
+        shoald_session_fail(s, SHOAL_CODE_SHUTDOWN, NULL);
+}
+
+static void check_drained(shoald_server *server, uint64_t now_ns)
+{
+    if (!server->draining)
+        return;
+    if (server->session_count > 0 && now_ns < server->drain_deadline_ns)
+        return;
+    if (server->session_count > 0 && !server->told_shutdown) {
+        shoald_log(SHOALD_LOG_WARNING, "drain_timeout", "sessions=%d", server->session_count);
+        tell_shutdown(server, now_ns);
+        return;
+    }
+    stop_lws(server);
+}
+
+static void check_stopped(shoald_server *server, uint64_t now_ns)
+{
+    if (server->connection_count == 0 && server->session_count == 0)
+        stop_rest(server);
+    else if (now_ns > server->stop_deadline_ns)
+        stop_rest(server);    /* a leak on the way out is better than to hang */
+}
+
+static void on_clock(uv_timer_t *timer)
+{
+    shoald_server *server = timer->data;
+    uint64_t now_ns = uv_hrtime();
+    double late = now_ns > server->clock_due_ns ? (double)(now_ns - server->clock_due_ns) : 0;
+    shoald_observe(&server->stats.lag, shoald_lag_bounds, SHOALD_LAG_BUCKETS, late / 1e9);
+    server->clock_due_ns = now_ns + CLOCK_MS * 1000000u;
+    if (server->stopping) {
+        check_stopped(server, now_ns);
+        return;
+    }
+    for (shoald_session *s = server->sessions; s; s = s->next)
+        shoald_session_on_second(s, now_ns);
+    watch_workers(server, now_ns);
+    feed_watchdog(server, now_ns);
+    check_drained(server, now_ns);
+}
+
+/* ---- signals ------------------------------------------------------------------------- */
+
+void shoald_server_drain(shoald_server *server)
+{
+    int seconds = server->settings.drain_timeout_s;
+    if (server->draining) {
+        shoald_log(SHOALD_LOG_WARNING, "exit", "reason=second_signal sessions=%d",
+                   server->session_count);
+        _exit(1);
+    }
+    server->draining = true;
+    server->drain_deadline_ns = uv_hrtime() + (uint64_t)seconds * 1000000000u;
+    shoald_log(SHOALD_LOG_NOTICE, "draining", "sessions=%d timeout_s=%d", server->session_count,
+               seconds);
+    shoald_notify("STOPPING=1\nSTATUS=draining %d sessions\nEXTEND_TIMEOUT_USEC=%lld",
+                  server->session_count, (seconds + 5) * 1000000LL);
+    /* systemd keeps an inherited socket and gives what waits there to the next shoald; our own
+     * goes on answering, so that /readyz can say 503 and upgrades be refused politely */
+    for (int i = 0; server->inherited && i < server->listener_count; i++)
+        shoald_listen_close(&server->listeners[i]);
+    for (shoald_session *s = server->sessions; s; s = s->next)
+        shoald_session_drain(s);
+}
+
+static void reload(shoald_server *server)
+{
+    static shoald_settings fresh;
+    char why[WHY_SIZE], pending[256];
+    if (shoald_options_load(server->options, &fresh, why, sizeof why) < 0) {
+        shoald_log(SHOALD_LOG_ERROR, "reload_failed", "why=\"%s\" kept=old_settings", why);
+        return;
+    }
+    shoald_settings_reload(&server->settings, &fresh, pending, sizeof pending);
+    shoald_log_set_level(server->settings.log_level);
+    shoald_log(SHOALD_LOG_NOTICE, "reloaded", "needs_restart=%s", *pending ? pending : "nothing");
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    shoald_server *server = signal->data;
+    if (number == SIGHUP)
+        reload(server);
+    else
+        shoald_server_drain(server);
+}
+
+/* ---- starting ------------------------------------------------------------------------ */
+
+static int open_model(shoald_server *server)
+{
+    char why[WHY_SIZE], text[WHY_SIZE + PATH_MAX + 32];
+    const char *path = server->settings.model[0] ? server->settings.model : NULL;
+    if (shoal_model_open(&server->model, path, why, sizeof why) < 0) {
+        snprintf(text, sizeof text, "cannot open the model %s: %s", path ? path : "(built-in)",
+                 why);
+        return complain(text);
+    }
+    server->info = shoal_model_get_info(server->model);
+    return 0;
+}
+
+static int start_workers(shoald_server *server)
+{
+    const shoald_settings *c = &server->settings;
+    int count = c->workers ? c->workers : (int)uv_available_parallelism();
+    server->workers = aligned_alloc(SHOALD_CACHE_LINE, (size_t)count * sizeof *server->workers);
+    server->worker_ticks = calloc((size_t)count, sizeof *server->worker_ticks);
+    server->worker_moved_ns = calloc((size_t)count, sizeof *server->worker_moved_ns);
+    if (!server->workers || !server->worker_ticks || !server->worker_moved_ns)
+        return complain("no memory for the workers: lower workers");
+    for (int i = 0; i < count; i++) {
+        int result = shoald_worker_start(&server->workers[i], i, server->model, &server->mail,
+                                         c->max_sessions, c->batch_frames);
+        if (result < 0) {
+            char why[WHY_SIZE];
+            snprintf(why, sizeof why, "cannot start worker %d: %s: lower workers, max_sessions or "
+                     "batch_frames", i, shoal_strerror(result));
+            return complain(why);
+        }
+        server->worker_count++;
+        server->worker_moved_ns[i] = uv_hrtime();
+    }
+    return 0;
+}
+
+/* Sessions and HTTP connections each need one descriptor. */
+static int raise_descriptor_limit(shoald_server *server)
+{
+    struct rlimit limit;
+    const shoald_settings *c = &server->settings;
+    rlim_t need = (rlim_t)c->max_sessions + (rlim_t)c->max_http_connections + 64;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
+        return 0;
+    limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= need)
+        return 0;
+    char why[WHY_SIZE];
+    snprintf(why, sizeof why, "max_sessions=%d needs %llu descriptors, but the limit is %llu: raise "
+             "it (ulimit -n, LimitNOFILE=) or lower max_sessions", c->max_sessions,
+             (unsigned long long)need, (unsigned long long)limit.rlim_max);
+    return complain(why);
+}
+
+static void on_lws_log(int level, const char *line)
+{
+    char quoted[512];
+    char text[256];
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(line, "\n"), line);
+    shoald_log(level & LLL_ERR ? SHOALD_LOG_WARNING : SHOALD_LOG_DEBUG, "lws", "text=%s",
+               shoald_log_quote(quoted, sizeof quoted, text));
+}
+
+static int start_lws(shoald_server *server)
+{
+    static void *loops[1];
+    loops[0] = &server->loop;
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .protocols = shoald_conn_protocols(),
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
+                   LWS_SERVER_OPTION_DISABLE_IPV6,
+        .foreign_loops = loops,
+        .alpn = "http/1.1",
+        .pt_serv_buf_size = 8192,
+        .max_http_header_data = 8192,
+        .timeout_secs = (unsigned)server->settings.handshake_timeout_s,
+        .keepalive_timeout = 15,
+        .vhost_name = "shoald",
+        .gid = (gid_t)-1,
+        .uid = (uid_t)-1,
+    };
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    server->lws = lws_create_context(&info);
+    server->vhost = server->lws ? lws_get_vhost_by_name(server->lws, "shoald") : NULL;
+    if (!server->vhost)
+        return complain("libwebsockets does not start with libuv: is the package "
+                        "libwebsockets-evlib-uv installed?");
+    return 0;
+}
+
+/* One message of any kind fits: the largest step of any session. */
+static int make_tx(shoald_server *server)
+{
+    shoal_options largest = shoal_options_default();
+    largest.chunk_ms = server->info->max_chunk_frames * SHOAL_FRAME_MS;
+    largest.encoding = SHOAL_ENCODING_JSON;
+    server->tx_size = LWS_PRE + shoald_track_step_bytes(server->info, &largest);
+    server->tx = malloc(server->tx_size);
+    return server->tx ? 0 : complain("no memory");
+}
+
+static int bind_all(shoald_server *server)
+{
+    char why[WHY_SIZE];
+    int inherited = shoald_notify_inherited();
+    int count = inherited ? inherited : server->settings.listen_count;
+    server->inherited = inherited > 0;
+    for (int i = 0; i < count && i < SHOALD_MAX_LISTEN; i++) {
+        shoald_listener *l = &server->listeners[i];
+        int result = inherited ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, why, sizeof why)
+                               : shoald_listen_bind(l, server->settings.listen[i], why, sizeof why);
+        if (result < 0)
+            return complain(why);
+        server->listener_count++;
+    }
+    return 0;
+}
+
+static int start_listening(shoald_server *server)
+{
+    for (int i = 0; i < server->listener_count; i++) {
+        if (shoald_listen_start(&server->listeners[i], server) < 0)
+            return complain("libuv cannot poll a listening socket");
+        shoald_log(SHOALD_LOG_NOTICE, "listening", "address=%s", server->listeners[i].name);
+    }
+    return 0;
+}
+
+static void start_handles(shoald_server *server)
+{
+    static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+    uv_async_init(&server->loop, &server->mail, on_mail);
+    uv_check_init(&server->loop, &server->check);
+    uv_timer_init(&server->loop, &server->clock);
+    server->mail.data = server->check.data = server->clock.data = server;
+    uv_check_start(&server->check, on_check);
+    server->clock_due_ns = uv_hrtime() + CLOCK_MS * 1000000u;
+    uv_timer_start(&server->clock, on_clock, CLOCK_MS, CLOCK_MS);
+    for (int i = 0; i < 3; i++) {
+        uv_signal_init(&server->loop, &server->signals[i]);
+        server->signals[i].data = server;
+        uv_signal_start(&server->signals[i], on_signal, numbers[i]);
+    }
+}
+
+/* Written under another name and moved, so that a waiting script never reads half of it. */
+static int write_ready_file(const shoald_server *server)
+{
+    const char *path = server->options->ready_file;
+    char temporary[PATH_MAX], why[WHY_SIZE];
+    if (!path)
+        return 0;
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    FILE *f = fopen(temporary, "we");
+    int ok = f && fprintf(f, "%s\n", server->listeners[0].name) > 0;
+    if (f && fclose(f) != 0)
+        ok = 0;
+    if (ok && rename(temporary, path) == 0)
+        return 0;
+    snprintf(why, sizeof why, "cannot write --ready-file %.200s: %s", path, strerror(errno));
+    return complain(why);
+}
+
+static void say_ready(const shoald_server *server)
+{
+    const shoal_model_info *m = server->info;
+    char backend[128];
+    shoald_log(SHOALD_LOG_NOTICE, "ready",
+               "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d kernels=%s backend=%s",
+               shoal_version(), m->name, m->sha256, m->depth, m->dim, server->worker_count,
+               m->kernels, shoald_log_quote(backend, sizeof backend, m->backend));
+    shoald_notify("READY=1\nSTATUS=listening on %s", server->listeners[0].name);
+}
+
+static int start(shoald_server *server)
+{
+    server->started_ns = uv_hrtime();
+    server->watchdog_ns = shoald_notify_watchdog_ns();
+    if (getrandom(&server->id_salt, sizeof server->id_salt, 0) < 0)
+        server->id_salt = server->started_ns;
+    if (raise_descriptor_limit(server) < 0 || bind_all(server) < 0 || open_model(server) < 0 ||
+        make_tx(server) < 0)
+        return -1;
+    if (start_workers(server) < 0 || start_lws(server) < 0 || start_listening(server) < 0 ||
+        write_ready_file(server) < 0)
+        return -1;
+    say_ready(server);
+    return 0;
+}
+
+/* ---- stopping ------------------------------------------------------------------------ */
+
+static void stop_lws(shoald_server *server)
+{
+    for (int i = 0; i < server->listener_count; i++)
+        shoald_listen_close(&server->listeners[i]);
+    server->stopping = true;
+    server->stop_deadline_ns = uv_hrtime() + 2000000000u;
+    if (server->lws)
+        lws_context_destroy(server->lws);
+    server->lws = NULL;
+}
+
+/* The loop ends when the last handle has closed. */
+static void stop_rest(shoald_server *server)
+{
+    for (int i = 0; i < server->worker_count; i++)
+        shoald_worker_stop(&server->workers[i]);
+    on_mail(&server->mail);    /* sessions that the workers let go just now */
+    for (int i = 0; i < 3; i++)
+        uv_close((uv_handle_t *)&server->signals[i], NULL);
+    uv_close((uv_handle_t *)&server->clock, NULL);
+    uv_close((uv_handle_t *)&server->check, NULL);
+    uv_close((uv_handle_t *)&server->mail, NULL);
+}
+
+static void free_all(shoald_server *server)
+{
+    for (int i = 0; i < server->worker_count; i++)
+        shoald_worker_free(&server->workers[i]);
+    free(server->workers);
+    free(server->worker_ticks);
+    free(server->worker_moved_ns);
+    free(server->tx);
+    shoal_model_close(server->model);
+    if (server->options->ready_file)
+        unlink(server->options->ready_file);
+}
+
+int shoald_server_run(const shoald_options *options)
+{
+    static shoald_server server;    /* zero; large, and there is one a process */
+    char why[WHY_SIZE];
+    server.options = options;
+    if (shoald_options_load(options, &server.settings, why, sizeof why) < 0) {
+        complain(why);
+        return 1;
+    }
+    if (options->check_only) {
+        printf("the settings are good\n");
+        return 0;
+    }
+    shoald_log_set_level(server.settings.log_level);
+    signal(SIGPIPE, SIG_IGN);
+    uv_loop_init(&server.loop);
+    start_handles(&server);
+    int started = start(&server);
+    if (started < 0)
+        stop_lws(&server);    /* the clock does the rest */
+    uv_run(&server.loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(&server.loop) != 0)
+        shoald_log(SHOALD_LOG_ERROR, "bug", "what=handles_left_open");
+    free_all(&server);
+    if (started == 0)
+        shoald_log(SHOALD_LOG_NOTICE, "stopped", "seconds=%.1f",
+                   (double)(uv_hrtime() - server.started_ns) / 1e9);
+    return started < 0 ? 1 : 0;
+}

@@ -1,0 +1,57 @@
+/* settings.h - the settings of shoald: defaults, then the file, then the command line
+ *
+ * shoald.conf.in is the manual: every key with unit, default and range. The table in settings.c
+ * is the one place that knows them. Only the loop thread reads a shoald_settings; what a worker
+ * needs is copied to it at the start.
+ */
+#ifndef SHOALD_SETTINGS_H
+#define SHOALD_SETTINGS_H
+
+#include <limits.h>
+#include <stddef.h>
+
+#define SHOALD_MAX_LISTEN 16
+#define SHOALD_LISTEN_LENGTH 128
+
+typedef enum shoald_source { SHOALD_FROM_DEFAULT, SHOALD_FROM_FILE, SHOALD_FROM_COMMAND_LINE }
+    shoald_source;
+
+typedef struct shoald_settings {
+    char listen[SHOALD_MAX_LISTEN][SHOALD_LISTEN_LENGTH];    /* "127.0.0.1:7350" */
+    int listen_count;
+    shoald_source listen_source;    /* a later source replaces the whole list */
+    char model[PATH_MAX];           /* "" is the built-in model */
+    int workers;                    /* 0: one a CPU */
+    int log_level;                  /* shoald_log_level */
+
+    int max_sessions;
+    int max_sessions_per_ip;        /* 0: no limit */
+    int max_http_connections;       /* connections beside the sessions */
+    int max_message_bytes;          /* of one binary message */
+    int backlog_ms;                 /* audio waiting for a worker, a session */
+    int output_buffer_bytes;        /* results waiting for the socket, a session */
+    int batch_frames;               /* most frames in one engine run */
+    int default_depth;              /* 0: the model's full depth */
+
+    int handshake_timeout_s;        /* connected -> request complete */
+    int start_timeout_s;            /* upgraded -> start or audio */
+    int idle_timeout_s;             /* nothing from the client; 0: never */
+    int ping_interval_s;            /* 0: never ping */
+    int slow_reader_timeout_s;      /* results wait and the client takes none */
+    int drain_timeout_s;            /* SIGTERM -> gone */
+    int stall_timeout_s;            /* a worker that makes no progress is sick */
+    int retry_after_s;              /* advice to clients that are refused */
+} shoald_settings;
+
+void shoald_settings_default(shoald_settings *c);
+/* One setting. why: cause and remedy. 0 or -1. */
+int shoald_settings_set(shoald_settings *c, const char *key, const char *value, shoald_source source,
+                      char *why, size_t why_size);
+/* "key = value" lines, # comments. why names file and line. 0 or -1. */
+int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t why_size);
+/* Take from fresh what may change while running; names of the other keys that differ go to
+ * pending, separated by commas ("" if none). */
+void shoald_settings_reload(shoald_settings *c, const shoald_settings *fresh, char *pending,
+                          size_t pending_size);
+
+#endif

@@ -1,0 +1,528 @@
+/* check_client.c - libshoal-client against a server that a test controls byte by byte
+ *
+ * What only a wrong, dying or silent server shows: each failure gives one ERROR that names cause
+ * and remedy, then CLOSED, then SHOAL_CLIENT_ECLOSED, never a hang and never unbounded memory.
+ * The client against the real shoald is in integration/.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fake_server.h"
+#include "shoal-client.h"
+
+enum { PATIENCE_MS = 20000 };
+
+static shoal_client *connect_to(int port, const shoal_client_params *params)
+{
+    shoal_client *c;
+    char url[64], why[512];
+
+    snprintf(url, sizeof url, "ws://127.0.0.1:%d", port);
+    ck_assert_msg(shoal_client_open(&c, url, params, why, sizeof why) == 0, "%s", why);
+    return c;
+}
+
+static shoal_client_event next(shoal_client *c)
+{
+    shoal_client_event e;
+    int r = shoal_client_poll(c, PATIENCE_MS, &e);
+
+    ck_assert_msg(r == 1, "no event: %d", r);
+    return e;
+}
+
+static shoal_client_event expect(shoal_client *c, shoal_client_event_type type)
+{
+    shoal_client_event e = next(c);
+
+    ck_assert_msg(e.type == type, "event %d instead of %d%s%s", e.type, type,
+                  e.error ? ": " : "", e.error ? e.error->message : "");
+    return e;
+}
+
+/* ERROR with this name, a text that mentions remedy, then CLOSED, then nothing for ever. */
+static void expect_failure(shoal_client *c, const char *name, const char *remedy)
+{
+    shoal_client_event e = expect(c, SHOAL_CLIENT_ERROR);
+
+    ck_assert_str_eq(e.error->name, name);
+    ck_assert_msg(strstr(e.error->message, remedy) != NULL, "%s", e.error->message);
+    ck_assert_int_eq(e.error->fatal, 1);
+    expect(c, SHOAL_CLIENT_CLOSED);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(shoal_client_poll(c, 0, &e), SHOAL_CLIENT_ECLOSED);
+    ck_assert_uint_eq(shoal_client_send(c, "abc", 3), 3);
+    shoal_client_free(c);
+}
+
+/* ---- opening ---- */
+
+START_TEST(bad_urls_are_refused)
+{
+    static const char *const bad[] = {
+        "", "http://h:1", "ws://", "ws://:80", "ws://h:0", "ws://h:65536", "ws://h:1x", "ws://h:",
+        "ws://u@h:1", "ws://[::1", "ws://[]:1", "ws://h:1/a#b", "ws://h :1", "ws://h:1/?depth=0",
+        "ws://h:1/?nonsense=1", "ws://h:1/?rate=9&rate=9", "ws://[::1]7350",
+    };
+    shoal_client *c = NULL;
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char why[512] = "";
+
+        ck_assert_msg(shoal_client_open(&c, bad[i], NULL, why, sizeof why) == SHOAL_CLIENT_EURL,
+                      "accepted: %s", bad[i]);
+        ck_assert_msg(why[0] != 0, "no reason: %s", bad[i]);
+    }
+    ck_assert_int_eq(shoal_client_open(&c, "nonsense", NULL, NULL, 0), SHOAL_CLIENT_EURL);
+}
+END_TEST
+
+START_TEST(options_of_params_win_over_the_url)
+{
+    shoal_client_params p = shoal_client_default_params();
+    shoal_client *c;
+    char why[512];
+
+    p.options.chunk_ms = 320;
+    p.options.given |= SHOAL_OPT_CHUNK_MS;
+    ck_assert_int_eq(shoal_client_open(&c, "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12", &p,
+                                       why, sizeof why), 0);
+    const shoal_options *o = shoal_client_get_options(c);
+    ck_assert_int_eq(o->chunk_ms, 320);
+    ck_assert_int_eq(o->format, SHOAL_FORMAT_MULAW);
+    ck_assert_int_eq(o->rate, 8000);
+    ck_assert_int_eq(o->depth_min, 3);
+    ck_assert_int_eq(o->depth_max, 12);
+    shoal_client_free(c);
+}
+END_TEST
+
+START_TEST(params_are_checked)
+{
+    shoal_client_params p = shoal_client_default_params();
+    shoal_client *c;
+    char why[512];
+
+    p.queue_bytes = 10;
+    ck_assert_int_eq(shoal_client_open(&c, "ws://h:1", &p, why, sizeof why), SHOAL_CLIENT_EINVAL);
+    p = shoal_client_default_params();
+    p.options.chunk_ms = 7;
+    p.options.given = SHOAL_OPT_CHUNK_MS;
+    ck_assert_int_eq(shoal_client_open(&c, "ws://h:1", &p, why, sizeof why), SHOAL_CLIENT_EINVAL);
+    ck_assert(strstr(why, "chunk_ms") != NULL);
+}
+END_TEST
+
+static void read_nothing(fake_peer *p)
+{
+    while (fake_read(p))
+        ;
+}
+
+START_TEST(refused_connection_says_so)
+{
+    int port = fake_server_start(read_nothing, 1);
+    shoal_client *c = connect_to(port, NULL);
+
+    shoal_client_free(c);
+    fake_server_join();
+    expect_failure(connect_to(port, NULL), "connection_refused", "is shoald running");
+}
+END_TEST
+
+static void hold(fake_peer *p)
+{
+    while (recv(p->fd, p->message, sizeof p->message, 0) > 0)
+        ;
+}
+
+START_TEST(silent_server_times_out)
+{
+    shoal_client_params p = shoal_client_default_params();
+
+    p.connect_timeout_ms = 300;
+    expect_failure(connect_to(fake_server_start(hold, 1), &p), "connect_timeout",
+                   "no answer within 300 ms");
+    fake_server_join();
+}
+END_TEST
+
+START_TEST(upgraded_but_silent_server_times_out)
+{
+    shoal_client_params p = shoal_client_default_params();
+
+    p.connect_timeout_ms = 300;
+    expect_failure(connect_to(fake_server_start(read_nothing, 0), &p), "connect_timeout",
+                   "no answer");
+    fake_server_join();
+}
+END_TEST
+
+static void answer_503(fake_peer *p)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+
+    if (recv(p->fd, p->message, sizeof p->message, 0) > 0 &&
+        write(p->fd, answer, sizeof answer - 1) > 0)
+        hold(p);
+}
+
+START_TEST(refused_upgrade_tells_the_status)
+{
+    expect_failure(connect_to(fake_server_start(answer_503, 1), NULL), "upgrade_refused", "503");
+    fake_server_join();
+}
+END_TEST
+
+static void answer_rubbish(fake_peer *p)
+{
+    if (write(p->fd, "SSH-2.0-OpenSSH_9.2\r\n\r\n", 23) > 0)
+        usleep(100000);
+}
+
+START_TEST(another_kind_of_server_is_recognised)
+{
+    shoal_client *c = connect_to(fake_server_start(answer_rubbish, 1), NULL);
+    shoal_client_event e = expect(c, SHOAL_CLIENT_ERROR);
+
+    ck_assert(strstr(e.error->message, "shoal server") != NULL);
+    expect(c, SHOAL_CLIENT_CLOSED);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+/* ---- a session ---- */
+
+static void whole_session(fake_peer *p)
+{
+    size_t audio = 0;
+
+    fake_read_until(p, "start");
+    fake_send_ready(p);
+    fake_send_packet(p, SHOAL_ENCODING_F32, 0, 8, 2);
+    fake_send_packet(p, SHOAL_ENCODING_F16, 1, 8, 2);
+    fake_send_packet(p, SHOAL_ENCODING_JSON, 2, 8, 2);
+    fake_send_text(p, "{\"type\":\"of the future\"}");
+    while (fake_read(p) && p->opcode != 1)
+        audio += p->size;
+    if (audio == 100000 && strstr((char *)p->message, "flush"))
+        fake_send_text(p, "{\"type\":\"flushed\",\"id\":\"f1\",\"received\":50000,"
+                          "\"processed\":50000,\"frames\":24}");
+    fake_read_until(p, "end");
+    fake_send_text(p, "{\"type\":\"done\",\"received\":50000,\"processed\":50000,\"frames\":24,"
+                      "\"phones\":0,\"packets\":3,\"seconds\":3.125}");
+    fake_send_close(p, 1000, "");
+    read_nothing(p);
+}
+
+static void expect_rows(shoal_client *c, uint32_t seq)
+{
+    shoal_client_event e = expect(c, SHOAL_CLIENT_FEATURES);
+
+    ck_assert_uint_eq(e.packet->seq, seq);
+    ck_assert_int_eq(e.packet->frames, 8);
+    for (int i = 0; i < 16; i++)
+        ck_assert_float_eq(e.rows[i], (float)(seq * 8) + (float)i);
+}
+
+START_TEST(a_session_in_order)
+{
+    shoal_client *c = connect_to(fake_server_start(whole_session, 0), NULL);
+    static uint8_t audio[100000];
+    shoal_client_event e;
+
+    ck_assert_uint_eq(shoal_client_send(c, audio, sizeof audio), sizeof audio);
+    ck_assert_int_eq(shoal_client_flush(c, "f1"), 0);
+    ck_assert_int_eq(shoal_client_end(c), 0);
+    ck_assert_int_eq(shoal_client_end(c), SHOAL_CLIENT_ESTATE);
+    ck_assert_uint_eq(shoal_client_send(c, audio, 1), 0);
+    ck_assert(expect(c, SHOAL_CLIENT_READY).ready->dim == 2);
+    for (uint32_t seq = 0; seq < 3; seq++)
+        expect_rows(c, seq);
+    ck_assert_str_eq(expect(c, SHOAL_CLIENT_FLUSHED).flushed->id, "f1");
+    ck_assert_uint_eq(expect(c, SHOAL_CLIENT_DONE).done->packets, 3);
+    ck_assert_int_eq(expect(c, SHOAL_CLIENT_CLOSED).close_code, 1000);
+    ck_assert_int_eq(shoal_client_poll(c, -1, &e), SHOAL_CLIENT_ECLOSED);
+    shoal_client_stats s = shoal_client_get_stats(c);
+    ck_assert_uint_eq(s.audio_sent, sizeof audio);
+    ck_assert_uint_eq(s.seq_gaps, 0);
+    ck_assert_uint_eq(s.frames, 24);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+static void lose_one(fake_peer *p)
+{
+    fake_send_ready(p);
+    fake_send_packet(p, SHOAL_ENCODING_F32, 0, 1, 2);
+    fake_send_packet(p, SHOAL_ENCODING_F32, 2, 1, 2);
+    read_nothing(p);
+}
+
+START_TEST(missing_results_are_counted)
+{
+    shoal_client *c = connect_to(fake_server_start(lose_one, 0), NULL);
+
+    expect(c, SHOAL_CLIENT_READY);
+    expect(c, SHOAL_CLIENT_FEATURES);
+    expect(c, SHOAL_CLIENT_FEATURES);
+    ck_assert_uint_eq(shoal_client_get_stats(c).seq_gaps, 1);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+START_TEST(wake_ends_a_wait)
+{
+    shoal_client *c = connect_to(fake_server_start(lose_one, 0), NULL);
+    shoal_client_event e;
+
+    for (int i = 0; i < 3; i++)
+        next(c);
+    shoal_client_wake(c);
+    ck_assert_int_eq(shoal_client_poll(c, -1, &e), 0);
+    ck_assert_int_eq(shoal_client_poll(c, 0, &e), 0);
+    ck_assert_int_eq(shoal_client_poll(c, 50, &e), 0);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+/* ---- servers that go wrong ---- */
+
+static void die(fake_peer *p)
+{
+    fake_send_ready(p);
+    fake_send_packet(p, SHOAL_ENCODING_F32, 0, 1, 2);
+    fake_read_until(p, "start");
+}
+
+START_TEST(a_dying_server_is_an_error_after_its_last_result)
+{
+    shoal_client *c = connect_to(fake_server_start(die, 0), NULL);
+
+    expect(c, SHOAL_CLIENT_READY);
+    expect(c, SHOAL_CLIENT_FEATURES);
+    expect_failure(c, "connection_lost", "start the session again");
+    fake_server_join();
+}
+END_TEST
+
+static void close_early(fake_peer *p)
+{
+    fake_send_ready(p);
+    fake_send_close(p, 1011, "restart");
+    read_nothing(p);
+}
+
+START_TEST(an_early_close_tells_its_code)
+{
+    shoal_client *c = connect_to(fake_server_start(close_early, 0), NULL);
+
+    expect(c, SHOAL_CLIENT_READY);
+    expect_failure(c, "closed_early", "1011: restart");
+    fake_server_join();
+}
+END_TEST
+
+static void refuse(fake_peer *p)
+{
+    fake_send_text(p, "{\"type\":\"error\",\"code\":\"overloaded\",\"message\":\"busy: try later\","
+                      "\"fatal\":true,\"retry\":true,\"retry_after_ms\":1500}");
+    fake_send_close(p, 1013, "");
+    read_nothing(p);
+}
+
+START_TEST(an_error_of_the_server_is_given_once)
+{
+    shoal_client *c = connect_to(fake_server_start(refuse, 0), NULL);
+    shoal_client_event e = expect(c, SHOAL_CLIENT_ERROR);
+
+    ck_assert_int_eq(e.error->code, SHOAL_CODE_OVERLOADED);
+    ck_assert_int_eq(e.error->retry_after_ms, 1500);
+    ck_assert_int_eq(expect(c, SHOAL_CLIENT_CLOSED).close_code, 1013);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+static void rubbish_text(fake_peer *p)
+{
+    fake_send_text(p, "{\"type\":\"ready\"");
+    read_nothing(p);
+}
+
+static void rubbish_binary(fake_peer *p)
+{
+    fake_send(p, 0x82, "rubbish", 7);
+    read_nothing(p);
+}
+
+static void enormous(fake_peer *p)
+{
+    static uint8_t megabyte[1 << 20];
+
+    fake_send(p, 0x02, megabyte, sizeof megabyte);
+    for (int i = 0; i < 12; i++)
+        fake_send(p, 0x00, megabyte, sizeof megabyte);
+    read_nothing(p);
+}
+
+static fake_script *const wrong_scripts[] = { rubbish_text, rubbish_binary, enormous };
+
+START_TEST(rubbish_ends_the_session)
+{
+    expect_failure(connect_to(fake_server_start(wrong_scripts[_i], 0), NULL), "bad_answer", "");
+    fake_server_join();
+}
+END_TEST
+
+static void fragments(fake_peer *p)
+{
+    static const char text[] = "{\"type\":\"pong\",\"id\":\"in pieces\"}";
+
+    fake_send(p, 0x01, text, 5);
+    for (size_t i = 5; i < sizeof text - 2; i++)
+        fake_send(p, 0x00, text + i, 1);
+    fake_send(p, 0x89, "ping between", 12);
+    fake_send(p, 0x80, text + sizeof text - 2, 1);
+    read_nothing(p);
+}
+
+START_TEST(fragmented_messages_are_put_together)
+{
+    shoal_client *c = connect_to(fake_server_start(fragments, 0), NULL);
+
+    ck_assert_str_eq(expect(c, SHOAL_CLIENT_PONG).id, "in pieces");
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+/* ---- bounds ---- */
+
+static void stall_then_read(fake_peer *p)
+{
+    size_t audio = 0;
+
+    fake_send_ready(p);
+    if (fake_read(p))
+        usleep(300000);
+    while (fake_read(p) && !(p->opcode == 1 && strstr((char *)p->message, "end")))
+        audio += p->opcode == 2 ? p->size : 0;
+    fake_send_text(p, audio == 16 << 20 ? "{\"type\":\"pong\",\"id\":\"all\"}"
+                                        : "{\"type\":\"pong\",\"id\":\"not all\"}");
+    read_nothing(p);
+}
+
+START_TEST(a_full_queue_takes_less_and_asks_for_more_later)
+{
+    shoal_client *c = connect_to(fake_server_start(stall_then_read, 0), NULL);
+    static uint8_t audio[1 << 20];
+    size_t left = 16 << 20;
+    int rooms = 0;
+
+    while (left > 0) {
+        size_t want = left < sizeof audio ? left : sizeof audio;
+        size_t taken = shoal_client_send(c, audio, want);
+        shoal_client_event e;
+
+        left -= taken;
+        ck_assert_uint_le(shoal_client_get_stats(c).queued_bytes, 256 << 10);
+        if (shoal_client_poll(c, taken < want ? PATIENCE_MS : 0, &e) == 1)
+            rooms += e.type == SHOAL_CLIENT_ROOM;
+    }
+    ck_assert_int_gt(rooms, 0);
+    ck_assert_int_eq(shoal_client_end(c), 0);
+    shoal_client_event e;
+    while ((e = next(c)).type == SHOAL_CLIENT_ROOM)
+        ;
+    ck_assert_int_eq(e.type, SHOAL_CLIENT_PONG);
+    ck_assert_str_eq(e.id, "all");
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+START_TEST(control_fits_beside_a_full_queue_but_not_for_ever)
+{
+    shoal_client *c = connect_to(fake_server_start(hold, 1), NULL);
+    static uint8_t audio[1 << 20];
+    int r = 0, n = 0;
+
+    ck_assert_uint_lt(shoal_client_send(c, audio, sizeof audio), sizeof audio);
+    ck_assert_int_eq(shoal_client_flush(c, "x"), 0);
+    while ((r = shoal_client_ping(c, "a ping id of some length")) == 0 && n < 100000)
+        n++;
+    ck_assert_int_eq(r, SHOAL_CLIENT_EFULL);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+START_TEST(an_opus_packet_is_never_cut)
+{
+    shoal_client_params p = shoal_client_default_params();
+    static uint8_t packet[1500];
+    size_t taken;
+
+    p.queue_bytes = 4096;
+    p.options.format = SHOAL_FORMAT_OPUS;
+    p.options.given = SHOAL_OPT_FORMAT;
+    shoal_client *c = connect_to(fake_server_start(hold, 1), &p);
+    while ((taken = shoal_client_send(c, packet, sizeof packet)) != 0)
+        ck_assert_uint_eq(taken, sizeof packet);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+static Suite *client_suite(void)
+{
+    Suite *s = suite_create("client");
+    TCase *opening = tcase_create("opening"), *session = tcase_create("session"),
+          *wrong = tcase_create("wrong servers"), *bounds = tcase_create("bounds");
+
+    tcase_add_test(opening, bad_urls_are_refused);
+    tcase_add_test(opening, options_of_params_win_over_the_url);
+    tcase_add_test(opening, params_are_checked);
+    tcase_add_test(opening, refused_connection_says_so);
+    tcase_add_test(opening, silent_server_times_out);
+    tcase_add_test(opening, upgraded_but_silent_server_times_out);
+    tcase_add_test(opening, refused_upgrade_tells_the_status);
+    tcase_add_test(opening, another_kind_of_server_is_recognised);
+    tcase_add_test(session, a_session_in_order);
+    tcase_add_test(session, missing_results_are_counted);
+    tcase_add_test(session, wake_ends_a_wait);
+    tcase_add_test(wrong, a_dying_server_is_an_error_after_its_last_result);
+    tcase_add_test(wrong, an_early_close_tells_its_code);
+    tcase_add_test(wrong, an_error_of_the_server_is_given_once);
+    tcase_add_loop_test(wrong, rubbish_ends_the_session, 0,
+                        sizeof wrong_scripts / sizeof *wrong_scripts);
+    tcase_add_test(wrong, fragmented_messages_are_put_together);
+    tcase_add_test(bounds, a_full_queue_takes_less_and_asks_for_more_later);
+    tcase_add_test(bounds, control_fits_beside_a_full_queue_but_not_for_ever);
+    tcase_add_test(bounds, an_opus_packet_is_never_cut);
+    suite_add_tcase(s, opening);
+    suite_add_tcase(s, session);
+    suite_add_tcase(s, wrong);
+    suite_add_tcase(s, bounds);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *r = srunner_create(client_suite());
+    int failed;
+
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

@@ -1,0 +1,345 @@
+/* check_decoder.c - the streaming Viterbi: against all paths, in any grouping, within its lag
+ *
+ * Models here are made by hand (internals are reachable): a few phones, any transition table.
+ * The slow reference tries every path, or runs the textbook recursion over the whole input.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_util.h"
+#include "model.h"
+
+enum { LAG = SHOAL_DECODER_LAG, MOST = 600, MAX_C = 8 };
+
+static shoal_model model;
+static float transition[MAX_C * MAX_C], log_prior[MAX_C], logp[MOST * MAX_C];
+static uint32_t rng;
+
+/* C phones; `price` for switching, staying is free; no prior. */
+static void plain_model(int C, float price)
+{
+    memset(&model, 0, sizeof model);
+    model.config.classes = model.info.classes = C;
+    model.transition = transition;
+    model.log_prior = log_prior;
+    for (int i = 0; i < C * C; i++)
+        transition[i] = i % (C + 1) ? -price : 0.0f;
+    memset(log_prior, 0, sizeof log_prior);
+}
+
+/* Everything random, rows of posteriors normalised; sharp: how peaked they are. */
+static void random_problem(int C, int T, float sharp)
+{
+    plain_model(C, 1.0f);
+    for (int i = 0; i < C * C; i++)
+        transition[i] = 3.0f * util_randf(&rng) - 3.0f;
+    for (int i = 0; i < C; i++)
+        log_prior[i] = util_randf(&rng);
+    for (int t = 0; t < T; t++) {
+        float sum = 0.0f, *row = logp + t * C;
+        for (int c = 0; c < C; c++)
+            sum += expf(row[c] = sharp * util_randf(&rng));
+        for (int c = 0; c < C; c++)
+            row[c] -= logf(sum);
+    }
+}
+
+/* One row that gives p to `label` and shares the rest. */
+static void sure(int t, int C, int label, float p)
+{
+    for (int c = 0; c < C; c++)
+        logp[t * C + c] = logf(c == label ? p : (1.0f - p) / (float)(C - 1));
+}
+
+/* ---- references -------------------------------------------------------------------------- */
+
+static double path_score(const int *path, int C, int T)
+{
+    double s = 0.0;
+    for (int t = 0; t < T; t++) {
+        s += (double)logp[t * C + path[t]] - (double)log_prior[path[t]];
+        s += t ? (double)transition[path[t - 1] * C + path[t]] : 0.0;
+    }
+    return s;
+}
+
+/* The best of all C^T paths. */
+static void try_all(int C, int T, int *best)
+{
+    int path[16] = { 0 };
+    double top = -INFINITY;
+    for (;;) {
+        double s = path_score(path, C, T);
+        if (s > top) {
+            top = s;
+            memcpy(best, path, (size_t)T * sizeof *best);
+        }
+        int t = 0;
+        while (t < T && ++path[t] == C)
+            path[t++] = 0;
+        if (t == T)
+            return;
+    }
+}
+
+static void recursion(int C, int T, int *best)
+{
+    static int from[MOST][MAX_C];
+    double score[MAX_C] = { 0 }, next[MAX_C];
+    for (int t = 0; t < T; t++) {
+        for (int p = 0; p < C; p++) {
+            double top = t ? -INFINITY : 0.0;
+            for (int q = 0; t && q < C; q++)
+                if (score[q] + (double)transition[q * C + p] > top) {
+                    top = score[q] + (double)transition[q * C + p];
+                    from[t][p] = q;
+                }
+            next[p] = top + (double)logp[t * C + p] - (double)log_prior[p];
+        }
+        memcpy(score, next, sizeof score);
+    }
+    int p = 0;
+    for (int q = 1; q < C; q++)
+        p = score[q] > score[p] ? q : p;
+    for (int t = T - 1; t >= 0; t--) {
+        best[t] = p;
+        p = from[t][p];
+    }
+}
+
+/* Runs of labels but 0; returns how many. */
+static int to_phones(const int *path, int C, int T, shoal_phone *out)
+{
+    int n = 0;
+    for (int t = 0, end; t < T; t = end) {
+        double sum = 0.0;
+        for (end = t; end < T && path[end] == path[t]; end++)
+            sum += (double)logp[end * C + path[t]];
+        if (path[t])
+            out[n++] = (shoal_phone){ path[t], t, end, (float)exp(sum / (end - t)) };
+    }
+    return n;
+}
+
+/* ---- running ----------------------------------------------------------------------------- */
+
+/* Decode in groups of 1 + random % most frames; most 0: all at once. */
+static int decode(int C, int T, uint32_t most, shoal_phone *out)
+{
+    shoal_decoder *d;
+    int n = 0;
+    ck_assert_int_eq(shoal_decoder_new(&d, &model), 0);
+    for (int t = 0; t < T;) {
+        int part = most ? 1 + (int)(util_rand(&rng) % most) : T;
+        part = part < T - t ? part : T - t;
+        int got = shoal_decoder_run(d, logp + t * C, part, out + n, part + LAG);
+        ck_assert_int_ge(got, 0);
+        ck_assert_int_le(got, part + LAG);
+        t += part;
+        for (int i = n; i < n + got; i++)
+            ck_assert_int_lt(out[i].end_frame, t);
+        n += got;
+    }
+    int rest = shoal_decoder_flush(d, out + n, LAG);
+    ck_assert_int_le(rest, LAG);
+    ck_assert_int_eq(shoal_decoder_flush(d, out + n + rest, LAG), 0);
+    shoal_decoder_free(d);
+    return n + rest;
+}
+
+static void same_phones(const shoal_phone *got, int n, const shoal_phone *want, int m)
+{
+    for (int i = 0; i < n && i < m; i++) {
+        ck_assert_msg(got[i].label == want[i].label && got[i].first_frame == want[i].first_frame &&
+                          got[i].end_frame == want[i].end_frame,
+                      "phone %d: %d [%ld, %ld), not %d [%ld, %ld)", i, got[i].label,
+                      (long)got[i].first_frame, (long)got[i].end_frame, want[i].label,
+                      (long)want[i].first_frame, (long)want[i].end_frame);
+        ck_assert_float_eq_tol(got[i].confidence, want[i].confidence, 1e-4f);
+    }
+    ck_assert_int_eq(n, m);
+}
+
+/* ---- tests ------------------------------------------------------------------------------- */
+
+START_TEST(clear_posteriors_give_their_phones)
+{
+    shoal_phone got[80];
+    plain_model(4, 2.0f);
+    for (int t = 0; t < 30; t++)        /* SIL 0-4, phone 1 5-11, 2 12-19, SIL 20-24, 3 25-29 */
+        sure(t, 4, t < 5 ? 0 : t < 12 ? 1 : t < 20 ? 2 : t < 25 ? 0 : 3, 0.9f);
+    static const shoal_phone want[] = { { 1, 5, 12, 0.9f }, { 2, 12, 20, 0.9f }, { 3, 25, 30, 0.9f } };
+    same_phones(got, decode(4, 30, 0, got), want, 3);
+}
+END_TEST
+
+/* One doubtful frame is no reason to pay twice for switching. */
+START_TEST(switching_price_smooths)
+{
+    shoal_phone got[80];
+    plain_model(3, 3.0f);
+    for (int t = 0; t < 20; t++)
+        sure(t, 3, t == 10 ? 2 : 1, 0.8f);
+    int n = decode(3, 20, 1, got);
+    float confidence = expf((19 * logf(0.8f) + logf(0.1f)) / 20);
+    same_phones(got, n, &(shoal_phone){ 1, 0, 20, confidence }, 1);
+    plain_model(3, 0.5f);
+    ck_assert_int_eq(decode(3, 20, 1, got), 3);
+}
+END_TEST
+
+START_TEST(prior_is_taken_off)
+{
+    shoal_phone got[80];
+    plain_model(3, 5.0f);
+    for (int t = 0; t < 10; t++)
+        sure(t, 3, 1, 0.5f);            /* 0.25 0.5 0.25 */
+    log_prior[1] = 2.0f;                /* phone 1 is that common anyway */
+    log_prior[0] = 1.0f;
+    ck_assert_int_eq(decode(3, 10, 0, got), 1);
+    ck_assert_int_eq(got[0].label, 2);
+    ck_assert_float_eq_tol(got[0].confidence, 0.25f, 1e-5f);
+}
+END_TEST
+
+START_TEST(short_inputs_equal_trying_all_paths)
+{
+    int C = 2 + _i % 3, T = C == 4 ? 6 : 8, path[16];
+    shoal_phone got[16 + LAG], want[16];
+    rng = (uint32_t)_i;
+    for (int round = 0; round < 40; round++) {
+        random_problem(C, T, 2.0f);
+        try_all(C, T, path);
+        same_phones(got, decode(C, T, 3, got), want, to_phones(path, C, T, want));
+    }
+}
+END_TEST
+
+START_TEST(long_inputs_equal_the_recursion)
+{
+    static int path[MOST];
+    static shoal_phone got[MOST + LAG], want[MOST];
+    rng = (uint32_t)_i + 100;
+    int C = 3 + _i % 6;
+    random_problem(C, MOST, 4.0f);
+    recursion(C, MOST, path);
+    int n = to_phones(path, C, MOST, want);
+    same_phones(got, decode(C, MOST, 20, got), want, n);
+}
+END_TEST
+
+/* Dear switching makes paths that never merge: the lag forces, and grouping still is nothing. */
+START_TEST(grouping_is_irrelevant)
+{
+    static shoal_phone whole[MOST + LAG], cut[MOST + LAG];
+    static const uint32_t groups[] = { 1, 3, 20, 90 };
+    rng = (uint32_t)_i + 1000;
+    int C = 3 + _i % 6;
+    random_problem(C, MOST, _i < 10 ? 3.0f : 0.3f);
+    for (int i = 0; _i >= 10 && i < C * C; i++)
+        transition[i] = i % (C + 1) ? -6.0f : 0.0f;
+    int n = decode(C, MOST, 0, whole);
+    for (int g = 0; g < 4; g++) {
+        int m = decode(C, MOST, groups[g], cut);
+        same_phones(cut, m, whole, n);
+        ck_assert(!memcmp(cut, whole, (size_t)n * sizeof *cut));
+    }
+}
+END_TEST
+
+/* Two phones that nothing tells apart: frames are settled LAG frames late at the latest. */
+START_TEST(ties_are_settled_within_the_lag)
+{
+    shoal_decoder *d;
+    shoal_phone out[1 + LAG];
+    int seen = 0;
+    plain_model(4, 50.0f);
+    ck_assert_int_eq(shoal_decoder_new(&d, &model), 0);
+    for (int t = 0; t < 400; t++) {
+        /* blocks of 100: 1 and 2 equally likely, then 3 and SIL equally likely, ... */
+        for (int c = 0; c < 4; c++)
+            logp[c] = (t / 100 % 2 ? c == 3 || c == 0 : c == 1 || c == 2) ? logf(0.499f)
+                                                                          : logf(0.001f);
+        int n = shoal_decoder_run(d, logp, 1, out, 1 + LAG);
+        for (int i = 0; i < n; i++, seen++) {
+            ck_assert_msg(t + 1 - out[i].end_frame <= LAG, "phone %d ended at %ld, told at %d",
+                          out[i].label, (long)out[i].end_frame, t + 1);
+            ck_assert_int_eq(out[i].end_frame - out[i].first_frame, 100);
+        }
+    }
+    ck_assert_int_ge(seen, 1);
+    shoal_decoder_free(d);
+}
+END_TEST
+
+/* What was settled by force is kept: later evidence for the other phone comes too late. */
+START_TEST(forced_frames_are_not_taken_back)
+{
+    plain_model(3, 50.0f);
+    for (int t = 0; t < 200; t++)
+        for (int c = 0; c < 3; c++)     /* 1 and 2 tie, but for 2 being sure at the end */
+            logp[3 * t + c] = logf(t < 100 ? (c ? 0.45f : 0.1f) : c == 2 ? 0.98f : 0.01f);
+    shoal_phone got[200 + LAG];
+    int n = decode(3, 200, 1, got);
+    ck_assert_int_eq(n, 2);             /* else one phone 2 from 0 to 200 would be best */
+    ck_assert_int_eq(got[0].label, 1);
+    ck_assert_int_eq(got[1].label, 2);
+    ck_assert_int_eq(got[0].end_frame, got[1].first_frame);
+    ck_assert_int_eq(got[1].end_frame, 200);
+}
+END_TEST
+
+START_TEST(flush_splits_and_goes_on)
+{
+    shoal_decoder *d;
+    shoal_phone out[100];
+    plain_model(3, 2.0f);
+    for (int t = 0; t < 20; t++)
+        sure(t, 3, 1, 0.9f);
+    ck_assert_int_eq(shoal_decoder_new(&d, &model), 0);
+    ck_assert_int_eq(shoal_decoder_flush(d, out, 100), 0);
+    ck_assert_int_eq(shoal_decoder_run(d, logp, 12, out, 100), 0);
+    ck_assert_int_eq(shoal_decoder_flush(d, out, 100), 1);
+    ck_assert_int_eq(shoal_decoder_run(d, logp, 8, out + 1, 99), 0);
+    ck_assert_int_eq(shoal_decoder_flush(d, out + 1, 99), 1);
+    static const shoal_phone want[] = { { 1, 0, 12, 0.9f }, { 1, 12, 20, 0.9f } };
+    same_phones(out, 2, want, 2);
+    shoal_decoder_free(d);
+}
+END_TEST
+
+START_TEST(no_room_writes_nothing)
+{
+    shoal_decoder *d;
+    shoal_phone out[2] = { { .label = 77 }, { .label = 77 } };
+    plain_model(3, 0.5f);
+    for (int t = 0; t < 60; t++)
+        sure(t, 3, 1 + t / 5 % 2, 0.9f);
+    ck_assert_int_eq(shoal_decoder_new(&d, &model), 0);
+    ck_assert_int_eq(shoal_decoder_run(d, logp, 60, out, 1), 1);
+    ck_assert_int_eq(out[0].label, 1);
+    ck_assert_int_eq(out[1].label, 77);
+    ck_assert_int_eq(shoal_decoder_run(d, logp, 60, NULL, 0), 0);
+    ck_assert_int_eq(shoal_decoder_flush(d, NULL, 0), 0);
+    shoal_decoder_free(d);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("decoder");
+    TCase *c = tcase_create("viterbi");
+    tcase_add_test(c, clear_posteriors_give_their_phones);
+    tcase_add_test(c, switching_price_smooths);
+    tcase_add_test(c, prior_is_taken_off);
+    tcase_add_loop_test(c, short_inputs_equal_trying_all_paths, 0, 12);
+    tcase_add_loop_test(c, long_inputs_equal_the_recursion, 0, 12);
+    tcase_add_loop_test(c, grouping_is_irrelevant, 0, 20);
+    tcase_add_test(c, ties_are_settled_within_the_lag);
+    tcase_add_test(c, forced_frames_are_not_taken_back);
+    tcase_add_test(c, flush_splits_and_goes_on);
+    tcase_add_test(c, no_room_writes_nothing);
+    suite_add_tcase(suite, c);
+    return util_main(suite);
+}

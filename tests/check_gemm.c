@@ -1,0 +1,200 @@
+/* check_gemm.c - every matrix backend against the definition, in double precision
+ *
+ * y = scale * (x W^T + b), then stored, through SiLU, or added to what was there; at sizes that
+ * are no multiple of any vector and at the engine's own. Allowed error in fp32: 4 roundings of
+ * the sum of |x w|; in bf16 and int8: what rounding both factors to 8 bits costs.
+ */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_util.h"
+#include "gemm.h"
+
+static const int shapes[][3] = {       /* rows, in, out */
+    { 1, 1, 1 },    { 1, 7, 3 },      { 2, 33, 17 },   { 3, 80, 31 },  { 5, 240, 32 },
+    { 8, 64, 40 },  { 13, 255, 129 }, { 16, 256, 40 }, { 1, 256, 1024 }, { 100, 96, 257 },
+    { 1, 1024, 256 }, { 71, 512, 256 },
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static const struct {
+    const char *name;
+    shoal_backend backend;
+    shoal_precision precision;
+    double tolerance;           /* of the sum of |x w| */
+} backends[] = {
+    { "openblas", SHOAL_BACKEND_OPENBLAS, SHOAL_FP32, 4 * 1.2e-7 },
+    { "onednn fp32", SHOAL_BACKEND_ONEDNN, SHOAL_FP32, 4 * 1.2e-7 },
+    { "onednn bf16", SHOAL_BACKEND_ONEDNN, SHOAL_BF16, 2.0 / 256 },
+    { "onednn int8", SHOAL_BACKEND_ONEDNN, SHOAL_INT8, 6.0 / 127 },
+};
+enum { BACKENDS = sizeof backends / sizeof *backends };
+
+static const shoal__gemm *choose(int i)
+{
+    char why[200] = "";
+    const shoal__gemm *g = shoal__gemm_choose(backends[i].backend, backends[i].precision, why,
+                                              sizeof why);
+    if (g)
+        ck_assert_msg(strstr(g->name, i ? "onednn" : "openblas") != NULL, "%s", g->name);
+    else
+        ck_assert_msg(i > 0 && *why, "%s: '%s'", backends[i].name, why);
+    return g;
+}
+
+static float *noise(int n, uint32_t *seed)
+{
+    float *x = malloc((size_t)n * sizeof *x);
+    ck_assert_ptr_nonnull(x);
+    for (int i = 0; i < n; i++)
+        x[i] = util_randf(seed);
+    return x;
+}
+
+/* A packed linear with random weights, and its scratch for `rows`. */
+typedef struct rig {
+    const shoal__gemm *gemm;
+    shoal__linear l, *all[1];
+    float *weight, *plain_bias, *a;
+    void *scratch;
+} rig;
+
+static void rig_open(rig *r, const shoal__gemm *g, const int *shape, shoal__epilogue e, float scale)
+{
+    uint32_t seed = (uint32_t)(shape[0] + shape[1] + shape[2]);
+    int in = shape[1], out = shape[2];
+    *r = (rig){ .gemm = g, .weight = noise(in * out, &seed), .plain_bias = noise(out, &seed) };
+    r->a = noise(shape[0] * in, &seed);
+    r->l = (shoal__linear){ .in = in, .out = out, .epilogue = e, .scale = scale, .weight = r->weight };
+    r->l.bias = noise(out, &seed);
+    for (int i = 0; i < out; i++)
+        r->l.bias[i] = scale * r->plain_bias[i];
+    r->all[0] = &r->l;
+    ck_assert_int_eq(g->pack(&r->l), 0);
+    ck_assert_int_eq(g->scratch_new(&r->scratch, r->all, 1, shape[0]), 0);
+}
+
+static void rig_close(rig *r)
+{
+    r->gemm->scratch_free(r->scratch);
+    r->gemm->unpack(&r->l);
+    r->gemm->unpack(&r->l);     /* the second time there is nothing */
+    free(r->l.bias), free(r->weight), free(r->plain_bias), free(r->a);
+}
+
+/* One output by the definition; *size: the sum of what was added up, without signs. */
+static double definition(const rig *r, int row, int n, double before, double *size)
+{
+    double y = (double)r->plain_bias[n];
+    *size = fabs(y);
+    for (int k = 0; k < r->l.in; k++) {
+        double t = (double)r->a[row * r->l.in + k] * (double)r->weight[n * r->l.in + k];
+        y += t;
+        *size += fabs(t);
+    }
+    y *= (double)r->l.scale;
+    *size = *size * (double)r->l.scale + fabs(before);
+    if (r->l.epilogue == SHOAL__SILU)
+        return y / (1.0 + exp(-y));
+    return r->l.epilogue == SHOAL__ADD ? before + y : y;
+}
+
+static void check_product(int backend, const int *shape, shoal__epilogue e)
+{
+    rig r;
+    uint32_t seed = 7;
+    int rows = shape[0], out = shape[2];
+    rig_open(&r, choose(backend), shape, e, e == SHOAL__ADD ? 0.5f : 1.0f);
+    float *before = noise(rows * out, &seed), *c = malloc(sizeof(float) * (size_t)(rows * out));
+    for (int i = 0; i < rows * out; i++)        /* what is not added to must not be read */
+        c[i] = e == SHOAL__ADD ? before[i] : NAN;
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, rows, c);
+    for (int i = 0; i < rows * out; i++) {
+        double size, got = (double)c[i];
+        double want = definition(&r, i / out, i % out, e == SHOAL__ADD ? (double)before[i] : 0.0,
+                                 &size);
+        ck_assert_msg(fabs(got - want) <= backends[backend].tolerance * (size + 1e-3),
+                      "%s [%d, %d] of %dx%dx%d: %.8g, not %.8g", backends[backend].name, i / out,
+                      i % out, rows, shape[1], out, got, want);
+    }
+    free(before), free(c);
+    rig_close(&r);
+}
+
+START_TEST(product_equals_definition)
+{
+    int backend = _i / SHAPES;
+    if (!choose(backend)) {
+        printf("%s: not in this build or CPU\n", backends[backend].name);
+        return;
+    }
+    for (int e = SHOAL__STORE; e <= SHOAL__ADD; e++)
+        check_product(backend, shapes[_i % SHAPES], (shoal__epilogue)e);
+}
+END_TEST
+
+/* A row gives the same bytes whatever rows lie around it: asked of oneDNN in fp32 and int8; only
+ * told of OpenBLAS, and of bf16, where oneDNN sums in an order that depends on the tile. */
+START_TEST(rows_do_not_influence_each_other)
+{
+    static const int shape[3] = { 127, 96, 72 };
+    rig r;
+    float all[127 * 72], one[127 * 72];
+    int equal = 0;
+    if (!choose(_i))
+        return;
+    rig_open(&r, choose(_i), shape, SHOAL__SILU, 1.0f);
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, 127, all);
+    for (int i = 0, n = 1; i < 127; i += n, n = n % 9 + 1) {
+        n = n < 127 - i ? n : 127 - i;
+        r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a + i * 96, n, one + i * 72);
+    }
+    util_close("cut into pieces", one, all, 127 * 72, 72, 1e-5);
+    for (int i = 0; i < 127; i++)
+        equal += !memcmp(one + i * 72, all + i * 72, 72 * sizeof(float));
+    printf("%s: %d of 127 rows byte-identical in any company\n", backends[_i].name, equal);
+    if (backends[_i].backend == SHOAL_BACKEND_ONEDNN && backends[_i].precision != SHOAL_BF16)
+        ck_assert_int_eq(equal, 127);
+    rig_close(&r);
+}
+END_TEST
+
+/* Choosing the kernels must not leave traces in the environment of the process. */
+START_TEST(environment_is_put_back)
+{
+    char why[200];
+    unsetenv("OPENBLAS_CORETYPE");
+    unsetenv("OPENBLAS_NUM_THREADS");
+    ck_assert_ptr_nonnull(shoal__gemm_openblas(why, sizeof why));
+    ck_assert_ptr_null(getenv("OPENBLAS_CORETYPE"));
+    ck_assert_ptr_null(getenv("OPENBLAS_NUM_THREADS"));
+}
+END_TEST
+
+START_TEST(openblas_refuses_low_precision)
+{
+    char why[200] = "";
+    ck_assert_ptr_null(shoal__gemm_choose(SHOAL_BACKEND_OPENBLAS, SHOAL_BF16, why, sizeof why));
+    ck_assert_ptr_nonnull(strstr(why, "bf16"));
+    ck_assert_ptr_null(shoal__gemm_choose(SHOAL_BACKEND_OPENBLAS, SHOAL_INT8, why, sizeof why));
+    ck_assert_ptr_nonnull(shoal__gemm_choose(SHOAL_BACKEND_AUTO, SHOAL_FP32, why, sizeof why));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("gemm");
+    TCase *c = tcase_create("backends");
+    tcase_add_loop_test(c, product_equals_definition, 0, BACKENDS * SHAPES);
+    tcase_add_loop_test(c, rows_do_not_influence_each_other, 0, BACKENDS);
+    tcase_add_test(c, environment_is_put_back);
+    tcase_add_test(c, openblas_refuses_low_precision);
+    suite_add_tcase(suite, c);
+    return util_main(suite);
+}

@@ -1,0 +1,409 @@
+/* check_kern.c - elementwise kernels: every instruction set against the scalar build, and all
+ * of them against the formula in double precision
+ *
+ * Shapes are random and odd sizes are the rule. Each case computes with the table under test
+ * and with the formula; the scalar table goes through the same cases. Errors are counted
+ * against the size of what is summed, so cancellation is no excuse and no false alarm.
+ */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_util.h"
+#include "gemm.h"
+#include "kern.h"
+
+enum { ROUNDS = 40, MOST = 4096, GUARD = 16 };
+
+/* Tables this build and CPU have; the scalar one first. */
+static const shoal__kern *tables[3];
+static int table_count;
+
+static float a[MOST], b[MOST], c[MOST], d[MOST], out[MOST + GUARD], scalar[MOST + GUARD];
+static double want[MOST];
+static uint32_t seed;
+
+static void find_tables(void)
+{
+    tables[table_count++] = &shoal__kern_scalar;
+#ifdef HAVE_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        tables[table_count++] = &shoal__kern_avx2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        tables[table_count++] = &shoal__kern_avx512;
+#endif
+}
+
+static int pick(int low, int high)
+{
+    return low + (int)(util_rand(&seed) % (uint32_t)(high - low + 1));
+}
+
+static void fill(float *x, float size)
+{
+    for (int i = 0; i < MOST; i++)
+        x[i] = size * util_randf(&seed);
+}
+
+/* Fresh random inputs; poisoned outputs, so that a write past the end shows. */
+static void prepare(float size)
+{
+    fill(a, size), fill(b, size), fill(c, size), fill(d, size);
+    for (int i = 0; i < MOST + GUARD; i++)
+        out[i] = scalar[i] = 12345.0f;
+}
+
+/* out against want and against scalar, n values, tolerance relative to max(1, |want|). */
+static void verify(const shoal__kern *k, const char *what, int n, double tol)
+{
+    for (int i = 0; i < n; i++) {
+        double size = fmax(1.0, fabs(want[i]));
+        ck_assert_msg(fabs((double)out[i] - want[i]) <= tol * size, "%s %s: [%d] of %d: %.9g, not %.9g",
+                      k->name, what, i, n, (double)out[i], want[i]);
+        ck_assert_msg(fabs((double)out[i] - (double)scalar[i]) <= tol * size,
+                      "%s %s: [%d] of %d: %.9g, scalar %.9g", k->name, what, i, n, (double)out[i],
+                      (double)scalar[i]);
+    }
+    for (int i = n; i < n + GUARD; i++)
+        ck_assert_msg(out[i] == 12345.0f, "%s %s wrote past its %d values", k->name, what, n);
+}
+
+static double sigmoid(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+static void case_norm(const shoal__kern *k)
+{
+    int rows = pick(1, 5), n = pick(1, 600);
+    prepare(3.0f);
+    for (int r = 0; r < rows; r++) {
+        double sum = 0.0, sq = 0.0;
+        for (int i = 0; i < n; i++)
+            sum += (double)a[r * n + i];
+        for (int i = 0; i < n; i++)
+            sq += pow((double)a[r * n + i] - sum / n, 2);
+        for (int i = 0; i < n; i++)
+            want[r * n + i] = ((double)a[r * n + i] - sum / n) / sqrt(sq / n + 1e-5) *
+                              (double)b[i] + (double)c[i];
+    }
+    k->layer_norm(out, a, b, c, rows, n);
+    shoal__kern_scalar.layer_norm(scalar, a, b, c, rows, n);
+    verify(k, "layer_norm", rows * n, 1e-5);
+    memcpy(d, a, sizeof d);
+    k->layer_norm(d, d, b, c, rows, n);
+    ck_assert_msg(!memcmp(d, out, sizeof(float) * (size_t)(rows * n)), "layer_norm in place differs");
+    for (int i = 0; i < rows * n; i++)
+        want[i] *= sigmoid(want[i]);
+    k->layer_norm_silu(out, a, b, c, rows, n);
+    shoal__kern_scalar.layer_norm_silu(scalar, a, b, c, rows, n);
+    verify(k, "layer_norm_silu", rows * n, 1e-5);
+}
+
+/* Small residuals on a large mean: what a one-pass variance would lose. */
+static void case_norm_large_mean(const shoal__kern *k)
+{
+    int n = pick(2, 600);
+    prepare(1.0f);
+    for (int i = 0; i < n; i++) {
+        a[i] = 1000.0f + (i % 2 ? 0.5f : -0.5f);
+        b[i] = 1.0f, c[i] = 0.0f;
+    }
+    k->layer_norm(out, a, b, c, 1, n & ~1);
+    for (int i = 0; i < (n & ~1); i++)
+        ck_assert_float_eq_tol(out[i], (i % 2 ? 0.5f : -0.5f) / sqrtf(0.25f + 1e-5f), 1e-3f);
+}
+
+static void case_bias(const shoal__kern *k)
+{
+    int rows = pick(1, 6), n = pick(1, 600);
+    for (int add = 0; add < 2; add++) {
+        prepare(2.0f);
+        memcpy(out, a, sizeof a);
+        memcpy(scalar, a, sizeof a);
+        for (int i = 0; i < rows * n; i++)
+            want[i] = (add ? (double)a[i] : 0.0) + (double)b[i % n];
+        k->bias_rows(out, b, rows, n, add);
+        shoal__kern_scalar.bias_rows(scalar, b, rows, n, add);
+        for (int i = rows * n; i < rows * n + GUARD && i < MOST; i++)
+            ck_assert(out[i] == a[i]);
+        for (int i = rows * n; i < rows * n + GUARD; i++)
+            out[i] = 12345.0f;
+        verify(k, "bias_rows", rows * n, 1e-6);
+    }
+}
+
+static void case_silu_glu(const shoal__kern *k)
+{
+    int rows = pick(1, 4), n = pick(1, 500);
+    prepare(20.0f);
+    memcpy(out, a, sizeof(float) * (size_t)n);
+    memcpy(scalar, a, sizeof(float) * (size_t)n);
+    for (int i = 0; i < n; i++)
+        want[i] = (double)a[i] * sigmoid((double)a[i]);
+    k->silu(out, n);
+    shoal__kern_scalar.silu(scalar, n);
+    verify(k, "silu", n, 1e-6);
+    prepare(20.0f);
+    for (int i = 0; i < rows * n; i++) {
+        int at = i / n * 2 * n + i % n;
+        want[i] = (double)a[at] * sigmoid((double)a[at + n]);
+    }
+    k->glu(out, a, rows, n);
+    shoal__kern_scalar.glu(scalar, a, rows, n);
+    verify(k, "glu", rows * n, 1e-6);
+}
+
+static void case_depthwise(const shoal__kern *k)
+{
+    int n = pick(1, 130), taps = pick(1, 20), rows = pick(1, 10);
+    prepare(1.0f);
+    for (int t = 0; t < rows; t++)
+        for (int i = 0; i < n; i++) {
+            double s = (double)c[i];
+            for (int j = 0; j < taps; j++)
+                s += (double)b[j * n + i] * (double)a[(t + j) * n + i];
+            want[t * n + i] = s;
+        }
+    k->depthwise(out, a, b, c, rows, n, taps);
+    shoal__kern_scalar.depthwise(scalar, a, b, c, rows, n, taps);
+    verify(k, "depthwise", rows * n, 5e-6);
+}
+
+static void case_rope(const shoal__kern *k)
+{
+    int heads = pick(1, 8), half = pick(1, 40), dim = 2 * half, n = heads * dim;
+    prepare(2.0f);
+    for (int i = 0; i < half; i++) {
+        double angle = 100.0 * (double)util_randf(&seed);
+        b[i] = (float)cos(angle), c[i] = (float)sin(angle);
+    }
+    for (int h = 0; h < heads; h++)
+        for (int i = 0; i < half; i++) {
+            double u = (double)a[h * dim + i], v = (double)a[h * dim + half + i];
+            want[h * dim + i] = u * (double)b[i] - v * (double)c[i];
+            want[h * dim + half + i] = u * (double)c[i] + v * (double)b[i];
+        }
+    memcpy(out, a, sizeof(float) * (size_t)n);
+    memcpy(scalar, a, sizeof(float) * (size_t)n);
+    k->rope(out, b, c, heads, dim);
+    shoal__kern_scalar.rope(scalar, b, c, heads, dim);
+    verify(k, "rope", n, 1e-6);
+}
+
+/* Keys as rows, then the same keys as columns, which may write up to a multiple of 16. */
+static void case_scores(const shoal__kern *k)
+{
+    int rows = pick(1, 9), n = pick(1, 50), dim = pick(1, 24), stride = dim + pick(0, 30);
+    int q_stride = dim + pick(0, 9), columns = (n + 15) / 16 * 16, wide = columns + pick(0, 5);
+    prepare(1.0f);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < n; j++) {
+            double sum = 0.0;
+            for (int i = 0; i < dim; i++)
+                sum += (double)a[r * q_stride + i] * (double)b[j * stride + i];
+            want[r * n + j] = 0.25 * sum;
+        }
+    k->scores(out, n, a, q_stride, rows, b, stride, n, dim, 0.25f);
+    shoal__kern_scalar.scores(scalar, n, a, q_stride, rows, b, stride, n, dim, 0.25f);
+    verify(k, "scores", rows * n, 5e-6);
+    float padded[9 * 72];
+    for (int i = 0; i < dim; i++)
+        for (int j = 0; j < n; j++)
+            c[i * wide + j] = b[j * stride + i];
+    for (int i = 0; i < 9 * 72; i++)
+        padded[i] = 12345.0f;
+    k->scores_columns(padded, wide, a, q_stride, rows, c, wide, n, dim, 0.25f);
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < wide; j++) {
+            if (j < n)
+                out[r * n + j] = padded[r * wide + j];
+            else if (j >= columns)
+                ck_assert_msg(padded[r * wide + j] == 12345.0f, "%s scores_columns: past %d columns",
+                              k->name, columns);
+        }
+    verify(k, "scores_columns", rows * n, 5e-6);
+}
+
+static void case_mix(const shoal__kern *k)
+{
+    int rows = pick(1, 9), n = pick(0, 40), dim = pick(1, 90), stride = dim + pick(0, 10);
+    int p_stride = n + pick(0, 5);
+    prepare(1.0f);
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < dim; i++) {
+            double sum = (double)d[r * dim + i];
+            for (int j = 0; j < n; j++)
+                sum += (double)c[r * p_stride + j] * (double)b[j * stride + i];
+            want[r * dim + i] = sum;
+        }
+    memcpy(out, d, sizeof(float) * (size_t)(rows * dim));
+    memcpy(scalar, d, sizeof(float) * (size_t)(rows * dim));
+    k->mix(out, dim, c, p_stride, rows, b, stride, n, dim);
+    shoal__kern_scalar.mix(scalar, dim, c, p_stride, rows, b, stride, n, dim);
+    verify(k, "mix", rows * dim, 5e-6);
+}
+
+static void case_softmax(const shoal__kern *k)
+{
+    int n = pick(1, 400), rows = pick(1, 6);
+    double top = -1e30, sum = 0.0;
+    prepare(30.0f);
+    for (int i = 0; i < n; i++)
+        top = fmax(top, (double)a[i]);
+    for (int i = 0; i < n; i++)
+        sum += want[i] = exp((double)a[i] - top);
+    for (int i = 0; i < n; i++)
+        want[i] /= sum;
+    memcpy(out, a, sizeof(float) * (size_t)n);
+    memcpy(scalar, a, sizeof(float) * (size_t)n);
+    k->softmax(out, n);
+    shoal__kern_scalar.softmax(scalar, n);
+    verify(k, "softmax", n, 1e-6);
+    for (int r = 0; r < rows; r++) {
+        top = -1e30, sum = 0.0;
+        for (int i = 0; i < n; i++)
+            top = fmax(top, (double)b[r * n + i]);
+        for (int i = 0; i < n; i++)
+            sum += exp((double)b[r * n + i] - top);
+        for (int i = 0; i < n; i++)
+            want[r * n + i] = (double)b[r * n + i] - top - log(sum);
+    }
+    for (int i = 0; i < MOST + GUARD; i++)
+        out[i] = i < rows * n ? b[i] : 12345.0f;
+    memcpy(scalar, out, sizeof scalar);
+    k->log_softmax(out, rows, n);
+    shoal__kern_scalar.log_softmax(scalar, rows, n);
+    verify(k, "log_softmax", rows * n, 4e-6);  /* two roundings of values up to 60 */
+}
+
+static void case_power_dot(const shoal__kern *k)
+{
+    int n = pick(1, 700);
+    double sum = 0.0, size = 0.0;
+    prepare(3.0f);
+    for (int i = 0; i < n; i++) {
+        want[i] = (double)a[2 * i] * (double)a[2 * i] + (double)a[2 * i + 1] * (double)a[2 * i + 1];
+        sum += (double)b[i] * (double)c[i];
+        size += fabs((double)b[i] * (double)c[i]);
+    }
+    k->power(out, a, n);
+    shoal__kern_scalar.power(scalar, a, n);
+    verify(k, "power", n, 1e-6);
+    ck_assert_double_le(fabs((double)k->dot(b, c, n) - sum), 1e-6 * size);
+}
+
+static void case_bf16(const shoal__kern *k)
+{
+    int n = pick(1, 700);
+    uint16_t got[MOST];
+    prepare(1e3f);
+    k->to_bf16(got, a, n);
+    for (int i = 0; i < n; i++) {
+        int e;
+        frexp((double)a[i], &e);        /* 8 bits of mantissa: steps of 2^(e - 8), ties to even */
+        double step = ldexp(1.0, e - 8), want_value = nearbyint((double)a[i] / step) * step;
+        uint32_t u = (uint32_t)got[i] << 16;
+        float value;
+        memcpy(&value, &u, sizeof value);
+        ck_assert_msg((double)value == want_value, "%s to_bf16: %.9g gave %.9g, not %.9g", k->name,
+                      (double)a[i], (double)value, want_value);
+    }
+}
+
+static void case_int8(const shoal__kern *k)
+{
+    int rows = pick(1, 5), n = pick(1, 600), epilogue = pick(0, 2);
+    int8_t q[MOST];
+    int32_t sums[MOST];
+    prepare(4.0f);
+    memset(a, 0, sizeof(float) * (size_t)n * (rows > 2));   /* a row of zeros is allowed */
+    k->quantize(q, out, a, rows, n);
+    for (int r = 0; r < rows; r++) {
+        float top = 0.0f;
+        for (int i = 0; i < n; i++)
+            top = fmaxf(top, fabsf(a[r * n + i]));
+        ck_assert_float_eq_tol(out[r], top / 127.0f, 1e-7f);
+        for (int i = 0; i < n; i++)
+            ck_assert_double_le(fabs((double)q[r * n + i] * (double)out[r] - (double)a[r * n + i]),
+                                0.501 * (double)out[r]);
+    }
+    prepare(1.0f);
+    memcpy(out, d, sizeof(float) * (size_t)(rows * n));
+    memcpy(scalar, out, sizeof(float) * (size_t)(rows * n));
+    for (int i = 0; i < rows * n; i++) {
+        sums[i] = pick(-100000, 100000);
+        double y = (double)sums[i] * 1e-4 * (double)a[i / n] * (double)b[i % n] + (double)c[i % n];
+        want[i] = epilogue == SHOAL__ADD ? (double)d[i] + y
+                  : epilogue == SHOAL__SILU ? y * sigmoid(y) : y;
+    }
+    for (int i = 0; i < rows; i++)
+        a[i] *= 1e-4f;
+    k->finish_int8(out, sums, a, b, c, rows, n, epilogue);
+    shoal__kern_scalar.finish_int8(scalar, sums, a, b, c, rows, n, epilogue);
+    verify(k, "finish_int8", rows * n, 2e-6);
+}
+
+static void (*const cases[])(const shoal__kern *) = {
+    case_norm,  case_norm_large_mean, case_bias, case_silu_glu, case_depthwise,
+    case_rope,  case_scores,       case_mix,  case_softmax,  case_power_dot,
+    case_bf16,  case_int8,
+};
+
+START_TEST(kernel_equals_formula)
+{
+    for (int t = 0; t < table_count; t++) {
+        seed = (uint32_t)(1000 * _i + 1);
+        for (int round = 0; round < ROUNDS; round++)
+            cases[_i](tables[t]);
+    }
+}
+END_TEST
+
+/* Far out: no NaN from overflow, exact limits. */
+START_TEST(extreme_values_saturate)
+{
+    for (int t = 0; t < table_count; t++) {
+        float x[9] = { 1e30f, -1e30f, 88.5f, -88.5f, 0.0f, 200.0f, -200.0f, 3e38f, -3e38f };
+        float s[3] = { 1e30f, 0.0f, -1e30f }, one[1] = { -5.0f };
+        tables[t]->silu(x, 9);
+        util_all_finite("silu", x, 9);
+        ck_assert(x[0] == 1e30f && x[4] == 0.0f && x[5] == 200.0f);
+        ck_assert_float_eq_tol(x[6], 0.0f, 1e-30f);
+        tables[t]->softmax(s, 3);
+        ck_assert_float_eq_tol(s[0], 1.0f, 1e-6f);
+        ck_assert_float_eq_tol(s[2], 0.0f, 1e-30f);
+        tables[t]->softmax(one, 1);
+        ck_assert_float_eq_tol(one[0], 1.0f, 1e-6f);
+    }
+}
+END_TEST
+
+START_TEST(environment_forces_lower_levels)
+{
+    setenv("SHOAL_KERNELS", "scalar", 1);
+    ck_assert_ptr_eq(shoal__kern_choose(), &shoal__kern_scalar);
+    setenv("SHOAL_KERNELS", "avx2", 1);
+    ck_assert_ptr_eq(shoal__kern_choose(), tables[table_count > 1 ? 1 : 0]);
+    unsetenv("SHOAL_KERNELS");
+    ck_assert_ptr_eq(shoal__kern_choose(), tables[table_count - 1]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("kern");
+    TCase *tc = tcase_create("tables");
+    find_tables();
+    tcase_add_loop_test(tc, kernel_equals_formula, 0, sizeof cases / sizeof *cases);
+    tcase_add_test(tc, extreme_values_saturate);
+    tcase_add_test(tc, environment_forces_lower_levels);
+    suite_add_tcase(suite, tc);
+    return util_main(suite);
+}

@@ -1,0 +1,210 @@
+/* check_oom.c - every allocation of the engine fails once, one step further each run
+ *
+ * The linker sends malloc, calloc, aligned_alloc and strdup of the engine's objects through the
+ * counters below (-Wl,--wrap=..., tests/Makefile.am), and jansson is told to use them too. What
+ * other libraries allocate for themselves is theirs. Every constructor must fail with a
+ * negative code, write nothing to *out and leak nothing (run under ASan), until it succeeds.
+ *
+ * The same counters show that the frame path does not allocate at all.
+ */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_util.h"
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t n);
+char *__real_strdup(const char *s);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t n);
+char *__wrap_strdup(const char *s);
+
+static int counting;        /* count only between begin() and end() */
+static long count, fail_at; /* allocations so far; the one that fails, 0: none */
+
+static int fails(void)
+{
+    return counting && ++count == fail_at;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t n)
+{
+    return fails() ? NULL : __real_aligned_alloc(alignment, n);
+}
+
+char *__wrap_strdup(const char *s)
+{
+    return fails() ? NULL : __real_strdup(s);
+}
+
+/* jansson's own: it lives through some failures (a growing buffer of error text), so a success
+ * is as good then. */
+static int failed_in_jansson;
+
+static void *jansson_malloc(size_t n)
+{
+    void *p = __wrap_malloc(n);
+    failed_in_jansson |= !p;
+    return p;
+}
+
+static void begin(long step)
+{
+    count = failed_in_jansson = 0;
+    fail_at = step;
+    counting = 1;
+}
+
+/* Returns 1 if the step's allocation was reached, and so failed. */
+static int end(void)
+{
+    counting = 0;
+    return fail_at && count >= fail_at;
+}
+
+static void *file;
+static size_t file_size;
+static float pcm[16000];
+
+static void set_up(void)
+{
+    json_set_alloc_funcs(jansson_malloc, free);
+    file = util_read_file(SRCDIR "/tests/data/tiny.safetensors", &file_size);
+    util_signal(pcm, 16000);
+}
+
+static void tear_down(void)
+{
+    free(file);
+}
+
+/* Steps through 1, 2, 3 ... would take minutes under ASan where there are thousands (jansson's
+ * tree): after the first 100, strides of 7. */
+static long next_step(long step)
+{
+    return step < 100 ? step + 1 : step + 7;
+}
+
+START_TEST(opening_a_model)
+{
+    int failed, from_file = _i;
+    long step = 1;
+    do {
+        shoal_model *m = NULL;
+        char why[256] = "";
+        begin(step);
+        int rc = from_file ? shoal_model_open(&m, SRCDIR "/tests/data/tiny.safetensors", why,
+                                              sizeof why)
+                           : shoal_model_open_memory(&m, file, file_size, why, sizeof why);
+        failed = end();
+        if (failed && !(failed_in_jansson && rc == 0)) {
+            ck_assert_msg(rc < 0, "step %ld failed, the model opened", step);
+            ck_assert_ptr_null(m);
+            ck_assert_msg(*why != '\0', "step %ld: no message", step);
+            /* inside a string jansson takes a lack of memory for bad JSON and says so */
+            ck_assert_msg(rc == SHOAL_ENOMEM || (from_file && rc == SHOAL_EIO) ||
+                              (rc == SHOAL_EMODEL && failed_in_jansson),
+                          "step %ld: %s (%s)", step, shoal_errname(rc), why);
+        } else {
+            ck_assert_msg(rc == 0, "%s", why);
+            shoal_model_close(m);
+        }
+        step = next_step(step);
+    } while (failed);
+    ck_assert_int_gt(step, 30);
+}
+END_TEST
+
+START_TEST(streams_batches_decoders)
+{
+    shoal_model *m = util_tiny();
+    shoal_stream_params p = shoal_stream_default_params(m);
+    for (int what = 0; what < 4; what++) {
+        int failed;
+        long step = 1;
+        do {
+            shoal_stream *s = NULL;
+            shoal_batch *b = NULL;
+            shoal_decoder *d = NULL;
+            shoal_pcm *c = NULL;
+            begin(step++);
+            int rc = what == 0   ? shoal_stream_new(&s, m, &p)
+                     : what == 1 ? shoal_batch_new(&b, m, 64)
+                     : what == 2 ? shoal_decoder_new(&d, m)
+                                 : shoal_pcm_new(&c, SHOAL_PCM_S16LE, 44100, 2);
+            failed = end();
+            ck_assert_int_eq(rc, failed ? SHOAL_ENOMEM : 0);
+            ck_assert_int_eq(s || b || d || c, !failed);
+            shoal_stream_free(s);
+            shoal_batch_free(b);
+            shoal_decoder_free(d);
+            shoal_pcm_free(c);
+        } while (failed);
+        ck_assert_int_gt(step, 2);
+    }
+    shoal_model_close(m);
+}
+END_TEST
+
+/* Nothing in feed, ready, run, flush and decode allocates. */
+START_TEST(frame_path_does_not_allocate)
+{
+    shoal_model *m = util_tiny();
+    shoal_stream *s;
+    shoal_batch *b;
+    shoal_decoder *d;
+    shoal_phone phones[SHOAL_DECODER_LAG + 64];
+    ck_assert_int_eq(shoal_stream_new(&s, m, &(shoal_stream_params){ 12, 8, 16 }), 0);
+    ck_assert_int_eq(shoal_batch_new(&b, m, 8), 0);
+    ck_assert_int_eq(shoal_decoder_new(&d, m), 0);
+    begin(0);
+    for (size_t at = 0; at < 16000;) {
+        shoal_result r;
+        at += (size_t)shoal_stream_feed(s, pcm + at, 16000 - at);
+        if (at > 8000)
+            shoal_stream_set_depth(s, 3);
+        if (at == 16000)
+            shoal_stream_finish(s);
+        while (shoal_stream_ready(s)) {
+            shoal_batch_run(b, &s, 1, &r);
+            shoal_decoder_run(d, r.logp, r.frames, phones, SHOAL_DECODER_LAG + 64);
+        }
+    }
+    shoal_decoder_flush(d, phones, SHOAL_DECODER_LAG);
+    end();
+    ck_assert_int_eq(count, 0);
+    shoal_decoder_free(d);
+    shoal_stream_free(s);
+    shoal_batch_free(b);
+    shoal_model_close(m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("oom");
+    TCase *c = tcase_create("oom");
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_loop_test(c, opening_a_model, 0, 2);
+    tcase_add_test(c, streams_batches_decoders);
+    tcase_add_test(c, frame_path_does_not_allocate);
+    suite_add_tcase(suite, c);
+    return util_main(suite);
+}

@@ -1,0 +1,81 @@
+/* fuzz_model.c - any bytes at all as a model file, and then as a model
+ *
+ * What opens must run: a second of tone through a stream at full depth, chunk by chunk, and its
+ * posteriors through the decoder. Weights may be absurd, so values are not judged, only that
+ * nothing crashes, that frames add up and that a refusal has a message.
+ *
+ * Models run on OpenBLAS' kernels unless oneDNN is built in. Without libFuzzer
+ * (-DSHOAL_FUZZ_REPLAY) main replays the files it is given (replay.c).
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shoal.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { SAMPLES = 16000, CHUNK = 5 };
+
+static void require(int holds, const char *what)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "fuzz_model: %s\n", what);
+    abort();
+}
+
+/* Run what is ready; returns the frames that came out. */
+static int run_ready(shoal_batch *b, shoal_stream *s, shoal_decoder *d)
+{
+    shoal_phone phones[CHUNK + SHOAL_DECODER_LAG];
+    shoal_result r;
+    int frames = 0;
+    while (shoal_stream_ready(s)) {
+        require(shoal_batch_run(b, &s, 1, &r) == 0, "a ready stream does not run");
+        shoal_decoder_run(d, r.logp, r.frames, phones, CHUNK + SHOAL_DECODER_LAG);
+        frames += r.frames;
+    }
+    return frames;
+}
+
+static void use(const shoal_model *m)
+{
+    static float pcm[SAMPLES];
+    shoal_stream *s;
+    shoal_batch *b;
+    shoal_decoder *d;
+    int frames = 0;
+    shoal_stream_params p = shoal_stream_default_params(m);
+    p.chunk_frames = CHUNK;
+    require(p.depth >= 1 && p.left_frames >= 0, "default parameters are out of range");
+    for (int i = 0; i < SAMPLES; i++)
+        pcm[i] = (float)((i * 37) % 200 - 100) / 200.0f;
+    require(shoal_stream_new(&s, m, &p) == 0 && shoal_batch_new(&b, m, CHUNK) == 0 &&
+                shoal_decoder_new(&d, m) == 0,
+            "an open model cannot be used");
+    for (size_t at = 0; at < SAMPLES;) {
+        at += (size_t)shoal_stream_feed(s, pcm + at, SAMPLES - at);
+        frames += run_ready(b, s, d);
+    }
+    shoal_stream_finish(s);
+    frames += run_ready(b, s, d);
+    require(frames == SAMPLES / 320, "frames are missing");
+    shoal_decoder_free(d);
+    shoal_batch_free(b);
+    shoal_stream_free(s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    shoal_model *m = NULL;
+    char why[256] = "";
+    int rc = shoal_model_open_memory(&m, data, size, why, sizeof why);
+    if (rc < 0) {
+        require(!m && *why, "a refusal without a message");
+        return 0;
+    }
+    use(m);
+    shoal_model_close(m);
+    return 0;
+}

@@ -1,0 +1,123 @@
+/* integration.h - the real shoald, the real client library, real sockets
+ *
+ *     check_integration.c   main; the suites
+ *     test_streams.c        features and phones: slicing, pace, depth, flush, many at once
+ *     test_wire.c           what a wrong client gets: raw frames, bad paths, bad audio
+ *     test_robust.c         disconnects, slow readers, SIGTERM, start-up failures
+ *     test_shoal_file.c     the program shoal-file
+ *     daemon.c              starting and stopping shoald; its metrics
+ *     stream.c              one session from start to end; audio to send
+ *     raw_ws.c              a WebSocket client that may be wrong
+ *
+ * Nothing is judged by time: the only clocks are time limits of PATIENCE_MS, wide enough for a
+ * loaded machine and a sanitizer build. Daemons listen on port 0 of 127.0.0.1.
+ */
+#ifndef INTEGRATION_H
+#define INTEGRATION_H
+
+#include <check.h>
+#include <sys/types.h>
+
+#include "raw_ws.h"
+#include "shoal-client.h"
+
+enum { PATIENCE_MS = 60000 };
+
+/* ---- shoald ---- */
+
+typedef struct daemon_process {
+    pid_t pid;
+    int port;
+    char dir[64];         /* its folder under /tmp: log, ready file, config; removed at the end */
+} daemon_process;
+
+/* Start shoald with the small test model and these extra arguments (NULL-terminated, may be
+ * NULL). Aborts with the daemon's log if it does not come up. */
+void daemon_start(daemon_process *d, const char *const *args);
+/* Start it and expect it to fail: returns its exit code, its log goes to log. */
+int daemon_fail(const char *const *args, char *log, size_t room);
+/* Send signal (0: it is stopping already), wait. Returns the exit code, 128 + signal if one killed it, -1 when it had to be
+ * killed. On anything but 0 the log goes to stderr. Only the process that started it may. */
+int daemon_stop(daemon_process *d, int signal);
+/* Value of a metric without labels, or -1 if there is none. */
+double daemon_metric(const daemon_process *d, const char *name);
+/* Wait until nobody is connected any more; fails the test otherwise. */
+void daemon_wait_empty(const daemon_process *d);
+long daemon_rss_kb(const daemon_process *d);
+
+/* The daemon that the tests of a case share: unchecked fixtures. Stopping it counts into
+ * shared_failures if it does not end well (which is also where leaks are found). */
+extern daemon_process shared;
+extern int shared_failures;
+void shared_setup(void);
+void shared_teardown(void);
+
+/* Run a program, its stdout and stderr into buffers (cut to room, NUL-terminated). Returns the
+ * exit code, 128 + signal if one killed it. */
+int run_program(const char *const *argv, char *out, size_t out_room, char *err, size_t err_room);
+const char *shoald_path(void);
+const char *shoal_file_path(void);
+const char *test_model_path(void);
+
+/* ---- audio ---- */
+
+/* Speech-like noise, the same bytes for the same seed: s16le mono. Caller frees. */
+int16_t *make_audio(size_t samples, unsigned seed);
+
+/* ---- one session through libshoal-client ---- */
+
+enum { STREAM_MAX_EVENTS = 16 };
+
+typedef struct stream_plan {
+    const char *query;            /* "depth=2&output=posteriors"; audio is s16le mono 16 kHz
+                                   * unless it says otherwise */
+    const void *audio;
+    size_t size;                  /* bytes */
+    const size_t *slices;         /* message sizes, used in turn, ended by 0; NULL: 64 KiB */
+    int realtime;                 /* pace the audio, 32 bytes a millisecond */
+    size_t control_at;            /* byte after which the following is sent: */
+    const shoal_options *set;     /* NULL: none */
+    int flushes;                  /* this many, with ids "0", "1", ... */
+} stream_plan;
+
+typedef struct stream_rows {
+    float *rows;                  /* [frames, dim] */
+    unsigned char *depths;        /* [frames] layers used */
+    size_t frames;
+    int dim;
+} stream_rows;
+
+typedef struct stream_result {
+    shoal_ready ready;
+    stream_rows posteriors, embedding;
+    shoal_wire_phone *phones;
+    size_t phone_count;
+    uint64_t packets;
+    shoal_changed changed[STREAM_MAX_EVENTS];
+    int changed_count;
+    shoal_flushed flushed[STREAM_MAX_EVENTS];
+    size_t flushed_frames[STREAM_MAX_EVENTS];    /* posterior frames that had come before it */
+    int flushed_count;
+    shoal_done done;
+    int has_done;
+    shoal_error error;            /* the last one; name "" if none */
+    int close_code;
+    shoal_client_stats stats;
+} stream_result;
+
+/* Whatever happens is in the result; fails the test only if nothing happens any more. */
+void stream_run(stream_result *r, int port, const stream_plan *plan);
+void stream_free(stream_result *r);
+/* Fails the test unless the session ended with done and all totals agree. */
+void stream_check_complete(const stream_result *r, size_t samples, int rate);
+/* Fails the test with frame, values and largest difference unless all bytes are the same. */
+void stream_check_same(const stream_rows *a, const stream_rows *b);
+void stream_check_close(const stream_rows *a, const stream_rows *b, float tolerance);
+
+TCase *streams_case(void);
+TCase *wire_case(void);
+TCase *robust_case(void);
+TCase *lifecycle_case(void);
+TCase *shoal_file_case(void);
+
+#endif

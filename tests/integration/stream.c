@@ -1,0 +1,259 @@
+/* stream.c - one session from start to end, and what it gave: see integration.h */
+#include "integration.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { BYTES_PER_MS = 32 };      /* s16le mono 16 kHz */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- audio ---- */
+
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+int16_t *make_audio(size_t samples, unsigned seed)
+{
+    int16_t *audio = malloc((samples + 1) * sizeof *audio);
+    uint32_t state = seed * 2654435761u + 1;
+
+    ck_assert(audio != NULL);
+    for (size_t i = 0; i < samples; i++) {
+        double t = (double)i / 16000;
+        double voice = sin(2 * M_PI * 140 * t) + sin(2 * M_PI * (700 + 300 * sin(5 * t)) * t) / 2;
+        double loud = 0.5 + 0.5 * sin(2 * M_PI * 3.1 * t + seed);
+        double noise = (double)next_random(&state) / (1 << 24) - 0.5;
+
+        audio[i] = (int16_t)(6000 * loud * voice + 3000 * noise);
+    }
+    return audio;
+}
+
+/* ---- results ---- */
+
+static void add_rows(stream_rows *to, const shoal_packet *p, const float *rows)
+{
+    size_t dim = (size_t)p->dim, n = to->frames + (size_t)p->frames;
+
+    ck_assert_msg(p->first_frame == to->frames, "packet begins at frame %llu, not %zu",
+                  (unsigned long long)p->first_frame, to->frames);
+    to->rows = realloc(to->rows, (n * dim + 1) * sizeof *to->rows);
+    to->depths = realloc(to->depths, n + 1);
+    ck_assert(to->rows && to->depths);
+    memcpy(to->rows + to->frames * dim, rows, (size_t)p->frames * dim * sizeof *rows);
+    memset(to->depths + to->frames, p->depth, (size_t)p->frames);
+    to->frames = n;
+    to->dim = p->dim;
+}
+
+static void add_phones(stream_result *r, const shoal_phones *p)
+{
+    size_t n = (size_t)p->count;
+
+    r->phones = realloc(r->phones, (r->phone_count + n + 1) * sizeof *r->phones);
+    ck_assert(r->phones != NULL);
+    memcpy(r->phones + r->phone_count, p->phones, n * sizeof *r->phones);
+    r->phone_count += n;
+}
+
+static void add_flushed(stream_result *r, const shoal_flushed *f)
+{
+    ck_assert_int_lt(r->flushed_count, STREAM_MAX_EVENTS);
+    r->flushed_frames[r->flushed_count] = r->posteriors.frames;
+    r->flushed[r->flushed_count++] = *f;
+}
+
+static void take_event(stream_result *r, const shoal_client_event *e)
+{
+    switch (e->type) {
+    case SHOAL_CLIENT_READY: r->ready = *e->ready; break;
+    case SHOAL_CLIENT_FEATURES:
+        r->packets++;
+        add_rows(e->packet->kind == SHOAL_KIND_EMBEDDING ? &r->embedding : &r->posteriors,
+                 e->packet, e->rows);
+        break;
+    case SHOAL_CLIENT_PHONES: add_phones(r, e->phones); break;
+    case SHOAL_CLIENT_CHANGED:
+        ck_assert_int_lt(r->changed_count, STREAM_MAX_EVENTS);
+        r->changed[r->changed_count++] = *e->changed;
+        break;
+    case SHOAL_CLIENT_FLUSHED: add_flushed(r, e->flushed); break;
+    case SHOAL_CLIENT_DONE:
+        r->done = *e->done;
+        r->has_done = 1;
+        break;
+    case SHOAL_CLIENT_ERROR: r->error = *e->error; break;
+    case SHOAL_CLIENT_CLOSED: r->close_code = e->close_code; break;
+    default: break;
+    }
+}
+
+/* ---- sending ---- */
+
+typedef struct sender {
+    const stream_plan *plan;
+    shoal_client *client;
+    size_t sent, slice_left;
+    int slice, controlled, ended;
+    int64_t started_ms;
+} sender;
+
+static size_t next_slice(sender *s)
+{
+    const size_t *slices = s->plan->slices;
+
+    if (!slices)
+        return 64 << 10;
+    if (!slices[s->slice])
+        s->slice = 0;
+    return slices[s->slice++];
+}
+
+/* How far the audio may go now: to the pause for control, and no faster than real time. */
+static size_t limit_of(const sender *s)
+{
+    size_t limit = s->plan->size;
+
+    if (!s->controlled && s->plan->control_at && s->plan->control_at < limit)
+        limit = s->plan->control_at;
+    if (s->plan->realtime) {
+        size_t due = (size_t)(now_ms() - s->started_ms) * BYTES_PER_MS;
+        limit = due < limit ? due : limit;
+    }
+    return limit;
+}
+
+static void send_control(sender *s)
+{
+    char id[16];
+
+    s->controlled = 1;
+    if (s->plan->set)
+        ck_assert_int_eq(shoal_client_set(s->client, s->plan->set), 0);
+    for (int i = 0; i < s->plan->flushes; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        ck_assert_int_eq(shoal_client_flush(s->client, id), 0);
+    }
+}
+
+/* Send one slice if it may go. Returns 1 if there is more to send at once. */
+static int send_some(sender *s)
+{
+    size_t limit = limit_of(s), n;
+
+    if (s->ended)
+        return 0;
+    if (!s->controlled && s->sent == s->plan->control_at)
+        send_control(s);
+    if (s->sent == s->plan->size) {
+        s->ended = shoal_client_end(s->client) == 0;
+        return 0;
+    }
+    if (limit <= s->sent)
+        return 0;
+    if (!s->slice_left)
+        s->slice_left = next_slice(s);
+    n = s->slice_left < limit - s->sent ? s->slice_left : limit - s->sent;
+    size_t taken = shoal_client_send(s->client, (const uint8_t *)s->plan->audio + s->sent, n);
+    s->sent += taken;
+    s->slice_left -= taken;
+    return taken == n;
+}
+
+void stream_run(stream_result *r, int port, const stream_plan *plan)
+{
+    sender s = { .plan = plan, .started_ms = now_ms() };
+    shoal_client_params p = shoal_client_default_params();
+    shoal_client_event e;
+    char url[512], why[512];
+    int got;
+
+    memset(r, 0, sizeof *r);
+    p.message_bytes = SHOAL_MAX_AUDIO_BYTES;
+    p.connect_timeout_ms = PATIENCE_MS;
+    snprintf(url, sizeof url, "ws://127.0.0.1:%d/?%s", port, plan->query);
+    ck_assert_msg(shoal_client_open(&s.client, url, &p, why, sizeof why) == 0, "%s", why);
+    do {
+        int more = send_some(&s);
+        int wait = more ? 0 : plan->realtime && !s.ended ? 5 : PATIENCE_MS;
+
+        got = shoal_client_poll(s.client, wait, &e);
+        ck_assert_msg(got || wait < PATIENCE_MS, "nothing happens any more");
+        if (got > 0)
+            take_event(r, &e);
+    } while (got >= 0);
+    r->stats = shoal_client_get_stats(s.client);
+    shoal_client_free(s.client);
+}
+
+void stream_free(stream_result *r)
+{
+    free(r->posteriors.rows);
+    free(r->posteriors.depths);
+    free(r->embedding.rows);
+    free(r->embedding.depths);
+    free(r->phones);
+    memset(r, 0, sizeof *r);
+}
+
+/* ---- checks ---- */
+
+static void check_rows_complete(const stream_rows *rows, const shoal_done *done)
+{
+    if (rows->frames)
+        ck_assert_uint_eq(rows->frames, done->frames);
+}
+
+void stream_check_complete(const stream_result *r, size_t samples, int rate)
+{
+    ck_assert_msg(r->has_done, "no done; error: %s", r->error.message);
+    ck_assert_int_eq(r->close_code, 1000);
+    ck_assert_uint_eq(r->done.received, samples);
+    ck_assert_uint_eq(r->done.processed, samples);
+    ck_assert_uint_eq(r->done.phones, r->phone_count);
+    ck_assert_uint_eq(r->done.packets, r->packets);
+    ck_assert_uint_eq(r->stats.seq_gaps, 0);
+    ck_assert_double_ge((double)(r->done.frames + 1) * shoal_frame_samples(rate), (double)samples);
+    check_rows_complete(&r->posteriors, &r->done);
+    check_rows_complete(&r->embedding, &r->done);
+}
+
+void stream_check_close(const stream_rows *a, const stream_rows *b, float tolerance)
+{
+    size_t n = a->frames * (size_t)a->dim, worst = 0;
+    float most = -1;
+
+    ck_assert_uint_eq(a->frames, b->frames);
+    ck_assert_uint_gt(a->frames, 0);
+    ck_assert_int_eq(a->dim, b->dim);
+    for (size_t i = 0; i < n; i++) {
+        float d = fabsf(a->rows[i] - b->rows[i]);
+        if (!(d <= most)) {
+            most = d;
+            worst = i;
+        }
+    }
+    ck_assert_msg(most <= tolerance, "frame %zu value %zu: %.9g and %.9g, apart by %g",
+                  worst / (size_t)a->dim, worst % (size_t)a->dim, (double)a->rows[worst],
+                  (double)b->rows[worst], (double)most);
+}
+
+void stream_check_same(const stream_rows *a, const stream_rows *b)
+{
+    stream_check_close(a, b, 0);
+    ck_assert(!memcmp(a->rows, b->rows, a->frames * (size_t)a->dim * sizeof *a->rows));
+    ck_assert(!memcmp(a->depths, b->depths, a->frames));
+}

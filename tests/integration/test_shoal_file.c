@@ -1,0 +1,398 @@
+/* test_shoal_file.c - the program shoal-file, as scripts use it
+ *
+ * The names in JSON lines, the shape of NPY files and the cover of TextGrids are contracts:
+ * they are read back here, not compared with a recording.
+ */
+#include "integration.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SECOND = 16000, ROOM = 1 << 20 };
+
+static char dir[64], out[ROOM], err[ROOM];
+
+static void make_dir(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/shoal-test.XXXXXX");
+    ck_assert(mkdtemp(dir) != NULL);
+}
+
+static void remove_dir(void)
+{
+    const char *argv[] = { "/bin/rm", "-r", dir, NULL };
+
+    ck_assert_int_eq(run_program(argv, out, ROOM, err, ROOM), 0);
+}
+
+/* A path in dir; good until four calls later. */
+__attribute__((format(printf, 1, 2)))
+static const char *in_dir(const char *fmt, ...)
+{
+    static char paths[4][128];
+    static int turn;
+    char *path = paths[turn++ % 4];
+    int n = snprintf(path, sizeof paths[0], "%s/", dir);
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(path + n, sizeof paths[0] - (size_t)n, fmt, args);
+    va_end(args);
+    return path;
+}
+
+/* samples of each channel, s16, the same in all. */
+static void write_wav(const char *path, size_t samples, unsigned rate, unsigned channels)
+{
+    int16_t *audio = make_audio(samples, 40);
+    uint32_t bytes = (uint32_t)(samples * channels * 2);
+    uint32_t words[] = { 36 + bytes, 16, 1 | channels << 16, rate, rate * channels * 2,
+                         channels * 2 | 16u << 16, bytes };
+    FILE *f = fopen(path, "wb");
+
+    ck_assert(f != NULL);
+    fwrite("RIFF", 4, 1, f);
+    fwrite(&words[0], 4, 1, f);
+    fwrite("WAVEfmt ", 8, 1, f);
+    fwrite(&words[1], 4, 5, f);
+    fwrite("data", 4, 1, f);
+    fwrite(&words[6], 4, 1, f);
+    for (size_t i = 0; i < samples; i++)
+        for (unsigned k = 0; k < channels; k++)
+            fwrite(&audio[i], 2, 1, f);
+    ck_assert(!fclose(f));
+    free(audio);
+}
+
+/* shoal-file with the shared daemon, --fast and --out-dir; the rest is given, ended by NULL. */
+static int shoal_file(const char *first, ...)
+{
+    char url[64];
+    const char *argv[24] = { shoal_file_path(), "--url", url, "--fast", "--out-dir", dir };
+    int n = 6;
+    va_list args;
+
+    snprintf(url, sizeof url, "ws://127.0.0.1:%d", shared.port);
+    va_start(args, first);
+    for (const char *a = first; a && n < 23; a = va_arg(args, const char *))
+        argv[n++] = a;
+    va_end(args);
+    return run_program(argv, out, ROOM, err, ROOM);
+}
+
+#define RUN(...) ck_assert_msg(shoal_file(__VA_ARGS__, NULL) == 0, "%s", err)
+
+static size_t read_bytes(const char *path, void *bytes, size_t room)
+{
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    ck_assert_msg(f != NULL, "no %s", path);
+    n = fread(bytes, 1, room, f);
+    fclose(f);
+    return n;
+}
+
+/* ---- what it writes ---- */
+
+START_TEST(json_lines_have_the_promised_names)
+{
+    const char *wav = in_dir("a b.wav");
+    double last = 0;
+    int lines = 0;
+
+    write_wav(wav, 3 * SECOND, 16000, 1);
+    RUN("--depth", "2", "--chunk-ms", "320", "--output", "jsonl", wav);
+    for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+        json_t *o = json_loads(line, 0, NULL);
+        const char *file, *phone;
+        double start, end, confidence;
+
+        ck_assert_msg(o != NULL, "not JSON: %s", line);
+        ck_assert_msg(!json_unpack(o, "{s:s, s:s, s:F, s:F, s:F !}", "file", &file, "phone", &phone,
+                                   "start", &start, "end", &end, "confidence", &confidence),
+                      "%s", line);
+        ck_assert_str_eq(file, wav);
+        ck_assert_str_ne(phone, "SIL");
+        ck_assert_msg(start >= last && end > start && end <= 3.02, "%s", line);
+        ck_assert_msg(confidence >= 0 && confidence <= 1, "%s", line);
+        last = start;
+        json_decref(o);
+    }
+    ck_assert_int_gt(lines, 0);
+}
+END_TEST
+
+START_TEST(text_has_a_line_a_phone)
+{
+    const char *wav = in_dir("a.wav");
+    int lines = 0;
+
+    write_wav(wav, 3 * SECOND, 16000, 1);
+    RUN("--depth", "1-3", wav);
+    for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+        double start, end, confidence;
+        char phone[16];
+
+        ck_assert_msg(sscanf(line, "%lf %lf %15s %lf", &start, &end, phone, &confidence) == 4,
+                      "%s", line);
+    }
+    ck_assert_int_gt(lines, 0);
+}
+END_TEST
+
+/* Frames of an NPY file of [frames, dim] float32; the file is checked against them. */
+static long check_npy(const char *path, int dim)
+{
+    static char bytes[ROOM];
+    size_t n = read_bytes(path, bytes, sizeof bytes);
+    long frames = -1;
+    int found_dim = 0;
+
+    ck_assert_uint_ge(n, 128);
+    ck_assert(!memcmp(bytes, "\x93NUMPY\x01\x00\x76\x00", 10));
+    ck_assert_int_eq(bytes[127], '\n');
+    ck_assert_int_eq(sscanf(bytes + 10, "{'descr': '<f4', 'fortran_order': False, 'shape': "
+                                        "(%ld, %d), }", &frames, &found_dim), 2);
+    ck_assert_int_eq(found_dim, dim);
+    ck_assert_uint_eq(n, 128 + (size_t)frames * (size_t)dim * 4);
+    return frames;
+}
+
+START_TEST(npy_holds_every_frame_and_does_not_depend_on_pace)
+{
+    static char fast[ROOM], paced[ROOM];
+    const char *wav = in_dir("talk.wav");
+    size_t n;
+
+    write_wav(wav, 2 * SECOND + 1, 16000, 1);
+    RUN("--depth", "3", "--output", "npy", "--outputs", "posteriors,embedding", wav);
+    ck_assert_int_eq(check_npy(in_dir("talk.posteriors.npy"), 40), 101);
+    ck_assert_int_eq(check_npy(in_dir("talk.embedding.npy"), 32), 101);
+    n = read_bytes(in_dir("talk.posteriors.npy"), fast, ROOM);
+    RUN("--realtime", "--depth", "3", "--output", "npy", wav);
+    ck_assert_uint_eq(read_bytes(in_dir("talk.posteriors.npy"), paced, ROOM), n);
+    ck_assert(!memcmp(fast, paced, n));
+    ck_assert_int_ne(access(in_dir("talk.posteriors.npy.part"), F_OK), 0);
+}
+END_TEST
+
+/* All intervals lie end to end from 0 to duration. */
+static void check_textgrid(const char *path, double duration)
+{
+    static char text[ROOM];
+    double at = 0, from, to;
+    int size = 0, found = 0;
+
+    text[read_bytes(path, text, ROOM - 1)] = 0;
+    const char *p = strstr(text, "intervals: size = ");
+    ck_assert(strstr(text, "name = \"phones\"") && p && sscanf(p, "%*s size = %d", &size) == 1);
+    while ((p = strstr(p, "xmin = ")) != NULL) {
+        ck_assert_int_eq(sscanf(p, "xmin = %lf xmax = %lf", &from, &to), 2);
+        ck_assert_double_eq_tol(from, at, 1e-9);
+        ck_assert_double_gt(to, from);
+        at = to;
+        p += 6;
+        found++;
+    }
+    ck_assert_double_eq_tol(at, duration, 1e-9);
+    ck_assert_int_eq(found, size);
+}
+
+static const struct {
+    size_t samples;
+    unsigned rate, channels;
+} shapes[] = { { 30001, 16000, 1 }, { 30001, 44100, 2 }, { 96001, 96000, 1 }, { 9000, 6000, 1 },
+               { 30000, 16000, 9 }, { 1, 16000, 1 } };
+
+START_TEST(a_textgrid_covers_the_file_at_any_rate)
+{
+    const char *wav = in_dir("talk.wav");
+
+    write_wav(wav, shapes[_i].samples, shapes[_i].rate, shapes[_i].channels);
+    RUN("--depth", "2", "--output", "textgrid", wav);
+    check_textgrid(in_dir("talk.TextGrid"), (double)shapes[_i].samples / shapes[_i].rate);
+}
+END_TEST
+
+START_TEST(empty_audio_gives_empty_results)
+{
+    const char *wav = in_dir("empty.wav");
+
+    write_wav(wav, 0, 16000, 1);
+    RUN("--output", "npy,jsonl", wav);
+    ck_assert_str_eq(out, "");
+    ck_assert_int_eq(check_npy(in_dir("empty.posteriors.npy"), 40), 0);
+}
+END_TEST
+
+START_TEST(a_real_recording_goes_through)
+{
+    static const char wav[] = "/usr/share/sounds/alsa/Front_Center.wav";
+
+    if (access(wav, R_OK))
+        return;
+    RUN("--output", "textgrid,jsonl", wav);
+    check_textgrid(in_dir("Front_Center.TextGrid"), 68545 / 48000.0);
+}
+END_TEST
+
+/* ---- what goes wrong ---- */
+
+START_TEST(one_bad_file_does_not_stop_the_rest)
+{
+    const char *bad = in_dir("bad.wav"), *good = in_dir("good.wav");
+    FILE *f = fopen(bad, "w");
+
+    fputs("this is no audio", f);
+    fclose(f);
+    write_wav(good, SECOND, 16000, 1);
+    ck_assert_int_eq(shoal_file("--output", "npy", bad, "/nonexistent.wav", good, NULL), 1);
+    ck_assert_msg(strstr(err, "bad.wav: ") && strstr(err, "/nonexistent.wav: "), "%s", err);
+    ck_assert_int_eq(check_npy(in_dir("good.posteriors.npy"), 40), 50);
+}
+END_TEST
+
+START_TEST(the_input_is_never_overwritten)
+{
+    static char before[ROOM], after[ROOM];
+    const char *input = in_dir("audio.TextGrid");
+
+    write_wav(input, SECOND, 16000, 1);
+    size_t n = read_bytes(input, before, ROOM);
+    ck_assert_int_eq(shoal_file("--output", "textgrid", input, NULL), 1);
+    ck_assert_msg(strstr(err, "overwrite") != NULL, "%s", err);
+    ck_assert_uint_eq(read_bytes(input, after, ROOM), n);
+    ck_assert(!memcmp(before, after, n));
+}
+END_TEST
+
+START_TEST(two_inputs_of_one_name_do_not_overwrite_each_other)
+{
+    const char *a = in_dir("a.wav"), *b = in_dir("sub/a.wav");
+
+    ck_assert(!mkdir(in_dir("sub"), 0700));
+    write_wav(a, SECOND, 16000, 1);
+    write_wav(b, 2 * SECOND, 16000, 1);
+    ck_assert_int_eq(shoal_file("--output", "npy", a, b, NULL), 1);
+    ck_assert_msg(strstr(err, "sub/a.wav") && strstr(err, "already written"), "%s", err);
+    ck_assert_int_eq(check_npy(in_dir("a.posteriors.npy"), 40), 50);
+}
+END_TEST
+
+/* Through the shell: redirections and signals. %s is the program with url and --out-dir. */
+static int shell(const char *command)
+{
+    char line[1024], program[512];
+    const char *argv[] = { "/bin/sh", "-c", line, NULL };
+
+    snprintf(program, sizeof program, "'%s' --url ws://127.0.0.1:%d --out-dir %s",
+             shoal_file_path(), shared.port, dir);
+    snprintf(line, sizeof line, "cd %s && P=\"%s\" && %s", dir, program, command);
+    return run_program(argv, out, ROOM, err, ROOM);
+}
+
+START_TEST(a_full_disk_is_a_clear_error)
+{
+    write_wav(in_dir("a.wav"), 3 * SECOND, 16000, 1);
+    ck_assert_int_eq(shell("eval $P --fast a.wav > /dev/full"), 1);
+    ck_assert_msg(strstr(err, "No space left") != NULL, "%s", err);
+    ck_assert_int_eq(shell("ln -s /dev/full a.posteriors.npy.part; "
+                           "eval $P --fast --output npy a.wav"), 1);
+    ck_assert_msg(strstr(err, "No space left") != NULL, "%s", err);
+}
+END_TEST
+
+START_TEST(an_unwritable_folder_is_a_clear_error)
+{
+    write_wav(in_dir("a.wav"), SECOND, 16000, 1);
+    ck_assert_int_eq(shell("eval $P --fast --output npy --out-dir /nonexistent a.wav"), 1);
+    ck_assert_msg(strstr(err, "/nonexistent/a.posteriors.npy") != NULL, "%s", err);
+}
+END_TEST
+
+START_TEST(ctrl_c_keeps_what_came)
+{
+    write_wav(in_dir("a.wav"), 120 * SECOND, 16000, 1);
+    ck_assert_int_eq(shell("eval timeout --preserve-status -s INT 2 $P --output npy a.wav"), 130);
+    ck_assert_msg(strstr(err, "interrupted") != NULL, "%s", err);
+    ck_assert_int_lt(check_npy(in_dir("a.posteriors.npy"), 40), 120 * 50);
+}
+END_TEST
+
+START_TEST(no_daemon_is_a_clear_error)
+{
+    write_wav(in_dir("a.wav"), SECOND, 16000, 1);
+    ck_assert_int_eq(shell("eval $P --url ws://127.0.0.1:9 a.wav"), 1);
+    ck_assert_msg(strstr(err, "is shoald running") != NULL, "%s", err);
+    ck_assert_int_ne(access(in_dir("a.posteriors.npy"), F_OK), 0);
+}
+END_TEST
+
+START_TEST(an_error_of_the_server_is_shown)
+{
+    write_wav(in_dir("a.wav"), SECOND, 16000, 1);
+    ck_assert_int_eq(shell("eval $P --fast --depth 200 --output npy a.wav"), 1);
+    ck_assert_msg(strstr(err, "depth") != NULL, "%s", err);
+    ck_assert_int_ne(access(in_dir("a.posteriors.npy"), F_OK), 0);
+    ck_assert_int_ne(access(in_dir("a.posteriors.npy.part"), F_OK), 0);
+}
+END_TEST
+
+static const char *const usages[] = {
+    "--depth 0 a.wav", "--chunk-ms 70 a.wav", "--output csv a.wav", "--outputs words a.wav",
+    "--output text,jsonl a.wav", "--output textgrid --outputs embedding a.wav", "--nonsense", "",
+};
+
+START_TEST(a_wrong_command_line_exits_with_2)
+{
+    char command[128];
+
+    snprintf(command, sizeof command, "eval $P %s", usages[_i]);
+    ck_assert_int_eq(shell(command), 2);
+    ck_assert_str_ne(err, "");
+}
+END_TEST
+
+START_TEST(help_is_a_manual)
+{
+    ck_assert_int_eq(shell("eval $P --help"), 0);
+    ck_assert(strstr(out, "--chunk-ms") && strstr(out, "Examples:"));
+    ck_assert_int_eq(shell("eval $P --version"), 0);
+    ck_assert(strstr(out, "shoal-file ") == out);
+}
+END_TEST
+
+#define COUNT(a) (int)(sizeof a / sizeof *a)
+
+TCase *shoal_file_case(void)
+{
+    TCase *t = tcase_create("shoal-file");
+
+    tcase_set_timeout(t, PATIENCE_MS / 1000.0);
+    tcase_add_unchecked_fixture(t, shared_setup, shared_teardown);
+    tcase_add_checked_fixture(t, make_dir, remove_dir);
+    tcase_add_test(t, json_lines_have_the_promised_names);
+    tcase_add_test(t, text_has_a_line_a_phone);
+    tcase_add_test(t, npy_holds_every_frame_and_does_not_depend_on_pace);
+    tcase_add_loop_test(t, a_textgrid_covers_the_file_at_any_rate, 0, COUNT(shapes));
+    tcase_add_test(t, empty_audio_gives_empty_results);
+    tcase_add_test(t, a_real_recording_goes_through);
+    tcase_add_test(t, one_bad_file_does_not_stop_the_rest);
+    tcase_add_test(t, the_input_is_never_overwritten);
+    tcase_add_test(t, two_inputs_of_one_name_do_not_overwrite_each_other);
+    tcase_add_test(t, a_full_disk_is_a_clear_error);
+    tcase_add_test(t, an_unwritable_folder_is_a_clear_error);
+    tcase_add_test(t, ctrl_c_keeps_what_came);
+    tcase_add_test(t, no_daemon_is_a_clear_error);
+    tcase_add_test(t, an_error_of_the_server_is_shown);
+    tcase_add_loop_test(t, a_wrong_command_line_exits_with_2, 0, COUNT(usages));
+    tcase_add_test(t, help_is_a_manual);
+    return t;
+}

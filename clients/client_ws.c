@@ -71,21 +71,28 @@ static int probe(const shoal__url *u)
     return refused ? PROBE_REFUSED : PROBE_NO_IDEA;
 }
 
-static const shoal_code_info *info_by_http(int status)
+/* What a status means where only one error of the protocol has it. */
+static const char *remedy_of(int status)
 {
-    for (int i = 1; i < SHOAL_CODE_COUNT; i++)
-        if (shoal_code_get_info((shoal_code)i)->http_status == status)
-            return shoal_code_get_info((shoal_code)i);
-    return NULL;
+    const char *message = NULL;
+
+    if (status == 503)
+        return "it takes no more sessions now (overloaded, full or restarting): try again later";
+    for (int i = 1; i < SHOAL_CODE_COUNT; i++) {
+        const shoal_code_info *info = shoal_code_get_info((shoal_code)i);
+
+        if (info->http_status == status && message)
+            return "it did not like the request; its log says more";
+        if (info->http_status == status)
+            message = info->message;
+    }
+    return message ? message : "is this a shoal server? Check host, port and path";
 }
 
 static void fail_upgrade(shoal_client *c, int status)
 {
-    const shoal_code_info *info = info_by_http(status);
-
-    shoal__fail(c, "upgrade_refused", info ? info->retry : status >= 500,
-                "%s:%d refused the session with HTTP status %d: %s", c->url.host, c->url.port,
-                status, info ? info->message : "is this a shoal server? Check host, port and path");
+    shoal__fail(c, "upgrade_refused", status >= 500, "%s:%d refused the session with HTTP status "
+                "%d: %s", c->url.host, c->url.port, status, remedy_of(status));
 }
 
 static void fail_connect(shoal_client *c, const char *detail, size_t n)
@@ -108,8 +115,9 @@ static void fail_connect(shoal_client *c, const char *detail, size_t n)
         break;
     default:
         shoal__fail(c, "connection_failed", 1, "cannot connect to %s:%d: %.*s; check the address, "
-                    "the network, and that it is a shoal server", host, port, n ? (int)n : 9,
-                    n ? detail : "no answer");
+                    "the network, %sand that it is a shoal server", host, port, n ? (int)n : 9,
+                    n ? detail : "no answer",
+                    c->url.tls ? "the certificate (does this system trust it?) " : "");
     }
 }
 
@@ -174,10 +182,12 @@ static void note_close(shoal_client *c, const unsigned char *in, size_t n)
     c->close_reason[keep] = 0;
 }
 
+/* lws runs its timers first and then waits: a connection that a timer ends must end the wait. */
 static void gone(shoal_client *c)
 {
     c->state = SHOAL__CLOSED;
     c->ws->wsi = NULL;
+    lws_cancel_service(c->ws->context);
 }
 
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

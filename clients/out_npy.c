@@ -78,7 +78,7 @@ static int write_floats(FILE *f, const float *x, size_t n)
     }
     return 0;
 #else
-    return fwrite(x, sizeof *x, n, f) == n ? 0 : -1;
+    return !n || fwrite(x, sizeof *x, n, f) == n ? 0 : -1;
 #endif
 }
 

@@ -6,11 +6,13 @@
  */
 #include "shoal-file-audio.h"
 
+#include <errno.h>
 #include <sndfile.h>
 #include <soxr.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BLOCK_FRAMES = 4096 };
 
@@ -91,6 +93,11 @@ int file_audio_open(file_audio **out, const char *path, const file_audio_limits 
 
     if (!a) {
         snprintf(why, why_size, "out of memory");
+        return -1;
+    }
+    if (access(path, R_OK) < 0) {
+        snprintf(why, why_size, "cannot read it: %s", strerror(errno));
+        file_audio_close(a);
         return -1;
     }
     a->file = sf_open(path, SFM_READ, &a->source);

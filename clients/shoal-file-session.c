@@ -176,7 +176,7 @@ static void on_phones(session *s, const shoal_phones *p)
     for (int i = 0; i < p->count; i++)
         phones[i] = (out_phone){ p->phones[i].phone, p->phones[i].start, p->phones[i].end,
                                  (float)p->phones[i].confidence };
-    if (p->count && s->o->writer_count)
+    if (p->count)
         hide_progress(s);
     for (int i = 0; i < s->out_count && p->count; i++)
         if (s->outs[i]->ops->phones(s->outs[i], phones, p->count, why, sizeof why) < 0)

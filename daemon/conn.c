@@ -137,8 +137,7 @@ static void on_destroy(shoald_conn *c)
 
 /* ---- the callback -------------------------------------------------------------------- */
 
-static int on_session_event(shoald_session *s, enum lws_callback_reasons reason, void *in,
-                            size_t n)
+static int on_session_event(shoald_session *s, enum lws_callback_reasons reason, void *in, size_t n)
 {
     switch (reason) {
     case LWS_CALLBACK_ESTABLISHED: shoald_session_on_open(s); return 0;
@@ -167,7 +166,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-enum { RX_BUFFER_BYTES = 8192 };    /* delivery granule, not a limit */
+enum { RX_BUFFER_BYTES = 8192 }; /* delivery granule, not a limit */
 
 const struct lws_protocols *shoald_conn_protocols(void)
 {

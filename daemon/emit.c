@@ -91,8 +91,8 @@ static void emit_packet(shoald_session *s, shoald_worker *w, shoal_packet *p, co
 {
     shoald_track *t = &s->track;
     shoal_buf b = scratch(w);
-    unsigned output = p->kind == SHOAL_KIND_POSTERIORS ? SHOAL_OUTPUT_POSTERIORS
-                                                       : SHOAL_OUTPUT_EMBEDDING;
+    unsigned output =
+        p->kind == SHOAL_KIND_POSTERIORS ? SHOAL_OUTPUT_POSTERIORS : SHOAL_OUTPUT_EMBEDDING;
     if (!(t->outputs & output))
         return;
     p->seq = t->seq++;
@@ -155,8 +155,9 @@ void shoald_emit_result(shoald_session *s, shoald_worker *w, const shoal_result 
     p.dim = w->info->dim;
     emit_packet(s, w, &p, r->embedding);
     if (s->track.decoder)
-        emit_phones(s, w, shoal_decoder_run(s->track.decoder, r->logp, r->frames, w->decoded,
-                                            SHOAL_MAX_PHONES));
+        emit_phones(
+            s, w,
+            shoal_decoder_run(s->track.decoder, r->logp, r->frames, w->decoded, SHOAL_MAX_PHONES));
 }
 
 void shoald_emit_last_phones(shoald_session *s, shoald_worker *w)

@@ -49,7 +49,8 @@ int shoald_grant_options(shoal_options *o, const shoal_model_info *m, int defaul
     if (o->attention == SHOAL_ATTENTION_REUSE) {
         shoal_error_set(err, SHOAL_CODE_UNSUPPORTED, "attention",
                         "the model %s has no layers that reuse attention: leave attention out, "
-                        "or load a model that was trained for it", m->name);
+                        "or load a model that was trained for it",
+                        m->name);
         return -1;
     }
     o->given = SHOAL_OPT_ALL;

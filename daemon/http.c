@@ -197,8 +197,8 @@ static int front_page(shoald_conn *c)
 static int stream_page(shoald_conn *c)
 {
     static const char text[] = "this is a WebSocket endpoint: connect with ws://, not http://\n";
-    return finish(c, send_answer(c, 426, "text/plain", "Upgrade: websocket\r\n", text,
-                                 sizeof text - 1));
+    return finish(
+        c, send_answer(c, 426, "text/plain", "Upgrade: websocket\r\n", text, sizeof text - 1));
 }
 
 /* ---- routing ------------------------------------------------------------------------- */
@@ -207,8 +207,8 @@ static const struct {
     const char *path;
     int (*answer)(shoald_conn *c);
 } routes[] = {
-    { "/", front_page },          { "/healthz", healthz },        { "/readyz", readyz },
-    { "/v1/model", model_page },  { "/metrics", metrics_page },   { SHOAL_PATH, stream_page },
+    { "/", front_page },         { "/healthz", healthz },      { "/readyz", readyz },
+    { "/v1/model", model_page }, { "/metrics", metrics_page }, { SHOAL_PATH, stream_page },
 };
 
 int shoald_http_answer(shoald_conn *c, const char *path)

@@ -1,6 +1,6 @@
 /* listen.c - addresses -> bound sockets -> accepted connections; see listen.h */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE    /* accept4 */
+#define _GNU_SOURCE /* accept4 */
 #endif
 #include "listen.h"
 
@@ -55,9 +55,11 @@ static int split_address(const char *address, char *host, size_t host_size, cons
         if (!end || end + 1 != colon)
             return -1;
     } else if (memchr(address, ':', (size_t)(colon - address))) {
-        return -1;    /* an IPv6 address without brackets */
+        return -1; /* an IPv6 address without brackets */
     }
-    if ((size_t)(end - begin) >= host_size)
+    char *rest;
+    long number = strtol(colon + 1, &rest, 10); /* getaddrinfo would take 99999 for 34463 */
+    if ((size_t)(end - begin) >= host_size || *rest || number < 0 || number > 65535)
         return -1;
     memcpy(host, begin, (size_t)(end - begin));
     host[end - begin] = '\0';
@@ -69,14 +71,13 @@ static int split_address(const char *address, char *host, size_t host_size, cons
 
 static void explain_bind(const char *address, int error, char *why, size_t why_size)
 {
-    const char *remedy = error == EADDRINUSE
-                             ? "another program (or another shoald) listens there; stop it, or "
-                               "choose another port with --listen"
-                         : error == EACCES
-                             ? "ports below 1024 need a privilege: use socket activation "
-                               "(shoald.socket) or a higher port"
-                         : error == EADDRNOTAVAIL ? "this machine has no such address"
-                                                  : "choose another address with --listen";
+    const char *remedy =
+        error == EADDRINUSE      ? "another program (or another shoald) listens there; stop it, or "
+                                   "choose another port with --listen"
+        : error == EACCES        ? "ports below 1024 need a privilege: use socket activation "
+                                   "(shoald.socket) or a higher port"
+        : error == EADDRNOTAVAIL ? "this machine has no such address"
+                                 : "choose another address with --listen";
     snprintf(why, why_size, "cannot listen on %s: %s: %s", address, strerror(error), remedy);
 }
 
@@ -102,11 +103,11 @@ static int bind_inet(shoald_listener *l, const char *address, char *why, size_t 
 {
     char host[128];
     const char *port;
-    struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                              .ai_socktype = SOCK_STREAM }, *found;
+    struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM },
+                    *found;
     if (split_address(address, host, sizeof host, &port) < 0) {
-        snprintf(why, why_size,
-                 "listen: \"%s\" is not HOST:PORT, [IPv6]:PORT or unix:/PATH", address);
+        snprintf(why, why_size, "listen: \"%s\" is not HOST:PORT, [IPv6]:PORT or unix:/PATH",
+                 address);
         return -1;
     }
     int result = getaddrinfo(strcmp(host, "*") == 0 || !*host ? NULL : host, port, &hints, &found);
@@ -173,7 +174,8 @@ int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening) {
         snprintf(why, why_size,
                  "descriptor %d from systemd is not a listening stream socket: use ListenStream= "
-                 "and Accept=no in shoald.socket", fd);
+                 "and Accept=no in shoald.socket",
+                 fd);
         return -1;
     }
     name_from_socket(l);
@@ -206,7 +208,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
             return;
         }
         if (size <= sizeof(sa_family_t))
-            peer.ss_family = AF_UNIX;    /* unnamed */
+            peer.ss_family = AF_UNIX; /* unnamed */
         shoald_conn_adopt(l->server, fd, &peer);
     }
 }

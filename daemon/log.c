@@ -12,10 +12,10 @@
 
 static _Atomic int threshold = SHOALD_LOG_INFO;
 
-static const char *const level_names[] = {    /* index: shoald_log_level */
-    [SHOALD_LOG_ERROR] = "error",   [SHOALD_LOG_WARNING] = "warning",
-    [SHOALD_LOG_NOTICE] = "notice", [SHOALD_LOG_INFO] = "info",
-    [SHOALD_LOG_DEBUG] = "debug",
+static const char *const level_names[] = {
+    /* index: shoald_log_level */
+    [SHOALD_LOG_ERROR] = "error", [SHOALD_LOG_WARNING] = "warning", [SHOALD_LOG_NOTICE] = "notice",
+    [SHOALD_LOG_INFO] = "info",   [SHOALD_LOG_DEBUG] = "debug",
 };
 
 void shoald_log_set_level(int level)
@@ -46,8 +46,8 @@ static int write_prefix(char *to, size_t size, int level)
     gettimeofday(&now, NULL);
     gmtime_r(&now.tv_sec, &utc);
     size_t n = strftime(to, size, "%Y-%m-%dT%H:%M:%S", &utc);
-    return (int)n + snprintf(to + n, size - n, ".%03dZ %s ", (int)(now.tv_usec / 1000),
-                             level_names[level]);
+    return (int)n +
+           snprintf(to + n, size - n, ".%03dZ %s ", (int)(now.tv_usec / 1000), level_names[level]);
 }
 
 void shoald_log(int level, const char *event, const char *format, ...)
@@ -55,7 +55,7 @@ void shoald_log(int level, const char *event, const char *format, ...)
     if (level > atomic_load_explicit(&threshold, memory_order_relaxed))
         return;
     char line[2048];
-    size_t size = sizeof line - 1;    /* room for the newline */
+    size_t size = sizeof line - 1; /* room for the newline */
     size_t n = (size_t)write_prefix(line, size, level);
     n += (size_t)snprintf(line + n, size - n, "%s ", event);
     va_list args;
@@ -65,7 +65,7 @@ void shoald_log(int level, const char *event, const char *format, ...)
     n = m < 0 ? n : n + (size_t)m < size ? n + (size_t)m : size - 1;
     line[n++] = '\n';
     if (write(STDERR_FILENO, line, n) < 0)
-        return;    /* nowhere left to complain */
+        return; /* nowhere left to complain */
 }
 
 static int needs_quotes(const char *value)

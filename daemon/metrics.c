@@ -11,8 +11,8 @@ const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS] = {
     .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10
 };
 const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512 };
-const double shoald_lag_bounds[SHOALD_LAG_BUCKETS] = { .001, .002, .005, .01, .02, .05,
-                                                       .1,   .2,   .5,   1 };
+const double shoald_lag_bounds[SHOALD_LAG_BUCKETS] = { .001, .002, .005, .01, .02,
+                                                       .05,  .1,   .2,   .5,  1 };
 
 void shoald_observe(shoald_histogram *h, const double *bounds, int buckets, double value)
 {
@@ -27,7 +27,7 @@ void shoald_observe(shoald_histogram *h, const double *bounds, int buckets, doub
 
 typedef struct page {
     shoal_buf *out;
-    int result;    /* sticky */
+    int result; /* sticky */
 } page;
 
 static void print(page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -122,8 +122,7 @@ static void write_work(page *p, const shoald_server *server)
     counter(p, "frames_total", "Feature frames computed.", (double)ALL(server, frames));
     counter(p, "chunks_total", "Chunks computed.", (double)ALL(server, chunks));
     counter(p, "phones_total", "Phones given out.", (double)ALL(server, phones));
-    counter(p, "runs_total", "Engine runs, each of one or more chunks.",
-            (double)ALL(server, runs));
+    counter(p, "runs_total", "Engine runs, each of one or more chunks.", (double)ALL(server, runs));
     counter(p, "busy_seconds_total", "Time that workers spent in the engine.",
             (double)ALL(server, busy_ns) / 1e9);
     gauge(p, "workers", "Worker threads.", server->worker_count);
@@ -132,7 +131,7 @@ static void write_work(page *p, const shoald_server *server)
 static void write_histograms(page *p, const shoald_server *server)
 {
     uint64_t latency[SHOALD_LATENCY_BUCKETS + 1] = { 0 }, batch[SHOALD_BATCH_BUCKETS + 1] = { 0 },
-             lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[3] = { 0 };
+                                              lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[3] = { 0 };
     for (int i = 0; i < server->worker_count; i++) {
         const shoald_worker_stats *w = &server->workers[i].stats;
         add_histogram(latency, &sums[0], &w->latency, SHOALD_LATENCY_BUCKETS);
@@ -175,8 +174,9 @@ static void write_process(page *p, const shoald_server *server)
           (double)(uv_hrtime() - server->started_ns) / 1e9);
     gauge(p, "draining", "1 while the server finishes its sessions to stop.", server->draining);
     head(p, "build_info", "gauge", "What is running.");
-    print(p, "shoal_build_info{version=\"%s\",model=\"%s\",model_sha256=\"%.16s\",backend=\"%s\","
-             "kernels=\"%s\"} 1\n",
+    print(p,
+          "shoal_build_info{version=\"%s\",model=\"%s\",model_sha256=\"%.16s\",backend=\"%s\","
+          "kernels=\"%s\"} 1\n",
           shoal_version(), m->name, m->sha256, m->backend, m->kernels);
 }
 

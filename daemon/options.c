@@ -79,8 +79,18 @@ static int print_help(void)
     return 0;
 }
 
-enum { OPT_CONFIG = 256, OPT_LISTEN, OPT_MODEL, OPT_WORKERS, OPT_LEVEL, OPT_SET, OPT_READY,
-       OPT_CHECK, OPT_VERSION, OPT_HELP };
+enum {
+    OPT_CONFIG = 256,
+    OPT_LISTEN,
+    OPT_MODEL,
+    OPT_WORKERS,
+    OPT_LEVEL,
+    OPT_SET,
+    OPT_READY,
+    OPT_CHECK,
+    OPT_VERSION,
+    OPT_HELP
+};
 
 static const struct option long_options[] = {
     { "config", required_argument, NULL, OPT_CONFIG },
@@ -131,7 +141,7 @@ int shoald_options_load(const shoald_options *o, shoald_settings *c, char *why, 
         return -1;
     for (int i = 0; i < o->override_count; i++)
         if (shoald_settings_set(c, o->overrides[i].key, o->overrides[i].value,
-                              SHOALD_FROM_COMMAND_LINE, why, why_size) < 0)
+                                SHOALD_FROM_COMMAND_LINE, why, why_size) < 0)
             return -1;
     return 0;
 }

@@ -11,8 +11,8 @@ void shoald_probe_init(shoald_probe *p, const shoal_options *o)
     memset(p, 0, sizeof *p);
     p->format = o->format;
     p->limit = o->rate * o->channels;
-    p->watching = o->format == SHOAL_FORMAT_F32LE ||
-                  (o->format == SHOAL_FORMAT_S16LE && o->channels == 1);
+    p->watching =
+        o->format == SHOAL_FORMAT_F32LE || (o->format == SHOAL_FORMAT_S16LE && o->channels == 1);
 }
 
 static void count_s16(shoald_probe *p, const unsigned char *b)

@@ -28,7 +28,7 @@ void shoald_queue_free(shoald_queue *q)
 
 size_t shoald_queue_fill(const shoald_queue *q)
 {
-    size_t tail = atomic_load(&q->tail);    /* first: head is then never behind it */
+    size_t tail = atomic_load(&q->tail); /* first: head is then never behind it */
     return atomic_load(&q->head) - tail;
 }
 

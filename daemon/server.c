@@ -42,15 +42,15 @@ static void on_mail(uv_async_t *async)
 }
 
 /* After polling, outside of lws: the one place where reading may be stopped (with TLS, doing
- * it inside RECEIVE makes lws 4.1.6 spin for ever). */
+ * it inside RECEIVE makes lws 4.1.6 spin for ever) and where sessions are closed. */
 static void on_check(uv_check_t *check)
 {
     shoald_server *server = check->data;
     while (server->review) {
         shoald_session *s = server->review;
         server->review = s->next_review;
-        s->rx_review = false;
-        shoald_session_review_rx(s);
+        s->in_review = false;
+        shoald_session_review(s);
     }
 }
 
@@ -119,7 +119,7 @@ static void check_stopped(shoald_server *server, uint64_t now_ns)
     if (server->connection_count == 0 && server->session_count == 0)
         stop_rest(server);
     else if (now_ns > server->stop_deadline_ns)
-        stop_rest(server);    /* a leak on the way out is better than to hang */
+        stop_rest(server); /* a leak on the way out is better than to hang */
 }
 
 static void on_clock(uv_timer_t *timer)
@@ -215,8 +215,10 @@ static int start_workers(shoald_server *server)
                                          c->max_sessions, c->batch_frames);
         if (result < 0) {
             char why[WHY_SIZE];
-            snprintf(why, sizeof why, "cannot start worker %d: %s: lower workers, max_sessions or "
-                     "batch_frames", i, shoal_strerror(result));
+            snprintf(why, sizeof why,
+                     "cannot start worker %d: %s: lower workers, max_sessions or "
+                     "batch_frames",
+                     i, shoal_strerror(result));
             return complain(why);
         }
         server->worker_count++;
@@ -237,9 +239,10 @@ static int raise_descriptor_limit(shoald_server *server)
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= need)
         return 0;
     char why[WHY_SIZE];
-    snprintf(why, sizeof why, "max_sessions=%d needs %llu descriptors, but the limit is %llu: raise "
-             "it (ulimit -n, LimitNOFILE=) or lower max_sessions", c->max_sessions,
-             (unsigned long long)need, (unsigned long long)limit.rlim_max);
+    snprintf(why, sizeof why,
+             "max_sessions=%d needs %llu descriptors, but the limit is %llu: raise "
+             "it (ulimit -n, LimitNOFILE=) or lower max_sessions",
+             c->max_sessions, (unsigned long long)need, (unsigned long long)limit.rlim_max);
     return complain(why);
 }
 
@@ -299,8 +302,9 @@ static int bind_all(shoald_server *server)
     server->inherited = inherited > 0;
     for (int i = 0; i < count && i < SHOALD_MAX_LISTEN; i++) {
         shoald_listener *l = &server->listeners[i];
-        int result = inherited ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, why, sizeof why)
-                               : shoald_listen_bind(l, server->settings.listen[i], why, sizeof why);
+        int result = inherited
+                         ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, why, sizeof why)
+                         : shoald_listen_bind(l, server->settings.listen[i], why, sizeof why);
         if (result < 0)
             return complain(why);
         server->listener_count++;
@@ -398,7 +402,7 @@ static void stop_rest(shoald_server *server)
 {
     for (int i = 0; i < server->worker_count; i++)
         shoald_worker_stop(&server->workers[i]);
-    on_mail(&server->mail);    /* sessions that the workers let go just now */
+    on_mail(&server->mail); /* sessions that the workers let go just now */
     for (int i = 0; i < 3; i++)
         uv_close((uv_handle_t *)&server->signals[i], NULL);
     uv_close((uv_handle_t *)&server->clock, NULL);
@@ -421,7 +425,7 @@ static void free_all(shoald_server *server)
 
 int shoald_server_run(const shoald_options *options)
 {
-    static shoald_server server;    /* zero; large, and there is one a process */
+    static shoald_server server; /* zero; large, and there is one a process */
     char why[WHY_SIZE];
     server.options = options;
     if (shoald_options_load(options, &server.settings, why, sizeof why) < 0) {
@@ -438,7 +442,7 @@ int shoald_server_run(const shoald_options *options)
     start_handles(&server);
     int started = start(&server);
     if (started < 0)
-        stop_lws(&server);    /* the clock does the rest */
+        stop_lws(&server); /* the clock does the rest */
     uv_run(&server.loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&server.loop) != 0)
         shoald_log(SHOALD_LOG_ERROR, "bug", "what=handles_left_open");

@@ -27,7 +27,7 @@ typedef struct shoald_server {
 
     uv_loop_t loop;
     uv_async_t mail;                /* workers have put something into their outboxes */
-    uv_check_t check;               /* the only place that may call lws_rx_flow_control */
+    uv_check_t check;               /* pauses, resumes, closes: outside of lws */
     uv_timer_t clock;               /* every second: timeouts, watchdog */
     uv_signal_t signals[3];
     struct lws_context *lws;
@@ -44,7 +44,7 @@ typedef struct shoald_server {
     shoald_session *sessions;       /* list of all that hold a slot */
     int session_count;
     int connection_count;           /* TCP connections, sessions included */
-    shoald_session *review;         /* sessions whose reading may have to stop or go on */
+    shoald_session *review;         /* sessions to pause, resume or close */
     unsigned char *tx;              /* LWS_PRE + one message on its way to lws_write */
     size_t tx_size;
     uint64_t next_session;          /* makes ids */

@@ -80,7 +80,7 @@ typedef struct shoald_session {
     shoald_phase phase;
     bool has_url_options;         /* then it starts when the upgrade is done */
     shoal_error *url_error;       /* told then; NULL: none */
-    bool rx_review;               /* in the list that the next uv_check looks at */
+    bool in_review;               /* in the list that the next uv_check looks at */
     struct shoald_session *next_review;
     uint64_t opened_ns;
     uint64_t heard_ns;            /* last byte of any kind */
@@ -95,6 +95,7 @@ typedef struct shoald_session {
     char last_text[640];          /* fatal error told at once, past the queues */
     size_t last_size;
     int close_code;               /* 0: not yet */
+    bool close_due;               /* all is written; the next review closes */
     bool close_sent;              /* the Close frame is lws's affair now; write no more */
     uint64_t closing_ns;          /* since when phase is CLOSING */
     bool after_end_told;
@@ -121,7 +122,8 @@ void shoald_session_on_pong(shoald_session *s);
 void shoald_session_on_gone(shoald_session *s);
 /* The worker has results, has made room, or (marked) is through with it. */
 void shoald_session_on_mail(void *mail);
-void shoald_session_review_rx(shoald_session *s);    /* from uv_check only */
+/* From uv_check only, outside of lws: stop reading, go on reading, close. */
+void shoald_session_review(shoald_session *s);
 void shoald_session_on_second(shoald_session *s, uint64_t now_ns);
 /* Finish what was received, then say `draining`. */
 void shoald_session_drain(shoald_session *s);

@@ -16,8 +16,8 @@ typedef enum { KEY_INT, KEY_PATH, KEY_LEVEL, KEY_LISTEN } key_type;
 typedef struct settings_key {
     const char *name;
     key_type type;
-    size_t offset;           /* of its field in shoald_settings */
-    int initial, min, max;   /* KEY_INT */
+    size_t offset;         /* of its field in shoald_settings */
+    int initial, min, max; /* KEY_INT */
     bool reloadable;
 } settings_key;
 
@@ -31,8 +31,8 @@ static const settings_key keys[] = {
     { "max_sessions", KEY_INT, FIELD(max_sessions), 1000, 1, 100000, false },
     { "max_sessions_per_ip", KEY_INT, FIELD(max_sessions_per_ip), 0, 0, 100000, true },
     { "max_http_connections", KEY_INT, FIELD(max_http_connections), 128, 8, 100000, true },
-    { "max_message_bytes", KEY_INT, FIELD(max_message_bytes), SHOAL_MAX_AUDIO_BYTES, 1024,
-      16 << 20, true },
+    { "max_message_bytes", KEY_INT, FIELD(max_message_bytes), SHOAL_MAX_AUDIO_BYTES, 1024, 16 << 20,
+      true },
     { "backlog_ms", KEY_INT, FIELD(backlog_ms), 2000, 100, 60000, true },
     { "output_buffer_bytes", KEY_INT, FIELD(output_buffer_bytes), 128 << 10, 16 << 10, 64 << 20,
       true },
@@ -164,8 +164,8 @@ static int add_listen(shoald_settings *c, const char *value, shoald_source sourc
     return 0;
 }
 
-int shoald_settings_set(shoald_settings *c, const char *key, const char *value, shoald_source source,
-                      char *why, size_t why_size)
+int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
+                        shoald_source source, char *why, size_t why_size)
 {
     const settings_key *k = find_key(key);
     if (!k) {
@@ -242,7 +242,7 @@ static bool same(const shoald_settings *a, const shoald_settings *b, const setti
 }
 
 void shoald_settings_reload(shoald_settings *c, const shoald_settings *fresh, char *pending,
-                          size_t pending_size)
+                            size_t pending_size)
 {
     size_t n = 0;
     *pending = '\0';

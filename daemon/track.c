@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HEAD_FIRST = 16 };    /* bytes looked at before the sniffer asks for more */
+enum { HEAD_FIRST = 16 }; /* bytes looked at before the sniffer asks for more */
 
 typedef enum { AGAIN, EMPTY } step_result;
 
@@ -62,7 +62,8 @@ size_t shoald_track_step_bytes(const shoal_model_info *m, const shoal_options *o
 
 /* ---- opening and closing ------------------------------------------------------------- */
 
-static const shoal_pcm_format pcm_formats[] = {    /* index: shoal_format */
+static const shoal_pcm_format pcm_formats[] = {
+    /* index: shoal_format */
     [SHOAL_FORMAT_S16LE] = SHOAL_PCM_S16LE, [SHOAL_FORMAT_F32LE] = SHOAL_PCM_F32LE,
     [SHOAL_FORMAT_MULAW] = SHOAL_PCM_MULAW, [SHOAL_FORMAT_ALAW] = SHOAL_PCM_ALAW,
     [SHOAL_FORMAT_OPUS] = SHOAL_PCM_OPUS,
@@ -182,7 +183,7 @@ static step_result feed(shoald_session *s, shoald_worker *w)
     if (taken < 0)
         fail_audio(s, w);
     else if (taken == 0 && !shoal_stream_ready(t->stream))
-        fail_engine(s, w, SHOAL_ESTATE);    /* an engine bug must not hang the worker */
+        fail_engine(s, w, SHOAL_ESTATE); /* an engine bug must not hang the worker */
     else
         t->float_used += (int)taken;
     return AGAIN;
@@ -194,8 +195,7 @@ static void sniff(shoald_session *s, shoald_worker *w, bool more)
     shoald_track *t = &s->track;
     shoal_error err;
     size_t need = 0;
-    shoal_sniff verdict =
-        shoal_sniff_container(t->head, t->head_size, &s->options, &need, &err);
+    shoal_sniff verdict = shoal_sniff_container(t->head, t->head_size, &s->options, &need, &err);
     if (verdict == SHOAL_SNIFF_YES) {
         shoald_track_fail(s, w, &err);
     } else if (verdict == SHOAL_SNIFF_MORE && more && need > t->head_size &&
@@ -333,7 +333,8 @@ static void report_torn_sample(shoald_session *s, shoald_worker *w)
         return;
     shoal_error_set(&err, SHOAL_CODE_BAD_AUDIO_FORMAT, "end",
                     "the audio ends in the middle of a sample: %d of its %d bytes came and were "
-                    "left out; check format and channels, or that nothing was lost", rest, whole);
+                    "left out; check format and channels, or that nothing was lost",
+                    rest, whole);
     err.fatal = 0;
     shoald_emit_error(s, w, &err);
 }
@@ -432,7 +433,7 @@ static step_result step(shoald_session *s, shoald_worker *w)
     if (t->float_used < t->float_count)
         return feed(s, w);
     if (t->pcm_full) {
-        convert(s, w, NULL, 0);
+        convert(s, w, "", 0);
         return AGAIN;
     }
     if (head_waits(t))

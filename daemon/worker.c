@@ -64,7 +64,7 @@ static void release(shoald_worker *w, shoald_session *s)
         if (w->active[i] == s)
             leave(w, i);
     shoald_track_close(s);
-    shoald_mailbox_put(&w->outbox, SHOALD_MARK(s));    /* the last touch */
+    shoald_mailbox_put(&w->outbox, SHOALD_MARK(s)); /* the last touch */
     w->mail_sent = true;
 }
 
@@ -161,8 +161,7 @@ static void fail_run(shoald_worker *w, int n, int code)
     shoal_error err;
     shoald_log(SHOALD_LOG_ERROR, "engine_failed", "worker=%d streams=%d code=%s", w->index, n,
                shoal_errname(code));
-    shoal_error_set(&err, SHOAL_CODE_INTERNAL, NULL, "the engine failed: %s",
-                    shoal_strerror(code));
+    shoal_error_set(&err, SHOAL_CODE_INTERNAL, NULL, "the engine failed: %s", shoal_strerror(code));
     for (int i = 0; i < n; i++)
         shoald_track_fail(w->ready[i], w, &err);
 }
@@ -212,7 +211,7 @@ static void worker_main(void *arg)
         if (w->active_count == 0)
             uv_sem_wait(&w->wake);
         else
-            uv_sem_trywait(&w->wake);    /* or posts would pile up while it is busy */
+            uv_sem_trywait(&w->wake); /* or posts would pile up while it is busy */
         atomic_store(&w->woken, false);
         tick(w);
     }
@@ -228,7 +227,7 @@ static size_t scratch_bytes(const shoal_model_info *m)
     largest.chunk_ms = m->max_chunk_frames * SHOAL_FRAME_MS;
     largest.encoding = SHOAL_ENCODING_JSON;
     size_t n = shoald_track_step_bytes(m, &largest);
-    return n > SHOAL_MAX_TEXT_BYTES ? n : SHOAL_MAX_TEXT_BYTES;    /* opus packets too */
+    return n > SHOAL_MAX_TEXT_BYTES ? n : SHOAL_MAX_TEXT_BYTES; /* opus packets too */
 }
 
 static int allocate(shoald_worker *w)
@@ -247,8 +246,8 @@ static int allocate(shoald_worker *w)
     return shoal_batch_new(&w->batch, w->model, w->batch_frames);
 }
 
-int shoald_worker_start(shoald_worker *w, int index, const shoal_model *model,
-                        uv_async_t *notify, int max_sessions, int batch_frames)
+int shoald_worker_start(shoald_worker *w, int index, const shoal_model *model, uv_async_t *notify,
+                        int max_sessions, int batch_frames)
 {
     memset(w, 0, sizeof *w);
     w->index = index;

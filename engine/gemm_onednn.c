@@ -11,7 +11,8 @@
  *   int8   activations scaled per row to 8 bits, weights per output channel; sums are exact in
  *          s32, scaled back and finished by kern->finish_int8
  *
- * A row's result does not depend on the tile it falls into (tests/check_gemm.c).
+ * In fp32 and int8 a row's result does not depend on the tile it falls into, bit for bit; in bf16
+ * it may by 1e-5, since the order of the sum may differ (tests/check_gemm.c).
  *
  * oneDNN comes with OpenMP; a worker thread must not spawn more threads, so scratch_new and the
  * first run of a thread set its OpenMP width to one.

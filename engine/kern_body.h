@@ -12,10 +12,12 @@
 #include "kern.h"
 
 /* e^x = 2^n * 2^r, r in [-1/2, 1/2], 2^r by a degree-6 polynomial (relative error < 2e-7).
- * Clamped to [-87, 88], where float stays normal. */
+ * Clamped to [-87, 88], where float stays normal. NaN, which only absurd weights can make, becomes
+ * -87: it must not reach the conversion to int. */
 static inline float KERN(exp)(float x)
 {
-    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+    x = x > -87.0f ? x : -87.0f;
+    x = x < 88.0f ? x : 88.0f;
     float t = x * 1.44269504088896f;
     float n = __builtin_rintf(t);
     float f = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two pieces (Cody-Waite) */
@@ -280,8 +282,11 @@ static void KERN(quantize)(int8_t *restrict q, float *restrict scale, const floa
         }
         float inverse = top > 0.0f ? 127.0f / top : 0.0f;
         scale[r] = top / 127.0f;
-        for (int i = 0; i < n; i++)
-            q[i] = (int8_t)(int32_t)__builtin_rintf(x[i] * inverse);
+        for (int i = 0; i < n; i++) {
+            float v = x[i] * inverse;
+            v = v > -127.0f ? v : -127.0f;          /* NaN too */
+            q[i] = (int8_t)(int32_t)__builtin_rintf(v < 127.0f ? v : 127.0f);
+        }
     }
 }
 

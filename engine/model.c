@@ -229,6 +229,11 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
         free(file);
         return explain(why, why_size, SHOAL_ENOMEM, "out of memory");
     }
+    char unheard[8];
+    if (!why || !why_size) {
+        why = unheard;
+        why_size = sizeof unheard;
+    }
     m->file = file;
     m->kern = shoal__kern_choose();
     m->gemm = shoal__gemm_choose(params->backend, params->precision, why, why_size);

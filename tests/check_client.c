@@ -314,6 +314,24 @@ START_TEST(a_dying_server_is_an_error_after_its_last_result)
 }
 END_TEST
 
+static void freeze(fake_peer *p)
+{
+    fake_send_ready(p);
+    hold(p);
+}
+
+START_TEST(a_frozen_server_is_given_up)
+{
+    shoal_client_params p = shoal_client_default_params();
+
+    p.ping_s = 1;
+    shoal_client *c = connect_to(fake_server_start(freeze, 0), &p);
+    expect(c, SHOAL_CLIENT_READY);
+    expect_failure(c, "connection_lost", "the server died");
+    fake_server_join();
+}
+END_TEST
+
 static void close_early(fake_peer *p)
 {
     fake_send_ready(p);
@@ -501,6 +519,7 @@ static Suite *client_suite(void)
     tcase_add_test(session, missing_results_are_counted);
     tcase_add_test(session, wake_ends_a_wait);
     tcase_add_test(wrong, a_dying_server_is_an_error_after_its_last_result);
+    tcase_add_test(wrong, a_frozen_server_is_given_up);
     tcase_add_test(wrong, an_early_close_tells_its_code);
     tcase_add_test(wrong, an_error_of_the_server_is_given_once);
     tcase_add_loop_test(wrong, rubbish_ends_the_session, 0,

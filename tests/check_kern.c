@@ -17,7 +17,7 @@
 #include "gemm.h"
 #include "kern.h"
 
-enum { ROUNDS = 40, MOST = 4096, GUARD = 16 };
+enum { ROUNDS = 25, MOST = 4096, GUARD = 16 };
 
 /* Tables this build and CPU have; the scalar one first. */
 static const shoal__kern *tables[3];

@@ -25,6 +25,7 @@ from capi import Engine
 from phones import collapse, edits, parse_alignment
 
 CHUNKS = (4, 8, 16, 32)         # frames of 20 ms
+CI = dict(every=20, depth=6, chunk_ms=320)      # what tests/ci_model_per.py runs again
 
 
 def read_dev(speech, split, corpus, limit):
@@ -118,6 +119,9 @@ def main():
                  per_decoded={c * 20: {d: r[1] for d, r in v.items()} for c, v in results.items()},
                  per_greedy={c * 20: {d: r[0] for d, r in v.items()} for c, v in results.items()},
                  frame_accuracy={c * 20: {d: r[2] for d, r in v.items()} for c, v in results.items()})
+    part = clips[::CI["every"]]
+    facts["ci"] = dict(CI, clips=len(part), per=measure(engine, part, CI["chunk_ms"] // 20,
+                                                        CI["depth"])[CI["depth"]][1])
     if a.run:
         facts["training"] = json.load(open(os.path.join(a.run, "summary.json")))
     if a.json:

@@ -7,7 +7,7 @@
 Every step draws one depth L ~ U{1..N} (Layer Consistency), one chunk and one left context,
 so that one set of weights serves every depth and every latency. The loss is frame
 cross-entropy at depth L plus half of that at one shallower depth of the same pass, which
-costs one more head only. N grows from 4 to 12 over the first fifth of the steps: deep loops
+costs one more head only; from --crf-from on, the sequence loss of crf.py is added. N grows from 4 to 12 over the first fifth of the steps: deep loops
 of an untrained block are wasted time. Learning rate: warm-up, constant, linear decay over the
 last 30 %. Weights that ship are an exponential moving average.
 """
@@ -22,7 +22,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from crf import crf_loss
 from data import Features, batches, moments, shift
+from decoder import counts, tables
 from model import Config, Encoder
 from optim import MuonAdamW
 from phones import collapse, edits
@@ -75,6 +77,8 @@ def main():
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--eval-every", type=int, default=500)
+    ap.add_argument("--crf-from", type=int, default=1750, help="step; the sequence loss from here")
+    ap.add_argument("--crf-weight", type=float, default=1.0)
     ap.add_argument("--hold-out", default="", help="corpus left out of training, e.g. vctk-p239")
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
@@ -93,6 +97,7 @@ def main():
     model.mel_mean.copy_(torch.from_numpy(mean))
     model.mel_istd.copy_(torch.from_numpy(istd))
     optim = MuonAdamW(model)
+    paths = [torch.from_numpy(x) for x in tables(*counts(train), 0.6, 2.0, 0.2)]
     ema = {k: v.clone() for k, v in model.state_dict().items()}
     step, spent = 0, 0.0
     last = os.path.join(a.out, "last.pt")
@@ -132,6 +137,10 @@ def main():
             if other != depth:
                 out.append((model.head(seen[other]).float(), 0.5))
         loss = sum(w * F.cross_entropy(o.transpose(1, 2), lab, label_smoothing=0.05) for o, w in out)
+        losses.append(loss.item() / sum(w for _, w in out))
+        if step >= a.crf_from:
+            loss = loss + a.crf_weight * sum(w * crf_loss(F.log_softmax(o, -1), lab, *paths)
+                                             for o, w in out)
         loss = loss / sum(w for _, w in out)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -142,7 +151,6 @@ def main():
             keep = min(0.998, 1 - 1 / (1 + step / 10))
             for k, v in model.state_dict().items():
                 ema[k].mul_(keep).add_(v, alpha=1 - keep)
-        losses.append(loss.item())
         if step % 50 == 0:
             print(f"step {step} loss {np.mean(losses):.3f} {(time.time() - t0) / (step - mark):.2f} s/step",
                   flush=True)

@@ -188,7 +188,7 @@ int daemon_stop(daemon_process *d, int signal)
 
     kill(d->pid, signal);
     code = wait_for(d->pid);
-    if (code)
+    if (code && signal != SIGKILL)
         show_log(d);
     remove_dir(d->dir);
     return code;

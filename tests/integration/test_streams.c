@@ -247,9 +247,12 @@ START_TEST(flushes_come_back_in_order_after_their_frames)
         char id[2] = { (char)('0' + i), 0 };
 
         ck_assert_str_eq(r.flushed[i].id, id);
-        ck_assert_uint_eq(r.flushed[i].received, p.control_at / 2);
+        ck_assert_uint_ge(r.flushed[i].received, p.control_at / 2);
+        ck_assert_uint_le(r.flushed[i].processed, p.control_at / 2);
         ck_assert_uint_eq(r.flushed[i].frames, r.flushed_frames[i]);
-        ck_assert_uint_gt(r.flushed[i].frames, 0);
+        /* Of 51 frames, 2 may wait for the rest of their window and some look ahead; without
+         * a flush there would be 32 less the look-ahead. */
+        ck_assert_uint_gt(r.flushed[i].frames, 40);
     }
     stream_free(&r);
     free(audio);

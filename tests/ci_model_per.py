@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""The shipped model on part of the development recordings, through shoald and shoal-file.
+
+    ci_model_per.py BUILD_DIR SPEECH_DIR MODEL_JSON
+
+Streams every n-th aligned clip of speechocean762 dev (n, depth and chunk as the model card's
+JSON says), computes the phone error rate of what comes back, and fails if it is worse than
+the one that evaluate.py measured on the same clips when the card was written. Needs only
+Python's standard library; its last line is "N passed, N failed".
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+TOLERANCE = 0.003       # another CPU's kernels round otherwise
+
+
+def edits(ref, hyp):
+    row = list(range(len(hyp) + 1))
+    for i, r in enumerate(ref, 1):
+        prev, row[0] = row[0], i
+        for j, h in enumerate(hyp, 1):
+            prev, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, prev + (r != h))
+    return row[-1]
+
+
+def clips(speech, every):
+    """[(path, reference phones)] of the chosen clips, in the manifest's order."""
+    align = {}
+    with open(os.path.join(speech, "align.tsv")) as f:
+        for line in f:
+            key, text = line.rstrip("\n").split("\t")
+            names = [item.rsplit(":", 1)[0] for item in text.split() if ":" in item]
+            align[key] = [n for n in names if n != "SIL" and not n.startswith("+")]
+    out = []
+    with open(os.path.join(speech, "manifest.tsv")) as f:
+        head = f.readline().rstrip("\n").split("\t")
+        for line in f:
+            r = dict(zip(head, line.rstrip("\n").split("\t")))
+            if r["split"] == "dev" and r["corpus"] == "speechocean762" and align.get(r["id"]):
+                out.append((os.path.join(speech, r["path"]), align[r["id"]]))
+    return out[::every]
+
+
+def start_daemon(build, folder):
+    ready = os.path.join(folder, "ready")
+    daemon = subprocess.Popen([os.path.join(build, "daemon/shoald"), "--listen", "127.0.0.1:0",
+                               "--ready-file", ready, "--log-level", "error"])
+    for _ in range(300):
+        if os.path.exists(ready) and os.path.getsize(ready):
+            return daemon, open(ready).read().strip()
+        if daemon.poll() is not None:
+            break
+        time.sleep(0.1)
+    daemon.kill()
+    sys.exit("shoald did not start")
+
+
+def stream(build, address, files, depth, chunk_ms):
+    """{path: [phones]}"""
+    run = subprocess.run([os.path.join(build, "clients/shoal-file"), "--url", f"ws://{address}",
+                          "--depth", str(depth), "--chunk-ms", str(chunk_ms), "--fast",
+                          "--output", "jsonl", *files], stdout=subprocess.PIPE, check=True)
+    heard = {f: [] for f in files}
+    for line in run.stdout.decode().splitlines():
+        item = json.loads(line)
+        if "phone" in item:
+            heard[item["file"]].append(item["phone"])
+    return heard
+
+
+def main():
+    build, speech, card = sys.argv[1:]
+    want = json.load(open(card))["ci"]
+    chosen = clips(speech, want["every"])
+    with tempfile.TemporaryDirectory() as folder:
+        daemon, address = start_daemon(build, folder)
+        try:
+            heard = stream(build, address, [p for p, _ in chosen], want["depth"], want["chunk_ms"])
+        finally:
+            daemon.terminate()
+            daemon.wait(20)
+    wrong = sum(edits(ref, [h for h in heard[path] if h != "SIL"]) for path, ref in chosen)
+    per = wrong / sum(len(ref) for _, ref in chosen)
+    ok = per <= want["per"] + TOLERANCE
+    print(f"PER {per:.4f} on {len(chosen)} clips at depth {want['depth']}, chunk {want['chunk_ms']} ms; "
+          f"model card {want['per']:.4f}: {'ok' if ok else 'WORSE'}")
+    print(f"{int(ok)} passed, {int(not ok)} failed")
+    sys.exit(0 if ok else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -205,11 +205,15 @@ static bool too_many_connections(const shoald_server *server)
            server->settings.max_http_connections;
 }
 
+/* Little waits unsent in the kernel: results that a client does not take stay in our queue,
+ * where they are counted, and an error reaches it soon after it reads again. */
 static void set_socket_options(int fd, const struct sockaddr_storage *peer)
 {
-    int on = 1;
-    if (peer->ss_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    int on = 1, unsent_bytes = 64 << 10;
+    if (peer->ss_family == AF_UNIX)
+        return;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
 }
 
 void shoald_conn_adopt(shoald_server *server, int fd, const struct sockaddr_storage *peer)

@@ -69,10 +69,12 @@ static int write_result(shoald_session *s)
     return result;
 }
 
+/* Not empty: lws 4.1.6 tells of a pong only if there is something in it. */
 static int write_ping(shoald_session *s)
 {
     s->ping_due = false;
-    return lws_write(s->conn->wsi, s->server->tx + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
+    memcpy(s->server->tx + LWS_PRE, "shoal", 5);
+    return lws_write(s->conn->wsi, s->server->tx + LWS_PRE, 5, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
 bool shoald_session_has_output(const shoald_session *s)
@@ -166,7 +168,7 @@ static void kill_connection(shoald_session *s)
 
 static void check_peer(shoald_session *s, uint64_t now_ns, int interval_s)
 {
-    if (interval_s == 0 || atomic_load(&s->rx_paused))
+    if (interval_s == 0 || s->phase == SHOALD_CLOSING || atomic_load(&s->rx_paused))
         return;
     if (passed(s->heard_ns, now_ns, 2 * interval_s)) {
         shoald_log(SHOALD_LOG_INFO, "peer_lost", "session=%s peer=%s", s->id, s->peer);

@@ -140,10 +140,19 @@ SHOAL_API const shoal_model_info *shoal_model_get_info(const shoal_model *m);
 
 /* ---- stream -------------------------------------------------------------------------- */
 
+/* What a layer that wakes up (after set_depth to deeper) finds as its history. */
+typedef enum shoal_wake {
+    SHOAL_WAKE_EMPTY,    /* nothing, as at the start of a stream: exactly defined, but for a while
+                          * the deeper features know less than the shallow ones did */
+    SHOAL_WAKE_COPY      /* a copy of what the deepest layer awake remembers: since layers share
+                          * weights and their features are alike, nearly what it would have */
+} shoal_wake;
+
 typedef struct shoal_stream_params {
     int depth;           /* 1..info.depth */
     int chunk_frames;    /* 1..info.max_chunk_frames; 8 frames are 160 ms */
     int left_frames;     /* 0..info.max_left_frames, attention's memory before the chunk */
+    shoal_wake wake;     /* default COPY */
 } shoal_stream_params;
 
 SHOAL_API shoal_stream_params shoal_stream_default_params(const shoal_model *m);
@@ -165,7 +174,7 @@ SHOAL_API int shoal_stream_flush(shoal_stream *s);
  * Keep running while ready. Total frames = ceil(samples / frame_samples). Feeding after
  * this gives SHOAL_ESTATE. */
 SHOAL_API int shoal_stream_finish(shoal_stream *s);
-/* Depth from the next chunk on. Layers that wake up start with empty left context.
+/* Depth from the next chunk on. Layers that wake up start as params.wake says.
  * Returns 0 or SHOAL_EINVAL. shoal_stream_next_frame() says from which output frame. */
 SHOAL_API int shoal_stream_set_depth(shoal_stream *s, int depth);
 SHOAL_API int shoal_stream_get_depth(const shoal_stream *s);

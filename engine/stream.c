@@ -16,7 +16,8 @@ shoal_stream_params shoal_stream_default_params(const shoal_model *m)
 {
     return (shoal_stream_params){ .depth = m->info.depth,
                                   .chunk_frames = 8,
-                                  .left_frames = m->info.left_frames };
+                                  .left_frames = m->info.left_frames,
+                                  .wake = SHOAL_WAKE_COPY };
 }
 
 static int params_ok(const shoal_model *m, const shoal_stream_params *p)
@@ -229,13 +230,35 @@ int64_t shoal_stream_samples_done(const shoal_stream *s)
     return done < s->fed ? done : s->fed;
 }
 
+static size_t tail_floats(const shoal_stream *s)
+{
+    return (size_t)(s->model->config.kernel - 1) * (size_t)s->model->config.dim;
+}
+
+static void empty_cache(const shoal_stream *s, shoal__cache *c)
+{
+    c->filled = c->next = 0;
+    memset(c->tail, 0, tail_floats(s) * sizeof *c->tail);
+}
+
+static void copy_cache(const shoal_stream *s, shoal__cache *to, const shoal__cache *from)
+{
+    size_t D = (size_t)s->model->config.dim, left = (size_t)s->params.left_frames;
+    to->filled = from->filled;
+    to->next = from->next;
+    memcpy(to->keys, from->keys, (size_t)s->key_stride * D * sizeof *to->keys);
+    memcpy(to->values, from->values, left * D * sizeof *to->values);
+    memcpy(to->tail, from->tail, tail_floats(s) * sizeof *to->tail);
+}
+
 void shoal__stream_wake(shoal_stream *s)
 {
-    size_t tail = (size_t)(s->model->config.kernel - 1) * (size_t)s->model->config.dim;
-    for (int i = s->depth_used; i < s->params.depth; i++) {
-        s->caches[i].filled = s->caches[i].next = 0;
-        memset(s->caches[i].tail, 0, tail * sizeof(float));
-    }
+    int awake = s->depth_used;
+    for (int i = awake; i < s->params.depth; i++)
+        if (awake > 0 && s->params.wake == SHOAL_WAKE_COPY)
+            copy_cache(s, &s->caches[i], &s->caches[awake - 1]);
+        else
+            empty_cache(s, &s->caches[i]);
     s->depth_used = s->params.depth;
 }
 

@@ -16,7 +16,7 @@
 
 #include "model.h"
 
-/* Cache of one virtual layer. A layer that wakes up starts from filled = 0 and a zero tail. */
+/* Cache of one virtual layer; that of a layer which wakes up is made by shoal__stream_wake. */
 typedef struct shoal__cache {
     float *keys;                /* [D, key_stride] ring of columns */
     float *values;              /* [left, D] ring of rows */
@@ -53,7 +53,7 @@ void shoal__mel_row(const shoal_model *m, kiss_fftr_cfg fft, const float *pcm, f
 
 /* stream.c, for the batch: internal frames ready; after they are computed, step over them. */
 void shoal__stream_advance(shoal_stream *s, int frames);
-/* Empty the caches of layers that were asleep during the last chunk. */
+/* Give layers that were asleep during the last chunk a history (shoal_wake). */
 void shoal__stream_wake(shoal_stream *s);
 
 #endif

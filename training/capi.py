@@ -10,7 +10,8 @@ LAG = 64
 
 
 class _Params(C.Structure):
-    _fields_ = [("depth", C.c_int), ("chunk_frames", C.c_int), ("left_frames", C.c_int)]
+    _fields_ = [("depth", C.c_int), ("chunk_frames", C.c_int), ("left_frames", C.c_int),
+                ("wake", C.c_int)]
 
 
 class _Result(C.Structure):
@@ -43,7 +44,8 @@ class Engine:
             raise RuntimeError(f"libshoal: {rc} {why.value.decode() if why else ''}")
         return rc
 
-    def stream(self, pcm, depth, chunk=16, left=64, slices=None, depths=None, flushes=()):
+    def stream(self, pcm, depth, chunk=16, left=64, slices=None, depths=None, flushes=(),
+               wake=1):
         """One clip -> (logp [T, C], embedding [T, D]).
 
         slices: sizes of the feeds (default: all at once); depths: {feed index: new depth};
@@ -51,7 +53,7 @@ class Engine:
         """
         s = C.c_void_p()
         self._check(self.c.shoal_stream_new(C.byref(s), self.model,
-                                            C.byref(_Params(depth, chunk, left))))
+                                            C.byref(_Params(depth, chunk, left, wake))))
         logp, emb, at = [], [], 0
         pcm = np.ascontiguousarray(pcm, np.float32)
         for i, n in enumerate(slices or [len(pcm)]):
@@ -85,7 +87,7 @@ class Engine:
         for _ in clips:
             s = C.c_void_p()
             self._check(self.c.shoal_stream_new(C.byref(s), self.model,
-                                                C.byref(_Params(depth, chunk, left))))
+                                                C.byref(_Params(depth, chunk, left, 1))))
             self._check(self.c.shoal_stream_set_taps(s, (1 << (depth - 1)) - 1))
             streams.append(s)
         out = [{d: [] for d in range(1, depth + 1)} for _ in clips]

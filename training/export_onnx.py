@@ -154,8 +154,8 @@ class Block(nn.Module):
         D, H = self.c["dim"], self.c["heads"]
         qkv = self.qkv(x).reshape(-1, CHUNK, 3 * H, D // H).transpose(1, 2)     # [B, 3 H, 8, dh]
         qk, v = qkv.split([2 * H, H], 1)
-        a, b = qk.chunk(2, -1)
-        q, k = torch.cat((a * cos - b * sin, a * sin + b * cos), -1).chunk(2, 1)
+        a, b = qk.split([D // H // 2] * 2, -1)
+        q, k = torch.cat((a * cos - b * sin, a * sin + b * cos), -1).split([H, H], 1)
         keys, values = torch.cat((keys, k), 2), torch.cat((values, v), 2)       # [B, H, left + 8, dh]
         p = torch.softmax(torch.matmul(q, keys.transpose(2, 3)) + mask, -1)
         y = torch.matmul(p, values).transpose(1, 2).reshape(-1, D)
@@ -163,7 +163,7 @@ class Block(nn.Module):
 
     def convolution(self, x, tail):
         D = self.c["dim"]
-        value, gate = self.pw1(x).chunk(2, -1)
+        value, gate = self.pw1(x).split([D, D], -1)
         g = (value * torch.sigmoid(gate)).reshape(-1, CHUNK, D)
         rows = torch.cat((tail, g), 1)                                          # [B, taps - 1 + 8, D]
         # as a convolution of a one-row image: ONNX Runtime has fast kernels for those only

@@ -95,8 +95,8 @@ static void write_tier(const out_textgrid *t, double duration)
     for (size_t i = 0; i < t->count; i++) {
         const interval *v = &t->intervals[i];
 
-        fprintf(f, "        intervals [%zu]:\n            xmin = %.10g \n            xmax = %.10g \n"
-                "            text = \"", i + 1, v->start, v->end);
+        fprintf(f, "        intervals [%zu]:\n            xmin = %.10g \n", i + 1, v->start);
+        fprintf(f, "            xmax = %.10g \n            text = \"", v->end);
         write_text(f, v->text);
         fprintf(f, "\" \n");
     }

@@ -60,7 +60,7 @@ static const char manual[] =
     "Examples:\n"
     "  shoal-file talk.flac\n"
     "  shoal-file --depth 12 --chunk-ms 320 --fast --output jsonl *.wav > phones.jsonl\n"
-    "  shoal-file --fast --output npy,textgrid --outputs phones,embedding --out-dir out talk.flac\n";
+    "  shoal-file --fast --output npy,textgrid --outputs phones,embedding --out-dir out a.flac\n";
 
 enum { OPT_URL = 256, OPT_DEPTH, OPT_CHUNK, OPT_LEFT, OPT_OUTPUTS, OPT_REALTIME, OPT_FAST,
        OPT_OUTPUT, OPT_OUT_DIR };

@@ -350,11 +350,14 @@ static int open_writers(session *s, out_run *run)
 {
     char why[512];
 
-    for (; s->out_count < s->o->writer_count; s->out_count++)
-        if (s->o->writers[s->out_count](&s->outs[s->out_count], run, s->path, why, sizeof why) < 0) {
+    for (; s->out_count < s->o->writer_count; s->out_count++) {
+        out_open *open_writer = s->o->writers[s->out_count];
+
+        if (open_writer(&s->outs[s->out_count], run, s->path, why, sizeof why) < 0) {
             fail(s, why);
             return -1;
         }
+    }
     return 0;
 }
 

@@ -11,8 +11,10 @@
 
 static int complain(const char *text, char *why, size_t why_size)
 {
-    snprintf(why, why_size, "\"%s\" is not a mix: give values or ranges with weights, such as 12 or "
-             "3:0.5,12:0.5 or 3-12:1,12:3, at most %d of them", text, LOAD_MIX_MAX);
+    snprintf(why, why_size,
+             "\"%s\" is not a mix: give values or ranges with weights, such as 12 or "
+             "3:0.5,12:0.5 or 3-12:1,12:3, at most %d of them",
+             text, LOAD_MIX_MAX);
     return -1;
 }
 

@@ -8,7 +8,9 @@
  */
 #include "shoal-load.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- results ---- */
 
@@ -51,7 +53,8 @@ static void take_packet(load_session *s, const shoal_packet *p)
         return;
     s->frames += (uint64_t)p->frames;
     load_stats_frames(s->run->st, p->frames, p->depth, in_window(s->run, s->heard_ns));
-    s->run->st->audio_end_ns = s->heard_ns;
+    if (s->run->o->fast)
+        s->run->st->fast_end_ns = s->heard_ns;
     if (p->flags & SHOAL_PACKET_CUT)
         return;
     for (int left = p->frames; left > 0; left -= chunk, end -= (uint64_t)chunk)
@@ -132,8 +135,9 @@ static void take_close(load_session *s, const load_frame *f)
     int text = f->size > 2 ? (int)f->size - 2 : 0;
 
     /* Answered for politeness; whether it still gets out does not matter. */
-    load_ws_frame(&s->out, LOAD_WS_CLOSE, f->data, f->size >= 2 ? 2 : 0);
-    load_session_pump(s);
+    if (!s->part && !s->out.size && load_ws_frame(&s->out, LOAD_WS_CLOSE, f->data,
+                                                  f->size >= 2 ? 2 : 0) == 0)
+        send(s->fd, s->out.data, s->out.size, MSG_NOSIGNAL);
     load_session_close(s, s->done ? LOAD_FINISHED : LOAD_FAILED,
                        "the server closed the session with code %d %.*s", code, text,
                        text ? (const char *)f->data + 2 : "");
@@ -158,12 +162,25 @@ static void drop(shoal_buf *b, size_t n)
     memmove(b->data, b->data + n, b->size);
 }
 
+/* Bytes of the body that its head promises; 0 if it does not say. */
+static size_t promised(const shoal_buf *in, size_t head)
+{
+    static const char name[] = "content-length:";
+
+    for (size_t i = 0; i + sizeof name < head; i++)
+        if (!strncasecmp(in->data + i, name, sizeof name - 1))
+            return (size_t)strtoul(in->data + i + sizeof name - 1, NULL, 10);
+    return 0;
+}
+
 /* Refused: the body is an error message when it is a shoal server that refuses. */
 static void take_refusal(load_session *s, int status, size_t head)
 {
     shoal_server_msg *m = s->run->msg;
     shoal_error err;
 
+    if (s->in.size - head < promised(&s->in, head))
+        return;
     if (shoal_server_msg_decode(m, s->in.data + head, s->in.size - head, &err) == 0) {
         int is_error = m->type == SHOAL_MSG_ERROR;
 

@@ -21,6 +21,18 @@ enum { READ_BYTES = 4096, BURST = 64 };     /* packets of one session before oth
 
 /* ---- the end ---- */
 
+/* Frames that the server owes for the audio of the whole plan. */
+static void count_owed(load_session *s)
+{
+    load_stats *st = s->run->st;
+    int64_t ms = s->plan->packets * s->plan->packet_ms;
+    uint64_t owed = (uint64_t)((ms + SHOAL_FRAME_MS - 1) / SHOAL_FRAME_MS);
+
+    st->active--;
+    st->expected += owed;
+    st->missing += owed > s->frames ? owed - s->frames : 0;
+}
+
 static void count_end(load_session *s, load_end end)
 {
     load_stats *st = s->run->st;
@@ -28,10 +40,8 @@ static void count_end(load_session *s, load_end end)
     st->finished += end == LOAD_FINISHED;
     st->refused += end == LOAD_REFUSED;
     st->failed += end == LOAD_FAILED;
-    st->active -= s->ready;
     if (s->ready)
-        st->expected += (uint64_t)((s->plan->packets * s->plan->packet_ms + SHOAL_FRAME_MS - 1) /
-                                   SHOAL_FRAME_MS);
+        count_owed(s);
 }
 
 void load_session_close(load_session *s, load_end end, const char *fmt, ...)
@@ -60,8 +70,10 @@ void load_session_close(load_session *s, load_end end, const char *fmt, ...)
 static void fail_socket(load_session *s, int error)
 {
     if (error == ECONNREFUSED)
-        load_session_close(s, LOAD_FAILED, "nothing answers at %s:%d (connection refused): is shoald "
-                           "running there?", s->run->o->host, s->run->o->port);
+        load_session_close(s, LOAD_FAILED,
+                           "nothing answers at %s:%d (connection refused): is shoald "
+                           "running there?",
+                           s->run->o->host, s->run->o->port);
     else
         load_session_close(s, LOAD_FAILED, "the connection to %s:%d broke: %s; the server's log "
                            "may say why", s->run->o->host, s->run->o->port, strerror(error));
@@ -233,10 +245,15 @@ void load_session_pump(load_session *s)
 /* The first attempt for a packet shows how late this program is by itself. */
 static void note_due(load_session *s, int64_t now)
 {
-    while (s->due < s->plan->packets && load_due_ns(s->plan, s->due) <= now) {
-        if (s->state == LOAD_OPEN && !s->wants_out)
-            load_hist_add(&s->run->st->own_late, (now - load_due_ns(s->plan, s->due)) / 1000);
-        s->due++;
+    const load_window_ns *w = &s->run->window;
+
+    for (; s->due < s->plan->packets; s->due++) {
+        int64_t due = load_due_ns(s->plan, s->due);
+
+        if (due > now)
+            return;
+        if (s->state == LOAD_OPEN && !s->wants_out && due >= w->from && due < w->to)
+            load_hist_add(&s->run->st->own_late, (now - due) / 1000);
     }
 }
 

@@ -161,8 +161,10 @@ load_summary load_stats_summarise(const load_stats *st)
     load_percentiles(&st->own_late, s.own_late);
     load_percentiles(&st->ready, s.ready);
     s.depth = w->frames ? (double)w->depth_frames / (double)w->frames : 0;
-    s.missing = st->expected > st->received ? st->expected - st->received : 0;
+    s.missing = st->missing;
     add_rows(&s, st);
+    if (st->fast_end_ns)
+        s.seconds = (double)st->fast_end_ns / 1e9;
     s.audio_per_cpu = s.cpu_s > 0 ? s.audio_s / s.cpu_s : 0;
     return s;
 }

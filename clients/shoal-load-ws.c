@@ -16,7 +16,8 @@ int load_ws_request(shoal_buf *out, const load_options *o, const shoal_options *
     size_t before = out->size;
     int n = snprintf(text, sizeof text, "GET %s?", o->path);
 
-    if (shoal_buf_append(out, text, (size_t)n) < 0 || shoal_options_encode_query(out, session) < 0) {
+    if (shoal_buf_append(out, text, (size_t)n) < 0 ||
+        shoal_options_encode_query(out, session) < 0) {
         out->size = before;
         return -1;
     }

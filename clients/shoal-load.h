@@ -189,8 +189,9 @@ typedef struct load_stats {
     uint64_t frames_at[LOAD_DEPTHS];
     int offered, admitted, refused, failed, finished, active;
     uint64_t expected, received;  /* frames of 20 ms, of admitted sessions */
+    uint64_t missing;             /* summed a session: one's surplus hides no other's loss */
     uint64_t seq_gaps;            /* results lost by their sequence numbers */
-    int64_t audio_end_ns;         /* of the last result, for --fast */
+    int64_t fast_end_ns;          /* when the last result came, with --fast only */
     load_row *rows;
     int row_count, row_cap;
     load_proc proc;               /* at the last tick */

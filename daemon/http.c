@@ -173,24 +173,31 @@ static const char page_format[] =
     "<li><a href=/metrics>/metrics</a> for Prometheus\n"
     "<li><a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a> for supervisors</ul>\n";
 
-/* The Host header comes from outside: only what a host may hold gets into the page. */
+/* What comes from outside gets into the page without markup. */
+static void only_plain(char *text)
+{
+    for (char *p = text; *p; p++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[] ", *p))
+            *p = '_';
+}
+
 static void copy_host(shoald_conn *c, char *host, size_t size)
 {
     if (lws_hdr_copy(c->wsi, host, (int)size, WSI_TOKEN_HOST) <= 0)
         snprintf(host, size, "HOST:PORT");
-    for (char *p = host; *p; p++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]", *p))
-            *p = '_';
+    only_plain(host);
 }
 
 static int front_page(shoald_conn *c)
 {
     const shoald_server *server = c->server;
-    char host[128], page[2048];
+    char host[128], name[80], page[2048];
     copy_host(c, host, sizeof host);
-    int n = snprintf(page, sizeof page, page_format, shoal_version(), server->info->name,
-                     server->info->depth, server->info->dim, server->info->classes,
-                     server->session_count, server->settings.max_sessions, host, host);
+    snprintf(name, sizeof name, "%s", server->info->name);
+    only_plain(name);
+    int n = snprintf(page, sizeof page, page_format, shoal_version(), name, server->info->depth,
+                     server->info->dim, server->info->classes, server->session_count,
+                     server->settings.max_sessions, host, host);
     return finish(c, send_answer(c, 200, "text/html; charset=utf-8", "", page, (size_t)n));
 }
 

@@ -167,9 +167,20 @@ static void write_io(page *p, const shoald_server *server)
     counter(p, "dropped_audio_seconds_total", "Audio thrown away; stays 0 by design.", 0);
 }
 
+/* The model's name comes from its file: no quote may end the label early. */
+static const char *label_value(char *to, size_t size, const char *from)
+{
+    size_t n = 0;
+    for (; *from && n + 1 < size; from++)
+        to[n++] = (unsigned char)*from < ' ' || *from == '"' || *from == '\\' ? '_' : *from;
+    to[n] = '\0';
+    return to;
+}
+
 static void write_process(page *p, const shoald_server *server)
 {
     const shoal_model_info *m = server->info;
+    char name[80], backend[80];
     gauge(p, "up_seconds", "Time since the start.",
           (double)(uv_hrtime() - server->started_ns) / 1e9);
     gauge(p, "draining", "1 while the server finishes its sessions to stop.", server->draining);
@@ -177,7 +188,8 @@ static void write_process(page *p, const shoald_server *server)
     print(p,
           "shoal_build_info{version=\"%s\",model=\"%s\",model_sha256=\"%.16s\",backend=\"%s\","
           "kernels=\"%s\"} 1\n",
-          shoal_version(), m->name, m->sha256, m->backend, m->kernels);
+          shoal_version(), label_value(name, sizeof name, m->name), m->sha256,
+          label_value(backend, sizeof backend, m->backend), m->kernels);
 }
 
 int shoald_metrics_write(shoal_buf *out, const shoald_server *server)

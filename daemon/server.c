@@ -167,9 +167,10 @@ void shoald_server_drain(shoald_server *server)
 static void reload(shoald_server *server)
 {
     static shoald_settings fresh;
-    char why[WHY_SIZE], pending[256];
+    char why[WHY_SIZE], quoted[WHY_SIZE + 64], pending[256];
     if (shoald_options_load(server->options, &fresh, why, sizeof why) < 0) {
-        shoald_log(SHOALD_LOG_ERROR, "reload_failed", "why=\"%s\" kept=old_settings", why);
+        shoald_log(SHOALD_LOG_ERROR, "reload_failed", "why=%s kept=old_settings",
+                   shoald_log_quote(quoted, sizeof quoted, why));
         return;
     }
     shoald_settings_reload(&server->settings, &fresh, pending, sizeof pending);
@@ -317,7 +318,8 @@ static int start_listening(shoald_server *server)
     for (int i = 0; i < server->listener_count; i++) {
         if (shoald_listen_start(&server->listeners[i], server) < 0)
             return complain("libuv cannot poll a listening socket");
-        shoald_log(SHOALD_LOG_NOTICE, "listening", "address=%s", server->listeners[i].name);
+        shoald_log(SHOALD_LOG_NOTICE, "listening", "address=%s from=%s", server->listeners[i].name,
+                   server->inherited ? "systemd" : "settings");
     }
     return 0;
 }

@@ -46,9 +46,10 @@ void shoald_session_want_write(shoald_session *s)
 
 shoald_session *shoald_session_new(shoald_server *server, shoald_conn *conn)
 {
-    shoald_session *s = calloc(1, sizeof *s);
+    shoald_session *s = aligned_alloc(_Alignof(shoald_session), sizeof *s);
     if (!s)
         return NULL;
+    memset(s, 0, sizeof *s);
     if (shoald_queue_init(&s->replies, SHOALD_REPLY_BYTES) < 0) {
         free(s);
         return NULL;

@@ -45,8 +45,8 @@ typedef struct shoald_settings {
 
 void shoald_settings_default(shoald_settings *c);
 /* One setting. why: cause and remedy. 0 or -1. */
-int shoald_settings_set(shoald_settings *c, const char *key, const char *value, shoald_source source,
-                      char *why, size_t why_size);
+int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
+                        shoald_source source, char *why, size_t why_size);
 /* "key = value" lines, # comments. why names file and line. 0 or -1. */
 int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t why_size);
 /* Take from fresh what may change while running; names of the other keys that differ go to

@@ -38,19 +38,21 @@ enum { TILES = sizeof tiles / sizeof *tiles };
 typedef struct packed {
     shoal_precision precision;
     dnnl_primitive_t tile[TILES];
+    dnnl_memory_desc_t pad[TILES];  /* oneDNN's own scratch memory for each */
     dnnl_memory_t weight, bias;     /* bias NULL for int8: added by finish_int8 */
     float *scale;                   /* [out] of the weight's channels, int8 */
 } packed;
 
 /* Memory objects carry the pointer of their data, so every thread needs its own. */
 typedef struct views {
-    dnnl_memory_t source[TILES], target[TILES];
+    dnnl_memory_t source[TILES], target[TILES], pad[TILES];
 } views;
 
 typedef struct scratch {
     dnnl_stream_t stream;
     views *views;                   /* by linear id */
     int count;
+    void *pad;                      /* oneDNN's scratch memory, the largest that a tile wants */
     void *source;                   /* [max_rows, widest in] of 1 or 2 bytes */
     float *row_scale;               /* [max_rows], int8 */
     int32_t *sums;                  /* [max_rows, widest out], int8 */
@@ -87,7 +89,7 @@ static dnnl_primitive_attr_t attributes(const shoal__linear *l, shoal_precision 
     dnnl_post_ops_t ops;
     if (dnnl_primitive_attr_create(&attr) != dnnl_success)
         return NULL;
-    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_library);
+    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     dnnl_post_ops_create(&ops);
     if (precision != SHOAL_INT8 && l->epilogue == SHOAL__SILU)
         dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_swish, 1.0f, 0.0f);
@@ -100,7 +102,7 @@ static dnnl_primitive_attr_t attributes(const shoal__linear *l, shoal_precision 
 
 /* The primitive of one tile; *weight in: wished layout, out: the one it reads. */
 static int make_tile(const shoal__linear *l, shoal_precision precision, int rows,
-                     dnnl_memory_desc_t *weight, dnnl_primitive_t *out)
+                     dnnl_memory_desc_t *weight, dnnl_memory_desc_t *pad, dnnl_primitive_t *out)
 {
     dnnl_memory_desc_t source, target, bias;
     dnnl_matmul_desc_t desc;
@@ -118,6 +120,7 @@ static int make_tile(const shoal__linear *l, shoal_precision precision, int rows
     if (rc != dnnl_success)
         return SHOAL_EBACKEND;
     *weight = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
+    *pad = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
     rc = dnnl_primitive_create(out, pd);
     dnnl_primitive_desc_destroy(pd);
     return rc == dnnl_success ? 0 : SHOAL_EBACKEND;
@@ -202,7 +205,7 @@ static int pack_as(shoal__linear *l, shoal_precision precision)
     p->precision = precision;
     int rc = matrix(&layout, l->in, l->out, source_type(precision), dnnl_format_tag_any);
     for (int i = 0; rc == 0 && i < TILES; i++)
-        rc = make_tile(l, precision, tiles[i], &layout, &p->tile[i]);
+        rc = make_tile(l, precision, tiles[i], &layout, &p->pad[i], &p->tile[i]);
     if (rc == 0)
         rc = pack_weight(l, p, &layout);
     if (rc == 0 && precision != SHOAL_INT8) {
@@ -258,17 +261,20 @@ static void scratch_free(void *opaque)
                 dnnl_memory_destroy(s->views[i].source[t]);
             if (s->views[i].target[t])
                 dnnl_memory_destroy(s->views[i].target[t]);
+            if (s->views[i].pad[t])
+                dnnl_memory_destroy(s->views[i].pad[t]);
         }
     if (s->stream)
         dnnl_stream_destroy(s->stream);
     free(s->views);
+    free(s->pad);
     free(s->source);
     free(s->row_scale);
     free(s->sums);
     free(s);
 }
 
-static int make_views(views *v, const shoal__linear *l)
+static int make_views(views *v, const shoal__linear *l, void *pad)
 {
     const packed *p = l->packed;
     for (int t = 0; t < TILES; t++) {
@@ -276,10 +282,22 @@ static int make_views(views *v, const shoal__linear *l)
         if (matrix(&source, tiles[t], l->in, source_type(p->precision), dnnl_ab) < 0 ||
             matrix(&target, tiles[t], l->out, target_type(p->precision), dnnl_ab) < 0 ||
             dnnl_memory_create(&v->source[t], &source, dnn.engine, DNNL_MEMORY_NONE) ||
-            dnnl_memory_create(&v->target[t], &target, dnn.engine, DNNL_MEMORY_NONE))
+            dnnl_memory_create(&v->target[t], &target, dnn.engine, DNNL_MEMORY_NONE) ||
+            dnnl_memory_create(&v->pad[t], &p->pad[t], dnn.engine, pad))
             return SHOAL_ENOMEM;
     }
     return 0;
+}
+
+static size_t largest_pad(shoal__linear *const *all, int n)
+{
+    size_t most = 64;
+    for (int i = 0; i < n; i++)
+        for (int t = 0; t < TILES; t++) {
+            size_t size = dnnl_memory_desc_get_size(&((const packed *)all[i]->packed)->pad[t]);
+            most = size > most ? size : most;
+        }
+    return (most + 63) & ~(size_t)63;
 }
 
 static int scratch_new(void **out, shoal__linear *const *all, int n, int max_rows)
@@ -295,15 +313,16 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
         int int8 = n && ((const packed *)all[0]->packed)->precision == SHOAL_INT8;
         s->count = n;
         s->views = calloc((size_t)n + 1, sizeof *s->views);
+        s->pad = aligned_alloc(64, largest_pad(all, n));
         s->source = malloc(rows * in * 2);
         s->row_scale = malloc(rows * sizeof *s->row_scale);
         s->sums = malloc(int8 ? rows * width * sizeof *s->sums : 1);
-        if (!s->views || !s->source || !s->row_scale || !s->sums ||
+        if (!s->views || !s->pad || !s->source || !s->row_scale || !s->sums ||
             dnnl_stream_create(&s->stream, dnn.engine, dnnl_stream_default_flags) != dnnl_success)
             rc = SHOAL_ENOMEM;
     }
     for (int i = 0; rc == 0 && i < n; i++)
-        rc = make_views(&s->views[i], all[i]);
+        rc = make_views(&s->views[i], all[i], s->pad);
     if (rc < 0) {
         scratch_free(s);
         return rc;
@@ -323,8 +342,9 @@ static void run_tile(const shoal__linear *l, scratch *s, int t, void *source, vo
     dnnl_exec_arg_t args[] = { { DNNL_ARG_SRC, v->source[t] },
                                { DNNL_ARG_WEIGHTS, p->weight },
                                { DNNL_ARG_DST, v->target[t] },
+                               { DNNL_ARG_SCRATCHPAD, v->pad[t] },
                                { DNNL_ARG_BIAS, p->bias } };
-    dnnl_primitive_execute(p->tile[t], s->stream, p->bias ? 4 : 3, args);
+    dnnl_primitive_execute(p->tile[t], s->stream, p->bias ? 5 : 4, args);
 }
 
 /* Cut rows into tiles, largest first. */

@@ -28,7 +28,7 @@ enum { PATIENCE_MS = 60000 };
 typedef struct daemon_process {
     pid_t pid;
     int port;
-    char dir[64];         /* its folder under /tmp: log, ready file, config; removed at the end */
+    char dir[64];         /* its folder under /tmp: log and ready file; removed at the end */
 } daemon_process;
 
 /* Start shoald with the small test model and these extra arguments (NULL-terminated, may be
@@ -36,8 +36,9 @@ typedef struct daemon_process {
 void daemon_start(daemon_process *d, const char *const *args);
 /* Start it and expect it to fail: returns its exit code, its log goes to log. */
 int daemon_fail(const char *const *args, char *log, size_t room);
-/* Send signal (0: it is stopping already), wait. Returns the exit code, 128 + signal if one killed it, -1 when it had to be
- * killed. On anything but 0 the log goes to stderr. Only the process that started it may. */
+/* Send signal (0: it is stopping already), wait. Returns the exit code, 128 + signal if one
+ * killed it, -1 when it had to be killed. On anything but 0 the log goes to stderr. Only the
+ * process that started it may. */
 int daemon_stop(daemon_process *d, int signal);
 /* Value of a metric without labels, or -1 if there is none. */
 double daemon_metric(const daemon_process *d, const char *name);

@@ -81,7 +81,7 @@ END_TEST
  * memory nor other clients suffer. */
 START_TEST(a_slow_reader_is_bounded)
 {
-    static const char *const args[] = { "--set", "slow_reader_timeout_s=2", NULL };
+    static const char *const args[] = { "--set", "slow_reader_timeout_s=1", NULL };
     static uint8_t audio[1 << 16];
     daemon_process d;
     raw_ws w;
@@ -229,9 +229,10 @@ static const char *sample_config(void)
 {
     static const char *const places[] = { TOP_BUILDDIR "/daemon/shoald.conf",
                                           TOP_BUILDDIR "/shoald.conf",
-                                          SRCDIR "/daemon/shoald.conf" };
+                                          SRCDIR "/daemon/shoald.conf",
+                                          SRCDIR "/daemon/shoald.conf.in" };
 
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (!access(places[i], R_OK))
             return places[i];
     return NULL;

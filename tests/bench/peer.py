@@ -1,0 +1,268 @@
+#!/usr/bin/env python3
+"""The engine against ONNX Runtime: the same model, machine, core and run.
+
+    peer.py [--seconds 0.5] [--rounds 3] [--core N] [--thorough] [--note TEXT]
+
+Exports the model (training/export_onnx.py), checks that ONNX Runtime computes what the engine
+computes, then runs both by turns: bench_engine with each backend and precision, and
+ort/run.js at batch 1, 4, 16, 64, all pinned to one core and single-threaded. Ratios are taken within
+a round and their median over the rounds goes to bench.json in the build directory:
+
+    ort_ratio_fp32, _bf16, _int8    engine with >= 16 streams / ONNX Runtime fp32 at its best batch
+    ort_ratio_fp32_batch1           both at batch 1, both fp32
+    ort                             all the numbers behind them
+
+"Best" is over the ways to hand caches over, too (export_onnx.py --layout), and without what
+the JavaScript binding adds (run.js: `bare`). ONNX Runtime is given log-mel rows for nothing.
+
+Needs Node.js with the package onnxruntime-node, and Python with torch (and onnx for --layout
+scan). Where they are missing this says so and succeeds: nothing else depends on them.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SRCDIR = os.environ.get("SRCDIR") or os.path.join(HERE, "../..")
+BUILD = os.environ.get("TOP_BUILDDIR") or os.path.join(SRCDIR, "build")
+MODEL = os.path.join(SRCDIR, "models/shoal-base.safetensors")
+EXPORT = os.path.join(SRCDIR, "training/export_onnx.py")
+RUN_JS = os.path.join(HERE, "ort/run.js")
+BATCHES, LARGE = (1, 4, 16, 64), 16
+TOLERANCE = 1e-3
+ENGINES = (("onednn", "fp32"), ("openblas", "fp32"), ("onednn", "bf16"), ("onednn", "int8"))
+
+
+class Skip(Exception):
+    pass
+
+
+# ---- running ---------------------------------------------------------------------------
+
+def run(command, core=None, env=None):
+    """stdout of a command pinned to a core, or None and its last words on stderr."""
+    def pin():
+        try:
+            os.sched_setaffinity(0, {core})
+        except OSError:
+            pass                                    # not allowed: both sides run unpinned
+    single = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **(env or {})}
+    p = subprocess.run(command, env=single, capture_output=True, text=True,
+                       preexec_fn=pin if core is not None else None)
+    if p.returncode == 0:
+        return p.stdout
+    words = (p.stderr.strip().splitlines() or ["?"])[-1]
+    print(f"peer: {' '.join(map(os.path.basename, command[:2]))}: {words}", file=sys.stderr)
+    return None
+
+
+def last_json(text):
+    return json.loads(text.strip().splitlines()[-1]) if text else None
+
+
+def python_with(*modules):
+    """A Python that has the modules: this one or the system's."""
+    code = "import " + ", ".join(modules)
+    for python in (sys.executable, "/usr/bin/python3"):
+        if os.path.exists(python) and subprocess.run([python, "-c", code], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+# ---- what is there, what must be made ---------------------------------------------------------
+
+def need_node():
+    if not shutil.which("node"):
+        raise Skip("no Node.js")
+    found = subprocess.run(["node", "-e", "require.resolve('onnxruntime-node')"],
+                           cwd=os.path.dirname(RUN_JS), capture_output=True)
+    if found.returncode:
+        raise Skip("no onnxruntime-node; get it with: npm install --ignore-scripts --prefix "
+                   + os.path.relpath(os.path.dirname(RUN_JS)))
+
+
+def need_engine():
+    bench = os.path.join(BUILD, "tests/bench/bench_engine")
+    if not os.path.exists(bench):
+        raise Skip(f"no {os.path.relpath(bench)}; make bench builds it")
+    return bench
+
+
+def export(layout, directory):
+    """Path of the model in ONNX, made anew when older than what it is made from; None: cannot."""
+    path = os.path.join(directory, layout + ".onnx")
+    made_from = max(os.path.getmtime(MODEL), os.path.getmtime(EXPORT))
+    if os.path.exists(path) and os.path.getmtime(path) > made_from:
+        return path
+    python = python_with("torch", "onnx") if layout == "scan" else python_with("torch")
+    if not python:
+        return None
+    if run([python, EXPORT, "--model", MODEL, "--layout", layout, "--out", path]) is None:
+        return None
+    return path
+
+
+def check(models, directory):
+    """ONNX Runtime computes what the engine computes, or there is nothing to compare."""
+    vectors, python = os.path.join(directory, "check"), python_with("torch")
+    lib = os.path.join(BUILD, "engine/.libs/libshoal.so")
+    if not python or not os.path.exists(lib):
+        print("peer: not checked against the engine (no torch or no libshoal.so)")
+        return None
+    if run([python, EXPORT, "--model", MODEL, "--check", vectors], env={"LIBSHOAL": lib}) is None:
+        raise SystemExit("peer: the engine's answers could not be had")
+    worst = 0.0
+    for path in models.values():
+        got = last_json(run(["node", RUN_JS, path, "--check", vectors]))
+        worst = max([worst, *got["max_diff"].values()]) if got else float("inf")
+    print(f"ONNX Runtime against the engine, 10 chunks: largest difference {worst:.1e}")
+    if not worst <= TOLERANCE:
+        raise SystemExit(f"peer: they differ by more than {TOLERANCE}: not the same model")
+    return worst
+
+
+# ---- measuring -------------------------------------------------------------------------
+
+def run_engine(bench, backend, precision, seconds, core):
+    """{streams: streams per core} at full depth."""
+    out = last_json(run([bench, str(seconds), backend, precision], core))
+    if not out:
+        return None
+    found = {k: re.fullmatch(r"depth(\d+)_streams(\d+)", k) for k in out}
+    found = {(int(m[1]), int(m[2])): out[k] for k, m in found.items() if m}
+    full = max(depth for depth, _ in found)
+    return {n: v for (depth, n), v in found.items() if depth == full}
+
+
+def run_ort(path, prepack, seconds, core):
+    """{batch: {"served", "bare", "copies"}}, streams per core by CPU time."""
+    command = ["node", RUN_JS, path, "--seconds", str(seconds), "--batches", ",".join(map(str, BATCHES))]
+    out = last_json(run(command + ([] if prepack else ["--no-prepack"]), core))
+    if not out:
+        return None
+    row = lambda r: {"served": r["served"]["cpu"], "bare": r["bare"]["cpu"], "copies": r["copies"],
+                     "bare_wall": r["bare"]["wall"]}
+    return {r["batch"]: row(r) for r in out["results"]}
+
+
+def rounds(jobs, count):
+    """jobs {name: function}: all of them in each round, in turn forwards and backwards."""
+    out = []
+    for i in range(count):
+        names = list(jobs) if i % 2 == 0 else list(reversed(jobs))
+        out.append({n: jobs[n]() for n in names})
+        print(f"round {i + 1} of {count} done", flush=True)
+    return out
+
+
+def interleave(a, b):
+    """The entries of two dictionaries by turns."""
+    pairs = [list(a.items()), list(b.items())]
+    mixed = [d[i] for i in range(max(map(len, pairs))) for d in pairs if i < len(d)]
+    return dict(mixed)
+
+
+# ---- judging ---------------------------------------------------------------------------
+
+def medians(results, name):
+    """Median over the rounds of nested {key: number or {key: number}}; None if it never ran."""
+    seen = [r[name] for r in results if r.get(name)]
+    if not seen:
+        return None
+    mid = lambda values: round(statistics.median(values), 4)
+    return {k: {f: mid([s[k][f] for s in seen]) for f in v} if isinstance(v, dict)
+            else mid([s[k] for s in seen]) for k, v in seen[0].items()}
+
+
+def best_ort(table, batches):
+    """(variant, batch) with the most streams per core."""
+    return max(((v, b) for v in table for b in batches), key=lambda vb: table[vb[0]][vb[1]]["bare"])
+
+
+def ratio(results, precision, wanted, variant, batch):
+    """Median over rounds of: the best engine of that precision / ONNX Runtime's chosen case."""
+    per_round = []
+    for r in results:
+        mine = [v for name, counts in r.items() if counts and name.endswith(" " + precision)
+                for n, v in counts.items() if wanted(n)]
+        if mine and r.get(variant):
+            per_round.append(max(mine) / r[variant][batch]["bare"])
+    return round(statistics.median(per_round), 3) if per_round else None
+
+
+def report(results, engines, variants):
+    engine = {n: m for n in engines if (m := medians(results, n))}
+    table = {n: m for n in variants if (m := medians(results, n))}
+    if not table or not engine:
+        raise SystemExit("peer: one side never ran")
+    large, small = best_ort(table, BATCHES), best_ort(table, (1,))
+    out = {f"ort_ratio_{p}": ratio(results, p, lambda n: n >= LARGE, *large) for p in ("fp32", "bf16", "int8")}
+    out["ort_ratio_fp32_batch1"] = ratio(results, "fp32", lambda n: n == 1, *small)
+    print("\nstreams per core, full depth, 160 ms chunks (medians)")
+    for name, counts in engine.items():
+        print(f"  {name:26s}" + "".join(f"  {n:3d}: {v:6.1f}" for n, v in counts.items()))
+    for name, cases in table.items():
+        print(f"  {name:26s}" + "".join(f"  {b:3d}: {c['bare']:6.1f}" for b, c in cases.items())
+              + "   served in Node.js:" + "".join(f" {c['served']:.1f}" for c in cases.values()))
+    print("\n" + "\n".join(f"{k} {v}" for k, v in out.items()))
+    out["ort"] = {"best": list(large), "best_batch1": list(small), "runtime": table, "engine": engine}
+    return out
+
+
+def save(found):
+    path = os.path.join(BUILD, "bench.json")
+    try:
+        with open(path) as f:
+            old = json.load(f)
+    except (OSError, ValueError):
+        old = {}
+    with open(path + ".tmp", "w") as f:
+        json.dump({**old, **found}, f, indent=1)
+        f.write("\n")
+    os.replace(path + ".tmp", path)
+    print(f"\nwritten to {os.path.relpath(path)}")
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--seconds", type=float, default=0.5, help="CPU seconds a case")
+    ap.add_argument("--rounds", type=int, default=3)
+    ap.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
+    ap.add_argument("--thorough", action="store_true", help="every layout, with and without prepacking")
+    ap.add_argument("--note", default="", help="kept with the numbers")
+    a = ap.parse_args()
+    need_node()
+    bench, directory = need_engine(), os.path.join(BUILD, "tests/bench/ort")
+    os.makedirs(directory, exist_ok=True)
+    layouts = ("scan", "layers", "stacked") if a.thorough else ("scan", "stacked")
+    models = {l: p for l in layouts if (p := export(l, directory))}
+    if not models:
+        raise Skip("no Python with torch, so no ONNX model (Debian: python3-torch, python3-onnx)")
+    for l in set(layouts) - set(models):
+        print(f"peer: layout {l} left out (it needs the Python package onnx)")
+    worst = check(models, directory)
+    engines = {f"engine {b} {p}": lambda b=b, p=p: run_engine(bench, b, p, a.seconds, a.core)
+               for b, p in ENGINES}
+    variants = {f"ort {l}" + ("" if pack else " unpacked"):
+                lambda path=path, pack=pack: run_ort(path, pack, a.seconds, a.core)
+                for l, path in models.items() for pack in ((True, False) if a.thorough else (True,))}
+    results = rounds(interleave(engines, variants), a.rounds)
+    found = report(results, engines, variants)
+    version = subprocess.run(["node", "-p", "require('onnxruntime-node/package.json').version"],
+                             cwd=os.path.dirname(RUN_JS), capture_output=True, text=True).stdout.strip()
+    found["ort"].update(version=version, rounds=a.rounds, seconds=a.seconds, core=a.core, note=a.note,
+                        max_diff=worst)
+    save(found)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Skip as why:
+        print(f"peer: skipped: {why}")

@@ -1,0 +1,36 @@
+#!/bin/sh
+# load_smoke.sh - shoal-load against the real shoald: every result comes, every file is written
+#
+# Four sessions for three seconds say nothing about speed; they show that pacing, counting and
+# the reports work end to end.
+
+dir=$(mktemp -d) || exit 99
+load=$TOP_BUILDDIR/clients/shoal-load
+trap 'kill $server 2>/dev/null; rm -rf "$dir"' EXIT
+
+"$TOP_BUILDDIR/daemon/shoald" --listen 127.0.0.1:0 --workers 1 --ready-file "$dir/address" \
+    --log-level warning 2> "$dir/log" &
+server=$!
+for i in $(seq $((100 * TEST_PATIENCE))); do
+    [ -s "$dir/address" ] && break
+    sleep 0.1
+done
+url=ws://$(cat "$dir/address") || { echo "shoald did not start:"; cat "$dir/log"; exit 1; }
+
+fail() { echo "FAILED: $*"; cat "$dir/out" "$dir/log"; exit 1; }
+
+"$load" --url "$url" --sessions 4 --ramp 1 --duration 3 --depths 1:0.5,2-3:0.5 --packet-ms 20,100 \
+    --pid $server --csv "$dir/run.csv" --json "$dir/run.json" --plot "$dir/run.svg" \
+    > "$dir/out" 2>&1 || fail "a paced run: exit code $?"
+grep -q '4 offered, 4 admitted, 0 refused, 0 failed, 4 finished' "$dir/out" || fail "sessions"
+grep -q ' 0 missing' "$dir/out" || fail "missing results"
+[ "$(wc -l < "$dir/run.csv")" -ge 6 ] || fail "CSV rows"
+grep -q '"frames_missing": 0' "$dir/run.json" || fail "JSON"
+grep -q '</svg>' "$dir/run.svg" || fail "SVG"
+
+"$load" --url "$url" --sessions 2 --ramp 0 --duration 2 --depths 1 --fast --output embedding,phones \
+    > "$dir/out" 2>&1 || fail "a fast run: exit code $?"
+grep -q '200 expected (20 ms each), 200 received' "$dir/out" || fail "frames of a fast run"
+
+"$load" --url "$url" --sessions 1 --duration 1 --depths 99 > "$dir/out" 2>&1 && fail "depth 99"
+grep -q 'depth: 99 is not allowed' "$dir/out" || fail "no reason given for depth 99"

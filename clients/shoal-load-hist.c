@@ -28,7 +28,6 @@ void load_hist_add(load_hist *h, int64_t us)
     v = v < most ? v : most;
     h->bucket[bucket_of(v)]++;
     h->count++;
-    h->sum += (double)v;
     h->max = v > h->max ? v : h->max;
 }
 
@@ -50,9 +49,4 @@ double load_hist_percentile_ms(const load_hist *h, double p)
 double load_hist_max_ms(const load_hist *h)
 {
     return (double)h->max / 1000;
-}
-
-double load_hist_mean_ms(const load_hist *h)
-{
-    return h->count ? h->sum / (double)h->count / 1000 : 0;
 }

@@ -137,14 +137,12 @@ enum { LOAD_HIST_SUB = 64, LOAD_HIST_MAX_BITS = 36,
 typedef struct load_hist {
     uint64_t bucket[LOAD_HIST_BUCKETS];
     uint64_t count, max;
-    double sum;
 } load_hist;
 
 void load_hist_add(load_hist *h, int64_t us);               /* negative counts as 0 */
 /* The least value that at least the share p (0..1) of all does not exceed. 0 when empty. */
 double load_hist_percentile_ms(const load_hist *h, double p);
 double load_hist_max_ms(const load_hist *h);
-double load_hist_mean_ms(const load_hist *h);
 
 /* ---- processes ---------------------------------------------------------------------------- */
 

@@ -133,8 +133,10 @@ static void on_clock(uv_timer_t *timer)
         check_stopped(server, now_ns);
         return;
     }
-    for (shoald_session *s = server->sessions; s; s = s->next)
+    for (shoald_session *s = server->sessions, *next; s; s = next) {
+        next = s->next; /* it may close and free itself */
         shoald_session_on_second(s, now_ns);
+    }
     watch_workers(server, now_ns);
     feed_watchdog(server, now_ns);
     check_drained(server, now_ns);

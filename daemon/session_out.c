@@ -161,9 +161,10 @@ static bool passed(uint64_t since_ns, uint64_t now_ns, int seconds)
     return now_ns > since_ns && now_ns - since_ns >= (uint64_t)seconds * 1000000000u;
 }
 
+/* At once: lws notices an asynchronous kill only at the connection's next activity. */
 static void kill_connection(shoald_session *s)
 {
-    lws_set_timeout(s->conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    lws_set_timeout(s->conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free s */
 }
 
 static void check_peer(shoald_session *s, uint64_t now_ns, int interval_s)

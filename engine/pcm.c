@@ -150,7 +150,8 @@ static size_t unpack(shoal_pcm *c, const unsigned char *bytes, size_t size, size
     while (n < max) {
         size_t need = c->width - c->part_size;
         if (size - at < need) {
-            memcpy(c->part + c->part_size, bytes + at, size - at);
+            if (size > at)
+                memcpy(c->part + c->part_size, bytes + at, size - at);
             c->part_size += size - at;
             at = size;
             break;

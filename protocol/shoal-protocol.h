@@ -34,6 +34,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)    /* libshoal-client.so gives these to its users */
 
 /* ---- names and limits ------------------------------------------------------------------ */
 
@@ -437,6 +438,7 @@ typedef enum shoal_sniff { SHOAL_SNIFF_NO = 0, SHOAL_SNIFF_YES = 1, SHOAL_SNIFF_
 shoal_sniff shoal_sniff_container(const void *bytes, size_t n, const shoal_options *declared,
                                   size_t *need, shoal_error *err);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -27,6 +27,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SRCDIR = os.environ.get("SRCDIR") or os.path.join(HERE, "../..")
@@ -60,6 +61,18 @@ def run(command, core=None, env=None):
     words = (p.stderr.strip().splitlines() or ["?"])[-1]
     print(f"peer: {' '.join(map(os.path.basename, command[:2]))}: {words}", file=sys.stderr)
     return None
+
+
+def idlest_core(seconds=0.5):
+    """Of the cores that we may use, the one that others use least at this moment."""
+    def idle():
+        with open("/proc/stat") as f:
+            rows = [l.split() for l in f if re.match(r"cpu\d", l)]
+        return {int(r[0][3:]): int(r[4]) for r in rows}
+    before = idle()
+    time.sleep(seconds)
+    after = idle()
+    return max(os.sched_getaffinity(0), key=lambda c: after.get(c, 0) - before.get(c, 0))
 
 
 def last_json(text):
@@ -233,10 +246,11 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--seconds", type=float, default=0.5, help="CPU seconds a case")
     ap.add_argument("--rounds", type=int, default=3)
-    ap.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
+    ap.add_argument("--core", type=int, help="default: the idlest")
     ap.add_argument("--thorough", action="store_true", help="every layout, with and without prepacking")
     ap.add_argument("--note", default="", help="kept with the numbers")
     a = ap.parse_args()
+    core = idlest_core() if a.core is None else a.core
     need_node()
     bench, directory = need_engine(), os.path.join(BUILD, "tests/bench/ort")
     os.makedirs(directory, exist_ok=True)
@@ -247,16 +261,16 @@ def main():
     for l in set(layouts) - set(models):
         print(f"peer: layout {l} left out (it needs the Python package onnx)")
     worst = check(models, directory)
-    engines = {f"engine {b} {p}": lambda b=b, p=p: run_engine(bench, b, p, a.seconds, a.core)
+    engines = {f"engine {b} {p}": lambda b=b, p=p: run_engine(bench, b, p, a.seconds, core)
                for b, p in ENGINES}
     variants = {f"ort {l}" + ("" if pack else " unpacked"):
-                lambda path=path, pack=pack: run_ort(path, pack, a.seconds, a.core)
+                lambda path=path, pack=pack: run_ort(path, pack, a.seconds, core)
                 for l, path in models.items() for pack in ((True, False) if a.thorough else (True,))}
     results = rounds(interleave(engines, variants), a.rounds)
     found = report(results, engines, variants)
     version = subprocess.run(["node", "-p", "require('onnxruntime-node/package.json').version"],
                              cwd=os.path.dirname(RUN_JS), capture_output=True, text=True).stdout.strip()
-    found["ort"].update(version=version, rounds=a.rounds, seconds=a.seconds, core=a.core, note=a.note,
+    found["ort"].update(version=version, rounds=a.rounds, seconds=a.seconds, core=core, note=a.note,
                         max_diff=worst)
     save(found)
 

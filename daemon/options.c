@@ -16,6 +16,8 @@ static const char usage[] =
     "  --listen ADDRESS     HOST:PORT, [IPv6]:PORT, unix:/PATH; port 0 takes a free one;\n"
     "                       may be repeated (default 127.0.0.1:%d)\n"
     "  --model FILE         model file (default: the built-in model)\n"
+    "  --backend NAME       matrix library: auto, openblas or onednn (default auto)\n"
+    "  --precision P        of its products: fp32, bf16 or int8 (default fp32)\n"
     "  --workers N          threads that compute (default: one for each CPU)\n"
     "  --log-level LEVEL    error, warning, notice, info or debug\n"
     "  --set KEY=VALUE      any key of the config file; may be repeated\n"
@@ -83,6 +85,8 @@ enum {
     OPT_CONFIG = 256,
     OPT_LISTEN,
     OPT_MODEL,
+    OPT_BACKEND,
+    OPT_PRECISION,
     OPT_WORKERS,
     OPT_LEVEL,
     OPT_SET,
@@ -96,6 +100,8 @@ static const struct option long_options[] = {
     { "config", required_argument, NULL, OPT_CONFIG },
     { "listen", required_argument, NULL, OPT_LISTEN },
     { "model", required_argument, NULL, OPT_MODEL },
+    { "backend", required_argument, NULL, OPT_BACKEND },
+    { "precision", required_argument, NULL, OPT_PRECISION },
     { "workers", required_argument, NULL, OPT_WORKERS },
     { "log-level", required_argument, NULL, OPT_LEVEL },
     { "set", required_argument, NULL, OPT_SET },
@@ -114,6 +120,8 @@ static int take(shoald_options *o, int option)
     case OPT_CHECK: o->check_only = 1; return -1;
     case OPT_LISTEN: return add_override(o, "listen", optarg);
     case OPT_MODEL: return add_override(o, "model", optarg);
+    case OPT_BACKEND: return add_override(o, "backend", optarg);
+    case OPT_PRECISION: return add_override(o, "precision", optarg);
     case OPT_WORKERS: return add_override(o, "workers", optarg);
     case OPT_LEVEL: return add_override(o, "log_level", optarg);
     case OPT_SET: return add_pair(o, optarg);

@@ -195,7 +195,9 @@ static int open_model(shoald_server *server)
 {
     char why[WHY_SIZE], text[WHY_SIZE + PATH_MAX + 32];
     const char *path = server->settings.model[0] ? server->settings.model : NULL;
-    if (shoal_model_open(&server->model, path, why, sizeof why) < 0) {
+    const shoal_model_params params = { (shoal_backend)server->settings.backend,
+                                        (shoal_precision)server->settings.precision };
+    if (shoal_model_open_with(&server->model, path, &params, why, sizeof why) < 0) {
         snprintf(text, sizeof text, "cannot open the model %s: %s", path ? path : "(built-in)",
                  why);
         return complain(text);

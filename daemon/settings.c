@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { KEY_INT, KEY_PATH, KEY_LEVEL, KEY_LISTEN } key_type;
+typedef enum { KEY_INT, KEY_PATH, KEY_LEVEL, KEY_WORD, KEY_LISTEN } key_type;
 
 typedef struct settings_key {
     const char *name;
@@ -19,35 +19,42 @@ typedef struct settings_key {
     size_t offset;         /* of its field in shoald_settings */
     int initial, min, max; /* KEY_INT */
     bool reloadable;
+    const char *const *words; /* KEY_WORD: the value is the index of one of these */
 } settings_key;
 
 #define FIELD(name) offsetof(shoald_settings, name)
 
+/* indices: shoal_backend, shoal_precision */
+static const char *const backend_words[] = { "auto", "openblas", "onednn", NULL };
+static const char *const precision_words[] = { "fp32", "bf16", "int8", NULL };
+
 static const settings_key keys[] = {
-    { "listen", KEY_LISTEN, FIELD(listen), 0, 0, 0, false },
-    { "model", KEY_PATH, FIELD(model), 0, 0, 0, false },
-    { "workers", KEY_INT, FIELD(workers), 0, 0, 256, false },
-    { "log_level", KEY_LEVEL, FIELD(log_level), SHOALD_LOG_INFO, 0, 0, true },
-    { "max_sessions", KEY_INT, FIELD(max_sessions), 1000, 1, 100000, false },
-    { "max_sessions_per_ip", KEY_INT, FIELD(max_sessions_per_ip), 0, 0, 100000, true },
-    { "max_http_connections", KEY_INT, FIELD(max_http_connections), 128, 8, 100000, true },
+    { "listen", KEY_LISTEN, FIELD(listen), 0, 0, 0, false, NULL },
+    { "model", KEY_PATH, FIELD(model), 0, 0, 0, false, NULL },
+    { "backend", KEY_WORD, FIELD(backend), 0, 0, 0, false, backend_words },
+    { "precision", KEY_WORD, FIELD(precision), 0, 0, 0, false, precision_words },
+    { "workers", KEY_INT, FIELD(workers), 0, 0, 256, false, NULL },
+    { "log_level", KEY_LEVEL, FIELD(log_level), SHOALD_LOG_INFO, 0, 0, true, NULL },
+    { "max_sessions", KEY_INT, FIELD(max_sessions), 1000, 1, 100000, false, NULL },
+    { "max_sessions_per_ip", KEY_INT, FIELD(max_sessions_per_ip), 0, 0, 100000, true, NULL },
+    { "max_http_connections", KEY_INT, FIELD(max_http_connections), 128, 8, 100000, true, NULL },
     { "max_message_bytes", KEY_INT, FIELD(max_message_bytes), SHOAL_MAX_AUDIO_BYTES, 1024, 16 << 20,
-      true },
-    { "backlog_ms", KEY_INT, FIELD(backlog_ms), 2000, 100, 60000, true },
+      true, NULL },
+    { "backlog_ms", KEY_INT, FIELD(backlog_ms), 2000, 100, 60000, true, NULL },
     { "output_buffer_bytes", KEY_INT, FIELD(output_buffer_bytes), 128 << 10, 16 << 10, 64 << 20,
-      true },
-    { "batch_frames", KEY_INT, FIELD(batch_frames), 512, 128, 8192, false },
-    { "default_depth", KEY_INT, FIELD(default_depth), 0, 0, SHOAL_MAX_DEPTH, true },
-    { "handshake_timeout_s", KEY_INT, FIELD(handshake_timeout_s), 10, 1, 600, false },
+      true, NULL },
+    { "batch_frames", KEY_INT, FIELD(batch_frames), 512, 128, 8192, false, NULL },
+    { "default_depth", KEY_INT, FIELD(default_depth), 0, 0, SHOAL_MAX_DEPTH, true, NULL },
+    { "handshake_timeout_s", KEY_INT, FIELD(handshake_timeout_s), 10, 1, 600, false, NULL },
     { "start_timeout_s", KEY_INT, FIELD(start_timeout_s), SHOAL_DEFAULT_START_TIMEOUT_S, 1, 3600,
-      true },
+      true, NULL },
     { "idle_timeout_s", KEY_INT, FIELD(idle_timeout_s), SHOAL_DEFAULT_IDLE_TIMEOUT_S, 0, 86400,
-      true },
-    { "ping_interval_s", KEY_INT, FIELD(ping_interval_s), 20, 0, 3600, true },
-    { "slow_reader_timeout_s", KEY_INT, FIELD(slow_reader_timeout_s), 15, 1, 3600, true },
-    { "drain_timeout_s", KEY_INT, FIELD(drain_timeout_s), 20, 0, 3600, true },
-    { "stall_timeout_s", KEY_INT, FIELD(stall_timeout_s), 10, 1, 600, true },
-    { "retry_after_s", KEY_INT, FIELD(retry_after_s), 5, 1, 3600, true },
+      true, NULL },
+    { "ping_interval_s", KEY_INT, FIELD(ping_interval_s), 20, 0, 3600, true, NULL },
+    { "slow_reader_timeout_s", KEY_INT, FIELD(slow_reader_timeout_s), 15, 1, 3600, true, NULL },
+    { "drain_timeout_s", KEY_INT, FIELD(drain_timeout_s), 20, 0, 3600, true, NULL },
+    { "stall_timeout_s", KEY_INT, FIELD(stall_timeout_s), 10, 1, 600, true, NULL },
+    { "retry_after_s", KEY_INT, FIELD(retry_after_s), 5, 1, 3600, true, NULL },
 };
 
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
@@ -139,6 +146,20 @@ static int set_level(int *to, const char *value, char *why, size_t why_size)
     return 0;
 }
 
+static int set_word(const settings_key *k, int *to, const char *value, char *why, size_t why_size)
+{
+    size_t n = 0;
+    for (int i = 0; k->words[i]; i++)
+        if (strcmp(k->words[i], value) == 0) {
+            *to = i;
+            return 0;
+        }
+    n += (size_t)snprintf(why, why_size, "%s: \"%.40s\" is unknown, use", k->name, value);
+    for (int i = 0; k->words[i] && n < why_size; i++)
+        n += (size_t)snprintf(why + n, why_size - n, "%s%s", i ? ", " : " ", k->words[i]);
+    return -1;
+}
+
 static int set_path(char *to, const char *value, char *why, size_t why_size)
 {
     if (strlen(value) >= PATH_MAX) {
@@ -176,6 +197,7 @@ int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
     switch (k->type) {
     case KEY_INT: return set_int(k, field(c, k), value, why, why_size);
     case KEY_LEVEL: return set_level(field(c, k), value, why, why_size);
+    case KEY_WORD: return set_word(k, field(c, k), value, why, why_size);
     case KEY_PATH: return set_path(field(c, k), value, why, why_size);
     case KEY_LISTEN: return add_listen(c, value, source, why, why_size);
     }

@@ -21,6 +21,7 @@ typedef struct shoald_settings {
     int listen_count;
     shoald_source listen_source;    /* a later source replaces the whole list */
     char model[PATH_MAX];           /* "" is the built-in model */
+    int backend, precision;         /* shoal_backend, shoal_precision */
     int workers;                    /* 0: one a CPU */
     int log_level;                  /* shoald_log_level */
 

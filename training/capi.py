@@ -24,17 +24,22 @@ class _Phone(C.Structure):
                 ("confidence", C.c_float)]
 
 
+BACKENDS, PRECISIONS = ("auto", "openblas", "onednn"), ("fp32", "bf16", "int8")
+
+
 class Engine:
     """One model. lib: libshoal.so; model: a file, or None for the built-in one."""
 
-    def __init__(self, model=None, lib=None, dim=256, classes=40, frames=2048, tap_frames=24576):
+    def __init__(self, model=None, lib=None, dim=256, classes=40, frames=2048, tap_frames=24576,
+                 backend="auto", precision="fp32"):
         lib = lib or os.environ.get("LIBSHOAL") or os.path.join(
             HERE, "../build/engine/.libs/libshoal.so")
         self.c = C.CDLL(lib)
         self.c.shoal_stream_feed.restype = C.c_ssize_t
         self.model, self.batch, why = C.c_void_p(), C.c_void_p(), C.create_string_buffer(300)
-        self._check(self.c.shoal_model_open(C.byref(self.model), model.encode() if model else None,
-                                            why, 300), why)
+        params = (C.c_int * 2)(BACKENDS.index(backend), PRECISIONS.index(precision))
+        self._check(self.c.shoal_model_open_with(
+            C.byref(self.model), model.encode() if model else None, params, why, 300), why)
         self._check(self.c.shoal_batch_new_taps(C.byref(self.batch), self.model, frames, tap_frames))
         self.dim, self.classes = dim, classes
 

@@ -40,6 +40,10 @@ Decoded (the `phones` output: streaming Viterbi with a phone bigram):
 At 320 ms the best depth is {best} ({100 * per[best]:.1f} %); depth {near} is the smallest within 3 % of it
 ({100 * per[near]:.1f} %).
 
+Decoded at 320 ms, by precision of the matrix products (`shoald --precision`):
+
+{tables['precision']}
+
 Greedy (argmax of the posteriors, repeats merged):
 
 {tables['greedy']}

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import struct
+from multiprocessing import Pool
 
 import numpy as np
 import soundfile as sf
@@ -53,24 +54,39 @@ def frame_labels(align, frames):
     return labels
 
 
-def measure(engine, clips, chunk, depth, group=48):
-    """{d: (greedy PER, decoded PER, frame accuracy)} at one chunk length."""
-    tally = {d: np.zeros(4) for d in range(1, depth + 1)}
+def tally(job):
+    """Counts for some clips: ({d: [greedy edits, decoded edits, frames hit, frames]}, phones)."""
+    engine, clips, chunk, depth, group = job
+    engine = Engine(*engine[:4], backend=engine[4], precision=engine[5])
+    counts = {d: np.zeros(4) for d in range(1, depth + 1)}
     phones = 0
-    order = sorted(range(len(clips)), key=lambda i: os.path.getsize(clips[i][0]))
-    for a in range(0, len(order), group):
-        batch = [clips[i] for i in order[a:a + group]]
+    for a in range(0, len(clips), group):
+        batch = clips[a:a + group]
         pcm = [np.ascontiguousarray(sf.read(path, dtype="float32")[0]) for path, _ in batch]
-        for (path, align), x, out in zip(batch, pcm, engine.depths(pcm, depth, chunk)):
+        for (path, align), out in zip(batch, engine.depths(pcm, depth, chunk)):
             ref = [p for p, _, _ in align if p]
-            lab = frame_labels(align, len(next(iter(out.values()))))
+            lab = frame_labels(align, len(out[1]))
             phones += len(ref)
             for d, logp in out.items():
                 best = logp.argmax(1)
-                tally[d] += (edits(ref, collapse(best)),
-                             edits(ref, [p[0] for p in engine.decode(logp)]),
-                             (best == lab)[lab != 0].sum(), (lab != 0).sum())
-    return {d: (t[0] / phones, t[1] / phones, t[2] / t[3]) for d, t in tally.items()}
+                counts[d] += (edits(ref, collapse(best)),
+                              edits(ref, [p[0] for p in engine.decode(logp)]),
+                              (best == lab)[lab != 0].sum(), (lab != 0).sum())
+    return counts, phones
+
+
+def measure(engine, clips, chunk, depth, jobs, group=48):
+    """{d: (greedy PER, decoded PER, frame accuracy)} at one chunk length.
+
+    engine: what Engine takes (model, lib, dim, classes, backend, precision).
+    """
+    order = sorted(clips, key=lambda c: os.path.getsize(c[0]))      # like lengths together
+    parts = [(engine, order[j::jobs], chunk, depth, group) for j in range(jobs)]
+    with Pool(jobs) as pool:
+        done = pool.map(tally, parts)
+    phones = sum(p for _, p in done)
+    total = {d: sum(c[d] for c, _ in done) for d in done[0][0]}
+    return {d: (t[0] / phones, t[1] / phones, t[2] / t[3]) for d, t in total.items()}
 
 
 def file_facts(path):
@@ -92,6 +108,32 @@ def table(results, column, depths):
     return "\n".join(lines)
 
 
+def precision_table(per):
+    if len(per) < 2:
+        return "(this CPU has fp32 only)"
+    lines = ["| depth | " + " | ".join(per) + " |", "| --- |" + " --- |" * len(per)]
+    for d in per["fp32"]:
+        lines.append(f"| {d} | " + " | ".join(f"{100 * v[d]:.2f} %" for v in per.values()) + " |")
+    return "\n".join(lines)
+
+
+def precisions(a, shape, clips, results):
+    """{precision: {depth: decoded PER}} at 320 ms; fp32 is measured already."""
+    out = {"fp32": {d: r[1] for d, r in results[16].items()}} if 16 in results else {}
+    for p in a.precisions:
+        if p == "fp32" or not out:
+            continue
+        engine = (a.model, a.lib, *shape, a.backend, p)
+        try:
+            Engine(*engine[:4], backend=a.backend, precision=p)
+        except RuntimeError as error:
+            print(f"{p}: left out, {error}")
+            continue
+        out[p] = {d: r[1] for d, r in measure(engine, clips, 16, a.depth, a.jobs).items()}
+        print(f"{p}: " + "  ".join(f"{d}: {100 * v:.2f}" for d, v in out[p].items()), flush=True)
+    return out
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--model", default="../models/shoal-base.safetensors")
@@ -101,15 +143,20 @@ def main():
     ap.add_argument("--chunks", type=int, nargs="*", default=CHUNKS, help="frames")
     ap.add_argument("--depth", type=int, default=12)
     ap.add_argument("--lib")
+    ap.add_argument("--jobs", type=int, default=os.cpu_count())
+    ap.add_argument("--backend", default="auto")
+    ap.add_argument("--precisions", nargs="*", default=("fp32", "bf16", "int8"),
+                    help="beside fp32, those that this CPU has, at 320 ms")
     ap.add_argument("--card")
     ap.add_argument("--json")
     a = ap.parse_args()
     config, weights, size, sha = file_facts(a.model)
     clips = read_dev(a.speech, "dev", "speechocean762", a.limit)
-    engine = Engine(a.model, a.lib, config["dim"], config["classes"])
+    shape = (config["dim"], config["classes"])
+    engine = (a.model, a.lib, *shape, a.backend, "fp32")
     results = {}
     for c in a.chunks:
-        results[c] = measure(engine, clips, c, a.depth)
+        results[c] = measure(engine, clips, c, a.depth, a.jobs)
         print(f"chunk {c * 20} ms: " + "  ".join(
             f"{d}: {100 * g:.1f}/{100 * v:.1f}/{100 * f:.1f}" for d, (g, v, f) in results[c].items()),
             flush=True)
@@ -119,9 +166,10 @@ def main():
                  per_decoded={c * 20: {d: r[1] for d, r in v.items()} for c, v in results.items()},
                  per_greedy={c * 20: {d: r[0] for d, r in v.items()} for c, v in results.items()},
                  frame_accuracy={c * 20: {d: r[2] for d, r in v.items()} for c, v in results.items()})
+    facts["precision"] = precisions(a, shape, clips, results)
     part = clips[::CI["every"]]
     facts["ci"] = dict(CI, clips=len(part), per=measure(engine, part, CI["chunk_ms"] // 20,
-                                                        CI["depth"])[CI["depth"]][1])
+                                                        CI["depth"], a.jobs)[CI["depth"]][1])
     if a.run:
         facts["training"] = json.load(open(os.path.join(a.run, "summary.json")))
     if a.json:
@@ -133,6 +181,7 @@ def main():
         write_card(a.card, facts, config, {
             "decoded": table(results, 1, results[a.chunks[0]]),
             "greedy": table(results, 0, results[a.chunks[0]]),
+            "precision": precision_table(facts["precision"]),
             "accuracy": table(results, 2, results[a.chunks[0]])})
 
 

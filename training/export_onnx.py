@@ -16,20 +16,22 @@ One run of the graph is one chunk of 8 frames (160 ms) for B streams, B free:
     conv_tail  [L, B, taps - 1, D] input of the depthwise convolution
     ->  logp [B, 8, C], embedding [B, 8, D], and each cache as new_<name>
 
-All caches begin as zeros. Every choice that is open is made in ONNX Runtime's favour: linear layers are
+All caches begin as zeros. Open choices are made in ONNX Runtime's favour: linear layers are
 Gemm on rows of all streams with weights stored as [in, out]; the residual's 1/2 and the scores'
 1/sqrt(dh) are folded into weights; LayerNormalization is the fused operator; and the program's
 shared block is in the file once. --layout says how the caches travel:
 
     stacked   as above, layers unrolled; the new caches are stacked again (one more copy)
     layers    one input and output a layer (keys_0, ...): unrolled, without that copy
-    scan      as stacked, but one Scan over the layers: ONNX Runtime packs weights per *node*, so
-              that twelve unrolled uses of one matrix are twelve packed copies; here it is one
+    scan      as stacked, but one Scan over the layers, which reads and writes slices of the
+              stacked caches in place; usually the fastest
+
+Unrolled or not, ONNX Runtime 1.30 packs a shared matrix once: opening a session takes 3 to 11 MB more
+with packing than without (twelve copies would be 80 MB), so it has the engine's cache advantage.
 
 --check writes noise through the C engine (capi.py) as raw little-endian float32: mel
 [1, rows, mels], logp [T, C] and embedding [T, D] of the first T frames, and check.json with
-the shapes, for tests/bench/ort/run.js; and compares the PyTorch module with it. --trivial writes a
-graph with the same inputs and outputs that only copies the caches, to price the harness.
+the shapes, for tests/bench/ort/run.js; and compares the PyTorch module with it.
 """
 
 import argparse
@@ -324,23 +326,6 @@ def io_info(c, depth, layout, inputs):
     return ins, outs + [info("new_" + n, s) for n, s in shapes.items()]
 
 
-def export_trivial(c, depth, layout, path):
-    """The same inputs and outputs; caches are copied, the rest is next to no work."""
-    import onnx
-    from onnx import helper, numpy_helper
-    inputs = first_inputs(c, depth, layout, 2)
-    zero = [numpy_helper.from_array(np.zeros((c["mels"], n), np.float32), s)
-            for n, s in ((c["classes"], "to_logp"), (c["dim"], "to_embedding"))]
-    every = [numpy_helper.from_array(np.array(v, np.int64), n)
-             for n, v in (("begin", [0]), ("end", [CHUNK]), ("axis", [1]))]
-    nodes = [helper.make_node("Slice", ["mel", "begin", "end", "axis"], ["rows"]),
-             helper.make_node("MatMul", ["rows", "to_logp"], ["logp"]),
-             helper.make_node("MatMul", ["rows", "to_embedding"], ["embedding"])]
-    nodes += [helper.make_node("Identity", [n], ["new_" + n]) for n in inputs if n != "mel"]
-    graph = helper.make_graph(nodes, "copy", *io_info(c, depth, layout, inputs), initializer=zero + every)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8), path)
-
-
 # ---- against the C engine ------------------------------------------------------------------
 
 def write_check(c, tensors, depth, model, directory, chunks=10):
@@ -382,7 +367,6 @@ def main():
     ap.add_argument("--depth", type=int, help="layers, from the first (default: all)")
     ap.add_argument("--layout", choices=("stacked", "layers", "scan"), default="stacked")
     ap.add_argument("--out", help="ONNX file to write")
-    ap.add_argument("--trivial", help="ONNX file to write: same inputs and outputs, no work")
     ap.add_argument("--check", help="directory for the engine's answers (needs --model)")
     a = ap.parse_args()
     if not a.model and not a.checkpoint:
@@ -394,8 +378,6 @@ def main():
         export_scan(c, tensors, depth, a.out)
     elif a.out:
         export_unrolled(c, tensors, depth, a.layout, a.out)
-    if a.trivial:
-        export_trivial(c, depth, a.layout, a.trivial)
     if a.check:
         os.makedirs(a.check, exist_ok=True)
         print(f"PyTorch, streaming, against the engine: {write_check(c, tensors, depth, a.model, a.check):.2e}")

@@ -55,7 +55,7 @@ def run(command, core=None, env=None):
             pass                                    # not allowed: both sides run unpinned
     single = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **(env or {})}
     p = subprocess.run(command, env=single, capture_output=True, text=True,
-                       preexec_fn=pin if core is not None else None)
+                       preexec_fn=pin if core is not None and core >= 0 else None)
     if p.returncode == 0:
         return p.stdout
     words = (p.stderr.strip().splitlines() or ["?"])[-1]
@@ -246,7 +246,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--seconds", type=float, default=0.5, help="CPU seconds a case")
     ap.add_argument("--rounds", type=int, default=3)
-    ap.add_argument("--core", type=int, help="default: the idlest")
+    ap.add_argument("--core", type=int, help="default: the idlest; -1: do not pin")
     ap.add_argument("--thorough", action="store_true", help="every layout, with and without prepacking")
     ap.add_argument("--note", default="", help="kept with the numbers")
     a = ap.parse_args()

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arena.h"
 #include "stream.h"
 
 typedef struct item {
@@ -51,17 +52,8 @@ struct shoal_batch {
     int tap_rows, tap_count;
 };
 
-#define ALIGN(n) (((n) + 63) & ~(size_t)63)
-
 /* Scores of one query row: history, its rounding up, and the chunk. */
 enum { SCORES = SHOAL__MAX_LEFT + 16 + SHOAL__MAX_CHUNK };
-
-static float *carve(unsigned char *base, size_t *at, size_t n)
-{
-    float *p = base ? (float *)(void *)(base + *at) : NULL;
-    *at += ALIGN(n * sizeof(float));
-    return p;
-}
 
 static size_t max_size(size_t a, size_t b)
 {
@@ -73,22 +65,21 @@ static size_t layout(shoal_batch *b, unsigned char *base)
     const shoal__config *c = &b->model->config;
     size_t R = (size_t)b->max_frames, D = (size_t)c->dim, mels = (size_t)c->mels;
     size_t tapped = (size_t)b->max_tap_frames;
-    size_t at = ALIGN(sizeof *b), taps = (size_t)c->kernel;
-    b->items = base ? (item *)(void *)(base + at) : NULL;
-    at += ALIGN(R * sizeof *b->items);
-    b->taps = base ? (tap *)(void *)(base + at) : NULL;
-    at += ALIGN(tapped * sizeof *b->taps);
-    b->unfold = carve(base, &at, max_size(2 * R * 3 * mels, R * 3 * D));
-    b->conv = carve(base, &at, max_size(2 * R, R + taps - 1) * D);
-    b->x = carve(base, &at, (R + tapped) * D);
-    b->y = carve(base, &at, R * D);
-    b->wide = carve(base, &at, R * max_size((size_t)c->ffn, 3 * D));
+    size_t at = 0, taps = (size_t)c->kernel;
+    shoal__carve(base, &at, sizeof *b);
+    b->items = shoal__carve(base, &at, R * sizeof *b->items);
+    b->taps = shoal__carve(base, &at, tapped * sizeof *b->taps);
+    b->unfold = shoal__carve_floats(base, &at, max_size(2 * R * 3 * mels, R * 3 * D));
+    b->conv = shoal__carve_floats(base, &at, max_size(2 * R, R + taps - 1) * D);
+    b->x = shoal__carve_floats(base, &at, (R + tapped) * D);
+    b->y = shoal__carve_floats(base, &at, R * D);
+    b->wide = shoal__carve_floats(base, &at, R * max_size((size_t)c->ffn, 3 * D));
     size_t half = D / (size_t)c->heads / 2;
-    b->freq = (double *)(void *)carve(base, &at, 2 * half);
-    b->cs = carve(base, &at, R * half);
-    b->sn = carve(base, &at, R * half);
-    b->scores = carve(base, &at, SHOAL__MAX_CHUNK * SCORES);
-    b->logp = carve(base, &at, (R + tapped) * (size_t)c->classes);
+    b->freq = shoal__carve(base, &at, half * sizeof *b->freq);
+    b->cs = shoal__carve_floats(base, &at, R * half);
+    b->sn = shoal__carve_floats(base, &at, R * half);
+    b->scores = shoal__carve_floats(base, &at, SHOAL__MAX_CHUNK * SCORES);
+    b->logp = shoal__carve_floats(base, &at, (R + tapped) * (size_t)c->classes);
     return at;
 }
 

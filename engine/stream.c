@@ -4,13 +4,12 @@
  * are complete, so a stream holds at most one chunk. Internal frame j is made of mel rows up
  * to 2j + 1; output frame i is internal frame i + delay.
  */
+#include "arena.h"
 #include "stream.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ALIGN(n) (((n) + 63) & ~(size_t)63)
 
 shoal_stream_params shoal_stream_default_params(const shoal_model *m)
 {
@@ -27,34 +26,26 @@ static int params_ok(const shoal_model *m, const shoal_stream_params *p)
            p->left_frames <= m->info.max_left_frames;
 }
 
-/* Cut the next n floats from the block; with base NULL only the size is counted. */
-static float *carve(unsigned char *base, size_t *at, size_t n)
-{
-    float *p = base ? (float *)(void *)(base + *at) : NULL;
-    *at += ALIGN(n * sizeof(float));
-    return p;
-}
-
 /* Lay out everything a stream owns; called twice: to size the block, then to point into it. */
 static size_t layout(shoal_stream *s, unsigned char *base, size_t fft_bytes)
 {
     const shoal_model *m = s->model;
     size_t D = (size_t)m->config.dim, L = (size_t)s->params.left_frames;
     size_t tail = (size_t)(m->config.kernel - 1), depth = (size_t)m->info.depth;
-    size_t at = ALIGN(sizeof *s);
+    size_t at = 0;
+    shoal__carve(base, &at, sizeof *s);
+    void *fft = shoal__carve(base, &at, fft_bytes);
     if (base)
-        s->fft = kiss_fftr_alloc(SHOAL__FFT, 0, base + at, &fft_bytes);
-    at += ALIGN(fft_bytes);
-    shoal__cache *caches = base ? (shoal__cache *)(void *)(base + at) : NULL;
+        s->fft = kiss_fftr_alloc(SHOAL__FFT, 0, fft, &fft_bytes);
+    shoal__cache *caches = shoal__carve(base, &at, depth * sizeof *caches);
     s->caches = caches;
-    at += ALIGN(depth * sizeof *caches);
-    s->pcm = carve(base, &at, SHOAL__PCM_SIZE);
-    s->mel = carve(base, &at, (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
-    s->conv1_last = carve(base, &at, D);
+    s->pcm = shoal__carve_floats(base, &at, SHOAL__PCM_SIZE);
+    s->mel = shoal__carve_floats(base, &at, (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
+    s->conv1_last = shoal__carve_floats(base, &at, D);
     for (size_t i = 0; i < depth; i++) {
-        float *keys = carve(base, &at, (size_t)s->key_stride * D);
-        float *values = carve(base, &at, L * D);
-        float *rows = carve(base, &at, tail * D);
+        float *keys = shoal__carve_floats(base, &at, (size_t)s->key_stride * D);
+        float *values = shoal__carve_floats(base, &at, L * D);
+        float *rows = shoal__carve_floats(base, &at, tail * D);
         if (caches)
             caches[i] = (shoal__cache){ .keys = keys, .values = values, .tail = rows };
     }

@@ -1,6 +1,6 @@
 /* replay.c - main() of a fuzz target that is built without libFuzzer: feed it files
  *
- * Arguments are files, or directories whose files are taken. Linked into fuzz_model and fuzz_pcm
+ * Arguments are files, or directories whose files are taken. Linked into every target
  * unless --enable-fuzzer, where libFuzzer brings its own main().
  */
 #include <dirent.h>

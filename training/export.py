@@ -99,6 +99,37 @@ def export(m, name, path, decoder=None):
     write_safetensors(path, tensors, metadata(m, name))
 
 
+def read_safetensors(path):
+    """({name: float32 array}, metadata) of a model file."""
+    with open(path, "rb") as f:
+        data = f.read()
+    n, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + n])
+    meta = header.pop("__metadata__")
+    out = {}
+    for name, t in header.items():
+        a, b = t["data_offsets"]
+        out[name] = np.frombuffer(data[8 + n + a:8 + n + b], "<f4").reshape(t["shape"])
+    return out, meta
+
+
+@torch.no_grad()
+def import_model(path):
+    """A model file back into an Encoder: the inverse of export, to train on from what ships."""
+    tensors, meta = read_safetensors(path)
+    c = json.loads(meta["shoal"])
+    m = Encoder(Config(mels=c["frontend"]["mels"], dim=c["dim"], ffn=c["ffn"], heads=c["heads"],
+                       kernel=c["kernel"], classes=c["classes"], depth=len(c["program"]),
+                       left=c["left_frames"], delay=c["delay_frames"], blocks=c["blocks"]))
+    for conv, name in ((m.subsample.conv1, "conv1"), (m.subsample.conv2, "conv2")):
+        w = torch.from_numpy(tensors[f"subsample.{name}.weight"].copy())
+        conv.weight.copy_(w.view(w.shape[0], 3, -1).permute(0, 2, 1))
+    for name, view in model_tensors(m).items():
+        if name not in ("subsample.conv1.weight", "subsample.conv2.weight"):
+            view.copy_(torch.from_numpy(tensors[name].copy()))
+    return m
+
+
 def load_checkpoint(path):
     s = torch.load(path, map_location="cpu")
     m = Encoder(Config(**s["config"]))

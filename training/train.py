@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from crf import crf_loss
 from data import Features, batches, moments, shift
 from decoder import counts, tables
+from export import import_model
 from model import Config, Encoder
 from optim import MuonAdamW
 from phones import collapse, edits
@@ -79,6 +80,7 @@ def main():
     ap.add_argument("--eval-every", type=int, default=500)
     ap.add_argument("--crf-from", type=int, default=1750, help="step; the sequence loss from here")
     ap.add_argument("--crf-weight", type=float, default=1.0)
+    ap.add_argument("--init", help="model file to start from, e.g. ../models/shoal-base.safetensors")
     ap.add_argument("--hold-out", default="", help="corpus left out of training, e.g. vctk-p239")
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
@@ -91,11 +93,15 @@ def main():
     dev = feats.select(split="dev")
     dev = [e for e in dev if e["labels"] is not None][::10]
     noises = feats.select(corpus="esc10-noise")
-    config = Config()
-    model = Encoder(config)
-    mean, istd = moments(feats, train)
-    model.mel_mean.copy_(torch.from_numpy(mean))
-    model.mel_istd.copy_(torch.from_numpy(istd))
+    if a.init:
+        model = import_model(a.init)
+        config = model.config
+    else:
+        config = Config()
+        model = Encoder(config)
+        mean, istd = moments(feats, train)
+        model.mel_mean.copy_(torch.from_numpy(mean))
+        model.mel_istd.copy_(torch.from_numpy(istd))
     optim = MuonAdamW(model)
     paths = [torch.from_numpy(x) for x in tables(*counts(train), 0.6, 2.0, 0.2)]
     ema = {k: v.clone() for k, v in model.state_dict().items()}

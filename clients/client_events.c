@@ -173,8 +173,9 @@ static void explain_end(shoal_client *c)
                     "(close code %d%s%s)", c->url.host, c->url.port, c->close_code,
                     *c->close_reason ? ": " : "", c->close_reason);
     else
-        shoal__fail(c, "connection_lost", 1, "the connection to %s:%d was lost: the server died, "
-                    "was stopped, or the network failed; start the session again", c->url.host,
+        shoal__fail(c, "connection_lost", 1, "the connection to %s:%d was lost: the server died or "
+                    "was stopped, the network failed, or this program read nothing for too long; "
+                    "start the session again", c->url.host,
                     c->url.port);
 }
 

@@ -75,18 +75,29 @@ static int check_limits(shoald_conn *c)
     return 0;
 }
 
-/* lws has split the query at & and decoded it. */
+/* lws has split the query at & and decoded it. A piece that does not fit looks to the caller of
+ * lws_hdr_copy_fragment like the end, and nothing of what is asked may be lost like that. */
 static void read_query(shoald_conn *c, shoald_session *s)
 {
-    char pair[SHOAL_MAX_QUERY_BYTES];
+    char pair[SHOAL_MAX_QUERY_BYTES + 1];
     shoal_options o = shoal_options_default();
     shoal_error err;
     int n, result = 0, count = 0;
-    while (result == 0 && (n = lws_hdr_copy_fragment(c->wsi, pair, sizeof pair,
-                                                     WSI_TOKEN_HTTP_URI_ARGS, count)) > 0) {
+    if (lws_hdr_total_length(c->wsi, WSI_TOKEN_HTTP_URI_ARGS) > SHOAL_MAX_QUERY_BYTES) {
+        shoal_error_set(&err, SHOAL_CODE_BAD_OPTION, NULL,
+                        "the URL query has more than the %d bytes that are allowed",
+                        SHOAL_MAX_QUERY_BYTES);
+        shoald_session_set_url(s, &o, &err);
+        return;
+    }
+    for (int i = 0; result == 0 && (n = lws_hdr_copy_fragment(c->wsi, pair, sizeof pair,
+                                                              WSI_TOKEN_HTTP_URI_ARGS, i)) >= 0;
+         i++) {
         const char *equals = memchr(pair, '=', (size_t)n);
         size_t name = equals ? (size_t)(equals - pair) : (size_t)n;
         size_t value = equals ? (size_t)n - name - 1 : 0;
+        if (n == 0 || (n == 1 && pair[0] == '/'))
+            continue; /* && or & at the end, where lws puts a slash */
         result = shoal_options_add(&o, pair, name, equals ? equals + 1 : "", value, &err);
         count++;
     }
@@ -201,8 +212,17 @@ static void name_peer(shoald_conn *c, const struct sockaddr_storage *peer)
 /* Sessions have their own limit; this one is for those that never become one. */
 static bool too_many_connections(const shoald_server *server)
 {
-    return server->connection_count - server->session_count >=
-           server->settings.max_http_connections;
+    static uint64_t told_ns;
+    uint64_t now_ns = uv_hrtime();
+    int waiting = server->connection_count - server->session_count;
+    if (waiting < server->settings.max_http_connections)
+        return false;
+    if (told_ns == 0 || now_ns - told_ns > 10000000000u) {
+        told_ns = now_ns;
+        shoald_log(SHOALD_LOG_WARNING, "connections_full", "without_session=%d hint=%s", waiting,
+                   "\"new ones are closed: max_http_connections\"");
+    }
+    return true;
 }
 
 /* Little waits unsent in the kernel: results that a client does not take stay in our queue,

@@ -184,15 +184,27 @@ int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size
 
 /* ---- accepting ----------------------------------------------------------------------- */
 
-/* Out of descriptors: the connection stays in the kernel's queue and poll would fire at once
- * again, so give up one accepted connection's worth of time to others. */
-static void on_accept_error(int error)
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+/* Out of descriptors: the connection stays in the kernel's queue, where poll would report it
+ * again at once and for ever. So the listener rests until the next tick of the clock; nobody
+ * who is connected notices. */
+static void on_accept_error(shoald_listener *l, int error)
 {
     if (error == EAGAIN || error == ECONNABORTED || error == EINTR)
         return;
     shoald_log(SHOALD_LOG_WARNING, "accept_failed", "error=%d hint=%s", error,
                "\"raise LimitNOFILE or lower max_sessions\"");
-    usleep(10000);
+    uv_poll_stop(&l->poll);
+    l->resting = 1;
+}
+
+void shoald_listen_wake(shoald_listener *l)
+{
+    if (!l->resting)
+        return;
+    l->resting = 0;
+    uv_poll_start(&l->poll, UV_READABLE, on_readable);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -204,7 +216,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         socklen_t size = sizeof peer;
         int fd = accept4(l->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            on_accept_error(errno);
+            on_accept_error(l, errno);
             return;
         }
         if (size <= sizeof(sa_family_t))
@@ -229,7 +241,7 @@ void shoald_listen_close(shoald_listener *l)
     if (l->polled) {
         uv_poll_stop(&l->poll);
         uv_close((uv_handle_t *)&l->poll, NULL);
-        l->polled = 0;
+        l->polled = l->resting = 0;
     }
     if (l->fd > 0)
         close(l->fd);

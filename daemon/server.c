@@ -14,6 +14,9 @@
 
 #include <errno.h>
 #include <libwebsockets.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +140,8 @@ static void on_clock(uv_timer_t *timer)
         next = s->next; /* it may close and free itself */
         shoald_session_on_second(s, now_ns);
     }
+    for (int i = 0; i < server->listener_count; i++)
+        shoald_listen_wake(&server->listeners[i]);
     watch_workers(server, now_ns);
     feed_watchdog(server, now_ns);
     check_drained(server, now_ns);
@@ -429,6 +434,16 @@ static void free_all(shoald_server *server)
         unlink(server->options->ready_file);
 }
 
+/* A session's few large blocks go back to the system when it ends. Left to itself glibc raises
+ * its threshold for that after the first ones, and a server that once held a thousand sessions
+ * keeps their memory for ever. */
+static void return_memory(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+#endif
+}
+
 int shoald_server_run(const shoald_options *options)
 {
     static shoald_server server; /* zero; large, and there is one a process */
@@ -444,6 +459,7 @@ int shoald_server_run(const shoald_options *options)
     }
     shoald_log_set_level(server.settings.log_level);
     signal(SIGPIPE, SIG_IGN);
+    return_memory();
     uv_loop_init(&server.loop);
     start_handles(&server);
     int started = start(&server);

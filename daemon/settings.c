@@ -245,7 +245,13 @@ int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t
         number++;
         result = read_line(c, line, cause, sizeof cause);
     }
+    int broken = ferror(f) ? errno : 0; /* a directory can be opened, but not read */
     fclose(f);
+    if (broken && result == 0) {
+        snprintf(why, why_size, "%s: %s: name a readable file with --config", path,
+                 strerror(broken));
+        return -1;
+    }
     if (result < 0)
         snprintf(why, why_size, "%s, line %d: %s", path, number, cause);
     return result;

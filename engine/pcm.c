@@ -169,10 +169,10 @@ static size_t unpack(shoal_pcm *c, const unsigned char *bytes, size_t size, size
     return n;
 }
 
-static int finite_all(const float *x, size_t n)
+static int sane(const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
+        if (!(fabsf(x[i]) <= SHOAL_MAX_SAMPLE)) /* NaN too */
             return 0;
     return 1;
 }
@@ -190,7 +190,7 @@ static ptrdiff_t resample(shoal_pcm *c, const unsigned char *bytes, size_t size,
         size_t room = (max - total) / 4 + 1;
         size_t n = unpack(c, bytes + *used, size - *used, &took, block, room < BLOCK ? room : BLOCK);
         *used += took;
-        if (!finite_all(block, n))
+        if (!sane(block, n))
             return SHOAL_EAUDIO;
         if (soxr_process(c->soxr, block, n, &eaten, out + total, max - total, &made))
             return SHOAL_ENOMEM;
@@ -232,7 +232,7 @@ ptrdiff_t shoal_pcm_convert(shoal_pcm *c, const void *bytes, size_t size, size_t
     if (c->soxr)
         return resample(c, bytes, size, used, out, max);
     size_t n = unpack(c, bytes, size, used, out, max);
-    return finite_all(out, n) ? (ptrdiff_t)n : SHOAL_EAUDIO;
+    return sane(out, n) ? (ptrdiff_t)n : SHOAL_EAUDIO;
 }
 
 ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max)

@@ -68,7 +68,7 @@ extern "C" {
     X(-3, SHOAL_EIO, "the file cannot be read")                                             \
     X(-4, SHOAL_EMODEL, "the model file is damaged or not a shoal model")                   \
     X(-5, SHOAL_EUNSUPPORTED, "not supported by this build, model or CPU")                  \
-    X(-6, SHOAL_EAUDIO, "the audio holds a value that is not a finite number")              \
+    X(-6, SHOAL_EAUDIO, "the audio holds NaN, infinity or a value beyond 1e15")             \
     X(-7, SHOAL_ESTATE, "the stream is finished, or not in a state that allows this")       \
     X(-8, SHOAL_EBACKEND, "the matrix library is missing or failed to start")
 
@@ -162,7 +162,9 @@ SHOAL_API void shoal_stream_free(shoal_stream *s);
 
 /* Take up to n samples of float mono PCM in [-1, 1]. Returns how many were taken: fewer than
  * n when the stream holds a chunk that is ready (run it, then feed the rest). Values outside
- * [-1, 1] are allowed; NaN and infinity give SHOAL_EAUDIO and take nothing of the call. */
+ * [-1, 1] are allowed; NaN, infinity and what is beyond SHOAL_MAX_SAMPLE (its power would no
+ * longer be finite) give SHOAL_EAUDIO and take nothing of the call. */
+#define SHOAL_MAX_SAMPLE 1e15f
 SHOAL_API ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
 /* Internal frames the next run will advance: 0 while the chunk is incomplete. */
 SHOAL_API int shoal_stream_ready(const shoal_stream *s);
@@ -232,7 +234,7 @@ SHOAL_API int shoal_pcm_new(shoal_pcm **out, shoal_pcm_format format, int rate, 
 SHOAL_API void shoal_pcm_free(shoal_pcm *c);
 /* Convert up to size bytes into at most max floats; *used says how many bytes were taken
  * (keep calling while it is less than size or the result is max). Returns the floats
- * written, or SHOAL_EAUDIO (NaN, infinity, a bad Opus packet). */
+ * written, or SHOAL_EAUDIO (NaN, infinity, beyond SHOAL_MAX_SAMPLE, a bad Opus packet). */
 SHOAL_API ptrdiff_t shoal_pcm_convert(shoal_pcm *c, const void *bytes, size_t size, size_t *used,
                                       float *out, size_t max);
 /* After the last bytes: drain the resampler. Call until it returns 0. */

@@ -128,7 +128,7 @@ ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n)
     if (s->flushing)
         return 0;
     for (size_t i = 0; i < n; i++)
-        if (!isfinite(pcm[i]))
+        if (!(fabsf(pcm[i]) <= SHOAL_MAX_SAMPLE)) /* NaN too */
             return SHOAL_EAUDIO;
     size_t done = take(s, pcm, n);
     s->fed += (int64_t)done;

@@ -147,11 +147,11 @@ END_TEST
 
 START_TEST(nan_is_an_error)
 {
-    static const float poison[] = { NAN, INFINITY, -INFINITY };
-    for (int i = 0; i < 6; i++) {
-        float x[4] = { 0.1f, 0.2f, 0.3f, poison[i % 3] };
+    static const float poison[] = { NAN, INFINITY, -INFINITY, 3e38f, -2e15f };
+    for (int i = 0; i < 10; i++) {
+        float x[4] = { 0.1f, 0.2f, 0.3f, poison[i % 5] };
         size_t used;
-        shoal_pcm *c = open_pcm(SHOAL_PCM_F32LE, i < 3 ? 16000 : 44100, 1);
+        shoal_pcm *c = open_pcm(SHOAL_PCM_F32LE, i < 5 ? 16000 : 44100, 1);
         ck_assert_int_eq(shoal_pcm_convert(c, x, sizeof x, &used, out, MOST), SHOAL_EAUDIO);
         shoal_pcm_free(c);
     }

@@ -287,9 +287,9 @@ START_TEST(nan_is_refused_without_harm)
     features f = features_new(m), want;
     float bad[3000];
     for (size_t at = 0; at < 18000; at += 1000) {
-        static const float poison[] = { NAN, INFINITY, -INFINITY };
+        static const float poison[] = { NAN, INFINITY, -INFINITY, 3e38f, -2e15f };
         memcpy(bad, pcm, sizeof bad);
-        bad[at % 2999] = poison[at / 1000 % 3];
+        bad[at % 2999] = poison[at / 1000 % 5];
         int64_t fed = shoal_stream_samples_fed(s);
         ck_assert_int_eq(shoal_stream_feed(s, bad, 3000), SHOAL_EAUDIO);
         ck_assert_int_eq(shoal_stream_samples_fed(s), fed);

@@ -238,6 +238,16 @@ static const char *sample_config(void)
     return NULL;
 }
 
+START_TEST(a_folder_is_no_config)
+{
+    const char *args[] = { "--config", "/tmp", "--check", NULL };
+    char log[8192];
+
+    ck_assert_int_eq(daemon_fail(args, log, sizeof log), 1);
+    ck_assert_msg(strstr(log, "/tmp: Is a directory") != NULL, "%s", log);
+}
+END_TEST
+
 START_TEST(the_sample_config_loads)
 {
     const char *args[] = { "--config", sample_config(), "--check", NULL };
@@ -273,5 +283,6 @@ TCase *lifecycle_case(void)
     tcase_add_loop_test(t, an_unreadable_model_is_a_clear_failure, 0, COUNT(bad_models));
     tcase_add_loop_test(t, a_wrong_setting_is_a_clear_failure, 0, COUNT(bad_lines));
     tcase_add_test(t, the_sample_config_loads);
+    tcase_add_test(t, a_folder_is_no_config);
     return t;
 }

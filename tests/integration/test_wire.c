@@ -165,7 +165,7 @@ START_TEST(not_a_number_is_refused)
     raw_ws w = open_stream(SHOAL_PATH "?format=f32le");
     static float audio[16000];
 
-    audio[9000] = _i ? NAN : INFINITY;
+    audio[9000] = _i == 2 ? 3e38f : _i ? NAN : INFINITY;
     raw_ws_send(&w, RAW_BINARY, audio, sizeof audio);
     expect_error(&w, SHOAL_CODE_AUDIO_NOT_FINITE, "format");
 }
@@ -323,6 +323,36 @@ START_TEST(wrong_options_in_the_url_are_explained)
 }
 END_TEST
 
+/* What lws cuts out of the query must all be seen, whatever stands before it. */
+START_TEST(no_option_of_the_url_is_overlooked)
+{
+    static const char *const queries[] = { "rate=8000&&bogus=1", "&bogus=1", "bogus=1&" };
+    char path[1400];
+    raw_ws w;
+
+    snprintf(path, sizeof path, SHOAL_PATH "?%s", queries[_i % 3]);
+    if (_i == 3)      /* longer than a query may be */
+        snprintf(path, sizeof path, SHOAL_PATH "?depth=1&bogus=%01100d&rate=8000", 1);
+    ck_assert_int_eq(raw_ws_open(&w, shared.port, path, SHOAL_SUBPROTOCOL), 101);
+    expect_error(&w, SHOAL_CODE_BAD_OPTION, _i == 3 ? "1024" : "bogus");
+    raw_ws_close(&w);
+}
+END_TEST
+
+START_TEST(empty_pieces_of_the_query_mean_nothing)
+{
+    raw_ws w;
+
+    ck_assert_int_eq(raw_ws_open(&w, shared.port, SHOAL_PATH "?&depth=1&&rate=8000&",
+                                 SHOAL_SUBPROTOCOL), 101);
+    shoal_ready *r = read_ready(&w);
+    ck_assert_int_eq(r->depth, 1);
+    ck_assert_int_eq(r->options.rate, 8000);
+    free(r);
+    raw_ws_close(&w);
+}
+END_TEST
+
 START_TEST(http_pages_answer)
 {
     static const char *const paths[] = { "/healthz", "/readyz", "/v1/model", "/metrics" };
@@ -344,7 +374,7 @@ TCase *wire_case(void)
     tcase_add_unchecked_fixture(t, shared_setup, shared_teardown);
     tcase_add_test(t, url_and_start_give_the_same_session);
     tcase_add_loop_test(t, a_wav_header_is_refused_with_a_remedy, 0, 2);
-    tcase_add_loop_test(t, not_a_number_is_refused, 0, 2);
+    tcase_add_loop_test(t, not_a_number_is_refused, 0, 3);
     tcase_add_test(t, a_broken_opus_packet_is_refused_or_opus_is_not_there);
     tcase_add_loop_test(t, a_wrong_text_is_refused, 0, COUNT(wrong_texts));
     tcase_add_test(t, audio_before_start_is_refused);
@@ -356,6 +386,8 @@ TCase *wire_case(void)
     tcase_add_test(t, a_wrong_subprotocol_is_not_upgraded);
     tcase_add_test(t, no_subprotocol_is_fine);
     tcase_add_test(t, wrong_options_in_the_url_are_explained);
+    tcase_add_loop_test(t, no_option_of_the_url_is_overlooked, 0, 4);
+    tcase_add_test(t, empty_pieces_of_the_query_mean_nothing);
     tcase_add_loop_test(t, http_pages_answer, 0, 4);
     return t;
 }

@@ -90,7 +90,7 @@ def main():
     logp = posteriors(model, feats, dev, a.depth)
     print(f"greedy PER {per(dev, [l.argmax(1) for l in logp]):.4f} on {len(dev)} clips, depth {a.depth}")
     best = None
-    for scales in itertools.product((0.0, 0.6, 0.8, 1.0), (1.0, 1.5, 2.0, 3.0), (0.0, 0.2, 0.4)):
+    for scales in itertools.product((0.0, 0.7, 1.0, 1.3), (1.0, 1.5, 2.0, 3.0), (0.0, 0.2, 0.4, 0.6)):
         t, p = tables(bigram, prior, *scales)
         value = per(dev, [viterbi(l, t, p) for l in logp])
         if best is None or value < best[0]:

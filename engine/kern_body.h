@@ -307,12 +307,12 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
     }
 }
 
-#define KERN_TABLE(isa)                                                                       \
-    {                                                                                         \
+#define KERN_TABLE(isa)                                                                        \
+    {                                                                                          \
         .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu), \
-        .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                    \
-        .depthwise = KERN(depthwise), .rope = KERN(rope), .scores = KERN(scores),              \
-        .scores_columns = KERN(scores_columns), .softmax = KERN(softmax), .mix = KERN(mix), .log_softmax = KERN(log_softmax),          \
-        .power = KERN(power), .to_bf16 = KERN(to_bf16), .quantize = KERN(quantize),            \
-        .finish_int8 = KERN(finish_int8), .dot = KERN(dot)                                     \
+        .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                     \
+        .depthwise = KERN(depthwise), .rope = KERN(rope), .scores = KERN(scores),               \
+        .scores_columns = KERN(scores_columns), .softmax = KERN(softmax), .mix = KERN(mix),     \
+        .log_softmax = KERN(log_softmax), .power = KERN(power), .to_bf16 = KERN(to_bf16),       \
+        .quantize = KERN(quantize), .finish_int8 = KERN(finish_int8), .dot = KERN(dot)          \
     }

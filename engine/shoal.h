@@ -128,7 +128,8 @@ SHOAL_API shoal_model_params shoal_model_default_params(void);     /* AUTO, FP32
  * why: receives cause and remedy when the result is negative; may be NULL.
  * Returns 0, SHOAL_EIO, SHOAL_EMODEL, SHOAL_ENOMEM, SHOAL_EBACKEND. */
 SHOAL_API int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size);
-/* The same with chosen backend and precision. SHOAL_EBACKEND when this build or CPU lacks them. */
+/* The same with chosen backend and precision. SHOAL_EINVAL when there is no such one, SHOAL_EBACKEND
+ * when this build or CPU lacks it. */
 SHOAL_API int shoal_model_open_with(shoal_model **out, const char *path,
                                     const shoal_model_params *params, char *why, size_t why_size);
 /* The same as shoal_model_open from memory; data is copied and may be freed afterwards. */

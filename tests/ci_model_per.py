@@ -16,34 +16,11 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../training"))
+from corpus import dev_clips                     # noqa: E402 (standard library only, both)
+from phones import PHONES, edits                 # noqa: E402
+
 TOLERANCE = 0.003       # another CPU's kernels round otherwise
-
-
-def edits(ref, hyp):
-    row = list(range(len(hyp) + 1))
-    for i, r in enumerate(ref, 1):
-        prev, row[0] = row[0], i
-        for j, h in enumerate(hyp, 1):
-            prev, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, prev + (r != h))
-    return row[-1]
-
-
-def clips(speech, every):
-    """[(path, reference phones)] of the chosen clips, in the manifest's order."""
-    align = {}
-    with open(os.path.join(speech, "align.tsv")) as f:
-        for line in f:
-            key, text = line.rstrip("\n").split("\t")
-            names = [item.rsplit(":", 1)[0] for item in text.split() if ":" in item]
-            align[key] = [n for n in names if n != "SIL" and not n.startswith("+")]
-    out = []
-    with open(os.path.join(speech, "manifest.tsv")) as f:
-        head = f.readline().rstrip("\n").split("\t")
-        for line in f:
-            r = dict(zip(head, line.rstrip("\n").split("\t")))
-            if r["split"] == "dev" and r["corpus"] == "speechocean762" and align.get(r["id"]):
-                out.append((os.path.join(speech, r["path"]), align[r["id"]]))
-    return out[::every]
 
 
 def start_daemon(build, folder):
@@ -76,7 +53,8 @@ def stream(build, address, files, depth, chunk_ms):
 def main():
     build, speech, card = sys.argv[1:]
     want = json.load(open(card))["ci"]
-    chosen = clips(speech, want["every"])
+    chosen = [(path, [PHONES[p] for p, _, _ in align if p])
+              for path, align in dev_clips(speech)[::want["every"]]]
     with tempfile.TemporaryDirectory() as folder:
         daemon, address = start_daemon(build, folder)
         try:

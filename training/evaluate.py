@@ -16,34 +16,18 @@ import datetime
 import hashlib
 import json
 import os
-import struct
 from multiprocessing import Pool
 
 import numpy as np
 import soundfile as sf
 
 from capi import Engine
-from phones import collapse, edits, parse_alignment
+from corpus import dev_clips
+from modelfile import read_safetensors
+from phones import collapse, edits
 
 CHUNKS = (4, 8, 16, 32)         # frames of 20 ms
 CI = dict(every=20, depth=6, chunk_ms=320)      # what tests/ci_model_per.py runs again
-
-
-def read_dev(speech, split, corpus, limit):
-    align = {}
-    with open(os.path.join(speech, "align.tsv")) as f:
-        for line in f:
-            key, text = line.rstrip("\n").split("\t")
-            if ":" in text:
-                align[key] = parse_alignment(text)
-    clips = []
-    with open(os.path.join(speech, "manifest.tsv")) as f:
-        head = f.readline().rstrip("\n").split("\t")
-        for line in f:
-            r = dict(zip(head, line.rstrip("\n").split("\t")))
-            if r["split"] == split and r["corpus"] == corpus and r["id"] in align:
-                clips.append((os.path.join(speech, r["path"]), align[r["id"]]))
-    return clips[::max(1, len(clips) // limit)] if limit else clips
 
 
 def frame_labels(align, frames):
@@ -90,13 +74,13 @@ def measure(engine, clips, chunk, depth, jobs, group=48):
 
 
 def file_facts(path):
-    data = open(path, "rb").read()
-    n, = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8:8 + n])
-    config = json.loads(header["__metadata__"]["shoal"])
-    weights = sum(int(np.prod(t["shape"])) for k, t in header.items()
-                  if k != "__metadata__" and not k.startswith(("frontend.", "decoder.")))
-    return config, weights, len(data), hashlib.sha256(data).hexdigest()
+    """(configuration, number of weights, bytes, SHA-256) of a model file."""
+    tensors, meta = read_safetensors(path)
+    weights = sum(t.size for name, t in tensors.items()
+                  if not name.startswith(("frontend.", "decoder.")))
+    with open(path, "rb") as f:
+        data = f.read()
+    return json.loads(meta["shoal"]), weights, len(data), hashlib.sha256(data).hexdigest()
 
 
 def table(results, column, depths):
@@ -151,7 +135,7 @@ def main():
     ap.add_argument("--json")
     a = ap.parse_args()
     config, weights, size, sha = file_facts(a.model)
-    clips = read_dev(a.speech, "dev", "speechocean762", a.limit)
+    clips = dev_clips(a.speech, a.limit)
     shape = (config["dim"], config["classes"])
     engine = (a.model, a.lib, *shape, a.backend, "fp32")
     results = {}
@@ -167,7 +151,7 @@ def main():
                  per_greedy={c * 20: {d: r[0] for d, r in v.items()} for c, v in results.items()},
                  frame_accuracy={c * 20: {d: r[2] for d, r in v.items()} for c, v in results.items()})
     facts["precision"] = precisions(a, shape, clips, results)
-    part = read_dev(a.speech, "dev", "speechocean762", 0)[::CI["every"]]
+    part = dev_clips(a.speech)[::CI["every"]]
     facts["ci"] = dict(CI, clips=len(part), per=measure(engine, part, CI["chunk_ms"] // 20,
                                                         CI["depth"], a.jobs)[CI["depth"]][1])
     if a.run:

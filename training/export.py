@@ -10,29 +10,14 @@ The exponential moving average of the weights is what ships. Decoder tables come
 
 import argparse
 import json
-import struct
 
 import numpy as np
 import torch
 
 import frontend
 from model import Config, Encoder
+from modelfile import read_safetensors, write_safetensors
 from phones import PHONES
-
-
-def write_safetensors(path, tensors, metadata):
-    """tensors: {name: float32 array}; header padded so that data is aligned to 64 bytes."""
-    header, offset = {"__metadata__": metadata}, 0
-    for name, t in tensors.items():
-        header[name] = {"dtype": "F32", "shape": list(t.shape),
-                        "data_offsets": [offset, offset + t.nbytes]}
-        offset += t.nbytes
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(len(text) + 8) % 64)
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text)
-        for t in tensors.values():
-            f.write(np.ascontiguousarray(t, "<f4").tobytes())
 
 
 def block_tensors(b, index):
@@ -99,20 +84,6 @@ def export(m, name, path, decoder=None):
     write_safetensors(path, tensors, metadata(m, name))
 
 
-def read_safetensors(path):
-    """({name: float32 array}, metadata) of a model file."""
-    with open(path, "rb") as f:
-        data = f.read()
-    n, = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8:8 + n])
-    meta = header.pop("__metadata__")
-    out = {}
-    for name, t in header.items():
-        a, b = t["data_offsets"]
-        out[name] = np.frombuffer(data[8 + n + a:8 + n + b], "<f4").reshape(t["shape"])
-    return out, meta
-
-
 @torch.no_grad()
 def import_model(path):
     """A model file back into an Encoder: the inverse of export, to train on from what ships."""
@@ -122,11 +93,11 @@ def import_model(path):
                        kernel=c["kernel"], classes=c["classes"], depth=len(c["program"]),
                        left=c["left_frames"], delay=c["delay_frames"], blocks=c["blocks"]))
     for conv, name in ((m.subsample.conv1, "conv1"), (m.subsample.conv2, "conv2")):
-        w = torch.from_numpy(tensors[f"subsample.{name}.weight"].copy())
+        w = torch.from_numpy(tensors[f"subsample.{name}.weight"])
         conv.weight.copy_(w.view(w.shape[0], 3, -1).permute(0, 2, 1))
     for name, view in model_tensors(m).items():
         if name not in ("subsample.conv1.weight", "subsample.conv2.weight"):
-            view.copy_(torch.from_numpy(tensors[name].copy()))
+            view.copy_(torch.from_numpy(tensors[name]))
     return m
 
 

@@ -37,7 +37,6 @@ the shapes, for tests/bench/ort/run.js; and compares the PyTorch module with it.
 import argparse
 import json
 import os
-import struct
 import tempfile
 import warnings
 
@@ -47,6 +46,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import frontend
+from modelfile import read_safetensors
 
 CHUNK, OPSET = 8, 17
 CACHES = ("keys", "values", "conv_tail")
@@ -56,17 +56,10 @@ CACHES = ("keys", "values", "conv_tail")
 
 def read_model(path):
     """(configuration, {name: float32 tensor}); docs/model-format.md."""
-    with open(path, "rb") as f:
-        (n,) = struct.unpack("<Q", f.read(8))
-        header, data = json.loads(f.read(n)), f.read()
-    config = json.loads(header.pop("__metadata__")["shoal"])
+    arrays, meta = read_safetensors(path)
+    config = json.loads(meta["shoal"])
     config["mels"] = config["frontend"]["mels"]
-    tensors = {}
-    for name, t in header.items():
-        begin, end = t["data_offsets"]
-        a = np.frombuffer(data[begin:end], "<f4").reshape(t["shape"])
-        tensors[name] = torch.from_numpy(a.copy())
-    return config, tensors
+    return config, {name: torch.from_numpy(a) for name, a in arrays.items()}
 
 
 def read_checkpoint(path):

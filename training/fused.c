@@ -1,7 +1,7 @@
 /* fused.c - SiLU for bf16 tensors, forward and backward, for training on a CPU.
  *
- * PyTorch 1.13 spends a quarter of a training step in its bf16 SiLU; these loops
- * vectorise and bring that below 5 %. fused.py compiles and calls them.
+ * PyTorch 1.13 spends a quarter of a training step in its bf16 SiLU (profiled on one AMX core);
+ * with these loops it is 7 %. fused.py compiles and calls them.
  */
 #include <math.h>
 #include <stddef.h>

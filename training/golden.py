@@ -24,6 +24,7 @@ import torch
 import export
 import frontend
 from model import chunk_mask, rope_table
+from modelfile import write_safetensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SAMPLES, FRAMES = 10000, 32
@@ -106,7 +107,7 @@ def golden(m):
 def main():
     path = os.path.join(HERE, "../tests/data/tiny_golden.safetensors")
     tensors = golden(export.random_model())
-    export.write_safetensors(path, tensors, {"made_by": "training/golden.py"})
+    write_safetensors(path, tensors, {"made_by": "training/golden.py"})
     print(f"{path}: {len(tensors)} tensors, {os.path.getsize(path)} bytes")
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import soundfile as sf
 from scipy.signal import resample_poly
 
+from corpus import read_alignments, read_manifest
 from frontend import HOP, WINDOW, log_mel
-from phones import parse_alignment
 
 TAIL = 1600
 
@@ -55,15 +55,7 @@ def main():
     a = ap.parse_args()
     os.makedirs(a.out, exist_ok=True)
 
-    align = {}
-    with open(os.path.join(a.speech, "align.tsv")) as f:
-        for line in f:
-            key, text = line.rstrip("\n").split("\t")
-            if ":" in text:
-                align[key] = parse_alignment(text)
-    with open(os.path.join(a.speech, "manifest.tsv")) as f:
-        head = f.readline().rstrip("\n").split("\t")
-        rows = [dict(zip(head, l.rstrip("\n").split("\t"))) for l in f]
+    align, rows = read_alignments(a.speech), read_manifest(a.speech)
     jobs = [(a.speech, r, align.get(r["id"]), (1.0, 0.9, 1.1) if r["split"] == "train" else (1.0,))
             for r in rows]
 

@@ -17,7 +17,7 @@ import soundfile as sf
 import torch
 
 from capi import Engine
-from evaluate import read_dev
+from corpus import dev_clips
 from export import load_checkpoint
 from frontend import log_mel
 
@@ -36,7 +36,7 @@ def reference(model, pcm, depth, chunk, left):
 
 def minute(speech):
     parts, total = [], 0
-    for path, _ in read_dev(speech, "dev", "speechocean762", 100):
+    for path, _ in dev_clips(speech, 100):
         parts.append(sf.read(path, dtype="float32")[0])
         total += len(parts[-1])
         if total >= 960000:

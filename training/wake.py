@@ -15,7 +15,8 @@ import numpy as np
 import soundfile as sf
 
 from capi import Engine
-from evaluate import frame_labels, read_dev
+from corpus import dev_clips
+from evaluate import frame_labels
 
 
 def kl(p, q):
@@ -35,7 +36,7 @@ def main():
     print(f"{'change':>10} {'history':>8} {'accuracy':>9} {'KL to always deep':>18}")
     for shallow in a.shallow:
         rows = {name: [] for name in ("shallow", "empty", "copy", "deep")}
-        for path, align in read_dev(a.speech, "dev", "speechocean762", a.limit):
+        for path, align in dev_clips(a.speech, a.limit):
             pcm = sf.read(path, dtype="float32")[0]
             lab = frame_labels(align, (len(pcm) + 319) // 320)
             first = np.nonzero(lab)[0][0] + 50

@@ -1,0 +1,34 @@
+"""The container of a model file (docs/model-format.md) as numpy arrays."""
+
+import json
+import struct
+
+import numpy as np
+
+
+def write_safetensors(path, tensors, metadata):
+    """tensors: {name: float32 array}; header padded so that data is aligned to 64 bytes."""
+    header, offset = {"__metadata__": metadata}, 0
+    for name, t in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(t.shape),
+                        "data_offsets": [offset, offset + t.nbytes]}
+        offset += t.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % 64)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for t in tensors.values():
+            f.write(np.ascontiguousarray(t, "<f4").tobytes())
+
+
+def read_safetensors(path):
+    """({name: float32 array}, metadata) of a model file."""
+    with open(path, "rb") as f:
+        n, = struct.unpack("<Q", f.read(8))
+        header, data = json.loads(f.read(n)), f.read()
+    meta = header.pop("__metadata__")
+    out = {}
+    for name, t in header.items():
+        begin, end = t["data_offsets"]
+        out[name] = np.frombuffer(data[begin:end], "<f4").reshape(t["shape"]).copy()
+    return out, meta

@@ -21,21 +21,15 @@ from phones import PHONES
 
 
 def block_tensors(b, index):
-    """One block's weights, and its norms as a norm set of the same index."""
     linears = {"ffn1.up": b.ffn1.up, "ffn1.down": b.ffn1.down, "att.qkv": b.att.qkv,
                "att.out": b.att.out, "conv.pw1": b.conv.pw1, "conv.pw2": b.conv.pw2,
                "ffn2.up": b.ffn2.up, "ffn2.down": b.ffn2.down}
-    norms = {"ffn1": b.norm_ffn1, "att": b.norm_att, "conv": b.norm_conv,
-             "conv_mid": b.conv.norm, "ffn2": b.norm_ffn2, "out": b.norm_out}
     out = {}
     for name, l in linears.items():
         out[f"blocks.{index}.{name}.weight"] = l.weight
         out[f"blocks.{index}.{name}.bias"] = l.bias
     out[f"blocks.{index}.conv.dw.weight"] = b.conv.dw.weight[:, 0, :]
     out[f"blocks.{index}.conv.dw.bias"] = b.conv.dw.bias
-    for name, n in norms.items():
-        out[f"norms.{index}.{name}.weight"] = n.weight
-        out[f"norms.{index}.{name}.bias"] = n.bias
     return out
 
 
@@ -55,21 +49,24 @@ def model_tensors(m):
     out["subsample.norm.bias"] = m.subsample.norm.bias
     for i, b in enumerate(m.blocks):
         out.update(block_tensors(b, i))
+    for i, n in enumerate(m.norms):
+        for name, norm in n.named_children():
+            out[f"norms.{i}.{name}.weight"], out[f"norms.{i}.{name}.bias"] = norm.weight, norm.bias
     out["head.weight"], out["head.bias"] = m.head.weight, m.head.bias
     return out
 
 
 def metadata(m, name):
     c = m.config
-    program = [{"op": "conformer", "attn": "own", "block": i * c.blocks // c.depth,
-                "norms": i * c.blocks // c.depth} for i in range(c.depth)]
+    program = [{"op": "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
+                "norms": m.pooled(m.norms, i)} for i in range(c.depth)]
     return {"shoal": json.dumps({
         "format": 1, "name": name,
         "frontend": {"rate": frontend.RATE, "window": frontend.WINDOW, "hop": frontend.HOP,
                      "fft": frontend.FFT, "mels": c.mels, "floor": frontend.FLOOR},
         "dim": c.dim, "ffn": c.ffn, "heads": c.heads, "kernel": c.kernel, "classes": c.classes,
         "delay_frames": c.delay, "left_frames": c.left, "blocks": c.blocks,
-        "norm_sets": c.blocks, "labels": PHONES, "program": program})}
+        "norm_sets": c.norms, "labels": PHONES, "program": program})}
 
 
 def plain_decoder(classes, price=2.5):
@@ -91,7 +88,8 @@ def import_model(path):
     c = json.loads(meta["shoal"])
     m = Encoder(Config(mels=c["frontend"]["mels"], dim=c["dim"], ffn=c["ffn"], heads=c["heads"],
                        kernel=c["kernel"], classes=c["classes"], depth=len(c["program"]),
-                       left=c["left_frames"], delay=c["delay_frames"], blocks=c["blocks"]))
+                       left=c["left_frames"], delay=c["delay_frames"], blocks=c["blocks"],
+                       norms=c["norm_sets"]))
     for conv, name in ((m.subsample.conv1, "conv1"), (m.subsample.conv2, "conv2")):
         w = torch.from_numpy(tensors[f"subsample.{name}.weight"])
         conv.weight.copy_(w.view(w.shape[0], 3, -1).permute(0, 2, 1))

@@ -39,6 +39,7 @@ class Config:
     left: int = 64        # default left context, frames of 20 ms
     delay: int = 3        # output frame j describes input frame j - delay (60 ms look-ahead)
     blocks: int = 1       # 1: Layer Consistency; depth: an ordinary unshared Conformer
+    norms: int = 1        # norm sets, spread over the layers like the blocks: depth: private ones
 
     def dict(self):
         return asdict(self)
@@ -116,31 +117,36 @@ class Convolution(nn.Module):
         self.kernel = c.kernel
         self.pw1 = nn.Linear(c.dim, 2 * c.dim)
         self.dw = nn.Conv1d(c.dim, c.dim, c.kernel, groups=c.dim)
-        self.norm = LayerNorm(c.dim)
         self.pw2 = nn.Linear(c.dim, c.dim)
 
-    def forward(self, x):
+    def forward(self, x, norm):
         x = F.glu(self.pw1(x), dim=-1)
         x = F.pad(x, (0, 0, self.kernel - 1, 0))
         x = self.dw(x.transpose(1, 2)).transpose(1, 2)
-        return self.pw2(silu(self.norm(x)))
+        return self.pw2(silu(norm(x)))
+
+
+class Norms(nn.Module):
+    """The six LayerNorms of one virtual layer. Few parameters (12 D), so each layer may own a set."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.ffn1, self.att, self.conv = LayerNorm(c.dim), LayerNorm(c.dim), LayerNorm(c.dim)
+        self.conv_mid, self.ffn2, self.out = LayerNorm(c.dim), LayerNorm(c.dim), LayerNorm(c.dim)
 
 
 class Block(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.norm_ffn1, self.ffn1 = LayerNorm(c.dim), FeedForward(c)
-        self.norm_att, self.att = LayerNorm(c.dim), Attention(c)
-        self.norm_conv, self.conv = LayerNorm(c.dim), Convolution(c)
-        self.norm_ffn2, self.ffn2 = LayerNorm(c.dim), FeedForward(c)
-        self.norm_out = LayerNorm(c.dim)
+        self.ffn1, self.ffn2 = FeedForward(c), FeedForward(c)
+        self.att, self.conv = Attention(c), Convolution(c)
 
-    def forward(self, x, bias, cos, sin):
-        x = x + 0.5 * self.ffn1(self.norm_ffn1(x))
-        x = x + self.att(self.norm_att(x), bias, cos, sin)
-        x = x + self.conv(self.norm_conv(x))
-        x = x + 0.5 * self.ffn2(self.norm_ffn2(x))
-        return self.norm_out(x)
+    def forward(self, x, norms, bias, cos, sin):
+        x = x + 0.5 * self.ffn1(norms.ffn1(x))
+        x = x + self.att(norms.att(x), bias, cos, sin)
+        x = x + self.conv(norms.conv(x), norms.conv_mid)
+        x = x + 0.5 * self.ffn2(norms.ffn2(x))
+        return norms.out(x)
 
 
 class Subsample(nn.Module):
@@ -166,11 +172,17 @@ class Encoder(nn.Module):
         self.register_buffer("mel_istd", torch.ones(c.mels))
         self.subsample = Subsample(c)
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.blocks))
+        self.norms = nn.ModuleList(Norms(c) for _ in range(c.norms))
         self.head = nn.Linear(c.dim, c.classes)
 
-    def block(self, layer):
-        """The block that virtual layer `layer` (0-based) uses."""
-        return self.blocks[layer * len(self.blocks) // self.config.depth]
+    def pooled(self, pool, layer):
+        """Index into a pool of blocks or norm sets that virtual layer `layer` (0-based) uses."""
+        return layer * len(pool) // self.config.depth
+
+    def layer(self, layer, x, bias, cos, sin):
+        """One virtual layer: [B, T, D] -> [B, T, D]."""
+        block = self.blocks[self.pooled(self.blocks, layer)]
+        return block(x, self.norms[self.pooled(self.norms, layer)], bias, cos, sin)
 
     def forward(self, mel, depth, chunk=0, left=-1, taps=()):
         """mel [B, F, 80] -> log posteriors [B, T, C] at `depth`.
@@ -184,7 +196,7 @@ class Encoder(nn.Module):
         cos, sin = rope_table(T, self.config.dim // self.config.heads, x.device)
         seen = {}
         for layer in range(depth):
-            x = self.block(layer)(x, bias, cos, sin)
+            x = self.layer(layer, x, bias, cos, sin)
             if layer + 1 in taps:
                 seen[layer + 1] = x
         logp = F.log_softmax(self.head(x).float(), dim=-1)

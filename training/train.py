@@ -17,6 +17,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -42,6 +43,18 @@ def corpus_weight(e):
     if e["corpus"] in ("picovoice-words", "dspspeech"):
         return 0.05
     return 0.34          # three speeds of each clip: one of them an epoch
+
+
+@torch.no_grad()
+def with_norms(model, count):
+    """The same function with `count` norm sets: each starts from the set its layer used before."""
+    wide = Encoder(replace(model.config, norms=count))
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith("norms.")}
+    wide.load_state_dict(state, strict=False)
+    for layer in range(model.config.depth):
+        source = model.norms[model.pooled(model.norms, layer)]
+        wide.norms[wide.pooled(wide.norms, layer)].load_state_dict(source.state_dict())
+    return wide
 
 
 @torch.no_grad()
@@ -81,6 +94,9 @@ def main():
     ap.add_argument("--crf-from", type=int, default=1750, help="step; the sequence loss from here")
     ap.add_argument("--crf-weight", type=float, default=1.0)
     ap.add_argument("--init", help="model file to start from, e.g. ../models/shoal-base.safetensors")
+    ap.add_argument("--norms", type=int, default=1, help="norm sets: 1, or 12 for private ones")
+    ap.add_argument("--deep", type=float, default=0.0,
+                    help="share of steps at full depth; the rest draws its depth uniformly")
     ap.add_argument("--hold-out", default="", help="corpus left out of training, e.g. vctk-p239")
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
@@ -95,9 +111,11 @@ def main():
     noises = feats.select(corpus="esc10-noise")
     if a.init:
         model = import_model(a.init)
+        if a.norms != model.config.norms:
+            model = with_norms(model, a.norms)
         config = model.config
     else:
-        config = Config()
+        config = Config(norms=a.norms)
         model = Encoder(config)
         mean, istd = moments(feats, train)
         model.mel_mean.copy_(torch.from_numpy(mean))
@@ -132,8 +150,8 @@ def main():
 
     while step < a.steps:
         mel, lab = next(stream)
-        deepest = min(config.depth, 4 + int(8 * step / (0.2 * a.steps)))
-        depth = int(rng.integers(1, deepest + 1))
+        deepest = config.depth if a.init else min(config.depth, 4 + int(8 * step / (0.2 * a.steps)))
+        depth = deepest if rng.random() < a.deep else int(rng.integers(1, deepest + 1))
         chunk = int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0]))
         left = int(rng.choice([32, 64, 64, 128]))
         other = int(rng.integers(1, depth)) if depth > 1 else depth

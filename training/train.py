@@ -87,6 +87,7 @@ def main():
     ap.add_argument("--out", required=True)
     ap.add_argument("--steps", type=int, default=6000)
     ap.add_argument("--lr", type=float, default=2e-3)
+    ap.add_argument("--tail", type=float, default=0.3, help="share of the steps in which it decays")
     ap.add_argument("--seconds", type=float, default=100.0, help="audio a step")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--threads", type=int, default=1)
@@ -168,7 +169,7 @@ def main():
         loss = loss / sum(w for _, w in out)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optim.step(schedule(step, a.steps, a.lr))
+        optim.step(schedule(step, a.steps, a.lr, tail=a.tail))
         optim.zero_grad()
         step += 1
         with torch.no_grad():

@@ -31,6 +31,7 @@ static void tiles_begin(void)
     struct { uint8_t palette, start, zero[14]; uint16_t bytes[16]; uint8_t rows[16]; } cfg = { .palette = 1 };
     for (int i = 0; i < 8; i++)
         cfg.bytes[i] = 64, cfg.rows[i] = 16;
+    __asm__ volatile("" :: "r"(&cfg) : "memory");   /* gcc 12 takes it to read 8 bytes only */
     _tile_loadconfig(&cfg);
 }
 

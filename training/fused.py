@@ -1,4 +1,9 @@
-"""A fast bf16 SiLU for CPU training (fused.c); plain F.silu everywhere else."""
+"""The stack of virtual layers in C (fused.c) for training on a CPU with AMX.
+
+model.py's blocks are the readable oracle (check_fused.py compares); this is the same function with
+bf16 products, several times faster. One autograd function runs all layers, so that the gradients
+of shared weights are summed over the layers in place.
+"""
 
 import ctypes
 import os
@@ -6,46 +11,163 @@ import subprocess
 import tempfile
 
 import torch
-import torch.nn.functional as F
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+enabled = os.environ.get("SHOAL_FUSED", "1") != "0"
 
 
 def _load():
-    src = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fused.c")
     lib = os.path.join(tempfile.mkdtemp(prefix="shoal-"), "fused.so")
     try:
         subprocess.run(["gcc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC", "-shared",
-                        "-o", lib, src], check=True, capture_output=True)
-        return ctypes.CDLL(lib)
+                        "-o", lib, os.path.join(_HERE, "fused.c")], check=True, capture_output=True)
+        lib = ctypes.CDLL(lib)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return lib if lib.fused_available() else None
 
 
-_lib = _load()
+_lib = None
 
 
-def _call(fn, *tensors):
-    fn(*(ctypes.c_void_p(t.data_ptr()) for t in tensors), ctypes.c_ssize_t(tensors[0].numel()),
-       ctypes.c_int(torch.get_num_threads()))
+def _ready():
+    """The compiled library; False where it cannot be built or the CPU has no AMX."""
+    global _lib
+    if _lib is None:
+        _lib = _load() or False
+    return _lib
 
 
-class _Silu(torch.autograd.Function):
+class _Shape(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_int) for n in "B T D F H taps chunk left threads".split()]
+
+
+class _Pool:
+    """Large buffers that outlive a step: fresh memory costs page faults in every one of them."""
+
+    def __init__(self):
+        self.free = []
+
+    def take(self, size):
+        fit = [b for b in self.free if b.numel() >= size]
+        if not fit:
+            b = torch.empty(size + size // 4, dtype=torch.uint8)
+            _lib.fused_advise(_at(b), ctypes.c_size_t(b.numel()))
+            return b
+        b = min(fit, key=torch.Tensor.numel)
+        self.free = [x for x in self.free if x is not b]
+        return b
+
+    def give(self, *buffers):
+        self.free.extend(buffers)
+        self.free = sorted(self.free, key=torch.Tensor.numel)[-32:]
+
+
+_pool = _Pool()
+
+
+def _at(t):
+    return ctypes.c_void_p(t.data_ptr())
+
+
+def _pointers(tensors):
+    return (ctypes.c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))
+
+
+class _Stack:
+    """What one pass through the layers needs to know, and its memory."""
+
+    def __init__(self, config, x, chunk, left, taps, blocks, norms, cos, sin):
+        """taps: depths wanted, ascending; blocks, norms: lists of a layer's parameters, by layer."""
+        B, T, D = x.shape
+        self.shape = _Shape(B, T, D, config.ffn, config.heads, config.kernel, chunk, left,
+                            torch.get_num_threads())
+        sizes = (ctypes.c_size_t * 3)()
+        _lib.fused_sizes(ctypes.byref(self.shape), sizes)
+        self.packed_size, self.saved_size, self.scratch_size = sizes
+        self.taps, self.cos, self.sin = taps, cos.contiguous(), sin.contiguous()
+        self.blocks, self.norms = blocks, norms
+        self.packed, self.saved = {}, []
+
+    def pack(self):
+        for block in self.blocks:
+            if id(block) not in self.packed:
+                w = self.packed[id(block)] = _pool.take(self.packed_size)
+                _lib.fused_pack(ctypes.byref(self.shape), _pointers(block), _at(w))
+
+    def common(self, layer):
+        block = self.blocks[layer]
+        return (ctypes.byref(self.shape), _at(self.packed[id(block)]), _pointers(block),
+                _pointers(self.norms[layer]), _at(self.cos), _at(self.sin))
+
+    def forward(self, x):
+        self.pack()
+        scratch = _pool.take(self.scratch_size)
+        out = []
+        for layer in range(self.taps[-1]):
+            y = torch.empty_like(x)
+            self.saved.append(_pool.take(self.saved_size))
+            _lib.fused_forward(*self.common(layer), _at(x), _at(y), _at(self.saved[-1]), _at(scratch))
+            x = y
+            if layer + 1 in self.taps:
+                out.append(x)
+        _pool.give(scratch)
+        return tuple(out)
+
+    def backward(self, grads):
+        """Gradients of the taps -> gradient of x, {id of a parameter: its gradient}."""
+        if not self.saved:
+            raise RuntimeError("the fused layers keep what backward needs only once")
+        scratch = _pool.take(self.scratch_size)
+        sums = {id(p): torch.zeros_like(p) for group in self.blocks + self.norms for p in group}
+        by_depth = dict(zip(self.taps, grads))
+        dx = torch.zeros(self.shape.B, self.shape.T, self.shape.D)
+        for layer in reversed(range(self.taps[-1])):
+            if by_depth.get(layer + 1) is not None:
+                dx += by_depth[layer + 1]
+            saved = self.saved.pop()
+            _lib.fused_backward(*self.common(layer), _at(dx), _pointers([sums[id(p)] for p in self.blocks[layer]]),
+                                _pointers([sums[id(p)] for p in self.norms[layer]]), _at(saved), _at(scratch))
+            _pool.give(saved)
+        _pool.give(scratch, *self.packed.values())
+        self.packed = {}
+        return dx, sums
+
+
+class _Run(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
-        x = x.contiguous()
-        ctx.save_for_backward(x)
-        y = torch.empty_like(x)
-        _call(_lib.silu_forward, x, y)
-        return y
+    def forward(ctx, stack, x, *parameters):
+        ctx.stack, ctx.ids = stack, [id(p) for p in parameters]
+        ctx.save_for_backward(*parameters)      # so that autograd notices if they change meanwhile
+        ctx.set_materialize_grads(False)
+        return stack.forward(x.detach().contiguous())
 
     @staticmethod
-    def backward(ctx, g):
-        x, = ctx.saved_tensors
-        d = torch.empty_like(x)
-        _call(_lib.silu_backward, x, g.contiguous(), d)
-        return d
+    def backward(ctx, *grads):
+        ctx.saved_tensors
+        dx, sums = ctx.stack.backward(grads)
+        return (None, dx, *(sums[i] for i in ctx.ids))
 
 
-def silu(x):
-    if _lib is None or x.dtype != torch.bfloat16 or x.is_cuda:
-        return F.silu(x)
-    return _Silu.apply(x)
+def applies(model, x):
+    """Whether run() may stand in for the plain layers: training under bf16 autocast, AMX, sizes that fit."""
+    c = model.config
+    sizes = c.dim % 32 == 0 and c.ffn % 32 == 0 and c.dim % c.heads == 0 and c.dim // c.heads % 32 == 0
+    return (enabled and sizes and model.training and torch.is_grad_enabled() and not x.is_cuda
+            and x.dtype == torch.float32 and torch.is_autocast_cpu_enabled()
+            and torch.get_autocast_cpu_dtype() == torch.bfloat16 and bool(_ready()))
+
+
+def run(model, x, taps, chunk, left, cos, sin):
+    """x [B, T, D] through virtual layers 1 .. max(taps) -> {depth: [B, T, D]} for each of taps."""
+    taps = sorted(set(taps))
+    lists = {}
+
+    def of(module):
+        return lists.setdefault(id(module), list(module.parameters()))
+
+    blocks = [of(model.blocks[model.pooled(model.blocks, i)]) for i in range(taps[-1])]
+    norms = [of(model.norms[model.pooled(model.norms, i)]) for i in range(taps[-1])]
+    stack = _Stack(model.config, x, chunk, left, taps, blocks, norms, cos, sin)
+    parameters = [p for group in lists.values() for p in group]
+    return dict(zip(taps, _Run.apply(stack, x, *parameters)))

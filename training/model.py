@@ -24,7 +24,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from fused import silu
+import fused
 
 
 @dataclass
@@ -91,7 +91,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(c.ffn, c.dim)
 
     def forward(self, x):
-        return self.down(silu(self.up(x)))
+        return self.down(F.silu(self.up(x)))
 
 
 class Attention(nn.Module):
@@ -123,7 +123,7 @@ class Convolution(nn.Module):
         x = F.glu(self.pw1(x), dim=-1)
         x = F.pad(x, (0, 0, self.kernel - 1, 0))
         x = self.dw(x.transpose(1, 2)).transpose(1, 2)
-        return self.pw2(silu(norm(x)))
+        return self.pw2(F.silu(norm(x)))
 
 
 class Norms(nn.Module):
@@ -159,7 +159,7 @@ class Subsample(nn.Module):
     def forward(self, mel):
         """[B, F, mels] with F even -> [B, F/2, D]; frame j sees mel frames <= 2j + 1."""
         x = F.pad(mel.transpose(1, 2), (2, 0))
-        x = silu(self.conv1(x))
+        x = F.silu(self.conv1(x))
         x = self.conv2(F.pad(x, (1, 0)))
         return self.norm(x.transpose(1, 2))
 
@@ -190,14 +190,20 @@ class Encoder(nn.Module):
         taps: depths whose embeddings are wanted too; then returns (logp, {depth: [B, T, D]}).
         """
         x = self.subsample((mel - self.mel_mean) * self.mel_istd)
+        cos, sin = rope_table(x.shape[1], self.config.dim // self.config.heads, x.device)
+        layers = fused.run if fused.applies(self, x) else Encoder.plain
+        seen = layers(self, x, {*taps, depth}, chunk, left, cos, sin)
+        logp = F.log_softmax(self.head(seen[depth]).float(), dim=-1)
+        return (logp, seen) if taps else logp
+
+    def plain(self, x, taps, chunk, left, cos, sin):
+        """x [B, T, D] through virtual layers 1 .. max(taps) -> {depth: [B, T, D]} for each of taps."""
         T = x.shape[1]
         bias = torch.zeros(T, T, device=x.device)
         bias.masked_fill_(~chunk_mask(T, chunk, left, x.device), -1e9)
-        cos, sin = rope_table(T, self.config.dim // self.config.heads, x.device)
         seen = {}
-        for layer in range(depth):
+        for layer in range(max(taps)):
             x = self.layer(layer, x, bias, cos, sin)
             if layer + 1 in taps:
                 seen[layer + 1] = x
-        logp = F.log_softmax(self.head(x).float(), dim=-1)
-        return (logp, seen) if taps else logp
+        return seen

@@ -40,7 +40,7 @@ struct shoald_worker;
 
 enum {                            /* kinds of input records */
     SHOALD_IN_AUDIO,              /* payload: bytes in the session's format; opus: one packet */
-    SHOALD_IN_SET,                /* payload: shoal_options */
+    SHOALD_IN_SET,                /* payload: shoal_options, effective */
     SHOALD_IN_FLUSH,              /* payload: id with its NUL */
     SHOALD_IN_END,
     SHOALD_IN_DRAIN,              /* finish what was received, then error `draining` */
@@ -61,14 +61,15 @@ typedef struct shoald_session {
     struct shoald_server *server;
     char id[SHOALD_SESSION_ID + 1];
     char peer[SHOALD_PEER_LENGTH];
-    shoal_options options;        /* effective */
+    shoal_options options;        /* effective at the start */
     struct shoald_worker *worker; /* NULL until the start */
     size_t in_high, in_low;       /* bytes of input: stop, go on reading the socket */
-    size_t out_step;              /* room in out that one step of the worker may need */
     uint64_t max_message_bytes;   /* told in `ready`, as are the next two */
     int backlog_ms, idle_timeout_s;
 
     shoald_queue in, out;
+    _Atomic size_t out_step;      /* room in out that one step of the worker may need; a `set`
+                                   * (worker) changes it */
     _Atomic bool in_inbox, in_outbox, blocked, rx_paused;
     _Atomic uint64_t received_bytes;    /* of audio, by the loop; opus: not used */
 
@@ -78,6 +79,7 @@ typedef struct shoald_session {
     struct shoald_conn *conn;     /* NULL once the connection is gone */
     struct shoald_session *next, **link;    /* list in shoald_server */
     shoald_phase phase;
+    shoal_options asked;          /* what the client said, every `set` included */
     bool has_url_options;         /* then it starts when the upgrade is done */
     shoal_error *url_error;       /* told then; NULL: none */
     bool in_review;               /* in the list that the next uv_check looks at */

@@ -31,13 +31,31 @@ static void on_start(shoald_session *s, const shoal_client_msg *m)
         put_error_code(s, SHOAL_CODE_ALREADY_STARTED, "start");
 }
 
+/* The output queue was made for what was asked for at the start. */
+static bool has_room(const shoald_session *s, const shoal_options *o, shoal_error *err)
+{
+    if (shoald_track_step_bytes(s->server->info, o) <= s->out.capacity / 2)
+        return true;
+    shoal_error_set(err, SHOAL_CODE_BAD_OPTION, "output",
+                    "output: the session has no room for that many results at once: ask for them "
+                    "when it starts, or for a shorter chunk_ms");
+    err->fatal = 0;
+    return false;
+}
+
 static void on_set(shoald_session *s, const shoal_client_msg *m)
 {
+    const shoald_server *server = s->server;
+    shoal_options asked = s->asked, effective;
     shoal_error err;
-    if (shoald_grant_set(&m->options, s->server->info, &err) < 0)
+    if (shoald_grant_set(&asked, &m->options, &effective, server->info,
+                         server->settings.default_depth, &err) < 0 ||
+        !has_room(s, &effective, &err)) {
         shoald_session_put_error(s, &err);
-    else
-        shoald_session_put(s, SHOALD_IN_SET, &m->options, sizeof m->options, 0);
+        return;
+    }
+    s->asked = asked;
+    shoald_session_put(s, SHOALD_IN_SET, &effective, sizeof effective, 0);
 }
 
 static void on_end(shoald_session *s)

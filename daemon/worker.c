@@ -143,13 +143,15 @@ static int by_depth(const void *a, const void *b)
 /* Oldest first, as many as fit into one run; then sorted by depth. */
 static int pick_run(shoald_worker *w, int ready)
 {
-    int frames = 0, n = 0;
+    int frames = 0, tapped = 0, n = 0;
     qsort(w->ready, (size_t)ready, sizeof *w->ready, by_age);
     while (n < ready) {
-        int more = shoal_stream_ready(w->ready[n]->track.stream);
-        if (frames + more > w->batch_frames)
+        const shoald_track *t = &w->ready[n]->track;
+        int more = shoal_stream_ready(t->stream), taps = more * (t->outputs.count - 1);
+        if (frames + more > w->batch_frames || tapped + taps > w->tap_frames)
             break;
         frames += more;
+        tapped += taps;
         n++;
     }
     qsort(w->ready, (size_t)n, sizeof *w->ready, by_depth);
@@ -191,7 +193,7 @@ static void run(shoald_worker *w, int n)
     }
     count_run(w, n, start_ns, end_ns);
     for (int i = 0; i < n; i++)
-        shoald_track_deliver(w->ready[i], w, &w->results[i], start_ns, end_ns);
+        shoald_track_deliver(w->ready[i], w, i, start_ns, end_ns);
 }
 
 static void tick(shoald_worker *w)
@@ -244,6 +246,23 @@ static int allocate(shoald_worker *w)
         !w->scratch || !w->active || !w->ready || !w->streams || !w->results)
         return SHOAL_ENOMEM;
     return shoal_batch_new(&w->batch, w->model, w->batch_frames);
+}
+
+int shoald_worker_reserve_taps(shoald_worker *w)
+{
+    int frames = SHOAL_MAX_TAPS * w->info->max_chunk_frames;
+    shoal_batch *batch;
+    if (w->tap_frames)
+        return 0;
+    if (frames < w->batch_frames)
+        frames = w->batch_frames;
+    int result = shoal_batch_new_taps(&batch, w->model, w->batch_frames, frames);
+    if (result < 0)
+        return result;
+    shoal_batch_free(w->batch);
+    w->batch = batch;
+    w->tap_frames = frames;
+    return 0;
 }
 
 int shoald_worker_start(shoald_worker *w, int index, const shoal_model *model, uv_async_t *notify,

@@ -35,6 +35,7 @@ typedef struct shoald_worker {
 
     /* worker only */
     shoal_batch *batch;
+    int tap_frames;                 /* its room for taps; 0 until a session asks for some */
     shoald_session **active;        /* [max_sessions] sessions with something to do */
     int active_count;
     shoald_session **ready;         /* [max_sessions] of them, a chunk is ready */
@@ -60,6 +61,9 @@ void shoald_worker_post(shoald_worker *w, shoald_session *s);
 void shoald_worker_post_last(shoald_worker *w, shoald_session *s);
 /* Loop: make the worker tick even if it has nothing to do, to see that it lives. */
 void shoald_worker_poke(shoald_worker *w);
+/* Worker, between runs: room for outputs of several depths, made when the first session wants
+ * some, so that the others cost nothing. 0 or a negative SHOAL_E*. */
+int shoald_worker_reserve_taps(shoald_worker *w);
 /* Worker: tell the loop to have a look at s. */
 void shoald_worker_report(shoald_worker *w, shoald_session *s);
 

@@ -181,7 +181,8 @@ static const char *const server_texts[] = {
     "\"frame_ms\":20,\"frame_seconds\":0.020,\"frame_samples\":220.50,\"dim\":192,\"classes\":3,"
     "\"labels\":[\"SIL\",\"AA\",\"AE\"],\"depth\":6,\"latency_ms\":235,\"options\":{"
     "\"format\":\"f32le\",\"rate\":11025,\"channels\":1,\"depth\":[3,12],\"chunk_ms\":160,"
-    "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\"],\"encoding\":\"f32\"},"
+    "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\",\"phones@4\",\"activity@12\"],"
+    "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300},"
     "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
     "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
     "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"
@@ -189,6 +190,16 @@ static const char *const server_texts[] = {
     "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":-5,\"phones\":[]}",
     "{\"type\":\"changed\",\"depth\":12,\"range\":[3,12],\"from_frame\":800,\"from_sample\":256000,"
     "\"reason\":\"load\",\"output\":[\"phones\",\"embedding\"]}",
+    "{\"type\":\"changed\",\"depth\":12,\"range\":[12,12],\"from_frame\":800,"
+    "\"from_sample\":256000,\"reason\":\"set\",\"output\":[\"phones@4\",\"embedding@12\"]}",
+    "{\"type\":\"phones\",\"seq\":0,\"depth\":3,\"tap\":4," COUNTS ",\"lag_ms\":0,\"phones\":[]}",
+    "{\"type\":\"activity\",\"seq\":9,\"depth\":6,\"state\":\"speech\",\"frame\":62,"
+    "\"sample\":19840,\"time\":1.240," COUNTS "}",
+    "{\"type\":\"activity\",\"seq\":10,\"depth\":3,\"tap\":4,\"state\":\"silence\","
+    "\"frame\":9007199254740992,\"sample\":0,\"time\":1000000000.000," COUNTS "}",
+    "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":3,\"flags\":0,\"tap\":12,"
+    "\"first_frame\":40,\"start_sample\":12800," COUNTS ",\"frames\":1,\"dim\":1,"
+    "\"queued_us\":1,\"computed_us\":2,\"data\":[[0.5]]}",
     "{\"type\":\"flushed\",\"id\":\"7\"," COUNTS ",\"frames\":40}",
     "{\"type\":\"flushed\"," COUNTS ",\"frames\":40}",
     "{\"type\":\"done\"," COUNTS ",\"frames\":40,\"phones\":9,\"packets\":5,\"seconds\":0.806}",
@@ -207,6 +218,7 @@ static int encode_server(shoal_buf *b, const shoal_server_msg *m)
     switch (m->type) {
     case SHOAL_MSG_READY: return shoal_ready_encode(b, &m->u.ready);
     case SHOAL_MSG_PHONES: return shoal_phones_encode(b, &m->u.phones);
+    case SHOAL_MSG_ACTIVITY: return shoal_activity_encode(b, &m->u.activity);
     case SHOAL_MSG_FEATURES: return shoal_packet_encode_json(b, &m->u.features, m->owned);
     case SHOAL_MSG_CHANGED: return shoal_changed_encode(b, &m->u.changed);
     case SHOAL_MSG_FLUSHED: return shoal_flushed_encode(b, &m->u.flushed);

@@ -34,7 +34,7 @@ static void on_start(shoald_session *s, const shoal_client_msg *m)
 /* The output queue was made for what was asked for at the start. */
 static bool has_room(const shoald_session *s, const shoal_options *o, shoal_error *err)
 {
-    if (shoald_track_step_bytes(s->server->info, o) <= s->out.capacity / 2)
+    if (shoald_track_step_bytes(s->server->info, o) <= s->out.capacity)
         return true;
     shoal_error_set(err, SHOAL_CODE_BAD_OPTION, "output",
                     "output: the session has no room for that many results at once: ask for them "

@@ -145,7 +145,7 @@ static int decode_set(shoal_client_msg *m, json_t *obj, shoal_error *err)
     }
     if (!m->options.given)
         return fail_set(err, "", "set changes nothing: give depth, output or both");
-    return 0;
+    return shoal_options_finish(&m->options, err) < 0 ? fail_set(err, NULL, NULL) : 0;
 }
 
 static int decode_id(shoal_client_msg *m, json_t *obj, shoal_error *err)

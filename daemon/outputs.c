@@ -87,8 +87,6 @@ int shoald_outputs_set(shoald_session *s, shoald_worker *w, const shoal_options 
     }
     *all = next;
     int result = shoal_stream_set_taps(s->track.stream, taps);
-    if (result == 0 && taps)
-        result = shoald_worker_reserve_taps(w);
     for (int i = 0; i < all->count && result == 0; i++)
         result = open_state(s, w, &all->at[i], o);
     return result;

@@ -419,6 +419,15 @@ static step_result step(shoald_session *s, shoald_worker *w)
     }
 }
 
+/* Room for its taps in the worker's batch, also after a move to another worker. */
+static bool has_taps(shoald_session *s, shoald_worker *w)
+{
+    int result = s->track.outputs.count > 1 ? shoald_worker_reserve_taps(w) : 0;
+    if (result < 0)
+        fail_engine(s, w, result);
+    return result == 0;
+}
+
 shoald_track_state shoald_track_advance(shoald_session *s, shoald_worker *w)
 {
     shoald_track *t = &s->track;
@@ -426,7 +435,7 @@ shoald_track_state shoald_track_advance(shoald_session *s, shoald_worker *w)
         if (shoald_queue_room(&s->out) < s->out_step)
             return SHOALD_BLOCKED;
         if (t->stream && shoal_stream_ready(t->stream))
-            return SHOALD_READY;
+            return has_taps(s, w) ? SHOALD_READY : SHOALD_IDLE;
         if (step(s, w) == EMPTY)
             break;
     }
@@ -439,11 +448,10 @@ static uint32_t microseconds(uint64_t from_ns, uint64_t to_ns)
     return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
-void shoald_track_deliver(shoald_session *s, shoald_worker *w, int index, uint64_t start_ns,
-                          uint64_t end_ns)
+void shoald_track_deliver(shoald_session *s, shoald_worker *w, const shoal_result *r,
+                          uint64_t start_ns, uint64_t end_ns)
 {
     shoald_track *t = &s->track;
-    const shoal_result *r = &w->results[index];
     uint64_t before = t->samples_done;
     t->samples_done = (uint64_t)shoal_stream_samples_done(t->stream);
     t->frames += (uint64_t)r->frames;
@@ -453,8 +461,9 @@ void shoald_track_deliver(shoald_session *s, shoald_worker *w, int index, uint64
                    (double)(end_ns - t->arrived_ns) / 1e9);
     if (r->frames == 0)
         return;
-    int result = shoald_outputs_deliver(s, w, index, microseconds(t->arrived_ns, start_ns),
-                                        microseconds(start_ns, end_ns));
+    int result =
+        shoald_outputs_deliver(s, w, (int)(r - w->results), microseconds(t->arrived_ns, start_ns),
+                               microseconds(start_ns, end_ns));
     if (result < 0)
         fail_engine(s, w, result);
 }

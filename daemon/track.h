@@ -62,8 +62,8 @@ typedef struct shoald_track {
 } shoald_track;
 
 shoald_track_state shoald_track_advance(struct shoald_session *s, struct shoald_worker *w);
-/* What the run gave to its index-th stream. start_ns, end_ns: of the run. */
-void shoald_track_deliver(struct shoald_session *s, struct shoald_worker *w, int index,
+/* r: its place in w->results. start_ns, end_ns: of the run that gave the result. */
+void shoald_track_deliver(struct shoald_session *s, struct shoald_worker *w, const shoal_result *r,
                           uint64_t start_ns, uint64_t end_ns);
 /* Answer with an error at this place and take no more input. */
 void shoald_track_fail(struct shoald_session *s, struct shoald_worker *w, shoal_error *err);

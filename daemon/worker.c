@@ -143,15 +143,13 @@ static int by_depth(const void *a, const void *b)
 /* Oldest first, as many as fit into one run; then sorted by depth. */
 static int pick_run(shoald_worker *w, int ready)
 {
-    int frames = 0, tapped = 0, n = 0;
+    int frames = 0, n = 0;
     qsort(w->ready, (size_t)ready, sizeof *w->ready, by_age);
     while (n < ready) {
-        const shoald_track *t = &w->ready[n]->track;
-        int more = shoal_stream_ready(t->stream), taps = more * (t->outputs.count - 1);
-        if (frames + more > w->batch_frames || tapped + taps > w->tap_frames)
+        int more = shoal_stream_ready(w->ready[n]->track.stream);
+        if (frames + more > w->batch_frames)
             break;
         frames += more;
-        tapped += taps;
         n++;
     }
     qsort(w->ready, (size_t)n, sizeof *w->ready, by_depth);
@@ -193,7 +191,7 @@ static void run(shoald_worker *w, int n)
     }
     count_run(w, n, start_ns, end_ns);
     for (int i = 0; i < n; i++)
-        shoald_track_deliver(w->ready[i], w, i, start_ns, end_ns);
+        shoald_track_deliver(w->ready[i], w, &w->results[i], start_ns, end_ns);
 }
 
 static void tick(shoald_worker *w)
@@ -250,18 +248,16 @@ static int allocate(shoald_worker *w)
 
 int shoald_worker_reserve_taps(shoald_worker *w)
 {
-    int frames = SHOAL_MAX_TAPS * w->info->max_chunk_frames;
     shoal_batch *batch;
-    if (w->tap_frames)
+    if (w->has_taps)
         return 0;
-    if (frames < w->batch_frames)
-        frames = w->batch_frames;
-    int result = shoal_batch_new_taps(&batch, w->model, w->batch_frames, frames);
+    int result = shoal_batch_new_taps(&batch, w->model, w->batch_frames,
+                                      SHOAL_MAX_TAPS * w->batch_frames);
     if (result < 0)
         return result;
     shoal_batch_free(w->batch);
     w->batch = batch;
-    w->tap_frames = frames;
+    w->has_taps = true;
     return 0;
 }
 

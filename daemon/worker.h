@@ -35,7 +35,7 @@ typedef struct shoald_worker {
 
     /* worker only */
     shoal_batch *batch;
-    int tap_frames;                 /* its room for taps; 0 until a session asks for some */
+    bool has_taps;                  /* it has room for every tap that a run may have */
     shoald_session **active;        /* [max_sessions] sessions with something to do */
     int active_count;
     shoald_session **ready;         /* [max_sessions] of them, a chunk is ready */

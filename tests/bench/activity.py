@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """How well activity events tell where speech begins and ends: the tables of docs/performance.md.
 
-    tests/bench/activity.py SPEECH [--build build] [--clips 300] [--thresholds 80,90,95] ...
+    tests/bench/activity.py SPEECH [--build build] [--clips 300] [--noise 400] ...
 
 SPEECH is the folder of recordings described in docs/training.md: clips of speechocean762's dev
 part with their forced alignment (the reference: phones are speech, SIL is silence, pauses shorter
-than the hangover belong to the speech) and all noise clips of ESC-10. Everything goes through the
-real shoald and shoal-file, all depths from one pass.
+than the hangover belong to the speech) and noise clips of ESC-10. All depths of a clip
+come from one pass through shoald; what the engine's detector makes of the posteriors is what shoald
+tells as events (tests/integration/test_taps.c).
 """
 import argparse
 import collections
+import ctypes
 import csv
-import json
 import os
 import random
 import signal
@@ -20,7 +21,12 @@ import subprocess
 import tempfile
 import time
 
+FRAME_MS, CLASSES = 20, 40
 Clip = collections.namedtuple("Clip", "path seconds reference kind")    # reference: [(start, end)]
+
+
+def stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def read_alignment(speech):
@@ -32,8 +38,8 @@ def read_alignment(speech):
                          for phone, times in phones if phone != "SIL" and phone[0] != "+"]
 
 
-def read_clips(speech, count, seed):
-    """Speech drawn by chance but the same for each seed, and all noise."""
+def read_clips(speech, count, noise_count, seed):
+    """Drawn by chance but the same for each seed."""
     reference = dict(read_alignment(speech))
     talk, noise = [], []
     with open(os.path.join(speech, "manifest.tsv"), encoding="utf-8") as f:
@@ -43,7 +49,8 @@ def read_clips(speech, count, seed):
                 noise.append(Clip(path, seconds, [], row["path"].split("/")[1]))
             elif row["corpus"] == "speechocean762" and row["split"] == "dev" and reference.get(row["id"]):
                 talk.append(Clip(path, seconds, reference[row["id"]], "speech"))
-    return random.Random(seed).sample(talk, min(count, len(talk))) + noise
+    rng = random.Random(seed)
+    return rng.sample(talk, min(count, len(talk))) + rng.sample(noise, min(noise_count, len(noise)))
 
 
 def start_daemon(build, folder):
@@ -57,22 +64,62 @@ def start_daemon(build, folder):
     return process, open(ready).read().strip()
 
 
-def detect(build, address, clips, depths, threshold, hangover_ms):
-    """{depth: {path: [(start, end)]}}"""
-    command = [os.path.join(build, "clients/shoal-file"), "--url", f"ws://{address}", "--fast", "-q",
-               "--output", "jsonl", "--outputs", ",".join(f"activity@{d}" for d in depths),
-               "--activity-threshold", str(threshold), "--activity-hangover-ms", str(hangover_ms)]
-    run = subprocess.run(command + [c.path for c in clips], stdout=subprocess.PIPE, check=True)
-    found = {d: collections.defaultdict(list) for d in depths}
-    begun = {}
-    for event in map(json.loads, run.stdout.splitlines()):
-        key = event["tap"], event["file"]
-        if event["activity"] == "speech":
-            begun[key] = event["time"]
-        else:
-            found[event["tap"]][event["file"]].append((begun.pop(key), event["time"]))
-    assert not begun, "speech that never ended"
-    return found
+def stream(build, clips, depths, folder):
+    """NAME.posteriors@N.npy of every clip in folder, all depths from one pass through shoald."""
+    process, address = start_daemon(build, folder)
+    try:
+        subprocess.run([os.path.join(build, "clients/shoal-file"), "--url", f"ws://{address}", "--fast", "-q",
+                        "--output", "npy", "--outputs", ",".join(f"posteriors@{d}" for d in depths),
+                        "--out-dir", folder] + [c.path for c in clips], check=True)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def read_npy(path):
+    with open(path, "rb") as f:
+        header = f.read(10)
+        f.read(int.from_bytes(header[8:], "little"))
+        return f.read()
+
+
+class Params(ctypes.Structure):
+    _fields_ = [("threshold", ctypes.c_float), ("release", ctypes.c_float),
+                ("min_speech_frames", ctypes.c_int), ("hangover_frames", ctypes.c_int)]
+
+
+class Event(ctypes.Structure):
+    _fields_ = [("speech", ctypes.c_int), ("frame", ctypes.c_int64)]
+
+
+class Detector:
+    """The engine's own, on rows of log posteriors."""
+
+    def __init__(self, build):
+        self.lib = ctypes.CDLL(os.path.join(build, "engine/.libs/libshoal.so"))
+        self.lib.shoal_activity_default_params.restype = Params
+        self.model = ctypes.c_void_p()
+        assert self.lib.shoal_model_open(ctypes.byref(self.model), None, None, ctypes.c_size_t(0)) == 0
+
+    def params(self, threshold, hangover_ms):
+        p = self.lib.shoal_activity_default_params()
+        p.release += threshold / 100 - p.threshold
+        p.threshold = threshold / 100
+        p.hangover_frames = hangover_ms // FRAME_MS
+        return p
+
+    def spans(self, rows, params):
+        """[(start, end)] in seconds"""
+        frames = len(rows) // (4 * CLASSES)
+        events = (Event * (frames + 1))()
+        a = ctypes.c_void_p()
+        assert self.lib.shoal_activity_new(ctypes.byref(a), self.model, ctypes.byref(params),
+                                           ctypes.c_int64(0)) == 0
+        n = self.lib.shoal_activity_run(a, rows, frames, events, frames)
+        n += self.lib.shoal_activity_finish(a, ctypes.byref(events, n * ctypes.sizeof(Event)))
+        self.lib.shoal_activity_free(a)
+        times = [e.frame * FRAME_MS / 1000 for e in events[:n]]
+        return list(zip(times[::2], times[1::2]))
 
 
 def fill_pauses(spans, pause):
@@ -112,7 +159,7 @@ def judge_speech(clips, found, hangover_ms):
     row = [f"{100 * (1 - heard / speech):.1f} %", f"{100 * false / silence:.1f} %", str(deaf)]
     for errors in begins, ends:
         sizes = [abs(e) for e in errors]
-        row.append(f"{statistics.median(errors):+.0f}, {statistics.median(sizes):.0f}, {ninety(sizes):.0f}")
+        row.append(f"{statistics.median(errors):.0f}, {statistics.median(sizes):.0f}, {ninety(sizes):.0f}")
     return row
 
 
@@ -139,27 +186,31 @@ def main():
     p.add_argument("speech")
     p.add_argument("--build", default="build")
     p.add_argument("--clips", type=int, default=300)
+    p.add_argument("--noise", type=int, default=400)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--depths", default="2,4,6,12")
     p.add_argument("--thresholds", default="80,90,95")
     p.add_argument("--hangover-ms", type=int, default=300)
+    p.add_argument("--posteriors", help="folder with NAME.posteriors@N.npy from an earlier run of shoal-file")
     p.add_argument("--kinds-at", type=int, default=4, help="depth of the table of kinds of noise")
     a = p.parse_args()
-    clips = read_clips(a.speech, a.clips, a.seed)
+    clips = read_clips(a.speech, a.clips, a.noise, a.seed)
     talk, noise = [c for c in clips if c.reference], [c for c in clips if not c.reference]
     depths = [int(d) for d in a.depths.split(",")]
     thresholds = [int(t) for t in a.thresholds.split(",")]
     print(f"{len(talk)} clips of speech ({sum(c.seconds for c in talk) / 60:.1f} min), {len(noise)} of "
           f"noise ({sum(c.seconds for c in noise) / 60:.1f} min), hangover {a.hangover_ms} ms\n")
-    with tempfile.TemporaryDirectory() as folder:
-        daemon, address = start_daemon(a.build, folder)
-        try:
-            found = {t: detect(a.build, address, clips, depths, t, a.hangover_ms) for t in thresholds}
-        finally:
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait()
+    detector = Detector(a.build)
+    with tempfile.TemporaryDirectory() as made:
+        folder = a.posteriors or made
+        if not a.posteriors:
+            stream(a.build, clips, depths, folder)
+        rows = {(c.path, d): read_npy(os.path.join(folder, stem(c.path) + f".posteriors@{d}.npy"))
+                for c in clips for d in depths}
+    found = {t: {d: {c.path: detector.spans(rows[c.path, d], detector.params(t, a.hangover_ms))
+                     for c in clips} for d in depths} for t in thresholds}
     print_row(["threshold", "depth", "speech missed", "silence taken for speech", "clips unheard",
-               "begin: median, size, 90 % (ms)", "end: median, size, 90 % (ms)",
+               "begin, ms: median, size, 90 %", "end, ms: median, size, 90 %",
                "false alarms a minute of noise", "noise taken for speech"])
     print_row(["---"] * 9)
     for t in thresholds:

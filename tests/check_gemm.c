@@ -19,7 +19,7 @@
 static const int shapes[][3] = {       /* rows, in, out */
     { 1, 1, 1 },    { 1, 7, 3 },      { 2, 33, 17 },   { 3, 80, 31 },  { 5, 240, 32 },
     { 8, 64, 40 },  { 13, 255, 129 }, { 16, 256, 40 }, { 1, 256, 1024 }, { 100, 96, 257 },
-    { 1, 1024, 256 }, { 71, 512, 256 },
+    { 1, 1024, 256 }, { 71, 512, 256 }, { 33, 65, 33 },   { 48, 1024, 64 },
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -33,6 +33,9 @@ static const struct {
     { "onednn fp32", SHOAL_BACKEND_ONEDNN, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn bf16", SHOAL_BACKEND_ONEDNN, SHOAL_BF16, 2.0 / 256 },
     { "onednn int8", SHOAL_BACKEND_ONEDNN, SHOAL_INT8, 6.0 / 127 },
+    { "amx fp32", SHOAL_BACKEND_AMX, SHOAL_FP32, 4 * 1.2e-7 },
+    { "amx bf16", SHOAL_BACKEND_AMX, SHOAL_BF16, 2.0 / 256 },
+    { "amx int8", SHOAL_BACKEND_AMX, SHOAL_INT8, 6.0 / 127 },
 };
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
@@ -42,7 +45,8 @@ static const shoal__gemm *choose(int i)
     const shoal__gemm *g = shoal__gemm_choose(backends[i].backend, backends[i].precision, why,
                                               sizeof why);
     if (g)
-        ck_assert_msg(strstr(g->name, i ? "onednn" : "openblas") != NULL, "%s", g->name);
+        ck_assert_msg(!strncmp(g->name, backends[i].name, strcspn(backends[i].name, " ")), "%s",
+                      g->name);
     else
         ck_assert_msg(i > 0 && *why, "%s: '%s'", backends[i].name, why);
     return g;

@@ -1,6 +1,6 @@
 /* bench_engine.c - what one core serves, and where its time goes
  *
- *     bench_engine [SECONDS_PER_CASE [auto|openblas|onednn [fp32|bf16|int8]]]
+ *     bench_engine [SECONDS_PER_CASE [auto|openblas|onednn|amx [fp32|bf16|int8]]]
  *
  * Runs the built-in model on noise, one thread. For each depth and number of streams advanced
  * together: streams served in real time per core (audio seconds / CPU second), share of the
@@ -119,7 +119,7 @@ static outcome measure(shoal_model *m, int depth, int n, double seconds)
                       meter.flops / meter.seconds };
 }
 
-static const char *const backends[] = { "auto", "openblas", "onednn", NULL };
+static const char *const backends[] = { "auto", "openblas", "onednn", "amx", NULL };
 static const char *const precisions[] = { "fp32", "bf16", "int8", NULL };
 
 static unsigned find(const char *word, const char *const *words)

@@ -39,14 +39,6 @@ static size_t up_to(size_t n, size_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
-static float channel_scale(const float *row, int n)
-{
-    float top = 0.0f;
-    for (int i = 0; i < n; i++)
-        top = fmaxf(top, fabsf(row[i]));
-    return top > 0.0f ? top / 127.0f : 1.0f;
-}
-
 static uint16_t to_bf16(float x)
 {
     uint32_t u;
@@ -54,36 +46,61 @@ static uint16_t to_bf16(float x)
     return (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
 }
 
-/* Where weight (n, k) lies, counted in numbers: panel, k step, column of tiles, row of `group`
- * numbers of successive k for each of 16 outputs. */
-static size_t place(const amx_weight *w, int n, int k, int group)
+static int parts_of(shoal_precision precision)
 {
-    int step = AMX_ROWS * group;
-    size_t tile = ((size_t)(n / AMX_PANEL) * (size_t)w->steps + (size_t)(k / step)) * 2 +
-                  (size_t)(n % AMX_PANEL / 16);
-    size_t row = tile * AMX_ROWS + (size_t)(k % step / group);
-    return (row * 16 + (size_t)(n % 16)) * (size_t)group + (size_t)(k % group);
+    return precision == SHOAL_FP32 ? AMX_PARTS : 1;
+}
+
+static size_t step_of(shoal_precision precision)
+{
+    return precision == SHOAL_BF16 ? 32 : 64;
+}
+
+/* The first byte of the tile for output n and input k. */
+static unsigned char *tile_of(const amx_weight *w, int n, int k, int part)
+{
+    size_t step = (size_t)(n / AMX_PANEL * w->steps + k / (int)step_of(w->precision));
+    size_t tile = (step * (size_t)parts_of(w->precision) + (size_t)part) * 2;
+    return w->tiles + (tile + (size_t)(n % AMX_PANEL / 16)) * AMX_TILE;
+}
+
+/* Rows of a tile are pairs of successive k, for each of 16 outputs. */
+static void put_bf16(amx_weight *w, int n, int k, float x)
+{
+    uint16_t *tile = (uint16_t *)(void *)tile_of(w, n, k, 0);
+    tile[k % 32 / 2 * 32 + n % 16 * 2 + k % 2] = to_bf16(x);
+}
+
+/* Rows of a tile are four k, 16 apart, for each of 16 outputs: how row_digits lays the rows. */
+static void put_digits(amx_weight *w, int n, int k, int32_t x)
+{
+    for (int part = parts_of(w->precision) - 1; part >= 0; part--) {
+        tile_of(w, n, k, part)[k % 16 * 64 + n % 16 * 4 + k % 64 / 16] = (unsigned char)x;
+        x = (x + 128) >> 8;
+    }
+}
+
+/* What an output's integers are to be multiplied by. */
+static float digit_scale(const amx_weight *w, const float *row, int n)
+{
+    float top = 0.0f;
+    for (int i = 0; i < n; i++)
+        top = fmaxf(top, fabsf(row[i]));
+    return (top > AMX_LEAST ? top : 1.0f) / (w->precision == SHOAL_INT8 ? AMX_LIMIT_1 : AMX_LIMIT_3);
 }
 
 static void fill(const shoal__linear *l, amx_weight *w)
 {
     for (int n = 0; n < l->out; n++) {
         const float *row = l->weight + (size_t)n * (size_t)l->in;
-        float scale = w->precision == SHOAL_INT8 ? channel_scale(row, l->in) : 1.0f;
-        if (w->precision == SHOAL_INT8)
-            w->scale[n] = l->scale * scale;
+        double scale = (double)digit_scale(w, row, l->in);
+        /* the kernel's fp32 sum is in units of 2^16, the place of the least product it keeps */
+        w->scale[n] = l->scale * (float)scale * (w->precision == SHOAL_FP32 ? 65536.0f : 1.0f);
         for (int k = 0; k < l->in; k++)
-            switch (w->precision) {
-            case SHOAL_FP32:
-                ((float *)(void *)w->tiles)[place(w, n, k, 2)] = l->scale * row[k];
-                break;
-            case SHOAL_BF16:
-                ((uint16_t *)(void *)w->tiles)[place(w, n, k, 2)] = to_bf16(l->scale * row[k]);
-                break;
-            case SHOAL_INT8:
-                ((int8_t *)w->tiles)[place(w, n, k, 4)] = (int8_t)lrintf(row[k] / scale);
-                break;
-            }
+            if (w->precision == SHOAL_BF16)
+                put_bf16(w, n, k, l->scale * row[k]);
+            else
+                put_digits(w, n, k, (int32_t)lrint((double)row[k] / scale));
     }
 }
 
@@ -104,14 +121,12 @@ static int pack_as(shoal__linear *l, shoal_precision precision)
     l->packed = w;
     if (!w)
         return SHOAL_ENOMEM;
-    size_t step = precision == SHOAL_INT8 ? 64 : 32;
+    size_t step = step_of(precision), panels = up_to((size_t)l->out, AMX_PANEL) / AMX_PANEL;
     w->precision = precision;
     w->steps = (int)(up_to((size_t)l->in, step) / step);
-    w->panels = (int)(up_to((size_t)l->out, AMX_PANEL) / AMX_PANEL);
-    size_t bytes = (size_t)w->panels * (size_t)w->steps * 2 * AMX_TILE *
-                   (precision == SHOAL_FP32 ? 2 : 1);
+    size_t bytes = panels * (size_t)(w->steps * parts_of(precision)) * 2 * AMX_TILE;
     w->tiles = aligned_alloc(64, bytes);
-    w->scale = calloc((size_t)w->panels * AMX_PANEL, sizeof *w->scale);
+    w->scale = calloc(panels * AMX_PANEL, sizeof *w->scale);
     if (!w->tiles || !w->scale)
         return SHOAL_ENOMEM;
     memset(w->tiles, 0, bytes);
@@ -143,7 +158,6 @@ static void scratch_free(void *opaque)
         return;
     free(s->rows);
     free(s->row_scale);
-    free(s->panel);
     free(s);
 }
 
@@ -154,15 +168,14 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
         size_t of_this = (size_t)((const amx_weight *)all[i]->packed)->steps;
         steps = of_this > steps ? of_this : steps;
     }
-    int fp32 = n && ((const amx_weight *)all[0]->packed)->precision == SHOAL_FP32;
-    size_t parts = fp32 ? AMX_PARTS : 1, bytes = rows / AMX_ROWS * steps * parts * AMX_TILE;
+    size_t parts = n ? (size_t)parts_of(((const amx_weight *)all[0]->packed)->precision) : 1;
+    size_t bytes = rows / AMX_ROWS * steps * parts * AMX_TILE;
     amx_scratch *s = calloc(1, sizeof *s);
     if (!s)
         return SHOAL_ENOMEM;
     s->rows = aligned_alloc(64, bytes);
     s->row_scale = calloc(rows, sizeof *s->row_scale);
-    s->panel = aligned_alloc(64, fp32 ? steps * AMX_PARTS * 2 * AMX_TILE : 64);
-    if (!s->rows || !s->row_scale || !s->panel) {
+    if (!s->rows || !s->row_scale) {
         scratch_free(s);
         return SHOAL_ENOMEM;
     }
@@ -207,7 +220,7 @@ static void ask_once(void)
 const shoal__gemm *shoal__gemm_amx(shoal_precision precision, char *why, size_t why_size)
 {
     static const shoal__gemm backends[] = {
-        { "amx fp32 as 3 x bf16", pack_fp32, unpack, scratch_new, scratch_free, run },
+        { "amx fp32 of 3 x int8", pack_fp32, unpack, scratch_new, scratch_free, run },
         { "amx bf16", pack_bf16, unpack, scratch_new, scratch_free, run },
         { "amx int8", pack_int8, unpack, scratch_new, scratch_free, run },
     };

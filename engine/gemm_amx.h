@@ -1,13 +1,18 @@
 /* gemm_amx.h - what the files of the AMX backend share
  *
  * A tile register holds 16 rows of 64 bytes. Activations lie as tiles of 16 rows by one k step,
- * weights as tiles of one k step by 16 columns; a k step is 32 numbers of bf16 or 64 of int8. A
- * panel is two columns of weight tiles, 32 outputs, and is multiplied by 32 rows at a time.
+ * weights as tiles of one k step by 16 columns; a k step is 32 numbers of bf16 or 64 of 8 bits. A
+ * panel is two columns of weight tiles: 32 outputs.
  *
- *   precision  activation tiles        weights in memory         a k step of a 32 x 32 block
- *   fp32       three bf16 parts        fp32, in pairs of k       6 x 4 tile products
- *   bf16       bf16                    bf16, in pairs of k       4
- *   int8       s8, a scale per row     s8, a scale per column    4, exact in s32
+ *   bf16   both factors rounded to bf16, products summed in fp32
+ *   int8   activations scaled per row, weights per output, to 8 bits; sums exact in s32
+ *   fp32   the same with 24 bits: every number is its row's scale times an integer of three signed
+ *          digits in base 256, x = 2^16 x0 + 2^8 x1 + x2, and the six products x_i w_j with
+ *          i + j <= 2 are summed exactly, by i + j (after K. Ozaki's scheme: "Error-free
+ *          transformations of matrix multiplication", Numerical Algorithms 59, 2012; with integer
+ *          units: H. Ootomo, K. Ozaki, R. Yokota, arXiv 2306.11975). A number's error is half of
+ *          2^-23 of the largest in its row, the products left out are worth 2^-23 of the largest
+ *          one's; nothing is lost in summing. Libraries that sum in fp32 lose about as much there.
  *
  * The functions below run on the instruction set of their own files (AMX_CFLAGS): call them only
  * where shoal__gemm_amx found it.
@@ -22,24 +27,28 @@
 enum {
     AMX_TILE = 1024,        /* bytes of a tile */
     AMX_ROWS = 16,          /* rows of a tile */
-    AMX_PANEL = 32,         /* outputs of a panel, and rows of a block */
-    AMX_PARTS = 3           /* bf16 numbers that make up a float */
+    AMX_PANEL = 32,         /* outputs of a panel */
+    AMX_PARTS = 3,          /* digits of an fp32 number */
+    AMX_GROUP = 64,         /* rows that meet a panel before the next panel comes */
+    AMX_LIMIT_1 = 127,      /* largest integer of one digit, and of three */
+    AMX_LIMIT_3 = 127 * 65536 + 127 * 256 + 120     /* 7 to spare for rounding */
 };
+
+/* A row or output whose largest number is smaller than this counts as zeros. */
+#define AMX_LEAST 1e-30f
 
 /* A packed weight. Constant once packed, shared by all threads. */
 typedef struct amx_weight {
     shoal_precision precision;
     int steps;              /* k steps, the last one padded with zeros */
-    int panels;             /* of 32 outputs, the last one padded with zeros */
-    unsigned char *tiles;   /* [panels][steps][2] tiles; in fp32 of 2 KiB, not yet split */
-    float *scale;           /* [panels * 32] of the outputs, int8 */
+    unsigned char *tiles;   /* [panels][steps][parts][2], outputs padded with zeros to panels */
+    float *scale;           /* [outputs, padded] of the outputs' integers; unused in bf16 */
 } amx_weight;
 
 /* What one thread needs. */
 typedef struct amx_scratch {
     unsigned char *rows;    /* activation tiles [row blocks][steps][parts] */
-    float *row_scale;       /* [rows], int8 */
-    unsigned char *panel;   /* one panel split: [steps][parts][2] tiles, fp32 */
+    float *row_scale;       /* [rows] of the rows' integers; unused in bf16 */
     int rows_made;          /* in `rows`, of the run under way */
 } amx_scratch;
 

@@ -1,14 +1,12 @@
 /* gemm_amx_kern.c - products of tiles and what follows them; see gemm_amx.h
  *
- * For each panel of 32 outputs, for each block of 32 rows: sum over all k steps in four tile
- * registers, then bias, SiLU or the residual sum while the block is in L1. The order of a row's
- * sum is that of k, whatever the number of rows: a row's bytes do not depend on its company.
+ * The unit of work is a block: up to 32 rows (fp32: 16) by one panel of 32 outputs, summed over
+ * all k in tile registers. What follows (scales, bias, SiLU, residual sum) is vector work, which
+ * would leave the tile unit idle; so a block's sums are set down and finished a few rows at a
+ * time between the k steps of the next block.
  *
- * fp32 is three bf16 parts a factor, x = x0 + x1 + x2, and the six products x_i w_j with
- * i + j <= 2, the smallest first (G. Henry, P. Tang, A. Heinecke, "Leveraging the bfloat16
- * artificial intelligence datatype for higher-precision computations", arXiv 1904.06376). What is
- * left out is below 2^-25 of each product: less than rounding it to fp32. The weight stays in
- * memory as fp32 and is split panel by panel, because a lone stream is bound by reading it.
+ * The order of a row's sum is that of k whatever the number of rows, and in fp32 and int8 sums are
+ * exact integers: a row's bytes do not depend on its company.
  */
 #if !defined(__AMX_TILE__) || !defined(__AMX_BF16__) || !defined(__AMX_INT8__) || \
     !defined(__AVX512BF16__) || !defined(__AVX512DQ__)
@@ -16,11 +14,13 @@
 #endif
 
 #include <immintrin.h>
-#include <string.h>
 
 #include "gemm_amx.h"
 
-/* Tile registers: sums 0 1 / 2 3 of the block, rows 4 (upper) and 5 (lower), weights 6 and 7. */
+#define INLINE static inline __attribute__((always_inline))
+
+enum { STRIDE = 64, SUM_TILE = AMX_TILE / sizeof(float) };
+
 typedef struct tile_config {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
@@ -37,105 +37,22 @@ static void configure_tiles(void)
     _tile_loadconfig(&c);
 }
 
-/* ---- sums over k: `upper` and `lower` are row blocks, lower only where `two` ------------------ */
+/* ---- what follows a product ------------------------------------------------------------------ */
 
-#define PRODUCTS(dp, two)       \
-    do {                        \
-        dp(0, 4, 6);            \
-        dp(1, 4, 7);            \
-        if (two) {              \
-            dp(2, 5, 6);        \
-            dp(3, 5, 7);        \
-        }                       \
-    } while (0)
-
-#define LOAD_ROWS(at, two)                              \
-    do {                                                \
-        _tile_loadd(4, upper + (at), 64);               \
-        if (two)                                        \
-            _tile_loadd(5, lower + (at), 64);           \
-    } while (0)
-
-#define LOAD_WEIGHTS(at)                                \
-    do {                                                \
-        _tile_loadd(6, panel + (at), 64);               \
-        _tile_loadd(7, panel + (at) + AMX_TILE, 64);    \
-    } while (0)
-
-#define SUM_STEPS(dp, two)                                                      \
-    for (; steps > 0; steps--, upper += AMX_TILE, lower += AMX_TILE,            \
-                      panel += 2 * AMX_TILE) {                                  \
-        LOAD_ROWS(0, two);                                                      \
-        LOAD_WEIGHTS(0);                                                        \
-        PRODUCTS(dp, two);                                                      \
-    }
-
-/* Parts (2,0) (1,0) (1,1) (0,1) (0,2) (0,0) of rows and weights. */
-#define SUM_STEPS_FP32(two)                                                     \
-    for (; steps > 0; steps--, upper += AMX_PARTS * AMX_TILE,                   \
-                      lower += AMX_PARTS * AMX_TILE,                            \
-                      panel += AMX_PARTS * 2 * AMX_TILE) {                      \
-        LOAD_ROWS(2 * AMX_TILE, two);                                           \
-        LOAD_WEIGHTS(0);                                                        \
-        PRODUCTS(_tile_dpbf16ps, two);                                          \
-        LOAD_ROWS(AMX_TILE, two);                                               \
-        PRODUCTS(_tile_dpbf16ps, two);                                          \
-        LOAD_WEIGHTS(2 * AMX_TILE);                                             \
-        PRODUCTS(_tile_dpbf16ps, two);                                          \
-        LOAD_ROWS(0, two);                                                      \
-        PRODUCTS(_tile_dpbf16ps, two);                                          \
-        LOAD_WEIGHTS(4 * AMX_TILE);                                             \
-        PRODUCTS(_tile_dpbf16ps, two);                                          \
-        LOAD_WEIGHTS(0);                                                        \
-        PRODUCTS(_tile_dpbf16ps, two);                                          \
-    }
-
-typedef void sum_fn(const unsigned char *upper, const unsigned char *lower,
-                    const unsigned char *panel, int steps);
-
-#define SUM_FUNCTION(name, body)                                                         \
-    static void name(const unsigned char *upper, const unsigned char *lower,             \
-                     const unsigned char *panel, int steps)                              \
-    {                                                                                    \
-        body                                                                             \
-    }
-
-SUM_FUNCTION(sum_fp32_one, SUM_STEPS_FP32(0))
-SUM_FUNCTION(sum_fp32_two, SUM_STEPS_FP32(1))
-SUM_FUNCTION(sum_bf16_one, SUM_STEPS(_tile_dpbf16ps, 0))
-SUM_FUNCTION(sum_bf16_two, SUM_STEPS(_tile_dpbf16ps, 1))
-SUM_FUNCTION(sum_int8_one, SUM_STEPS(_tile_dpbssd, 0))
-SUM_FUNCTION(sum_int8_two, SUM_STEPS(_tile_dpbssd, 1))
-
-static sum_fn *const sums[3][2] = {             /* by precision, by lower row block */
-    { sum_fp32_one, sum_fp32_two },
-    { sum_bf16_one, sum_bf16_two },
-    { sum_int8_one, sum_int8_two },
-};
-
-/* fp32 weights, pairs of k side by side, to their three bf16 parts. */
-static void split_panel(unsigned char *to, const unsigned char *from, int steps)
-{
-    const float *w = (const float *)(const void *)from;
-    for (int s = 0; s < steps; s++, to += AMX_PARTS * 2 * AMX_TILE)
-        for (int row = 0; row < 2 * AMX_ROWS; row++, w += 32) {
-            __m512 low = _mm512_load_ps(w), high = _mm512_load_ps(w + 16);
-            for (int part = 0; part < AMX_PARTS; part++) {
-                __m512i pair = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-                _mm512_store_si512(to + part * 2 * AMX_TILE + row * 64, pair);
-                low = _mm512_sub_ps(low, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(
-                                             _mm512_castsi512_si256(pair)), 16));
-                high = _mm512_sub_ps(high, (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(
-                                               _mm512_extracti64x4_epi64(pair, 1)), 16));
-            }
-        }
-}
-
-/* ---- epilogue -------------------------------------------------------------------------------- */
+/* A block whose sums are known and whose rows are not all finished. */
+typedef struct pending {
+    const float *sum;           /* tiles as block_store leaves them */
+    const float *row_scale;     /* of its next row; unused in bf16 */
+    float *c;                   /* its next row's first output */
+    size_t c_stride;
+    int row, rows;              /* next, number */
+    __mmask16 mask[2];          /* the panel's outputs that there are */
+    __m512 bias[2], scale[2];
+} pending;
 
 /* x / (1 + e^-x); e^-x = 2^n 2^f with f in [-1/2, 1/2] as in kern_body.h (relative error 2e-7),
  * the reciprocal by one Newton step. */
-static inline __m512 silu(__m512 x)
+INLINE __m512 silu(__m512 x)
 {
     const __m512 one = _mm512_set1_ps(1.0f);
     __m512 y = _mm512_max_ps(_mm512_set1_ps(-87.0f), _mm512_sub_ps(_mm512_setzero_ps(), x));
@@ -156,104 +73,218 @@ static inline __m512 silu(__m512 x)
     return _mm512_mul_ps(x, r);
 }
 
-/* One row's sixteen outputs. */
-static inline void finish16(float *c, __mmask16 mask, __m512 y, shoal__epilogue epilogue)
+INLINE __m512 integers(const float *sum)
 {
-    if (epilogue == SHOAL__SILU)
-        y = silu(y);
-    if (epilogue == SHOAL__ADD)
-        y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, c));
-    _mm512_mask_storeu_ps(c, mask, y);
+    return _mm512_cvtepi32_ps(_mm512_load_si512(sum));
 }
 
-static inline __mmask16 columns(int n)
+/* Sixteen outputs of a row before SiLU. Column tiles lie side by side; in fp32 the three sums of
+ * a tile follow each other. */
+INLINE __m512 scaled(const pending *p, int i, shoal_precision precision)
+{
+    const float *sum = p->sum + (p->row / AMX_ROWS) * 2 * SUM_TILE + (p->row % AMX_ROWS) * 16;
+    if (precision == SHOAL_BF16)
+        return _mm512_add_ps(_mm512_load_ps(sum + i * SUM_TILE), p->bias[i]);
+    __m512 y;
+    if (precision == SHOAL_FP32) {
+        sum += i * 3 * SUM_TILE;
+        y = _mm512_fmadd_ps(integers(sum + SUM_TILE), _mm512_set1_ps(256.0f),
+                            integers(sum + 2 * SUM_TILE));
+        y = _mm512_fmadd_ps(integers(sum), _mm512_set1_ps(65536.0f), y);
+    } else
+        y = integers(sum + i * SUM_TILE);
+    return _mm512_fmadd_ps(y, _mm512_mul_ps(_mm512_set1_ps(*p->row_scale), p->scale[i]),
+                           p->bias[i]);
+}
+
+/* Finish up to n rows more. */
+INLINE void finish_rows(pending *p, int n, shoal_precision precision, shoal__epilogue epilogue)
+{
+    for (; n > 0 && p->row < p->rows; n--, p->row++, p->row_scale++, p->c += p->c_stride)
+        for (int i = 0; i < 2; i++) {
+            __m512 y = scaled(p, i, precision);
+            if (epilogue == SHOAL__SILU)
+                y = silu(y);
+            if (epilogue == SHOAL__ADD)
+                y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(p->mask[i], p->c + 16 * i));
+            _mm512_mask_storeu_ps(p->c + 16 * i, p->mask[i], y);
+        }
+}
+
+INLINE __mmask16 columns(int n)
 {
     return n >= 16 ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
 }
 
-/* One block's sums [rows, 32] through the epilogue into c, whose rows are l->out long and of
- * which `left` columns are this panel's. row_scale NULL: sums are floats. */
-static inline __attribute__((always_inline)) void
-finish_as(const shoal__linear *l, const float *sum, const float *row_scale, int rows, int column,
-          float *c, shoal__epilogue epilogue)
+static void begin_panel(pending *p, const shoal__linear *l, int column)
 {
     const amx_weight *w = l->packed;
-    __mmask16 mask[2] = { columns(l->out - column), columns(l->out - column - 16) };
-    __m512 bias[2], scale[2];
     for (int i = 0; i < 2; i++) {
-        bias[i] = _mm512_maskz_loadu_ps(mask[i], l->bias + column + 16 * i);
-        scale[i] = row_scale ? _mm512_loadu_ps(w->scale + column + 16 * i) : bias[i];
+        p->mask[i] = columns(l->out - column - 16 * i);
+        p->bias[i] = _mm512_maskz_loadu_ps(p->mask[i], l->bias + column + 16 * i);
+        p->scale[i] = _mm512_loadu_ps(w->scale + column + 16 * i);
     }
-    for (int r = 0; r < rows; r++, sum += AMX_PANEL, c += l->out)
-        for (int i = 0; i < 2; i++) {
-            __m512 y = _mm512_load_ps(sum + 16 * i);
-            if (row_scale)
-                y = _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)y),
-                                    _mm512_mul_ps(_mm512_set1_ps(row_scale[r]), scale[i]), bias[i]);
-            else
-                y = _mm512_add_ps(y, bias[i]);
-            finish16(c + column + 16 * i, mask[i], y, epilogue);
+}
+
+/* ---- sums over k ----------------------------------------------------------------------------- */
+
+/* bf16 and int8: sums 0 1 of the upper row block, 2 3 of the lower, rows 4 and 5, weights 6 and 7. */
+INLINE void step(const unsigned char *upper, const unsigned char *lower,
+                 const unsigned char *panel, shoal_precision precision)
+{
+    _tile_loadd(6, panel, STRIDE);
+    _tile_loadd(4, upper, STRIDE);
+    _tile_loadd(7, panel + AMX_TILE, STRIDE);
+    if (lower)
+        _tile_loadd(5, lower, STRIDE);
+    if (precision == SHOAL_BF16) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        if (lower) {
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
         }
-}
-
-static void finish(const shoal__linear *l, const float *sum, const float *row_scale, int rows,
-                   int column, float *c)
-{
-    switch (l->epilogue) {
-    case SHOAL__STORE:
-        finish_as(l, sum, row_scale, rows, column, c, SHOAL__STORE);
-        break;
-    case SHOAL__SILU:
-        finish_as(l, sum, row_scale, rows, column, c, SHOAL__SILU);
-        break;
-    case SHOAL__ADD:
-        finish_as(l, sum, row_scale, rows, column, c, SHOAL__ADD);
-        break;
+    } else {
+        _tile_dpbssd(0, 4, 6);
+        _tile_dpbssd(1, 4, 7);
+        if (lower) {
+            _tile_dpbssd(2, 5, 6);
+            _tile_dpbssd(3, 5, 7);
+        }
     }
 }
 
-/* ---- the product ----------------------------------------------------------------------------- */
+/* fp32: sums of weight 1, 1/256 and 1/65536: 0 1 2 of the left column of tiles, 3 4 5 of the right;
+ * one part of the rows in 6, of the weights in 7. */
+#define PRODUCT(sum, weights)                       \
+    do {                                            \
+        _tile_loadd(7, panel + (weights) * AMX_TILE, STRIDE);   \
+        _tile_dpbssd(sum, 6, 7);                    \
+    } while (0)
 
-/* Up to 32 rows by one panel. */
-static void block(const shoal__linear *l, const amx_scratch *s, const unsigned char *panel, int row,
-                  int column, float *c)
+INLINE void step_fp32(const unsigned char *rows, const unsigned char *panel)
 {
-    const amx_weight *w = l->packed;
-    _Alignas(64) float sum[AMX_PANEL * AMX_PANEL];
-    size_t parts = w->precision == SHOAL_FP32 ? AMX_PARTS : 1;
-    size_t row_block = (size_t)w->steps * parts * AMX_TILE;
-    const unsigned char *upper = s->rows + (size_t)(row / AMX_ROWS) * row_block;
-    int rows = s->rows_made - row < AMX_PANEL ? s->rows_made - row : AMX_PANEL;
-    int two = rows > AMX_ROWS;
+    _tile_loadd(6, rows, STRIDE);
+    PRODUCT(0, 0);
+    PRODUCT(3, 1);
+    PRODUCT(1, 2);
+    PRODUCT(4, 3);
+    PRODUCT(2, 4);
+    PRODUCT(5, 5);
+    _tile_loadd(6, rows + AMX_TILE, STRIDE);
+    PRODUCT(1, 0);
+    PRODUCT(4, 1);
+    PRODUCT(2, 2);
+    PRODUCT(5, 3);
+    _tile_loadd(6, rows + 2 * AMX_TILE, STRIDE);
+    PRODUCT(2, 0);
+    PRODUCT(5, 1);
+}
+
+INLINE void zero_sums(shoal_precision precision)
+{
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    sums[w->precision][two](upper, upper + row_block, panel, w->steps);
-    _tile_stored(0, sum, sizeof(float) * AMX_PANEL);
-    _tile_stored(1, sum + 16, sizeof(float) * AMX_PANEL);
-    if (two) {
-        _tile_stored(2, sum + AMX_ROWS * AMX_PANEL, sizeof(float) * AMX_PANEL);
-        _tile_stored(3, sum + AMX_ROWS * AMX_PANEL + 16, sizeof(float) * AMX_PANEL);
+    if (precision == SHOAL_FP32) {
+        _tile_zero(4);
+        _tile_zero(5);
     }
-    finish(l, sum, w->precision == SHOAL_INT8 ? s->row_scale + row : NULL, rows, column,
-           c + (size_t)row * (size_t)l->out);
 }
+
+INLINE void store_sums(float *to, shoal_precision precision)
+{
+    _tile_stored(0, to, STRIDE);
+    _tile_stored(1, to + SUM_TILE, STRIDE);
+    _tile_stored(2, to + 2 * SUM_TILE, STRIDE);
+    _tile_stored(3, to + 3 * SUM_TILE, STRIDE);
+    if (precision == SHOAL_FP32) {
+        _tile_stored(4, to + 4 * SUM_TILE, STRIDE);
+        _tile_stored(5, to + 5 * SUM_TILE, STRIDE);
+    }
+}
+
+/* All k of a block, and between them the rows that are pending. */
+INLINE void sum_block(const unsigned char *upper, const unsigned char *lower,
+                      const unsigned char *panel, int steps, pending *p, shoal_precision precision,
+                      shoal__epilogue epilogue)
+{
+    int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1;
+    int share = (p->rows - p->row + steps - 1) / steps;
+    for (int s = 0; s < steps; s++) {
+        if (precision == SHOAL_FP32)
+            step_fp32(upper, panel);
+        else
+            step(upper, lower, panel, precision);
+        upper += parts * AMX_TILE;
+        lower += lower ? parts * AMX_TILE : 0;
+        panel += parts * 2 * AMX_TILE;
+        finish_rows(p, share, precision, epilogue);
+    }
+    finish_rows(p, p->rows, precision, epilogue);
+}
+
+/* ---- the product ----------------------------------------------------------------------------- */
+
+INLINE void product(const shoal__linear *l, const amx_scratch *s, float *c,
+                    shoal_precision precision, shoal__epilogue epilogue)
+{
+    const amx_weight *w = l->packed;
+    int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1;
+    int block_rows = precision == SHOAL_FP32 ? AMX_ROWS : 2 * AMX_ROWS;
+    size_t tile_rows = (size_t)(w->steps * parts) * AMX_TILE;   /* bytes of 16 rows */
+    _Alignas(64) float sums[2][6 * SUM_TILE];
+    pending p = { .c_stride = (size_t)l->out };
+    int turn = 0;
+    for (int first = 0; first < s->rows_made; first += AMX_GROUP) {
+        int end = first + AMX_GROUP < s->rows_made ? first + AMX_GROUP : s->rows_made;
+        for (int column = 0; column < l->out; column += AMX_PANEL) {
+            const unsigned char *panel = w->tiles + (size_t)(column / AMX_PANEL) * 2 * tile_rows;
+            for (int row = first; row < end; row += block_rows, turn = !turn) {
+                const unsigned char *upper = s->rows + (size_t)(row / AMX_ROWS) * tile_rows;
+                zero_sums(precision);
+                if (precision != SHOAL_FP32 && row + AMX_ROWS < end)
+                    sum_block(upper, upper + tile_rows, panel, w->steps, &p, precision, epilogue);
+                else
+                    sum_block(upper, NULL, panel, w->steps, &p, precision, epilogue);
+                store_sums(sums[turn], precision);
+                begin_panel(&p, l, column);
+                p.sum = sums[turn];
+                p.row = 0;
+                p.rows = end - row < block_rows ? end - row : block_rows;
+                p.row_scale = s->row_scale + row;
+                p.c = c + (size_t)row * (size_t)l->out + column;
+            }
+        }
+    }
+    finish_rows(&p, p.rows, precision, epilogue);
+}
+
+#define PRODUCT_FUNCTION(name, precision, epilogue)                                     \
+    static void name(const shoal__linear *l, const amx_scratch *s, float *c)            \
+    {                                                                                   \
+        product(l, s, c, precision, epilogue);                                          \
+    }
+
+PRODUCT_FUNCTION(fp32_store, SHOAL_FP32, SHOAL__STORE)
+PRODUCT_FUNCTION(fp32_silu, SHOAL_FP32, SHOAL__SILU)
+PRODUCT_FUNCTION(fp32_add, SHOAL_FP32, SHOAL__ADD)
+PRODUCT_FUNCTION(bf16_store, SHOAL_BF16, SHOAL__STORE)
+PRODUCT_FUNCTION(bf16_silu, SHOAL_BF16, SHOAL__SILU)
+PRODUCT_FUNCTION(bf16_add, SHOAL_BF16, SHOAL__ADD)
+PRODUCT_FUNCTION(int8_store, SHOAL_INT8, SHOAL__STORE)
+PRODUCT_FUNCTION(int8_silu, SHOAL_INT8, SHOAL__SILU)
+PRODUCT_FUNCTION(int8_add, SHOAL_INT8, SHOAL__ADD)
 
 void shoal__amx_product(const shoal__linear *l, const amx_scratch *s, float *c)
 {
-    const amx_weight *w = l->packed;
-    int fp32 = w->precision == SHOAL_FP32;
-    size_t panel_bytes = (size_t)w->steps * 2 * AMX_TILE * (fp32 ? 2 : 1);
+    static void (*const products[3][3])(const shoal__linear *, const amx_scratch *, float *) = {
+        { fp32_store, fp32_silu, fp32_add },
+        { bf16_store, bf16_silu, bf16_add },
+        { int8_store, int8_silu, int8_add },
+    };
     configure_tiles();
-    for (int p = 0; p < w->panels; p++) {
-        const unsigned char *panel = w->tiles + (size_t)p * panel_bytes;
-        if (fp32) {
-            split_panel(s->panel, panel, w->steps);
-            panel = s->panel;
-        }
-        for (int row = 0; row < s->rows_made; row += AMX_PANEL)
-            block(l, s, panel, row, p * AMX_PANEL, c);
-    }
+    products[((const amx_weight *)l->packed)->precision][l->epilogue](l, s, c);
     _tile_release();
 }

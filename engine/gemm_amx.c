@@ -51,7 +51,7 @@ static int parts_of(shoal_precision precision)
     return precision == SHOAL_FP32 ? AMX_PARTS : 1;
 }
 
-static size_t step_of(shoal_precision precision)
+static int step_of(shoal_precision precision)
 {
     return precision == SHOAL_BF16 ? 32 : 64;
 }
@@ -59,9 +59,10 @@ static size_t step_of(shoal_precision precision)
 /* The first byte of the tile for output n and input k. */
 static unsigned char *tile_of(const amx_weight *w, int n, int k, int part)
 {
-    size_t step = (size_t)(n / AMX_PANEL * w->steps + k / (int)step_of(w->precision));
-    size_t tile = (step * (size_t)parts_of(w->precision) + (size_t)part) * 2;
-    return w->tiles + (tile + (size_t)(n % AMX_PANEL / 16)) * AMX_TILE;
+    int columns = PANEL_TILES(w->precision);
+    int step = n / 16 / columns * w->steps + k / step_of(w->precision);
+    int tile = (step * parts_of(w->precision) + part) * columns + n / 16 % columns;
+    return w->tiles + (size_t)tile * AMX_TILE;
 }
 
 /* Rows of a tile are pairs of successive k, for each of 16 outputs. */
@@ -121,12 +122,12 @@ static int pack_as(shoal__linear *l, shoal_precision precision)
     l->packed = w;
     if (!w)
         return SHOAL_ENOMEM;
-    size_t step = step_of(precision), panels = up_to((size_t)l->out, AMX_PANEL) / AMX_PANEL;
+    size_t columns = up_to((size_t)l->out, 16 * PANEL_TILES(precision)) / 16;
     w->precision = precision;
-    w->steps = (int)(up_to((size_t)l->in, step) / step);
-    size_t bytes = panels * (size_t)(w->steps * parts_of(precision)) * 2 * AMX_TILE;
+    w->steps = (l->in + step_of(precision) - 1) / step_of(precision);
+    size_t bytes = columns * (size_t)(w->steps * parts_of(precision)) * AMX_TILE;
     w->tiles = aligned_alloc(64, bytes);
-    w->scale = calloc(panels * AMX_PANEL, sizeof *w->scale);
+    w->scale = calloc(columns * 16, sizeof *w->scale);
     if (!w->tiles || !w->scale)
         return SHOAL_ENOMEM;
     memset(w->tiles, 0, bytes);
@@ -163,7 +164,7 @@ static void scratch_free(void *opaque)
 
 static int scratch_new(void **out, shoal__linear *const *all, int n, int max_rows)
 {
-    size_t steps = 1, rows = up_to((size_t)max_rows, AMX_PANEL);
+    size_t steps = 1, rows = up_to((size_t)max_rows, 2 * AMX_ROWS);
     for (int i = 0; i < n; i++) {
         size_t of_this = (size_t)((const amx_weight *)all[i]->packed)->steps;
         steps = of_this > steps ? of_this : steps;

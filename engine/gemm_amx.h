@@ -27,12 +27,13 @@
 enum {
     AMX_TILE = 1024,        /* bytes of a tile */
     AMX_ROWS = 16,          /* rows of a tile */
-    AMX_PANEL = 32,         /* outputs of a panel */
     AMX_PARTS = 3,          /* digits of an fp32 number */
-    AMX_GROUP = 64,         /* rows that meet a panel before the next panel comes */
     AMX_LIMIT_1 = 127,      /* largest integer of one digit, and of three */
     AMX_LIMIT_3 = 127 * 65536 + 127 * 256 + 120     /* 7 to spare for rounding */
 };
+
+/* Columns of tiles of a panel, by precision. */
+#define PANEL_TILES(precision) ((precision) == SHOAL_FP32 ? 1 : 2)
 
 /* A row or output whose largest number is smaller than this counts as zeros. */
 #define AMX_LEAST 1e-30f

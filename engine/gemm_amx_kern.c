@@ -19,7 +19,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { STRIDE = 64, SUM_TILE = AMX_TILE / sizeof(float) };
+enum { STRIDE = 64, SUM_TILE = AMX_TILE / sizeof(float), BLOCK_TILE = 2 * SUM_TILE };
 
 typedef struct tile_config {
     uint8_t palette, start_row, reserved[14];
@@ -41,11 +41,11 @@ static void configure_tiles(void)
 
 /* A block whose sums are known and whose rows are not all finished. */
 typedef struct pending {
-    const float *sum;           /* tiles as block_store leaves them */
+    const float *sum;           /* of its next row; in fp32 three tiles, SUM_TILE apart */
     const float *row_scale;     /* of its next row; unused in bf16 */
     float *c;                   /* its next row's first output */
     size_t c_stride;
-    int row, rows;              /* next, number */
+    int rows;                   /* left */
     __mmask16 mask[2];          /* the panel's outputs that there are */
     __m512 bias[2], scale[2];
 } pending;
@@ -78,21 +78,18 @@ INLINE __m512 integers(const float *sum)
     return _mm512_cvtepi32_ps(_mm512_load_si512(sum));
 }
 
-/* Sixteen outputs of a row before SiLU. Column tiles lie side by side; in fp32 the three sums of
- * a tile follow each other. */
+/* Sixteen outputs of a row before SiLU. */
 INLINE __m512 scaled(const pending *p, int i, shoal_precision precision)
 {
-    const float *sum = p->sum + (p->row / AMX_ROWS) * 2 * SUM_TILE + (p->row % AMX_ROWS) * 16;
-    if (precision == SHOAL_BF16)
-        return _mm512_add_ps(_mm512_load_ps(sum + i * SUM_TILE), p->bias[i]);
     __m512 y;
+    if (precision == SHOAL_BF16)
+        return _mm512_add_ps(_mm512_load_ps(p->sum + 16 * i), p->bias[i]);
     if (precision == SHOAL_FP32) {
-        sum += i * 3 * SUM_TILE;
-        y = _mm512_fmadd_ps(integers(sum + SUM_TILE), _mm512_set1_ps(256.0f),
-                            integers(sum + 2 * SUM_TILE));
-        y = _mm512_fmadd_ps(integers(sum), _mm512_set1_ps(65536.0f), y);
+        y = _mm512_fmadd_ps(integers(p->sum + BLOCK_TILE), _mm512_set1_ps(256.0f),
+                            integers(p->sum + 2 * BLOCK_TILE));
+        y = _mm512_fmadd_ps(integers(p->sum), _mm512_set1_ps(65536.0f), y);
     } else
-        y = integers(sum + i * SUM_TILE);
+        y = integers(p->sum + 16 * i);
     return _mm512_fmadd_ps(y, _mm512_mul_ps(_mm512_set1_ps(*p->row_scale), p->scale[i]),
                            p->bias[i]);
 }
@@ -100,8 +97,11 @@ INLINE __m512 scaled(const pending *p, int i, shoal_precision precision)
 /* Finish up to n rows more. */
 INLINE void finish_rows(pending *p, int n, shoal_precision precision, shoal__epilogue epilogue)
 {
-    for (; n > 0 && p->row < p->rows; n--, p->row++, p->row_scale++, p->c += p->c_stride)
-        for (int i = 0; i < 2; i++) {
+    const int tiles = PANEL_TILES(precision);
+    n = n < p->rows ? n : p->rows;
+    p->rows -= n;
+    for (; n > 0; n--) {
+        for (int i = 0; i < tiles; i++) {
             __m512 y = scaled(p, i, precision);
             if (epilogue == SHOAL__SILU)
                 y = silu(y);
@@ -109,6 +109,10 @@ INLINE void finish_rows(pending *p, int n, shoal_precision precision, shoal__epi
                 y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(p->mask[i], p->c + 16 * i));
             _mm512_mask_storeu_ps(p->c + 16 * i, p->mask[i], y);
         }
+        p->sum += 16 * tiles;
+        p->row_scale++;
+        p->c += p->c_stride;
+    }
 }
 
 INLINE __mmask16 columns(int n)
@@ -116,10 +120,10 @@ INLINE __mmask16 columns(int n)
     return n >= 16 ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
 }
 
-static void begin_panel(pending *p, const shoal__linear *l, int column)
+INLINE void begin_panel(pending *p, const shoal__linear *l, int column, int tiles)
 {
     const amx_weight *w = l->packed;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < tiles; i++) {
         p->mask[i] = columns(l->out - column - 16 * i);
         p->bias[i] = _mm512_maskz_loadu_ps(p->mask[i], l->bias + column + 16 * i);
         p->scale[i] = _mm512_loadu_ps(w->scale + column + 16 * i);
@@ -130,55 +134,68 @@ static void begin_panel(pending *p, const shoal__linear *l, int column)
 
 /* bf16 and int8: sums 0 1 of the upper row block, 2 3 of the lower, rows 4 and 5, weights 6 and 7. */
 INLINE void step(const unsigned char *upper, const unsigned char *lower,
-                 const unsigned char *panel, shoal_precision precision)
+                 const unsigned char *panel, shoal_precision precision, int two)
 {
     _tile_loadd(6, panel, STRIDE);
     _tile_loadd(4, upper, STRIDE);
     _tile_loadd(7, panel + AMX_TILE, STRIDE);
-    if (lower)
+    if (two)
         _tile_loadd(5, lower, STRIDE);
     if (precision == SHOAL_BF16) {
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
-        if (lower) {
+        if (two) {
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
         }
     } else {
         _tile_dpbssd(0, 4, 6);
         _tile_dpbssd(1, 4, 7);
-        if (lower) {
+        if (two) {
             _tile_dpbssd(2, 5, 6);
             _tile_dpbssd(3, 5, 7);
         }
     }
 }
 
-/* fp32: sums of weight 1, 1/256 and 1/65536: 0 1 2 of the left column of tiles, 3 4 5 of the right;
- * one part of the rows in 6, of the weights in 7. */
-#define PRODUCT(sum, weights)                       \
-    do {                                            \
-        _tile_loadd(7, panel + (weights) * AMX_TILE, STRIDE);   \
-        _tile_dpbssd(sum, 6, 7);                    \
-    } while (0)
+/* fp32: sums of weight 1, 1/256 and 1/65536: 0 1 2 of the upper row block, 3 4 5 of the lower; one
+ * digit of the rows in 6, of the weights in 7. */
+#define ROWS(from, digit) _tile_loadd(6, (from) + (digit) * AMX_TILE, STRIDE)
+#define WEIGHTS(digit) _tile_loadd(7, panel + (digit) * AMX_TILE, STRIDE)
 
-INLINE void step_fp32(const unsigned char *rows, const unsigned char *panel)
+INLINE void step_fp32(const unsigned char *upper, const unsigned char *lower,
+                      const unsigned char *panel, int two)
 {
-    _tile_loadd(6, rows, STRIDE);
-    PRODUCT(0, 0);
-    PRODUCT(3, 1);
-    PRODUCT(1, 2);
-    PRODUCT(4, 3);
-    PRODUCT(2, 4);
-    PRODUCT(5, 5);
-    _tile_loadd(6, rows + AMX_TILE, STRIDE);
-    PRODUCT(1, 0);
-    PRODUCT(4, 1);
-    PRODUCT(2, 2);
-    PRODUCT(5, 3);
-    _tile_loadd(6, rows + 2 * AMX_TILE, STRIDE);
-    PRODUCT(2, 0);
-    PRODUCT(5, 1);
+    WEIGHTS(0);
+    ROWS(upper, 0);
+    _tile_dpbssd(0, 6, 7);
+    ROWS(upper, 1);
+    _tile_dpbssd(1, 6, 7);
+    ROWS(upper, 2);
+    _tile_dpbssd(2, 6, 7);
+    if (two) {
+        ROWS(lower, 2);
+        _tile_dpbssd(5, 6, 7);
+        ROWS(lower, 1);
+        _tile_dpbssd(4, 6, 7);
+        ROWS(lower, 0);
+        _tile_dpbssd(3, 6, 7);
+        WEIGHTS(1);
+        _tile_dpbssd(4, 6, 7);
+        ROWS(lower, 1);
+        _tile_dpbssd(5, 6, 7);
+    } else
+        WEIGHTS(1);
+    ROWS(upper, 1);
+    _tile_dpbssd(2, 6, 7);
+    ROWS(upper, 0);
+    _tile_dpbssd(1, 6, 7);
+    WEIGHTS(2);
+    _tile_dpbssd(2, 6, 7);
+    if (two) {
+        ROWS(lower, 0);
+        _tile_dpbssd(5, 6, 7);
+    }
 }
 
 INLINE void zero_sums(shoal_precision precision)
@@ -193,36 +210,41 @@ INLINE void zero_sums(shoal_precision precision)
     }
 }
 
+/* Rows of all tiles of the panel side by side; fp32: the three sums apart. */
 INLINE void store_sums(float *to, shoal_precision precision)
 {
-    _tile_stored(0, to, STRIDE);
-    _tile_stored(1, to + SUM_TILE, STRIDE);
-    _tile_stored(2, to + 2 * SUM_TILE, STRIDE);
-    _tile_stored(3, to + 3 * SUM_TILE, STRIDE);
     if (precision == SHOAL_FP32) {
-        _tile_stored(4, to + 4 * SUM_TILE, STRIDE);
-        _tile_stored(5, to + 5 * SUM_TILE, STRIDE);
+        _tile_stored(0, to, STRIDE);
+        _tile_stored(1, to + BLOCK_TILE, STRIDE);
+        _tile_stored(2, to + 2 * BLOCK_TILE, STRIDE);
+        _tile_stored(3, to + SUM_TILE, STRIDE);
+        _tile_stored(4, to + SUM_TILE + BLOCK_TILE, STRIDE);
+        _tile_stored(5, to + SUM_TILE + 2 * BLOCK_TILE, STRIDE);
+    } else {
+        _tile_stored(0, to, 2 * STRIDE);
+        _tile_stored(1, to + 16, 2 * STRIDE);
+        _tile_stored(2, to + BLOCK_TILE, 2 * STRIDE);
+        _tile_stored(3, to + BLOCK_TILE + 16, 2 * STRIDE);
     }
 }
 
 /* All k of a block, and between them the rows that are pending. */
 INLINE void sum_block(const unsigned char *upper, const unsigned char *lower,
                       const unsigned char *panel, int steps, pending *p, shoal_precision precision,
-                      shoal__epilogue epilogue)
+                      shoal__epilogue epilogue, int two)
 {
-    int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1;
-    int share = (p->rows - p->row + steps - 1) / steps;
+    const int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1;
+    int share = (p->rows + steps - 1) / steps;
     for (int s = 0; s < steps; s++) {
         if (precision == SHOAL_FP32)
-            step_fp32(upper, panel);
+            step_fp32(upper, lower, panel, two);
         else
-            step(upper, lower, panel, precision);
+            step(upper, lower, panel, precision, two);
         upper += parts * AMX_TILE;
-        lower += lower ? parts * AMX_TILE : 0;
-        panel += parts * 2 * AMX_TILE;
+        lower += parts * AMX_TILE;
+        panel += parts * PANEL_TILES(precision) * AMX_TILE;
         finish_rows(p, share, precision, epilogue);
     }
-    finish_rows(p, p->rows, precision, epilogue);
 }
 
 /* ---- the product ----------------------------------------------------------------------------- */
@@ -231,31 +253,28 @@ INLINE void product(const shoal__linear *l, const amx_scratch *s, float *c,
                     shoal_precision precision, shoal__epilogue epilogue)
 {
     const amx_weight *w = l->packed;
-    int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1;
-    int block_rows = precision == SHOAL_FP32 ? AMX_ROWS : 2 * AMX_ROWS;
+    const int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1, tiles = PANEL_TILES(precision);
     size_t tile_rows = (size_t)(w->steps * parts) * AMX_TILE;   /* bytes of 16 rows */
     _Alignas(64) float sums[2][6 * SUM_TILE];
     pending p = { .c_stride = (size_t)l->out };
     int turn = 0;
-    for (int first = 0; first < s->rows_made; first += AMX_GROUP) {
-        int end = first + AMX_GROUP < s->rows_made ? first + AMX_GROUP : s->rows_made;
-        for (int column = 0; column < l->out; column += AMX_PANEL) {
-            const unsigned char *panel = w->tiles + (size_t)(column / AMX_PANEL) * 2 * tile_rows;
-            for (int row = first; row < end; row += block_rows, turn = !turn) {
-                const unsigned char *upper = s->rows + (size_t)(row / AMX_ROWS) * tile_rows;
-                zero_sums(precision);
-                if (precision != SHOAL_FP32 && row + AMX_ROWS < end)
-                    sum_block(upper, upper + tile_rows, panel, w->steps, &p, precision, epilogue);
-                else
-                    sum_block(upper, NULL, panel, w->steps, &p, precision, epilogue);
-                store_sums(sums[turn], precision);
-                begin_panel(&p, l, column);
-                p.sum = sums[turn];
-                p.row = 0;
-                p.rows = end - row < block_rows ? end - row : block_rows;
-                p.row_scale = s->row_scale + row;
-                p.c = c + (size_t)row * (size_t)l->out + column;
-            }
+    for (int row = 0; row < s->rows_made; row += 2 * AMX_ROWS) {
+        const unsigned char *upper = s->rows + (size_t)(row / AMX_ROWS) * tile_rows;
+        const unsigned char *panel = w->tiles;
+        int rows = s->rows_made - row < 2 * AMX_ROWS ? s->rows_made - row : 2 * AMX_ROWS;
+        for (int column = 0; column < l->out; column += 16 * tiles, turn = !turn) {
+            zero_sums(precision);
+            if (rows > AMX_ROWS)
+                sum_block(upper, upper + tile_rows, panel, w->steps, &p, precision, epilogue, 1);
+            else
+                sum_block(upper, upper, panel, w->steps, &p, precision, epilogue, 0);
+            store_sums(sums[turn], precision);
+            begin_panel(&p, l, column, tiles);
+            p.sum = sums[turn];
+            p.rows = rows;
+            p.row_scale = s->row_scale + row;
+            p.c = c + (size_t)row * (size_t)l->out + column;
+            panel += (size_t)tiles * tile_rows;
         }
     }
     finish_rows(&p, p.rows, precision, epilogue);

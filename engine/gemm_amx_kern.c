@@ -50,27 +50,38 @@ typedef struct pending {
     __m512 bias[2], scale[2];
 } pending;
 
-/* x / (1 + e^-x); e^-x = 2^n 2^f with f in [-1/2, 1/2] as in kern_body.h (relative error 2e-7),
- * the reciprocal by one Newton step. */
-INLINE __m512 silu(__m512 x)
+/* x / (1 + e^-x), e^-x = 2^n e^f with f in [-ln 2 / 2, ln 2 / 2] by a polynomial (minimax, relative
+ * error 8e-8) and the reciprocal by one Newton step. */
+INLINE __m512 silu_exact(__m512 x)
 {
     const __m512 one = _mm512_set1_ps(1.0f);
-    __m512 y = _mm512_max_ps(_mm512_set1_ps(-87.0f), _mm512_sub_ps(_mm512_setzero_ps(), x));
-    y = _mm512_min_ps(_mm512_set1_ps(87.0f), y);
-    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(y, _mm512_set1_ps(1.44269504088896f)), 0);
-    __m512 f = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), y);
+    __m512 y = _mm512_max_ps(x, _mm512_set1_ps(-87.0f));
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(y, _mm512_set1_ps(-1.44269504f)), 0);
+    __m512 f = _mm512_fnmsub_ps(n, _mm512_set1_ps(0.693359375f), y);    /* ln 2 in two pieces */
     f = _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4f), f);
-    __m512 p = _mm512_set1_ps(1.0f / 720);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f / 120));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f / 24));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f / 6));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.5f));
-    p = _mm512_fmadd_ps(p, f, one);
-    p = _mm512_fmadd_ps(p, f, one);
+    __m512 p = _mm512_set1_ps(0.008297629f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.041915562f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.16667576f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.49998893f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.99999969f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.00000007f));
     __m512 d = _mm512_add_ps(one, _mm512_scalef_ps(p, n));
     __m512 r = _mm512_rcp14_ps(d);
     r = _mm512_fmadd_ps(_mm512_fnmadd_ps(d, r, one), r, r);
     return _mm512_mul_ps(x, r);
+}
+
+/* The same within 1.5e-4 of itself, where 8 bits follow: 2^t = 2^floor(t) 2^f, f in [0, 1). */
+INLINE __m512 silu_short(__m512 x)
+{
+    __m512 t = _mm512_mul_ps(x, _mm512_set1_ps(-1.44269504f));
+    __m512 f = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF);
+    __m512 p = _mm512_set1_ps(0.07802452f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.22606716f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69583354f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.99992522f));
+    __m512 d = _mm512_add_ps(_mm512_set1_ps(1.0f), _mm512_scalef_ps(p, t));
+    return _mm512_mul_ps(x, _mm512_rcp14_ps(d));
 }
 
 INLINE __m512 integers(const float *sum)
@@ -104,7 +115,7 @@ INLINE void finish_rows(pending *p, int n, shoal_precision precision, shoal__epi
         for (int i = 0; i < tiles; i++) {
             __m512 y = scaled(p, i, precision);
             if (epilogue == SHOAL__SILU)
-                y = silu(y);
+                y = precision == SHOAL_FP32 ? silu_exact(y) : silu_short(y);
             if (epilogue == SHOAL__ADD)
                 y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(p->mask[i], p->c + 16 * i));
             _mm512_mask_storeu_ps(p->c + 16 * i, p->mask[i], y);
@@ -255,22 +266,21 @@ INLINE void product(const shoal__linear *l, const amx_scratch *s, float *c,
     const amx_weight *w = l->packed;
     const int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1, tiles = PANEL_TILES(precision);
     size_t tile_rows = (size_t)(w->steps * parts) * AMX_TILE;   /* bytes of 16 rows */
-    _Alignas(64) float sums[2][6 * SUM_TILE];
+    _Alignas(64) float sums[6 * SUM_TILE];
     pending p = { .c_stride = (size_t)l->out };
-    int turn = 0;
     for (int row = 0; row < s->rows_made; row += 2 * AMX_ROWS) {
         const unsigned char *upper = s->rows + (size_t)(row / AMX_ROWS) * tile_rows;
         const unsigned char *panel = w->tiles;
         int rows = s->rows_made - row < 2 * AMX_ROWS ? s->rows_made - row : 2 * AMX_ROWS;
-        for (int column = 0; column < l->out; column += 16 * tiles, turn = !turn) {
+        for (int column = 0; column < l->out; column += 16 * tiles) {
             zero_sums(precision);
             if (rows > AMX_ROWS)
                 sum_block(upper, upper + tile_rows, panel, w->steps, &p, precision, epilogue, 1);
             else
                 sum_block(upper, upper, panel, w->steps, &p, precision, epilogue, 0);
-            store_sums(sums[turn], precision);
+            store_sums(sums, precision);
             begin_panel(&p, l, column, tiles);
-            p.sum = sums[turn];
+            p.sum = sums;
             p.rows = rows;
             p.row_scale = s->row_scale + row;
             p.c = c + (size_t)row * (size_t)l->out + column;

@@ -59,9 +59,11 @@ static int step_of(shoal_precision precision)
 /* The first byte of the tile for output n and input k. */
 static unsigned char *tile_of(const amx_weight *w, int n, int k, int part)
 {
-    int columns = PANEL_TILES(w->precision);
-    int step = n / 16 / columns * w->steps + k / step_of(w->precision);
-    int tile = (step * parts_of(w->precision) + part) * columns + n / 16 % columns;
+    int chunk = CHUNK_STEPS(w->precision), wide = PANEL_TILES(w->precision);
+    int step = k / step_of(w->precision), begin = step / chunk * chunk;
+    int steps = w->steps - begin < chunk ? w->steps - begin : chunk;
+    int place = begin * (w->columns / wide) + n / 16 / wide * steps + step - begin;
+    int tile = (place * parts_of(w->precision) + part) * wide + n / 16 % wide;
     return w->tiles + (size_t)tile * AMX_TILE;
 }
 
@@ -122,7 +124,8 @@ static int pack_as(shoal__linear *l, shoal_precision precision)
     l->packed = w;
     if (!w)
         return SHOAL_ENOMEM;
-    size_t columns = up_to((size_t)l->out, 16 * PANEL_TILES(precision)) / 16;
+    size_t columns = up_to((size_t)l->out, (size_t)(16 * PANEL_TILES(precision))) / 16;
+    w->columns = (int)columns;
     w->precision = precision;
     w->steps = (l->in + step_of(precision) - 1) / step_of(precision);
     size_t bytes = columns * (size_t)(w->steps * parts_of(precision)) * AMX_TILE;

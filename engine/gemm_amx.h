@@ -35,6 +35,9 @@ enum {
 /* Columns of tiles of a panel, by precision. */
 #define PANEL_TILES(precision) ((precision) == SHOAL_FP32 ? 1 : 2)
 
+/* k steps of a chunk: 32 rows and a panel of them take less than 40 KiB (gemm_amx_kern.c). */
+#define CHUNK_STEPS(precision) ((precision) == SHOAL_FP32 ? 4 : 8)
+
 /* A row or output whose largest number is smaller than this counts as zeros. */
 #define AMX_LEAST 1e-30f
 
@@ -42,8 +45,9 @@ enum {
 typedef struct amx_weight {
     shoal_precision precision;
     int steps;              /* k steps, the last one padded with zeros */
-    unsigned char *tiles;   /* [panels][steps][parts][2], outputs padded with zeros to panels */
-    float *scale;           /* [outputs, padded] of the outputs' integers; unused in bf16 */
+    int columns;            /* of tiles, a multiple of PANEL_TILES: outputs padded with zeros */
+    unsigned char *tiles;   /* [chunks][panels][steps of the chunk][parts][PANEL_TILES] */
+    float *scale;           /* [16 * columns] of the outputs' integers; unused in bf16 */
 } amx_weight;
 
 /* What one thread needs. */

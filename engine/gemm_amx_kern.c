@@ -5,8 +5,9 @@
  * would leave the tile unit idle; so a block's sums are set down and finished a few rows at a
  * time between the k steps of the next block.
  *
- * The order of a row's sum is that of k whatever the number of rows, and in fp32 and int8 sums are
- * exact integers: a row's bytes do not depend on its company.
+ * Long sums are cut into chunks of k, so that rows and panel fit into L1 together: the panels of
+ * a chunk come from L2 or memory one after the other and meet rows that stay. The order of a row's
+ * sum is that of k whatever the number of rows: its bytes do not depend on its company.
  */
 #if !defined(__AMX_TILE__) || !defined(__AMX_BF16__) || !defined(__AMX_INT8__) || \
     !defined(__AVX512BF16__) || !defined(__AVX512DQ__)
@@ -38,6 +39,9 @@ static void configure_tiles(void)
 }
 
 /* ---- what follows a product ------------------------------------------------------------------ */
+
+/* What is done with a row's sums y of one chunk of k: c = y, c += y, c = silu(y), c = silu(c + y) */
+typedef enum finish_kind { STORE, ADD, SILU, ADD_SILU } finish_kind;
 
 /* A block whose sums are known and whose rows are not all finished. */
 typedef struct pending {
@@ -106,7 +110,7 @@ INLINE __m512 scaled(const pending *p, int i, shoal_precision precision)
 }
 
 /* Finish up to n rows more. */
-INLINE void finish_rows(pending *p, int n, shoal_precision precision, shoal__epilogue epilogue)
+INLINE void finish_rows(pending *p, int n, shoal_precision precision, finish_kind kind)
 {
     const int tiles = PANEL_TILES(precision);
     n = n < p->rows ? n : p->rows;
@@ -114,10 +118,10 @@ INLINE void finish_rows(pending *p, int n, shoal_precision precision, shoal__epi
     for (; n > 0; n--) {
         for (int i = 0; i < tiles; i++) {
             __m512 y = scaled(p, i, precision);
-            if (epilogue == SHOAL__SILU)
-                y = precision == SHOAL_FP32 ? silu_exact(y) : silu_short(y);
-            if (epilogue == SHOAL__ADD)
+            if (kind == ADD || kind == ADD_SILU)
                 y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(p->mask[i], p->c + 16 * i));
+            if (kind == SILU || kind == ADD_SILU)
+                y = precision == SHOAL_FP32 ? silu_exact(y) : silu_short(y);
             _mm512_mask_storeu_ps(p->c + 16 * i, p->mask[i], y);
         }
         p->sum += 16 * tiles;
@@ -131,12 +135,12 @@ INLINE __mmask16 columns(int n)
     return n >= 16 ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
 }
 
-INLINE void begin_panel(pending *p, const shoal__linear *l, int column, int tiles)
+INLINE void begin_panel(pending *p, const shoal__linear *l, int column, int first, int tiles)
 {
     const amx_weight *w = l->packed;
     for (int i = 0; i < tiles; i++) {
         p->mask[i] = columns(l->out - column - 16 * i);
-        p->bias[i] = _mm512_maskz_loadu_ps(p->mask[i], l->bias + column + 16 * i);
+        p->bias[i] = _mm512_maskz_loadu_ps(first ? p->mask[i] : 0, l->bias + column + 16 * i);
         p->scale[i] = _mm512_loadu_ps(w->scale + column + 16 * i);
     }
 }
@@ -145,7 +149,8 @@ INLINE void begin_panel(pending *p, const shoal__linear *l, int column, int tile
 
 /* bf16 and int8: sums 0 1 of the upper row block, 2 3 of the lower, rows 4 and 5, weights 6 and 7. */
 INLINE void step(const unsigned char *upper, const unsigned char *lower,
-                 const unsigned char *panel, shoal_precision precision, int two)
+                 const unsigned char *panel, pending *p, int share, shoal_precision precision,
+                 finish_kind kind, int two)
 {
     _tile_loadd(6, panel, STRIDE);
     _tile_loadd(4, upper, STRIDE);
@@ -155,6 +160,7 @@ INLINE void step(const unsigned char *upper, const unsigned char *lower,
     if (precision == SHOAL_BF16) {
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
+        finish_rows(p, share, precision, kind);
         if (two) {
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
@@ -162,11 +168,13 @@ INLINE void step(const unsigned char *upper, const unsigned char *lower,
     } else {
         _tile_dpbssd(0, 4, 6);
         _tile_dpbssd(1, 4, 7);
+        finish_rows(p, share, precision, kind);
         if (two) {
             _tile_dpbssd(2, 5, 6);
             _tile_dpbssd(3, 5, 7);
         }
     }
+    finish_rows(p, share, precision, kind);
 }
 
 /* fp32: sums of weight 1, 1/256 and 1/65536: 0 1 2 of the upper row block, 3 4 5 of the lower; one
@@ -175,7 +183,8 @@ INLINE void step(const unsigned char *upper, const unsigned char *lower,
 #define WEIGHTS(digit) _tile_loadd(7, panel + (digit) * AMX_TILE, STRIDE)
 
 INLINE void step_fp32(const unsigned char *upper, const unsigned char *lower,
-                      const unsigned char *panel, int two)
+                      const unsigned char *panel, pending *p, int share, finish_kind kind,
+                      int two)
 {
     WEIGHTS(0);
     ROWS(upper, 0);
@@ -184,6 +193,7 @@ INLINE void step_fp32(const unsigned char *upper, const unsigned char *lower,
     _tile_dpbssd(1, 6, 7);
     ROWS(upper, 2);
     _tile_dpbssd(2, 6, 7);
+    finish_rows(p, share, SHOAL_FP32, kind);
     if (two) {
         ROWS(lower, 2);
         _tile_dpbssd(5, 6, 7);
@@ -191,6 +201,7 @@ INLINE void step_fp32(const unsigned char *upper, const unsigned char *lower,
         _tile_dpbssd(4, 6, 7);
         ROWS(lower, 0);
         _tile_dpbssd(3, 6, 7);
+        finish_rows(p, share, SHOAL_FP32, kind);
         WEIGHTS(1);
         _tile_dpbssd(4, 6, 7);
         ROWS(lower, 1);
@@ -199,6 +210,7 @@ INLINE void step_fp32(const unsigned char *upper, const unsigned char *lower,
         WEIGHTS(1);
     ROWS(upper, 1);
     _tile_dpbssd(2, 6, 7);
+    finish_rows(p, share, SHOAL_FP32, kind);
     ROWS(upper, 0);
     _tile_dpbssd(1, 6, 7);
     WEIGHTS(2);
@@ -207,6 +219,7 @@ INLINE void step_fp32(const unsigned char *upper, const unsigned char *lower,
         ROWS(lower, 0);
         _tile_dpbssd(5, 6, 7);
     }
+    finish_rows(p, share, SHOAL_FP32, kind);
 }
 
 INLINE void zero_sums(shoal_precision precision)
@@ -242,78 +255,127 @@ INLINE void store_sums(float *to, shoal_precision precision)
 /* All k of a block, and between them the rows that are pending. */
 INLINE void sum_block(const unsigned char *upper, const unsigned char *lower,
                       const unsigned char *panel, int steps, pending *p, shoal_precision precision,
-                      shoal__epilogue epilogue, int two)
+                      finish_kind kind, int two)
 {
     const int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1;
-    int share = (p->rows + steps - 1) / steps;
+    int turns = steps * (precision == SHOAL_FP32 ? 2 + 2 * two : 2);
+    int share = (p->rows + turns - 1) / turns;
     for (int s = 0; s < steps; s++) {
         if (precision == SHOAL_FP32)
-            step_fp32(upper, lower, panel, two);
+            step_fp32(upper, lower, panel, p, share, kind, two);
         else
-            step(upper, lower, panel, precision, two);
+            step(upper, lower, panel, p, share, precision, kind, two);
         upper += parts * AMX_TILE;
         lower += parts * AMX_TILE;
         panel += parts * PANEL_TILES(precision) * AMX_TILE;
-        finish_rows(p, share, precision, epilogue);
     }
 }
 
 /* ---- the product ----------------------------------------------------------------------------- */
 
-INLINE void product(const shoal__linear *l, const amx_scratch *s, float *c,
-                    shoal_precision precision, shoal__epilogue epilogue)
+/* A chunk of k for up to 32 rows and all outputs. */
+typedef struct chunk {
+    const unsigned char *upper, *lower;     /* its tiles of the two row blocks */
+    const unsigned char *weights;           /* its panels */
+    const float *row_scale;
+    int rows, steps, first;                 /* first: with it goes the bias */
+    float *c;                               /* the first row's */
+} chunk;
+
+INLINE void run_chunk(const shoal__linear *l, const chunk *k, shoal_precision precision,
+                      finish_kind kind, int two)
 {
-    const amx_weight *w = l->packed;
     const int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1, tiles = PANEL_TILES(precision);
-    size_t tile_rows = (size_t)(w->steps * parts) * AMX_TILE;   /* bytes of 16 rows */
+    const unsigned char *panel = k->weights;
     _Alignas(64) float sums[6 * SUM_TILE];
     pending p = { .c_stride = (size_t)l->out };
-    for (int row = 0; row < s->rows_made; row += 2 * AMX_ROWS) {
-        const unsigned char *upper = s->rows + (size_t)(row / AMX_ROWS) * tile_rows;
-        const unsigned char *panel = w->tiles;
-        int rows = s->rows_made - row < 2 * AMX_ROWS ? s->rows_made - row : 2 * AMX_ROWS;
-        for (int column = 0; column < l->out; column += 16 * tiles) {
-            zero_sums(precision);
-            if (rows > AMX_ROWS)
-                sum_block(upper, upper + tile_rows, panel, w->steps, &p, precision, epilogue, 1);
-            else
-                sum_block(upper, upper, panel, w->steps, &p, precision, epilogue, 0);
-            store_sums(sums, precision);
-            begin_panel(&p, l, column, tiles);
-            p.sum = sums;
-            p.rows = rows;
-            p.row_scale = s->row_scale + row;
-            p.c = c + (size_t)row * (size_t)l->out + column;
-            panel += (size_t)tiles * tile_rows;
-        }
+    for (int column = 0; column < l->out; column += 16 * tiles) {
+        zero_sums(precision);
+        sum_block(k->upper, k->lower, panel, k->steps, &p, precision, kind, two);
+        store_sums(sums, precision);
+        begin_panel(&p, l, column, k->first, tiles);
+        p.sum = sums;
+        p.rows = k->rows;
+        p.row_scale = k->row_scale;
+        p.c = k->c + column;
+        panel += (size_t)(k->steps * parts * tiles) * AMX_TILE;
     }
-    finish_rows(&p, p.rows, precision, epilogue);
+    finish_rows(&p, p.rows, precision, kind);
 }
 
-#define PRODUCT_FUNCTION(name, precision, epilogue)                                     \
-    static void name(const shoal__linear *l, const amx_scratch *s, float *c)            \
-    {                                                                                   \
-        product(l, s, c, precision, epilogue);                                          \
+#define CHUNK_FUNCTION(name, precision, kind)                           \
+    static void name##_one(const shoal__linear *l, const chunk *k)      \
+    {                                                                   \
+        run_chunk(l, k, precision, kind, 0);                            \
+    }                                                                   \
+    static void name##_two(const shoal__linear *l, const chunk *k)      \
+    {                                                                   \
+        run_chunk(l, k, precision, kind, 1);                            \
     }
 
-PRODUCT_FUNCTION(fp32_store, SHOAL_FP32, SHOAL__STORE)
-PRODUCT_FUNCTION(fp32_silu, SHOAL_FP32, SHOAL__SILU)
-PRODUCT_FUNCTION(fp32_add, SHOAL_FP32, SHOAL__ADD)
-PRODUCT_FUNCTION(bf16_store, SHOAL_BF16, SHOAL__STORE)
-PRODUCT_FUNCTION(bf16_silu, SHOAL_BF16, SHOAL__SILU)
-PRODUCT_FUNCTION(bf16_add, SHOAL_BF16, SHOAL__ADD)
-PRODUCT_FUNCTION(int8_store, SHOAL_INT8, SHOAL__STORE)
-PRODUCT_FUNCTION(int8_silu, SHOAL_INT8, SHOAL__SILU)
-PRODUCT_FUNCTION(int8_add, SHOAL_INT8, SHOAL__ADD)
+CHUNK_FUNCTION(fp32_store, SHOAL_FP32, STORE)
+CHUNK_FUNCTION(fp32_add, SHOAL_FP32, ADD)
+CHUNK_FUNCTION(fp32_silu, SHOAL_FP32, SILU)
+CHUNK_FUNCTION(fp32_add_silu, SHOAL_FP32, ADD_SILU)
+CHUNK_FUNCTION(bf16_store, SHOAL_BF16, STORE)
+CHUNK_FUNCTION(bf16_add, SHOAL_BF16, ADD)
+CHUNK_FUNCTION(bf16_silu, SHOAL_BF16, SILU)
+CHUNK_FUNCTION(bf16_add_silu, SHOAL_BF16, ADD_SILU)
+CHUNK_FUNCTION(int8_store, SHOAL_INT8, STORE)
+CHUNK_FUNCTION(int8_add, SHOAL_INT8, ADD)
+CHUNK_FUNCTION(int8_silu, SHOAL_INT8, SILU)
+CHUNK_FUNCTION(int8_add_silu, SHOAL_INT8, ADD_SILU)
+
+typedef void chunk_fn(const shoal__linear *l, const chunk *k);
+
+static chunk_fn *const chunks[3][4][2] = {          /* by precision, kind, lower row block */
+    { { fp32_store_one, fp32_store_two },
+      { fp32_add_one, fp32_add_two },
+      { fp32_silu_one, fp32_silu_two },
+      { fp32_add_silu_one, fp32_add_silu_two } },
+    { { bf16_store_one, bf16_store_two },
+      { bf16_add_one, bf16_add_two },
+      { bf16_silu_one, bf16_silu_two },
+      { bf16_add_silu_one, bf16_add_silu_two } },
+    { { int8_store_one, int8_store_two },
+      { int8_add_one, int8_add_two },
+      { int8_silu_one, int8_silu_two },
+      { int8_add_silu_one, int8_add_silu_two } },
+};
+
+static finish_kind kind_of(shoal__epilogue epilogue, int first, int last)
+{
+    int add = !first || epilogue == SHOAL__ADD, silu = last && epilogue == SHOAL__SILU;
+    return silu ? (add ? ADD_SILU : SILU) : add ? ADD : STORE;
+}
+
+/* Up to 32 rows, chunk by chunk, while the rows' tiles of a chunk stay in L1. */
+static void run_rows(const shoal__linear *l, const amx_scratch *s, int row, float *c)
+{
+    const amx_weight *w = l->packed;
+    const int parts = w->precision == SHOAL_FP32 ? AMX_PARTS : 1;
+    size_t row_block = (size_t)(w->steps * parts) * AMX_TILE;
+    int rows = s->rows_made - row < 2 * AMX_ROWS ? s->rows_made - row : 2 * AMX_ROWS;
+    chunk k = { .upper = s->rows + (size_t)(row / AMX_ROWS) * row_block,
+                .weights = w->tiles,
+                .row_scale = s->row_scale + row,
+                .rows = rows,
+                .first = 1,
+                .c = c + (size_t)row * (size_t)l->out };
+    for (int step = 0; step < w->steps; step += k.steps, k.first = 0) {
+        int left = w->steps - step;
+        k.steps = left < CHUNK_STEPS(w->precision) ? left : CHUNK_STEPS(w->precision);
+        k.lower = k.upper + row_block;
+        chunks[w->precision][kind_of(l->epilogue, k.first, k.steps == left)][rows > AMX_ROWS](l, &k);
+        k.upper += (size_t)(k.steps * parts) * AMX_TILE;
+        k.weights += (size_t)(k.steps * parts * w->columns) * AMX_TILE;
+    }
+}
 
 void shoal__amx_product(const shoal__linear *l, const amx_scratch *s, float *c)
 {
-    static void (*const products[3][3])(const shoal__linear *, const amx_scratch *, float *) = {
-        { fp32_store, fp32_silu, fp32_add },
-        { bf16_store, bf16_silu, bf16_add },
-        { int8_store, int8_silu, int8_add },
-    };
     configure_tiles();
-    products[((const amx_weight *)l->packed)->precision][l->epilogue](l, s, c);
+    for (int row = 0; row < s->rows_made; row += 2 * AMX_ROWS)
+        run_rows(l, s, row, c);
     _tile_release();
 }

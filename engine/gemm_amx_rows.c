@@ -34,34 +34,42 @@ static float largest(const float *row, int in)
     return _mm512_reduce_max_ps(top);
 }
 
-/* The low bytes of four vectors, as bytes 0 to 3 of one. */
-static inline __m512i low_bytes(const __m512i *x)
+/* Byte `digit` of each number of four vectors, as bytes 0 to 3 of one. */
+static inline __m512i gather_bytes(const __m512i *x, int digit)
 {
-    const __m512i byte = _mm512_set1_epi32(0xff), half = _mm512_set1_epi32(0xffff);
     enum { SELECT = 0xca };     /* first ? second : third, bit by bit */
-    __m512i low = _mm512_ternarylogic_epi32(byte, x[0], _mm512_slli_epi32(x[1], 8), SELECT);
-    __m512i high = _mm512_ternarylogic_epi32(byte, x[2], _mm512_slli_epi32(x[3], 8), SELECT);
-    return _mm512_ternarylogic_epi32(half, low, _mm512_slli_epi32(high, 16), SELECT);
+    const __m512i byte = _mm512_set1_epi32(0xff), half = _mm512_set1_epi32(0xffff);
+    __m512i a[4];
+    for (int i = 0; i < 4; i++) {
+        int left = i - digit;
+        a[i] = left >= 0 ? _mm512_slli_epi32(x[i], (unsigned)(8 * left))
+                         : _mm512_srli_epi32(x[i], (unsigned)(-8 * left));
+    }
+    __m512i low = _mm512_ternarylogic_epi32(byte, a[0], a[1], SELECT);
+    __m512i high = _mm512_ternarylogic_epi32(_mm512_slli_epi32(byte, 16), a[2], a[3], SELECT);
+    return _mm512_ternarylogic_epi32(half, low, high, SELECT);
 }
 
 /* Rows as integers of `parts` signed digits in base 256, highest first, each digit to its own tile.
- * Returns what the integers are to be multiplied by. */
+ * Adding 128 to every digit makes them the bytes of the sum. Returns what the integers are to be
+ * multiplied by. */
 static inline __attribute__((always_inline)) float
 row_digits(unsigned char *to, const float *row, int steps, int in, int parts)
 {
     const float limit = parts == 1 ? AMX_LIMIT_1 : AMX_LIMIT_3;
     float top = largest(row, in);
     __m512 inverse = _mm512_set1_ps(top > AMX_LEAST ? limit / top : 0.0f);
-    const __m512i carry = _mm512_set1_epi32(128);
+    const __m512i bias = _mm512_set1_epi32(parts == 1 ? 0x80 : 0x808080);
+    const __m512i sign = _mm512_set1_epi8((char)0x80);
     for (int s = 0; s < steps; s++, to += parts * AMX_TILE) {
         __m512i x[4];
-        for (int i = 0; i < 4; i++)
-            x[i] = _mm512_cvtps_epi32(_mm512_mul_ps(load(row, 64 * s + 16 * i, in), inverse));
-        for (int part = parts - 1; part >= 0; part--) {
-            _mm512_store_si512(to + part * AMX_TILE, low_bytes(x));
-            for (int i = 0; i < 4; i++)
-                x[i] = _mm512_srai_epi32(_mm512_add_epi32(x[i], carry), 8);
+        for (int i = 0; i < 4; i++) {
+            __m512 scaled = _mm512_mul_ps(load(row, 64 * s + 16 * i, in), inverse);
+            x[i] = _mm512_add_epi32(_mm512_cvtps_epi32(scaled), bias);
         }
+        for (int part = 0; part < parts; part++)
+            _mm512_store_si512(to + part * AMX_TILE,
+                               _mm512_xor_si512(gather_bytes(x, parts - 1 - part), sign));
     }
     return top / limit;
 }

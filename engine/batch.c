@@ -182,7 +182,12 @@ static void subsample(shoal_batch *b)
 static void feed_forward(shoal_batch *b, const shoal__linear *up, const shoal__linear *down,
                          shoal__norm n, int rows)
 {
+    const shoal__gemm *gemm = b->model->gemm;
     norm(b, b->y, b->x, n, rows);
+    if (gemm->run_pair) {
+        gemm->run_pair(up, down, b->model->kern, b->gemm_scratch, b->y, rows, b->x);
+        return;
+    }
     linear(b, up, b->y, rows, b->wide);
     linear(b, down, b->wide, rows, b->x);
 }

@@ -42,6 +42,10 @@ typedef struct shoal__gemm {
     /* a [rows, in], c [rows, out], contiguous. */
     void (*run)(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
                 int rows, float *c);
+    /* run(up), then run(down) of what it gave: a [rows, up->in], c [rows, down->out]. NULL where
+     * two runs do. A backend that has it keeps the inner activations in cache. */
+    void (*run_pair)(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
+                     void *scratch, const float *a, int rows, float *c);
 } shoal__gemm;
 
 /* Load the library (once a process) and return the backend; NULL with a reason in why. */

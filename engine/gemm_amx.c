@@ -162,15 +162,17 @@ static void scratch_free(void *opaque)
         return;
     free(s->rows);
     free(s->row_scale);
+    free(s->inner);
     free(s);
 }
 
 static int scratch_new(void **out, shoal__linear *const *all, int n, int max_rows)
 {
-    size_t steps = 1, rows = up_to((size_t)max_rows, 2 * AMX_ROWS);
+    size_t steps = 1, columns = 1, rows = up_to((size_t)max_rows, 2 * AMX_ROWS);
     for (int i = 0; i < n; i++) {
-        size_t of_this = (size_t)((const amx_weight *)all[i]->packed)->steps;
-        steps = of_this > steps ? of_this : steps;
+        const amx_weight *w = all[i]->packed;
+        steps = (size_t)w->steps > steps ? (size_t)w->steps : steps;
+        columns = (size_t)w->columns > columns ? (size_t)w->columns : columns;
     }
     size_t parts = n ? (size_t)parts_of(((const amx_weight *)all[0]->packed)->precision) : 1;
     size_t bytes = rows / AMX_ROWS * steps * parts * AMX_TILE;
@@ -179,13 +181,29 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
         return SHOAL_ENOMEM;
     s->rows = aligned_alloc(64, bytes);
     s->row_scale = calloc(rows, sizeof *s->row_scale);
-    if (!s->rows || !s->row_scale) {
+    s->inner = malloc(AMX_GROUP * columns * 16 * sizeof *s->inner);
+    if (!s->rows || !s->row_scale || !s->inner) {
         scratch_free(s);
         return SHOAL_ENOMEM;
     }
     memset(s->rows, 0, bytes);
     *out = s;
     return 0;
+}
+
+/* A few rows through both products at a time: what lies between them does not leave L2. */
+static void run_pair(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
+                     void *scratch, const float *a, int rows, float *c)
+{
+    amx_scratch *s = scratch;
+    (void)kern;
+    for (int row = 0; row < rows; row += AMX_GROUP) {
+        int n = rows - row < AMX_GROUP ? rows - row : AMX_GROUP;
+        shoal__amx_rows(s, up->packed, a + (size_t)row * (size_t)up->in, n, up->in);
+        shoal__amx_product(up, s, s->inner);
+        shoal__amx_rows(s, down->packed, s->inner, n, down->in);
+        shoal__amx_product(down, s, c + (size_t)row * (size_t)down->out);
+    }
 }
 
 static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
@@ -224,9 +242,9 @@ static void ask_once(void)
 const shoal__gemm *shoal__gemm_amx(shoal_precision precision, char *why, size_t why_size)
 {
     static const shoal__gemm backends[] = {
-        { "amx fp32 of 3 x int8", pack_fp32, unpack, scratch_new, scratch_free, run },
-        { "amx bf16", pack_bf16, unpack, scratch_new, scratch_free, run },
-        { "amx int8", pack_int8, unpack, scratch_new, scratch_free, run },
+        { "amx fp32 of 3 x int8", pack_fp32, unpack, scratch_new, scratch_free, run, run_pair },
+        { "amx bf16", pack_bf16, unpack, scratch_new, scratch_free, run, run_pair },
+        { "amx int8", pack_int8, unpack, scratch_new, scratch_free, run, run_pair },
     };
     pthread_once(&amx.once, ask_once);
     if (!amx.why)

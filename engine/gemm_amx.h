@@ -28,6 +28,7 @@ enum {
     AMX_TILE = 1024,        /* bytes of a tile */
     AMX_ROWS = 16,          /* rows of a tile */
     AMX_PARTS = 3,          /* digits of an fp32 number */
+    AMX_GROUP = 64,         /* rows that go through a pair of products together */
     AMX_LIMIT_1 = 127,      /* largest integer of one digit, and of three */
     AMX_LIMIT_3 = 127 * 65536 + 127 * 256 + 120     /* 7 to spare for rounding */
 };
@@ -54,6 +55,7 @@ typedef struct amx_weight {
 typedef struct amx_scratch {
     unsigned char *rows;    /* activation tiles [row blocks][steps][parts] */
     float *row_scale;       /* [rows] of the rows' integers; unused in bf16 */
+    float *inner;           /* [AMX_GROUP, widest out], run_pair's */
     int rows_made;          /* in `rows`, of the run under way */
 } amx_scratch;
 

@@ -39,6 +39,15 @@ static void metered_run(const shoal__linear *l, const shoal__kern *kern, void *s
     meter.flops += 2.0 * rows * l->in * l->out;
 }
 
+static void metered_pair(const shoal__linear *up, const shoal__linear *down,
+                         const shoal__kern *kern, void *scratch, const float *a, int rows, float *c)
+{
+    double t = cpu_seconds();
+    meter.real->run_pair(up, down, kern, scratch, a, rows, c);
+    meter.seconds += cpu_seconds() - t;
+    meter.flops += 2.0 * rows * ((double)up->in * up->out + (double)down->in * down->out);
+}
+
 static double gemm_peak(const shoal__gemm *gemm, const shoal__kern *kern)
 {
     enum { N = 1024 };
@@ -152,6 +161,7 @@ int main(int argc, char **argv)
     meter.real = m->gemm;
     shoal__gemm metered = *m->gemm;
     metered.run = metered_run;
+    metered.run_pair = meter.real->run_pair ? metered_pair : NULL;
     m->gemm = &metered;
     printf("model %s, %zu parameters; GEMM %s; kernels %s; GEMM peak %.0f GFLOP/s\n", m->info.name,
            m->info.parameters, m->info.backend, m->info.kernels, peak * 1e-9);

@@ -1,9 +1,10 @@
 /* gemm_amx.c - the GEMM interface on Intel's matrix unit, AMX: fp32, bf16 and int8
  *
- * Own kernels, for oneDNN 2.6 reaches less than half of what AMX gives at our sizes and does fp32
- * without it. See gemm_amx.h for the layout, gemm_amx_rows.c and gemm_amx_kern.c for the
- * work. The instruction set is looked for, and the kernel asked to let this process use the tile
- * registers, when the first model opens.
+ * Own kernels, for oneDNN 2.6 does fp32 without AMX, and int8 with it at a third of the speed
+ * (docs/performance.md). Here: packing, scratch, choice. gemm_amx.h has the number formats and the
+ * layout, gemm_amx_rows.c makes tiles of activations, gemm_amx_kern.c multiplies. The
+ * instruction set is looked for, and Linux asked to let this process use the tile registers, when
+ * the first model opens; tiles are configured in every run, so any thread may call.
  *
  * A row's result does not depend on the other rows, bit for bit, in all three precisions.
  */

@@ -103,4 +103,9 @@ extern const shoal__kern shoal__kern_amx;
 /* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512 forces a lower level. */
 const shoal__kern *shoal__kern_choose(void);
 
+#ifdef HAVE_AMX
+/* NULL: this process may use the tile registers (Linux is asked; again does no harm). Else why not. */
+const char *shoal__amx_missing(void);
+#endif
+
 #endif

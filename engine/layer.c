@@ -11,7 +11,12 @@
 static void feed_forward(shoal_batch *b, const shoal__linear *up, const shoal__linear *down,
                          shoal__norm n, int rows)
 {
+    const shoal__gemm *gemm = b->model->gemm;
     shoal__batch_norm(b, b->y, b->x, n, rows);
+    if (gemm->run_pair) {
+        gemm->run_pair(up, down, b->model->kern, b->gemm_scratch, b->y, rows, b->x);
+        return;
+    }
     shoal__batch_linear(b, up, b->y, rows, b->wide);
     shoal__batch_linear(b, down, b->wide, rows, b->x);
 }

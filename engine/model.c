@@ -315,7 +315,7 @@ int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_
 int shoal_model_open_with(shoal_model **out, const char *path, const shoal_model_params *params,
                           char *why, size_t why_size)
 {
-    if ((unsigned)params->backend > SHOAL_BACKEND_ONEDNN ||
+    if ((unsigned)params->backend > SHOAL_BACKEND_AMX ||
         (unsigned)params->precision > SHOAL_INT8)
         return explain(why, why_size, SHOAL_EINVAL, "no such backend or precision");
     if (!path)

@@ -118,9 +118,10 @@ typedef struct shoal_model_info {
 
 /* Matrix library and precision of its products. Below fp32 caches are bf16; the rest is fp32. */
 typedef enum shoal_backend {
-    SHOAL_BACKEND_AUTO,          /* oneDNN where it is built in, else OpenBLAS */
+    SHOAL_BACKEND_AUTO,          /* AMX on CPUs that have it, else oneDNN, else OpenBLAS */
     SHOAL_BACKEND_OPENBLAS,      /* portable, the reference, fp32 only */
-    SHOAL_BACKEND_ONEDNN
+    SHOAL_BACKEND_ONEDNN,        /* where it is built in */
+    SHOAL_BACKEND_AMX            /* own kernels for Intel AMX; fp32 as sums of bf16 products */
 } shoal_backend;
 typedef enum shoal_precision { SHOAL_FP32, SHOAL_BF16, SHOAL_INT8 } shoal_precision;
 

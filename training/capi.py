@@ -24,7 +24,7 @@ class _Phone(C.Structure):
                 ("confidence", C.c_float)]
 
 
-BACKENDS, PRECISIONS = ("auto", "openblas", "onednn"), ("fp32", "bf16", "int8")
+BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx"), ("fp32", "bf16", "int8")
 
 
 class Engine:

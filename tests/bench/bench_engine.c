@@ -1,6 +1,6 @@
 /* bench_engine.c - what one core serves, and where its time goes
  *
- *     bench_engine [SECONDS_PER_CASE [auto|openblas|onednn [fp32|bf16|int8]]]
+ *     bench_engine [SECONDS_PER_CASE [auto|openblas|onednn|amx [fp32|bf16|int8]]]
  *
  * Runs the built-in model on noise, one thread. For each depth and number of streams advanced
  * together: streams served in real time per core (audio seconds / CPU second), share of the
@@ -37,6 +37,15 @@ static void metered_run(const shoal__linear *l, const shoal__kern *kern, void *s
     meter.real->run(l, kern, scratch, a, rows, c);
     meter.seconds += cpu_seconds() - t;
     meter.flops += 2.0 * rows * l->in * l->out;
+}
+
+static void metered_pair(const shoal__linear *up, const shoal__linear *down,
+                         const shoal__kern *kern, void *scratch, const float *a, int rows, float *c)
+{
+    double t = cpu_seconds();
+    meter.real->run_pair(up, down, kern, scratch, a, rows, c);
+    meter.seconds += cpu_seconds() - t;
+    meter.flops += 2.0 * rows * ((double)up->in * up->out + (double)down->in * down->out);
 }
 
 static double gemm_peak(const shoal__gemm *gemm, const shoal__kern *kern)
@@ -119,7 +128,7 @@ static outcome measure(shoal_model *m, int depth, int n, double seconds)
                       meter.flops / meter.seconds };
 }
 
-static const char *const backends[] = { "auto", "openblas", "onednn", NULL };
+static const char *const backends[] = { "auto", "openblas", "onednn", "amx", NULL };
 static const char *const precisions[] = { "fp32", "bf16", "int8", NULL };
 
 static unsigned find(const char *word, const char *const *words)
@@ -152,6 +161,7 @@ int main(int argc, char **argv)
     meter.real = m->gemm;
     shoal__gemm metered = *m->gemm;
     metered.run = metered_run;
+    metered.run_pair = meter.real->run_pair ? metered_pair : NULL;
     m->gemm = &metered;
     printf("model %s, %zu parameters; GEMM %s; kernels %s; GEMM peak %.0f GFLOP/s\n", m->info.name,
            m->info.parameters, m->info.backend, m->info.kernels, peak * 1e-9);

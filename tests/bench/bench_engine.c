@@ -4,7 +4,7 @@
  *       --seconds S        CPU seconds a case                       (0.2)
  *       --backends LIST    of openblas, onednn, amx                 (all)
  *       --precisions LIST  of fp32, bf16, int8                      (all)
- *       --depths LIST      12, or 3+12: half of the streams each    (3,6,12,3+12,7+8)
+ *       --depths LIST      12 or full, or 3+12: half of the streams each    (3,6,12,3+12,7+8)
  *       --chunks LIST      ms; but the first at the last single depth only   (160,80,320)
  *       --streams LIST     advanced together                        (1,8,32,64)
  *       --plain            streams per core alone: no stages, peaks, memory, independence
@@ -22,7 +22,7 @@
 
 #include "bench.h"
 
-enum { MAX_LIST = 16, SHARE_STREAMS = 32 };
+enum { MAX_LIST = 16, SHARE_STREAMS = 32, FULL = 0 };
 
 typedef struct pair {
     int depth[2];
@@ -242,18 +242,22 @@ static shoal_model *open_model(int backend, int precision)
     return NULL;
 }
 
-static int check_plan(const plan *p, const shoal_model *m)
+/* "full" becomes a number; others must exist. */
+static int settle_depths(plan *p, const shoal_model *m)
 {
     for (int i = 0; i < p->depths; i++)
-        for (int k = 0; k < 2; k++)
-            if (p->depth[i].depth[k] < 1 || p->depth[i].depth[k] > m->info.depth) {
+        for (int k = 0; k < 2; k++) {
+            int *depth = &p->depth[i].depth[k];
+            *depth = *depth == FULL ? m->info.depth : *depth;
+            if (*depth > m->info.depth) {
                 fprintf(stderr, "bench_engine: the model has depths 1 to %d\n", m->info.depth);
                 return -1;
             }
+        }
     return 0;
 }
 
-static void measure(const plan *p, book *b, int backend, int precision)
+static void measure(plan *p, book *b, int backend, int precision)
 {
     shoal_model *m = open_model(backend, precision);
     if (!m) {
@@ -261,7 +265,7 @@ static void measure(const plan *p, book *b, int backend, int precision)
                 bench_precisions[precision]);
         return;
     }
-    if (check_plan(p, m) < 0)
+    if (settle_depths(p, m) < 0)
         exit(2);
     fprintf(p->tables, "\n%s; kernels %s; model %s, %zu parameters; one core\n", m->info.backend,
             m->info.kernels, m->info.name, m->info.parameters);
@@ -335,8 +339,8 @@ static int write_json(const plan *p, book *b)
 {
     json_t *o = summary(p, b);
     int to_stdout = !strcmp(p->json, "-");
-    int rc = to_stdout ? json_dumpf(o, stdout, JSON_COMPACT)
-                       : json_dump_file(o, p->json, JSON_INDENT(1));
+    int rc = to_stdout ? json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9))
+                       : json_dump_file(o, p->json, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     json_decref(o);
     if (rc < 0)
         fprintf(stderr, "bench_engine: cannot write %s\n", p->json);
@@ -367,6 +371,14 @@ static int numbers(char *list, int *out, int least, int most)
     }
 }
 
+static int next_depth(char **at)
+{
+    if (strncmp(*at, "full", 4))
+        return next_number(at, 1, SHOAL__MAX_DEPTH);
+    *at += 4;
+    return FULL;
+}
+
 static int depth_pairs(char *list, pair *out)
 {
     int n = 0;
@@ -374,9 +386,9 @@ static int depth_pairs(char *list, pair *out)
         if (n == MAX_LIST)
             usage("too long:", list);
         pair *d = &out[n++];
-        d->depth[0] = d->depth[1] = next_number(&at, 1, SHOAL__MAX_DEPTH);
+        d->depth[0] = d->depth[1] = next_depth(&at);
         if (*at == '+' && at++)
-            d->depth[1] = next_number(&at, 1, SHOAL__MAX_DEPTH);
+            d->depth[1] = next_depth(&at);
         if (*at != ',')
             return *at ? (usage("not a list:", list), 0) : n;
     }

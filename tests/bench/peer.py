@@ -29,15 +29,17 @@ import subprocess
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SRCDIR = os.environ.get("SRCDIR") or os.path.join(HERE, "../..")
-BUILD = os.environ.get("TOP_BUILDDIR") or os.path.join(SRCDIR, "build")
+import record
+from record import BUILD, HERE, SRCDIR
+
 MODEL = os.path.join(SRCDIR, "models/shoal-base.safetensors")
 EXPORT = os.path.join(SRCDIR, "training/export_onnx.py")
 RUN_JS = os.path.join(HERE, "ort/run.js")
 BATCHES, LARGE = (1, 4, 16, 64), 16
+ENGINE_STREAMS = (1, 32)
 TOLERANCE = 1e-3
-ENGINES = (("onednn", "fp32"), ("openblas", "fp32"), ("onednn", "bf16"), ("onednn", "int8"))
+ENGINES = (("onednn", "fp32"), ("openblas", "fp32"), ("onednn", "bf16"), ("onednn", "int8"),
+           ("amx", "bf16"), ("amx", "int8"))
 
 
 class Skip(Exception):
@@ -143,14 +145,12 @@ def check(models, directory):
 # ---- measuring -------------------------------------------------------------------------
 
 def run_engine(bench, backend, precision, seconds, core):
-    """{streams: streams per core} at full depth."""
-    out = last_json(run([bench, str(seconds), backend, precision], core))
-    if not out:
-        return None
-    found = {k: re.fullmatch(r"depth(\d+)_streams(\d+)", k) for k in out}
-    found = {(int(m[1]), int(m[2])): out[k] for k, m in found.items() if m}
-    full = max(depth for depth, _ in found)
-    return {n: v for (depth, n), v in found.items() if depth == full}
+    """{streams: streams per core} at full depth; None where this build or CPU lacks it."""
+    out = last_json(run([bench, "--plain", "--seconds", str(seconds), "--backends", backend, "--precisions",
+                         precision, "--depths", "full", "--chunks", "160", "--streams",
+                         ",".join(map(str, ENGINE_STREAMS)), "--json", "-"], core))
+    cases = out["engine"]["cases"] if out else []
+    return {c["streams"]: c["streams_per_core"] for c in cases} or None
 
 
 def run_ort(path, prepack, seconds, core):
@@ -228,20 +228,6 @@ def report(results, engines, variants):
     return out
 
 
-def save(found):
-    path = os.path.join(BUILD, "bench.json")
-    try:
-        with open(path) as f:
-            old = json.load(f)
-    except (OSError, ValueError):
-        old = {}
-    with open(path + ".tmp", "w") as f:
-        json.dump({**old, **found}, f, indent=1)
-        f.write("\n")
-    os.replace(path + ".tmp", path)
-    print(f"\nwritten to {os.path.relpath(path)}")
-
-
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--seconds", type=float, default=0.5, help="CPU seconds a case")
@@ -272,11 +258,12 @@ def main():
                              cwd=os.path.dirname(RUN_JS), capture_output=True, text=True).stdout.strip()
     found["ort"].update(version=version, rounds=a.rounds, seconds=a.seconds, core=core, note=a.note,
                         max_diff=worst)
-    save(found)
+    record.merge(found)
+    print(f"\nwritten to {os.path.relpath(record.PATH)}")
 
 
 if __name__ == "__main__":
     try:
         main()
     except Skip as why:
-        print(f"peer: skipped: {why}")
+        record.skip("peer", str(why))

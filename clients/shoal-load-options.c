@@ -63,7 +63,8 @@ static const char manual[] =
     "\n"
     "Examples:\n"
     "  shoal-load --sessions 100 --depths 3:0.5,12:0.5 --duration 60 --pid $(pidof shoald)\n"
-    "  shoal-load --find-knee --depths 12 --duration 20 --plot knee.svg --json knee.json\n";
+    "  shoal-load --find-knee --depths 12 --duration 20 --plot knee.svg --json knee.json\n"
+    "  shoal-load --sessions 40 --depths 3..12 --rush 100@20+10 --duration 60 --plot rush.svg\n";
 
 enum { OPT_URL = 256, OPT_SESSIONS, OPT_DEPTHS, OPT_CHUNK, OPT_PACKET, OPT_RAMP, OPT_DURATION,
        OPT_AUDIO, OPT_FORMAT, OPT_OUTPUT, OPT_ENCODING, OPT_SEED, OPT_FAST, OPT_KNEE,

@@ -44,6 +44,7 @@ static const char manual[] =
     "                       results go missing, or sessions are refused or fail\n"
     "  --knee-start N       first number of sessions        (4)\n"
     "  --knee-max N         never more                      (2000)\n"
+    "  --knee-tries N       a number is too many when it is so often, 1 to 5        (1)\n"
     "\n"
     "What is written (a table goes to stdout)\n"
     "  --csv FILE           a row a second\n"
@@ -68,7 +69,7 @@ static const char manual[] =
 
 enum { OPT_URL = 256, OPT_SESSIONS, OPT_DEPTHS, OPT_CHUNK, OPT_PACKET, OPT_RAMP, OPT_DURATION,
        OPT_AUDIO, OPT_FORMAT, OPT_OUTPUT, OPT_ENCODING, OPT_SEED, OPT_FAST, OPT_KNEE,
-       OPT_KNEE_START, OPT_KNEE_MAX, OPT_IDLE, OPT_RUSH, OPT_CSV, OPT_PLOT, OPT_JSON, OPT_PID };
+       OPT_KNEE_START, OPT_KNEE_MAX, OPT_KNEE_TRIES, OPT_IDLE, OPT_RUSH, OPT_CSV, OPT_PLOT, OPT_JSON, OPT_PID };
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
@@ -89,6 +90,7 @@ static const struct option long_options[] = {
     { "find-knee", no_argument, NULL, OPT_KNEE },
     { "knee-start", required_argument, NULL, OPT_KNEE_START },
     { "knee-max", required_argument, NULL, OPT_KNEE_MAX },
+    { "knee-tries", required_argument, NULL, OPT_KNEE_TRIES },
     { "csv", required_argument, NULL, OPT_CSV },
     { "plot", required_argument, NULL, OPT_PLOT },
     { "json", required_argument, NULL, OPT_JSON },
@@ -171,6 +173,7 @@ static int take_load(command *c, int opt, char *value)
     case OPT_KNEE_START: return take_number(&o->knee_start, "--knee-start", value, 1,
                                             LOAD_MAX_SESSIONS);
     case OPT_KNEE_MAX: return take_number(&o->knee_max, "--knee-max", value, 1, LOAD_MAX_SESSIONS);
+    case OPT_KNEE_TRIES: return take_number(&o->knee_tries, "--knee-tries", value, 1, 5);
     case OPT_PID: return take_number(&o->pid, "--pid", value, 1, 1 << 30);
     default: return usage_error("the command line is wrong", "");
     }
@@ -295,7 +298,7 @@ int load_options_parse(load_options *o, int argc, char **argv)
     int opt, code;
 
     *o = (load_options){ .sessions = 10, .ramp_s = 2, .duration_s = 10, .knee_start = 4,
-                         .knee_max = 2000, .seed = 1 };
+                         .knee_max = 2000, .knee_tries = 1, .seed = 1 };
     take_mix(&o->chunks, "", "160");
     take_mix(&o->packets, "", "20");
     while ((opt = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)

@@ -98,7 +98,7 @@ typedef struct load_options {
     int fast;                       /* as fast as the server takes it; no latency */
     const char *audio_file;         /* NULL: made-up speech */
     const char *csv, *plot, *json;  /* file names or NULL */
-    int find_knee, knee_start, knee_max;
+    int find_knee, knee_start, knee_max, knee_tries;
     int pid;                        /* of the daemon, 0: unknown */
     uint64_t seed;
     int quiet;
@@ -388,7 +388,7 @@ typedef struct load_step {        /* one measurement of the search */
     int refused, failed;
 } load_step;
 
-enum { LOAD_MAX_STEPS = 64 };
+enum { LOAD_MAX_STEPS = 128 };
 
 typedef struct load_search {
     load_step step[LOAD_MAX_STEPS];

@@ -78,7 +78,9 @@ class Daemon:
         return out
 
     def pin(self):
-        """The worker is the thread besides the first that has computed; call after some load."""
+        """The worker is the thread besides the first that computes: seen under a little load."""
+        subprocess.run([LOAD, "--quiet", "--url", f"ws://{self.address}", "--sessions", "2", "--ramp", "0",
+                        "--duration", "1"], stdout=subprocess.DEVNULL, check=True)
         cpu = self.cpu()
         self.worker = max((t for t in cpu if t != self.pid), key=cpu.get)
         for t in cpu:
@@ -236,7 +238,6 @@ def show_engine(title, r):
 
 
 def measure(d, folder, a):
-    load(d, folder, ["--sessions", 2, "--duration", 1])         # the worker shows itself
     d.pin()
     print(f"\nshoald, {d.model['backend']}, one worker on core {d.core}; depth {d.model['depth']}, "
           f"{CHUNK_MS} ms chunks")

@@ -164,13 +164,16 @@ def run_ort(path, prepack, seconds, core):
     return {r["batch"]: row(r) for r in out["results"]}
 
 
-def rounds(jobs, count):
-    """jobs {name: function}: all of them in each round, in turn forwards and backwards."""
-    out = []
+def rounds(jobs, count, until):
+    """jobs {name: function}: all of them in each round, in turn forwards and backwards. Stops early,
+    but not before the first, when another round would go beyond the time `until`."""
+    out, begin = [], time.time()
     for i in range(count):
         names = list(jobs) if i % 2 == 0 else list(reversed(jobs))
         out.append({n: jobs[n]() for n in names})
         print(f"round {i + 1} of {count} done", flush=True)
+        if until and time.time() + (time.time() - begin) / (i + 1) > until:
+            break
     return out
 
 
@@ -232,6 +235,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--seconds", type=float, default=0.5, help="CPU seconds a case")
     ap.add_argument("--rounds", type=int, default=3)
+    ap.add_argument("--until", type=int, default=0, help="no more rounds after this time (seconds since 1970)")
     ap.add_argument("--core", type=int, help="default: the idlest; -1: do not pin")
     ap.add_argument("--thorough", action="store_true", help="every layout, with and without prepacking")
     ap.add_argument("--note", default="", help="kept with the numbers")
@@ -252,14 +256,13 @@ def main():
     variants = {f"ort {l}" + ("" if pack else " unpacked"):
                 lambda path=path, pack=pack: run_ort(path, pack, a.seconds, core)
                 for l, path in models.items() for pack in ((True, False) if a.thorough else (True,))}
-    results = rounds(interleave(engines, variants), a.rounds)
+    results = rounds(interleave(engines, variants), a.rounds, a.until)
     found = report(results, engines, variants)
     version = subprocess.run(["node", "-p", "require('onnxruntime-node/package.json').version"],
                              cwd=os.path.dirname(RUN_JS), capture_output=True, text=True).stdout.strip()
-    found["ort"].update(version=version, rounds=a.rounds, seconds=a.seconds, core=core, note=a.note,
+    found["ort"].update(version=version, rounds=len(results), seconds=a.seconds, core=core, note=a.note,
                         max_diff=worst)
     record.merge(found)
-    print(f"\nwritten to {os.path.relpath(record.PATH)}")
 
 
 if __name__ == "__main__":

@@ -53,25 +53,34 @@ def first_line(path, pattern):
         return next((m[1] for l in f if (m := re.match(pattern, l))), "unknown")
 
 
-def begin():
+def machine():
     commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True,
                             text=True).stdout.strip()
-    record = {"date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "commit": commit or "unknown",
-              "cpu": first_line("/proc/cpuinfo", r"model name\s*: (.*)"),
-              "cores": os.cpu_count(), "load_before": os.getloadavg()[0], **{k: None for k in OWED},
-              "missing": {}}
-    write(record)
-    print(f"{record['date']} UTC, commit {record['commit']}, {record['cpu']}, {record['cores']} cores, "
-          f"load {record['load_before']:.2f}")
+    return {"date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "commit": commit or "unknown",
+            "cpu": first_line("/proc/cpuinfo", r"model name\s*: (.*)"), "cores": os.cpu_count(),
+            "load_before": os.getloadavg()[0]}
+
+
+def heading():
+    """The line above measurements: when, what, where. Returns its parts."""
+    m = machine()
+    print(f"{m['date']} UTC, commit {m['commit']}, {m['cpu']}, {m['cores']} cores, load "
+          f"{m['load_before']:.2f}", flush=True)
+    return m
+
+
+def begin():
+    write({**heading(), "begun": time.time(), **{k: None for k in OWED}, "missing": {}})
 
 
 def show():
     record = read()
     for key in OWED:
-        print(f"  {key:22s} {record.get(key)}")
+        value = record.get(key)
+        print(f"  {key:22s} {'null' if value is None else format(value, '.3f')}")
     for who, why in record.get("missing", {}).items():
         print(f"  not measured by {who}: {why}")
-    print(f"written to {os.path.relpath(PATH)}")
+    print(f"  {time.time() - record['begun']:.0f} s in all; every number: {os.path.relpath(PATH)}")
 
 
 if __name__ == "__main__":

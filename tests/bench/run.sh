@@ -11,6 +11,7 @@
 # number. What cannot be measured here is null there, and a line says why.
 set -eu
 bench=$1
+until=$(($(date +%s) + 270))        # the last part stops repeating itself then
 here=$(cd "$(dirname "$0")" && pwd)
 command -v python3 > /dev/null || { echo "make bench needs python3: apt-get install python3" >&2; exit 1; }
 found=$(mktemp)
@@ -25,6 +26,6 @@ python3 "$here/record.py" "$found"
 part "the daemon over loopback"
 python3 "$here/daemon.py"
 part "a peer in the same run: ONNX Runtime"
-python3 "$here/peer.py"
+python3 "$here/peer.py" --until "$until"
 part "the record"
 python3 "$here/record.py" --show

@@ -70,6 +70,12 @@ typedef struct bench_outcome {
 
 /* Runs for about so many CPU seconds, at least one chunk of every stream, from full caches. */
 bench_outcome bench_case_run(shoal_model *m, bench_case c, double seconds, int profile);
+/* Memory of one stream before any audio and once it has run. */
+typedef struct bench_bytes {
+    size_t silent, speaking;
+} bench_bytes;
+
+bench_bytes bench_case_bytes(const shoal_model *m, int depth, int chunk_frames);
 /* Largest difference in log posteriors of a stream alone and among 31 at other depths. */
 double bench_case_independence(shoal_model *m);
 

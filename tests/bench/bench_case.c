@@ -127,6 +127,18 @@ bench_outcome bench_case_run(shoal_model *m, bench_case c, double seconds, int p
     return o;
 }
 
+bench_bytes bench_case_bytes(const shoal_model *m, int depth, int chunk_frames)
+{
+    static herd h;
+    bench_bytes b;
+    open_herd(&h, m, (bench_case){ { depth, depth }, chunk_frames, 1 });
+    b.silent = shoal_stream_memory(h.s[0]);
+    run_once(&h);
+    b.speaking = shoal_stream_memory(h.s[0]);
+    close_herd(&h);
+    return b;
+}
+
 /* ---- does company matter? ---- */
 
 /* Log posteriors of stream 0 over some chunks, with n - 1 others at all depths. */

@@ -192,34 +192,22 @@ static void company(const plan *p, book *b, shoal_model *m, int precision)
 
 /* ---- bytes per stream -------------------------------------------------------------------- */
 
-static size_t stream_bytes(const shoal_model *m, int depth, int chunk_ms)
-{
-    shoal_stream *s;
-    shoal_stream_params params = shoal_stream_default_params(m);
-    params.depth = depth;
-    params.chunk_frames = chunk_ms / 20;
-    if (shoal_stream_new(&s, m, &params) < 0)
-        exit(1);
-    size_t bytes = shoal_stream_memory(s);
-    shoal_stream_free(s);
-    return bytes;
-}
-
 static void memory(const plan *p, book *b, const shoal_model *m, int precision)
 {
+    bench_bytes bytes = { 0 };
     fprintf(p->tables, "\n  KB a stream, %d ms chunks, left context %d frames:", p->chunk_ms[0],
             m->info.left_frames);
     for (int i = 0; i < p->depths; i++) {
         int depth = p->depth[i].depth[0];
         if (depth != p->depth[i].depth[1])
             continue;
-        size_t bytes = stream_bytes(m, depth, p->chunk_ms[0]);
-        fprintf(p->tables, "  depth %d: %.0f", depth, (double)bytes / 1e3);
-        json_array_append_new(b->memory, json_pack("{s:s, s:s, s:i, s:I}", "backend",
+        bytes = bench_case_bytes(m, depth, p->chunk_ms[0] / 20);
+        fprintf(p->tables, "  depth %d: %.0f", depth, (double)bytes.speaking / 1e3);
+        json_array_append_new(b->memory, json_pack("{s:s, s:s, s:i, s:I, s:I}", "backend",
             m->info.backend, "precision", bench_precisions[precision], "depth", depth, "bytes",
-            (json_int_t)bytes));
+            (json_int_t)bytes.speaking, "bytes_before_audio", (json_int_t)bytes.silent));
     }
-    fputc('\n', p->tables);
+    fprintf(p->tables, "; before any audio: %.0f\n", (double)bytes.silent / 1e3);
 }
 
 /* ---- all configurations ------------------------------------------------------------------ */

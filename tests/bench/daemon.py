@@ -17,7 +17,8 @@ generator share the others. It
 To bench.json: daemon_over_engine = CPU seconds of the bare engine / CPU seconds of the daemon's worker
 thread, both for a second of audio at the same mean batch, at 80 % of the knee: 1 would mean that
 protocol, queues and conversions cost nothing. daemon_over_engine_process counts all threads of
-the daemon. With --precision these names end in it. `daemon` holds the numbers behind them.
+the daemon; daemon_over_engine_saturated is the first with uploads. With --precision these names end
+in it. `daemon` holds the numbers behind them.
 """
 
 import argparse
@@ -33,7 +34,7 @@ import time
 import urllib.request
 
 import record
-from peer import idlest_core
+from peer import Skip, idlest_core
 from record import BUILD
 
 CHUNK_MS, RAMP_S, LEAD_S = 160, 1, 1.0      # LEAD_S: what shoal-load adds to the ramp
@@ -47,6 +48,17 @@ SHOALD = os.path.join(BUILD, "daemon/shoald")
 
 # ---- the daemon --------------------------------------------------------------------------
 
+def thread_cpu(folder):
+    """CPU seconds of a thread: in nanoseconds where the kernel counts them, else in ticks."""
+    try:
+        with open(folder + "/schedstat") as f:
+            return int(f.read().split()[0]) * 1e-9
+    except OSError:
+        with open(folder + "/stat") as f:
+            user, system = f.read().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 class Daemon:
     """A running shoald, its threads on their cores."""
 
@@ -57,7 +69,7 @@ class Daemon:
                                          *options])
         while not os.path.exists(ready) or not os.path.getsize(ready):
             if self.process.poll() is not None:
-                raise SystemExit("daemon: shoald did not start")
+                raise Skip("shoald did not start")
             time.sleep(0.05)
         with open(ready) as f:
             self.address = f.read().strip()
@@ -71,11 +83,7 @@ class Daemon:
 
     def cpu(self):
         """{thread id: CPU seconds}."""
-        out = {}
-        for t in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{t}/schedstat") as f:
-                out[int(t)] = int(f.read().split()[0]) * 1e-9
-        return out
+        return {int(t): thread_cpu(f"/proc/{self.pid}/task/{t}") for t in os.listdir(f"/proc/{self.pid}/task")}
 
     def pin(self):
         """The worker is the thread besides the first that computes: seen under a little load."""
@@ -180,8 +188,8 @@ def engine_runs(d, streams):
 
 
 def precision_of(d):
-    last = d.model["backend"].split()[-1]
-    return last if last in ("bf16", "int8") else "fp32"
+    """The first precision that the backend's name has: "amx bf16", "openblas 0.3.21 SkylakeX"."""
+    return next((w for w in d.model["backend"].split() if w in ("fp32", "bf16", "int8")), "fp32")
 
 
 def engine_cost(d, batch_mean):
@@ -212,7 +220,7 @@ def find_knee(d, folder, seconds):
     found = load(d, folder, ["--find-knee", "--knee-start", start, "--knee-max", 5000, "--duration",
                              max(3, seconds // 3)])
     if not found or not found["knee"]["holds"]:
-        raise SystemExit("daemon: no number of sessions holds: the machine is too busy to measure")
+        raise Skip("no number of sessions holds: the machine is too busy to measure")
     knee = found["knee"]
     print(f"  knee: {knee['holds']} sessions hold, {knee['breaks']} do not; the bare engine does "
           f"{bare:.1f} with 32 streams a run")
@@ -292,10 +300,14 @@ def main():
     headline = next(r for r in out["load"] if r["share"] == HEADLINE)
     suffix = "_" + a.precision if a.precision else ""
     found = {"daemon_over_engine" + suffix: round(headline["over_engine"], 4),
-             "daemon_over_engine_process" + suffix: round(headline["over_engine_process"], 4)}
+             "daemon_over_engine_process" + suffix: round(headline["over_engine_process"], 4),
+             "daemon_over_engine_saturated" + suffix: round(out["saturated"]["over_engine"], 4)}
     print("\n" + "\n".join(f"  {k} {v}" for k, v in found.items()))
     record.merge({**found, "daemon" + suffix: out})
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Skip as why:
+        record.skip("daemon", str(why))

@@ -38,8 +38,8 @@ RUN_JS = os.path.join(HERE, "ort/run.js")
 BATCHES, LARGE = (1, 4, 16, 64), 16
 ENGINE_STREAMS = (1, 32)
 TOLERANCE = 1e-3
-ENGINES = (("onednn", "fp32"), ("openblas", "fp32"), ("onednn", "bf16"), ("onednn", "int8"),
-           ("amx", "bf16"), ("amx", "int8"))
+ENGINES = (("onednn", "fp32"), ("openblas", "fp32"), ("amx", "fp32"), ("onednn", "bf16"), ("amx", "bf16"),
+           ("onednn", "int8"), ("amx", "int8"))
 
 
 class Skip(Exception):

@@ -155,6 +155,14 @@ static void check_silence(load_session *s, int64_t now)
                                   "not overrun?", LOAD_ANSWER_S);
 }
 
+/* A search need not wait for what comes too late anyway. */
+static void check_grace(load_session *s, int64_t now)
+{
+    if (now > s->run->window.to + LOAD_GRACE_S * LOAD_S)
+        load_session_close(s, LOAD_FAILED, "results were %d s late: the search does not wait for them",
+                           LOAD_GRACE_S);
+}
+
 static int tick(load_run *run, int t_s)
 {
     int64_t now = load_now(run), begin = t_s * LOAD_S;
@@ -172,8 +180,11 @@ static int tick(load_run *run, int t_s)
     if (run->csv)
         load_csv_row(run->csv, r);
     show_progress(run->o, r);
-    for (int i = 0; i < run->total; i++)
+    for (int i = 0; i < run->total; i++) {
         check_silence(&run->sessions[i], now);
+        if (run->o->find_knee)
+            check_grace(&run->sessions[i], now);
+    }
     return 0;
 }
 

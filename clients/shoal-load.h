@@ -51,6 +51,7 @@ enum {
     LOAD_MAX_SECONDS = 24 * 3600,
     LOAD_LEAD_MS = 500,        /* a session connects so long before its audio begins */
     LOAD_ANSWER_S = 10,        /* a server that says nothing for so long has failed */
+    LOAD_GRACE_S = 2,          /* a search waits so long for the last results, more than any chunk */
     LOAD_PING_S = 20,          /* how often idle sessions show that they are there */
     LOAD_DEPTHS = SHOAL_MAX_DEPTH + 1
 };

@@ -1,7 +1,7 @@
 /* bench_engine.c - what one core serves, and where its time goes
  *
  *     bench_engine [OPTION]...
- *       --seconds S        CPU seconds a case                       (0.2)
+ *       --seconds S        CPU seconds a case                       (0.15)
  *       --backends LIST    of openblas, onednn, amx                 (all)
  *       --precisions LIST  of fp32, bf16, int8                      (all)
  *       --depths LIST      12 or full, or 3+12: half of the streams each    (3,6,12,3+12,7+8)
@@ -426,7 +426,7 @@ static plan read_plan(int argc, char **argv)
         { "json", required_argument, NULL, JSON },
         { 0 }
     };
-    plan p = { .seconds = 0.2, .backend = { 1, 2, 3 }, .backends = 3, .precision = { 0, 1, 2 },
+    plan p = { .seconds = 0.15, .backend = { 1, 2, 3 }, .backends = 3, .precision = { 0, 1, 2 },
                .precisions = 3, .depth = { { { 3, 3 } }, { { 6, 6 } }, { { 12, 12 } },
                { { 3, 12 } }, { { 7, 8 } } }, .depths = 5, .chunk_ms = { 160, 80, 320 },
                .chunks = 3, .streams = { 1, 8, 32, 64 }, .counts = 4 };

@@ -1,6 +1,7 @@
 /* bench.h - what the files of bench_engine share
  *
- *     bench_engine.c   command line, the grid of cases, tables, JSON
+ *     bench_engine.c   the grid of cases, tables, JSON
+ *     bench_plan.c     command line
  *     bench_case.c     one case: streams fed with noise, CPU time a chunk
  *     bench_stages.c   where a run's time goes, seen from outside
  *     bench_peak.c     what the matrix libraries reach when nothing else is done
@@ -10,9 +11,34 @@
 #ifndef SHOAL_BENCH_H
 #define SHOAL_BENCH_H
 
+#include <stdio.h>
+
 #include "stream.h"
 
 double bench_cpu_seconds(void);
+
+/* ---- what is asked for ------------------------------------------------------------------- */
+
+enum { BENCH_MAX_LIST = 16, BENCH_FULL = 0 };   /* FULL: a depth, until the model is known */
+
+typedef struct bench_depths {
+    int depth[2];               /* of even and odd streams */
+} bench_depths;
+
+typedef struct bench_plan {
+    double seconds;             /* of CPU a case */
+    int backend[BENCH_MAX_LIST], backends;          /* places in bench_backends */
+    int precision[BENCH_MAX_LIST], precisions;
+    bench_depths depth[BENCH_MAX_LIST];
+    int depths;
+    int chunk_ms[BENCH_MAX_LIST], chunks, streams[BENCH_MAX_LIST], counts;
+    int plain;
+    const char *json;           /* file, "-" for stdout, or NULL */
+    FILE *tables;               /* NULL: cannot be opened */
+} bench_plan;
+
+/* Exits with a complaint when the command line is wrong. */
+bench_plan bench_plan_read(int argc, char **argv);
 
 /* ---- stages ------------------------------------------------------------------------------ */
 

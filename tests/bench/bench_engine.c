@@ -1,20 +1,11 @@
 /* bench_engine.c - what one core serves, and where its time goes
  *
- *     bench_engine [OPTION]...
- *       --seconds S        CPU seconds a case                       (0.15)
- *       --backends LIST    of openblas, onednn, amx                 (all)
- *       --precisions LIST  of fp32, bf16, int8                      (all)
- *       --depths LIST      12 or full, or 3+12: half of the streams each    (3,6,12,3+12,7+8)
- *       --chunks LIST      ms; but the first at the last single depth only   (160,80,320)
- *       --streams LIST     advanced together                        (1,8,32,64)
- *       --plain            streams per core alone: no stages, peaks, memory, independence
- *       --json FILE        the same numbers; -: to stdout, and no tables
+ *     bench_engine [OPTION]...         its options: bench_plan.c
  *
  * Runs the built-in model on noise in one thread, with every backend and precision that this build
  * and CPU have. Streams per core is audio seconds / CPU second, log-mel included. 7+8 is there to
  * be compared with 3+12: the same mean depth, all but in step.
  */
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,22 +13,7 @@
 
 #include "bench.h"
 
-enum { MAX_LIST = 16, SHARE_STREAMS = 32, FULL = 0 };
-
-typedef struct pair {
-    int depth[2];
-} pair;
-
-typedef struct plan {
-    double seconds;
-    int backend[MAX_LIST], backends, precision[MAX_LIST], precisions;
-    pair depth[MAX_LIST];
-    int depths;
-    int chunk_ms[MAX_LIST], chunks, streams[MAX_LIST], counts;
-    int plain;
-    const char *json;
-    FILE *tables;
-} plan;
+enum { SHARE_STREAMS = 32 };
 
 /* What is gathered over all configurations. */
 typedef struct book {
@@ -46,15 +22,9 @@ typedef struct book {
     double rate[3];             /* best GEMM rate at SHARE_STREAMS streams or more, full depth */
 } book;
 
-static void usage(const char *what, const char *word)
-{
-    fprintf(stderr, "bench_engine: %s '%s': see the head of tests/bench/bench_engine.c\n", what, word);
-    exit(2);
-}
-
 /* ---- tables ------------------------------------------------------------------------------ */
 
-static const char *depth_name(pair d)
+static const char *depth_name(bench_depths d)
 {
     static char text[16];
     if (d.depth[0] == d.depth[1])
@@ -64,7 +34,7 @@ static const char *depth_name(pair d)
     return text;
 }
 
-static void table_head(const plan *p, const char *title, const char *first)
+static void table_head(const bench_plan *p, const char *title, const char *first)
 {
     fprintf(p->tables, "\n  %s\n  %-30s", title, first);
     for (int c = 0; c < p->counts; c++)
@@ -73,7 +43,7 @@ static void table_head(const plan *p, const char *title, const char *first)
 }
 
 /* One row of streams per core. A mix of depths needs two streams. */
-static void rate_row(const plan *p, book *b, shoal_model *m, int precision, pair d, int chunk_ms,
+static void rate_row(const bench_plan *p, book *b, shoal_model *m, int precision, bench_depths d, int chunk_ms,
                      const char *name)
 {
     fprintf(p->tables, "  %-30s", name);
@@ -94,16 +64,16 @@ static void rate_row(const plan *p, book *b, shoal_model *m, int precision, pair
     fputc('\n', p->tables);
 }
 
-static pair deepest(const plan *p)
+static bench_depths deepest(const bench_plan *p)
 {
-    pair best = p->depth[0];
+    bench_depths best = p->depth[0];
     for (int i = 0; i < p->depths; i++)
         if (p->depth[i].depth[0] == p->depth[i].depth[1])
             best = p->depth[i];
     return best;
 }
 
-static void rate_tables(const plan *p, book *b, shoal_model *m, int precision)
+static void rate_tables(const bench_plan *p, book *b, shoal_model *m, int precision)
 {
     char name[32];
     snprintf(name, sizeof name, "depth, %d ms chunks", p->chunk_ms[0]);
@@ -116,7 +86,7 @@ static void rate_tables(const plan *p, book *b, shoal_model *m, int precision)
     }
 }
 
-static void stage_rows(const plan *p, const bench_outcome *o)
+static void stage_rows(const bench_plan *p, const bench_outcome *o)
 {
     for (int s = 0; s < BENCH_STAGE_COUNT; s++) {
         fprintf(p->tables, "  %-30s", bench_stage_names[s]);
@@ -135,7 +105,7 @@ static double gemm_rate(const bench_outcome *o)
     return o->profile.gemm_flops / o->profile.gemm_seconds;
 }
 
-static void share_rows(const plan *p, const bench_outcome *o, double peak)
+static void share_rows(const bench_plan *p, const bench_outcome *o, double peak)
 {
     fprintf(p->tables, "  %-30s", "products, GFLOP/s");
     for (int c = 0; c < p->counts; c++)
@@ -158,9 +128,9 @@ static json_t *stage_json(const shoal_model *m, int precision, int depth, int st
 }
 
 /* At the deepest single depth. */
-static void stage_table(const plan *p, book *b, shoal_model *m, int precision)
+static void stage_table(const bench_plan *p, book *b, shoal_model *m, int precision)
 {
-    bench_outcome o[MAX_LIST];
+    bench_outcome o[BENCH_MAX_LIST];
     char title[80];
     int depth = deepest(p).depth[0];
     for (int c = 0; c < p->counts; c++) {
@@ -178,7 +148,7 @@ static void stage_table(const plan *p, book *b, shoal_model *m, int precision)
     share_rows(p, o, b->peak[precision].flops);
 }
 
-static void company(const plan *p, book *b, shoal_model *m, int precision)
+static void company(const bench_plan *p, book *b, shoal_model *m, int precision)
 {
     double worst = bench_case_independence(m);
     if (worst > 0.0)
@@ -192,7 +162,7 @@ static void company(const plan *p, book *b, shoal_model *m, int precision)
 
 /* ---- bytes per stream -------------------------------------------------------------------- */
 
-static void memory(const plan *p, book *b, const shoal_model *m, int precision)
+static void memory(const bench_plan *p, book *b, const shoal_model *m, int precision)
 {
     bench_bytes bytes = { 0 };
     fprintf(p->tables, "\n  KB a stream, %d ms chunks, left context %d frames:", p->chunk_ms[0],
@@ -231,12 +201,12 @@ static shoal_model *open_model(int backend, int precision)
 }
 
 /* "full" becomes a number; others must exist. */
-static int settle_depths(plan *p, const shoal_model *m)
+static int settle_depths(bench_plan *p, const shoal_model *m)
 {
     for (int i = 0; i < p->depths; i++)
         for (int k = 0; k < 2; k++) {
             int *depth = &p->depth[i].depth[k];
-            *depth = *depth == FULL ? m->info.depth : *depth;
+            *depth = *depth == BENCH_FULL ? m->info.depth : *depth;
             if (*depth > m->info.depth) {
                 fprintf(stderr, "bench_engine: the model has depths 1 to %d\n", m->info.depth);
                 return -1;
@@ -245,7 +215,7 @@ static int settle_depths(plan *p, const shoal_model *m)
     return 0;
 }
 
-static void measure(plan *p, book *b, int backend, int precision)
+static void measure(bench_plan *p, book *b, int backend, int precision)
 {
     shoal_model *m = open_model(backend, precision);
     if (!m) {
@@ -266,7 +236,7 @@ static void measure(plan *p, book *b, int backend, int precision)
     shoal_model_close(m);
 }
 
-static void measure_peaks(const plan *p, book *b)
+static void measure_peaks(const bench_plan *p, book *b)
 {
     fputs("\nfastest product of any backend:\n", p->tables);
     for (int i = 0; i < p->precisions; i++) {
@@ -292,7 +262,7 @@ static void set_named(json_t *o, const char *what, int precision, json_t *value)
     json_object_set_new(o, name, value);
 }
 
-static json_t *summary(const plan *p, book *b)
+static json_t *summary(const bench_plan *p, book *b)
 {
     json_t *o = json_object();
     for (int i = 0; i < p->precisions && !p->plain; i++) {
@@ -310,7 +280,7 @@ static json_t *summary(const plan *p, book *b)
     return o;
 }
 
-static void show_shares(const plan *p, const book *b)
+static void show_shares(const bench_plan *p, const book *b)
 {
     fprintf(p->tables, "\nengine with %d streams or more, full depth, against the peak:\n",
             SHARE_STREAMS);
@@ -323,7 +293,7 @@ static void show_shares(const plan *p, const book *b)
     }
 }
 
-static int write_json(const plan *p, book *b)
+static int write_json(const bench_plan *p, book *b)
 {
     json_t *o = summary(p, b);
     int to_stdout = !strcmp(p->json, "-");
@@ -335,113 +305,9 @@ static int write_json(const plan *p, book *b)
     return rc < 0 ? 1 : 0;
 }
 
-/* ---- the command line -------------------------------------------------------------------- */
-
-static int next_number(char **at, int least, int most)
-{
-    char *end;
-    long n = strtol(*at, &end, 10);
-    if (end == *at || n < least || n > most)
-        usage("not a number in range:", *at);
-    *at = end;
-    return (int)n;
-}
-
-static int numbers(char *list, int *out, int least, int most)
-{
-    int n = 0;
-    for (char *at = list;; at++) {
-        if (n == MAX_LIST)
-            usage("too long:", list);
-        out[n++] = next_number(&at, least, most);
-        if (*at != ',')
-            return *at ? (usage("not a list:", list), 0) : n;
-    }
-}
-
-static int next_depth(char **at)
-{
-    if (strncmp(*at, "full", 4))
-        return next_number(at, 1, SHOAL__MAX_DEPTH);
-    *at += 4;
-    return FULL;
-}
-
-static int depth_pairs(char *list, pair *out)
-{
-    int n = 0;
-    for (char *at = list;; at++) {
-        if (n == MAX_LIST)
-            usage("too long:", list);
-        pair *d = &out[n++];
-        d->depth[0] = d->depth[1] = next_depth(&at);
-        if (*at == '+' && at++)
-            d->depth[1] = next_depth(&at);
-        if (*at != ',')
-            return *at ? (usage("not a list:", list), 0) : n;
-    }
-}
-
-static int words(char *list, const char *const *known, int *out)
-{
-    int n = 0;
-    for (char *word = strtok(list, ","); word; word = strtok(NULL, ",")) {
-        int k = 0;
-        while (known[k] && strcmp(known[k], word))
-            k++;
-        if (!known[k] || n == MAX_LIST)
-            usage("not known:", word);
-        out[n++] = k;
-    }
-    return n;
-}
-
-enum { SECONDS = 1, BACKENDS, PRECISIONS, DEPTHS, CHUNKS, STREAMS, PLAIN, JSON };
-
-static void take(plan *p, int option, char *value)
-{
-    switch (option) {
-    case SECONDS: p->seconds = atof(value); break;
-    case BACKENDS: p->backends = words(value, bench_backends, p->backend); break;
-    case PRECISIONS: p->precisions = words(value, bench_precisions, p->precision); break;
-    case DEPTHS: p->depths = depth_pairs(value, p->depth); break;
-    case CHUNKS: p->chunks = numbers(value, p->chunk_ms, 20, 20 * BENCH_MAX_CHUNK); break;
-    case STREAMS: p->counts = numbers(value, p->streams, 1, BENCH_MAX_STREAMS); break;
-    case PLAIN: p->plain = 1; break;
-    case JSON: p->json = value; break;
-    default: exit(2);
-    }
-}
-
-static plan read_plan(int argc, char **argv)
-{
-    static const struct option options[] = {
-        { "seconds", required_argument, NULL, SECONDS },
-        { "backends", required_argument, NULL, BACKENDS },
-        { "precisions", required_argument, NULL, PRECISIONS },
-        { "depths", required_argument, NULL, DEPTHS },
-        { "chunks", required_argument, NULL, CHUNKS },
-        { "streams", required_argument, NULL, STREAMS },
-        { "plain", no_argument, NULL, PLAIN },
-        { "json", required_argument, NULL, JSON },
-        { 0 }
-    };
-    plan p = { .seconds = 0.15, .backend = { 1, 2, 3 }, .backends = 3, .precision = { 0, 1, 2 },
-               .precisions = 3, .depth = { { { 3, 3 } }, { { 6, 6 } }, { { 12, 12 } },
-               { { 3, 12 } }, { { 7, 8 } } }, .depths = 5, .chunk_ms = { 160, 80, 320 },
-               .chunks = 3, .streams = { 1, 8, 32, 64 }, .counts = 4 };
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-        take(&p, option, optarg);
-    if (optind < argc)
-        usage("not known:", argv[optind]);
-    p.tables = p.json && !strcmp(p.json, "-") ? fopen("/dev/null", "w") : stdout;
-    return p;
-}
-
 int main(int argc, char **argv)
 {
-    plan p = read_plan(argc, argv);
+    bench_plan p = bench_plan_read(argc, argv);
     book b = { .cases = json_array(), .stages = json_array(), .memory = json_array(),
                .independence = json_array() };
     if (!p.tables)

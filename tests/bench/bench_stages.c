@@ -37,17 +37,43 @@ static void close_interval(double now, bench_stage next)
     meter.since = now;
 }
 
+static double begin_product(const shoal__linear *l)
+{
+    double now = bench_cpu_seconds();
+    close_interval(now, meter.product[l->id]);
+    return now;
+}
+
+static void end_product(const shoal__linear *l, double begin, double flops)
+{
+    double now = bench_cpu_seconds();
+    close_interval(now, meter.gap[l->id]);
+    meter.profile.gemm_seconds += now - begin;
+    meter.profile.gemm_flops += flops;
+    meter.products++;
+}
+
+static double flops_of(const shoal__linear *l, int rows)
+{
+    return 2.0 * rows * l->in * l->out;
+}
+
 static void metered_run(const shoal__linear *l, const shoal__kern *kern, void *scratch,
                         const float *a, int rows, float *c)
 {
-    double begin = bench_cpu_seconds();
-    close_interval(begin, meter.product[l->id]);
+    double begin = begin_product(l);
     meter.real->run(l, kern, scratch, a, rows, c);
-    double end = bench_cpu_seconds();
-    close_interval(end, meter.gap[l->id]);
-    meter.profile.gemm_seconds += end - begin;
-    meter.profile.gemm_flops += 2.0 * rows * l->in * l->out;
-    meter.products++;
+    end_product(l, begin, flops_of(l, rows));
+}
+
+/* The two products of an FFN in one call. */
+static void metered_run_pair(const shoal__linear *up, const shoal__linear *down,
+                             const shoal__kern *kern, void *scratch, const float *a, int rows,
+                             float *c)
+{
+    double begin = begin_product(up);
+    meter.real->run_pair(up, down, kern, scratch, a, rows, c);
+    end_product(down, begin, flops_of(up, rows) + flops_of(down, rows));
 }
 
 static void place(const shoal__linear *l, bench_stage product, bench_stage gap)
@@ -78,6 +104,7 @@ void bench_stages_attach(shoal_model *m)
     meter.real = m->gemm;
     meter.metered = *m->gemm;
     meter.metered.run = metered_run;
+    meter.metered.run_pair = m->gemm->run_pair ? metered_run_pair : NULL;
     m->gemm = &meter.metered;
 }
 

@@ -25,13 +25,13 @@ C = len(PHONES)
 
 
 def counts(entries):
-    """Log bigram [C, C] over phone changes and log frame prior [C]."""
+    """Log bigram [C, C] over phone changes and log frame prior [C]; frames without label skipped."""
     pair, frame = np.ones((C, C)), np.ones(C)
     np.fill_diagonal(pair, 0.0)
     for e in entries:
         x = e["labels"]
-        frame += np.bincount(x, minlength=C)
-        change = np.nonzero(x[1:] != x[:-1])[0]
+        frame += np.bincount(x[x >= 0], minlength=C)
+        change = np.nonzero((x[1:] != x[:-1]) & (x[1:] >= 0) & (x[:-1] >= 0))[0]
         np.add.at(pair, (x[change], x[change + 1]), 1)
     np.fill_diagonal(pair, 1.0)       # never used, but finite
     return np.log(pair / pair.sum(1, keepdims=True)), np.log(frame / frame.sum())

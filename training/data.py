@@ -93,7 +93,9 @@ def collate(feats, group, noises, rng, delay, with_noise):
     mel = np.full((len(group), F, 80), FLOOR_LOG, np.float32)
     lab = np.full((len(group), F // 2), -100, np.int64)
     for b, e in enumerate(group):
-        noise = feats.get(noises[rng.integers(len(noises))]) if rng.random() < with_noise else None
+        noise = None
+        if noises and rng.random() < with_noise:
+            noise = feats.get(noises[rng.integers(len(noises))])
         mel[b, :e["frames"]] = augment(feats.get(e), noise, rng)
         lab[b, :e["frames"] // 2] = shift(e["labels"], delay)
     return torch.from_numpy(mel), torch.from_numpy(lab)

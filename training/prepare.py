@@ -6,7 +6,8 @@
 
 A recordings folder holds manifest.tsv and align.tsv (corpus.py); --more takes further folders of
 that layout (synth.py, librispeech.py). --pseudo is a folder with labels for unlabelled clips
-(pseudo.py), which then belong to the training split.
+(pseudo.py), which then belong to the training split. Speech without labels is left out. --append
+keeps what --out holds and adds the clips that are not there yet.
 
 Writes feats.f16 (all log-mels, [frames, 80] float16), and index.json: for each clip and
 speed its offset, frames, corpus, split, speaker, labels (one a 20 ms frame, -100 where unknown; or
@@ -21,7 +22,7 @@ import json
 import os
 import time
 import zlib
-from multiprocessing import Pool
+from multiprocessing import get_context
 
 import numpy as np
 import soundfile as sf
@@ -32,6 +33,7 @@ from frontend import HOP, WINDOW, log_mel
 from rooms import need_tools, somewhere_else
 
 TAIL = 1600
+NOISE = "esc10-noise"
 
 
 def changed(pcm, speed, seed):
@@ -68,7 +70,7 @@ def clip(job):
 
 
 def collect(speech, pseudo, more):
-    """[(folder, row, alignment or None)] of all folders."""
+    """[(folder, row, alignment; None: noise)] of all folders."""
     believed = read_pseudo(pseudo) if pseudo else {}
     clips = []
     for folder in [speech] + more:
@@ -77,7 +79,8 @@ def collect(speech, pseudo, more):
             if row["split"] == "unlabelled" and row["id"] in believed:
                 row["split"] = "train"
                 align[row["id"]] = believed[row["id"]]
-            clips.append((folder, row, align.get(row["id"])))
+            if row["id"] in align or row["corpus"] == NOISE:
+                clips.append((folder, row, align.get(row["id"])))
     return clips
 
 
@@ -87,16 +90,26 @@ def main():
     ap.add_argument("--more", nargs="*", default=[], help="further folders of the same layout")
     ap.add_argument("--pseudo", default="", help="folder of pseudo.py's labels")
     ap.add_argument("--out", default="/tmp/shoal-features")
+    ap.add_argument("--append", action="store_true")
     ap.add_argument("--jobs", type=int, default=os.cpu_count())
     ap.add_argument("--seed", type=int, default=1)
     a = ap.parse_args()
     need_tools()
     os.makedirs(a.out, exist_ok=True)
+    os.environ["OMP_NUM_THREADS"] = "1"          # for the pool's processes, which spawn anew
 
     jobs = [(folder, row, align, (1.0, 0.9, 1.1) if row["split"] == "train" else (1.0,), a.seed)
             for folder, row, align in collect(a.speech, a.pseudo, a.more)]
-    index, offset, t0 = [], 0, time.time()
-    with open(os.path.join(a.out, "feats.f16"), "wb") as f, Pool(a.jobs) as pool:
+    index = []
+    if a.append:
+        with open(os.path.join(a.out, "index.json")) as f:
+            index = json.load(f)
+    there = {e["id"] for e in index}
+    jobs = [j for j in jobs if j[1]["id"] not in there]
+    offset, t0 = sum(e["frames"] for e in index), time.time()
+    with open(os.path.join(a.out, "feats.f16"), "r+b" if a.append else "wb") as f, \
+            get_context("spawn").Pool(a.jobs) as pool:
+        f.seek(160 * offset)
         for n, (row, made, phones) in enumerate(pool.imap(clip, jobs, chunksize=8)):
             for speed, mel, labels in made:
                 f.write(mel.tobytes())

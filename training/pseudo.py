@@ -40,7 +40,7 @@ class Listener:
 
     def __init__(self, model):
         self.decoders, self.aligner, self.dictionary = {}, Aligner(), read_dictionary()
-        self.model = import_model(model).eval()
+        self.model, self.depth = import_model(model).eval(), 6
 
     def recognise(self, row, pcm):
         options = RECOGNISERS.get(row["corpus"], GENERAL)
@@ -55,8 +55,10 @@ class Listener:
         """Log posteriors of our model, [T, C], one a 20 ms frame of the clip."""
         tail = np.zeros(320 * (self.model.config.delay + 1) + 400, np.float32)
         mel = log_mel(np.concatenate([pcm.astype(np.float32) / 32768, tail]))
-        logp = self.model(torch.from_numpy(mel[:len(mel) // 2 * 2])[None], self.model.config.depth)
-        return logp[0, self.model.config.delay:].numpy()
+        mel = torch.from_numpy(mel[:len(mel) // 2 * 2])[None]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logp = self.model(mel, self.depth, 16, self.model.config.left)
+        return logp[0, self.model.config.delay:].float().numpy()
 
     def __call__(self, path, row):
         pcm, _ = sf.read(os.path.join(path, row["path"]), dtype="int16")

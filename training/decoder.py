@@ -7,8 +7,8 @@
     log_prior[p]     = prior_scale * log P(p)
 
 P are counts over the training alignments (bigrams include SIL, add-one smoothed; frames for the
-prior), speechocean762's where it is among the features. The three scales are chosen by a small grid on every fourth dev clip, at depth 6 and chunk
-320 ms; everything else comes from training data.
+prior), speechocean762's where it is among the features. The three scales are chosen by a small
+grid on every fourth dev clip, at depth 6 and chunk 320 ms; everything else comes from training data.
 """
 
 import argparse

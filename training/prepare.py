@@ -100,14 +100,15 @@ def main():
 
     jobs = [(folder, row, align, (1.0, 0.9, 1.1) if row["split"] == "train" else (1.0,), a.seed)
             for folder, row, align in collect(a.speech, a.pseudo, a.more)]
-    index = []
+    index, offset, t0 = [], 0, time.time()
+    feats = os.path.join(a.out, "feats.f16")
     if a.append:
+        offset = os.path.getsize(feats) // 160
         with open(os.path.join(a.out, "index.json")) as f:
             index = json.load(f)
     there = {e["id"] for e in index}
     jobs = [j for j in jobs if j[1]["id"] not in there]
-    offset, t0 = sum(e["frames"] for e in index), time.time()
-    with open(os.path.join(a.out, "feats.f16"), "r+b" if a.append else "wb") as f, \
+    with open(feats, "r+b" if a.append else "wb") as f, \
             get_context("spawn").Pool(a.jobs) as pool:
         f.seek(160 * offset)
         for n, (row, made, phones) in enumerate(pool.imap(clip, jobs, chunksize=8)):

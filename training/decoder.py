@@ -7,8 +7,8 @@
     log_prior[p]     = prior_scale * log P(p)
 
 P are counts over the training alignments (bigrams include SIL, add-one smoothed; frames for the
-prior). The three scales are chosen by a small grid on every fourth dev clip, at depth 6 and chunk
-320 ms; everything else comes from training data.
+prior), speechocean762's where it is among the features. The three scales are chosen by a small
+grid on every fourth dev clip, at depth 6 and chunk 320 ms; everything else comes from training data.
 """
 
 import argparse
@@ -25,13 +25,13 @@ C = len(PHONES)
 
 
 def counts(entries):
-    """Log bigram [C, C] over phone changes and log frame prior [C]."""
+    """Log bigram [C, C] over phone changes and log frame prior [C]; frames without label skipped."""
     pair, frame = np.ones((C, C)), np.ones(C)
     np.fill_diagonal(pair, 0.0)
     for e in entries:
         x = e["labels"]
-        frame += np.bincount(x, minlength=C)
-        change = np.nonzero(x[1:] != x[:-1])[0]
+        frame += np.bincount(x[x >= 0], minlength=C)
+        change = np.nonzero((x[1:] != x[:-1]) & (x[1:] >= 0) & (x[:-1] >= 0))[0]
         np.add.at(pair, (x[change], x[change + 1]), 1)
     np.fill_diagonal(pair, 1.0)       # never used, but finite
     return np.log(pair / pair.sum(1, keepdims=True)), np.log(frame / frame.sum())
@@ -82,8 +82,8 @@ def main():
     a = ap.parse_args()
     torch.set_num_threads(1)
     feats = Features(a.features)
-    train = [e for e in feats.select(split="train", speed=1.0, corpus="speechocean762")
-             if e["labels"] is not None]
+    train = [e for e in feats.select(split="train", speed=1.0) if e["labels"] is not None]
+    train = [e for e in train if e["corpus"] == "speechocean762"] or train
     dev = [e for e in feats.select(split="dev") if e["labels"] is not None][::a.every]
     model, _ = load_checkpoint(a.checkpoint)
     bigram, prior = counts(train)

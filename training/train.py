@@ -40,10 +40,14 @@ def schedule(step, steps, peak, warm=200, tail=0.3):
 
 
 def corpus_weight(e):
-    """Short command words repeat themselves: a few of them are enough."""
-    if e["corpus"] in ("picovoice-words", "dspspeech"):
-        return 0.05
-    return 0.34          # three speeds of each clip: one of them an epoch
+    """Probability of a copy in an epoch. There are three copies (speeds) of each clip: 0.34 is one."""
+    return {
+        "picovoice-words": 0.05,     # command words repeat themselves: a few of them are enough
+        "dspspeech": 0.05,
+        "picovoice-intent": 0.12,    # 60 words in ever the same order
+        "synthetic": 0.15,           # six voices
+        "librispeech": 0.68,         # native readers, every clip another one
+    }.get(e["corpus"], 0.34)
 
 
 @torch.no_grad()

@@ -1,38 +1,71 @@
 /* decoder.c - log posteriors to timed phones: a streaming Viterbi with bounded lag
  *
- * One state a phone. A path's score is the sum over frames of
- *     log p(phone | audio) - log_prior[phone] + transition[previous][phone]
- * where log_prior (already scaled) and transition (log bigram, switching price, stay bonus) come
- * with the model. A frame is settled once all surviving paths agree on it, or, after
- * SHOAL_DECODER_LAG frames, on the best path (paths that disagree are dropped). Settled frames
- * are joined to phones; a phone is given out when the next one begins. What is settled depends
- * on the frames heard so far alone, never on how they were grouped into calls.
+ * A path's score is the sum over frames of
+ *     log p(phone | audio) - log_prior[phone] + transition[before][phone][next]
+ * where log_prior (already scaled) and transition (log trigram, switching price, stay bonus) come
+ * with the model; before is the phone before the present one, silence at the start. So a state is
+ * a pair (before, phone); with a model that has a bigram only, a phone. A frame is settled once
+ * all surviving paths agree on it, or, after SHOAL_DECODER_LAG frames, on the best path (paths that
+ * disagree are dropped). Settled frames are joined to phones; a phone is given out when the next
+ * one begins. What is settled depends on the frames heard so far alone, never on how they were
+ * grouped into calls.
+ *
+ * States more than `beam` below the best are dead. From any state the best one's path can be
+ * followed at a loss of at most two transitions (the next two changes of phone; then the states
+ * are the same), so no path that could win is lost if staying costs the same after any `before`.
  */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model.h"
 
-enum { LAG = SHOAL_DECODER_LAG };
+enum { LAG = SHOAL_DECODER_LAG, STAYED = 255 };     /* classes are at most 255: labels end at 254 */
 
 struct shoal_decoder {
     const shoal_model *model;
+    int states;                         /* before * classes + phone */
+    float beam;
     int64_t heard, settled;             /* frames */
-    float score[SHOAL__MAX_CLASSES];    /* best path ending in each phone; best of all is 0 */
-    unsigned char from[LAG][SHOAL__MAX_CLASSES];    /* frame % LAG: predecessor of each phone */
-    float logp[LAG][SHOAL__MAX_CLASSES];
+    float *score, *next;                /* [states] best path ending in each; best of all is 0 */
+    unsigned char *from;                /* [LAG, states] at frame % LAG: STAYED, or the label that
+                                           `source` needs */
+    float *logp;                        /* [LAG, classes] */
+    int *alive;                         /* [states] scratch of agreement() */
+    unsigned char *met;                 /* [states] scratch of agreement(), 0 between calls */
     int label;                          /* of the open phone; -1 before the first frame */
     int64_t label_start;
     double label_logp;                  /* sum over its frames */
 };
 
+/* Twice the range of the transitions; see above. */
+static float exact_beam(const shoal_model *m, int states)
+{
+    float low = m->transition[0], high = low;
+    for (size_t i = 0; i < (size_t)states * (size_t)m->config.classes; i++) {
+        low = fminf(low, m->transition[i]);
+        high = fmaxf(high, m->transition[i]);
+    }
+    return fminf(2.0f * (high - low) + 1e-3f, FLT_MAX);
+}
+
 int shoal_decoder_new(shoal_decoder **out, const shoal_model *m)
 {
-    shoal_decoder *d = calloc(1, sizeof *d);
+    size_t C = (size_t)m->config.classes, S = (size_t)m->histories * C;
+    size_t floats = 2 * S + LAG * C, bytes = LAG * S + S;
+    shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + S * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
     d->model = m;
+    d->states = (int)S;
+    d->beam = exact_beam(m, d->states);
+    d->score = (float *)(d + 1);
+    d->next = d->score + S;
+    d->logp = d->next + S;
+    d->alive = (int *)(d->logp + LAG * C);
+    d->from = (unsigned char *)(d->alive + S);
+    d->met = d->from + LAG * S;
     d->label = -1;
     *out = d;
     return 0;
@@ -67,73 +100,137 @@ static int settle(shoal_decoder *d, int label, shoal_phone *out)
         d->label_start = d->settled;
         d->label_logp = 0.0;
     }
-    d->label_logp += (double)d->logp[d->settled % LAG][label];
+    d->label_logp += (double)d->logp[d->settled % LAG * d->model->config.classes + label];
     d->settled++;
     return wrote;
+}
+
+static int phone_of(const shoal_decoder *d, int state)
+{
+    return state % d->model->config.classes;
+}
+
+static unsigned char *from_at(const shoal_decoder *d, int64_t frame)
+{
+    return d->from + (size_t)(frame % LAG) * (size_t)d->states;
+}
+
+/* The state at frame - 1 on the best path to `state` at frame. */
+static int source(const shoal_decoder *d, int64_t frame, int state)
+{
+    int C = d->model->config.classes, label = from_at(d, frame)[state];
+    if (label == STAYED)
+        return state;
+    return d->model->histories > 1 ? label * C + state / C : label;
+}
+
+/* Every change of phone out of `state`, where it beats what was found before. */
+static void leave(shoal_decoder *d, int state, unsigned char *from)
+{
+    int C = d->model->config.classes, phone = phone_of(d, state);
+    int trigram = d->model->histories > 1, first = trigram ? phone * C : 0;
+    const float *row = d->model->transition + (size_t)state * (size_t)C;
+    unsigned char label = (unsigned char)(trigram ? state / C : phone);
+    float *next = d->next + first, score = d->score[state];
+    from += first;
+    for (int p = 0; p < C; p++) {
+        float s = p == phone ? -INFINITY : score + row[p];
+        from[p] = s > next[p] ? label : from[p];
+        next[p] = s > next[p] ? s : next[p];
+    }
+}
+
+/* Best ways into all states, before the new frame's own score. */
+static void advance(shoal_decoder *d, unsigned char *from)
+{
+    int C = d->model->config.classes;
+    for (int s = 0; s < d->states; s++)
+        d->next[s] = -INFINITY;
+    for (int s = 0; s < d->states; s++)
+        if (d->score[s] >= -d->beam)
+            leave(d, s, from);
+    for (int s = 0; s < d->states; s++) {
+        float stay = d->score[s] + d->model->transition[(size_t)s * (size_t)C + (size_t)phone_of(d, s)];
+        if (d->score[s] >= -d->beam && stay >= d->next[s]) {
+            d->next[s] = stay;
+            from[s] = STAYED;
+        }
+    }
+}
+
+static void begin(shoal_decoder *d)
+{
+    for (int s = 0; s < d->states; s++)
+        d->next[s] = s < d->model->config.classes ? 0.0f : -INFINITY;
 }
 
 static void step(shoal_decoder *d, const float *logp)
 {
     int C = d->model->config.classes;
-    float next[SHOAL__MAX_CLASSES], top = -INFINITY;
-    unsigned char *from = d->from[d->heard % LAG];
-    for (int p = 0; p < C; p++) {
-        float best = -INFINITY;
-        from[p] = (unsigned char)p;
-        for (int q = 0; d->heard && q < C; q++) {
-            float s = d->score[q] + d->model->transition[q * C + p];
-            if (s > best) {
-                best = s;
-                from[p] = (unsigned char)q;
-            }
+    float top = -INFINITY;
+    if (d->heard)
+        advance(d, from_at(d, d->heard));
+    else
+        begin(d);
+    for (int s = 0; s < d->states; s += C)
+        for (int p = 0; p < C; p++) {
+            d->next[s + p] += logp[p] - d->model->log_prior[p];
+            top = d->next[s + p] > top ? d->next[s + p] : top;
         }
-        next[p] = (d->heard ? best : 0.0f) + logp[p] - d->model->log_prior[p];
-        top = next[p] > top ? next[p] : top;
-    }
-    for (int p = 0; p < C; p++)
-        d->score[p] = next[p] - top;
-    memcpy(d->logp[d->heard % LAG], logp, (size_t)C * sizeof *logp);
+    for (int s = 0; s < d->states; s++)
+        d->score[s] = d->next[s] - top;
+    memcpy(d->logp + d->heard % LAG * C, logp, (size_t)C * sizeof *logp);
     d->heard++;
 }
 
-static int best_phone(const shoal_decoder *d)
+static int best_state(const shoal_decoder *d)
 {
     int best = 0;
-    for (int p = 1; p < d->model->config.classes; p++)
-        if (d->score[p] > d->score[best])
-            best = p;
+    for (int s = 1; s < d->states; s++)
+        if (d->score[s] > d->score[best])
+            best = s;
     return best;
 }
 
-/* Labels of the unsettled frames up to `until` on the path that is in `phone` at frame `at`. */
-static void trace(const shoal_decoder *d, int phone, int64_t at, int64_t until, int *labels)
+/* Labels of the unsettled frames up to `until` on the path that is in `state` at frame `at`. */
+static void trace(const shoal_decoder *d, int state, int64_t at, int64_t until, int *labels)
 {
     for (int64_t t = at; t >= d->settled; t--) {
         if (t < until)
-            labels[t - d->settled] = phone;
-        phone = d->from[t % LAG][phone];
+            labels[t - d->settled] = phone_of(d, state);
+        if (t > d->settled)
+            state = source(d, t, state);
     }
 }
 
-/* Last frame on which all surviving paths agree, and the phone there; -1 if none. */
-static int64_t agreement(const shoal_decoder *d, int *phone)
+/* alive[count] at `frame` -> the states they come from, each once; returns how many. */
+static int step_back(shoal_decoder *d, int64_t frame, int count)
 {
-    int C = d->model->config.classes;
-    unsigned char alive[SHOAL__MAX_CLASSES] = { 0 };
-    for (int p = 0; p < C; p++)
-        alive[p] = d->score[p] > -INFINITY;
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        int s = source(d, frame, d->alive[i]);
+        if (!d->met[s])
+            d->alive[n++] = s;
+        d->met[s] = 1;
+    }
+    for (int i = 0; i < n; i++)
+        d->met[d->alive[i]] = 0;
+    return n;
+}
+
+/* Last frame at which all surviving paths are in one state, and the state; -1 if none. */
+static int64_t agreement(shoal_decoder *d, int *state)
+{
+    int count = 0;
+    for (int s = 0; s < d->states; s++)
+        if (d->score[s] >= -d->beam)
+            d->alive[count++] = s;
     for (int64_t t = d->heard - 1; t >= d->settled; t--) {
-        unsigned char before[SHOAL__MAX_CLASSES] = { 0 };
-        int count = 0;
-        for (int p = 0; p < C; p++)
-            if (alive[p]) {
-                count++;
-                *phone = p;
-                before[d->from[t % LAG][p]] = 1;
-            }
+        *state = d->alive[0];
         if (count == 1)
             return t;
-        memcpy(alive, before, sizeof alive);
+        if (t > d->settled)
+            count = step_back(d, t, count);
     }
     return -1;
 }
@@ -141,21 +238,23 @@ static int64_t agreement(const shoal_decoder *d, int *phone)
 /* The window is full: settle its first frame on the best path, drop paths that disagree. */
 static int force_oldest(shoal_decoder *d, shoal_phone *out)
 {
-    int C = d->model->config.classes, labels[LAG] = { 0 };
-    trace(d, best_phone(d), d->heard - 1, d->settled + 1, labels);
+    int labels[LAG] = { 0 };
+    trace(d, best_state(d), d->heard - 1, d->settled + 1, labels);
     int keep = labels[0];
-    for (int p = 0; p < C; p++) {
-        trace(d, p, d->heard - 1, d->settled + 1, labels);
+    for (int s = 0; s < d->states; s++) {
+        if (d->score[s] < -d->beam)
+            continue;
+        trace(d, s, d->heard - 1, d->settled + 1, labels);
         if (labels[0] != keep)
-            d->score[p] = -INFINITY;
+            d->score[s] = -INFINITY;
     }
     return settle(d, keep, out);
 }
 
-static int settle_path(shoal_decoder *d, int phone, int64_t at, shoal_phone *out, int max)
+static int settle_path(shoal_decoder *d, int state, int64_t at, shoal_phone *out, int max)
 {
     int labels[LAG], count = 0, n = (int)(at + 1 - d->settled);
-    trace(d, phone, at, at + 1, labels);
+    trace(d, state, at, at + 1, labels);
     for (int i = 0; i < n; i++) {
         shoal_phone p;
         if (settle(d, labels[i], &p) && count < max)
@@ -166,12 +265,12 @@ static int settle_path(shoal_decoder *d, int phone, int64_t at, shoal_phone *out
 
 int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out, int max)
 {
-    int count = 0, phone = 0;
+    int count = 0, state = 0;
     for (int f = 0; f < frames; f++) {
         step(d, logp + (size_t)f * (size_t)d->model->config.classes);
-        int64_t at = agreement(d, &phone);
+        int64_t at = agreement(d, &state);
         if (at >= 0)
-            count += settle_path(d, phone, at, out + count, max - count);
+            count += settle_path(d, state, at, out + count, max - count);
         shoal_phone p;
         if (d->heard - d->settled == LAG && force_oldest(d, &p) && count < max)
             out[count++] = p;
@@ -184,7 +283,7 @@ int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max)
     int count = 0;
     shoal_phone p;
     if (d->heard > d->settled)
-        count = settle_path(d, best_phone(d), d->heard - 1, out, max);
+        count = settle_path(d, best_state(d), d->heard - 1, out, max);
     if (close_phone(d, d->settled, &p) && count < max)
         out[count++] = p;
     return count;

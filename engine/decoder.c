@@ -10,61 +10,66 @@
  * one begins. What is settled depends on the frames heard so far alone, never on how they were
  * grouped into calls.
  *
- * States more than `beam` below the best are dead. From any state the best one's path can be
- * followed at a loss of at most two transitions (the next two changes of phone; then the states
- * are the same), so no path that could win is lost if staying costs the same after any `before`.
+ * States too far below the best are dead. From any state the best one's path can be followed at a
+ * loss of at most two transitions (the next two changes of phone; then the states are the same),
+ * so twice their range loses nothing if staying costs the same after any `before`. With a trigram
+ * that is far more than it takes: BEAM, at which no path changed over the development clips
+ * (training/README.md), keeps a twentieth of the states.
  */
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model.h"
 
+#define BEAM 10.0f      /* nats */
+
 enum { LAG = SHOAL_DECODER_LAG, STAYED = 255 };     /* classes are at most 255: labels end at 254 */
 
 struct shoal_decoder {
     const shoal_model *model;
     int states;                         /* before * classes + phone */
-    float beam;
+    float beam;                         /* nats */
     int64_t heard, settled;             /* frames */
     float *score, *next;                /* [states] best path ending in each; best of all is 0 */
     unsigned char *from;                /* [LAG, states] at frame % LAG: STAYED, or the label that
                                            `source` needs */
     float *logp;                        /* [LAG, classes] */
-    int *alive;                         /* [states] scratch of agreement() */
+    int alive_count, *alive;            /* [states] those within the beam of the best */
+    int *trail;                         /* [states] scratch of agreement() */
     unsigned char *met;                 /* [states] scratch of agreement(), 0 between calls */
     int label;                          /* of the open phone; -1 before the first frame */
     int64_t label_start;
     double label_logp;                  /* sum over its frames */
 };
 
-/* Twice the range of the transitions; see above. */
-static float exact_beam(const shoal_model *m, int states)
+static float choose_beam(const shoal_model *m, int states)
 {
     float low = m->transition[0], high = low;
     for (size_t i = 0; i < (size_t)states * (size_t)m->config.classes; i++) {
-        low = fminf(low, m->transition[i]);
-        high = fmaxf(high, m->transition[i]);
+        low = m->transition[i] < low ? m->transition[i] : low;
+        high = m->transition[i] > high ? m->transition[i] : high;
     }
-    return fminf(2.0f * (high - low) + 1e-3f, FLT_MAX);
+    float exact = 2.0f * (high - low) + 1e-3f;
+    return m->histories > 1 ? fminf(exact, BEAM) : exact;
 }
 
 int shoal_decoder_new(shoal_decoder **out, const shoal_model *m)
 {
     size_t C = (size_t)m->config.classes, S = (size_t)m->histories * C;
     size_t floats = 2 * S + LAG * C, bytes = LAG * S + S;
-    shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + S * sizeof(int) + bytes);
+    shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + 2 * S * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
     d->model = m;
     d->states = (int)S;
-    d->beam = exact_beam(m, d->states);
+    d->beam = choose_beam(m, d->states);
     d->score = (float *)(d + 1);
     d->next = d->score + S;
     d->logp = d->next + S;
     d->alive = (int *)(d->logp + LAG * C);
-    d->from = (unsigned char *)(d->alive + S);
+    d->trail = d->alive + S;
+    d->from = (unsigned char *)(d->trail + S);
     d->met = d->from + LAG * S;
     d->label = -1;
     *out = d;
@@ -140,55 +145,54 @@ static void leave(shoal_decoder *d, int state, unsigned char *from)
     }
 }
 
-/* Best ways into all states, before the new frame's own score. */
-static void advance(shoal_decoder *d, unsigned char *from)
+static void stay(shoal_decoder *d, int state, unsigned char *from)
 {
-    int C = d->model->config.classes;
-    for (int s = 0; s < d->states; s++)
-        d->next[s] = -INFINITY;
-    for (int s = 0; s < d->states; s++)
-        if (d->score[s] >= -d->beam)
-            leave(d, s, from);
-    for (int s = 0; s < d->states; s++) {
-        float stay = d->score[s] + d->model->transition[(size_t)s * (size_t)C + (size_t)phone_of(d, s)];
-        if (d->score[s] >= -d->beam && stay >= d->next[s]) {
-            d->next[s] = stay;
-            from[s] = STAYED;
-        }
+    size_t C = (size_t)d->model->config.classes;
+    float s = d->score[state] + d->model->transition[(size_t)state * C + (size_t)phone_of(d, state)];
+    if (s >= d->next[state]) {
+        d->next[state] = s;
+        from[state] = STAYED;
     }
 }
 
-static void begin(shoal_decoder *d)
+/* Best ways into all states, before the new frame's own score. */
+static void advance(shoal_decoder *d)
 {
+    unsigned char *from = from_at(d, d->heard);
     for (int s = 0; s < d->states; s++)
-        d->next[s] = s < d->model->config.classes ? 0.0f : -INFINITY;
+        d->next[s] = d->heard || s >= d->model->config.classes ? -INFINITY : 0.0f;
+    for (int i = 0; i < d->alive_count; i++)
+        leave(d, d->alive[i], from);
+    for (int i = 0; i < d->alive_count; i++)
+        stay(d, d->alive[i], from);
 }
 
 static void step(shoal_decoder *d, const float *logp)
 {
     int C = d->model->config.classes;
     float top = -INFINITY;
-    if (d->heard)
-        advance(d, from_at(d, d->heard));
-    else
-        begin(d);
+    advance(d);
     for (int s = 0; s < d->states; s += C)
         for (int p = 0; p < C; p++) {
             d->next[s + p] += logp[p] - d->model->log_prior[p];
             top = d->next[s + p] > top ? d->next[s + p] : top;
         }
-    for (int s = 0; s < d->states; s++)
+    d->alive_count = 0;
+    for (int s = 0; s < d->states; s++) {
         d->score[s] = d->next[s] - top;
+        if (d->score[s] >= -d->beam)
+            d->alive[d->alive_count++] = s;
+    }
     memcpy(d->logp + d->heard % LAG * C, logp, (size_t)C * sizeof *logp);
     d->heard++;
 }
 
 static int best_state(const shoal_decoder *d)
 {
-    int best = 0;
-    for (int s = 1; s < d->states; s++)
-        if (d->score[s] > d->score[best])
-            best = s;
+    int best = d->alive[0];
+    for (int i = 1; i < d->alive_count; i++)
+        if (d->score[d->alive[i]] > d->score[best])
+            best = d->alive[i];
     return best;
 }
 
@@ -203,30 +207,28 @@ static void trace(const shoal_decoder *d, int state, int64_t at, int64_t until, 
     }
 }
 
-/* alive[count] at `frame` -> the states they come from, each once; returns how many. */
+/* trail[count] at `frame` -> the states they come from, each once; returns how many. */
 static int step_back(shoal_decoder *d, int64_t frame, int count)
 {
     int n = 0;
     for (int i = 0; i < count; i++) {
-        int s = source(d, frame, d->alive[i]);
+        int s = source(d, frame, d->trail[i]);
         if (!d->met[s])
-            d->alive[n++] = s;
+            d->trail[n++] = s;
         d->met[s] = 1;
     }
     for (int i = 0; i < n; i++)
-        d->met[d->alive[i]] = 0;
+        d->met[d->trail[i]] = 0;
     return n;
 }
 
 /* Last frame at which all surviving paths are in one state, and the state; -1 if none. */
 static int64_t agreement(shoal_decoder *d, int *state)
 {
-    int count = 0;
-    for (int s = 0; s < d->states; s++)
-        if (d->score[s] >= -d->beam)
-            d->alive[count++] = s;
+    int count = d->alive_count;
+    memcpy(d->trail, d->alive, (size_t)count * sizeof *d->trail);
     for (int64_t t = d->heard - 1; t >= d->settled; t--) {
-        *state = d->alive[0];
+        *state = d->trail[0];
         if (count == 1)
             return t;
         if (t > d->settled)
@@ -238,16 +240,15 @@ static int64_t agreement(shoal_decoder *d, int *state)
 /* The window is full: settle its first frame on the best path, drop paths that disagree. */
 static int force_oldest(shoal_decoder *d, shoal_phone *out)
 {
-    int labels[LAG] = { 0 };
+    int labels[LAG] = { 0 }, kept = 0;
     trace(d, best_state(d), d->heard - 1, d->settled + 1, labels);
     int keep = labels[0];
-    for (int s = 0; s < d->states; s++) {
-        if (d->score[s] < -d->beam)
-            continue;
-        trace(d, s, d->heard - 1, d->settled + 1, labels);
-        if (labels[0] != keep)
-            d->score[s] = -INFINITY;
+    for (int i = 0; i < d->alive_count; i++) {
+        trace(d, d->alive[i], d->heard - 1, d->settled + 1, labels);
+        if (labels[0] == keep)
+            d->alive[kept++] = d->alive[i];
     }
+    d->alive_count = kept;
     return settle(d, keep, out);
 }
 

@@ -5,16 +5,18 @@
  * where log_prior (already scaled) and transition (log trigram, switching price, stay bonus) come
  * with the model; before is the phone before the present one, silence at the start. So a state is
  * a pair (before, phone); with a model that has a bigram only, a phone. A frame is settled once
- * all surviving paths agree on it, or, after SHOAL_DECODER_LAG frames, on the best path (paths that
- * disagree are dropped). Settled frames are joined to phones; a phone is given out when the next
+ * all paths that count agree on it, or, after SHOAL_DECODER_LAG frames, on the best path; paths that
+ * disagree are dropped. Settled frames are joined to phones; a phone is given out when the next
  * one begins. What is settled depends on the frames heard so far alone, never on how they were
  * grouped into calls.
  *
  * States too far below the best are dead. From any state the best one's path can be followed at a
  * loss of at most two transitions (the next two changes of phone; then the states are the same),
- * so twice their range loses nothing if staying costs the same after any `before`. With a trigram
- * that is far more than it takes: BEAM, at which no path changed over the development clips
- * (training/README.md), keeps a twentieth of the states.
+ * so twice their range loses nothing if staying costs the same after any `before`. With a bigram
+ * that is the bound, and all living paths count. With a trigram it keeps most of the states, which
+ * costs time, and paths that hardly differ keep each other from being settled, which costs
+ * latency. So there is a BEAM, at which no path changed over the development clips, and a MARGIN
+ * below which a path does not hold the others up (measured: training/README.md).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -23,13 +25,14 @@
 #include "model.h"
 
 #define BEAM 10.0f      /* nats */
+#define MARGIN 4.0f
 
 enum { LAG = SHOAL_DECODER_LAG, STAYED = 255 };     /* classes are at most 255: labels end at 254 */
 
 struct shoal_decoder {
     const shoal_model *model;
     int states;                         /* before * classes + phone */
-    float beam;                         /* nats */
+    float beam, margin;                 /* nats */
     int64_t heard, settled;             /* frames */
     float *score, *next;                /* [states] best path ending in each; best of all is 0 */
     unsigned char *from;                /* [LAG, states] at frame % LAG: STAYED, or the label that
@@ -43,15 +46,14 @@ struct shoal_decoder {
     double label_logp;                  /* sum over its frames */
 };
 
-static float choose_beam(const shoal_model *m, int states)
+static float exact_beam(const shoal_model *m, int states)
 {
     float low = m->transition[0], high = low;
     for (size_t i = 0; i < (size_t)states * (size_t)m->config.classes; i++) {
         low = m->transition[i] < low ? m->transition[i] : low;
         high = m->transition[i] > high ? m->transition[i] : high;
     }
-    float exact = 2.0f * (high - low) + 1e-3f;
-    return m->histories > 1 ? fminf(exact, BEAM) : exact;
+    return 2.0f * (high - low) + 1e-3f;
 }
 
 int shoal_decoder_new(shoal_decoder **out, const shoal_model *m)
@@ -63,7 +65,12 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m)
         return SHOAL_ENOMEM;
     d->model = m;
     d->states = (int)S;
-    d->beam = choose_beam(m, d->states);
+    d->beam = exact_beam(m, d->states);
+    d->margin = d->beam;
+    if (m->histories > 1) {
+        d->beam = fminf(d->beam, BEAM);
+        d->margin = fminf(d->beam, MARGIN);
+    }
     d->score = (float *)(d + 1);
     d->next = d->score + S;
     d->logp = d->next + S;
@@ -196,17 +203,6 @@ static int best_state(const shoal_decoder *d)
     return best;
 }
 
-/* Labels of the unsettled frames up to `until` on the path that is in `state` at frame `at`. */
-static void trace(const shoal_decoder *d, int state, int64_t at, int64_t until, int *labels)
-{
-    for (int64_t t = at; t >= d->settled; t--) {
-        if (t < until)
-            labels[t - d->settled] = phone_of(d, state);
-        if (t > d->settled)
-            state = source(d, t, state);
-    }
-}
-
 /* trail[count] at `frame` -> the states they come from, each once; returns how many. */
 static int step_back(shoal_decoder *d, int64_t frame, int count)
 {
@@ -222,11 +218,13 @@ static int step_back(shoal_decoder *d, int64_t frame, int count)
     return n;
 }
 
-/* Last frame at which all surviving paths are in one state, and the state; -1 if none. */
+/* Last frame at which all paths that count are in one state, and the state; -1 if none. */
 static int64_t agreement(shoal_decoder *d, int *state)
 {
-    int count = d->alive_count;
-    memcpy(d->trail, d->alive, (size_t)count * sizeof *d->trail);
+    int count = 0;
+    for (int i = 0; i < d->alive_count; i++)
+        if (d->score[d->alive[i]] >= -d->margin)
+            d->trail[count++] = d->alive[i];
     for (int64_t t = d->heard - 1; t >= d->settled; t--) {
         *state = d->trail[0];
         if (count == 1)
@@ -237,25 +235,31 @@ static int64_t agreement(shoal_decoder *d, int *state)
     return -1;
 }
 
-/* The window is full: settle its first frame on the best path, drop paths that disagree. */
-static int force_oldest(shoal_decoder *d, shoal_phone *out)
+static int state_at(const shoal_decoder *d, int state, int64_t frame)
 {
-    int labels[LAG] = { 0 }, kept = 0;
-    trace(d, best_state(d), d->heard - 1, d->settled + 1, labels);
-    int keep = labels[0];
-    for (int i = 0; i < d->alive_count; i++) {
-        trace(d, d->alive[i], d->heard - 1, d->settled + 1, labels);
-        if (labels[0] == keep)
-            d->alive[kept++] = d->alive[i];
-    }
-    d->alive_count = kept;
-    return settle(d, keep, out);
+    for (int64_t t = d->heard - 1; t > frame; t--)
+        state = source(d, t, state);
+    return state;
 }
 
+/* Drop the paths that are not in `state` at `frame`. */
+static void keep_through(shoal_decoder *d, int64_t frame, int state)
+{
+    int kept = 0;
+    for (int i = 0; i < d->alive_count; i++)
+        if (state_at(d, d->alive[i], frame) == state)
+            d->alive[kept++] = d->alive[i];
+    d->alive_count = kept;
+}
+
+/* Settle all frames up to `at`, on the path that is in `state` there. */
 static int settle_path(shoal_decoder *d, int state, int64_t at, shoal_phone *out, int max)
 {
     int labels[LAG], count = 0, n = (int)(at + 1 - d->settled);
-    trace(d, state, at, at + 1, labels);
+    for (int i = n - 1; i >= 0; i--) {
+        labels[i] = phone_of(d, state);
+        state = i ? source(d, d->settled + i, state) : state;
+    }
     for (int i = 0; i < n; i++) {
         shoal_phone p;
         if (settle(d, labels[i], &p) && count < max)
@@ -264,17 +268,28 @@ static int settle_path(shoal_decoder *d, int state, int64_t at, shoal_phone *out
     return count;
 }
 
+/* Settle what can be settled: where paths agree, or, with a full window, its first frame on the
+ * best path. */
+static int settle_some(shoal_decoder *d, shoal_phone *out, int max)
+{
+    int state = 0;
+    int64_t at = agreement(d, &state);
+    if (at < 0 && d->heard - d->settled < LAG)
+        return 0;
+    if (at < 0) {
+        at = d->settled;
+        state = state_at(d, best_state(d), at);
+    }
+    keep_through(d, at, state);
+    return settle_path(d, state, at, out, max);
+}
+
 int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out, int max)
 {
-    int count = 0, state = 0;
+    int count = 0;
     for (int f = 0; f < frames; f++) {
         step(d, logp + (size_t)f * (size_t)d->model->config.classes);
-        int64_t at = agreement(d, &state);
-        if (at >= 0)
-            count += settle_path(d, state, at, out + count, max - count);
-        shoal_phone p;
-        if (d->heard - d->settled == LAG && force_oldest(d, &p) && count < max)
-            out[count++] = p;
+        count += settle_some(d, out + count, max - count);
     }
     return count;
 }

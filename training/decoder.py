@@ -129,6 +129,8 @@ class Search:
                 s = list(best[1])
                 s[i] = round(s[i] + sign, 3)
                 s = tuple(s)
+                if min(s) < 0:
+                    break
                 if s not in self.known:
                     self.known[s] = self.per(s, entries, logp)
                 if self.known[s] >= best[0]:

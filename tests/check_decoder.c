@@ -295,7 +295,8 @@ START_TEST(grouping_is_irrelevant)
     for (int g = 0; g < 4; g++) {
         int m = decode(C, MOST, groups[g], cut);
         same_phones(cut, m, whole, n);
-        ck_assert(!memcmp(cut, whole, (size_t)n * sizeof *cut));
+        for (int i = 0; i < n; i++)     /* to the bit; memcmp would compare padding too */
+            ck_assert(memcmp(&cut[i].confidence, &whole[i].confidence, sizeof(float)) == 0);
     }
 }
 END_TEST

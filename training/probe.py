@@ -188,9 +188,9 @@ def main():
     picture(results, os.path.join(a.docs, "consistency.png"))
     speakers = [len({e["speaker"] for e in c}) for c in clips]
     r = results[0]
-    text = [f"Trained on {r['frames_train']:,} frames of {len(clips[0])} clips ({speakers[0]} speakers of the "
-            f"training split), tested on the {r['frames_test']:,} frames of {len(clips[1])} clips "
-            f"({speakers[1]} other speakers, development split).", "![](consistency.png)"]
+    text = [wrap(f"Trained on {r['frames_train']:,} frames of {len(clips[0])} clips ({speakers[0]} speakers of the "
+                 f"training split), tested on the {r['frames_test']:,} frames of {len(clips[1])} clips "
+                 f"({speakers[1]} other speakers, development split)."), "![](consistency.png)"]
     for r in results:
         text += [sentences(r), matrix_table(r["probe"], "trained at \\ tested at", extra=("own head", r["head"]))]
     insert(os.path.join(a.docs, "consistency.md"), "probe.py", "\n\n".join(text))

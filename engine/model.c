@@ -181,6 +181,15 @@ static void bind_frontend(binder *b)
     m->subsample_norm = bind_norm(b, "subsample", "norm");
 }
 
+/* A file has a bigram or a trigram; with both, the bigram belongs to nothing. */
+static void bind_transition(binder *b)
+{
+    int C = b->m->config.classes, trigram = shoal__safetensors_has(b->m->tensors, "decoder.trigram");
+    b->m->histories = trigram ? C : 1;
+    b->m->transition = bind(b, 2, b->m->histories * C, C,
+                            trigram ? "decoder.trigram" : "decoder.transition");
+}
+
 static int bind_all(shoal_model *m, char *why, size_t why_size)
 {
     binder b = { .m = m, .why = why, .size = why_size };
@@ -191,7 +200,7 @@ static int bind_all(shoal_model *m, char *why, size_t why_size)
     for (int i = 0; i < c->norm_sets; i++)
         bind_norm_set(&b, i);
     bind_linear(&b, &m->head, (shoal__linear){ .out = c->classes, .in = c->dim }, "head");
-    m->transition = bind(&b, 2, c->classes, c->classes, "decoder.transition");
+    bind_transition(&b);
     m->log_prior = bind(&b, 1, c->classes, 0, "decoder.log_prior");
     if (b.rc == 0 && shoal__safetensors_unused(m->tensors))
         return explain(why, why_size, SHOAL_EMODEL,

@@ -73,7 +73,8 @@ struct shoal_model {
     shoal__norm_set *norm_sets;             /* [config.norm_sets] */
     shoal__layer program[SHOAL__MAX_DEPTH]; /* [info.depth] */
     shoal__linear head;                     /* [C, D] */
-    const float *transition;                /* [C, C] log scores of the decoder, row: from */
+    int histories;                          /* of the decoder: C with a trigram, else 1 */
+    const float *transition;                /* [histories C, C] its log scores: (before, phone) -> next */
     const float *log_prior;                 /* [C], what the decoder subtracts */
 };
 

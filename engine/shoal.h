@@ -253,9 +253,9 @@ SHOAL_API ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
 
 /* ---- phones out: log posteriors to timed phones ---------------------------------------- */
 
-/* A streaming Viterbi over the phone classes with a fixed price for switching phones. A phone
- * is given out once it has ended and no better path can take it back, at the latest
- * max_lag_frames after it; so the output does not depend on how frames were grouped. */
+/* A streaming Viterbi over the phone classes with the model's phone bigram or trigram. A phone is
+ * given out once it has ended and no likely path would take it back, at the latest
+ * SHOAL_DECODER_LAG frames after it; so the output does not depend on how frames were grouped. */
 typedef struct shoal_decoder shoal_decoder;
 
 typedef struct shoal_phone {

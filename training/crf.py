@@ -3,7 +3,7 @@
 Frame cross-entropy asks every frame for its own answer; the decoder (engine/decoder.c) chooses
 whole paths. This is the negative log-likelihood of a linear-chain conditional random field
 (Lafferty et al. 2001; with one state a phone it is what LF-MMI, Povey et al. 2016, does with a
-phone bigram) whose transitions are the decoder's:
+phone bigram) whose transitions are those of the decoder with a bigram:
 
     loss = log sum_paths exp(score(path)) - score(labels),   per frame
     score(path) = sum_t logp[t, path_t] - log_prior[path_t] + transition[path_{t-1}, path_t]

@@ -171,7 +171,7 @@ void shoald_emit_last_phones(shoald_session *s, shoald_worker *w)
 
 /* ---- replies ------------------------------------------------------------------------- */
 
-void shoald_emit_changed(shoald_session *s, shoald_worker *w)
+void shoald_emit_changed(shoald_session *s, shoald_worker *w, shoal_reason reason)
 {
     shoald_track *t = &s->track;
     shoal_buf b = scratch(w);
@@ -183,7 +183,7 @@ void shoald_emit_changed(shoald_session *s, shoald_worker *w)
         .from_frame = frame,
         .from_sample = shoal_frame_start_sample(frame, s->options.rate),
         .outputs = t->outputs,
-        .reason = SHOAL_REASON_SET,
+        .reason = reason,
     };
     put_encoded(s, w, SHOALD_OUT_TEXT, &b, shoal_changed_encode(&b, &m), 0);
 }

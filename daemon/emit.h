@@ -16,7 +16,7 @@ void shoald_emit_result(shoald_session *s, shoald_worker *w, const shoal_result 
                         uint32_t queued_us, uint32_t computed_us);
 /* The phones that the decoder still holds; only if there are any. */
 void shoald_emit_last_phones(shoald_session *s, shoald_worker *w);
-void shoald_emit_changed(shoald_session *s, shoald_worker *w);
+void shoald_emit_changed(shoald_session *s, shoald_worker *w, shoal_reason reason);
 void shoald_emit_flushed(shoald_session *s, shoald_worker *w);
 void shoald_emit_done(shoald_session *s, shoald_worker *w);
 /* Fatal errors carry their close code. */

@@ -11,6 +11,7 @@ const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS] = {
     .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10
 };
 const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512 };
+const double shoald_late_bounds[SHOALD_LATE_BUCKETS] = { 0, .01, .02, .05, .1, .2, .5, 1, 2 };
 const double shoald_lag_bounds[SHOALD_LAG_BUCKETS] = { .001, .002, .005, .01, .02,
                                                        .05,  .1,   .2,   .5,  1 };
 
@@ -131,15 +132,20 @@ static void write_work(page *p, const shoald_server *server)
 static void write_histograms(page *p, const shoald_server *server)
 {
     uint64_t latency[SHOALD_LATENCY_BUCKETS + 1] = { 0 }, batch[SHOALD_BATCH_BUCKETS + 1] = { 0 },
-                                              lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[3] = { 0 };
+                                              late[SHOALD_LATE_BUCKETS + 1] = { 0 },
+                                              lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[4] = { 0 };
     for (int i = 0; i < server->worker_count; i++) {
         const shoald_worker_stats *w = &server->workers[i].stats;
         add_histogram(latency, &sums[0], &w->latency, SHOALD_LATENCY_BUCKETS);
         add_histogram(batch, &sums[1], &w->batch, SHOALD_BATCH_BUCKETS);
+        add_histogram(late, &sums[3], &w->late, SHOALD_LATE_BUCKETS);
     }
     add_histogram(lag, &sums[2], &server->stats.lag, SHOALD_LAG_BUCKETS);
     histogram(p, "chunk_latency_seconds", "Last sample of a chunk received to its result queued.",
               shoald_latency_bounds, SHOALD_LATENCY_BUCKETS, latency, sums[0]);
+    histogram(p, "chunk_lateness_seconds",
+              "Deadline of a chunk (one chunk after its audio was complete) to its result queued.",
+              shoald_late_bounds, SHOALD_LATE_BUCKETS, late, sums[3]);
     histogram(p, "batch_size", "Streams in one engine run.", shoald_batch_bounds,
               SHOALD_BATCH_BUCKETS, batch, sums[1]);
     histogram(p, "loop_lag_seconds", "How late the event loop's clock came.", shoald_lag_bounds,

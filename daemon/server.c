@@ -211,27 +211,31 @@ static int open_model(shoald_server *server)
     return 0;
 }
 
+static int complain_of_worker(int index, int result)
+{
+    char why[WHY_SIZE];
+    snprintf(why, sizeof why,
+             "cannot start worker %d: %s: lower workers, max_sessions or batch_frames", index,
+             shoal_strerror(result));
+    return complain(why);
+}
+
 static int start_workers(shoald_server *server)
 {
     const shoald_settings *c = &server->settings;
-    int count = c->workers ? c->workers : (int)uv_available_parallelism();
+    int result, count = c->workers ? c->workers : (int)uv_available_parallelism();
     server->workers = aligned_alloc(SHOALD_CACHE_LINE, (size_t)count * sizeof *server->workers);
     server->worker_ticks = calloc((size_t)count, sizeof *server->worker_ticks);
     server->worker_moved_ns = calloc((size_t)count, sizeof *server->worker_moved_ns);
     if (!server->workers || !server->worker_ticks || !server->worker_moved_ns)
         return complain("no memory for the workers: lower workers");
+    for (int i = 0; i < count; i++, server->worker_count++)
+        if ((result = shoald_worker_start(&server->workers[i], i, server->model, &server->mail,
+                                          c->max_sessions, c->batch_frames)) < 0)
+            return complain_of_worker(i, result);
     for (int i = 0; i < count; i++) {
-        int result = shoald_worker_start(&server->workers[i], i, server->model, &server->mail,
-                                         c->max_sessions, c->batch_frames);
-        if (result < 0) {
-            char why[WHY_SIZE];
-            snprintf(why, sizeof why,
-                     "cannot start worker %d: %s: lower workers, max_sessions or "
-                     "batch_frames",
-                     i, shoal_strerror(result));
-            return complain(why);
-        }
-        server->worker_count++;
+        if ((result = shoald_worker_wait(&server->workers[i])) < 0)
+            return complain_of_worker(i, result);
         server->worker_moved_ns[i] = uv_hrtime();
     }
     return 0;

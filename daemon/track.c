@@ -81,7 +81,7 @@ static int make_engine_objects(shoald_session *s, shoald_worker *w)
     shoald_track *t = &s->track;
     const shoal_options *o = &s->options;
     shoal_stream_params p = shoal_stream_default_params(w->model);
-    p.depth = o->depth_max;
+    p.depth = shoald_worker_depth(w, o->depth_min, o->depth_max);
     p.chunk_frames = o->chunk_ms / SHOAL_FRAME_MS;
     p.left_frames = o->left_ms / SHOAL_FRAME_MS;
     int result = shoal_stream_new(&t->stream, w->model, &p);
@@ -288,14 +288,20 @@ static int set_outputs(shoald_session *s, shoald_worker *w, unsigned outputs)
     return 0;
 }
 
-static void set_depth(shoald_track *t, const shoal_options *o)
+static void change_depth(shoald_track *t, int depth)
 {
-    t->depth_min = o->depth_min;
-    t->depth_max = o->depth_max;
-    if (shoal_stream_get_depth(t->stream) == o->depth_max)
+    if (shoal_stream_get_depth(t->stream) == depth)
         return;
-    shoal_stream_set_depth(t->stream, o->depth_max);
+    shoal_stream_set_depth(t->stream, depth);
     t->new_depth = SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING;
+}
+
+void shoald_track_set_depth(shoald_session *s, shoald_worker *w, int depth)
+{
+    if (shoal_stream_get_depth(s->track.stream) == depth)
+        return;
+    change_depth(&s->track, depth);
+    shoald_emit_changed(s, w, SHOAL_REASON_LOAD);
 }
 
 static void on_set(shoald_session *s, shoald_worker *w, size_t size)
@@ -303,13 +309,16 @@ static void on_set(shoald_session *s, shoald_worker *w, size_t size)
     shoal_options o;
     shoald_queue_copy(&s->in, 0, &o, sizeof o);
     shoald_queue_drop(&s->in, size);
-    if (o.given & SHOAL_OPT_DEPTH)
-        set_depth(&s->track, &o);
+    if (o.given & SHOAL_OPT_DEPTH) {
+        s->track.depth_min = o.depth_min;
+        s->track.depth_max = o.depth_max;
+        change_depth(&s->track, shoald_worker_depth(w, o.depth_min, o.depth_max));
+    }
     int result = o.given & SHOAL_OPT_OUTPUT ? set_outputs(s, w, o.outputs) : 0;
     if (result < 0)
         fail_engine(s, w, result);
     else
-        shoald_emit_changed(s, w);
+        shoald_emit_changed(s, w, SHOAL_REASON_SET);
 }
 
 static void on_flush(shoald_session *s, shoald_worker *w, size_t size)
@@ -476,7 +485,6 @@ void shoald_track_deliver(shoald_session *s, shoald_worker *w, const shoal_resul
     uint64_t before = t->samples_done;
     t->samples_done = (uint64_t)shoal_stream_samples_done(t->stream);
     t->frames += (uint64_t)r->frames;
-    t->ready_ns = 0;
     shoald_count(&w->stats.samples, t->samples_done - before);
     shoald_observe(&w->stats.latency, shoald_latency_bounds, SHOALD_LATENCY_BUCKETS,
                    (double)(end_ns - t->arrived_ns) / 1e9);

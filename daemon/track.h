@@ -54,7 +54,10 @@ typedef struct shoald_track {
     unsigned new_depth;       /* SHOAL_OUTPUT_* that have not shown the new depth yet */
     char flush_id[SHOAL_MAX_ID + 1];
     uint64_t arrived_ns;      /* when the last audio fed was received */
-    uint64_t ready_ns;        /* since when the chunk waits to be run */
+    bool due;                 /* a chunk is ready and has its deadline */
+    bool was_blocked;         /* it waited for room in the output */
+    uint64_t release_ns;      /* from when on the chunk's time counts (edf.h) */
+    uint64_t deadline_ns;     /* of the chunk that is due, or of the last one */
 
     uint32_t seq;
     uint64_t frames, phones, packets;    /* totals */
@@ -64,6 +67,8 @@ typedef struct shoald_track {
 } shoald_track;
 
 shoald_track_state shoald_track_advance(struct shoald_session *s, struct shoald_worker *w);
+/* Depth of the chunk that is ready; tells the client if it is another one. */
+void shoald_track_set_depth(struct shoald_session *s, struct shoald_worker *w, int depth);
 /* start_ns, end_ns: of the run that gave the result. */
 void shoald_track_deliver(struct shoald_session *s, struct shoald_worker *w, const shoal_result *r,
                           uint64_t start_ns, uint64_t end_ns);

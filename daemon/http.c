@@ -93,13 +93,15 @@ static int healthz(shoald_conn *c)
 
 static int readyz(shoald_conn *c)
 {
-    const shoald_server *server = c->server;
+    shoald_server *server = c->server;
     if (server->draining)
         return answer_text(c, 503, "draining\n");
     if (server->session_count >= server->settings.max_sessions)
         return answer_text(c, 503, "full\n");
     if (shoald_server_stalled_worker(server) >= 0)
         return answer_text(c, 503, "stalled\n");
+    if (!shoald_govern_has_room(server))
+        return answer_text(c, 503, "overloaded\n");
     return answer_text(c, 200, "ready\n");
 }
 

@@ -109,6 +109,8 @@ static void write_sessions(page *p, const shoald_server *server)
     print(p, "shoal_sessions_total{result=\"error\"} %" PRIu64 "\n", value_of(&l->sessions_error));
     print(p, "shoal_sessions_total{result=\"lost\"} %" PRIu64 "\n", value_of(&l->sessions_lost));
     counter(p, "sessions_refused_total", "Upgrades refused.", (double)value_of(&l->refused));
+    counter(p, "migrations_total", "Sessions moved from one worker to another.",
+            (double)server->governor.migrations);
     head(p, "protocol_errors_total", "counter", "Errors told to clients, by code.");
     for (int code = 1; code < SHOAL_CODE_COUNT; code++)
         print(p, "shoal_protocol_errors_total{code=\"%s\"} %" PRIu64 "\n",
@@ -127,6 +129,14 @@ static void write_work(page *p, const shoald_server *server)
     counter(p, "busy_seconds_total", "Time that workers spent in the engine.",
             (double)ALL(server, busy_ns) / 1e9);
     gauge(p, "workers", "Worker threads.", server->worker_count);
+    gauge(p, "load_projected", "Share of the workers that the sessions need, by what they cost now.",
+          shoald_govern_load(server));
+    gauge(p, "load_least", "The same with every session as shallow as it allows.",
+          server->governor.total.at[1] / server->worker_count);
+    gauge(p, "capacity_streams", "Streams at full depth that the workers carry in real time.",
+          shoald_govern_capacity(server));
+    gauge(p, "depth_ceiling", "Depth that elastic sessions reach now; the least of the workers.",
+          shoald_govern_ceiling(server));
 }
 
 static void write_histograms(page *p, const shoald_server *server)

@@ -142,6 +142,7 @@ static void on_clock(uv_timer_t *timer)
     }
     for (int i = 0; i < server->listener_count; i++)
         shoald_listen_wake(&server->listeners[i]);
+    shoald_govern_step(server, now_ns);
     watch_workers(server, now_ns);
     feed_watchdog(server, now_ns);
     check_drained(server, now_ns);
@@ -238,7 +239,7 @@ static int start_workers(shoald_server *server)
             return complain_of_worker(i, result);
         server->worker_moved_ns[i] = uv_hrtime();
     }
-    return 0;
+    return shoald_govern_init(server) < 0 ? complain("no memory for the workers: lower workers") : 0;
 }
 
 /* Sessions and HTTP connections each need one descriptor. */
@@ -377,9 +378,10 @@ static void say_ready(const shoald_server *server)
     const shoal_model_info *m = server->info;
     char backend[128];
     shoald_log(SHOALD_LOG_NOTICE, "ready",
-               "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d kernels=%s backend=%s",
+               "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d capacity_streams=%.0f "
+               "kernels=%s backend=%s",
                shoal_version(), m->name, m->sha256, m->depth, m->dim, server->worker_count,
-               m->kernels, shoald_log_quote(backend, sizeof backend, m->backend));
+               shoald_govern_capacity(server), m->kernels, shoald_log_quote(backend, sizeof backend, m->backend));
     shoald_notify("READY=1\nSTATUS=listening on %s", server->listeners[0].name);
 }
 
@@ -429,6 +431,7 @@ static void free_all(shoald_server *server)
 {
     for (int i = 0; i < server->worker_count; i++)
         shoald_worker_free(&server->workers[i]);
+    shoald_govern_free(server);
     free(server->workers);
     free(server->worker_ticks);
     free(server->worker_moved_ns);

@@ -34,7 +34,9 @@ static void on_start(shoald_session *s, const shoal_client_msg *m)
 static void on_set(shoald_session *s, const shoal_client_msg *m)
 {
     shoal_error err;
-    if (shoald_grant_set(&m->options, s->server->info, &err) < 0)
+    const shoal_options *o = &m->options;
+    if (shoald_grant_set(o, s->server->info, &err) < 0 ||
+        (o->given & SHOAL_OPT_DEPTH && !shoald_govern_set(s, o->depth_min, o->depth_max, &err)))
         shoald_session_put_error(s, &err);
     else
         shoald_session_put(s, SHOALD_IN_SET, &m->options, sizeof m->options, 0);
@@ -122,8 +124,7 @@ static void on_audio(shoald_session *s, const void *bytes, size_t n)
     }
     if (n == 0)
         return;
-    if (s->options.format != SHOAL_FORMAT_OPUS)
-        atomic_fetch_add(&s->received_bytes, n);
+    atomic_fetch_add(&s->received_bytes, n);
     shoald_session_put(s, SHOALD_IN_AUDIO, bytes, n, 0);
 }
 

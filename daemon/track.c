@@ -36,7 +36,7 @@ static int sample_bytes(shoal_format f)
     }
 }
 
-static int frame_bytes(const shoal_options *o)
+int shoald_track_frame_bytes(const shoal_options *o)
 {
     return sample_bytes(o->format) * o->channels;
 }
@@ -45,7 +45,7 @@ uint64_t shoald_track_received(const shoald_session *s)
 {
     if (s->options.format == SHOAL_FORMAT_OPUS)
         return s->track.converted * (uint64_t)s->options.rate / 16000;
-    return atomic_load(&s->received_bytes) / (uint64_t)frame_bytes(&s->options);
+    return atomic_load(&s->received_bytes) / (uint64_t)shoald_track_frame_bytes(&s->options);
 }
 
 size_t shoald_track_step_bytes(const shoal_model_info *m, const shoal_options *o)
@@ -336,7 +336,7 @@ static void on_flush(shoald_session *s, shoald_worker *w, size_t size)
 static void report_torn_sample(shoald_session *s, shoald_worker *w)
 {
     shoal_error err;
-    int whole = frame_bytes(&s->options);
+    int whole = shoald_track_frame_bytes(&s->options);
     int rest = (int)(s->track.head_total % (uint64_t)whole);
     if (rest == 0 || s->options.format == SHOAL_FORMAT_OPUS)
         return;

@@ -78,6 +78,8 @@ void shoald_track_fail(struct shoald_session *s, struct shoald_worker *w, shoal_
 void shoald_track_close(struct shoald_session *s);
 /* Samples (a channel) at the client's rate. */
 uint64_t shoald_track_received(const struct shoald_session *s);
+/* Of one sample of all channels; 1 for opus. */
+int shoald_track_frame_bytes(const shoal_options *o);
 /* Bytes that the results of one step may take in the output queue at most. */
 size_t shoald_track_step_bytes(const shoal_model_info *m, const shoal_options *o);
 

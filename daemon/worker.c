@@ -34,6 +34,12 @@ void shoald_worker_post_last(shoald_worker *w, shoald_session *s)
     shoald_worker_poke(w);
 }
 
+void shoald_worker_post_move(shoald_worker *w, shoald_session *s)
+{
+    shoald_mailbox_put(&w->inbox, SHOALD_MARK_MOVE(s));
+    shoald_worker_poke(w);
+}
+
 void shoald_worker_report(shoald_worker *w, shoald_session *s)
 {
     if (!atomic_exchange(&s->in_outbox, true))
@@ -55,13 +61,15 @@ static void leave(shoald_worker *w, int i)
     w->active[i] = w->active[--w->active_count];
 }
 
-static void release(shoald_worker *w, shoald_session *s)
+/* mail: s, marked; the last touch of this worker */
+static void release(shoald_worker *w, shoald_session *s, void *mail)
 {
     for (int i = 0; s->track.active; i++)
         if (w->active[i] == s)
             leave(w, i);
-    shoald_track_close(s);
-    shoald_mailbox_put(&w->outbox, SHOALD_MARK(s)); /* the last touch */
+    if (SHOALD_MARKED(mail))
+        shoald_track_close(s);
+    shoald_mailbox_put(&w->outbox, mail);
     w->mail_sent = true;
 }
 
@@ -70,8 +78,8 @@ static void take_mail(shoald_worker *w)
     void *mail;
     while ((mail = shoald_mailbox_take(&w->inbox))) {
         shoald_session *s = SHOALD_UNMARK(mail);
-        if (SHOALD_MARKED(mail)) {
-            release(w, s);
+        if (mail != s) {
+            release(w, s, mail);
             continue;
         }
         atomic_store(&s->in_inbox, false);
@@ -155,6 +163,8 @@ int shoald_worker_depth(const shoald_worker *w, int depth_min, int depth_max)
 static int choose_ceiling(shoald_worker *w, int ready, uint64_t now_ns)
 {
     int ceiling = atomic_load(&w->ceiling);
+    if (!atomic_load(&w->elastic))
+        return ceiling;
     if (now_ns < w->local_until_ns && w->local_ceiling < ceiling)
         ceiling = w->local_ceiling;
     int fit = shoald_edf_fit(w->due, ready, &w->cost, ceiling, now_ns);

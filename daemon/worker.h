@@ -38,6 +38,7 @@ typedef struct shoald_worker {
     shoald_worker_stats stats;      /* written here, read by anyone */
 
     /* loop -> worker */
+    _Atomic bool elastic;           /* else everybody runs as deep as allowed */
     _Atomic int ceiling;            /* no stream that may go lower runs deeper */
     _Atomic uint64_t run_ns;        /* how long a run should be at most */
     /* worker -> loop */
@@ -79,6 +80,8 @@ void shoald_worker_free(shoald_worker *w);
 void shoald_worker_post(shoald_worker *w, shoald_session *s);
 /* Loop: the last time; s comes back marked. */
 void shoald_worker_post_last(shoald_worker *w, shoald_session *s);
+/* Loop: let go of s, which goes to s->move_to; s comes back marked so. */
+void shoald_worker_post_move(shoald_worker *w, shoald_session *s);
 /* Loop: make the worker tick even if it has nothing to do, to see that it lives. */
 void shoald_worker_poke(shoald_worker *w);
 /* Loop, after shoald_worker_wait: its costs as last measured. */

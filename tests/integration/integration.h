@@ -4,6 +4,7 @@
  *     test_streams.c        features and phones: slicing, pace, depth, flush, many at once
  *     test_wire.c           what a wrong client gets: raw frames, bad paths, bad audio
  *     test_robust.c         disconnects, slow readers, SIGTERM, start-up failures
+ *     test_overload.c       elastic depth, admission, migration
  *     test_shoal_file.c     the program shoal-file
  *     daemon.c              starting and stopping shoald; its metrics
  *     stream.c              one session from start to end; audio to send
@@ -119,6 +120,7 @@ TCase *streams_case(void);
 TCase *wire_case(void);
 TCase *robust_case(void);
 TCase *lifecycle_case(void);
+TCase *overload_case(void);
 TCase *shoal_file_case(void);
 
 #endif

@@ -6,9 +6,9 @@
 /* Rows of a run that shares its fixed part well: matrix products near their peak. */
 #define LARGE_RUN_FRAMES 64
 /* How much past work is remembered, ns of expected time. */
-#define MEMORY_NS 1e9
+#define MEMORY_NS 5e8
 /* What the calibration weighs at the start. */
-#define PRIOR_NS 3e8
+#define PRIOR_NS 2e8
 /* One run (a machine that slept, a debugger) does not count for more than this much of itself. */
 #define OUTLIER 4.0
 #define OTHER_MEMORY_FRAMES 2e4

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define BALANCE_NS 1000000000u
+#define LATE_FOR_NS 2000000000u    /* before a session is shed */
 
 /* ---- counting ------------------------------------------------------------------------ */
 
@@ -107,15 +108,61 @@ static void decide_depth(shoald_server *server, int worker, uint64_t now_ns)
     shoald_worker *w = &server->workers[worker];
     shoald_elastic *e = &g->elastic[worker];
     shoald_marks marks = marks_of(&server->settings);
-    int before = e->ceiling, pressed = atomic_exchange(&w->pressed, 0);
+    int before = e->ceiling;
+    const shoald_news news = { atomic_exchange(&w->pressed, 0), g->late[worker].most_ns };
     atomic_store(&w->elastic, server->settings.elastic);
     if (!server->settings.elastic)
         shoald_elastic_init(e, e->depths);
     else
-        shoald_elastic_step(e, &marks, &g->loads[worker], pressed, now_ns);
+        shoald_elastic_step(e, &marks, &g->loads[worker], &news, now_ns);
     atomic_store(&w->ceiling, e->ceiling);
     if (e->ceiling != before)
         log_ceiling(server, worker, before);
+}
+
+/* ---- lateness ------------------------------------------------------------------------ */
+
+static uint64_t late_limit_ns(const shoald_server *server)
+{
+    return (uint64_t)server->settings.late_limit_ms * 1000000u;
+}
+
+/* The newest has lost the least, and those who were there first keep what they were promised. */
+static void shed(shoald_server *server, int worker, uint64_t late_ns)
+{
+    for (shoald_session *s = server->sessions; s; s = s->next) {
+        if (!s->conn || s->phase != SHOALD_STREAMING || s->worker != &server->workers[worker])
+            continue;
+        shoald_log(SHOALD_LOG_WARNING, "shed", "session=%s worker=%d late_ms=%llu", s->id, worker,
+                   (unsigned long long)(late_ns / 1000000u));
+        shoald_session_fail(s, SHOAL_CODE_BACKLOG, NULL);
+        return;
+    }
+}
+
+/* The last resort: one session at a time leaves a worker that does not catch up. */
+static void look_at_lateness(shoald_server *server, int worker, uint64_t now_ns)
+{
+    shoald_late *l = &server->governor.late[worker];
+    uint64_t limit_ns = late_limit_ns(server);
+    l->most_ns = atomic_exchange(&server->workers[worker].late_ns, 0);
+    if (limit_ns == 0 || l->most_ns <= limit_ns)
+        l->since_ns = 0;
+    else if (l->since_ns == 0)
+        l->since_ns = now_ns;
+    else if (now_ns - l->since_ns >= LATE_FOR_NS) {
+        shed(server, worker, l->most_ns);
+        l->since_ns = now_ns;
+    }
+}
+
+static bool too_late_for_more(const shoald_server *server)
+{
+    uint64_t limit_ns = late_limit_ns(server) / 2;
+    for (int i = 0; limit_ns && i < server->worker_count; i++)
+        if (server->governor.late[i].most_ns > limit_ns)
+            return true;
+    return false;
 }
 
 /* Runs are short beside the shortest chunk of a worker's sessions, lest one that becomes ready
@@ -162,8 +209,8 @@ static bool fits(shoald_server *server, double more)
     if (g->stale)
         count_all(server);
     return !server->settings.admission ||
-           g->total.at[1] + more <= server->settings.admission_percent / 100.0 *
-                                        server->worker_count;
+           (!too_late_for_more(server) && g->total.at[1] + more <= server->settings.admission_percent / 100.0 *
+                                        server->worker_count);
 }
 
 static double least_share(const shoald_server *server, int depth_min, int depth_max, int frames)
@@ -338,7 +385,8 @@ int shoald_govern_init(shoald_server *server)
     g->elastic = calloc(n, sizeof *g->elastic);
     g->sums = calloc(n, sizeof *g->sums);
     g->run_ns = calloc(n, sizeof *g->run_ns);
-    if (!g->loads || !g->elastic || !g->sums || !g->run_ns)
+    g->late = calloc(n, sizeof *g->late);
+    if (!g->late || !g->loads || !g->elastic || !g->sums || !g->run_ns)
         return -1;
     g->price.depths = server->info->depth;
     g->price.cost = shoald_worker_cost(&server->workers[0]);
@@ -354,6 +402,7 @@ void shoald_govern_free(shoald_server *server)
 {
     free(server->governor.loads);
     free(server->governor.elastic);
+    free(server->governor.late);
     free(server->governor.sums);
     free(server->governor.run_ns);
 }
@@ -366,8 +415,10 @@ void shoald_govern_step(shoald_server *server, uint64_t now_ns)
     for (shoald_session *s = server->sessions; s; s = s->next)
         look_at(s, now_ns);
     count_all(server);
-    for (int i = 0; i < server->worker_count; i++)
+    for (int i = 0; i < server->worker_count; i++) {
+        look_at_lateness(server, i, now_ns);
         decide_depth(server, i, now_ns);
+    }
     decide_runs(server);
     balance(server, now_ns);
 }

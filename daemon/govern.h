@@ -16,6 +16,11 @@
 struct shoald_server;
 struct shoald_session;
 
+typedef struct shoald_late {
+    uint64_t most_ns;              /* that a chunk was late before the last tick of the clock */
+    uint64_t since_ns;             /* since when it is more than late_limit_ms; 0: it is not */
+} shoald_late;
+
 typedef struct shoald_governor {
     shoald_price price;
     shoald_load total;             /* all sessions, those between upgrade and start included */
@@ -23,6 +28,7 @@ typedef struct shoald_governor {
     shoald_elastic *elastic;       /* [workers] */
     double *sums;                  /* [workers] scratch: what their sessions cost now */
     uint64_t *run_ns;              /* [workers] scratch */
+    shoald_late *late;             /* [workers] */
     bool stale;                    /* somebody left: total and loads are too high */
     bool refusing;                 /* the last decision, for the log */
     bool moving;                   /* a session is on its way from one worker to another */

@@ -53,6 +53,7 @@ static const settings_key keys[] = {
     { "admission", KEY_WORD, FIELD(admission), 1, 0, 0, true, switch_words },
     { "admission_percent", KEY_INT, FIELD(admission_percent), 95, 1, 1000, true, NULL },
     { "capacity", KEY_INT, FIELD(capacity), 0, 0, 100000, true, NULL },
+    { "late_limit_ms", KEY_INT, FIELD(late_limit_ms), 4000, 0, 600000, true, NULL },
     { "rebalance_percent", KEY_INT, FIELD(rebalance_percent), 10, 0, 1000, true, NULL },
     { "handshake_timeout_s", KEY_INT, FIELD(handshake_timeout_s), 10, 1, 600, false, NULL },
     { "start_timeout_s", KEY_INT, FIELD(start_timeout_s), SHOAL_DEFAULT_START_TIMEOUT_S, 1, 3600,

@@ -39,6 +39,7 @@ typedef struct shoald_settings {
     int admission;
     int admission_percent;          /* of all workers */
     int capacity;                   /* streams at full depth; 0: measured */
+    int late_limit_ms;              /* 0: no limit */
     int rebalance_percent;          /* of a worker; 0: always */
 
     int handshake_timeout_s;        /* connected -> request complete */

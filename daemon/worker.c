@@ -215,10 +215,13 @@ static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result 
                     uint64_t start_ns, uint64_t end_ns)
 {
     shoald_track *t = &due->session->track;
-    double late_ns = (double)(int64_t)(end_ns - due->deadline_ns);
+    uint64_t late_ns = end_ns > due->deadline_ns ? end_ns - due->deadline_ns : 0;
     t->due = false;
+    if (late_ns > atomic_load_explicit(&w->late_ns, memory_order_relaxed))
+        atomic_store_explicit(&w->late_ns, late_ns, memory_order_relaxed);
     shoald_count(&w->stats.frames, (uint64_t)r->frames);
-    shoald_observe(&w->stats.late, shoald_late_bounds, SHOALD_LATE_BUCKETS, late_ns / 1e9);
+    shoald_observe(&w->stats.late, shoald_late_bounds, SHOALD_LATE_BUCKETS,
+                   (double)late_ns / 1e9);
     shoald_track_deliver(due->session, w, r, start_ns, end_ns);
 }
 

@@ -369,6 +369,8 @@ END_TEST
 /* ---- elastic depth ---- */
 
 static const shoald_marks marks = { 0.85, 0.75 };
+static const shoald_news calm, pressed_to_7 = { .pressed = 7 }, pressed_to_9 = { .pressed = 9 },
+                               late = { .late_ns = 1 };
 
 static shoald_load crowd(int ranges, int fixed)
 {
@@ -390,7 +392,7 @@ START_TEST(a_rush_lowers_the_ceiling_at_once)
     shoald_elastic e;
 
     shoald_elastic_init(&e, 12);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, 0, second), 4);  /* 200 x 4 / 12 = 67 % */
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &calm, second), 4);  /* 200 x 4 / 12 = 67 % */
     ck_assert_double_le(l.at[e.ceiling], marks.high);
     ck_assert_double_gt(l.at[e.ceiling + 1], (marks.high + marks.low) / 2);
 }
@@ -399,15 +401,15 @@ END_TEST
 /* Back to the full depth within ten seconds, a layer at a time. */
 START_TEST(after_the_rush_depth_comes_back)
 {
-    shoald_load rush = crowd(300, 0), calm = crowd(60, 0);
+    shoald_load rush = crowd(300, 0), quiet = crowd(60, 0);
     shoald_elastic e;
     int last, steps = 0;
 
     shoald_elastic_init(&e, 12);
-    last = shoald_elastic_step(&e, &marks, &rush, 0, second);
+    last = shoald_elastic_step(&e, &marks, &rush, &calm, second);
     ck_assert_int_le(last, 3);
     for (; e.ceiling < 12; steps++) {
-        int now = shoald_elastic_step(&e, &marks, &calm, 0, second + (uint64_t)steps * second / 4);
+        int now = shoald_elastic_step(&e, &marks, &quiet, &calm, second + (uint64_t)steps * second / 4);
 
         ck_assert(now - last <= 1 || last < 3);
         last = now;
@@ -427,7 +429,7 @@ START_TEST(the_ceiling_does_not_flutter)
 
         shoald_elastic_init(&e, 12);
         for (int i = 0; i < 400; i++) {
-            int now = shoald_elastic_step(&e, &marks, &l, 0, (uint64_t)i * second / 4);
+            int now = shoald_elastic_step(&e, &marks, &l, &calm, (uint64_t)i * second / 4);
 
             changes += now != last;
             last = now;
@@ -443,24 +445,44 @@ START_TEST(late_chunks_lower_the_ceiling_whatever_is_projected)
     shoald_elastic e;
 
     shoald_elastic_init(&e, 12);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, 7, second), 7);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, 9, second), 7);    /* old news */
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, 0, 2 * second), 7);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, 0, 3 * second), 8);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, 0, 3 * second + 1), 8);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &pressed_to_7, second), 7);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &pressed_to_9, second), 7);    /* old news */
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &calm, 2 * second), 7);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &calm, 3 * second), 8);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &calm, 3 * second + 1), 8);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &late, 9 * second), 8);
+}
+END_TEST
+
+/* A projection that is too good: rises that the worker takes back become rarer. */
+START_TEST(rises_that_do_not_hold_become_rarer)
+{
+    shoald_load l = crowd(10, 0);
+    shoald_elastic e;
+    int presses = 0;
+
+    shoald_elastic_init(&e, 12);
+    for (int i = 1; i <= 240; i++) {          /* a minute */
+        const shoald_news *news = e.ceiling > 7 ? &pressed_to_7 : &calm;
+
+        presses += news == &pressed_to_7;
+        shoald_elastic_step(&e, &marks, &l, news, (uint64_t)i * second / 4);
+    }
+    ck_assert_int_ge(presses, 10);
+    ck_assert_int_le(presses, 17);            /* every 4 s or so */
 }
 END_TEST
 
 /* No range reaches below 3: nothing is lost by going further down, and no time on the way up. */
 START_TEST(layers_that_nobody_may_use_cost_no_time)
 {
-    shoald_load rush = crowd(0, 100), calm = crowd(5, 0);
+    shoald_load rush = crowd(0, 100), quiet = crowd(5, 0);
     shoald_elastic e;
 
     shoald_elastic_init(&e, 12);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &rush, 0, second), 1);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &calm, 0, 10 * second), 3);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &calm, 0, 20 * second), 4);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &rush, &calm, second), 1);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &quiet, &calm, 10 * second), 3);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &quiet, &calm, 20 * second), 4);
 }
 END_TEST
 
@@ -496,6 +518,7 @@ static Suite *sched_suite(void)
     tcase_add_test(elastic, after_the_rush_depth_comes_back);
     tcase_add_test(elastic, the_ceiling_does_not_flutter);
     tcase_add_test(elastic, late_chunks_lower_the_ceiling_whatever_is_projected);
+    tcase_add_test(elastic, rises_that_do_not_hold_become_rarer);
     tcase_add_test(elastic, layers_that_nobody_may_use_cost_no_time);
     suite_add_tcase(s, elastic);
     return s;

@@ -37,8 +37,9 @@ static shoald_cost_shape solve(const shoald_cost_probe *p)
 
 void shoald_cost_init(shoald_cost *c, const shoald_cost_probe *p)
 {
-    *c = (shoald_cost){ .shape = solve(p), .speed = 1, .other = p->other };
-    c->taken = c->expected = PRIOR_NS;
+    *c = (shoald_cost){ .shape = solve(p), .speed = p->speed, .other = p->other };
+    c->expected = PRIOR_NS;
+    c->taken = PRIOR_NS * p->speed;
     c->other_frames = OTHER_PRIOR_FRAMES;
     c->other_ns = p->other * OTHER_PRIOR_FRAMES;
 }

@@ -42,6 +42,7 @@ typedef struct shoald_cost_probe {
     double lone;                    /* one stream of m frames at this depth */
     double thin;                    /* m streams of one frame at this depth */
     double other;                   /* beside the runs, a frame */
+    double speed;                   /* time on the clock / the processor's time above */
 } shoald_cost_probe;
 
 void shoald_cost_init(shoald_cost *c, const shoald_cost_probe *p);

@@ -8,6 +8,7 @@
  * both are done from the clock. */
 #include "server.h"
 
+#include "card.h"
 #include "conn.h"
 #include "log.h"
 #include "notify.h"
@@ -209,6 +210,10 @@ static int open_model(shoald_server *server)
         return complain(text);
     }
     server->info = shoal_model_get_info(server->model);
+    server->per = calloc((size_t)server->info->depth, sizeof *server->per);
+    if (!server->per)
+        return complain("no memory");
+    shoald_card_read(server->per, server->info, server->settings.model, SHOAL_DEFAULT_CHUNK_MS);
     return 0;
 }
 
@@ -436,6 +441,7 @@ static void free_all(shoald_server *server)
     free(server->worker_ticks);
     free(server->worker_moved_ns);
     free(server->tx);
+    free(server->per);
     shoal_model_close(server->model);
     if (server->options->ready_file)
         unlink(server->options->ready_file);

@@ -42,6 +42,7 @@ typedef struct shoald_server {
     uint64_t *worker_ticks;         /* [worker_count] as of the last look */
     uint64_t *worker_moved_ns;      /* [worker_count] when they last changed */
 
+    double *per;                    /* [depths] phone error rate, NAN: unknown */
     shoald_governor governor;       /* who gets in, how deep, where */
 
     shoald_session *sessions;       /* list of all that hold a slot */

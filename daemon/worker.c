@@ -219,6 +219,8 @@ static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result 
     t->due = false;
     if (late_ns > atomic_load_explicit(&w->late_ns, memory_order_relaxed))
         atomic_store_explicit(&w->late_ns, late_ns, memory_order_relaxed);
+    if (t->release_ns == t->arrived_ns) /* live; what waits in a client's own backlog says nothing */
+        shoald_recent_add(&w->recent, r->depth, end_ns - t->arrived_ns, end_ns);
     shoald_count(&w->stats.frames, (uint64_t)r->frames);
     shoald_observe(&w->stats.late, shoald_late_bounds, SHOALD_LATE_BUCKETS,
                    (double)late_ns / 1e9);
@@ -308,7 +310,9 @@ static int allocate(shoald_worker *w)
     w->streams = calloc(n, sizeof *w->streams);
     w->results = calloc(n, sizeof *w->results);
     /* a session lies in a mailbox at most twice: once to be looked at, once marked */
-    if (shoald_mailbox_init(&w->inbox, 2 * n) < 0 || shoald_mailbox_init(&w->outbox, 2 * n) < 0 ||
+    if (shoald_recent_init(&w->recent, w->info->depth) < 0 ||
+        shoald_mailbox_init(&w->inbox, 2 * n) < 0 ||
+        shoald_mailbox_init(&w->outbox, 2 * n) < 0 ||
         !w->scratch || !w->active || !w->due || !w->streams || !w->results)
         return SHOAL_ENOMEM;
     return shoal_batch_new(&w->batch, w->model, w->batch_frames);
@@ -361,6 +365,7 @@ void shoald_worker_free(shoald_worker *w)
     uv_sem_destroy(&w->wake);
     uv_sem_destroy(&w->ready);
     shoal_batch_free(w->batch);
+    shoald_recent_free(&w->recent);
     shoald_mailbox_free(&w->inbox);
     shoald_mailbox_free(&w->outbox);
     free(w->scratch);

@@ -12,6 +12,7 @@
 #include "edf.h"
 #include "metrics.h"
 #include "queue.h"
+#include "recent.h"
 #include "session.h"
 #include "shoal.h"
 
@@ -36,6 +37,7 @@ typedef struct shoald_worker {
     _Atomic bool woken, stop;
     _Atomic uint64_t ticks;         /* progress, for the watchdog */
     shoald_worker_stats stats;      /* written here, read by anyone */
+    shoald_recent recent;           /* the same: arrival of a live chunk -> result, by depth */
 
     /* loop -> worker */
     _Atomic bool elastic;           /* else everybody runs as deep as allowed */

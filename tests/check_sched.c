@@ -3,10 +3,12 @@
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cost.h"
 #include "edf.h"
 #include "elastic.h"
+#include "recent.h"
 
 enum { MS = 1000000, CHUNK_MS = 160 };
 
@@ -25,7 +27,7 @@ static shoald_cost_probe probe(int depth)
     return (shoald_cost_probe){ .depth = depth, .streams = 8, .frames = 8,
                                 .full = time_of(depth, 8, 8), .shallow = time_of(1, 8, 8),
                                 .lone = time_of(depth, 1, 8), .thin = time_of(depth, 8, 1),
-                                .other = 30 };
+                                .other = 30, .speed = 1 };
 }
 
 START_TEST(four_runs_give_the_four_coefficients)
@@ -50,7 +52,7 @@ START_TEST(noise_gives_no_negative_costs)
     for (int i = 0; i < 1000; i++) {
         shoald_cost_probe p = { .depth = 1 + i % 12, .streams = 8, .frames = 8,
                                 .full = rand() % 10000, .shallow = rand() % 10000,
-                                .lone = rand() % 10000, .thin = rand() % 10000 };
+                                .lone = rand() % 10000, .thin = rand() % 10000, .speed = 1 };
         shoald_cost c;
 
         shoald_cost_init(&c, &p);
@@ -486,11 +488,47 @@ START_TEST(layers_that_nobody_may_use_cost_no_time)
 }
 END_TEST
 
+/* ---- recent latencies ---- */
+
+START_TEST(percentiles_are_of_the_last_minute)
+{
+    uint64_t counts[SHOALD_RECENT_BUCKETS] = { 0 }, at = 100 * second;
+    shoald_recent r;
+
+    ck_assert_int_eq(shoald_recent_init(&r, 4), 0);
+    for (int ms = 1; ms <= 100; ms++)
+        shoald_recent_add(&r, 3, (uint64_t)ms * MS, at);
+    shoald_recent_sum(&r, 3, at, counts);
+    ck_assert_double_ge(shoald_recent_percentile(counts, 0.5), 50 * MS);
+    ck_assert_double_le(shoald_recent_percentile(counts, 0.5), 60 * MS);
+    ck_assert_double_ge(shoald_recent_percentile(counts, 1), 100 * MS);
+    ck_assert_double_le(shoald_recent_percentile(counts, 1), 119 * MS);
+    shoald_recent_add(&r, 3, 1, at + 30 * second);
+    for (int age = 0; age < 4; age++) {            /* 101 values, 1 value, none */
+        static const uint64_t expected[] = { 101, 1, 0, 0 };
+        uint64_t total = 0;
+
+        memset(counts, 0, sizeof counts);
+        shoald_recent_sum(&r, 3, at + (uint64_t)(30 * age + 30) * second, counts);
+        for (int i = 0; i < SHOALD_RECENT_BUCKETS; i++)
+            total += counts[i];
+        ck_assert_uint_eq(total, expected[age]);
+    }
+    memset(counts, 0, sizeof counts);
+    shoald_recent_sum(&r, 2, at, counts);          /* another depth */
+    ck_assert_double_eq(shoald_recent_percentile(counts, 0.5), 0);
+    shoald_recent_add(&r, 4, UINT64_MAX, 1000 * second);
+    shoald_recent_sum(&r, 4, 1000 * second, counts);
+    ck_assert_double_gt(shoald_recent_percentile(counts, 0.5), 10e9);
+    shoald_recent_free(&r);
+}
+END_TEST
+
 static Suite *sched_suite(void)
 {
     Suite *s = suite_create("sched");
     TCase *cost = tcase_create("cost"), *edf = tcase_create("edf"), *load = tcase_create("load"),
-          *elastic = tcase_create("elastic");
+          *elastic = tcase_create("elastic"), *recent = tcase_create("recent");
 
     tcase_add_test(cost, four_runs_give_the_four_coefficients);
     tcase_add_test(cost, noise_gives_no_negative_costs);
@@ -521,6 +559,8 @@ static Suite *sched_suite(void)
     tcase_add_test(elastic, rises_that_do_not_hold_become_rarer);
     tcase_add_test(elastic, layers_that_nobody_may_use_cost_no_time);
     suite_add_tcase(s, elastic);
+    tcase_add_test(recent, percentiles_are_of_the_last_minute);
+    suite_add_tcase(s, recent);
     return s;
 }
 

@@ -69,7 +69,7 @@ int shoald_edf_take(const shoald_due *due, int n, const shoald_cost *c, int ceil
                     int batch_frames, double run_ns, uint64_t now_ns, shoald_work *work)
 {
     double pressing = pressing_ns(due, n, c, ceiling, now_ns);
-    double limit = pressing / 3 > run_ns ? pressing / 3 : run_ns;
+    double limit = pressing / 3 > run_ns * c->speed ? pressing / 3 : run_ns * c->speed;
     int count = 0;
     *work = (shoald_work){ 0 };
     while (count < n) {

@@ -33,7 +33,8 @@ int shoald_edf_depth(const shoald_due *due, int ceiling);
  * each chunk is through half a chunk before its deadline; one that is too late for that, soon. */
 int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceiling, uint64_t now_ns);
 /* due is sorted. How many from the front make the next run: at least one, at most batch_frames
- * frames, and about run_ns long. When more than three such runs are due within a chunk the run
+ * frames, and about run_ns long (at the speed of the calibration: when others take the processor,
+ * smaller runs would only cost more). When more than three such runs are due within a chunk the run
  * gets longer, because large ones cost less. work: what they are. */
 int shoald_edf_take(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
                     int batch_frames, double run_ns, uint64_t now_ns, shoald_work *work);

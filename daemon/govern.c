@@ -42,25 +42,28 @@ static shoald_demand demand_of(const shoald_server *server, const shoald_session
     return d;
 }
 
-static void count_session(shoald_server *server, const shoald_session *s)
+typedef void count(shoald_load *l, const shoald_demand *d, const shoald_price *p);
+
+/* add or remove */
+static void count_session(shoald_server *server, const shoald_session *s, count *how)
 {
     shoald_governor *g = &server->governor;
     shoald_demand d = demand_of(server, s);
     if (d.depth_max == 0)
         return;
-    shoald_load_add(&g->total, &d, &g->price);
+    how(&g->total, &d, &g->price);
     if (s->worker)
-        shoald_load_add(&g->loads[s->worker->index], &d, &g->price);
+        how(&g->loads[s->worker->index], &d, &g->price);
 }
 
+/* Now and then from the beginning, because rates and costs change. */
 static void count_all(shoald_server *server)
 {
     shoald_governor *g = &server->governor;
     memset(&g->total, 0, sizeof g->total);
     memset(g->loads, 0, (size_t)server->worker_count * sizeof *g->loads);
     for (const shoald_session *s = server->sessions; s; s = s->next)
-        count_session(server, s);
-    g->stale = false;
+        count_session(server, s, shoald_load_add);
 }
 
 /* Opus tells only that something came: then it counts as real time. */
@@ -96,6 +99,8 @@ static void log_ceiling(const shoald_server *server, int worker, int before)
 {
     const shoald_elastic *e = &server->governor.elastic[worker];
     const shoald_load *l = &server->governor.loads[worker];
+    if (l->at[e->depths] <= l->at[1])
+        return; /* nobody is elastic */
     bool edge = before == e->depths || e->ceiling == e->depths;
     shoald_log(edge ? SHOALD_LOG_NOTICE : SHOALD_LOG_INFO, "depth_ceiling",
                "worker=%d ceiling=%d was=%d load=%.2f full_depth_load=%.2f sessions=%d", worker,
@@ -206,8 +211,6 @@ static void log_admission(shoald_server *server, bool refusing)
 static bool fits(shoald_server *server, double more)
 {
     shoald_governor *g = &server->governor;
-    if (g->stale)
-        count_all(server);
     return !server->settings.admission ||
            (!too_late_for_more(server) && g->total.at[1] + more <= server->settings.admission_percent / 100.0 *
                                         server->worker_count);
@@ -240,7 +243,7 @@ void shoald_govern_enter(shoald_session *s)
 {
     const shoal_options *o = &s->options;
     shoald_demand_start(&s->demand, o->depth_min, o->depth_max, chunk_frames(o), uv_hrtime());
-    count_session(s->server, s);
+    count_session(s->server, s, shoald_load_add);
 }
 
 static int least_loaded(const shoald_server *server)
@@ -280,15 +283,16 @@ bool shoald_govern_set(shoald_session *s, int depth_min, int depth_max, shoal_er
         err->fatal = 0;
         return false;
     }
+    count_session(server, s, shoald_load_remove);
     s->demand.depth_min = depth_min;
     s->demand.depth_max = depth_max;
-    server->governor.stale = true;
+    count_session(server, s, shoald_load_add);
     return true;
 }
 
 void shoald_govern_leave(shoald_session *s)
 {
-    s->server->governor.stale = true;
+    count_session(s->server, s, shoald_load_remove);
     if (s->worker)
         s->worker->sessions--;
 }
@@ -366,12 +370,13 @@ static void balance(shoald_server *server, uint64_t now_ns)
 void shoald_govern_moved(shoald_session *s)
 {
     shoald_governor *g = &s->server->governor;
+    count_session(s->server, s, shoald_load_remove);
     s->worker->sessions--;
     s->worker = s->move_to;
     s->worker->sessions++;
     s->move_to = NULL;
+    count_session(s->server, s, shoald_load_add);
     g->moving = false;
-    g->stale = true;
     g->migrations++;
 }
 

@@ -29,7 +29,6 @@ typedef struct shoald_governor {
     double *sums;                  /* [workers] scratch: what their sessions cost now */
     uint64_t *run_ns;              /* [workers] scratch */
     shoald_late *late;             /* [workers] */
-    bool stale;                    /* somebody left: total and loads are too high */
     bool refusing;                 /* the last decision, for the log */
     bool moving;                   /* a session is on its way from one worker to another */
     uint64_t balanced_ns;          /* when it was last looked at */

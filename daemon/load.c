@@ -52,14 +52,24 @@ double shoald_demand_rate(const shoald_demand *d)
     return d->rate < 1 ? d->rate : 1;
 }
 
-void shoald_load_add(shoald_load *l, const shoald_demand *d, const shoald_price *p)
+static void add(shoald_load *l, const shoald_demand *d, const shoald_price *p, int sign)
 {
-    double rate = shoald_demand_rate(d), share = 0;
+    double rate = sign * shoald_demand_rate(d), share = 0;
     for (int ceiling = 1; ceiling <= p->depths; ceiling++) {
         if (ceiling == 1 || (ceiling > d->depth_min && ceiling <= d->depth_max))
             share = shoald_price_share(p, ceiling > d->depth_min ? ceiling : d->depth_min,
                                        d->chunk_frames);
         l->at[ceiling] += rate * share;
     }
-    l->sessions++;
+    l->sessions += sign;
+}
+
+void shoald_load_add(shoald_load *l, const shoald_demand *d, const shoald_price *p)
+{
+    add(l, d, p, 1);
+}
+
+void shoald_load_remove(shoald_load *l, const shoald_demand *d, const shoald_price *p)
+{
+    add(l, d, p, -1);
 }

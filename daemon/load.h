@@ -44,5 +44,7 @@ typedef struct shoald_load {
 } shoald_load;
 
 void shoald_load_add(shoald_load *l, const shoald_demand *d, const shoald_price *p);
+/* The same demand and price as when it was added. */
+void shoald_load_remove(shoald_load *l, const shoald_demand *d, const shoald_price *p);
 
 #endif

@@ -376,6 +376,7 @@ static step_result read_record(shoald_session *s, shoald_worker *w)
     if (!shoald_queue_peek(&s->in, &r))
         return EMPTY;
     shoald_queue_drop(&s->in, SHOALD_RECORD_BYTES);
+    t->record_ns = r.time_ns;
     switch (r.kind) {
     case SHOALD_IN_AUDIO:
         t->audio_left = r.size;

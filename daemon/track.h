@@ -54,6 +54,7 @@ typedef struct shoald_track {
     unsigned new_depth;       /* SHOAL_OUTPUT_* that have not shown the new depth yet */
     char flush_id[SHOAL_MAX_ID + 1];
     uint64_t arrived_ns;      /* when the last audio fed was received */
+    uint64_t record_ns;       /* when the last record read was received, audio or not */
     bool due;                 /* a chunk is ready and has its deadline */
     bool was_blocked;         /* it waited for room in the output */
     uint64_t release_ns;      /* from when on the chunk's time counts (edf.h) */

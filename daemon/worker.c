@@ -109,12 +109,12 @@ static bool wait_for_room(shoald_session *s)
     return false;
 }
 
-/* A chunk that has just become ready gets its deadline. One that waited for the client to read its
+/* A chunk that has just become ready, by audio or by a flush or end, gets its deadline. One that waited for the client to read its
  * results does not count as late for that. */
 static void set_deadline(shoald_track *t, uint64_t chunk_ns)
 {
-    uint64_t arrived_ns = t->was_blocked ? uv_hrtime() : t->arrived_ns;
-    t->release_ns = shoald_edf_release(arrived_ns, t->deadline_ns, chunk_ns);
+    uint64_t complete_ns = t->was_blocked ? uv_hrtime() : t->record_ns;
+    t->release_ns = shoald_edf_release(complete_ns, t->deadline_ns, chunk_ns);
     t->deadline_ns = t->release_ns + chunk_ns;
     t->due = true;
     t->was_blocked = false;
@@ -219,8 +219,8 @@ static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result 
     t->due = false;
     if (late_ns > atomic_load_explicit(&w->late_ns, memory_order_relaxed))
         atomic_store_explicit(&w->late_ns, late_ns, memory_order_relaxed);
-    if (t->release_ns == t->arrived_ns) /* live; what waits in a client's own backlog says nothing */
-        shoald_recent_add(&w->recent, r->depth, end_ns - t->arrived_ns, end_ns);
+    if (t->release_ns == t->record_ns) /* live; what waits in a client's own backlog says nothing */
+        shoald_recent_add(&w->recent, r->depth, end_ns - t->record_ns, end_ns);
     shoald_count(&w->stats.frames, (uint64_t)r->frames);
     shoald_observe(&w->stats.late, shoald_late_bounds, SHOALD_LATE_BUCKETS,
                    (double)late_ns / 1e9);

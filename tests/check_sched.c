@@ -296,6 +296,10 @@ START_TEST(each_ceiling_has_its_load)
     ck_assert_double_eq_tol(l.at[6], 0.005 + 0.005, 1e-12);
     ck_assert_double_eq_tol(l.at[12], 0.005 + 0.01, 1e-12);
     ck_assert_int_eq(l.sessions, 2);
+    shoald_load_remove(&l, &range, &hundredth);
+    for (int c = 1; c <= 12; c++)
+        ck_assert_double_eq_tol(l.at[c], 0.005, 1e-12);
+    ck_assert_int_eq(l.sessions, 1);
 }
 END_TEST
 

@@ -1,4 +1,5 @@
-/* depths.h - GET /v1/depths: what each depth costs here, how late its results are, how good it is */
+/* depths.h - GET /v1/depths: what each depth costs here, how late its results are, how good they
+ * are */
 #ifndef SHOALD_DEPTHS_H
 #define SHOALD_DEPTHS_H
 

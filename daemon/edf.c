@@ -39,7 +39,8 @@ static int fits(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
 {
     double end_ns = 0; /* after now */
     for (int i = 0; i < n; i++) {
-        double left = (double)(int64_t)(due[i].deadline_ns - now_ns), chunk = (double)due[i].chunk_ns;
+        double left = (double)(int64_t)(due[i].deadline_ns - now_ns);
+        double chunk = (double)due[i].chunk_ns;
         double limit = left - chunk / 2 > chunk / 4 ? left - chunk / 2 : chunk / 4;
         end_ns += cost_of(&due[i], c, ceiling);
         if (end_ns > limit)
@@ -48,7 +49,8 @@ static int fits(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
     return 1;
 }
 
-int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceiling, uint64_t now_ns)
+int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
+                   uint64_t now_ns)
 {
     while (ceiling > 1 && !fits(due, n, c, ceiling, now_ns))
         ceiling--;

@@ -29,9 +29,11 @@ uint64_t shoald_edf_release(uint64_t arrived_ns, uint64_t previous_ns, uint64_t 
 void shoald_edf_sort(shoald_due *due, int n);    /* earliest deadline first */
 /* The depth of a chunk under a ceiling. */
 int shoald_edf_depth(const shoald_due *due, int ceiling);
-/* due is sorted. The largest ceiling, at most the one given and at least 1, at which by the cost model
- * each chunk is through half a chunk before its deadline; one that is too late for that, soon. */
-int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceiling, uint64_t now_ns);
+/* due is sorted. The largest ceiling, at most the one given and at least 1, at which by the cost
+ * model each chunk is through half a chunk before its deadline; one that is too late for that,
+ * soon. */
+int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
+                   uint64_t now_ns);
 /* due is sorted. How many from the front make the next run: at least one, at most batch_frames
  * frames, and about run_ns long (at the speed of the calibration: when others take the processor,
  * smaller runs would only cost more). When more than three such runs are due within a chunk the run

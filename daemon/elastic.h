@@ -3,8 +3,8 @@
  * Down at once, to between the marks, when the projected load is above the high mark or the
  * worker says that chunks would be late. Up again a layer at a time, after a while, as long as
  * the load with one layer more stays below the low mark and nothing is late. From the bottom to
- * twelve layers in 7 s. Where the projection was too good, so that the worker had to step in after a
- * rise, the next rise waits longer, up to 4 s.
+ * twelve layers in 7 s. Where the projection was too good, so that the worker had to step in after
+ * a rise, the next rise waits longer, up to 4 s.
  * Pure; times are nanoseconds of any clock.
  */
 #ifndef SHOALD_ELASTIC_H

@@ -1,6 +1,7 @@
 /* govern.c - see govern.h */
 #include "govern.h"
 
+#include "balance.h"
 #include "grant.h"
 #include "log.h"
 #include "server.h"
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BALANCE_NS 1000000000u
 #define LATE_FOR_NS 2000000000u    /* before a session is shed */
 
 /* ---- counting ------------------------------------------------------------------------ */
@@ -210,10 +210,10 @@ static void log_admission(shoald_server *server, bool refusing)
 /* With everybody as low as allowed. */
 static bool fits(shoald_server *server, double more)
 {
-    shoald_governor *g = &server->governor;
+    const shoald_governor *g = &server->governor;
+    double limit = server->settings.admission_percent / 100.0 * server->worker_count;
     return !server->settings.admission ||
-           (!too_late_for_more(server) && g->total.at[1] + more <= server->settings.admission_percent / 100.0 *
-                                        server->worker_count);
+           (!too_late_for_more(server) && g->total.at[1] + more <= limit);
 }
 
 static double least_share(const shoald_server *server, int depth_min, int depth_max, int frames)
@@ -297,87 +297,26 @@ void shoald_govern_leave(shoald_session *s)
         s->worker->sessions--;
 }
 
-/* ---- balance ------------------------------------------------------------------------- */
-
 /* What it costs now, uploads as they come. */
-static double cost_now(const shoald_server *server, const shoald_session *s)
+double shoald_govern_cost(const shoald_session *s)
 {
-    const shoald_governor *g = &server->governor;
-    shoald_demand d = demand_of(server, s);
-    int ceiling = g->elastic[s->worker->index].ceiling;
-    int depth = ceiling < d.depth_min ? d.depth_min : ceiling < d.depth_max ? ceiling : d.depth_max;
+    const shoald_governor *g = &s->server->governor;
+    shoald_demand d = demand_of(s->server, s);
+    const shoald_due any = { .depth_min = d.depth_min, .depth_max = d.depth_max };
+    int depth = shoald_edf_depth(&any, g->elastic[s->worker->index].ceiling);
     return d.rate * shoald_price_share(&g->price, depth, d.chunk_frames);
-}
-
-static void sum_costs(shoald_server *server)
-{
-    double *sums = server->governor.sums;
-    memset(sums, 0, (size_t)server->worker_count * sizeof *sums);
-    for (const shoald_session *s = server->sessions; s; s = s->next)
-        if (s->worker)
-            sums[s->worker->index] += cost_now(server, s);
-}
-
-/* The session whose move brings the two workers closest together. */
-static shoald_session *best_move(const shoald_server *server, int from, double difference)
-{
-    shoald_session *best = NULL;
-    double best_gap = difference; /* afterwards */
-    for (shoald_session *s = server->sessions; s; s = s->next) {
-        if (!s->conn || s->worker != &server->workers[from])
-            continue;
-        double gap = difference - 2 * cost_now(server, s);
-        gap = gap < 0 ? -gap : gap;
-        if (gap < best_gap || (!best && server->settings.rebalance_percent == 0)) {
-            best_gap = gap;
-            best = s;
-        }
-    }
-    return best;
-}
-
-static void begin_move(shoald_server *server, shoald_session *s, int to)
-{
-    s->move_to = &server->workers[to];
-    server->governor.moving = true;
-    shoald_log(SHOALD_LOG_DEBUG, "migrate", "session=%s from=%d to=%d", s->id, s->worker->index,
-               to);
-    shoald_worker_post_move(s->worker, s);
-}
-
-static void balance(shoald_server *server, uint64_t now_ns)
-{
-    shoald_governor *g = &server->governor;
-    double *sums = g->sums;
-    int least = 0, most = 0;
-    uint64_t wait_ns = server->settings.rebalance_percent ? BALANCE_NS : 0;
-    if (g->moving || server->worker_count < 2 || now_ns - g->balanced_ns < wait_ns)
-        return;
-    g->balanced_ns = now_ns;
-    sum_costs(server);
-    for (int i = 1; i < server->worker_count; i++) {
-        least = sums[i] < sums[least] ? i : least;
-        most = sums[i] > sums[most] ? i : most;
-    }
-    double difference = sums[most] - sums[least];
-    if (least == most || difference * 100 < server->settings.rebalance_percent)
-        return;
-    shoald_session *s = best_move(server, most, difference);
-    if (s)
-        begin_move(server, s, least);
 }
 
 void shoald_govern_moved(shoald_session *s)
 {
-    shoald_governor *g = &s->server->governor;
     count_session(s->server, s, shoald_load_remove);
     s->worker->sessions--;
     s->worker = s->move_to;
     s->worker->sessions++;
     s->move_to = NULL;
     count_session(s->server, s, shoald_load_add);
-    g->moving = false;
-    g->migrations++;
+    s->server->governor.moving = false;
+    s->server->governor.migrations++;
 }
 
 /* ---- as a whole ---------------------------------------------------------------------- */
@@ -425,7 +364,7 @@ void shoald_govern_step(shoald_server *server, uint64_t now_ns)
         decide_depth(server, i, now_ns);
     }
     decide_runs(server);
-    balance(server, now_ns);
+    shoald_balance_step(server, now_ns);
 }
 
 double shoald_govern_load(const shoald_server *server)

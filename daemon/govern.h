@@ -52,6 +52,8 @@ void shoald_govern_place(struct shoald_session *s);
 /* May it change its depths? If so they count from now on. The error is not fatal. */
 bool shoald_govern_set(struct shoald_session *s, int depth_min, int depth_max, shoal_error *err);
 void shoald_govern_leave(struct shoald_session *s);
+/* Share of its worker that it takes now, uploads as they come. */
+double shoald_govern_cost(const struct shoald_session *s);
 /* Its old worker has let go of it. */
 void shoald_govern_moved(struct shoald_session *s);
 

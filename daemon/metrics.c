@@ -129,7 +129,8 @@ static void write_work(page *p, const shoald_server *server)
     counter(p, "busy_seconds_total", "Time that workers spent in the engine.",
             (double)ALL(server, busy_ns) / 1e9);
     gauge(p, "workers", "Worker threads.", server->worker_count);
-    gauge(p, "load_projected", "Share of the workers that the sessions need, by what they cost now.",
+    gauge(p, "load_projected",
+          "Share of the workers that the sessions need, by what they cost now.",
           shoald_govern_load(server));
     gauge(p, "load_least", "The same with every session as shallow as it allows.",
           server->governor.total.at[1] / server->worker_count);

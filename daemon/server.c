@@ -244,7 +244,9 @@ static int start_workers(shoald_server *server)
             return complain_of_worker(i, result);
         server->worker_moved_ns[i] = uv_hrtime();
     }
-    return shoald_govern_init(server) < 0 ? complain("no memory for the workers: lower workers") : 0;
+    if (shoald_govern_init(server) < 0)
+        return complain("no memory for the workers: lower workers");
+    return 0;
 }
 
 /* Sessions and HTTP connections each need one descriptor. */
@@ -386,7 +388,8 @@ static void say_ready(const shoald_server *server)
                "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d capacity_streams=%.0f "
                "kernels=%s backend=%s",
                shoal_version(), m->name, m->sha256, m->depth, m->dim, server->worker_count,
-               shoald_govern_capacity(server), m->kernels, shoald_log_quote(backend, sizeof backend, m->backend));
+               shoald_govern_capacity(server), m->kernels,
+               shoald_log_quote(backend, sizeof backend, m->backend));
     shoald_notify("READY=1\nSTATUS=listening on %s", server->listeners[0].name);
 }
 

@@ -109,8 +109,8 @@ static bool wait_for_room(shoald_session *s)
     return false;
 }
 
-/* A chunk that has just become ready, by audio or by a flush or end, gets its deadline. One that waited for the client to read its
- * results does not count as late for that. */
+/* A chunk that has just become ready, by audio or by a flush or end, gets its deadline. One that
+ * waited for the client to read its results does not count as late for that. */
 static void set_deadline(shoald_track *t, uint64_t chunk_ns)
 {
     uint64_t complete_ns = t->was_blocked ? uv_hrtime() : t->record_ns;

@@ -118,8 +118,8 @@ static void finish(talker *t)
 
 enum { RUSH = 8 };
 
-/* 10 streams where 6 fit: those with a range go down to half or less, the fixed one stays, nobody loses
- * anything; when the rush is over the one with a range that is left goes up to the top. */
+/* 10 streams where 6 fit: those with a range go down to half or less, the fixed one stays, nobody
+ * loses anything; when the rush is over the one with a range that is left goes up to the top. */
 START_TEST(a_rush_is_served_shallower_and_then_depth_returns)
 {
     static const char *const args[] = { "--set", "capacity=6", NULL };

@@ -64,6 +64,14 @@ static int take_phones(shoal_client *c, shoal_client_event *e)
     return 1;
 }
 
+static int take_activity(shoal_client *c, shoal_client_event *e)
+{
+    e->type = SHOAL_CLIENT_ACTIVITY;
+    e->activity = &c->msg.u.activity;
+    count_result(c, e->activity->seq, e->activity->received, e->activity->processed);
+    return 1;
+}
+
 static int take_ready(shoal_client *c, shoal_client_event *e)
 {
     c->ready = c->msg.u.ready;
@@ -105,6 +113,7 @@ static int take_text(shoal_client *c, shoal_client_event *e)
     switch (c->msg.type) {
     case SHOAL_MSG_READY: return take_ready(c, e);
     case SHOAL_MSG_PHONES: return take_phones(c, e);
+    case SHOAL_MSG_ACTIVITY: return take_activity(c, e);
     case SHOAL_MSG_FEATURES: return take_features(c, &c->msg.u.features, e);
     case SHOAL_MSG_FLUSHED: return take_flushed(c, e);
     case SHOAL_MSG_DONE: return take_done(c, e);

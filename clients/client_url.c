@@ -132,9 +132,12 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
     TAKE(CHUNK_MS, chunk_ms);
     TAKE(LEFT_MS, left_ms);
     TAKE(ATTENTION, attention);
-    TAKE(OUTPUT, outputs);
     TAKE(ENCODING, encoding);
+    TAKE(ACTIVITY_THRESHOLD, activity_threshold);
+    TAKE(ACTIVITY_HANGOVER_MS, activity_hangover_ms);
 #undef TAKE
+    if (over->given & SHOAL_OPT_OUTPUT)
+        shoal_options_copy_outputs(o, over);
     if (over->given & SHOAL_OPT_DEPTH)
         take_depth(o, over);
     o->given |= over->given;

@@ -6,9 +6,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int out_ignore_phones(out *o, const out_phone *phones, int n, char *why, size_t why_size)
+int out_ignore_announce(out *o, const char *kind, int tap, int dim, char *why, size_t why_size)
 {
-    (void)o, (void)phones, (void)n, (void)why, (void)why_size;
+    (void)o, (void)kind, (void)tap, (void)dim, (void)why, (void)why_size;
+    return 0;
+}
+
+int out_ignore_phones(out *o, out_source from, const out_phone *phones, int n, char *why,
+                      size_t why_size)
+{
+    (void)o, (void)from, (void)phones, (void)n, (void)why, (void)why_size;
     return 0;
 }
 
@@ -16,6 +23,21 @@ int out_ignore_features(out *o, const out_features *features, char *why, size_t 
 {
     (void)o, (void)features, (void)why, (void)why_size;
     return 0;
+}
+
+int out_ignore_activity(out *o, out_source from, const out_activity *activity, char *why,
+                        size_t why_size)
+{
+    (void)o, (void)from, (void)activity, (void)why, (void)why_size;
+    return 0;
+}
+
+void out_name(char name[OUT_NAME_SIZE], const char *kind, int tap)
+{
+    int n = snprintf(name, OUT_NAME_SIZE, "%s", kind);
+
+    if (tap)
+        snprintf(name + n, OUT_NAME_SIZE - (size_t)n, "@%d", tap);
 }
 
 void out_run_free(out_run *run)

@@ -2,7 +2,7 @@
  *
  *     out_run    one a program run: the folder, the inputs that must not be overwritten, the
  *                names written so far
- *     out        one writer for one input file; a small object with five operations
+ *     out        one writer for one input file; a small object with six operations
  *
  *     out *o;
  *     if (out_npy_open(&o, &run, "a.wav", why, sizeof why) < 0) ...
@@ -23,24 +23,41 @@
 typedef struct out out;
 typedef struct out_run out_run;
 
+/* Where results come from. An output is named by kind and tap: "phones", or "phones@4". */
+typedef struct out_source {
+    int tap;                  /* depth that was asked for with @; 0: the session's */
+    int depth;                /* layers used */
+} out_source;
+
 typedef struct out_phone {
     const char *label;
     double start, end;        /* seconds in the file */
     float confidence;         /* 0..1 */
 } out_phone;
 
+typedef struct out_activity {
+    int speech;               /* 1: begins here; 0: ended here */
+    double time;              /* seconds in the file */
+} out_activity;
+
 typedef struct out_features {
     const char *kind;         /* "posteriors" or "embedding" */
     int64_t first_frame;
     int frames, dim;
-    int depth;                /* layers used */
+    out_source from;
     double frame_seconds;
     const float *rows;        /* [frames, dim] */
 } out_features;
 
 typedef struct out_ops {
-    int (*phones)(out *o, const out_phone *phones, int n, char *why, size_t why_size);
+    /* Once for each output before its results, so that one without any has its array or tier.
+     * dim: values a row; 0 for phones and activity */
+    int (*announce)(out *o, const char *kind, int tap, int dim, char *why, size_t why_size);
+    int (*phones)(out *o, out_source from, const out_phone *phones, int n, char *why,
+                  size_t why_size);
     int (*features)(out *o, const out_features *features, char *why, size_t why_size);
+    int (*activity)(out *o, out_source from, const out_activity *activity, char *why,
+                    size_t why_size);
     int (*finish)(out *o, double duration, char *why, size_t why_size);    /* seconds of audio */
     void (*free)(out *o);
 } out_ops;
@@ -65,8 +82,16 @@ typedef int out_open(out **out, out_run *run, const char *input, char *why, size
 out_open out_text_open, out_jsonl_open, out_npy_open, out_textgrid_open;
 
 /* For writers without use for one kind of result. */
-int out_ignore_phones(out *o, const out_phone *phones, int n, char *why, size_t why_size);
+int out_ignore_announce(out *o, const char *kind, int tap, int dim, char *why, size_t why_size);
+int out_ignore_phones(out *o, out_source from, const out_phone *phones, int n, char *why,
+                      size_t why_size);
 int out_ignore_features(out *o, const out_features *features, char *why, size_t why_size);
+int out_ignore_activity(out *o, out_source from, const out_activity *activity, char *why,
+                        size_t why_size);
+
+/* "phones" or "phones@4" */
+enum { OUT_NAME_SIZE = 32 };
+void out_name(char name[OUT_NAME_SIZE], const char *kind, int tap);
 
 /* ---- for the writers: a file that appears when it is whole ---- */
 

@@ -1,4 +1,4 @@
-/* out_npy.c - features as NumPy arrays: STEM.posteriors.npy, STEM.embedding.npy
+/* out_npy.c - features as NumPy arrays: STEM.posteriors.npy, STEM.embedding@12.npy
  *
  * NPY version 1.0, little-endian float32, C order, [frames, dim]. The number of frames is known
  * only at the end, so the header is written with room to spare and once more when it is.
@@ -8,13 +8,15 @@
  */
 #include "out.h"
 
+#include "shoal-protocol.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_BYTES = 128, MAX_KINDS = 4 };
+enum { HEADER_BYTES = 128, MAX_ARRAYS = 2 * (1 + SHOAL_MAX_TAPS) };
 
 typedef struct array_file {
-    char kind[32];
+    char name[OUT_NAME_SIZE];    /* of the output */
     out_file file;
     int dim;
     int64_t frames;
@@ -24,7 +26,7 @@ typedef struct out_npy {
     out base;
     out_run *run;
     char *input;
-    array_file arrays[MAX_KINDS];
+    array_file arrays[MAX_ARRAYS];
     int count;
 } out_npy;
 
@@ -43,22 +45,26 @@ static int write_header(array_file *a)
     return fwrite(header, sizeof header, 1, a->file.f) == 1 ? 0 : -1;
 }
 
-static array_file *find_array(out_npy *o, const out_features *f, char *why, size_t why_size)
+static array_file *find_array(out_npy *o, const char *kind, int tap, int dim, char *why,
+                              size_t why_size)
 {
-    char suffix[48];
+    char name[OUT_NAME_SIZE], suffix[OUT_NAME_SIZE + 8];
     array_file *a = o->arrays;
 
+    out_name(name, kind, tap);
     for (; a < o->arrays + o->count; a++)
-        if (!strcmp(a->kind, f->kind))
+        if (!strcmp(a->name, name))
             return a;
-    if (o->count == MAX_KINDS)
+    if (o->count == MAX_ARRAYS) {
+        snprintf(why, why_size, "the server sends more outputs than were asked for");
         return NULL;
-    snprintf(a->kind, sizeof a->kind, "%s", f->kind);
-    snprintf(suffix, sizeof suffix, "%s.npy", f->kind);
+    }
+    memcpy(a->name, name, sizeof name);
+    snprintf(suffix, sizeof suffix, "%s.npy", name);
     if (out_file_open(&a->file, o->run, o->input, suffix, why, why_size) < 0)
         return NULL;
     o->count++;
-    a->dim = f->dim;
+    a->dim = dim;
     if (write_header(a) == 0)
         return a;
     out_file_error(&a->file, why, why_size);
@@ -82,14 +88,19 @@ static int write_floats(FILE *f, const float *x, size_t n)
 #endif
 }
 
+static int npy_announce(out *o, const char *kind, int tap, int dim, char *why, size_t why_size)
+{
+    return !dim || find_array((out_npy *)o, kind, tap, dim, why, why_size) ? 0 : -1;
+}
+
 static int npy_features(out *o, const out_features *f, char *why, size_t why_size)
 {
-    array_file *a = find_array((out_npy *)o, f, why, why_size);
+    array_file *a = find_array((out_npy *)o, f->kind, f->from.tap, f->dim, why, why_size);
 
     if (!a)
         return -1;
     if (f->dim != a->dim) {
-        snprintf(why, why_size, "%s rows changed from %d to %d numbers", f->kind, a->dim, f->dim);
+        snprintf(why, why_size, "%s rows changed from %d to %d numbers", a->name, a->dim, f->dim);
         return -1;
     }
     if (write_floats(a->file.f, f->rows, (size_t)f->frames * (size_t)f->dim) < 0)
@@ -127,7 +138,8 @@ static void npy_free(out *o)
     free(n);
 }
 
-static const out_ops npy_ops = { out_ignore_phones, npy_features, npy_finish, npy_free };
+static const out_ops npy_ops = { npy_announce, out_ignore_phones, npy_features,
+                                 out_ignore_activity, npy_finish, npy_free };
 
 int out_npy_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {

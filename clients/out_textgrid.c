@@ -1,11 +1,14 @@
-/* out_textgrid.c - phones as a Praat TextGrid: STEM.TextGrid
+/* out_textgrid.c - phones and activity as a Praat TextGrid: STEM.TextGrid
  *
- * One interval tier "phones" that covers 0..duration without gap or overlap, as Praat demands:
- * silence is an empty interval, and a last phone that runs into the padding of the last frame
- * is cut at the end of the audio. Phones are kept until the end, because the file states its
- * length and their number first.
+ * An interval tier an output ("phones", "phones@4", "activity") in the order in which they were
+ * asked for. Each covers 0..duration without gap or overlap, as Praat demands: silence is an
+ * empty interval, and a last phone that runs into the padding of the last frame is cut at the
+ * end of the audio. All is kept until the end, because the file states its length and numbers
+ * first.
  */
 #include "out.h"
+
+#include "shoal-protocol.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,19 +18,46 @@ typedef struct interval {
     char text[16];            /* "" for a gap */
 } interval;
 
+enum { MAX_TIERS = 2 * (1 + SHOAL_MAX_TAPS) };
+
+typedef struct tier {
+    char name[OUT_NAME_SIZE];    /* of the output */
+    interval *intervals;
+    size_t count, room;
+    int speech;               /* activity: it goes on since speech_start */
+    double speech_start;
+} tier;
+
 typedef struct out_textgrid {
     out base;
     out_file file;
-    interval *intervals;
-    size_t count, room;
+    tier tiers[MAX_TIERS];
+    int tier_count;
 } out_textgrid;
 
-static double end_of(const out_textgrid *t)
+static tier *find_tier(out_textgrid *t, const char *kind, int tap)
+{
+    char name[OUT_NAME_SIZE];
+    int i = 0;
+
+    out_name(name, kind, tap);
+    while (i < t->tier_count && strcmp(t->tiers[i].name, name))
+        i++;
+    if (i == MAX_TIERS)
+        return NULL;
+    if (i == t->tier_count) {
+        memcpy(t->tiers[i].name, name, sizeof name);
+        t->tier_count++;
+    }
+    return &t->tiers[i];
+}
+
+static double end_of(const tier *t)
 {
     return t->count ? t->intervals[t->count - 1].end : 0;
 }
 
-static int add_interval(out_textgrid *t, double start, double end, const char *text)
+static int add_interval(tier *t, double start, double end, const char *text)
 {
     if (t->count == t->room) {
         size_t room = t->room * 2 + 256;
@@ -45,30 +75,62 @@ static int add_interval(out_textgrid *t, double start, double end, const char *t
     return 0;
 }
 
-static int add_phone(out_textgrid *t, const out_phone *p)
+static int add_label(tier *t, double start, double end, const char *label)
 {
-    double start = p->start > end_of(t) ? p->start : end_of(t);
-
-    if (p->end <= start)
+    if (start < end_of(t))
+        start = end_of(t);
+    if (end <= start)
         return 0;
     if (start > end_of(t) && add_interval(t, end_of(t), start, "") < 0)
         return -1;
-    return add_interval(t, start, p->end, p->label);
+    return add_interval(t, start, end, label);
 }
 
-static int textgrid_phones(out *o, const out_phone *phones, int n, char *why, size_t why_size)
+static int no_memory(char *why, size_t why_size)
 {
-    for (int i = 0; i < n; i++)
-        if (add_phone((out_textgrid *)o, &phones[i]) < 0) {
-            snprintf(why, why_size, "out of memory");
-            return -1;
-        }
+    snprintf(why, why_size, "out of memory");
+    return -1;
+}
+
+static int textgrid_announce(out *o, const char *kind, int tap, int dim, char *why,
+                             size_t why_size)
+{
+    (void)why, (void)why_size;
+    if (dim == 0)
+        find_tier((out_textgrid *)o, kind, tap);
     return 0;
 }
 
-/* Make the tier end exactly at duration. */
-static int fit(out_textgrid *t, double duration)
+static int textgrid_phones(out *o, out_source from, const out_phone *phones, int n, char *why,
+                           size_t why_size)
 {
+    tier *t = find_tier((out_textgrid *)o, "phones", from.tap);
+
+    for (int i = 0; t && i < n; i++)
+        if (add_label(t, phones[i].start, phones[i].end, phones[i].label) < 0)
+            return no_memory(why, why_size);
+    return 0;
+}
+
+static int textgrid_activity(out *o, out_source from, const out_activity *a, char *why,
+                             size_t why_size)
+{
+    tier *t = find_tier((out_textgrid *)o, "activity", from.tap);
+
+    if (!t)
+        return 0;
+    if (!a->speech && t->speech && add_label(t, t->speech_start, a->time, "speech") < 0)
+        return no_memory(why, why_size);
+    t->speech = a->speech;
+    t->speech_start = a->time;
+    return 0;
+}
+
+/* Make the tier end exactly at duration; speech may go on if results were cut short. */
+static int fit(tier *t, double duration)
+{
+    if (t->speech && add_label(t, t->speech_start, duration, "speech") < 0)
+        return -1;
     while (t->count && t->intervals[t->count - 1].start >= duration)
         t->count--;
     if (t->count && end_of(t) > duration)
@@ -83,13 +145,17 @@ static void write_text(FILE *f, const char *text)
         fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
 }
 
-static void write_tier(const out_textgrid *t, double duration)
+static void write_head(FILE *f, int tiers, double duration)
 {
-    FILE *f = t->file.f;
-
     fprintf(f, "File type = \"ooTextFile\"\nObject class = \"TextGrid\"\n\n");
-    fprintf(f, "xmin = 0 \nxmax = %.10g \ntiers? <exists> \nsize = 1 \nitem []: \n", duration);
-    fprintf(f, "    item [1]:\n        class = \"IntervalTier\" \n        name = \"phones\" \n");
+    fprintf(f, "xmin = 0 \nxmax = %.10g \ntiers? <exists> \nsize = %d \nitem []: \n", duration,
+            tiers);
+}
+
+static void write_tier(FILE *f, int number, const tier *t, double duration)
+{
+    fprintf(f, "    item [%d]:\n        class = \"IntervalTier\" \n        name = \"%s\" \n", number,
+            t->name);
     fprintf(f, "        xmin = 0 \n        xmax = %.10g \n", duration);
     fprintf(f, "        intervals: size = %zu \n", t->count);
     for (size_t i = 0; i < t->count; i++) {
@@ -111,11 +177,12 @@ static int textgrid_finish(out *o, double duration, char *why, size_t why_size)
                  "%s is not written", t->file.path);
         return -1;
     }
-    if (fit(t, duration) < 0) {
-        snprintf(why, why_size, "out of memory");
-        return -1;
-    }
-    write_tier(t, duration);
+    for (int i = 0; i < t->tier_count; i++)
+        if (fit(&t->tiers[i], duration) < 0)
+            return no_memory(why, why_size);
+    write_head(t->file.f, t->tier_count, duration);
+    for (int i = 0; i < t->tier_count; i++)
+        write_tier(t->file.f, i + 1, &t->tiers[i], duration);
     return out_file_commit(&t->file, why, why_size);
 }
 
@@ -124,12 +191,13 @@ static void textgrid_free(out *o)
     out_textgrid *t = (out_textgrid *)o;
 
     out_file_discard(&t->file);
-    free(t->intervals);
+    for (int i = 0; i < t->tier_count; i++)
+        free(t->tiers[i].intervals);
     free(t);
 }
 
-static const out_ops textgrid_ops = { textgrid_phones, out_ignore_features, textgrid_finish,
-                                      textgrid_free };
+static const out_ops textgrid_ops = { textgrid_announce, textgrid_phones, out_ignore_features,
+                                      textgrid_activity, textgrid_finish, textgrid_free };
 
 int out_textgrid_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {

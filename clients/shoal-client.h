@@ -117,7 +117,8 @@ SHOAL_CLIENT_API int shoal_client_end(shoal_client *c);
 
 typedef enum shoal_client_event_type {
     SHOAL_CLIENT_READY,        /* ready: what was granted */
-    SHOAL_CLIENT_FEATURES,     /* packet, rows */
+    SHOAL_CLIENT_FEATURES,     /* packet, rows; packet->tap tells outputs at several depths apart,
+                                * as it does in phones and activity */
     SHOAL_CLIENT_PHONES,       /* phones; count may be 0: it reports progress */
     SHOAL_CLIENT_CHANGED,      /* changed */
     SHOAL_CLIENT_FLUSHED,      /* flushed */
@@ -125,7 +126,8 @@ typedef enum shoal_client_event_type {
     SHOAL_CLIENT_PONG,         /* id */
     SHOAL_CLIENT_ERROR,        /* error; CLOSED follows if error->fatal */
     SHOAL_CLIENT_ROOM,         /* the queue takes audio again after a send that it cut short */
-    SHOAL_CLIENT_CLOSED        /* close_code, close_reason; the last event */
+    SHOAL_CLIENT_CLOSED,       /* close_code, close_reason; the last event */
+    SHOAL_CLIENT_ACTIVITY      /* activity: speech begins or has ended */
 } shoal_client_event_type;
 
 /* Pointers that do not belong to the type are NULL; all are valid until the next poll or free. */
@@ -145,6 +147,7 @@ typedef struct shoal_client_event {
                                       * upgrade_refused, bad_answer, closed_early */
     int close_code;                  /* WebSocket close code; 1006: hung up without one */
     const char *close_reason;        /* "" if none */
+    const shoal_wire_activity *activity;
 } shoal_client_event;
 
 /* Do the I/O that is due and give out one event.

@@ -28,8 +28,11 @@ static const char manual[] =
     "  --chunk-ms M         audio heard at once, a multiple of 20, 20 to 1280: longer is better\n"
     "                       and later\n"
     "  --left-ms L          how far back each chunk may look, a multiple of 20, 0 to 5120\n"
-    "  --outputs LIST       of phones, posteriors, embedding, with commas between (default: what\n"
-    "                       --output needs)\n"
+    "  --outputs LIST       of phones, posteriors, embedding, activity (where speech begins and\n"
+    "                       ends), with commas between (default: what --output needs). NAME@N is\n"
+    "                       NAME after N layers: several depths from one pass\n"
+    "  --activity-threshold P    percent that speech must be likely to begin, 30 to 99 (80)\n"
+    "  --activity-hangover-ms M  silence that ends speech, a multiple of 20, 20 to 5000 (300)\n"
     "\n"
     "How fast\n"
     "  --realtime           as fast as it was spoken, so that results come as they would live\n"
@@ -39,11 +42,14 @@ static const char manual[] =
     "Where results go\n"
     "  --output LIST        of text, jsonl, npy, textgrid, with commas between (text)\n"
     "      text             on stdout, a line a phone: start end phone confidence (seconds)\n"
-    "      jsonl            on stdout, a JSON object a line: file, phone, start, end, confidence;\n"
-    "                       features: file, output, frame, start, end, depth, values\n"
-    "      npy              NAME.posteriors.npy, NAME.embedding.npy: float32 [frames, dim], a\n"
+    "      jsonl            on stdout, a JSON object a line: file, phone, start, end, confidence,\n"
+    "                       depth; features: file, output, frame, start, end, depth, values;\n"
+    "                       activity: file, activity (speech or silence), time, depth; of\n"
+    "                       outputs with an @: tap, the depth asked for\n"
+    "      npy              NAME.posteriors.npy, NAME.embedding@12.npy: float32 [frames, dim], a\n"
     "                       frame each 20 ms; posteriors are natural logarithms\n"
-    "      textgrid         NAME.TextGrid for Praat: interval tier \"phones\", gaps are silence\n"
+    "      textgrid         NAME.TextGrid for Praat: interval tiers \"phones\", \"phones@4\",\n"
+    "                       \"activity\"; gaps are silence\n"
     "  --out-dir DIR        folder for files, NAME is the input's without its suffix (.)\n"
     "\n"
     "  -q, --quiet          no progress line (shown on a terminal for more than 10 s of audio)\n"
@@ -60,10 +66,11 @@ static const char manual[] =
     "Examples:\n"
     "  shoal-file talk.flac\n"
     "  shoal-file --depth 12 --chunk-ms 320 --fast --output jsonl *.wav > phones.jsonl\n"
-    "  shoal-file --fast --output npy,textgrid --outputs phones,embedding --out-dir out a.flac\n";
+    "  shoal-file --fast --output npy,textgrid --outputs phones,embedding --out-dir out a.flac\n"
+    "  shoal-file --fast --output textgrid --outputs phones@4,phones@12,activity@4 a.flac\n";
 
-enum { OPT_URL = 256, OPT_DEPTH, OPT_CHUNK, OPT_LEFT, OPT_OUTPUTS, OPT_REALTIME, OPT_FAST,
-       OPT_OUTPUT, OPT_OUT_DIR };
+enum { OPT_URL = 256, OPT_DEPTH, OPT_CHUNK, OPT_LEFT, OPT_OUTPUTS, OPT_THRESHOLD, OPT_HANGOVER,
+       OPT_REALTIME, OPT_FAST, OPT_OUTPUT, OPT_OUT_DIR };
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
@@ -71,6 +78,8 @@ static const struct option long_options[] = {
     { "chunk-ms", required_argument, NULL, OPT_CHUNK },
     { "left-ms", required_argument, NULL, OPT_LEFT },
     { "outputs", required_argument, NULL, OPT_OUTPUTS },
+    { "activity-threshold", required_argument, NULL, OPT_THRESHOLD },
+    { "activity-hangover-ms", required_argument, NULL, OPT_HANGOVER },
     { "realtime", no_argument, NULL, OPT_REALTIME },
     { "fast", no_argument, NULL, OPT_FAST },
     { "output", required_argument, NULL, OPT_OUTPUT },
@@ -87,13 +96,12 @@ static const struct writer {
     out_open *open;
     unsigned uses, wants;
 } writers[] = {
-    { "text", out_text_open, SHOAL_OUTPUT_PHONES, SHOAL_OUTPUT_PHONES },
-    { "jsonl", out_jsonl_open,
-      SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING,
-      SHOAL_OUTPUT_PHONES },
+    { "text", out_text_open, SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY, SHOAL_OUTPUT_PHONES },
+    { "jsonl", out_jsonl_open, SHOAL_OUTPUT_ALL, SHOAL_OUTPUT_PHONES },
     { "npy", out_npy_open, SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING,
       SHOAL_OUTPUT_POSTERIORS },
-    { "textgrid", out_textgrid_open, SHOAL_OUTPUT_PHONES, SHOAL_OUTPUT_PHONES },
+    { "textgrid", out_textgrid_open, SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY,
+      SHOAL_OUTPUT_PHONES },
 };
 
 enum { WRITER_COUNT = sizeof writers / sizeof *writers };
@@ -155,6 +163,8 @@ static int take_option(file_options *o, int c, char *value)
     case OPT_CHUNK: return add_option(o, "chunk_ms", value);
     case OPT_LEFT: return add_option(o, "left_ms", value);
     case OPT_OUTPUTS: return add_option(o, "output", value);
+    case OPT_THRESHOLD: return add_option(o, "activity_threshold", value);
+    case OPT_HANGOVER: return add_option(o, "activity_hangover_ms", value);
     case OPT_REALTIME: o->realtime = 1; return -1;
     case OPT_FAST: o->realtime = 0; return -1;
     case OPT_OUTPUT: return add_writers(o, value);
@@ -179,7 +189,7 @@ static int check_writers(file_options *o)
         if (!has_writer(o, w->open))
             continue;
         wanted |= w->wants;
-        if ((o->session.given & SHOAL_OPT_OUTPUT) && !(w->uses & o->session.outputs))
+        if ((o->session.given & SHOAL_OPT_OUTPUT) && !(w->uses & shoal_options_all_outputs(&o->session)))
             return usage_error("--outputs names nothing that can be written as ", w->name);
     }
     if (!(o->session.given & SHOAL_OPT_OUTPUT))

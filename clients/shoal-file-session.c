@@ -168,19 +168,43 @@ static void write_failed(session *s, const char *why)
     s->output_failed = s->closed = 1;
 }
 
+static void write_phones(session *s, out_source from, const out_phone *phones, int n)
+{
+    char why[512];
+
+    for (int i = 0; i < s->out_count && !s->output_failed; i++)
+        if (s->outs[i]->ops->phones(s->outs[i], from, phones, n, why, sizeof why) < 0)
+            write_failed(s, why);
+}
+
+static void write_activity(session *s, out_source from, const out_activity *a)
+{
+    char why[512];
+
+    for (int i = 0; i < s->out_count && !s->output_failed; i++)
+        if (s->outs[i]->ops->activity(s->outs[i], from, a, why, sizeof why) < 0)
+            write_failed(s, why);
+}
+
 static void on_phones(session *s, const shoal_phones *p)
 {
     out_phone phones[SHOAL_MAX_PHONES];
-    char why[512];
 
     for (int i = 0; i < p->count; i++)
         phones[i] = (out_phone){ p->phones[i].phone, p->phones[i].start, p->phones[i].end,
                                  (float)p->phones[i].confidence };
-    if (p->count)
-        hide_progress(s);
-    for (int i = 0; i < s->out_count && p->count; i++)
-        if (s->outs[i]->ops->phones(s->outs[i], phones, p->count, why, sizeof why) < 0)
-            write_failed(s, why);
+    if (!p->count)
+        return;
+    hide_progress(s);
+    write_phones(s, (out_source){ p->tap, p->depth }, phones, p->count);
+}
+
+static void on_activity(session *s, const shoal_wire_activity *a)
+{
+    out_activity activity = { a->speech, a->time };
+
+    hide_progress(s);
+    write_activity(s, (out_source){ a->tap, a->depth }, &activity);
 }
 
 static void write_features(session *s, const out_features *f)
@@ -196,28 +220,39 @@ static void on_features(session *s, const shoal_packet *p, const float *rows)
 {
     out_features f = { .kind = p->kind == SHOAL_KIND_EMBEDDING ? "embedding" : "posteriors",
                        .first_frame = (int64_t)p->first_frame, .frames = p->frames,
-                       .dim = p->dim, .depth = p->depth,
+                       .dim = p->dim, .from = { p->tap, p->depth },
                        .frame_seconds = SHOAL_FRAME_MS / 1000.0, .rows = rows };
 
     write_features(s, &f);
 }
 
-/* Start the clock; an array with no rows yet, so that empty audio gives an empty array. */
+static void announce(session *s, unsigned output, int tap, int dim)
+{
+    char why[512];
+
+    for (int i = 0; i < s->out_count && !s->output_failed; i++)
+        if (s->outs[i]->ops->announce(s->outs[i], shoal_output_name(output), tap, dim, why,
+                                      sizeof why) < 0)
+            write_failed(s, why);
+}
+
+static void announce_all(session *s, const shoal_ready *r, int tap, unsigned outputs)
+{
+    for (unsigned one = 1; one & SHOAL_OUTPUT_ALL; one <<= 1)
+        if (outputs & one)
+            announce(s, one, tap, one == SHOAL_OUTPUT_POSTERIORS  ? r->classes
+                                  : one == SHOAL_OUTPUT_EMBEDDING ? r->dim : 0);
+}
+
+/* Start the clock. */
 static void on_ready(session *s, const shoal_ready *r)
 {
-    out_features f = { .depth = r->depth, .frame_seconds = SHOAL_FRAME_MS / 1000.0 };
+    const shoal_options *o = &r->options;
 
     s->started_ms = now_ms();
-    if (r->options.outputs & SHOAL_OUTPUT_POSTERIORS) {
-        f.kind = "posteriors";
-        f.dim = r->classes;
-        write_features(s, &f);
-    }
-    if (r->options.outputs & SHOAL_OUTPUT_EMBEDDING) {
-        f.kind = "embedding";
-        f.dim = r->dim;
-        write_features(s, &f);
-    }
+    announce_all(s, r, 0, o->outputs);
+    for (int i = 0; i < o->tap_count; i++)
+        announce_all(s, r, o->taps[i].depth, o->taps[i].outputs);
 }
 
 static void on_changed(session *s, const shoal_changed *c)
@@ -242,7 +277,8 @@ static void on_done(session *s, const shoal_done *d)
 {
     shoal_client_stats have = shoal_client_get_stats(s->client);
     const shoal_ready *ready = shoal_client_get_ready(s->client);
-    int features = (ready->options.outputs & ~SHOAL_OUTPUT_PHONES) != 0;
+    int features = (shoal_options_all_outputs(&ready->options) &
+                    (SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING)) != 0;
     int bad = differs(s, "samples received", d->received, (uint64_t)frames_sent(s));
 
     bad |= differs(s, "samples processed", d->processed, d->received);
@@ -273,6 +309,7 @@ static void on_event(session *s, const shoal_client_event *e)
     switch (e->type) {
     case SHOAL_CLIENT_READY: on_ready(s, e->ready); break;
     case SHOAL_CLIENT_PHONES: on_phones(s, e->phones); break;
+    case SHOAL_CLIENT_ACTIVITY: on_activity(s, e->activity); break;
     case SHOAL_CLIENT_FEATURES: on_features(s, e->packet, e->rows); break;
     case SHOAL_CLIENT_CHANGED: on_changed(s, e->changed); break;
     case SHOAL_CLIENT_DONE: on_done(s, e->done); break;

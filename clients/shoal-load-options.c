@@ -211,6 +211,9 @@ static int check_session(const shoal_options *s)
     if (!(s->outputs & (SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING)))
         return usage_error("--output needs posteriors or embedding: phones alone do not tell the "
                            "server's clocks", "");
+    if (s->tap_count)
+        return usage_error("--output: outputs at the session's depth are measured: leave the @ out",
+                           "");
     if (s->rate != LOAD_RATE || s->channels != 1)
         return usage_error(
             "the audio is sent at 16000 Hz, mono: leave rate and channels out of the "

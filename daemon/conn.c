@@ -111,24 +111,29 @@ static query_kind read_query(shoald_conn *c, shoal_options *o, shoal_error *err)
         return QUERY_NONE;
     if (result == 0)
         result = shoal_options_finish(o, err);
-    if (result == 0)
-        result = shoald_grant_options(o, c->server->info, c->server->settings.default_depth, err);
     return result < 0 ? QUERY_BAD : QUERY_GOOD;
 }
 
 /* What the URL asks for is known and may not fit; what is wrong with it is told later. */
 static int make_session(shoald_conn *c)
 {
-    shoal_options o;
+    const shoald_server *server = c->server;
+    shoal_options asked, granted;
     shoal_error err;
-    query_kind query = read_query(c, &o, &err);
-    if (query == QUERY_GOOD && !shoald_govern_admits(c->server, &o, &err))
+    query_kind query = read_query(c, &asked, &err);
+    granted = asked;
+    if (query == QUERY_GOOD && shoald_grant_options(&granted, server->info,
+                                                    server->settings.default_depth, &err) < 0)
+        query = QUERY_BAD;
+    if (query == QUERY_GOOD && !shoald_govern_admits(c->server, &granted, &err))
         return refuse_with(c, &err);
     c->session = shoald_session_new(c->server, c);
     if (!c->session)
         return refuse(c, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
     if (query != QUERY_NONE)
-        shoald_session_set_url(c->session, &o, query == QUERY_BAD ? &err : NULL);
+        shoald_session_set_url(c->session, &asked, query == QUERY_BAD ? &err : NULL);
+    if (query == QUERY_GOOD)
+        shoald_govern_enter(c->session, &granted);
     return 0;
 }
 

@@ -87,59 +87,91 @@ static uint64_t processed(const shoald_session *s)
     return samples < received && !all ? samples : received;
 }
 
-static void emit_packet(shoald_session *s, shoald_worker *w, shoal_packet *p, const float *values)
+/* depth_before: of the output's last packet of this kind */
+static void emit_packet(shoald_session *s, shoald_worker *w, shoal_packet *p, int *depth_before,
+                        const float *values)
 {
     shoald_track *t = &s->track;
     shoal_buf b = scratch(w);
-    unsigned output =
-        p->kind == SHOAL_KIND_POSTERIORS ? SHOAL_OUTPUT_POSTERIORS : SHOAL_OUTPUT_EMBEDDING;
-    if (!(t->outputs & output))
-        return;
     p->seq = t->seq++;
     t->packets++;
-    p->flags = t->new_depth & output ? SHOAL_PACKET_NEW_DEPTH : 0;
+    p->flags = *depth_before && *depth_before != p->depth ? SHOAL_PACKET_NEW_DEPTH : 0;
     p->flags |= t->phase != SHOALD_TRACK_RUN ? SHOAL_PACKET_CUT : 0;
-    t->new_depth &= ~output;
+    *depth_before = p->depth;
     if (p->encoding == SHOAL_ENCODING_JSON)
         put_encoded(s, w, SHOALD_OUT_TEXT, &b, shoal_packet_encode_json(&b, p, values), 0);
     else
         put_encoded(s, w, SHOALD_OUT_BINARY, &b, shoal_packet_encode(&b, p, values), 0);
 }
 
-static void fill_phone(shoal_wire_phone *to, const shoald_session *s, const shoald_worker *w,
+static void fill_phone(shoal_wire_phone *to, const shoald_output *out, const shoald_worker *w,
                        const shoal_phone *from)
 {
     double frame_s = (double)w->info->frame_samples / w->info->rate;
     snprintf(to->phone, sizeof to->phone, "%s", w->info->labels[from->label]);
-    to->start = (double)(from->first_frame + s->track.decoder_base) * frame_s;
-    to->end = (double)(from->end_frame + s->track.decoder_base) * frame_s;
+    to->start = (double)(from->first_frame + out->decoder_base) * frame_s;
+    to->end = (double)(from->end_frame + out->decoder_base) * frame_s;
     to->confidence = from->confidence;
 }
 
-static void emit_phones(shoald_session *s, shoald_worker *w, int count)
+static void emit_phones(shoald_session *s, shoald_worker *w, const shoald_output *out, int count)
 {
     shoald_track *t = &s->track;
     shoal_phones *m = &w->phones;
     shoal_buf b = scratch(w);
     m->seq = t->seq++;
-    m->depth = shoal_stream_get_depth(t->stream);
+    m->depth = out->depth;
+    m->tap = out->tap;
     m->received = shoald_track_received(s);
     m->processed = processed(s);
     m->lag_ms = (int)((m->received - m->processed) * 1000 / (uint64_t)s->options.rate);
     m->count = count;
     for (int i = 0; i < count; i++)
-        fill_phone(&m->phones[i], s, w, &w->decoded[i]);
+        fill_phone(&m->phones[i], out, w, &w->decoded[i]);
     t->phones += (uint64_t)count;
     shoald_count(&w->stats.phones, (uint64_t)count);
     put_encoded(s, w, SHOALD_OUT_TEXT, &b, shoal_phones_encode(&b, m), 0);
 }
 
-void shoald_emit_result(shoald_session *s, shoald_worker *w, const shoal_result *r,
-                        uint32_t queued_us, uint32_t computed_us)
+/* At the very end speech may last into the padding of the last frame. */
+static void emit_activity(shoald_session *s, shoald_worker *w, const shoald_output *out,
+                          const shoal_activity_event *e)
 {
+    shoal_buf b = scratch(w);
+    shoal_wire_activity m = {
+        .seq = s->track.seq++,
+        .depth = out->depth,
+        .tap = out->tap,
+        .speech = e->speech,
+        .frame = (uint64_t)e->frame,
+        .sample = shoal_frame_start_sample((uint64_t)e->frame, s->options.rate),
+        .received = shoald_track_received(s),
+        .processed = processed(s),
+    };
+    if (m.sample > m.received)
+        m.sample = m.received;
+    m.time = (double)m.sample / s->options.rate;
+    put_encoded(s, w, SHOALD_OUT_TEXT, &b, shoal_activity_encode(&b, &m), 0);
+}
+
+static void hear_activity(shoald_session *s, shoald_worker *w, const shoald_output *out,
+                          const shoal_result *r)
+{
+    enum { MOST = SHOAL_MAX_CHUNK_MS / SHOAL_FRAME_MS };
+    shoal_activity_event events[MOST];
+    int count = shoal_activity_run(out->activity, r->logp, r->frames, events, MOST);
+    for (int i = 0; i < count; i++)
+        emit_activity(s, w, out, &events[i]);
+}
+
+void shoald_emit_result(shoald_session *s, shoald_worker *w, shoald_output *out,
+                        const shoal_result *r, uint32_t queued_us, uint32_t computed_us)
+{
+    out->depth = r->depth;
     shoal_packet p = {
         .encoding = s->options.encoding,
         .depth = r->depth,
+        .tap = out->tap,
         .first_frame = (uint64_t)r->first_frame,
         .start_sample = shoal_frame_start_sample((uint64_t)r->first_frame, s->options.rate),
         .received = shoald_track_received(s),
@@ -150,23 +182,34 @@ void shoald_emit_result(shoald_session *s, shoald_worker *w, const shoal_result 
     };
     p.kind = SHOAL_KIND_POSTERIORS;
     p.dim = w->info->classes;
-    emit_packet(s, w, &p, r->logp);
+    if (out->kinds & SHOAL_OUTPUT_POSTERIORS)
+        emit_packet(s, w, &p, &out->posteriors_depth, r->logp);
     p.kind = SHOAL_KIND_EMBEDDING;
     p.dim = w->info->dim;
-    emit_packet(s, w, &p, r->embedding);
-    if (s->track.decoder)
+    if (out->kinds & SHOAL_OUTPUT_EMBEDDING)
+        emit_packet(s, w, &p, &out->embedding_depth, r->embedding);
+    if (out->decoder)
         emit_phones(
-            s, w,
-            shoal_decoder_run(s->track.decoder, r->logp, r->frames, w->decoded, SHOAL_MAX_PHONES));
+            s, w, out,
+            shoal_decoder_run(out->decoder, r->logp, r->frames, w->decoded, SHOAL_MAX_PHONES));
+    if (out->activity)
+        hear_activity(s, w, out, r);
 }
 
-void shoald_emit_last_phones(shoald_session *s, shoald_worker *w)
+void shoald_emit_last_phones(shoald_session *s, shoald_worker *w, shoald_output *out)
 {
-    if (!s->track.decoder)
+    if (!out->decoder)
         return;
-    int count = shoal_decoder_flush(s->track.decoder, w->decoded, SHOAL_MAX_PHONES);
+    int count = shoal_decoder_flush(out->decoder, w->decoded, SHOAL_MAX_PHONES);
     if (count > 0)
-        emit_phones(s, w, count);
+        emit_phones(s, w, out, count);
+}
+
+void shoald_emit_last_activity(shoald_session *s, shoald_worker *w, shoald_output *out)
+{
+    shoal_activity_event e;
+    if (out->activity && shoal_activity_finish(out->activity, &e))
+        emit_activity(s, w, out, &e);
 }
 
 /* ---- replies ------------------------------------------------------------------------- */
@@ -176,15 +219,19 @@ void shoald_emit_changed(shoald_session *s, shoald_worker *w, shoal_reason reaso
     shoald_track *t = &s->track;
     shoal_buf b = scratch(w);
     uint64_t frame = (uint64_t)shoal_stream_next_frame(t->stream);
+    shoal_options now = { 0 };
+    shoald_outputs_tell(&t->outputs, &now);
     shoal_changed m = {
         .depth = shoal_stream_get_depth(t->stream),
         .depth_min = t->depth_min,
         .depth_max = t->depth_max,
         .from_frame = frame,
         .from_sample = shoal_frame_start_sample(frame, s->options.rate),
-        .outputs = t->outputs,
+        .outputs = now.outputs,
         .reason = reason,
+        .tap_count = now.tap_count,
     };
+    memcpy(m.taps, now.taps, sizeof m.taps);
     put_encoded(s, w, SHOALD_OUT_TEXT, &b, shoal_changed_encode(&b, &m), 0);
 }
 

@@ -11,11 +11,13 @@
 #include "worker.h"
 
 void shoald_emit_ready(shoald_session *s, shoald_worker *w);
-/* All outputs of one run. */
-void shoald_emit_result(shoald_session *s, shoald_worker *w, const shoal_result *r,
-                        uint32_t queued_us, uint32_t computed_us);
-/* The phones that the decoder still holds; only if there are any. */
-void shoald_emit_last_phones(shoald_session *s, shoald_worker *w);
+/* What this output asks for of one run at its depth. */
+void shoald_emit_result(shoald_session *s, shoald_worker *w, shoald_output *out,
+                        const shoal_result *r, uint32_t queued_us, uint32_t computed_us);
+/* The phones that its decoder still holds; only if there are any. */
+void shoald_emit_last_phones(shoald_session *s, shoald_worker *w, shoald_output *out);
+/* The end of what is still speech; only if there is any. */
+void shoald_emit_last_activity(shoald_session *s, shoald_worker *w, shoald_output *out);
 void shoald_emit_changed(shoald_session *s, shoald_worker *w, shoal_reason reason);
 void shoald_emit_flushed(shoald_session *s, shoald_worker *w);
 void shoald_emit_done(shoald_session *s, shoald_worker *w);

@@ -239,9 +239,8 @@ bool shoald_govern_has_room(shoald_server *server)
     return fits(server, least_share(server, o.depth_min, o.depth_max, chunk_frames(&o)));
 }
 
-void shoald_govern_enter(shoald_session *s)
+void shoald_govern_enter(shoald_session *s, const shoal_options *o)
 {
-    const shoal_options *o = &s->options;
     shoald_demand_start(&s->demand, o->depth_min, o->depth_max, chunk_frames(o), uv_hrtime());
     count_session(s->server, s, shoald_load_add);
 }

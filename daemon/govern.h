@@ -46,7 +46,7 @@ bool shoald_govern_admits(struct shoald_server *server, const shoal_options *o, 
 /* Would one with default options? */
 bool shoald_govern_has_room(struct shoald_server *server);
 /* It is in, and counts from now on. */
-void shoald_govern_enter(struct shoald_session *s);
+void shoald_govern_enter(struct shoald_session *s, const shoal_options *o);
 /* Give it a worker. */
 void shoald_govern_place(struct shoald_session *s);
 /* May it change its depths? If so they count from now on. The error is not fatal. */

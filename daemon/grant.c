@@ -1,6 +1,7 @@
 /* grant.c - effective options; see grant.h */
 #include "grant.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 static int refuse(shoal_error *err, const char *option, int value, const char *allowed)
@@ -17,6 +18,25 @@ static int grant_depth(const shoal_options *o, const shoal_model_info *m, shoal_
     snprintf(allowed, sizeof allowed, "1..%d", m->depth);
     if (o->depth_max > m->depth)
         return refuse(err, "depth", o->depth_max, allowed);
+    return 0;
+}
+
+/* The deepest output with a depth of its own must be reached; where all have one, more would be
+ * for nothing. */
+static int grant_taps(shoal_options *o, const shoal_model_info *m, bool depth_said,
+                      shoal_error *err)
+{
+    char allowed[64];
+    int deepest = o->tap_count ? o->taps[o->tap_count - 1].depth : 0;
+    snprintf(allowed, sizeof allowed, "depths 1..%d after the @", m->depth);
+    if (deepest > m->depth)
+        return refuse(err, "output", deepest, allowed);
+    if (!depth_said && deepest > o->depth_max)
+        o->depth_min = o->depth_max = deepest;
+    if (!o->outputs && deepest < o->depth_max)
+        o->depth_max = deepest;
+    if (o->depth_min > o->depth_max)
+        o->depth_min = o->depth_max;
     return 0;
 }
 
@@ -53,15 +73,32 @@ int shoald_grant_options(shoal_options *o, const shoal_model_info *m, int defaul
                         m->name);
         return -1;
     }
+    bool depth_said = o->given & SHOAL_OPT_DEPTH;
     o->given = SHOAL_OPT_ALL;
-    if (grant_depth(o, m, err) < 0 || grant_chunk(o, m, err) < 0)
+    if (grant_depth(o, m, err) < 0 || grant_taps(o, m, depth_said, err) < 0 ||
+        grant_chunk(o, m, err) < 0)
         return -1;
     return grant_left(o, m, err);
 }
 
-int shoald_grant_set(const shoal_options *o, const shoal_model_info *m, shoal_error *err)
+int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_options *effective,
+                     const shoal_model_info *m, int default_depth, shoal_error *err)
 {
-    int result = o->given & SHOAL_OPT_DEPTH ? grant_depth(o, m, err) : 0;
-    err->fatal = 0;
-    return result;
+    shoal_options o = *asked;
+    o.given |= set->given;
+    if (set->given & SHOAL_OPT_DEPTH) {
+        o.depth_min = set->depth_min;
+        o.depth_max = set->depth_max;
+    }
+    if (set->given & SHOAL_OPT_OUTPUT)
+        shoal_options_copy_outputs(&o, set);
+    *effective = o;
+    if (shoald_grant_options(effective, m, default_depth, err) < 0 ||
+        shoal_options_finish(&o, err) < 0) {
+        err->fatal = 0;
+        return -1;
+    }
+    effective->given = set->given;
+    *asked = o;
+    return 0;
 }

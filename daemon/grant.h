@@ -10,7 +10,9 @@
 /* Replace "server's choice" by values and check all. default_depth 0: the model's. 0 or -1. */
 int shoald_grant_options(shoal_options *o, const shoal_model_info *m, int default_depth,
                          shoal_error *err);
-/* The depth of a `set` message; the error is not fatal. */
-int shoald_grant_set(const shoal_options *o, const shoal_model_info *m, shoal_error *err);
+/* A `set` message. asked: what the client has asked for so far, changed on success; effective:
+ * all of it as granted, with `given` of the set. The error is not fatal. */
+int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_options *effective,
+                     const shoal_model_info *m, int default_depth, shoal_error *err);
 
 #endif

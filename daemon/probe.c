@@ -34,7 +34,6 @@ static void count_f32(shoald_probe *p, const unsigned char *b)
     if (x == 0)
         return;
     p->nonzero[0]++;
-    p->wild += x > 1e6f || x < 1e-30f;
     p->loud += x > 8.0f && x <= 65536.0f;
 }
 
@@ -55,11 +54,6 @@ static bool judge(shoald_probe *p, shoal_error *err)
         shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format",
                         "declared as s16le, but the bytes look like 32-bit floats: use "
                         "format=f32le");
-    else if (p->format == SHOAL_FORMAT_F32LE && p->nonzero[0] > PROBE_MIN &&
-             p->wild > 0.3 * p->nonzero[0])
-        shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format",
-                        "declared as f32le, but the values are no sound: the bytes look like "
-                        "16-bit samples, use format=s16le");
     else if (p->format == SHOAL_FORMAT_F32LE && p->nonzero[0] > PROBE_MIN &&
              p->loud > 0.5 * p->nonzero[0])
         shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format",

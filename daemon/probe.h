@@ -1,9 +1,9 @@
 /* probe.h - does the first second of raw audio look like another format than declared?
  *
- * Samples without a header cannot be told apart by force, but the two mistakes that people
- * make leave marks that no sound leaves:
- *   - 16-bit samples read as floats: the exponent is then noise; most values are beyond 1e6 or
- *     (not being zero) below 1e-30.
+ * Samples without a header cannot be told apart by force, but mistakes that people make leave
+ * marks that no sound leaves. (16-bit samples read as floats need no look here: soon one of them
+ * is NaN or beyond SHOAL_MAX_SAMPLE. That many are tiny is no mark, decoders leave such tails
+ * where sound has faded to nothing.)
  *   - floats read as 16-bit samples: every second value is the sign and exponent of a number
  *     around 0.001..1, so it lies in 0x3000..0x3fff or 0xb000..0xbfff. (One channel only: with
  *     two, an absurdly offset right channel could look so.)
@@ -26,7 +26,7 @@ typedef struct shoald_probe {
     int index;                /* value number, for even and odd */
     int seen, limit;          /* values; limit is one second */
     int nonzero[2], floatish[2];    /* s16: [even, odd] */
-    int wild, loud;           /* f32 */
+    int loud;                 /* f32 */
 } shoald_probe;
 
 void shoald_probe_init(shoald_probe *p, const shoal_options *o);

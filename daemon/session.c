@@ -288,9 +288,9 @@ static void log_open(const shoald_session *s)
     const shoal_options *o = &s->options;
     shoald_log(SHOALD_LOG_INFO, "session_open",
                "session=%s peer=%s format=%s rate=%d channels=%d depth=%d..%d chunk_ms=%d "
-               "left_ms=%d outputs=%u encoding=%s worker=%d",
+               "left_ms=%d outputs=%u taps=%d encoding=%s worker=%d",
                s->id, s->peer, shoal_format_name(o->format), o->rate, o->channels, o->depth_min,
-               o->depth_max, o->chunk_ms, o->left_ms, o->outputs, shoal_encoding_name(o->encoding),
+               o->depth_max, o->chunk_ms, o->left_ms, o->outputs, o->tap_count, shoal_encoding_name(o->encoding),
                s->worker->index);
 }
 
@@ -298,7 +298,7 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
 {
     const shoald_settings *c = &s->server->settings;
     shoal_error err;
-    s->options = *asked;
+    s->options = s->asked = *asked;
     if (shoald_grant_options(&s->options, s->server->info, c->default_depth, &err) < 0) {
         shoald_session_fail_with(s, &err);
         return;
@@ -308,7 +308,7 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
             shoald_session_fail_with(s, &err);
             return;
         }
-        shoald_govern_enter(s);
+        shoald_govern_enter(s, &s->options);
     }
     if (make_queues(s) < 0) {
         shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
@@ -327,10 +327,8 @@ void shoald_session_set_url(shoald_session *s, const shoal_options *o, const sho
 {
     s->has_url_options = true;
     s->options = *o;
-    if (!err) {
-        shoald_govern_enter(s);
+    if (!err)
         return;
-    }
     s->url_error = malloc(sizeof *err);
     if (s->url_error)
         *s->url_error = *err;

@@ -43,7 +43,7 @@ struct shoald_worker;
 
 enum {                            /* kinds of input records */
     SHOALD_IN_AUDIO,              /* payload: bytes in the session's format; opus: one packet */
-    SHOALD_IN_SET,                /* payload: shoal_options */
+    SHOALD_IN_SET,                /* payload: shoal_options, effective */
     SHOALD_IN_FLUSH,              /* payload: id with its NUL */
     SHOALD_IN_END,
     SHOALD_IN_DRAIN,              /* finish what was received, then error `draining` */
@@ -64,13 +64,14 @@ typedef struct shoald_session {
     struct shoald_server *server;
     char id[SHOALD_SESSION_ID + 1];
     char peer[SHOALD_PEER_LENGTH];
-    shoal_options options;        /* effective */
+    shoal_options options;        /* effective at the start */
     size_t in_high, in_low;       /* bytes of input: stop, go on reading the socket */
-    size_t out_step;              /* room in out that one step of the worker may need */
     uint64_t max_message_bytes;   /* told in `ready`, as are the next two */
     int backlog_ms, idle_timeout_s;
 
     shoald_queue in, out;
+    _Atomic size_t out_step;      /* room in out that one step of the worker may need; a `set`
+                                   * (worker) changes it */
     _Atomic bool in_inbox, in_outbox, blocked, rx_paused;
     _Atomic uint64_t received_bytes;    /* of audio, by the loop */
 
@@ -84,6 +85,7 @@ typedef struct shoald_session {
     struct shoald_conn *conn;     /* NULL once the connection is gone */
     struct shoald_session *next, **link;    /* list in shoald_server */
     shoald_phase phase;
+    shoal_options asked;          /* what the client said, every `set` included */
     bool has_url_options;         /* then it starts when the upgrade is done */
     shoal_error *url_error;       /* told then; NULL: none */
     bool in_review;               /* in the list that the next uv_check looks at */
@@ -118,9 +120,8 @@ typedef struct shoald_session {
 /* ---- session.c: the loop's side. conn.c calls these for the events of a connection --------- */
 
 shoald_session *shoald_session_new(struct shoald_server *server, struct shoald_conn *conn);
-/* Options of the URL (effective ones: it has been admitted), or (not NULL) what is wrong with
- * them. That is told after the upgrade, because browsers show nothing of an upgrade that is
- * refused. */
+/* Options of the URL (the session has been admitted), or (not NULL) what is wrong with them. That
+ * is told after the upgrade, because browsers show nothing of an upgrade that is refused. */
 void shoald_session_set_url(shoald_session *s, const shoal_options *o, const shoal_error *err);
 void shoald_session_on_open(shoald_session *s);
 /* A piece of a message, as lws cuts it. Returns 0, or -1 to close with close_code. */

@@ -31,15 +31,32 @@ static void on_start(shoald_session *s, const shoal_client_msg *m)
         put_error_code(s, SHOAL_CODE_ALREADY_STARTED, "start");
 }
 
+/* The output queue was made for what was asked for at the start. */
+static bool has_room(const shoald_session *s, const shoal_options *o, shoal_error *err)
+{
+    if (shoald_track_step_bytes(s->server->info, o) <= s->out.capacity)
+        return true;
+    shoal_error_set(err, SHOAL_CODE_BAD_OPTION, "output",
+                    "output: the session has no room for that many results at once: ask for them "
+                    "when it starts, or for a shorter chunk_ms");
+    err->fatal = 0;
+    return false;
+}
+
 static void on_set(shoald_session *s, const shoal_client_msg *m)
 {
+    const shoald_server *server = s->server;
+    shoal_options asked = s->asked, effective;
     shoal_error err;
-    const shoal_options *o = &m->options;
-    if (shoald_grant_set(o, s->server->info, &err) < 0 ||
-        (o->given & SHOAL_OPT_DEPTH && !shoald_govern_set(s, o->depth_min, o->depth_max, &err)))
+    if (shoald_grant_set(&asked, &m->options, &effective, server->info,
+                         server->settings.default_depth, &err) < 0 ||
+        !has_room(s, &effective, &err) ||
+        !shoald_govern_set(s, effective.depth_min, effective.depth_max, &err)) {
         shoald_session_put_error(s, &err);
-    else
-        shoald_session_put(s, SHOALD_IN_SET, &m->options, sizeof m->options, 0);
+        return;
+    }
+    s->asked = asked;
+    shoald_session_put(s, SHOALD_IN_SET, &effective, sizeof effective, 0);
 }
 
 static void on_end(shoald_session *s)

@@ -50,14 +50,8 @@ uint64_t shoald_track_received(const shoald_session *s)
 
 size_t shoald_track_step_bytes(const shoal_model_info *m, const shoal_options *o)
 {
-    size_t frames = (size_t)(o->chunk_ms / SHOAL_FRAME_MS + m->delay_frames);
-    size_t values = (size_t)(m->dim + m->classes);
-    size_t packets = o->encoding == SHOAL_ENCODING_JSON
-                         ? SHOAL_PACKET_JSON_BYTES(frames, values) + 512
-                         : frames * values * sizeof(float) + 2 * SHOAL_PACKET_HEADER;
-    size_t phones = SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG);
     size_t ready = 4096 + (size_t)m->classes * 32;
-    return packets + phones + ready + 8 * SHOALD_RECORD_BYTES;
+    return shoald_outputs_step_bytes(m, o) + ready + 8 * SHOALD_RECORD_BYTES;
 }
 
 /* ---- opening and closing ------------------------------------------------------------- */
@@ -68,13 +62,6 @@ static const shoal_pcm_format pcm_formats[] = {
     [SHOAL_FORMAT_MULAW] = SHOAL_PCM_MULAW, [SHOAL_FORMAT_ALAW] = SHOAL_PCM_ALAW,
     [SHOAL_FORMAT_OPUS] = SHOAL_PCM_OPUS,
 };
-
-/* base: the frame that comes next */
-static int open_decoder(shoald_track *t, const shoal_model *model, int64_t base)
-{
-    t->decoder_base = base;
-    return shoal_decoder_new(&t->decoder, model);
-}
 
 static int make_engine_objects(shoald_session *s, shoald_worker *w)
 {
@@ -87,8 +74,8 @@ static int make_engine_objects(shoald_session *s, shoald_worker *w)
     int result = shoal_stream_new(&t->stream, w->model, &p);
     if (result == 0)
         result = shoal_pcm_new(&t->pcm, pcm_formats[o->format], o->rate, o->channels);
-    if (result == 0 && o->outputs & SHOAL_OUTPUT_PHONES)
-        result = open_decoder(t, w->model, 0);
+    if (result == 0)
+        result = shoald_outputs_set(s, w, o);
     return result;
 }
 
@@ -114,7 +101,6 @@ static step_result open_track(shoald_session *s, shoald_worker *w)
         return AGAIN;
     }
     t->phase = SHOALD_TRACK_RUN;
-    t->outputs = s->options.outputs;
     t->depth_min = s->options.depth_min;
     t->depth_max = s->options.depth_max;
     t->head_need = HEAD_FIRST;
@@ -127,10 +113,9 @@ void shoald_track_close(shoald_session *s)
 {
     shoald_track *t = &s->track;
     shoal_stream_free(t->stream);
-    shoal_decoder_free(t->decoder);
+    shoald_outputs_free(&t->outputs);
     shoal_pcm_free(t->pcm);
     t->stream = NULL;
-    t->decoder = NULL;
     t->pcm = NULL;
 }
 
@@ -273,48 +258,32 @@ static step_result read_head(shoald_session *s, shoald_worker *w)
 
 /* ---- control ------------------------------------------------------------------------- */
 
-static int set_outputs(shoald_session *s, shoald_worker *w, unsigned outputs)
-{
-    shoald_track *t = &s->track;
-    bool phones = outputs & SHOAL_OUTPUT_PHONES;
-    t->outputs = outputs;
-    if (phones && !t->decoder)
-        return open_decoder(t, w->model, shoal_stream_next_frame(t->stream));
-    if (!phones && t->decoder) {
-        shoald_emit_last_phones(s, w);
-        shoal_decoder_free(t->decoder);
-        t->decoder = NULL;
-    }
-    return 0;
-}
-
-static void change_depth(shoald_track *t, int depth)
-{
-    if (shoal_stream_get_depth(t->stream) == depth)
-        return;
-    shoal_stream_set_depth(t->stream, depth);
-    t->new_depth = SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING;
-}
-
 void shoald_track_set_depth(shoald_session *s, shoald_worker *w, int depth)
 {
     if (shoal_stream_get_depth(s->track.stream) == depth)
         return;
-    change_depth(&s->track, depth);
+    shoal_stream_set_depth(s->track.stream, depth);
     shoald_emit_changed(s, w, SHOAL_REASON_LOAD);
 }
 
+static void set_depth(shoald_track *t, const shoald_worker *w, const shoal_options *o)
+{
+    t->depth_min = o->depth_min;
+    t->depth_max = o->depth_max;
+    shoal_stream_set_depth(t->stream, shoald_worker_depth(w, o->depth_min, o->depth_max));
+}
+
+/* The record holds everything that is in force from here on; outputs may move the depth, too. */
 static void on_set(shoald_session *s, shoald_worker *w, size_t size)
 {
+    shoald_track *t = &s->track;
     shoal_options o;
     shoald_queue_copy(&s->in, 0, &o, sizeof o);
     shoald_queue_drop(&s->in, size);
-    if (o.given & SHOAL_OPT_DEPTH) {
-        s->track.depth_min = o.depth_min;
-        s->track.depth_max = o.depth_max;
-        change_depth(&s->track, shoald_worker_depth(w, o.depth_min, o.depth_max));
-    }
-    int result = o.given & SHOAL_OPT_OUTPUT ? set_outputs(s, w, o.outputs) : 0;
+    if (o.given & SHOAL_OPT_DEPTH || o.depth_min != t->depth_min || o.depth_max != t->depth_max)
+        set_depth(t, w, &o);
+    int result = o.given & SHOAL_OPT_OUTPUT ? shoald_outputs_set(s, w, &o) : 0;
+    atomic_store(&s->out_step, shoald_track_step_bytes(w->info, &o));
     if (result < 0)
         fail_engine(s, w, result);
     else
@@ -413,7 +382,7 @@ static step_result finish(shoald_session *s, shoald_worker *w)
 {
     shoald_track *t = &s->track;
     shoal_error err;
-    shoald_emit_last_phones(s, w);
+    shoald_outputs_settle(s, w, true);
     if (t->draining) {
         shoal_error_set(&err, SHOAL_CODE_DRAINING, NULL, NULL);
         shoald_track_fail(s, w, &err);
@@ -427,7 +396,7 @@ static step_result finish(shoald_session *s, shoald_worker *w)
 
 static step_result finish_flush(shoald_session *s, shoald_worker *w)
 {
-    shoald_emit_last_phones(s, w);
+    shoald_outputs_settle(s, w, false);
     shoald_emit_flushed(s, w);
     s->track.phase = SHOALD_TRACK_RUN;
     return AGAIN;
@@ -459,6 +428,15 @@ static step_result step(shoald_session *s, shoald_worker *w)
     }
 }
 
+/* Room for its taps in the worker's batch, also after a move to another worker. */
+static bool has_taps(shoald_session *s, shoald_worker *w)
+{
+    int result = s->track.outputs.count > 1 ? shoald_worker_reserve_taps(w) : 0;
+    if (result < 0)
+        fail_engine(s, w, result);
+    return result == 0;
+}
+
 shoald_track_state shoald_track_advance(shoald_session *s, shoald_worker *w)
 {
     shoald_track *t = &s->track;
@@ -466,7 +444,7 @@ shoald_track_state shoald_track_advance(shoald_session *s, shoald_worker *w)
         if (shoald_queue_room(&s->out) < s->out_step)
             return SHOALD_BLOCKED;
         if (t->stream && shoal_stream_ready(t->stream))
-            return SHOALD_READY;
+            return has_taps(s, w) ? SHOALD_READY : SHOALD_IDLE;
         if (step(s, w) == EMPTY)
             break;
     }
@@ -489,7 +467,11 @@ void shoald_track_deliver(shoald_session *s, shoald_worker *w, const shoal_resul
     shoald_count(&w->stats.samples, t->samples_done - before);
     shoald_observe(&w->stats.latency, shoald_latency_bounds, SHOALD_LATENCY_BUCKETS,
                    (double)(end_ns - t->arrived_ns) / 1e9);
-    if (r->frames > 0)
-        shoald_emit_result(s, w, r, microseconds(t->arrived_ns, start_ns),
-                           microseconds(start_ns, end_ns));
+    if (r->frames == 0)
+        return;
+    int result =
+        shoald_outputs_deliver(s, w, (int)(r - w->results), microseconds(t->arrived_ns, start_ns),
+                               microseconds(start_ns, end_ns));
+    if (result < 0)
+        fail_engine(s, w, result);
 }

@@ -8,6 +8,7 @@
 #ifndef SHOALD_TRACK_H
 #define SHOALD_TRACK_H
 
+#include "outputs.h"
 #include "probe.h"
 #include "queue.h"
 #include "shoal.h"
@@ -35,8 +36,7 @@ typedef struct shoald_track {
     bool draining;            /* finish with `draining` instead of `done` */
     shoal_stream *stream;
     shoal_pcm *pcm;
-    shoal_decoder *decoder;   /* NULL while phones are not asked for */
-    int64_t decoder_base;     /* stream's frame that the decoder calls 0 */
+    shoald_outputs outputs;
 
     float floats[SHOALD_TRACK_FLOATS];    /* converted, not fed yet: [used, count) */
     int float_count, float_used;
@@ -49,9 +49,7 @@ typedef struct shoald_track {
     shoald_probe probe;
     uint64_t converted;       /* floats so far, 16 kHz */
 
-    unsigned outputs;         /* SHOAL_OUTPUT_* in force */
     int depth_min, depth_max;
-    unsigned new_depth;       /* SHOAL_OUTPUT_* that have not shown the new depth yet */
     char flush_id[SHOAL_MAX_ID + 1];
     uint64_t arrived_ns;      /* when the last audio fed was received */
     uint64_t record_ns;       /* when the last record read was received, audio or not */
@@ -70,7 +68,7 @@ typedef struct shoald_track {
 shoald_track_state shoald_track_advance(struct shoald_session *s, struct shoald_worker *w);
 /* Depth of the chunk that is ready; tells the client if it is another one. */
 void shoald_track_set_depth(struct shoald_session *s, struct shoald_worker *w, int depth);
-/* start_ns, end_ns: of the run that gave the result. */
+/* r: its place in w->results. start_ns, end_ns: of the run that gave the result. */
 void shoald_track_deliver(struct shoald_session *s, struct shoald_worker *w, const shoal_result *r,
                           uint64_t start_ns, uint64_t end_ns);
 /* Answer with an error at this place and take no more input. */

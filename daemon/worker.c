@@ -318,6 +318,21 @@ static int allocate(shoald_worker *w)
     return shoal_batch_new(&w->batch, w->model, w->batch_frames);
 }
 
+int shoald_worker_reserve_taps(shoald_worker *w)
+{
+    shoal_batch *batch;
+    if (w->has_taps)
+        return 0;
+    int result = shoal_batch_new_taps(&batch, w->model, w->batch_frames,
+                                      SHOAL_MAX_TAPS * w->batch_frames);
+    if (result < 0)
+        return result;
+    shoal_batch_free(w->batch);
+    w->batch = batch;
+    w->has_taps = true;
+    return 0;
+}
+
 int shoald_worker_start(shoald_worker *w, int index, const shoal_model *model, uv_async_t *notify,
                         int max_sessions, int batch_frames)
 {

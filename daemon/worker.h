@@ -55,6 +55,7 @@ typedef struct shoald_worker {
 
     /* worker only */
     shoal_batch *batch;
+    bool has_taps;                  /* it has room for every tap that a run may have */
     shoald_session **active;        /* [max_sessions] sessions with something to do */
     int active_count;
     shoald_due *due;                /* [max_sessions] of them, a chunk is ready */
@@ -91,6 +92,9 @@ void shoald_worker_poke(shoald_worker *w);
 shoald_cost shoald_worker_cost(const shoald_worker *w);
 /* Worker: the depth now for a stream that allows these. */
 int shoald_worker_depth(const shoald_worker *w, int depth_min, int depth_max);
+/* Worker, between runs: room for outputs of several depths, made when the first session wants
+ * some, so that the others cost nothing. 0 or a negative SHOAL_E*. */
+int shoald_worker_reserve_taps(shoald_worker *w);
 /* Worker: tell the loop to have a look at s. */
 void shoald_worker_report(shoald_worker *w, shoald_session *s);
 

@@ -267,6 +267,44 @@ SHOAL_API int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames,
  * A phone that goes on after a flush is given out as a new one. */
 SHOAL_API int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max);
 
+/* ---- activity: log posteriors to where speech begins and ends -------------------------- */
+
+/* Works on the posterior of silence (class 0) alone. Begins in silence; events alternate, their
+ * frames never go back, and they depend on the frames heard alone, not on how these were grouped.
+ * An event is given within SHOAL_ACTIVITY_LEAD frames of the begin it tells of, and exactly
+ * hangover_frames after an end. docs/performance.md tells how well the defaults do. */
+typedef struct shoal_activity shoal_activity;
+
+#define SHOAL_ACTIVITY_LEAD 16              /* frames: 320 ms */
+#define SHOAL_ACTIVITY_MAX_HANGOVER 250     /* frames: 5 s */
+
+typedef struct shoal_activity_params {
+    float threshold;            /* 1 - P(SIL) from which a frame is surely speech: in (0, 1); 0.8.
+                                 * Higher: fewer false alarms in noise, more speech missed */
+    float release;              /* below it a frame is silence: in (0, threshold]; 0.6 */
+    int min_speech_frames;      /* so many sure ones make a begin: 1..SHOAL_ACTIVITY_LEAD; 4 */
+    int hangover_frames;        /* so much silence makes an end, shorter pauses are part of the
+                                 * speech: 1..SHOAL_ACTIVITY_MAX_HANGOVER; 15 (300 ms) */
+} shoal_activity_params;
+
+typedef struct shoal_activity_event {
+    int speech;                 /* 1: speech begins with this frame; 0: it ended before it */
+    int64_t frame;
+} shoal_activity_event;
+
+SHOAL_API shoal_activity_params shoal_activity_default_params(void);
+/* first_frame: number of the first frame that it will hear. Returns 0, SHOAL_EINVAL,
+ * SHOAL_ENOMEM. */
+SHOAL_API int shoal_activity_new(shoal_activity **out, const shoal_model *m,
+                                 const shoal_activity_params *p, int64_t first_frame);
+SHOAL_API void shoal_activity_free(shoal_activity *a);
+/* Hear frames [frames, classes] that follow the last ones. Writes at most max events and returns
+ * how many; there are never more than frames. */
+SHOAL_API int shoal_activity_run(shoal_activity *a, const float *logp, int frames,
+                                 shoal_activity_event *out, int max);
+/* No more frames, or nobody listens any more: 1 and the end of what is still speech, or 0. */
+SHOAL_API int shoal_activity_finish(shoal_activity *a, shoal_activity_event *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@ static const char *const type_names[] = {
     [SHOAL_MSG_UNKNOWN] = "unknown", [SHOAL_MSG_START] = "start", [SHOAL_MSG_SET] = "set",
     [SHOAL_MSG_FLUSH] = "flush", [SHOAL_MSG_END] = "end", [SHOAL_MSG_PING] = "ping",
     [SHOAL_MSG_READY] = "ready", [SHOAL_MSG_PHONES] = "phones",
+    [SHOAL_MSG_ACTIVITY] = "activity",
     [SHOAL_MSG_FEATURES] = "features", [SHOAL_MSG_CHANGED] = "changed",
     [SHOAL_MSG_FLUSHED] = "flushed", [SHOAL_MSG_DONE] = "done", [SHOAL_MSG_PONG] = "pong",
     [SHOAL_MSG_ERROR] = "error",
@@ -63,7 +64,7 @@ static int encode_set(shoal_buf *out, const shoal_options *o)
     if (o->given & SHOAL_OPT_DEPTH)
         only.depth_min = o->depth_min, only.depth_max = o->depth_max;
     if (o->given & SHOAL_OPT_OUTPUT)
-        only.outputs = o->outputs;
+        shoal_options_copy_outputs(&only, o);
     if (!o->given || o->given & ~(SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT) ||
         shoal_options_check(&only, &err) < 0)
         return -1;
@@ -144,7 +145,7 @@ static int decode_set(shoal_client_msg *m, json_t *obj, shoal_error *err)
     }
     if (!m->options.given)
         return fail_set(err, "", "set changes nothing: give depth, output or both");
-    return 0;
+    return shoal_options_finish(&m->options, err) < 0 ? fail_set(err, NULL, NULL) : 0;
 }
 
 static int decode_id(shoal_client_msg *m, json_t *obj, shoal_error *err)

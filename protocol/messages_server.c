@@ -1,4 +1,4 @@
-/* messages_server.c - what the server says: ready, phones, changed, flushed, done, error
+/* messages_server.c - what the server says: ready, phones, activity, changed, flushed, done, error
  *
  * Written without a DOM (text.c). phones is on the hot path: one for every chunk of every
  * client, into a buffer of SHOAL_PHONES_BYTES. pong is in messages_client.c beside ping,
@@ -13,6 +13,13 @@ typedef unsigned long long ull;    /* for %llu */
 static int valid_count(uint64_t v)
 {
     return v <= SHOAL_MAX_COUNT;
+}
+
+/* A depth that was asked for with @; a session without any never sees the member. */
+static void write_tap(shoal__text *t, int tap)
+{
+    if (tap)
+        shoal__text_printf(t, ",\"tap\":%d", tap);
 }
 
 static void write_string(shoal__text *t, const char *key, const char *value)
@@ -105,8 +112,9 @@ int shoal_phones_encode(shoal_buf *out, const shoal_phones *m)
     if (m->count < 0 || m->count > SHOAL_MAX_PHONES)
         return -1;
     shoal__text_begin(&t, out);
-    shoal__text_printf(&t, "{\"type\":\"phones\",\"seq\":%u,\"depth\":%d,\"received\":%llu,"
-                       "\"processed\":%llu,\"lag_ms\":%d,\"phones\":[", m->seq, m->depth,
+    shoal__text_printf(&t, "{\"type\":\"phones\",\"seq\":%u,\"depth\":%d", m->seq, m->depth);
+    write_tap(&t, m->tap);
+    shoal__text_printf(&t, ",\"received\":%llu,\"processed\":%llu,\"lag_ms\":%d,\"phones\":[",
                        (ull)m->received, (ull)m->processed, m->lag_ms);
     for (int i = 0; i < m->count; i++) {
         if (i)
@@ -119,6 +127,21 @@ int shoal_phones_encode(shoal_buf *out, const shoal_phones *m)
 
 /* ---- the small ones ---- */
 
+int shoal_activity_encode(shoal_buf *out, const shoal_wire_activity *m)
+{
+    shoal__text t;
+
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "{\"type\":\"activity\",\"seq\":%u,\"depth\":%d", m->seq, m->depth);
+    write_tap(&t, m->tap);
+    shoal__text_printf(&t, ",\"state\":\"%s\",\"frame\":%llu,\"sample\":%llu,\"time\":",
+                       m->speech ? "speech" : "silence", (ull)m->frame, (ull)m->sample);
+    shoal__text_decimal(&t, m->time, 3);
+    shoal__text_printf(&t, ",\"received\":%llu,\"processed\":%llu}", (ull)m->received,
+                       (ull)m->processed);
+    return shoal__text_end(&t);
+}
+
 int shoal_changed_encode(shoal_buf *out, const shoal_changed *m)
 {
     shoal_options o = shoal_options_default();
@@ -129,6 +152,8 @@ int shoal_changed_encode(shoal_buf *out, const shoal_changed *m)
     o.depth_min = m->depth_min;
     o.depth_max = m->depth_max;
     o.outputs = m->outputs;
+    o.tap_count = m->tap_count;
+    memcpy(o.taps, m->taps, sizeof o.taps);
     if (shoal_options_check(&o, &err) < 0)
         return -1;
     shoal__text_begin(&t, out);

@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int read_tap(shoal__in *in)
+{
+    return json_object_get(in->obj, "tap") ? shoal__in_int(in, "tap", 1, SHOAL_MAX_DEPTH) : 0;
+}
+
 /* ---- ready ---- */
 
 static void read_labels(shoal_ready *m, shoal__in *in)
@@ -80,6 +85,7 @@ static void read_phones(shoal_phones *m, shoal__in *in)
 {
     m->seq = (uint32_t)shoal__in_count(in, "seq", UINT32_MAX);
     m->depth = shoal__in_int(in, "depth", 0, SHOAL_MAX_DEPTH);
+    m->tap = read_tap(in);
     m->received = shoal__in_count(in, "received", SHOAL_MAX_COUNT);
     m->processed = shoal__in_count(in, "processed", SHOAL_MAX_COUNT);
     m->lag_ms = shoal__in_int(in, "lag_ms", INT_MIN, INT_MAX);
@@ -93,6 +99,26 @@ static void read_phones(shoal_phones *m, shoal__in *in)
         in->failed |= one.failed;
         m->count++;
     }
+}
+
+/* ---- activity ---- */
+
+static void read_activity(shoal_wire_activity *m, shoal__in *in)
+{
+    char state[32];
+
+    m->seq = (uint32_t)shoal__in_count(in, "seq", UINT32_MAX);
+    m->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
+    m->tap = read_tap(in);
+    shoal__in_string(in, "state", state, sizeof state);
+    m->speech = strcmp(state, "speech") == 0;
+    if (!m->speech && strcmp(state, "silence") != 0)
+        shoal__in_fail(in, "state", "speech or silence");
+    m->frame = shoal__in_count(in, "frame", SHOAL_MAX_COUNT);
+    m->sample = shoal__in_count(in, "sample", SHOAL_MAX_COUNT);
+    m->time = shoal__in_real(in, "time", 0, 1e9);
+    m->received = shoal__in_count(in, "received", SHOAL_MAX_COUNT);
+    m->processed = shoal__in_count(in, "processed", SHOAL_MAX_COUNT);
 }
 
 /* ---- features ---- */
@@ -143,6 +169,7 @@ static void read_features(shoal_server_msg *m, shoal__in *in)
     p->encoding = SHOAL_ENCODING_JSON;
     p->seq = (uint32_t)shoal__in_count(in, "seq", UINT32_MAX);
     p->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
+    p->tap = read_tap(in);
     p->flags = (unsigned)shoal__in_int(in, "flags", 0, UINT16_MAX);
     p->first_frame = shoal__in_count(in, "first_frame", SHOAL_MAX_COUNT);
     p->start_sample = shoal__in_count(in, "start_sample", SHOAL_MAX_COUNT);
@@ -173,6 +200,8 @@ static void read_changed(shoal_changed *m, shoal__in *in)
     m->depth_min = o.depth_min;
     m->depth_max = o.depth_max;
     m->outputs = o.outputs;
+    m->tap_count = o.tap_count;
+    memcpy(m->taps, o.taps, sizeof m->taps);
     m->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
     m->from_frame = shoal__in_count(in, "from_frame", SHOAL_MAX_COUNT);
     m->from_sample = shoal__in_count(in, "from_sample", SHOAL_MAX_COUNT);
@@ -227,6 +256,7 @@ static void read_body(shoal_server_msg *m, shoal__in *in)
     switch (m->type) {
     case SHOAL_MSG_READY: read_ready(&m->u.ready, in); break;
     case SHOAL_MSG_PHONES: read_phones(&m->u.phones, in); break;
+    case SHOAL_MSG_ACTIVITY: read_activity(&m->u.activity, in); break;
     case SHOAL_MSG_FEATURES: read_features(m, in); break;
     case SHOAL_MSG_CHANGED: read_changed(&m->u.changed, in); break;
     case SHOAL_MSG_FLUSHED: read_flushed(&m->u.flushed, in); break;

@@ -15,7 +15,8 @@
 static const char *const format_names[] = { "s16le", "f32le", "mulaw", "alaw", "opus", NULL };
 static const char *const attention_names[] = { "own", "reuse", NULL };
 static const char *const encoding_names[] = { "json", "f32", "f16", NULL };
-static const char *const output_names[] = { "phones", "posteriors", "embedding", NULL };
+static const char *const output_names[] = { "phones", "posteriors", "embedding",
+                                            "activity", NULL };
 
 #define AT(field) offsetof(shoal_options, field)
 
@@ -34,10 +35,16 @@ const shoal__option shoal__options[] = {
       SHOAL_FRAME_MS, NULL, "0..5120 in steps of 20" },
     { "attention", SHOAL_OPT_ATTENTION, SHOAL__NAME, AT(attention), 0, 0, 0, attention_names,
       "own or reuse" },
-    { "output", SHOAL_OPT_OUTPUT, SHOAL__SET, AT(outputs), 0, 0, 0, output_names,
-      "one or several of phones, posteriors, embedding, each once" },
+    { "output", SHOAL_OPT_OUTPUT, SHOAL__OUTPUT, AT(outputs), 0, 0, 0, output_names,
+      "one or several of phones, posteriors, embedding, activity, each with a depth of its own "
+      "(phones@4) or without, each once, at most 12 such depths" },
     { "encoding", SHOAL_OPT_ENCODING, SHOAL__NAME, AT(encoding), 0, 0, 0, encoding_names,
       "f32, f16 or json" },
+    { "activity_threshold", SHOAL_OPT_ACTIVITY_THRESHOLD, SHOAL__INT, AT(activity_threshold),
+      SHOAL_MIN_THRESHOLD, SHOAL_MAX_THRESHOLD, 1, NULL, "30..99 (percent)" },
+    { "activity_hangover_ms", SHOAL_OPT_ACTIVITY_HANGOVER_MS, SHOAL__INT,
+      AT(activity_hangover_ms), SHOAL_MIN_HANGOVER_MS, SHOAL_MAX_HANGOVER_MS, SHOAL_FRAME_MS,
+      NULL, "20..5000 in steps of 20" },
     { 0 }
 };
 
@@ -66,7 +73,24 @@ shoal_options shoal_options_default(void)
         .attention = SHOAL_ATTENTION_OWN,
         .outputs = SHOAL_OUTPUT_PHONES,
         .encoding = SHOAL_ENCODING_F32,
+        .activity_threshold = SHOAL_DEFAULT_THRESHOLD,
+        .activity_hangover_ms = SHOAL_DEFAULT_HANGOVER_MS,
     };
+}
+
+void shoal_options_copy_outputs(shoal_options *to, const shoal_options *from)
+{
+    to->outputs = from->outputs;
+    to->tap_count = from->tap_count;
+    memcpy(to->taps, from->taps, sizeof to->taps);
+}
+
+unsigned shoal_options_all_outputs(const shoal_options *o)
+{
+    unsigned all = o->outputs;
+    for (int i = 0; i < o->tap_count; i++)
+        all |= o->taps[i].outputs;
+    return all;
 }
 
 /* ---- values ---- */
@@ -132,21 +156,54 @@ static int parse_depth(shoal_options *o, const char *s)
     return 0;
 }
 
-/* "phones,posteriors" */
-static int parse_set(const shoal__option *row, const char *s)
+/* The outputs of a depth, made if need be where it belongs; NULL if there is no room. */
+static unsigned *outputs_at(shoal_options *o, int depth)
 {
-    int set = 0;
+    int i = 0;
 
-    for (;;) {
+    while (i < o->tap_count && o->taps[i].depth < depth)
+        i++;
+    if (i < o->tap_count && o->taps[i].depth == depth)
+        return &o->taps[i].outputs;
+    if (o->tap_count == SHOAL_MAX_TAPS)
+        return NULL;
+    memmove(&o->taps[i + 1], &o->taps[i], (size_t)(o->tap_count++ - i) * sizeof *o->taps);
+    o->taps[i] = (shoal_tap){ depth, 0 };
+    return &o->taps[i].outputs;
+}
+
+/* "phones" or "phones@4" */
+static int add_output(shoal_options *o, const shoal__option *row, const char *s, size_t n)
+{
+    const char *at = memchr(s, '@', n);
+    int i = find_name(row->names, s, at ? (size_t)(at - s) : n);
+    int depth = at ? parse_int(at + 1, n - (size_t)(at + 1 - s)) : 0;
+    unsigned *outputs;
+
+    if (i < 0 || depth > SHOAL_MAX_DEPTH || (at && depth < 1))
+        return -1;
+    outputs = at ? outputs_at(o, depth) : &o->outputs;
+    if (!outputs || *outputs & 1u << i)
+        return -1;
+    *outputs |= 1u << i;
+    return 0;
+}
+
+/* "phones@4,posteriors" */
+static int parse_output(shoal_options *o, const shoal__option *row, const char *s)
+{
+    shoal_options said = { 0 };
+
+    for (;; s++) {
         size_t n = strcspn(s, ",");
-        int i = find_name(row->names, s, n);
-        if (i < 0 || set & 1 << i)
+        if (add_output(&said, row, s, n) < 0)
             return -1;
-        set |= 1 << i;
-        if (!s[n])
-            return set;
-        s += n + 1;
+        s += n;
+        if (!*s)
+            break;
     }
+    shoal_options_copy_outputs(o, &said);
+    return 0;
 }
 
 static int parse_value(shoal_options *o, const shoal__option *row, const char *s)
@@ -154,8 +211,8 @@ static int parse_value(shoal_options *o, const shoal__option *row, const char *s
     int v = -1;
 
     switch (row->kind) {
-    case SHOAL__DEPTH:
-        return parse_depth(o, s);
+    case SHOAL__DEPTH: return parse_depth(o, s);
+    case SHOAL__OUTPUT: return parse_output(o, row, s);
     case SHOAL__INT:
         v = parse_int(s, strlen(s));
         if (!int_allowed(row, v))
@@ -163,9 +220,6 @@ static int parse_value(shoal_options *o, const shoal__option *row, const char *s
         break;
     case SHOAL__NAME:
         v = find_name(row->names, s, strlen(s));
-        break;
-    case SHOAL__SET:
-        v = parse_set(row, s);
         break;
     }
     if (v < 0)
@@ -191,7 +245,8 @@ static int fail_unknown(shoal_error *err, const char *name, size_t n)
     shoal__printable(shown, sizeof shown, name, n);
     shoal_error_set(err, SHOAL_CODE_BAD_OPTION, shown,
                     "unknown option \"%s\": there are format, rate, channels, depth, chunk_ms, "
-                    "left_ms, attention, output, encoding", shown);
+                    "left_ms, attention, output, encoding, activity_threshold, "
+                    "activity_hangover_ms", shown);
     return -1;
 }
 
@@ -199,7 +254,7 @@ int shoal_options_add(shoal_options *o, const char *name, size_t name_len, const
                       size_t value_len, shoal_error *err)
 {
     const shoal__option *row = find_row(name, name_len);
-    char text[64], shown[64];
+    char text[SHOAL_MAX_QUERY_BYTES], shown[64];
 
     if (!row)
         return fail_unknown(err, name, name_len);
@@ -243,10 +298,28 @@ static int fail_value(shoal_error *err, const char *name, int v, const char *all
     return -1;
 }
 
+/* No output may ask for more layers than the session runs. */
+static int check_taps(const shoal_options *o, shoal_error *err)
+{
+    shoal_tap deepest = o->tap_count ? o->taps[o->tap_count - 1] : (shoal_tap){ 0 };
+    char value[32], allowed[64];
+
+    if (!(o->given & SHOAL_OPT_DEPTH) || deepest.depth <= o->depth_max)
+        return 0;
+    snprintf(value, sizeof value, "%s@%d", output_names[__builtin_ctz(deepest.outputs)],
+             deepest.depth);
+    snprintf(allowed, sizeof allowed, "depths up to %d, for that is what depth says",
+             o->depth_max);
+    shoal_error_set_option(err, "output", value, allowed);
+    return -1;
+}
+
 int shoal_options_finish(shoal_options *o, shoal_error *err)
 {
     if (!(o->given & SHOAL_OPT_RATE))
         o->rate = default_rate(o->format);
+    if (check_taps(o, err) < 0)
+        return -1;
     if (o->format != SHOAL_FORMAT_OPUS)
         return 0;
     if (!opus_rate(o->rate))
@@ -254,6 +327,20 @@ int shoal_options_finish(shoal_options *o, shoal_error *err)
     if (o->channels > 2)
         return fail_value(err, "channels", o->channels, "1 or 2 with opus");
     return 0;
+}
+
+static int outputs_allowed(const shoal_options *o)
+{
+    if (o->outputs & ~(unsigned)SHOAL_OUTPUT_ALL || o->tap_count < 0 ||
+        o->tap_count > SHOAL_MAX_TAPS)
+        return 0;
+    for (int i = 0; i < o->tap_count; i++) {
+        const shoal_tap *t = &o->taps[i];
+        if (t->depth <= (i ? t[-1].depth : 0) || t->depth > SHOAL_MAX_DEPTH || !t->outputs ||
+            t->outputs & ~(unsigned)SHOAL_OUTPUT_ALL)
+            return 0;
+    }
+    return o->outputs || o->tap_count;
 }
 
 static int row_allowed(const shoal_options *o, const shoal__option *row)
@@ -267,9 +354,11 @@ static int row_allowed(const shoal_options *o, const shoal__option *row)
         return !(o->given & row->bit);
     if (row->kind == SHOAL__INT)
         return int_allowed(row, v);
+    if (row->kind == SHOAL__OUTPUT)
+        return outputs_allowed(o);
     while (row->names[n])
         n++;
-    return row->kind == SHOAL__NAME ? v >= 0 && v < n : v > 0 && v < 1 << n;
+    return v >= 0 && v < n;
 }
 
 int shoal_options_check(const shoal_options *o, shoal_error *err)

@@ -77,17 +77,29 @@ int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, sho
 
 /* ---- query and JSON out ---- */
 
-/* "a,b" or "a","b" */
-static void write_set(shoal__text *t, const shoal__option *row, int set, const char *sep)
+/* a,b@4 or "a","b@4"; *sep goes before the next one */
+static void write_outputs_of(shoal__text *t, const shoal__option *row, unsigned outputs, int depth,
+                             const char *quote, const char **sep)
 {
-    const char *before = "";
-
     for (int i = 0; row->names[i]; i++) {
-        if (!(set & 1 << i))
+        if (!(outputs & 1u << i))
             continue;
-        shoal__text_printf(t, "%s%s", before, row->names[i]);
-        before = sep;
+        shoal__text_printf(t, "%s%s%s", *sep, quote, row->names[i]);
+        if (depth)
+            shoal__text_printf(t, "@%d", depth);
+        shoal__text_printf(t, "%s", quote);
+        *sep = ",";
     }
+}
+
+static void write_outputs(shoal__text *t, const shoal_options *o, const shoal__option *row,
+                          const char *quote)
+{
+    const char *sep = "";
+
+    write_outputs_of(t, row, o->outputs, 0, quote, &sep);
+    for (int i = 0; i < o->tap_count; i++)
+        write_outputs_of(t, row, o->taps[i].outputs, o->taps[i].depth, quote, &sep);
 }
 
 /* 6, or a range between the given brackets: 3-12, [3,12] */
@@ -108,7 +120,7 @@ static void write_query_value(shoal__text *t, const shoal_options *o, const shoa
     case SHOAL__INT: shoal__text_printf(t, "%d", v); break;
     case SHOAL__NAME: shoal__text_printf(t, "%s", row->names[v]); break;
     case SHOAL__DEPTH: write_depth(t, o, "", "-", ""); break;
-    case SHOAL__SET: write_set(t, row, v, ","); break;
+    case SHOAL__OUTPUT: write_outputs(t, o, row, ""); break;
     }
 }
 
@@ -120,10 +132,10 @@ static void write_json_value(shoal__text *t, const shoal_options *o, const shoal
     case SHOAL__INT: shoal__text_printf(t, "%d", v); break;
     case SHOAL__NAME: shoal__text_printf(t, "\"%s\"", row->names[v]); break;
     case SHOAL__DEPTH: write_depth(t, o, "[", ",", "]"); break;
-    case SHOAL__SET:
-        shoal__text_printf(t, "[\"");
-        write_set(t, row, v, "\",\"");
-        shoal__text_printf(t, "\"]");
+    case SHOAL__OUTPUT:
+        shoal__text_char(t, '[');
+        write_outputs(t, o, row, "\"");
+        shoal__text_char(t, ']');
         break;
     }
 }
@@ -160,7 +172,7 @@ void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned 
 /* ---- JSON in ---- */
 
 typedef struct value_text {
-    char s[96];
+    char s[SHOAL_MAX_QUERY_BYTES];
     size_t n;
     int bad;
 } value_text;
@@ -205,7 +217,7 @@ static void text_depth(value_text *v, const json_t *j)
     text_integer(v, json_array_get(j, 1));
 }
 
-static void text_set(value_text *v, const json_t *j)
+static void text_output(value_text *v, const json_t *j)
 {
     if (!json_is_array(j)) {
         text_string(v, j);
@@ -224,7 +236,7 @@ static void text_of(value_text *v, enum shoal__kind kind, const json_t *j)
     case SHOAL__INT: text_integer(v, j); break;
     case SHOAL__NAME: text_string(v, j); break;
     case SHOAL__DEPTH: text_depth(v, j); break;
-    case SHOAL__SET: text_set(v, j); break;
+    case SHOAL__OUTPUT: text_output(v, j); break;
     }
 }
 
@@ -263,6 +275,8 @@ void shoal__options_read_json(shoal_options *o, shoal__in *in)
     *o = shoal_options_default();
     for (const shoal__option *row = shoal__options; row->name && !in->failed; row++) {
         const json_t *value = json_object_get(in->obj, row->name);
+        if (!value && row->bit & SHOAL__LATER_OPTIONS)
+            continue; /* of a server that does not have it yet */
         if (!value)
             shoal__in_fail(in, row->name, "there");
         else if (shoal__options_add_json(o, row->name, value, in->err) < 0)

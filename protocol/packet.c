@@ -7,7 +7,7 @@
  *      7  depth u8              50  dim u16
  *      8  header_size u16       52  queued_us u32
  *     10  flags u16             56  computed_us u32
- *     12  seq u32               60  zero
+ *     12  seq u32               60  tap u8, then zero
  *     16  first_frame u64       64  payload
  *
  * header_size is where the payload begins: a later version-1 server may put more after byte 64
@@ -107,6 +107,7 @@ static int kind_valid(int kind)
 int shoal__packet_valid(const shoal_packet *p)
 {
     return kind_valid((int)p->kind) && p->depth >= 1 && p->depth <= SHOAL_MAX_DEPTH &&
+           p->tap >= 0 && p->tap <= SHOAL_MAX_DEPTH &&
            p->flags <= UINT16_MAX && p->frames >= 0 && p->frames <= SHOAL_MAX_PACKET_FRAMES &&
            p->dim >= 1 && p->dim <= SHOAL_MAX_DIM && p->first_frame <= SHOAL_MAX_COUNT &&
            p->start_sample <= SHOAL_MAX_COUNT && p->received <= SHOAL_MAX_COUNT &&
@@ -140,7 +141,7 @@ static void put_header(unsigned char *h, const shoal_packet *p)
     put(h + 50, 2, (uint64_t)p->dim);
     put(h + 52, 4, p->queued_us);
     put(h + 56, 4, p->computed_us);
-    put(h + 60, 4, 0);
+    put(h + 60, 4, (uint64_t)p->tap);
 }
 
 int shoal_packet_encode(shoal_buf *out, const shoal_packet *p, const float *values)
@@ -180,6 +181,7 @@ static void get_header(shoal_packet *p, const unsigned char *h)
         .dim = (int)get(h + 50, 2),
         .queued_us = (uint32_t)get(h + 52, 4),
         .computed_us = (uint32_t)get(h + 56, 4),
+        .tap = h[60],
     };
 }
 

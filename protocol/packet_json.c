@@ -13,6 +13,8 @@ static void write_header(shoal__text *t, const shoal_packet *p)
     shoal__text_printf(t, "{\"type\":\"features\",\"kind\":\"%s\",\"seq\":%u,\"depth\":%d,"
                        "\"flags\":%u,", p->kind == SHOAL_KIND_EMBEDDING ? "embedding"
                        : "posteriors", p->seq, p->depth, p->flags);
+    if (p->tap)
+        shoal__text_printf(t, "\"tap\":%d,", p->tap);
     shoal__text_printf(t, "\"first_frame\":%llu,\"start_sample\":%llu,\"received\":%llu,"
                        "\"processed\":%llu,", (ull)p->first_frame, (ull)p->start_sample,
                        (ull)p->received, (ull)p->processed);

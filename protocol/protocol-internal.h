@@ -67,14 +67,16 @@ int shoal__packet_valid(const shoal_packet *p);    /* every field but the encodi
 /* One member of a start or set message. Same rules as shoal_options_add. */
 int shoal__options_add_json(shoal_options *o, const char *key, const json_t *value,
                             shoal_error *err);
-/* The members of a `ready`: unknown ones are skipped, all known ones must be there. */
+/* The members of a `ready`: unknown ones are skipped, all known ones must be there but for
+ * those that the first servers of version 1 did not have. */
+#define SHOAL__LATER_OPTIONS (SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_ACTIVITY_HANGOVER_MS)
 void shoal__options_read_json(shoal_options *o, shoal__in *in);
 /* "format":"s16le","rate":16000,... of the fields in which. */
 void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which);
 
 /* ---- the table of options (options.c) ---- */
 
-enum shoal__kind { SHOAL__INT, SHOAL__NAME, SHOAL__DEPTH, SHOAL__SET };
+enum shoal__kind { SHOAL__INT, SHOAL__NAME, SHOAL__DEPTH, SHOAL__OUTPUT };
 
 typedef struct shoal__option {
     const char *name;
@@ -82,7 +84,7 @@ typedef struct shoal__option {
     enum shoal__kind kind;
     size_t offset;                 /* of the int or enum in shoal_options */
     int min, max, step;            /* INT */
-    const char *const *names;      /* NAME: by enum value; SET: by bit number; NULL ends */
+    const char *const *names;      /* NAME: by enum value; OUTPUT: by bit number; NULL ends */
     const char *allowed;           /* for people */
 } shoal__option;
 

@@ -57,12 +57,15 @@ enum {
     SHOAL_MAX_DEPTH = 255,                    /* one byte in the packet header */
     SHOAL_MAX_PHONES = 256,                   /* in one phones message */
     SHOAL_MAX_PACKET_FRAMES = 4096,
+    SHOAL_MAX_TAPS = 12,                      /* depths that outputs of a session have of their own */
     SHOAL_MAX_ERROR_TEXT = 447,
 
     SHOAL_MIN_RATE = 8000, SHOAL_MAX_RATE = 48000,
     SHOAL_MAX_CHANNELS = 8,
     SHOAL_MIN_CHUNK_MS = 20, SHOAL_MAX_CHUNK_MS = 1280, SHOAL_DEFAULT_CHUNK_MS = 160,
     SHOAL_MAX_LEFT_MS = 5120,
+    SHOAL_MIN_HANGOVER_MS = 20, SHOAL_MAX_HANGOVER_MS = 5000, SHOAL_DEFAULT_HANGOVER_MS = 300,
+    SHOAL_MIN_THRESHOLD = 30, SHOAL_MAX_THRESHOLD = 99, SHOAL_DEFAULT_THRESHOLD = 80,
 
     /* Defaults of server policy; `ready` tells the values in force. */
     SHOAL_DEFAULT_MAX_BACKLOG_MS = 2000,      /* audio held before the socket is throttled */
@@ -207,19 +210,26 @@ typedef enum shoal_format {
 
 typedef enum shoal_attention { SHOAL_ATTENTION_OWN, SHOAL_ATTENTION_REUSE } shoal_attention;
 
-typedef enum shoal_encoding {       /* of posteriors and embedding; phones are always JSON */
+typedef enum shoal_encoding {       /* of posteriors and embedding; the others are always JSON */
     SHOAL_ENCODING_JSON = 0, SHOAL_ENCODING_F32 = 1, SHOAL_ENCODING_F16 = 2
 } shoal_encoding;
 
 enum {                              /* outputs, a set */
-    SHOAL_OUTPUT_PHONES = 1, SHOAL_OUTPUT_POSTERIORS = 2, SHOAL_OUTPUT_EMBEDDING = 4
+    SHOAL_OUTPUT_PHONES = 1, SHOAL_OUTPUT_POSTERIORS = 2, SHOAL_OUTPUT_EMBEDDING = 4,
+    SHOAL_OUTPUT_ACTIVITY = 8, SHOAL_OUTPUT_ALL = 15
 };
+
+typedef struct shoal_tap {          /* outputs that come from a depth of their own: phones@4 */
+    int depth;                      /* 1..255 */
+    unsigned outputs;               /* SHOAL_OUTPUT_*, at least one */
+} shoal_tap;
 
 enum {                              /* shoal_options.given, a set */
     SHOAL_OPT_FORMAT = 1 << 0, SHOAL_OPT_RATE = 1 << 1, SHOAL_OPT_CHANNELS = 1 << 2,
     SHOAL_OPT_DEPTH = 1 << 3, SHOAL_OPT_CHUNK_MS = 1 << 4, SHOAL_OPT_LEFT_MS = 1 << 5,
     SHOAL_OPT_ATTENTION = 1 << 6, SHOAL_OPT_OUTPUT = 1 << 7, SHOAL_OPT_ENCODING = 1 << 8,
-    SHOAL_OPT_ALL = (1 << 9) - 1
+    SHOAL_OPT_ACTIVITY_THRESHOLD = 1 << 9, SHOAL_OPT_ACTIVITY_HANGOVER_MS = 1 << 10,
+    SHOAL_OPT_ALL = (1 << 11) - 1
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
@@ -237,14 +247,24 @@ typedef struct shoal_options {
     int left_ms;                 /* attention's left context, multiple of 20, 0..5120;
                                   * -1: the server's choice */
     shoal_attention attention;   /* own */
-    unsigned outputs;            /* SHOAL_OUTPUT_*, at least one; phones */
+    unsigned outputs;            /* SHOAL_OUTPUT_* at the session's depth; phones. None only if
+                                  * there are taps */
     shoal_encoding encoding;     /* f32 */
+    int activity_threshold;      /* percent that speech must be likely to begin, 30..99; 80 */
+    int activity_hangover_ms;    /* silence that ends speech, multiple of 20, 20..5000; 300 */
+    int tap_count;               /* 0..SHOAL_MAX_TAPS; said by `output` too */
+    shoal_tap taps[SHOAL_MAX_TAPS];    /* depths ascend, each once; none beyond depth_max where
+                                        * depth is given; the rest is zero */
 } shoal_options;
 
 shoal_options shoal_options_default(void);
+/* What `output` says, of another options: outputs and taps. */
+void shoal_options_copy_outputs(shoal_options *to, const shoal_options *from);
+/* All kinds of output, at whatever depth. */
+unsigned shoal_options_all_outputs(const shoal_options *o);
 
 /* A whole URL query, percent-encoded, with or without the leading '?'. Starts from the
- * defaults. "rate=8000&format=mulaw&depth=3-12&output=phones,posteriors" */
+ * defaults. "rate=8000&format=mulaw&depth=3-12&output=phones@3,posteriors" */
 int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, shoal_error *err);
 
 /* The same in steps, for servers that get the query already split and percent-decoded
@@ -272,7 +292,7 @@ typedef enum shoal_msg_type {
     /* client -> server */
     SHOAL_MSG_START, SHOAL_MSG_SET, SHOAL_MSG_FLUSH, SHOAL_MSG_END, SHOAL_MSG_PING,
     /* server -> client */
-    SHOAL_MSG_READY, SHOAL_MSG_PHONES, SHOAL_MSG_FEATURES, SHOAL_MSG_CHANGED,
+    SHOAL_MSG_READY, SHOAL_MSG_PHONES, SHOAL_MSG_ACTIVITY, SHOAL_MSG_FEATURES, SHOAL_MSG_CHANGED,
     SHOAL_MSG_FLUSHED, SHOAL_MSG_DONE, SHOAL_MSG_PONG, SHOAL_MSG_ERROR
 } shoal_msg_type;
 
@@ -314,8 +334,9 @@ typedef struct shoal_wire_phone {
 } shoal_wire_phone;
 
 typedef struct shoal_phones {
-    uint32_t seq;              /* one counter over all phones and features of the session */
-    int depth;
+    uint32_t seq;              /* one counter over all results of the session */
+    int depth;                 /* depth used */
+    int tap;                   /* depth asked for with @; 0: the session's */
     uint64_t received;         /* samples (a channel) received at the client's rate */
     uint64_t processed;        /* samples covered by results up to and with this one */
     int lag_ms;                /* (received - processed) as time */
@@ -323,14 +344,26 @@ typedef struct shoal_phones {
     shoal_wire_phone phones[SHOAL_MAX_PHONES];
 } shoal_phones;
 
+typedef struct shoal_wire_activity {
+    uint32_t seq;
+    int depth, tap;            /* as in shoal_phones */
+    int speech;                /* 1: speech begins here; 0: it ended here */
+    uint64_t frame;            /* first frame of the new state */
+    uint64_t sample;           /* its first sample at the client's rate */
+    double time;               /* the same in seconds, 0..1e9; wire: ms */
+    uint64_t received, processed;
+} shoal_wire_activity;
+
 typedef enum shoal_reason { SHOAL_REASON_SET, SHOAL_REASON_LOAD } shoal_reason;
 
 typedef struct shoal_changed {
     int depth;                 /* from from_frame on */
     int depth_min, depth_max;  /* range in force */
     uint64_t from_frame, from_sample;
-    unsigned outputs;
+    unsigned outputs;          /* this and the taps as in shoal_options */
     shoal_reason reason;       /* "set": the client asked; "load": elastic depth */
+    int tap_count;
+    shoal_tap taps[SHOAL_MAX_TAPS];
 } shoal_changed;
 
 typedef struct shoal_flushed {
@@ -349,7 +382,7 @@ typedef struct shoal_done {
 typedef enum shoal_kind { SHOAL_KIND_POSTERIORS = 1, SHOAL_KIND_EMBEDDING = 2 } shoal_kind;
 
 enum {                             /* shoal_packet.flags; receivers ignore bits they don't know */
-    SHOAL_PACKET_NEW_DEPTH = 1,    /* first packet of this kind after the depth changed */
+    SHOAL_PACKET_NEW_DEPTH = 1,    /* not the depth of the packet before, of this kind and tap */
     SHOAL_PACKET_CUT = 2           /* chunk cut short by flush or end */
 };
 
@@ -367,6 +400,7 @@ typedef struct shoal_packet {
     int frames, dim;           /* 0..4096, 1..8192 */
     uint32_t queued_us;        /* from the chunk's last sample received to its computation */
     uint32_t computed_us;      /* its computation */
+    int tap;                   /* depth asked for with @, 1..255; 0: the session's */
     const void *payload;       /* decoded binary: view into the packet, little-endian, maybe
                                 * unaligned; decoded JSON: float[frames * dim] of the message */
 } shoal_packet;
@@ -376,6 +410,7 @@ typedef struct shoal_server_msg {
     union {
         shoal_ready ready;
         shoal_phones phones;
+        shoal_wire_activity activity;
         shoal_packet features;             /* encoding JSON */
         shoal_changed changed;
         shoal_flushed flushed;
@@ -400,6 +435,8 @@ int shoal_error_encode(shoal_buf *out, const shoal_error *m);
 /* Hot path: never allocates when the buffer has SHOAL_PHONES_BYTES(m->count) bytes free. */
 #define SHOAL_PHONES_BYTES(count) (256 + 256 * (size_t)(count))
 int shoal_phones_encode(shoal_buf *out, const shoal_phones *m);
+#define SHOAL_ACTIVITY_BYTES 320    /* the same for one activity message */
+int shoal_activity_encode(shoal_buf *out, const shoal_wire_activity *m);
 
 /* ---- feature packets ------------------------------------------------------------------- */
 

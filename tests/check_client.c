@@ -88,15 +88,24 @@ START_TEST(options_of_params_win_over_the_url)
     char why[512];
 
     p.options.chunk_ms = 320;
-    p.options.given |= SHOAL_OPT_CHUNK_MS;
-    ck_assert_int_eq(shoal_client_open(&c, "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12", &p,
-                                       why, sizeof why), 0);
+    p.options.outputs = SHOAL_OUTPUT_ACTIVITY;
+    p.options.taps[p.options.tap_count++] = (shoal_tap){ 4, SHOAL_OUTPUT_PHONES };
+    p.options.activity_threshold = 90;
+    p.options.given |= SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD;
+    ck_assert_int_eq(shoal_client_open(&c, "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12"
+                                       "&output=embedding@2,embedding@3&activity_hangover_ms=500",
+                                       &p, why, sizeof why), 0);
     const shoal_options *o = shoal_client_get_options(c);
     ck_assert_int_eq(o->chunk_ms, 320);
     ck_assert_int_eq(o->format, SHOAL_FORMAT_MULAW);
     ck_assert_int_eq(o->rate, 8000);
     ck_assert_int_eq(o->depth_min, 3);
     ck_assert_int_eq(o->depth_max, 12);
+    ck_assert_uint_eq(o->outputs, SHOAL_OUTPUT_ACTIVITY);
+    ck_assert_int_eq(o->tap_count, 1);
+    ck_assert_int_eq(o->taps[0].depth, 4);
+    ck_assert_int_eq(o->activity_threshold, 90);
+    ck_assert_int_eq(o->activity_hangover_ms, 500);
     shoal_client_free(c);
 }
 END_TEST

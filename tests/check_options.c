@@ -28,11 +28,23 @@ static const struct { const char *query, *members; } same[] = {
     { "%6futput=phones%2Cposteriors", ",\"output\":[\"posteriors\",\"phones\"]" },
     { "format=opus&&attention=reuse&", ",\"format\":\"opus\",\"attention\":\"reuse\"" },
     { "format=mulaw", ",\"format\":\"mulaw\"" },
+    { "output=phones@4,embedding@12", ",\"output\":[\"phones@4\",\"embedding@12\"]" },
+    { "output=phones%404", ",\"output\":\"phones@4\"" },
+    { "depth=3-12&output=embedding@12,phones,phones@4,activity@4,phones@12",
+      ",\"depth\":[3,12],\"output\":[\"phones@12\",\"activity@4\",\"embedding@12\","
+      "\"phones@4\",\"phones\"]" },
+    { "output=phones@1,phones@2,phones@3,phones@4,phones@5,phones@6,phones@7,phones@8,phones@9,"
+      "phones@10,phones@11,phones@12",
+      ",\"output\":[\"phones@12\",\"phones@11\",\"phones@10\",\"phones@9\",\"phones@8\","
+      "\"phones@7\",\"phones@6\",\"phones@5\",\"phones@4\",\"phones@3\",\"phones@2\","
+      "\"phones@1\"]" },
+    { "output=activity&activity_threshold=95&activity_hangover_ms=500",
+      ",\"output\":[\"activity\"],\"activity_threshold\":95,\"activity_hangover_ms\":500" },
 };
 
 START_TEST(query_equals_start)
 {
-    char text[512];
+    char text[1024];
     shoal_options o;
     shoal_error err;
     const char *query = same[_i].query;
@@ -79,10 +91,27 @@ static const struct { const char *query, *ref, *says; } bad_queries[] = {
     { "chunk_ms=1300", "chunk_ms", "20..1280" },
     { "left_ms=5140", "left_ms", "0..5120" },
     { "attention=borrowed", "attention", "own or reuse" },
-    { "output=", "output", "phones, posteriors, embedding" },
+    { "output=", "output", "phones, posteriors, embedding, activity" },
     { "output=phones,phones", "output", "each once" },
     { "output=phones,", "output", "phones," },
     { "output=,phones", "output", ",phones" },
+    { "output=phones@", "output", "phones@" },
+    { "output=phones@0", "output", "phones@0" },
+    { "output=phones@256", "output", "phones@256" },
+    { "output=phones@-4", "output", "phones@-4" },
+    { "output=phones@4@5", "output", "phones@4@5" },
+    { "output=phones@4-6", "output", "phones@4-6" },
+    { "output=@4", "output", "each with a depth of its own (phones@4) or without" },
+    { "output=words@4", "output", "words@4" },
+    { "output=phones@4,phones@04", "output", "each once" },
+    { "output=phones@1,phones@2,phones@3,phones@4,phones@5,phones@6,phones@7,phones@8,phones@9,"
+      "phones@10,phones@11,phones@12,phones@13", "output", "at most 12 such depths" },
+    { "depth=6&output=phones,embedding@12", "output",
+      "embedding@12 is not allowed, use depths up to 6, for that is what depth says" },
+    { "output=activity@9&depth=3-8", "output", "depths up to 8" },
+    { "activity_threshold=29", "activity_threshold", "30..99" },
+    { "activity_threshold=0.8", "activity_threshold", "percent" },
+    { "activity_hangover_ms=310", "activity_hangover_ms", "20..5000 in steps of 20" },
     { "encoding=f64", "encoding", "f32, f16 or json" },
     { "format=S16LE", "format", "s16le, f32le" },
     { "format=s16le%00", "format", "s16le?" },

@@ -93,6 +93,26 @@ START_TEST(packet_f32)
 }
 END_TEST
 
+/* The depth asked for with @ is byte 60; what follows it is for later. */
+START_TEST(packet_tap)
+{
+    unsigned char bytes[sizeof golden];
+    shoal_buf b;
+    shoal_packet p = golden_packet(), q;
+    shoal_error err;
+
+    p.tap = 12;
+    shoal_buf_wrap(&b, bytes, sizeof bytes);
+    ck_assert_int_eq(shoal_packet_encode(&b, &p, golden_values), 0);
+    ck_assert_int_eq(bytes[60], 12);
+    bytes[61] = bytes[62] = bytes[63] = 0xff;
+    ck_assert_int_eq(shoal_packet_decode(&q, bytes, sizeof bytes, &err), 0);
+    ck_assert_int_eq(q.tap, 12);
+    p.tap = 256;
+    ck_assert_uint_eq(shoal_packet_size(&p), 0);
+}
+END_TEST
+
 START_TEST(packet_json_stays_in_its_bound)
 {
     static char memory[SHOAL_PACKET_JSON_BYTES(64, 40)];
@@ -102,6 +122,7 @@ START_TEST(packet_json_stays_in_its_bound)
 
     p.received = p.processed = p.start_sample = p.first_frame = SHOAL_MAX_COUNT;
     p.seq = p.queued_us = p.computed_us = UINT32_MAX;
+    p.tap = 255;
     for (int i = 0; i < 64 * 40; i++)
         values[i] = -1.17549435e-38f;
     p.frames = 64;
@@ -305,6 +326,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, packet_golden);
     tcase_add_test(t, packet_f32);
+    tcase_add_test(t, packet_tap);
     tcase_add_test(t, packet_json_stays_in_its_bound);
     tcase_add_loop_test(t, packet_hostile, 0, COUNT(bad_packets));
     tcase_add_test(t, packet_truncated);

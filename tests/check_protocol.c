@@ -83,6 +83,18 @@ START_TEST(client_encode_refuses)
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
     m.options.given = SHOAL_OPT_RATE;
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
+    m.options.given = SHOAL_OPT_OUTPUT;
+    m.options.outputs = 0;    /* nothing at all */
+    ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
+    m.options.tap_count = 2;
+    m.options.taps[0] = m.options.taps[1] = (shoal_tap){ 4, SHOAL_OUTPUT_PHONES };    /* twice */
+    ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
+    m.options.taps[1] = (shoal_tap){ 5, 0 };
+    ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
+    m.options.taps[1] = (shoal_tap){ 256, SHOAL_OUTPUT_PHONES };
+    ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
+    m.options.tap_count = SHOAL_MAX_TAPS + 1;
+    ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
     m.type = SHOAL_MSG_READY;
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
     ck_assert_uint_eq(b.size, 0);
@@ -125,6 +137,15 @@ static const struct { const char *text; shoal_code code; const char *says; } hos
     { "{\"type\":\"start\",\"output\":[\"phones,posteriors\"]}", SHOAL_CODE_BAD_OPTION, "output" },
     { "{\"type\":\"start\",\"output\":[1]}", SHOAL_CODE_BAD_OPTION, "output: [1]" },
     { "{\"type\":\"start\",\"output\":{\"phones\":true}}", SHOAL_CODE_BAD_OPTION, "output" },
+    { "{\"type\":\"start\",\"output\":[\"phones@4\",\"phones@4\"]}", SHOAL_CODE_BAD_OPTION,
+      "each once" },
+    { "{\"type\":\"start\",\"output\":[\"phones@\"]}", SHOAL_CODE_BAD_OPTION, "phones@" },
+    { "{\"type\":\"start\",\"output\":[\"phones@4\"],\"depth\":3}", SHOAL_CODE_BAD_OPTION,
+      "phones@4 is not allowed, use depths up to 3" },
+    { "{\"type\":\"set\",\"depth\":3,\"output\":[\"phones@4\"]}", SHOAL_CODE_BAD_OPTION,
+      "phones@4 is not allowed, use depths up to 3" },
+    { "{\"type\":\"set\",\"activity_threshold\":90}", SHOAL_CODE_BAD_OPTION,
+      "open a new connection" },
     { "{\"type\":\"start\",\"format\":\"wav\"}", SHOAL_CODE_BAD_OPTION, "format: wav" },
     { "{\"type\":\"start\",\"resume\":\"t\"}", SHOAL_CODE_BAD_OPTION, "unknown option \"resume\"" },
     { "{\"type\":\"set\"}", SHOAL_CODE_BAD_OPTION, "changes nothing" },
@@ -181,7 +202,8 @@ static const char *const server_texts[] = {
     "\"frame_ms\":20,\"frame_seconds\":0.020,\"frame_samples\":220.50,\"dim\":192,\"classes\":3,"
     "\"labels\":[\"SIL\",\"AA\",\"AE\"],\"depth\":6,\"latency_ms\":235,\"options\":{"
     "\"format\":\"f32le\",\"rate\":11025,\"channels\":1,\"depth\":[3,12],\"chunk_ms\":160,"
-    "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\"],\"encoding\":\"f32\"},"
+    "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\",\"phones@4\",\"activity@12\"],"
+    "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300},"
     "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
     "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
     "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"
@@ -189,6 +211,16 @@ static const char *const server_texts[] = {
     "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":-5,\"phones\":[]}",
     "{\"type\":\"changed\",\"depth\":12,\"range\":[3,12],\"from_frame\":800,\"from_sample\":256000,"
     "\"reason\":\"load\",\"output\":[\"phones\",\"embedding\"]}",
+    "{\"type\":\"changed\",\"depth\":12,\"range\":[12,12],\"from_frame\":800,"
+    "\"from_sample\":256000,\"reason\":\"set\",\"output\":[\"phones@4\",\"embedding@12\"]}",
+    "{\"type\":\"phones\",\"seq\":0,\"depth\":3,\"tap\":4," COUNTS ",\"lag_ms\":0,\"phones\":[]}",
+    "{\"type\":\"activity\",\"seq\":9,\"depth\":6,\"state\":\"speech\",\"frame\":62,"
+    "\"sample\":19840,\"time\":1.240," COUNTS "}",
+    "{\"type\":\"activity\",\"seq\":10,\"depth\":3,\"tap\":4,\"state\":\"silence\","
+    "\"frame\":9007199254740992,\"sample\":0,\"time\":1000000000.000," COUNTS "}",
+    "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":3,\"flags\":0,\"tap\":12,"
+    "\"first_frame\":40,\"start_sample\":12800," COUNTS ",\"frames\":1,\"dim\":1,"
+    "\"queued_us\":1,\"computed_us\":2,\"data\":[[0.5]]}",
     "{\"type\":\"flushed\",\"id\":\"7\"," COUNTS ",\"frames\":40}",
     "{\"type\":\"flushed\"," COUNTS ",\"frames\":40}",
     "{\"type\":\"done\"," COUNTS ",\"frames\":40,\"phones\":9,\"packets\":5,\"seconds\":0.806}",
@@ -207,6 +239,7 @@ static int encode_server(shoal_buf *b, const shoal_server_msg *m)
     switch (m->type) {
     case SHOAL_MSG_READY: return shoal_ready_encode(b, &m->u.ready);
     case SHOAL_MSG_PHONES: return shoal_phones_encode(b, &m->u.phones);
+    case SHOAL_MSG_ACTIVITY: return shoal_activity_encode(b, &m->u.activity);
     case SHOAL_MSG_FEATURES: return shoal_packet_encode_json(b, &m->u.features, m->owned);
     case SHOAL_MSG_CHANGED: return shoal_changed_encode(b, &m->u.changed);
     case SHOAL_MSG_FLUSHED: return shoal_flushed_encode(b, &m->u.flushed);
@@ -276,6 +309,8 @@ static const struct { const char *text, *says; } hostile_server[] = {
     { "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":0,\"phones\":[{\"phone\":"
       "\"0123456789abcdef\"}]}", "at most 15 bytes" },
     { "{\"type\":\"changed\",\"depth\":12,\"range\":[12,3],\"output\":[\"phones\"]}", "depth" },
+    { "{\"type\":\"activity\",\"seq\":0,\"depth\":1,\"state\":\"music\"}", "speech or silence" },
+    { "{\"type\":\"activity\",\"seq\":0,\"depth\":1,\"tap\":0,\"state\":\"speech\"}", "tap" },
     { "{\"type\":\"features\",\"kind\":\"soup\"}", "posteriors or embedding" },
     { "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":6,\"flags\":1,"
       "\"first_frame\":0,\"start_sample\":0," COUNTS ",\"frames\":2,\"dim\":8192,\"queued_us\":1,"
@@ -299,7 +334,7 @@ END_TEST
 
 START_TEST(phones_stay_in_their_bound)
 {
-    static shoal_phones m = { .seq = UINT32_MAX, .depth = 255, .received = SHOAL_MAX_COUNT,
+    static shoal_phones m = { .seq = UINT32_MAX, .depth = 255, .tap = 255, .received = SHOAL_MAX_COUNT,
                               .processed = SHOAL_MAX_COUNT, .lag_ms = -2147483647 };
     static char memory[SHOAL_PHONES_BYTES(SHOAL_MAX_PHONES)];
     shoal_buf b;
@@ -318,6 +353,41 @@ START_TEST(phones_stay_in_their_bound)
     m.phones[0].start = NAN;
     shoal_buf_wrap(&b, memory, sizeof memory);
     ck_assert_int_eq(shoal_phones_encode(&b, &m), -1);
+}
+END_TEST
+
+START_TEST(activity_stays_in_its_bound)
+{
+    static char memory[SHOAL_ACTIVITY_BYTES];
+    shoal_wire_activity m = { .seq = UINT32_MAX, .depth = 255, .tap = 255, .time = 1e9,
+                              .frame = SHOAL_MAX_COUNT, .sample = SHOAL_MAX_COUNT,
+                              .received = SHOAL_MAX_COUNT, .processed = SHOAL_MAX_COUNT };
+    shoal_buf b;
+
+    shoal_buf_wrap(&b, memory, sizeof memory);
+    ck_assert_int_eq(shoal_activity_encode(&b, &m), 0);
+    b.size = 0;
+    m.time = -1;
+    ck_assert_int_eq(shoal_activity_encode(&b, &m), -1);
+    ck_assert_uint_eq(b.size, 0);
+}
+END_TEST
+
+/* A server from before activity echoes options without it. */
+START_TEST(ready_of_an_older_server)
+{
+    static shoal_server_msg m;
+    shoal_error err;
+    char text[2048];
+    const char *later = ",\"activity_threshold\":80,\"activity_hangover_ms\":300";
+    const char *at = strstr(server_texts[0], later);
+
+    ck_assert_ptr_nonnull(at);
+    snprintf(text, sizeof text, "%.*s%s", (int)(at - server_texts[0]), server_texts[0],
+             at + strlen(later));
+    ck_assert_int_eq(shoal_server_msg_decode(&m, text, strlen(text), &err), 0);
+    ck_assert_int_eq(m.u.ready.options.activity_threshold, 80);
+    ck_assert_int_eq(m.u.ready.options.activity_hangover_ms, 300);
 }
 END_TEST
 
@@ -465,6 +535,8 @@ int main(void)
     tcase_add_test(t, server_lenient);
     tcase_add_loop_test(t, hostile_from_server, 0, COUNT(hostile_server));
     tcase_add_test(t, phones_stay_in_their_bound);
+    tcase_add_test(t, activity_stays_in_its_bound);
+    tcase_add_test(t, ready_of_an_older_server);
     tcase_add_test(t, no_locale);
     tcase_add_test(t, no_memory);
     tcase_add_test(t, manual_names_every_error);

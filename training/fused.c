@@ -99,7 +99,7 @@ static struct weights carve_weights(const struct shape *s, char **p)
 struct saved {
     bf16 *hat[NORMS];                /* [N, D] normalised rows */
     float *rstd[NORMS];              /* [N] */
-    bf16 *u[2];                      /* [N, F] before SiLU of FFN1, FFN2 */
+    bf16 *u[2];                      /* before SiLU of FFN1, FFN2; see hidden() */
     bf16 *qkv, *o;                   /* [N, 3D] rotated; [N, D] attention before `out` */
     float *lse;                      /* [N, H] */
     bf16 *pre, *glu;                 /* [N, 2D] before GLU; [N, D] */
@@ -121,6 +121,12 @@ static struct saved carve_saved(const struct shape *s, char **p)
     v.pre = carve(p, 2 * row);
     v.glu = carve(p, row);
     return v;
+}
+
+/* Frame n of columns f .. f + cols - 1 of u: such a panel lies together, read in one stream. */
+static bf16 *hidden(const struct shape *s, bf16 *u, size_t n, int f, int cols)
+{
+    return u + padded(s) * f + n * cols;
 }
 
 /* Memory of one thread. */
@@ -248,12 +254,15 @@ static void ffn_forward(const struct layer *l, struct work *w, float *x, size_t 
     for (int f = 0; f < F; f += D) {
         int cols = F - f < D ? F - f : D;
         forward_product(l, up, rows, f, cols, w->n, D, w->c);
-        for (int r = 0; r < rows; r++)
+        for (int r = 0; r < rows; r++) {
+            const float *c = w->c + (long)r * D, *bias = b + f;
+            bf16 *keep = hidden(l->s, l->v.u[second], first + r, f, cols), *a = w->a + (long)r * (F + 32) + f;
             for (int i = 0; i < cols; i += 16) {
-                vec u = ld(w->c + (long)r * D + i) + ld(b + f + i);
-                stb(l->v.u[second] + (first + r) * F + f + i, u);
-                stb(w->a + (long)r * (F + 32) + f + i, silu(u));
+                vec u = ld(c + i) + ld(bias + i);
+                stb(keep + i, u);
+                stb(a + i, silu(u));
             }
+        }
     }
     forward_product(l, down, rows, 0, D, w->a, F, w->c);
     for (int r = 0; r < rows; r++)
@@ -349,13 +358,15 @@ static void back_product(const struct layer *l, int i, int rows, int from, int c
     product(rows, cols, n / 32, rows_of(g, ldg), l->w.back[i] + (long)from * n, n / 32, c, l->s->D);
 }
 
-static void keep_gradient(const struct layer *l, int i, size_t first, const bf16 *dy, long ld, int rows, int cols)
+/* Columns from .. from + cols - 1 of the gradient of matrix i's output, packed for weights_back. */
+static void keep_gradient(const struct layer *l, int i, int from, size_t first, const bf16 *dy, long ld, int rows,
+                          int cols)
 {
-    pack_left_rows(l->m.dy[i], l->tiles, first / 32, dy, ld, rows, cols);
+    pack_left_rows(l->m.dy[i] + (long)from * l->tiles * 32, l->tiles, first / 32, dy, ld, rows, cols);
 }
 
-/* columns from .. from + cols - 1 of the input of matrix i */
-static void keep_input(const struct layer *l, int i, size_t first, int from, const bf16 *x, long ld, int rows,
+/* The same of its input. */
+static void keep_input(const struct layer *l, int i, int from, size_t first, const bf16 *x, long ld, int rows,
                        int cols)
 {
     pack_right_rows(l->m.in[i] + (long)from * l->tiles * 32, l->tiles, first / 32, x, ld, rows, cols);
@@ -366,13 +377,16 @@ static void normalise_back(const struct layer *l, struct work *w, float *dx, siz
 {
     int D = l->s->D;
     const float *g = l->norm[2 * ln], *b = l->norm[2 * ln + 1];
-    for (int r = 0; r < rows; r++) {
-        const bf16 *hat = l->v.hat[ln] + (first + r) * D;
-        norm_row_again(hat, D, g, b, w->n + r * (D + 32));
-        norm_row_back(w->c + (long)r * D, hat, l->v.rstd[ln][first + r], D, g, w->norm[2 * ln],
-                      w->norm[2 * ln + 1], dx + (long)r * D, 1);
+    for (int r0 = 0; r0 < rows; r0 += 32) {
+        int some = rows - r0 < 32 ? rows - r0 : 32;
+        for (int r = r0; r < r0 + some; r++) {
+            const bf16 *hat = l->v.hat[ln] + (first + r) * D;
+            norm_row_again(hat, D, g, b, w->n + (r - r0) * (D + 32));
+            norm_row_back(w->c + (long)r * D, hat, l->v.rstd[ln][first + r], D, g, w->norm[2 * ln],
+                          w->norm[2 * ln + 1], dx + (long)r * D, 1);
+        }
+        keep_input(l, i, 0, first + r0, w->n, D + 32, some, D);
     }
-    keep_input(l, i, first, 0, w->n, D + 32, rows, D);
 }
 
 /* w.g = scale dx, the output gradient of matrix i */
@@ -380,9 +394,36 @@ static void residual_back(const struct layer *l, struct work *w, const float *dx
                           float scale)
 {
     int D = l->s->D;
-    for (int r = 0; r < rows; r++)
-        round_row(dx + (long)r * D, D, scale, w->g + r * (D + 32), w->block[i + 1]);
-    keep_gradient(l, i, first, w->g, D + 32, rows, D);
+    for (int r0 = 0; r0 < rows; r0 += 32) {
+        int some = rows - r0 < 32 ? rows - r0 : 32;
+        for (int r = r0; r < r0 + some; r++)
+            round_row(dx + (long)r * D, D, scale, w->g + r * (D + 32), w->block[i + 1]);
+        keep_gradient(l, i, 0, first + r0, w->g + r0 * (D + 32), D + 32, some, D);
+    }
+}
+
+/* Through SiLU: c [rows, cols] is the gradient of a = SiLU(u), columns f .. of FFN's inner ones. */
+static void silu_back(const struct layer *l, struct work *w, size_t first, int rows, int f, int cols, int second)
+{
+    int D = l->s->D, F = l->s->F, up = second ? UP2 : UP1, down = second ? DOWN2 : DOWN1;
+    float *sums = w->block[up + 1] + f;
+    for (int r0 = 0; r0 < rows; r0 += 32) {
+        int some = rows - r0 < 32 ? rows - r0 : 32;
+        for (int r = r0; r < r0 + some; r++) {
+            const bf16 *u = hidden(l->s, l->v.u[second], first + r, f, cols);
+            const float *c = w->c + (long)r * D;
+            bf16 *a = w->a + (long)(r - r0) * (D + 32), *du = w->du + (long)r * (F + 32) + f;
+            for (int i = 0; i < cols; i += 16) {
+                vec x = ldb(u + i), s = sigmoid(x), y = x * s;
+                vec d = ld(c + i) * silu_slope(y, s);
+                stb(a + i, y);
+                stb(du + i, d);
+                add_to(sums + i, d);
+            }
+        }
+        keep_input(l, down, f, first + r0, w->a, D + 32, some, cols);
+        keep_gradient(l, up, f, first + r0, w->du + (long)r0 * (F + 32) + f, F + 32, some, cols);
+    }
 }
 
 static void ffn_back(const struct layer *l, struct work *w, float *dx, size_t first, int rows, int second)
@@ -392,17 +433,8 @@ static void ffn_back(const struct layer *l, struct work *w, float *dx, size_t fi
     for (int f = 0; f < F; f += D) {
         int cols = F - f < D ? F - f : D;
         back_product(l, down, rows, f, cols, w->g, D + 32, D, w->c);
-        for (int r = 0; r < rows; r++)
-            for (int i = 0; i < cols; i += 16) {
-                vec u = ldb(l->v.u[second] + (first + r) * F + f + i), s = sigmoid(u);
-                vec d = ld(w->c + (long)r * D + i) * silu_slope(u, s);
-                stb(w->a + (long)r * (D + 32) + i, u * s);
-                stb(w->du + (long)r * (F + 32) + f + i, d);
-                add_to(w->block[up + 1] + f + i, d);
-            }
-        keep_input(l, down, first, f, w->a, D + 32, rows, cols);
+        silu_back(l, w, first, rows, f, cols, second);
     }
-    keep_gradient(l, up, first, w->du, F + 32, rows, F);
     back_product(l, up, rows, 0, D, w->du, F + 32, F, w->c);
     normalise_back(l, w, dx, first, rows, second ? LN_FFN2 : LN_FFN1, up);
 }
@@ -427,15 +459,15 @@ static void conv_back(const struct layer *l, struct work *w, const float *dx, si
         const bf16 *hat = l->v.hat[LN_MID] + (first + r) * D;
         float *c = w->c + (long)r * D;
         for (int i = 0; i < D; i += 16) {
-            vec m = ldb(hat + i) * ld(g + i) + ld(b + i), s = sigmoid(m);
-            stb(w->n + r * (D + 32) + i, m * s);
-            st(c + i, ld(c + i) * silu_slope(m, s));
+            vec m = ldb(hat + i) * ld(g + i) + ld(b + i), s = sigmoid(m), y = m * s;
+            stb(w->n + r * (D + 32) + i, y);
+            st(c + i, ld(c + i) * silu_slope(y, s));
         }
         norm_row_back(c, hat, l->v.rstd[LN_MID][first + r], D, g, w->norm[2 * LN_MID], w->norm[2 * LN_MID + 1],
                       c, 0);
         round_row(c, D, 1, l->m.dconv + (first + r) * D, w->block[DW_B]);
     }
-    keep_input(l, PW2, first, 0, w->n, D + 32, rows, D);
+    keep_input(l, PW2, 0, first, w->n, D + 32, rows, D);
 }
 
 /* Gradient through depthwise convolution and GLU of frame n -> dpre [2D]. */
@@ -466,11 +498,11 @@ static void glu_out_back(const struct layer *l, struct work *w, float *dx, size_
     long ldp = 2 * D + 32;
     for (int r = 0; r < rows; r++)
         glu_row_back(l, w, first + r, w->du + r * ldp);
-    keep_gradient(l, PW1, first, w->du, ldp, rows, 2 * D);
+    keep_gradient(l, PW1, 0, first, w->du, ldp, rows, 2 * D);
     back_product(l, PW1, rows, 0, D, w->du, ldp, 2 * D, w->c);
     normalise_back(l, w, dx, first, rows, LN_CONV, PW1);
     residual_back(l, w, dx, first, rows, OUT, 1);
-    keep_input(l, OUT, first, 0, l->v.o + first * D, D, rows, D);
+    keep_input(l, OUT, 0, first, l->v.o + first * D, D, rows, D);
     back_product(l, OUT, rows, 0, D, w->g, D + 32, D, w->c);
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < D; i += 16)
@@ -484,7 +516,7 @@ static void qkv_back(const struct layer *l, struct work *w, float *dx, size_t fi
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < 3 * D; i += 16)
             add_to(w->block[QKV_B] + i, ldb(dqkv + (long)r * 3 * D + i));
-    keep_gradient(l, QKV, first, dqkv, 3 * D, rows, 3 * D);
+    keep_gradient(l, QKV, 0, first, dqkv, 3 * D, rows, 3 * D);
     back_product(l, QKV, rows, 0, D, dqkv, 3 * D, 3 * D, w->c);
     normalise_back(l, w, dx, first, rows, LN_ATT, QKV);
 }

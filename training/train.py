@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import fused
 from crf import crf_loss
 from data import Features, batches, moments, shift
 from decoder import counts, tables
@@ -99,7 +100,9 @@ def main():
     ap.add_argument("--deep", type=float, default=0.0,
                     help="share of steps at full depth; the rest draws its depth uniformly")
     ap.add_argument("--hold-out", default="", help="corpus left out of training, e.g. vctk-p239")
+    ap.add_argument("--no-fused", action="store_true", help="the plain PyTorch layers, not fused.c")
     a = ap.parse_args()
+    fused.enabled = not a.no_fused
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     os.makedirs(a.out, exist_ok=True)

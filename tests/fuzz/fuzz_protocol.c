@@ -65,6 +65,7 @@ static int encode_server(shoal_buf *b, const shoal_server_msg *m)
     switch (m->type) {
     case SHOAL_MSG_READY: return shoal_ready_encode(b, &m->u.ready);
     case SHOAL_MSG_PHONES: return shoal_phones_encode(b, &m->u.phones);
+    case SHOAL_MSG_ACTIVITY: return shoal_activity_encode(b, &m->u.activity);
     case SHOAL_MSG_FEATURES: return shoal_packet_encode_json(b, &m->u.features, m->owned);
     case SHOAL_MSG_CHANGED: return shoal_changed_encode(b, &m->u.changed);
     case SHOAL_MSG_FLUSHED: return shoal_flushed_encode(b, &m->u.flushed);

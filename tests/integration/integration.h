@@ -2,6 +2,7 @@
  *
  *     check_integration.c   main; the suites
  *     test_streams.c        features and phones: slicing, pace, depth, flush, many at once
+ *     test_taps.c           outputs of several depths from one pass; activity
  *     test_wire.c           what a wrong client gets: raw frames, bad paths, bad audio
  *     test_robust.c         disconnects, slow readers, SIGTERM, start-up failures
  *     test_overload.c       elastic depth, admission, migration
@@ -68,7 +69,7 @@ int16_t *make_audio(size_t samples, unsigned seed);
 
 /* ---- one session through libshoal-client ---- */
 
-enum { STREAM_MAX_EVENTS = 16 };
+enum { STREAM_MAX_EVENTS = 64 };
 
 typedef struct stream_plan {
     const char *query;            /* "depth=2&output=posteriors"; audio is s16le mono 16 kHz
@@ -89,11 +90,23 @@ typedef struct stream_rows {
     int dim;
 } stream_rows;
 
+typedef struct stream_tap {       /* of outputs with an @ */
+    int depth;                    /* asked for */
+    stream_rows posteriors, embedding;
+    shoal_wire_phone *phones;
+    size_t phone_count;
+    int phones_depth;             /* of the last phones message */
+} stream_tap;
+
 typedef struct stream_result {
     shoal_ready ready;
     stream_rows posteriors, embedding;
     shoal_wire_phone *phones;
     size_t phone_count;
+    stream_tap taps[SHOAL_MAX_TAPS];
+    int tap_count;
+    shoal_wire_activity activity[STREAM_MAX_EVENTS];
+    int activity_count;
     uint64_t packets;
     shoal_changed changed[STREAM_MAX_EVENTS];
     int changed_count;
@@ -110,6 +123,8 @@ typedef struct stream_result {
 /* Whatever happens is in the result; fails the test only if nothing happens any more. */
 void stream_run(stream_result *r, int port, const stream_plan *plan);
 void stream_free(stream_result *r);
+/* The results of outputs with that depth after the @; made if there are none yet. */
+stream_tap *stream_get_tap(stream_result *r, int depth);
 /* Fails the test unless the session ended with done and all totals agree. */
 void stream_check_complete(const stream_result *r, size_t samples, int rate);
 /* Fails the test with frame, values and largest difference unless all bytes are the same. */
@@ -117,6 +132,8 @@ void stream_check_same(const stream_rows *a, const stream_rows *b);
 void stream_check_close(const stream_rows *a, const stream_rows *b, float tolerance);
 
 TCase *streams_case(void);
+TCase *taps_case(void);
+TCase *activity_case(void);
 TCase *wire_case(void);
 TCase *robust_case(void);
 TCase *lifecycle_case(void);

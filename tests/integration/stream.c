@@ -59,14 +59,46 @@ static void add_rows(stream_rows *to, const shoal_packet *p, const float *rows)
     to->dim = p->dim;
 }
 
-static void add_phones(stream_result *r, const shoal_phones *p)
+stream_tap *stream_get_tap(stream_result *r, int depth)
+{
+    int i = 0;
+
+    while (i < r->tap_count && r->taps[i].depth != depth)
+        i++;
+    ck_assert_int_lt(i, SHOAL_MAX_TAPS);
+    if (i == r->tap_count)
+        r->taps[r->tap_count++].depth = depth;
+    return &r->taps[i];
+}
+
+static void add_phones(shoal_wire_phone **to, size_t *count, const shoal_phones *p)
 {
     size_t n = (size_t)p->count;
 
-    r->phones = realloc(r->phones, (r->phone_count + n + 1) * sizeof *r->phones);
-    ck_assert(r->phones != NULL);
-    memcpy(r->phones + r->phone_count, p->phones, n * sizeof *r->phones);
-    r->phone_count += n;
+    *to = realloc(*to, (*count + n + 1) * sizeof **to);
+    ck_assert(*to != NULL);
+    memcpy(*to + *count, p->phones, n * sizeof **to);
+    *count += n;
+}
+
+static void take_phones(stream_result *r, const shoal_phones *p)
+{
+    stream_tap *t = p->tap ? stream_get_tap(r, p->tap) : NULL;
+
+    add_phones(t ? &t->phones : &r->phones, t ? &t->phone_count : &r->phone_count, p);
+    if (t)
+        t->phones_depth = p->depth;
+}
+
+static void take_features(stream_result *r, const shoal_packet *p, const float *rows)
+{
+    stream_tap *t = p->tap ? stream_get_tap(r, p->tap) : NULL;
+
+    r->packets++;
+    if (p->kind == SHOAL_KIND_EMBEDDING)
+        add_rows(t ? &t->embedding : &r->embedding, p, rows);
+    else
+        add_rows(t ? &t->posteriors : &r->posteriors, p, rows);
 }
 
 static void add_flushed(stream_result *r, const shoal_flushed *f)
@@ -80,12 +112,12 @@ static void take_event(stream_result *r, const shoal_client_event *e)
 {
     switch (e->type) {
     case SHOAL_CLIENT_READY: r->ready = *e->ready; break;
-    case SHOAL_CLIENT_FEATURES:
-        r->packets++;
-        add_rows(e->packet->kind == SHOAL_KIND_EMBEDDING ? &r->embedding : &r->posteriors,
-                 e->packet, e->rows);
+    case SHOAL_CLIENT_FEATURES: take_features(r, e->packet, e->rows); break;
+    case SHOAL_CLIENT_PHONES: take_phones(r, e->phones); break;
+    case SHOAL_CLIENT_ACTIVITY:
+        ck_assert_int_lt(r->activity_count, STREAM_MAX_EVENTS);
+        r->activity[r->activity_count++] = *e->activity;
         break;
-    case SHOAL_CLIENT_PHONES: add_phones(r, e->phones); break;
     case SHOAL_CLIENT_CHANGED:
         ck_assert_int_lt(r->changed_count, STREAM_MAX_EVENTS);
         r->changed[r->changed_count++] = *e->changed;
@@ -178,7 +210,7 @@ void stream_run(stream_result *r, int port, const stream_plan *plan)
     sender s = { .plan = plan, .started_ms = now_ms() };
     shoal_client_params p = shoal_client_default_params();
     shoal_client_event e;
-    char url[512], why[512];
+    char url[2048], why[512];
     int got;
 
     memset(r, 0, sizeof *r);
@@ -199,12 +231,21 @@ void stream_run(stream_result *r, int port, const stream_plan *plan)
     shoal_client_free(s.client);
 }
 
+static void free_rows(stream_rows *rows)
+{
+    free(rows->rows);
+    free(rows->depths);
+}
+
 void stream_free(stream_result *r)
 {
-    free(r->posteriors.rows);
-    free(r->posteriors.depths);
-    free(r->embedding.rows);
-    free(r->embedding.depths);
+    for (int i = 0; i < r->tap_count; i++) {
+        free_rows(&r->taps[i].posteriors);
+        free_rows(&r->taps[i].embedding);
+        free(r->taps[i].phones);
+    }
+    free_rows(&r->posteriors);
+    free_rows(&r->embedding);
     free(r->phones);
     memset(r, 0, sizeof *r);
 }
@@ -223,12 +264,19 @@ void stream_check_complete(const stream_result *r, size_t samples, int rate)
     ck_assert_int_eq(r->close_code, 1000);
     ck_assert_uint_eq(r->done.received, samples);
     ck_assert_uint_eq(r->done.processed, samples);
-    ck_assert_uint_eq(r->done.phones, r->phone_count);
+    uint64_t phones = r->phone_count;
+    for (int i = 0; i < r->tap_count; i++)
+        phones += r->taps[i].phone_count;
+    ck_assert_uint_eq(r->done.phones, phones);
     ck_assert_uint_eq(r->done.packets, r->packets);
     ck_assert_uint_eq(r->stats.seq_gaps, 0);
     ck_assert_double_ge((double)(r->done.frames + 1) * shoal_frame_samples(rate), (double)samples);
     check_rows_complete(&r->posteriors, &r->done);
     check_rows_complete(&r->embedding, &r->done);
+    for (int i = 0; i < r->tap_count; i++) {
+        check_rows_complete(&r->taps[i].posteriors, &r->done);
+        check_rows_complete(&r->taps[i].embedding, &r->done);
+    }
 }
 
 void stream_check_close(const stream_rows *a, const stream_rows *b, float tolerance)

@@ -113,11 +113,14 @@ START_TEST(json_lines_have_the_promised_names)
         json_t *o = json_loads(line, 0, NULL);
         const char *file, *phone;
         double start, end, confidence;
+        int depth;
 
         ck_assert_msg(o != NULL, "not JSON: %s", line);
-        ck_assert_msg(!json_unpack(o, "{s:s, s:s, s:F, s:F, s:F !}", "file", &file, "phone", &phone,
-                                   "start", &start, "end", &end, "confidence", &confidence),
+        ck_assert_msg(!json_unpack(o, "{s:s, s:s, s:F, s:F, s:F, s:i !}", "file", &file, "phone",
+                                   &phone, "start", &start, "end", &end, "confidence", &confidence,
+                                   "depth", &depth),
                       "%s", line);
+        ck_assert_int_eq(depth, 2);
         ck_assert_str_eq(file, wav);
         ck_assert_str_ne(phone, "SIL");
         ck_assert_msg(start >= last && end > start && end <= 3.02, "%s", line);
@@ -183,26 +186,46 @@ START_TEST(npy_holds_every_frame_and_does_not_depend_on_pace)
 }
 END_TEST
 
-/* All intervals lie end to end from 0 to duration. */
-static void check_textgrid(const char *path, double duration)
+/* All intervals of a tier lie end to end from 0 to duration. Returns how many there are. */
+static int check_tier(const char *text, const char *name, double duration)
 {
-    static char text[ROOM];
+    char line[64];
     double at = 0, from, to;
-    int size = 0, found = 0;
+    int size = 0;
 
-    text[read_bytes(path, text, ROOM - 1)] = 0;
-    const char *p = strstr(text, "intervals: size = ");
-    ck_assert(strstr(text, "name = \"phones\"") && p && sscanf(p, "%*s size = %d", &size) == 1);
-    while ((p = strstr(p, "xmin = ")) != NULL) {
-        ck_assert_int_eq(sscanf(p, "xmin = %lf xmax = %lf", &from, &to), 2);
+    snprintf(line, sizeof line, "name = \"%s\"", name);
+    const char *p = strstr(text, line);
+    ck_assert_msg(p != NULL, "no tier %s", name);
+    p = strstr(p, "intervals: size = ");
+    ck_assert(p && sscanf(p, "%*s size = %d", &size) == 1);
+    for (int i = 0; i < size; i++) {
+        p = strstr(p, "xmin = ");
+        ck_assert(p && sscanf(p, "xmin = %lf xmax = %lf", &from, &to) == 2);
         ck_assert_double_eq_tol(from, at, 1e-9);
         ck_assert_double_gt(to, from);
         at = to;
         p += 6;
-        found++;
     }
+    p = strstr(p, "xmin = ");
+    ck_assert_msg(!p || strncmp(p + 7, "0 ", 2) == 0, "%s has more than %d intervals", name, size);
     ck_assert_double_eq_tol(at, duration, 1e-9);
-    ck_assert_int_eq(found, size);
+    return size;
+}
+
+static const char *read_textgrid(const char *path)
+{
+    static char text[ROOM];
+
+    text[read_bytes(path, text, ROOM - 1)] = 0;
+    return text;
+}
+
+static void check_textgrid(const char *path, double duration)
+{
+    const char *text = read_textgrid(path);
+
+    ck_assert(strstr(text, "\nsize = 1 ") != NULL);
+    check_tier(text, "phones", duration);
 }
 
 static const struct {
@@ -218,6 +241,58 @@ START_TEST(a_textgrid_covers_the_file_at_any_rate)
     write_wav(wav, shapes[_i].samples, shapes[_i].rate, shapes[_i].channels);
     RUN("--depth", "2", "--output", "textgrid", wav);
     check_textgrid(in_dir("talk.TextGrid"), (double)shapes[_i].samples / shapes[_i].rate);
+}
+END_TEST
+
+START_TEST(each_output_has_its_tier_and_array)
+{
+    const char *wav = in_dir("talk.wav");
+    double duration = (2 * SECOND + 1) / 16000.0;
+
+    write_wav(wav, 2 * SECOND + 1, 16000, 1);
+    RUN("--output", "textgrid,npy", "--depth", "3", "--outputs",
+        "phones@2,phones,activity,activity@3,embedding@3,embedding@1,posteriors", wav);
+    const char *text = read_textgrid(in_dir("talk.TextGrid"));
+    ck_assert(strstr(text, "\nsize = 4 ") != NULL);
+    check_tier(text, "phones", duration);
+    ck_assert_int_gt(check_tier(text, "phones@2", duration), 1);
+    check_tier(text, "activity", duration);
+    check_tier(text, "activity@3", duration);
+    ck_assert_int_eq(check_npy(in_dir("talk.posteriors.npy"), 40), 101);
+    ck_assert_int_eq(check_npy(in_dir("talk.embedding@1.npy"), 32), 101);
+    ck_assert_int_eq(check_npy(in_dir("talk.embedding@3.npy"), 32), 101);
+}
+END_TEST
+
+START_TEST(json_lines_tell_depths_apart)
+{
+    const char *wav = in_dir("talk.wav");
+    int phones = 0, activity = 0, features = 0, speech = 0;
+
+    write_wav(wav, 3 * SECOND, 16000, 1);
+    RUN("--depth", "1-6", "--output", "jsonl", "--outputs", "phones@4,activity@2,posteriors",
+        "--activity-threshold", "30", "--activity-hangover-ms", "20", wav);
+    for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n")) {
+        json_t *o = json_loads(line, 0, NULL);
+        int tap = (int)json_integer_value(json_object_get(o, "tap"));
+        const char *state = json_string_value(json_object_get(o, "activity"));
+
+        ck_assert_msg(o != NULL, "not JSON: %s", line);
+        ck_assert_int_eq(json_integer_value(json_object_get(o, "depth")), tap ? tap : 6);
+        phones += json_object_get(o, "phone") && tap == 4;
+        features += json_object_get(o, "values") && tap == 0;
+        if (state) {
+            ck_assert_msg(tap == 2 && json_is_real(json_object_get(o, "time")), "%s", line);
+            ck_assert_str_eq(state, speech ? "silence" : "speech");
+            speech = !speech;
+            activity++;
+        }
+        json_decref(o);
+    }
+    ck_assert_int_gt(phones, 0);
+    ck_assert_int_gt(activity, 0);
+    ck_assert_int_eq(features, 150);
+    ck_assert_int_eq(speech, 0);
 }
 END_TEST
 
@@ -347,7 +422,8 @@ END_TEST
 
 static const char *const usages[] = {
     "--depth 0 a.wav", "--chunk-ms 70 a.wav", "--output csv a.wav", "--outputs words a.wav",
-    "--output text,jsonl a.wav", "--output textgrid --outputs embedding a.wav", "--nonsense", "",
+    "--output text,jsonl a.wav", "--output textgrid --outputs embedding a.wav",
+    "--output npy --outputs phones@4,activity a.wav", "--outputs phones@ a.wav", "--nonsense", "",
 };
 
 START_TEST(a_wrong_command_line_exits_with_2)
@@ -382,6 +458,8 @@ TCase *shoal_file_case(void)
     tcase_add_test(t, text_has_a_line_a_phone);
     tcase_add_test(t, npy_holds_every_frame_and_does_not_depend_on_pace);
     tcase_add_loop_test(t, a_textgrid_covers_the_file_at_any_rate, 0, COUNT(shapes));
+    tcase_add_test(t, each_output_has_its_tier_and_array);
+    tcase_add_test(t, json_lines_tell_depths_apart);
     tcase_add_test(t, empty_audio_gives_empty_results);
     tcase_add_test(t, a_real_recording_goes_through);
     tcase_add_test(t, one_bad_file_does_not_stop_the_rest);

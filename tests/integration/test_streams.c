@@ -343,6 +343,37 @@ START_TEST(a_crowd_at_many_depths_gets_what_each_would_get_alone)
 }
 END_TEST
 
+/* Decoders leave tails of such values where there is silence. */
+START_TEST(faded_sound_is_no_wrong_format)
+{
+    enum { SAMPLES = 2 * SECOND };
+    static float audio[SAMPLES];
+    stream_plan p = { .query = "format=f32le&depth=1", .audio = audio, .size = sizeof audio };
+    stream_result r;
+
+    for (int i = 0; i < SAMPLES; i++)
+        audio[i] = i % 2 ? 1e-33f : -2e-36f;
+    stream_run(&r, shared.port, &p);
+    stream_check_complete(&r, SAMPLES, 16000);
+    stream_free(&r);
+}
+END_TEST
+
+START_TEST(integers_as_floats_are_told)
+{
+    enum { SAMPLES = 2 * SECOND };
+    int16_t *audio = make_audio(2 * SAMPLES, 12);
+    stream_plan p = { .query = "format=f32le&depth=1", .audio = audio, .size = 4 * SAMPLES };
+    stream_result r;
+
+    stream_run(&r, shared.port, &p);
+    ck_assert_str_eq(r.error.name, "audio_not_finite");
+    ck_assert_msg(strstr(r.error.message, "s16le") != NULL, "%s", r.error.message);
+    stream_free(&r);
+    free(audio);
+}
+END_TEST
+
 TCase *streams_case(void)
 {
     TCase *t = tcase_create("streams");
@@ -357,6 +388,8 @@ TCase *streams_case(void)
     tcase_add_loop_test(t, encodings_carry_the_same_values, 0,
                         sizeof encodings / sizeof *encodings);
     tcase_add_loop_test(t, short_audio_loses_nothing, 0, sizeof lengths / sizeof *lengths);
+    tcase_add_test(t, faded_sound_is_no_wrong_format);
+    tcase_add_test(t, integers_as_floats_are_told);
     tcase_add_test(t, depth_changes_where_changed_says);
     tcase_add_test(t, flushes_come_back_in_order_after_their_frames);
     tcase_add_test(t, outputs_change_with_set);

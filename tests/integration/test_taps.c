@@ -1,0 +1,385 @@
+/* test_taps.c - several depths from one pass, and where speech begins and ends
+ *
+ * An output with an @ must be, byte for byte, what a session at that depth alone is given.
+ * Activity is compared with the engine's detector over the posteriors of the same session.
+ */
+#include "integration.h"
+#include "shoal.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SECOND = 16000 };
+
+static const size_t odd[] = { 3, 7, 639, 1, 12345, 0 };
+
+static stream_plan plan_of(const char *query, const int16_t *audio, size_t samples)
+{
+    return (stream_plan){ .query = query, .audio = audio, .size = samples * 2 };
+}
+
+static void run_alone(stream_result *r, const char *options, int depth, const int16_t *audio,
+                      size_t samples)
+{
+    char query[128];
+    stream_plan p = plan_of(query, audio, samples);
+
+    snprintf(query, sizeof query, "depth=%d&output=posteriors,embedding,phones%s", depth, options);
+    stream_run(r, shared.port, &p);
+    stream_check_complete(r, samples, 16000);
+}
+
+static void check_same_phones(const shoal_wire_phone *a, size_t n, const shoal_wire_phone *b,
+                              size_t m)
+{
+    ck_assert_uint_eq(n, m);
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_str_eq(a[i].phone, b[i].phone);
+        ck_assert_double_eq(a[i].start, b[i].start);
+        ck_assert_double_eq(a[i].end, b[i].end);
+        ck_assert_double_eq(a[i].confidence, b[i].confidence);
+    }
+}
+
+static void check_tap_equals(const stream_tap *tap, const stream_result *alone)
+{
+    ck_assert_int_eq(tap->depth, alone->ready.depth);
+    stream_check_same(&tap->posteriors, &alone->posteriors);
+    stream_check_same(&tap->embedding, &alone->embedding);
+    check_same_phones(tap->phones, tap->phone_count, alone->phones, alone->phone_count);
+    ck_assert_int_eq(tap->phones_depth, tap->depth);
+}
+
+#define AT(d) "posteriors@" #d ",embedding@" #d ",phones@" #d
+
+static const char *const shapes[] = { "", "&chunk_ms=20", "&chunk_ms=1280&left_ms=0" };
+
+START_TEST(taps_equal_sessions_of_their_depth)
+{
+    static const int depths[] = { 1, 4, 12 };
+    size_t samples = 3 * SECOND + 77;
+    int16_t *audio = make_audio(samples, 21);
+    char query[256];
+    stream_plan p = plan_of(query, audio, samples);
+    stream_result r, alone;
+
+    snprintf(query, sizeof query, "output=" AT(12) "," AT(1) "," AT(4) ",embedding%s", shapes[_i]);
+    p.slices = odd;
+    stream_run(&r, shared.port, &p);
+    stream_check_complete(&r, samples, 16000);
+    ck_assert_int_eq(r.tap_count, 3);
+    ck_assert_int_eq(r.ready.depth, 12);
+    for (int i = 0; i < 3; i++) {
+        run_alone(&alone, shapes[_i], depths[i], audio, samples);
+        check_tap_equals(stream_get_tap(&r, depths[i]), &alone);
+        if (depths[i] == 12)
+            stream_check_same(&r.embedding, &alone.embedding);
+        stream_free(&alone);
+    }
+    stream_free(&r);
+    free(audio);
+}
+END_TEST
+
+/* query, what `ready` must say: depth in force, range, outputs */
+static const struct { const char *query; int depth, min, max; const char *output; } granted[] = {
+    { "output=phones@4,embedding@7", 7, 7, 7, "phones@4,embedding@7" },
+    { "output=embedding@7,phones@4,phones", 12, 12, 12, "phones,phones@4,embedding@7" },
+    { "depth=12&output=phones@4", 4, 4, 4, "phones@4" },
+    { "depth=3-12&output=phones@4,activity@2", 4, 3, 4, "activity@2,phones@4" },
+    { "depth=6-12&output=phones@4", 4, 4, 4, "phones@4" },
+    { "depth=2-6&output=phones@4,posteriors", 6, 2, 6, "posteriors,phones@4" },
+};
+
+START_TEST(ready_tells_the_depth_that_outputs_need)
+{
+    int16_t *audio = make_audio(SECOND / 4, 22);
+    stream_plan p = plan_of(granted[_i].query, audio, SECOND / 4);
+    shoal_buf b = { 0 };
+    stream_result r;
+
+    stream_run(&r, shared.port, &p);
+    stream_check_complete(&r, SECOND / 4, 16000);
+    ck_assert_int_eq(r.ready.depth, granted[_i].depth);
+    ck_assert_int_eq(r.ready.options.depth_min, granted[_i].min);
+    ck_assert_int_eq(r.ready.options.depth_max, granted[_i].max);
+    r.ready.options.given = SHOAL_OPT_OUTPUT;
+    ck_assert_int_eq(shoal_options_encode_query(&b, &r.ready.options), 0);
+    ck_assert_str_eq(b.data + strlen("output="), granted[_i].output);
+    shoal_buf_free(&b);
+    stream_free(&r);
+    free(audio);
+}
+END_TEST
+
+static const char *const too_deep[] = { "output=phones@13", "output=phones,embedding@200" };
+
+START_TEST(taps_beyond_the_model_are_refused)
+{
+    stream_plan p = plan_of(too_deep[_i], NULL, 0);
+    stream_result r;
+
+    stream_run(&r, shared.port, &p);
+    ck_assert_str_eq(r.error.name, "bad_option");
+    ck_assert_str_eq(r.error.ref, "output");
+    ck_assert_msg(strstr(r.error.message, "depths 1..12 after the @") != NULL, "%s",
+                  r.error.message);
+    stream_free(&r);
+}
+END_TEST
+
+/* ---- changes in mid-stream ---- */
+
+static shoal_options set_outputs(const char *query)
+{
+    shoal_options o;
+    shoal_error err;
+
+    ck_assert_int_eq(shoal_options_parse_query(&o, query, strlen(query), &err), 0);
+    return o;
+}
+
+/* Taps come and go; what stays goes on as if nothing had happened. */
+START_TEST(taps_change_with_set)
+{
+    size_t samples = 3 * SECOND;
+    int16_t *audio = make_audio(samples, 23);
+    shoal_options set = set_outputs("output=phones@4,phones@12,activity@2");
+    stream_plan p = plan_of("output=phones@4,posteriors@3", audio, samples);
+    stream_result r, alone;
+
+    p.set = &set;
+    p.control_at = samples;
+    stream_run(&r, shared.port, &p);
+    ck_assert_msg(r.has_done && !*r.error.name, "%s", r.error.message);
+    ck_assert_uint_eq(r.stats.seq_gaps, 0);
+    ck_assert_int_eq(r.ready.depth, 4);
+    ck_assert_int_eq(r.changed_count, 1);
+    ck_assert_int_eq(r.changed[0].depth, 12);    /* nobody said depth: as deep as outputs need */
+    ck_assert_uint_eq(r.changed[0].outputs, 0);
+    ck_assert_int_eq(r.changed[0].tap_count, 3);
+    ck_assert_uint_eq(stream_get_tap(&r, 3)->posteriors.frames, r.changed[0].from_frame);
+    ck_assert_uint_gt(stream_get_tap(&r, 12)->phone_count, 0);
+    ck_assert_double_ge(stream_get_tap(&r, 12)->phones[0].start,
+                        (double)r.changed[0].from_frame * 0.02 - 1e-9);
+    run_alone(&alone, "", 4, audio, samples);
+    check_same_phones(stream_get_tap(&r, 4)->phones, stream_get_tap(&r, 4)->phone_count,
+                      alone.phones, alone.phone_count);
+    stream_free(&r);
+    stream_free(&alone);
+    free(audio);
+}
+END_TEST
+
+/* query, set, what the error that is not fatal must say */
+static const struct { const char *query, *set, *says; } bad_sets[] = {
+    { "depth=6&output=phones", "output=embedding@7", "depths up to 6" },
+    { "depth=8&output=phones,embedding@7", "depth=6", "embedding@7 is not allowed" },
+    { "output=phones", "output=embedding@13", "depths 1..12" },
+    { "output=phones&chunk_ms=1280&encoding=json",
+      "output=embedding@1,embedding@2,embedding@3,embedding@4,embedding@5,embedding@6", "no room" },
+};
+
+START_TEST(bad_sets_leave_all_as_it_was)
+{
+    size_t samples = SECOND;
+    int16_t *audio = make_audio(samples, 24);
+    shoal_options set = set_outputs(bad_sets[_i].set);
+    stream_plan p = plan_of(bad_sets[_i].query, audio, samples);
+    stream_result r, same;
+
+    stream_run(&same, shared.port, &p);
+    p.set = &set;
+    p.control_at = samples;
+    stream_run(&r, shared.port, &p);
+    ck_assert_str_eq(r.error.name, "bad_option");
+    ck_assert_int_eq(r.error.fatal, 0);
+    ck_assert_msg(strstr(r.error.message, bad_sets[_i].says) != NULL, "%s", r.error.message);
+    ck_assert_int_eq(r.changed_count, 0);
+    stream_check_complete(&r, samples, 16000);
+    check_same_phones(r.phones, r.phone_count, same.phones, same.phone_count);
+    stream_free(&r);
+    stream_free(&same);
+    free(audio);
+}
+END_TEST
+
+/* A slow session's worth of the largest results there are: all of them come. */
+START_TEST(twelve_taps_in_json_lose_nothing)
+{
+    size_t samples = 3 * SECOND;
+    int16_t *audio = make_audio(samples, 25);
+    char query[1024];
+    int n = snprintf(query, sizeof query, "chunk_ms=1280&encoding=json&output=embedding");
+    stream_plan p = plan_of(query, audio, samples);
+    stream_result r;
+
+    for (int d = 1; d <= SHOAL_MAX_TAPS; d++)
+        n += snprintf(query + n, sizeof query - (size_t)n,
+                      ",embedding@%d,posteriors@%d,phones@%d,activity@%d", d, d, d, d);
+    stream_run(&r, shared.port, &p);
+    stream_check_complete(&r, samples, 16000);
+    ck_assert_int_eq(r.tap_count, SHOAL_MAX_TAPS);
+    for (int i = 0; i < r.tap_count; i++)
+        ck_assert_uint_eq(r.taps[i].embedding.frames, r.done.frames);
+    stream_check_same(&stream_get_tap(&r, 12)->embedding, &r.embedding);
+    stream_free(&r);
+    free(audio);
+}
+END_TEST
+
+/* ---- activity ---- */
+
+/* What the detector makes of these posteriors. */
+static int detect(const stream_rows *rows, const shoal_options *o, shoal_activity_event *events)
+{
+    shoal_activity_params p = shoal_activity_default_params();
+    float margin = p.threshold - p.release;
+    shoal_model *model;
+    shoal_activity *a;
+
+    ck_assert_int_eq(shoal_model_open(&model, test_model_path(), NULL, 0), 0);
+    p.threshold = (float)o->activity_threshold / 100.0f;
+    p.release = p.threshold - margin;
+    p.hangover_frames = o->activity_hangover_ms / 20;
+    ck_assert_int_eq(shoal_activity_new(&a, model, &p, 0), 0);
+    int n = shoal_activity_run(a, rows->rows, (int)rows->frames, events, STREAM_MAX_EVENTS);
+    n += shoal_activity_finish(a, events + n);
+    shoal_activity_free(a);
+    shoal_model_close(model);
+    return n;
+}
+
+/* The small model hears speech in almost everything: a strict threshold makes it waver. */
+static const char *const activity_queries[] = {
+    "depth=2&output=posteriors,activity&activity_threshold=99&activity_hangover_ms=20",
+    "depth=2&output=activity,posteriors&activity_threshold=99&activity_hangover_ms=60&chunk_ms=20",
+    "output=posteriors@3,activity@3&activity_threshold=99&activity_hangover_ms=40&chunk_ms=640",
+};
+
+START_TEST(activity_equals_the_detector)
+{
+    size_t samples = 6 * SECOND + 1234;
+    int16_t *audio = make_audio(samples, 26);
+    stream_plan p = plan_of(activity_queries[_i], audio, samples);
+    shoal_activity_event want[STREAM_MAX_EVENTS + 1];
+    stream_result r;
+
+    memset(audio, 0, SECOND * sizeof *audio);
+    memset(audio + 3 * SECOND, 0, SECOND * sizeof *audio);
+    p.slices = odd;
+    stream_run(&r, shared.port, &p);
+    stream_check_complete(&r, samples, 16000);
+    const stream_rows *rows = r.posteriors.frames ? &r.posteriors
+                                                  : &stream_get_tap(&r, 3)->posteriors;
+    int n = detect(rows, &r.ready.options, want);
+    ck_assert_int_gt(n, 0);
+    ck_assert_int_eq(r.activity_count, n);
+    for (int i = 0; i < n; i++) {
+        const shoal_wire_activity *a = &r.activity[i];
+        uint64_t sample = (uint64_t)want[i].frame * 320;
+        ck_assert_int_eq(a->speech, want[i].speech);
+        ck_assert_int_eq(a->speech, i % 2 == 0);
+        ck_assert_uint_eq(a->frame, (uint64_t)want[i].frame);
+        ck_assert_uint_eq(a->sample, sample < samples ? sample : samples);
+        ck_assert_double_eq_tol(a->time, (double)a->sample / SECOND, 0.0006);
+        ck_assert_int_eq(a->depth, rows->depths[0]);
+        ck_assert_int_eq(a->tap, rows == &r.posteriors ? 0 : 3);
+    }
+    ck_assert_int_eq(r.activity[n - 1].speech, 0);
+    stream_free(&r);
+    free(audio);
+}
+END_TEST
+
+static daemon_process real;
+
+static void real_setup(void)
+{
+    static const char *const args[] = { "--model", SRCDIR "/models/shoal-base.safetensors", NULL };
+    daemon_start(&real, args);
+}
+
+static void real_teardown(void)
+{
+    shared_failures += daemon_stop(&real, SIGTERM) != 0;
+}
+
+/* A recording of two words between two seconds of silence each, from the samples of a 48 kHz
+ * WAV file; NULL if this machine does not have it. */
+static int16_t *real_clip(size_t *samples)
+{
+    enum { HEADER = 44, MOST = 48000 * 4, PAD = 48000 * 2 };
+    FILE *f = fopen("/usr/share/sounds/alsa/Front_Center.wav", "rb");
+    int16_t *audio = calloc(MOST + 2 * PAD, sizeof *audio);
+
+    if (!f || fseek(f, HEADER, SEEK_SET) < 0) {
+        free(audio);
+        return NULL;
+    }
+    *samples = fread(audio + PAD, sizeof *audio, MOST, f) + 2 * PAD;
+    fclose(f);
+    return audio;
+}
+
+/* The words lie between 0.0 s and 1.43 s of the file. */
+START_TEST(activity_of_a_real_recording)
+{
+    static const char query[] = "rate=48000&output=activity,activity@4,phones@4";
+    size_t samples;
+    int16_t *audio = real_clip(&samples);
+    stream_plan p = plan_of(query, audio, samples);
+    stream_result r;
+    int open[2] = { 0 };
+
+    if (!audio)
+        return;
+    stream_run(&r, real.port, &p);
+    stream_check_complete(&r, samples, 48000);
+    ck_assert_int_ge(r.activity_count, 4);
+    for (int i = 0; i < r.activity_count; i++) {
+        const shoal_wire_activity *a = &r.activity[i];
+        ck_assert_msg(a->time > 1.9 && a->time < 3.6, "%s at %.3f s, depth %d",
+                      a->speech ? "speech" : "silence", a->time, a->depth);
+        ck_assert_int_eq(a->depth, a->tap ? 4 : 12);
+        open[a->tap == 4] += a->speech ? 1 : -1;
+        ck_assert_int_eq(open[a->tap == 4], a->speech);
+        ck_assert_uint_le(a->sample, a->processed);
+    }
+    ck_assert_int_eq(open[0] + open[1], 0);
+    ck_assert_uint_gt(stream_get_tap(&r, 4)->phone_count, 0);
+    stream_free(&r);
+    free(audio);
+}
+END_TEST
+
+TCase *taps_case(void)
+{
+    TCase *t = tcase_create("taps");
+
+    tcase_set_timeout(t, PATIENCE_MS / 1000.0);
+    tcase_add_unchecked_fixture(t, shared_setup, shared_teardown);
+    tcase_add_loop_test(t, taps_equal_sessions_of_their_depth, 0, sizeof shapes / sizeof *shapes);
+    tcase_add_loop_test(t, ready_tells_the_depth_that_outputs_need, 0,
+                        sizeof granted / sizeof *granted);
+    tcase_add_loop_test(t, taps_beyond_the_model_are_refused, 0,
+                        sizeof too_deep / sizeof *too_deep);
+    tcase_add_test(t, taps_change_with_set);
+    tcase_add_loop_test(t, bad_sets_leave_all_as_it_was, 0, sizeof bad_sets / sizeof *bad_sets);
+    tcase_add_test(t, twelve_taps_in_json_lose_nothing);
+    tcase_add_loop_test(t, activity_equals_the_detector, 0,
+                        sizeof activity_queries / sizeof *activity_queries);
+    return t;
+}
+
+TCase *activity_case(void)
+{
+    TCase *t = tcase_create("activity");
+
+    tcase_set_timeout(t, PATIENCE_MS / 1000.0);
+    tcase_add_unchecked_fixture(t, real_setup, real_teardown);
+    tcase_add_test(t, activity_of_a_real_recording);
+    return t;
+}

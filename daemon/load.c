@@ -2,6 +2,7 @@
 #include "load.h"
 
 #define SILENCE_S 2.0     /* shorter pauses change nothing */
+#define FIRST_WORD_S 1.0  /* so long a new session may take to begin */
 #define RATE_MEMORY_S 1.5
 #define IDLE_RATE 0.01    /* of a session that says nothing */
 
@@ -31,17 +32,20 @@ static void mix(double *rate, double towards, double seconds)
 void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t now_ns)
 {
     double came_s = audio_s - d->audio_s;
+    int first = d->audio_s <= 0;
     double quiet_s = (double)(now_ns - d->sound_ns) / 1e9; /* before this look */
     double look_s = (double)(now_ns - d->look_ns) / 1e9;
     d->look_ns = now_ns;
     d->audio_s = audio_s;
     if (came_s <= 0) {
-        if (quiet_s > SILENCE_S)
+        if (first && quiet_s > FIRST_WORD_S)
+            d->rate = IDLE_RATE;
+        else if (quiet_s > SILENCE_S)
             mix(&d->rate, IDLE_RATE, look_s);
         return;
     }
     d->sound_ns = now_ns;
-    if (quiet_s > SILENCE_S)
+    if (first || quiet_s > SILENCE_S)
         d->rate = 1;
     else if (quiet_s > 0)
         mix(&d->rate, came_s / quiet_s, quiet_s);

@@ -1,9 +1,9 @@
 /* load.h - what sessions will cost: projected load under every ceiling of depth
  *
  * A session in real time takes rate x share(depth) of a worker. Its rate is measured: 1 while it
- * speaks as live clients do, less when less comes, and after some seconds of silence it falls to a
- * small floor, so that a thousand idle sessions leave room for those that speak. The first sound
- * after a silence counts as real time at once. Pure; times are nanoseconds of any clock.
+ * speaks as live clients do, less when less comes, and after some seconds of silence (one second
+ * if it has never spoken) it falls to a small floor, so that a thousand idle sessions leave room
+ * for those that speak. The first sound after a silence counts as real time at once. Pure; times are nanoseconds of any clock.
  */
 #ifndef SHOALD_LOAD_H
 #define SHOALD_LOAD_H

@@ -343,13 +343,27 @@ START_TEST(silence_frees_what_a_session_held)
 
     shoald_demand_start(&d, 1, 12, 8, 0);
     for (; i <= 8; i++)
-        shoald_demand_look(&d, 0, (uint64_t)i * second / 4);
+        shoald_demand_look(&d, 0.1, (uint64_t)i * second / 4);
     ck_assert_double_eq(d.rate, 1);
     for (; i <= 100; i++)
-        shoald_demand_look(&d, 0, (uint64_t)i * second / 4);
+        shoald_demand_look(&d, 0.1, (uint64_t)i * second / 4);
     ck_assert_double_lt(d.rate, 0.02);
     ck_assert_double_gt(d.rate, 0);
-    shoald_demand_look(&d, 0.02, (uint64_t)i * second / 4);
+    shoald_demand_look(&d, 0.12, (uint64_t)i * second / 4);
+    ck_assert_double_eq(d.rate, 1);
+}
+END_TEST
+
+START_TEST(one_that_never_spoke_counts_for_a_second)
+{
+    shoald_demand d;
+
+    shoald_demand_start(&d, 1, 12, 8, 0);
+    shoald_demand_look(&d, 0, second);
+    ck_assert_double_eq(d.rate, 1);
+    shoald_demand_look(&d, 0, second + second / 4);
+    ck_assert_double_lt(d.rate, 0.02);
+    shoald_demand_look(&d, 0.02, second + second / 2);
     ck_assert_double_eq(d.rate, 1);
 }
 END_TEST
@@ -555,6 +569,7 @@ static Suite *sched_suite(void)
     tcase_add_test(load, a_live_session_counts_as_real_time);
     tcase_add_test(load, an_upload_counts_as_real_time);
     tcase_add_test(load, silence_frees_what_a_session_held);
+    tcase_add_test(load, one_that_never_spoke_counts_for_a_second);
     tcase_add_test(load, a_thousand_idle_and_two_hundred_active_fit);
     suite_add_tcase(s, load);
     tcase_add_test(elastic, a_rush_lowers_the_ceiling_at_once);

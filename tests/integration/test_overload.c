@@ -178,9 +178,32 @@ END_TEST
 
 /* ---- admission ---- */
 
+enum { TRIES = 50 };    /* a session counts while it speaks, and this machine may be slow */
+
 static int try_upgrade(int port, const char *path, raw_ws *w)
 {
     return raw_ws_open(w, port, path, SHOAL_SUBPROTOCOL);
+}
+
+static void speak(raw_ws *w)
+{
+    static const uint8_t audio[SECOND * 2];
+
+    ck_assert_int_eq(raw_ws_send(w, RAW_BINARY, audio, sizeof audio), 0);
+}
+
+/* An upgrade that is refused while the first session speaks. */
+static void expect_refused(raw_ws *first, int port, const char *path, raw_ws *w)
+{
+    int status = 0;
+
+    for (int i = 0; i < TRIES && status != 503; i++) {
+        if (status == 101)
+            raw_ws_close(w);
+        speak(first);
+        status = try_upgrade(port, path, w);
+    }
+    ck_assert_int_eq(status, 503);
 }
 
 /* Of 1.9 streams: one at full depth is in, a second is not, a range still is. */
@@ -194,10 +217,14 @@ START_TEST(what_does_not_fit_is_refused_before_the_upgrade)
 
     daemon_start(&d, args);
     ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH "?depth=12", &first), 101);
-    ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH "?depth=12", &w), 503);
+    expect_refused(&first, d.port, SHOAL_PATH "?depth=12", &w);
     ck_assert_ptr_nonnull(strstr(w.head, "Retry-After: 7\r\n"));
     raw_ws_close(&w);
-    ck_assert_int_eq(raw_http_get(d.port, "/readyz", page, sizeof page), 503);
+    for (int i = 0; i < TRIES && status != 503; i++) {
+        speak(&first);
+        status = raw_http_get(d.port, "/readyz", page, sizeof page);
+    }
+    ck_assert_int_eq(status, 503);
     ck_assert_str_eq(page, "overloaded\n");
     ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH "?depth=3-12", &w), 101);
     raw_ws_close(&w);
@@ -207,7 +234,7 @@ START_TEST(what_does_not_fit_is_refused_before_the_upgrade)
         status = try_upgrade(d.port, SHOAL_PATH "?depth=12", &w);
     ck_assert_int_eq(status, 101);
     raw_ws_close(&w);
-    ck_assert_double_eq(daemon_metric(&d, "shoal_sessions_refused_total"), 1);
+    ck_assert_double_ge(daemon_metric(&d, "shoal_sessions_refused_total"), 1);
     ck_assert_int_eq(daemon_stop(&d, SIGTERM), 0);
 }
 END_TEST
@@ -233,9 +260,14 @@ START_TEST(what_does_not_fit_is_refused_at_start)
 
     daemon_start(&d, args);
     ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH "?depth=12", &first), 101);
-    ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH, &w), 101);
-    raw_ws_send(&w, RAW_TEXT, start, sizeof start - 1);
-    next_text(&w, &m);
+    for (int i = 0; i < TRIES && m.type != SHOAL_MSG_ERROR; i++) {
+        if (m.type)
+            raw_ws_close(&w);
+        speak(&first);
+        ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH, &w), 101);
+        raw_ws_send(&w, RAW_TEXT, start, sizeof start - 1);
+        next_text(&w, &m);
+    }
     ck_assert_int_eq(m.type, SHOAL_MSG_ERROR);
     ck_assert_int_eq(m.u.error.code, SHOAL_CODE_OVERLOADED);
     ck_assert_int_eq(m.u.error.fatal, 1);
@@ -254,7 +286,8 @@ START_TEST(a_set_that_does_not_fit_changes_nothing)
 {
     static const char *const args[] = { "--set", "capacity=2", NULL };
     static const char deeper[] = "{\"type\":\"set\",\"depth\":12}",
-                      some[] = "{\"type\":\"set\",\"depth\":3}";
+                      some[] = "{\"type\":\"set\",\"depth\":3}",
+                      back[] = "{\"type\":\"set\",\"depth\":1}";
     static shoal_server_msg m;
     daemon_process d;
     raw_ws first, w;
@@ -264,8 +297,15 @@ START_TEST(a_set_that_does_not_fit_changes_nothing)
     ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH "?depth=1", &w), 101);
     next_text(&w, &m);
     ck_assert_int_eq(m.type, SHOAL_MSG_READY);
-    raw_ws_send(&w, RAW_TEXT, deeper, sizeof deeper - 1);
-    next_text(&w, &m);
+    for (int i = 0; i < TRIES && m.type != SHOAL_MSG_ERROR; i++) {
+        if (m.type == SHOAL_MSG_CHANGED) {
+            raw_ws_send(&w, RAW_TEXT, back, sizeof back - 1);
+            next_text(&w, &m);
+        }
+        speak(&first);
+        raw_ws_send(&w, RAW_TEXT, deeper, sizeof deeper - 1);
+        next_text(&w, &m);
+    }
     ck_assert_int_eq(m.type, SHOAL_MSG_ERROR);
     ck_assert_int_eq(m.u.error.code, SHOAL_CODE_OVERLOADED);
     ck_assert_int_eq(m.u.error.fatal, 0);

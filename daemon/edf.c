@@ -70,8 +70,8 @@ static double pressing_ns(const shoald_due *due, int n, const shoald_cost *c, in
 int shoald_edf_take(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
                     int batch_frames, double run_ns, uint64_t now_ns, shoald_work *work)
 {
-    double pressing = pressing_ns(due, n, c, ceiling, now_ns);
-    double limit = pressing / 3 > run_ns * c->speed ? pressing / 3 : run_ns * c->speed;
+    double third = pressing_ns(due, n, c, ceiling, now_ns) / 3, least = run_ns * c->speed;
+    double limit = third < least ? least : third < 2 * least ? third : 2 * least;
     int count = 0;
     *work = (shoald_work){ 0 };
     while (count < n) {

@@ -37,7 +37,7 @@ int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceili
 /* due is sorted. How many from the front make the next run: at least one, at most batch_frames
  * frames, and about run_ns long (at the speed of the calibration: when others take the processor,
  * smaller runs would only cost more). When more than three such runs are due within a chunk the run
- * gets longer, because large ones cost less. work: what they are. */
+ * gets up to twice as long, because large ones cost less. work: what they are. */
 int shoald_edf_take(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
                     int batch_frames, double run_ns, uint64_t now_ns, shoald_work *work);
 

@@ -163,7 +163,7 @@ static void look_at_lateness(shoald_server *server, int worker, uint64_t now_ns)
 
 static bool too_late_for_more(const shoald_server *server)
 {
-    uint64_t limit_ns = late_limit_ns(server) / 2;
+    uint64_t limit_ns = late_limit_ns(server) / 4;
     for (int i = 0; limit_ns && i < server->worker_count; i++)
         if (server->governor.late[i].most_ns > limit_ns)
             return true;

@@ -76,4 +76,6 @@ void shoald_load_add(shoald_load *l, const shoald_demand *d, const shoald_price 
 void shoald_load_remove(shoald_load *l, const shoald_demand *d, const shoald_price *p)
 {
     add(l, d, p, -1);
+    if (l->sessions == 0)
+        *l = (shoald_load){ 0 }; /* nor what rounding has left */
 }

@@ -6,6 +6,7 @@
  * answers with a JSON body; lws itself would just hang up. */
 #include "conn.h"
 
+#include "grant.h"
 #include "http.h"
 #include "log.h"
 #include "server.h"
@@ -49,15 +50,20 @@ static int sessions_of(const shoald_conn *c)
     return count;
 }
 
+static int refuse_with(shoald_conn *c, const shoal_error *err)
+{
+    shoald_count(&c->server->stats.refused, 1);
+    shoald_count(&c->server->stats.errors[err->code], 1);
+    return shoald_http_refuse(c, err);
+}
+
 static int refuse(shoald_conn *c, shoal_code code, const char *why)
 {
     shoal_error err;
     shoal_error_set(&err, code, NULL, why ? "%s" : NULL, why);
-    shoald_count(&c->server->stats.refused, 1);
-    shoald_count(&c->server->stats.errors[code], 1);
     if (err.retry)
         err.retry_after_ms = c->server->settings.retry_after_s * 1000;
-    return shoald_http_refuse(c, &err);
+    return refuse_with(c, &err);
 }
 
 /* Too full, or going away: 0 to go on, else what the callback returns. */
@@ -75,20 +81,20 @@ static int check_limits(shoald_conn *c)
     return 0;
 }
 
+typedef enum { QUERY_NONE, QUERY_GOOD, QUERY_BAD } query_kind;
+
 /* lws has split the query at & and decoded it. A piece that does not fit looks to the caller of
  * lws_hdr_copy_fragment like the end, and nothing of what is asked may be lost like that. */
-static void read_query(shoald_conn *c, shoald_session *s)
+static query_kind read_query(shoald_conn *c, shoal_options *o, shoal_error *err)
 {
     char pair[SHOAL_MAX_QUERY_BYTES + 1];
-    shoal_options o = shoal_options_default();
-    shoal_error err;
     int n, result = 0, count = 0;
+    *o = shoal_options_default();
     if (lws_hdr_total_length(c->wsi, WSI_TOKEN_HTTP_URI_ARGS) > SHOAL_MAX_QUERY_BYTES) {
-        shoal_error_set(&err, SHOAL_CODE_BAD_OPTION, NULL,
+        shoal_error_set(err, SHOAL_CODE_BAD_OPTION, NULL,
                         "the URL query has more than the %d bytes that are allowed",
                         SHOAL_MAX_QUERY_BYTES);
-        shoald_session_set_url(s, &o, &err);
-        return;
+        return QUERY_BAD;
     }
     for (int i = 0; result == 0 && (n = lws_hdr_copy_fragment(c->wsi, pair, sizeof pair,
                                                               WSI_TOKEN_HTTP_URI_ARGS, i)) >= 0;
@@ -98,14 +104,37 @@ static void read_query(shoald_conn *c, shoald_session *s)
         size_t value = equals ? (size_t)n - name - 1 : 0;
         if (n == 0 || (n == 1 && pair[0] == '/'))
             continue; /* && or & at the end, where lws puts a slash */
-        result = shoal_options_add(&o, pair, name, equals ? equals + 1 : "", value, &err);
+        result = shoal_options_add(o, pair, name, equals ? equals + 1 : "", value, err);
         count++;
     }
     if (count == 0)
-        return;
+        return QUERY_NONE;
     if (result == 0)
-        result = shoal_options_finish(&o, &err);
-    shoald_session_set_url(s, &o, result < 0 ? &err : NULL);
+        result = shoal_options_finish(o, err);
+    return result < 0 ? QUERY_BAD : QUERY_GOOD;
+}
+
+/* What the URL asks for is known and may not fit; what is wrong with it is told later. */
+static int make_session(shoald_conn *c)
+{
+    const shoald_server *server = c->server;
+    shoal_options asked, granted;
+    shoal_error err;
+    query_kind query = read_query(c, &asked, &err);
+    granted = asked;
+    if (query == QUERY_GOOD && shoald_grant_options(&granted, server->info,
+                                                    server->settings.default_depth, &err) < 0)
+        query = QUERY_BAD;
+    if (query == QUERY_GOOD && !shoald_govern_admits(c->server, &granted, &err))
+        return refuse_with(c, &err);
+    c->session = shoald_session_new(c->server, c);
+    if (!c->session)
+        return refuse(c, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
+    if (query != QUERY_NONE)
+        shoald_session_set_url(c->session, &asked, query == QUERY_BAD ? &err : NULL);
+    if (query == QUERY_GOOD)
+        shoald_govern_enter(c->session, &granted);
+    return 0;
 }
 
 static int on_confirm_upgrade(shoald_conn *c)
@@ -123,11 +152,7 @@ static int on_confirm_upgrade(shoald_conn *c)
         return refuse(c, SHOAL_CODE_BAD_SUBPROTOCOL, NULL);
     if ((result = check_limits(c)) != 0)
         return result;
-    c->session = shoald_session_new(c->server, c);
-    if (!c->session)
-        return refuse(c, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
-    read_query(c, c->session);
-    return 0;
+    return make_session(c);
 }
 
 /* ---- the end of a connection --------------------------------------------------------- */

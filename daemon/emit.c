@@ -214,7 +214,7 @@ void shoald_emit_last_activity(shoald_session *s, shoald_worker *w, shoald_outpu
 
 /* ---- replies ------------------------------------------------------------------------- */
 
-void shoald_emit_changed(shoald_session *s, shoald_worker *w)
+void shoald_emit_changed(shoald_session *s, shoald_worker *w, shoal_reason reason)
 {
     shoald_track *t = &s->track;
     shoal_buf b = scratch(w);
@@ -228,7 +228,7 @@ void shoald_emit_changed(shoald_session *s, shoald_worker *w)
         .from_frame = frame,
         .from_sample = shoal_frame_start_sample(frame, s->options.rate),
         .outputs = now.outputs,
-        .reason = SHOAL_REASON_SET,
+        .reason = reason,
         .tap_count = now.tap_count,
     };
     memcpy(m.taps, now.taps, sizeof m.taps);

@@ -18,7 +18,7 @@ void shoald_emit_result(shoald_session *s, shoald_worker *w, shoald_output *out,
 void shoald_emit_last_phones(shoald_session *s, shoald_worker *w, shoald_output *out);
 /* The end of what is still speech; only if there is any. */
 void shoald_emit_last_activity(shoald_session *s, shoald_worker *w, shoald_output *out);
-void shoald_emit_changed(shoald_session *s, shoald_worker *w);
+void shoald_emit_changed(shoald_session *s, shoald_worker *w, shoal_reason reason);
 void shoald_emit_flushed(shoald_session *s, shoald_worker *w);
 void shoald_emit_done(shoald_session *s, shoald_worker *w);
 /* Fatal errors carry their close code. */

@@ -1,7 +1,6 @@
 /* grant.h - what a client asked for -> what it gets
  *
- * Checks options against this model and server. Later work (elastic depth, admission control)
- * decides here; for now a depth range is granted at its upper end. */
+ * Checks options against this model. Whether there is room for it is for govern.h to say. */
 #ifndef SHOALD_GRANT_H
 #define SHOALD_GRANT_H
 

@@ -2,6 +2,7 @@
  * not take at once. Only GET, nothing read from disk. */
 #include "http.h"
 
+#include "depths.h"
 #include "metrics.h"
 #include "server.h"
 
@@ -93,13 +94,15 @@ static int healthz(shoald_conn *c)
 
 static int readyz(shoald_conn *c)
 {
-    const shoald_server *server = c->server;
+    shoald_server *server = c->server;
     if (server->draining)
         return answer_text(c, 503, "draining\n");
     if (server->session_count >= server->settings.max_sessions)
         return answer_text(c, 503, "full\n");
     if (shoald_server_stalled_worker(server) >= 0)
         return answer_text(c, 503, "stalled\n");
+    if (!shoald_govern_has_room(server))
+        return answer_text(c, 503, "overloaded\n");
     return answer_text(c, 200, "ready\n");
 }
 
@@ -135,18 +138,29 @@ static json_t *describe_model(const shoald_server *server)
         limits(&server->settings));
 }
 
-static int model_page(shoald_conn *c)
+/* Takes page. */
+static int answer_json(shoald_conn *c, json_t *page)
 {
-    json_t *page = describe_model(c->server);
-    json_object_set_new(page, "sha256", json_string(c->server->info->sha256));
-    json_object_set_new(page, "workers", json_integer(c->server->worker_count));
-    char *text = json_dumps(page, JSON_INDENT(2));
+    char *text = json_dumps(page, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(page);
     if (!text)
         return -1;
     int sent = send_answer(c, 200, "application/json", "", text, strlen(text));
     free(text);
     return finish(c, sent);
+}
+
+static int model_page(shoald_conn *c)
+{
+    json_t *page = describe_model(c->server);
+    json_object_set_new(page, "sha256", json_string(c->server->info->sha256));
+    json_object_set_new(page, "workers", json_integer(c->server->worker_count));
+    return answer_json(c, page);
+}
+
+static int depths_page(shoald_conn *c)
+{
+    return answer_json(c, shoald_depths_describe(c->server));
 }
 
 static int metrics_page(shoald_conn *c)
@@ -170,6 +184,7 @@ static const char page_format[] =
     "<p>Or with any WebSocket client, sending raw samples:\n"
     "<pre>ws://%s/v1/stream?rate=16000&amp;format=s16le&amp;depth=6&amp;output=phones</pre>\n"
     "<ul><li><a href=/v1/model>/v1/model</a> what the model is and the server allows\n"
+    "<li><a href=/v1/depths>/v1/depths</a> what each depth costs here and what it gives\n"
     "<li><a href=/metrics>/metrics</a> for Prometheus\n"
     "<li><a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a> for supervisors</ul>\n";
 
@@ -214,8 +229,9 @@ static const struct {
     const char *path;
     int (*answer)(shoald_conn *c);
 } routes[] = {
-    { "/", front_page },         { "/healthz", healthz },      { "/readyz", readyz },
-    { "/v1/model", model_page }, { "/metrics", metrics_page }, { SHOAL_PATH, stream_page },
+    { "/", front_page },           { "/healthz", healthz },      { "/readyz", readyz },
+    { "/v1/model", model_page },   { "/metrics", metrics_page }, { SHOAL_PATH, stream_page },
+    { "/v1/depths", depths_page },
 };
 
 int shoald_http_answer(shoald_conn *c, const char *path)

@@ -1,4 +1,5 @@
-/* http.h - the plain HTTP side of the port: /, /healthz, /readyz, /v1/model, /metrics */
+/* http.h - the plain HTTP side of the port: /, /healthz, /readyz, /v1/model, /v1/depths,
+ * /metrics */
 #ifndef SHOALD_HTTP_H
 #define SHOALD_HTTP_H
 

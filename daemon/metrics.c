@@ -11,6 +11,7 @@ const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS] = {
     .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10
 };
 const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512 };
+const double shoald_late_bounds[SHOALD_LATE_BUCKETS] = { 0, .01, .02, .05, .1, .2, .5, 1, 2 };
 const double shoald_lag_bounds[SHOALD_LAG_BUCKETS] = { .001, .002, .005, .01, .02,
                                                        .05,  .1,   .2,   .5,  1 };
 
@@ -108,6 +109,8 @@ static void write_sessions(page *p, const shoald_server *server)
     print(p, "shoal_sessions_total{result=\"error\"} %" PRIu64 "\n", value_of(&l->sessions_error));
     print(p, "shoal_sessions_total{result=\"lost\"} %" PRIu64 "\n", value_of(&l->sessions_lost));
     counter(p, "sessions_refused_total", "Upgrades refused.", (double)value_of(&l->refused));
+    counter(p, "migrations_total", "Sessions moved from one worker to another.",
+            (double)server->governor.migrations);
     head(p, "protocol_errors_total", "counter", "Errors told to clients, by code.");
     for (int code = 1; code < SHOAL_CODE_COUNT; code++)
         print(p, "shoal_protocol_errors_total{code=\"%s\"} %" PRIu64 "\n",
@@ -126,20 +129,34 @@ static void write_work(page *p, const shoald_server *server)
     counter(p, "busy_seconds_total", "Time that workers spent in the engine.",
             (double)ALL(server, busy_ns) / 1e9);
     gauge(p, "workers", "Worker threads.", server->worker_count);
+    gauge(p, "load_projected",
+          "Share of the workers that the sessions need, by what they cost now.",
+          shoald_govern_load(server));
+    gauge(p, "load_least", "The same with every session as shallow as it allows.",
+          server->governor.total.at[1] / server->worker_count);
+    gauge(p, "capacity_streams", "Streams at full depth that the workers carry in real time.",
+          shoald_govern_capacity(server));
+    gauge(p, "depth_ceiling", "Depth that elastic sessions reach now; the least of the workers.",
+          shoald_govern_ceiling(server));
 }
 
 static void write_histograms(page *p, const shoald_server *server)
 {
     uint64_t latency[SHOALD_LATENCY_BUCKETS + 1] = { 0 }, batch[SHOALD_BATCH_BUCKETS + 1] = { 0 },
-                                              lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[3] = { 0 };
+                                              late[SHOALD_LATE_BUCKETS + 1] = { 0 },
+                                              lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[4] = { 0 };
     for (int i = 0; i < server->worker_count; i++) {
         const shoald_worker_stats *w = &server->workers[i].stats;
         add_histogram(latency, &sums[0], &w->latency, SHOALD_LATENCY_BUCKETS);
         add_histogram(batch, &sums[1], &w->batch, SHOALD_BATCH_BUCKETS);
+        add_histogram(late, &sums[3], &w->late, SHOALD_LATE_BUCKETS);
     }
     add_histogram(lag, &sums[2], &server->stats.lag, SHOALD_LAG_BUCKETS);
     histogram(p, "chunk_latency_seconds", "Last sample of a chunk received to its result queued.",
               shoald_latency_bounds, SHOALD_LATENCY_BUCKETS, latency, sums[0]);
+    histogram(p, "chunk_lateness_seconds",
+              "Deadline of a chunk (one chunk after its audio was complete) to its result queued.",
+              shoald_late_bounds, SHOALD_LATE_BUCKETS, late, sums[3]);
     histogram(p, "batch_size", "Streams in one engine run.", shoald_batch_bounds,
               SHOALD_BATCH_BUCKETS, batch, sums[1]);
     histogram(p, "loop_lag_seconds", "How late the event loop's clock came.", shoald_lag_bounds,

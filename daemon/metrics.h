@@ -14,9 +14,11 @@
 
 struct shoald_server;
 
-enum { SHOALD_LATENCY_BUCKETS = 14, SHOALD_BATCH_BUCKETS = 10, SHOALD_LAG_BUCKETS = 10 };
+enum { SHOALD_LATENCY_BUCKETS = 14, SHOALD_BATCH_BUCKETS = 10, SHOALD_LAG_BUCKETS = 10,
+       SHOALD_LATE_BUCKETS = 9 };
 extern const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS];    /* seconds, upper */
 extern const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS];        /* streams a run */
+extern const double shoald_late_bounds[SHOALD_LATE_BUCKETS];          /* seconds */
 extern const double shoald_lag_bounds[SHOALD_LAG_BUCKETS];            /* seconds */
 
 typedef _Atomic uint64_t shoald_counter;
@@ -30,6 +32,7 @@ typedef struct shoald_worker_stats {
     shoald_counter chunks, frames, runs, samples, phones, busy_ns;
     shoald_counter errors[SHOAL_CODE_COUNT];
     shoald_histogram latency;       /* last sample of a chunk received -> result queued */
+    shoald_histogram late;          /* deadline of a chunk -> result queued; 0: in time */
     shoald_histogram batch;         /* streams a run */
 } shoald_worker_stats;
 

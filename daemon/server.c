@@ -8,6 +8,7 @@
  * both are done from the clock. */
 #include "server.h"
 
+#include "card.h"
 #include "conn.h"
 #include "log.h"
 #include "notify.h"
@@ -142,6 +143,7 @@ static void on_clock(uv_timer_t *timer)
     }
     for (int i = 0; i < server->listener_count; i++)
         shoald_listen_wake(&server->listeners[i]);
+    shoald_govern_step(server, now_ns);
     watch_workers(server, now_ns);
     feed_watchdog(server, now_ns);
     check_drained(server, now_ns);
@@ -208,32 +210,42 @@ static int open_model(shoald_server *server)
         return complain(text);
     }
     server->info = shoal_model_get_info(server->model);
+    server->per = calloc((size_t)server->info->depth, sizeof *server->per);
+    if (!server->per)
+        return complain("no memory");
+    shoald_card_read(server->per, server->info, server->settings.model, SHOAL_DEFAULT_CHUNK_MS);
     return 0;
+}
+
+static int complain_of_worker(int index, int result)
+{
+    char why[WHY_SIZE];
+    snprintf(why, sizeof why,
+             "cannot start worker %d: %s: lower workers, max_sessions or batch_frames", index,
+             shoal_strerror(result));
+    return complain(why);
 }
 
 static int start_workers(shoald_server *server)
 {
     const shoald_settings *c = &server->settings;
-    int count = c->workers ? c->workers : (int)uv_available_parallelism();
+    int result, count = c->workers ? c->workers : (int)uv_available_parallelism();
     server->workers = aligned_alloc(SHOALD_CACHE_LINE, (size_t)count * sizeof *server->workers);
     server->worker_ticks = calloc((size_t)count, sizeof *server->worker_ticks);
     server->worker_moved_ns = calloc((size_t)count, sizeof *server->worker_moved_ns);
     if (!server->workers || !server->worker_ticks || !server->worker_moved_ns)
         return complain("no memory for the workers: lower workers");
+    for (int i = 0; i < count; i++, server->worker_count++)
+        if ((result = shoald_worker_start(&server->workers[i], i, server->model, &server->mail,
+                                          c->max_sessions, c->batch_frames)) < 0)
+            return complain_of_worker(i, result);
     for (int i = 0; i < count; i++) {
-        int result = shoald_worker_start(&server->workers[i], i, server->model, &server->mail,
-                                         c->max_sessions, c->batch_frames);
-        if (result < 0) {
-            char why[WHY_SIZE];
-            snprintf(why, sizeof why,
-                     "cannot start worker %d: %s: lower workers, max_sessions or "
-                     "batch_frames",
-                     i, shoal_strerror(result));
-            return complain(why);
-        }
-        server->worker_count++;
+        if ((result = shoald_worker_wait(&server->workers[i])) < 0)
+            return complain_of_worker(i, result);
         server->worker_moved_ns[i] = uv_hrtime();
     }
+    if (shoald_govern_init(server) < 0)
+        return complain("no memory for the workers: lower workers");
     return 0;
 }
 
@@ -373,9 +385,11 @@ static void say_ready(const shoald_server *server)
     const shoal_model_info *m = server->info;
     char backend[128];
     shoald_log(SHOALD_LOG_NOTICE, "ready",
-               "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d kernels=%s backend=%s",
+               "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d capacity_streams=%.0f "
+               "kernels=%s backend=%s",
                shoal_version(), m->name, m->sha256, m->depth, m->dim, server->worker_count,
-               m->kernels, shoald_log_quote(backend, sizeof backend, m->backend));
+               shoald_govern_capacity(server), m->kernels,
+               shoald_log_quote(backend, sizeof backend, m->backend));
     shoald_notify("READY=1\nSTATUS=listening on %s", server->listeners[0].name);
 }
 
@@ -425,10 +439,12 @@ static void free_all(shoald_server *server)
 {
     for (int i = 0; i < server->worker_count; i++)
         shoald_worker_free(&server->workers[i]);
+    shoald_govern_free(server);
     free(server->workers);
     free(server->worker_ticks);
     free(server->worker_moved_ns);
     free(server->tx);
+    free(server->per);
     shoal_model_close(server->model);
     if (server->options->ready_file)
         unlink(server->options->ready_file);

@@ -7,6 +7,7 @@
 #ifndef SHOALD_SERVER_H
 #define SHOALD_SERVER_H
 
+#include "govern.h"
 #include "listen.h"
 #include "metrics.h"
 #include "options.h"
@@ -40,6 +41,9 @@ typedef struct shoald_server {
     int worker_count;
     uint64_t *worker_ticks;         /* [worker_count] as of the last look */
     uint64_t *worker_moved_ns;      /* [worker_count] when they last changed */
+
+    double *per;                    /* [depths] phone error rate, NAN: unknown */
+    shoald_governor governor;       /* who gets in, how deep, where */
 
     shoald_session *sessions;       /* list of all that hold a slot */
     int session_count;

@@ -12,6 +12,8 @@ enum {
 
 /* session.c */
 void shoald_session_review_later(shoald_session *s);
+/* There is something new for its worker. */
+void shoald_session_wake_worker(shoald_session *s);
 void shoald_session_want_write(shoald_session *s);
 void shoald_session_enter_closing(shoald_session *s, int close_code);
 /* At once, past the queues. */

@@ -33,6 +33,13 @@ void shoald_session_review_later(shoald_session *s)
     s->server->review = s;
 }
 
+/* On the way from one worker to another it needs no waking: the new one looks anyway. */
+void shoald_session_wake_worker(shoald_session *s)
+{
+    if (!s->move_to)
+        shoald_worker_post(s->worker, s);
+}
+
 void shoald_session_want_write(shoald_session *s)
 {
     if (!s->conn)
@@ -118,8 +125,7 @@ static void free_session(shoald_session *s)
     if (s->next)
         s->next->link = s->link;
     s->server->session_count--;
-    if (s->worker)
-        s->worker->sessions--;
+    shoald_govern_leave(s);
     shoald_queue_free(&s->in);
     shoald_queue_free(&s->out);
     shoald_queue_free(&s->replies);
@@ -131,10 +137,19 @@ static void free_session(shoald_session *s)
 void shoald_session_on_gone(shoald_session *s)
 {
     s->conn = NULL;
-    if (s->worker)
-        shoald_worker_post_last(s->worker, s);
-    else
+    if (!s->worker)
         free_session(s);
+    else if (!s->move_to)
+        shoald_worker_post_last(s->worker, s);
+}
+
+static void on_moved(shoald_session *s)
+{
+    shoald_govern_moved(s);
+    if (s->conn)
+        shoald_worker_post(s->worker, s);
+    else
+        shoald_worker_post_last(s->worker, s);
 }
 
 void shoald_session_on_mail(void *mail)
@@ -142,6 +157,10 @@ void shoald_session_on_mail(void *mail)
     shoald_session *s = SHOALD_UNMARK(mail);
     if (SHOALD_MARKED(mail)) {
         free_session(s);
+        return;
+    }
+    if (SHOALD_MOVED(mail)) {
+        on_moved(s);
         return;
     }
     atomic_store(&s->in_outbox, false);
@@ -203,7 +222,7 @@ void shoald_session_put(shoald_session *s, int kind, const void *payload, size_t
         shoald_session_fail(s, SHOAL_CODE_BACKLOG, NULL);
         return;
     }
-    shoald_worker_post(s->worker, s);
+    shoald_session_wake_worker(s);
     if (shoald_queue_fill(&s->in) > s->in_high)
         shoald_session_review_later(s);
 }
@@ -264,15 +283,6 @@ static int make_queues(shoald_session *s)
     return shoald_queue_init(&s->out, out);
 }
 
-static shoald_worker *least_loaded_worker(shoald_server *server)
-{
-    shoald_worker *best = &server->workers[0];
-    for (int i = 1; i < server->worker_count; i++)
-        if (server->workers[i].sessions < best->sessions)
-            best = &server->workers[i];
-    return best;
-}
-
 static void log_open(const shoald_session *s)
 {
     const shoal_options *o = &s->options;
@@ -293,6 +303,13 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
         shoald_session_fail_with(s, &err);
         return;
     }
+    if (!s->demand.depth_max) { /* else it was admitted before the upgrade */
+        if (!shoald_govern_admits(s->server, &s->options, &err)) {
+            shoald_session_fail_with(s, &err);
+            return;
+        }
+        shoald_govern_enter(s, &s->options);
+    }
     if (make_queues(s) < 0) {
         shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
         return;
@@ -300,8 +317,7 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
     s->max_message_bytes = (uint64_t)c->max_message_bytes;
     s->backlog_ms = c->backlog_ms;
     s->idle_timeout_s = c->idle_timeout_s;
-    s->worker = least_loaded_worker(s->server);
-    s->worker->sessions++;
+    shoald_govern_place(s);
     s->phase = SHOALD_STREAMING;
     log_open(s);
     shoald_worker_post(s->worker, s);

@@ -13,7 +13,9 @@
  * at the start, freed by the loop. When the connection is gone the loop posts the session a
  * last time, marked (SHOALD_MARK); the worker answers with a marked one after its own last
  * touch, and only that lets the loop free it. Both go through first-in first-out mailboxes, so
- * no pointer to a freed session can lie in one.
+ * no pointer to a freed session can lie in one. A move to another worker goes the same way: posted
+ * marked to the old one, which answers after its last touch; until then the loop posts nothing,
+ * and then posts to the new one, which looks at whatever has come meanwhile.
  *
  * Waking up. Each flag below is "set mine, then look at yours" on both sides:
  *   in_inbox   set by the loop that posts; cleared by the worker before it looks at the input
@@ -26,6 +28,7 @@
 #ifndef SHOALD_SESSION_H
 #define SHOALD_SESSION_H
 
+#include "load.h"
 #include "queue.h"
 #include "track.h"
 #include "shoal-protocol.h"
@@ -62,7 +65,6 @@ typedef struct shoald_session {
     char id[SHOALD_SESSION_ID + 1];
     char peer[SHOALD_PEER_LENGTH];
     shoal_options options;        /* effective at the start */
-    struct shoald_worker *worker; /* NULL until the start */
     size_t in_high, in_low;       /* bytes of input: stop, go on reading the socket */
     uint64_t max_message_bytes;   /* told in `ready`, as are the next two */
     int backlog_ms, idle_timeout_s;
@@ -71,11 +73,15 @@ typedef struct shoald_session {
     _Atomic size_t out_step;      /* room in out that one step of the worker may need; a `set`
                                    * (worker) changes it */
     _Atomic bool in_inbox, in_outbox, blocked, rx_paused;
-    _Atomic uint64_t received_bytes;    /* of audio, by the loop; opus: not used */
+    _Atomic uint64_t received_bytes;    /* of audio, by the loop */
 
     shoald_track track;           /* worker only; the loop reads totals after the release */
 
     /* loop only */
+    struct shoald_worker *worker; /* NULL until the start */
+    struct shoald_worker *move_to;    /* its next one, while the old one has not let go */
+    shoald_demand demand;         /* what it counts in the projected load (govern.h) */
+    uint64_t looked_bytes;        /* received_bytes as of the last look */
     struct shoald_conn *conn;     /* NULL once the connection is gone */
     struct shoald_session *next, **link;    /* list in shoald_server */
     shoald_phase phase;
@@ -104,16 +110,18 @@ typedef struct shoald_session {
     shoal_code error;             /* why the loop closed it */
 } shoald_session;
 
-/* Pointers in mailboxes: marked means "this is the last of it". */
-#define SHOALD_MARK(s)     ((void *)((uintptr_t)(s) | 1))
-#define SHOALD_MARKED(p)   ((uintptr_t)(p) & 1)
-#define SHOALD_UNMARK(p)   ((shoald_session *)((uintptr_t)(p) & ~(uintptr_t)1))
+/* Pointers in mailboxes: marked means "this is the last of it", for ever or for this worker. */
+#define SHOALD_MARK(s)      ((void *)((uintptr_t)(s) | 1))
+#define SHOALD_MARK_MOVE(s) ((void *)((uintptr_t)(s) | 2))
+#define SHOALD_MARKED(p)    ((uintptr_t)(p) & 1)
+#define SHOALD_MOVED(p)     ((uintptr_t)(p) & 2)
+#define SHOALD_UNMARK(p)    ((shoald_session *)((uintptr_t)(p) & ~(uintptr_t)3))
 
 /* ---- session.c: the loop's side. conn.c calls these for the events of a connection --------- */
 
 shoald_session *shoald_session_new(struct shoald_server *server, struct shoald_conn *conn);
-/* Options of the URL, or (not NULL) what is wrong with them. That is told after the upgrade,
- * because browsers show nothing of an upgrade that is refused. */
+/* Options of the URL (the session has been admitted), or (not NULL) what is wrong with them. That
+ * is told after the upgrade, because browsers show nothing of an upgrade that is refused. */
 void shoald_session_set_url(shoald_session *s, const shoal_options *o, const shoal_error *err);
 void shoald_session_on_open(shoald_session *s);
 /* A piece of a message, as lws cuts it. Returns 0, or -1 to close with close_code. */

@@ -50,7 +50,8 @@ static void on_set(shoald_session *s, const shoal_client_msg *m)
     shoal_error err;
     if (shoald_grant_set(&asked, &m->options, &effective, server->info,
                          server->settings.default_depth, &err) < 0 ||
-        !has_room(s, &effective, &err)) {
+        !has_room(s, &effective, &err) ||
+        !shoald_govern_set(s, effective.depth_min, effective.depth_max, &err)) {
         shoald_session_put_error(s, &err);
         return;
     }
@@ -140,8 +141,7 @@ static void on_audio(shoald_session *s, const void *bytes, size_t n)
     }
     if (n == 0)
         return;
-    if (s->options.format != SHOAL_FORMAT_OPUS)
-        atomic_fetch_add(&s->received_bytes, n);
+    atomic_fetch_add(&s->received_bytes, n);
     shoald_session_put(s, SHOALD_IN_AUDIO, bytes, n, 0);
 }
 

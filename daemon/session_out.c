@@ -65,7 +65,7 @@ static int write_result(shoald_session *s)
     int result = write_record(s, &s->out);
     if (atomic_load(&s->blocked) && shoald_queue_room(&s->out) >= s->out_step &&
         atomic_exchange(&s->blocked, false))
-        shoald_worker_post(s->worker, s);
+        shoald_session_wake_worker(s);
     return result;
 }
 

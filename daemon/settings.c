@@ -17,7 +17,8 @@ typedef struct settings_key {
     const char *name;
     key_type type;
     size_t offset;         /* of its field in shoald_settings */
-    int initial, min, max; /* KEY_INT */
+    int initial;           /* KEY_INT, KEY_LEVEL, KEY_WORD */
+    int min, max;          /* KEY_INT */
     bool reloadable;
     const char *const *words; /* KEY_WORD: the value is the index of one of these */
 } settings_key;
@@ -26,6 +27,7 @@ typedef struct settings_key {
 
 /* indices: shoal_backend, shoal_precision */
 static const char *const backend_words[] = { "auto", "openblas", "onednn", "amx", NULL };
+static const char *const switch_words[] = { "off", "on", NULL };
 static const char *const precision_words[] = { "fp32", "bf16", "int8", NULL };
 
 static const settings_key keys[] = {
@@ -45,6 +47,14 @@ static const settings_key keys[] = {
       true, NULL },
     { "batch_frames", KEY_INT, FIELD(batch_frames), 512, 128, 8192, false, NULL },
     { "default_depth", KEY_INT, FIELD(default_depth), 0, 0, SHOAL_MAX_DEPTH, true, NULL },
+    { "elastic", KEY_WORD, FIELD(elastic), 1, 0, 0, true, switch_words },
+    { "elastic_high_percent", KEY_INT, FIELD(elastic_high_percent), 85, 1, 1000, true, NULL },
+    { "elastic_low_percent", KEY_INT, FIELD(elastic_low_percent), 75, 1, 1000, true, NULL },
+    { "admission", KEY_WORD, FIELD(admission), 1, 0, 0, true, switch_words },
+    { "admission_percent", KEY_INT, FIELD(admission_percent), 95, 1, 1000, true, NULL },
+    { "capacity", KEY_INT, FIELD(capacity), 0, 0, 100000, true, NULL },
+    { "late_limit_ms", KEY_INT, FIELD(late_limit_ms), 4000, 0, 600000, true, NULL },
+    { "rebalance_percent", KEY_INT, FIELD(rebalance_percent), 10, 0, 1000, true, NULL },
     { "handshake_timeout_s", KEY_INT, FIELD(handshake_timeout_s), 10, 1, 600, false, NULL },
     { "start_timeout_s", KEY_INT, FIELD(start_timeout_s), SHOAL_DEFAULT_START_TIMEOUT_S, 1, 3600,
       true, NULL },
@@ -68,7 +78,7 @@ void shoald_settings_default(shoald_settings *c)
 {
     memset(c, 0, sizeof *c);
     for (size_t i = 0; i < KEY_COUNT; i++)
-        if (keys[i].type == KEY_INT || keys[i].type == KEY_LEVEL)
+        if (keys[i].type == KEY_INT || keys[i].type == KEY_LEVEL || keys[i].type == KEY_WORD)
             *(int *)field(c, &keys[i]) = keys[i].initial;
     snprintf(c->listen[0], sizeof c->listen[0], "127.0.0.1:%d", SHOAL_DEFAULT_PORT);
     c->listen_count = 1;

@@ -34,6 +34,14 @@ typedef struct shoald_settings {
     int batch_frames;               /* most frames in one engine run */
     int default_depth;              /* 0: the model's full depth */
 
+    int elastic;                    /* 0 or 1, as is admission */
+    int elastic_high_percent, elastic_low_percent;    /* of a worker */
+    int admission;
+    int admission_percent;          /* of all workers */
+    int capacity;                   /* streams at full depth; 0: measured */
+    int late_limit_ms;              /* 0: no limit */
+    int rebalance_percent;          /* of a worker; 0: always */
+
     int handshake_timeout_s;        /* connected -> request complete */
     int start_timeout_s;            /* upgraded -> start or audio */
     int idle_timeout_s;             /* nothing from the client; 0: never */

@@ -36,7 +36,7 @@ static int sample_bytes(shoal_format f)
     }
 }
 
-static int frame_bytes(const shoal_options *o)
+int shoald_track_frame_bytes(const shoal_options *o)
 {
     return sample_bytes(o->format) * o->channels;
 }
@@ -45,7 +45,7 @@ uint64_t shoald_track_received(const shoald_session *s)
 {
     if (s->options.format == SHOAL_FORMAT_OPUS)
         return s->track.converted * (uint64_t)s->options.rate / 16000;
-    return atomic_load(&s->received_bytes) / (uint64_t)frame_bytes(&s->options);
+    return atomic_load(&s->received_bytes) / (uint64_t)shoald_track_frame_bytes(&s->options);
 }
 
 size_t shoald_track_step_bytes(const shoal_model_info *m, const shoal_options *o)
@@ -68,7 +68,7 @@ static int make_engine_objects(shoald_session *s, shoald_worker *w)
     shoald_track *t = &s->track;
     const shoal_options *o = &s->options;
     shoal_stream_params p = shoal_stream_default_params(w->model);
-    p.depth = o->depth_max;
+    p.depth = shoald_worker_depth(w, o->depth_min, o->depth_max);
     p.chunk_frames = o->chunk_ms / SHOAL_FRAME_MS;
     p.left_frames = o->left_ms / SHOAL_FRAME_MS;
     int result = shoal_stream_new(&t->stream, w->model, &p);
@@ -258,11 +258,19 @@ static step_result read_head(shoald_session *s, shoald_worker *w)
 
 /* ---- control ------------------------------------------------------------------------- */
 
-static void set_depth(shoald_track *t, const shoal_options *o)
+void shoald_track_set_depth(shoald_session *s, shoald_worker *w, int depth)
+{
+    if (shoal_stream_get_depth(s->track.stream) == depth)
+        return;
+    shoal_stream_set_depth(s->track.stream, depth);
+    shoald_emit_changed(s, w, SHOAL_REASON_LOAD);
+}
+
+static void set_depth(shoald_track *t, const shoald_worker *w, const shoal_options *o)
 {
     t->depth_min = o->depth_min;
     t->depth_max = o->depth_max;
-    shoal_stream_set_depth(t->stream, o->depth_max);
+    shoal_stream_set_depth(t->stream, shoald_worker_depth(w, o->depth_min, o->depth_max));
 }
 
 /* The record holds everything that is in force from here on; outputs may move the depth, too. */
@@ -273,13 +281,13 @@ static void on_set(shoald_session *s, shoald_worker *w, size_t size)
     shoald_queue_copy(&s->in, 0, &o, sizeof o);
     shoald_queue_drop(&s->in, size);
     if (o.given & SHOAL_OPT_DEPTH || o.depth_min != t->depth_min || o.depth_max != t->depth_max)
-        set_depth(t, &o);
+        set_depth(t, w, &o);
     int result = o.given & SHOAL_OPT_OUTPUT ? shoald_outputs_set(s, w, &o) : 0;
     atomic_store(&s->out_step, shoald_track_step_bytes(w->info, &o));
     if (result < 0)
         fail_engine(s, w, result);
     else
-        shoald_emit_changed(s, w);
+        shoald_emit_changed(s, w, SHOAL_REASON_SET);
 }
 
 static void on_flush(shoald_session *s, shoald_worker *w, size_t size)
@@ -297,7 +305,7 @@ static void on_flush(shoald_session *s, shoald_worker *w, size_t size)
 static void report_torn_sample(shoald_session *s, shoald_worker *w)
 {
     shoal_error err;
-    int whole = frame_bytes(&s->options);
+    int whole = shoald_track_frame_bytes(&s->options);
     int rest = (int)(s->track.head_total % (uint64_t)whole);
     if (rest == 0 || s->options.format == SHOAL_FORMAT_OPUS)
         return;
@@ -337,6 +345,7 @@ static step_result read_record(shoald_session *s, shoald_worker *w)
     if (!shoald_queue_peek(&s->in, &r))
         return EMPTY;
     shoald_queue_drop(&s->in, SHOALD_RECORD_BYTES);
+    t->record_ns = r.time_ns;
     switch (r.kind) {
     case SHOALD_IN_AUDIO:
         t->audio_left = r.size;
@@ -455,7 +464,6 @@ void shoald_track_deliver(shoald_session *s, shoald_worker *w, const shoal_resul
     uint64_t before = t->samples_done;
     t->samples_done = (uint64_t)shoal_stream_samples_done(t->stream);
     t->frames += (uint64_t)r->frames;
-    t->ready_ns = 0;
     shoald_count(&w->stats.samples, t->samples_done - before);
     shoald_observe(&w->stats.latency, shoald_latency_bounds, SHOALD_LATENCY_BUCKETS,
                    (double)(end_ns - t->arrived_ns) / 1e9);

@@ -52,7 +52,11 @@ typedef struct shoald_track {
     int depth_min, depth_max;
     char flush_id[SHOAL_MAX_ID + 1];
     uint64_t arrived_ns;      /* when the last audio fed was received */
-    uint64_t ready_ns;        /* since when the chunk waits to be run */
+    uint64_t record_ns;       /* when the last record read was received, audio or not */
+    bool due;                 /* a chunk is ready and has its deadline */
+    bool was_blocked;         /* it waited for room in the output */
+    uint64_t release_ns;      /* from when on the chunk's time counts (edf.h) */
+    uint64_t deadline_ns;     /* of the chunk that is due, or of the last one */
 
     uint32_t seq;
     uint64_t frames, phones, packets;    /* totals */
@@ -62,6 +66,8 @@ typedef struct shoald_track {
 } shoald_track;
 
 shoald_track_state shoald_track_advance(struct shoald_session *s, struct shoald_worker *w);
+/* Depth of the chunk that is ready; tells the client if it is another one. */
+void shoald_track_set_depth(struct shoald_session *s, struct shoald_worker *w, int depth);
 /* r: its place in w->results. start_ns, end_ns: of the run that gave the result. */
 void shoald_track_deliver(struct shoald_session *s, struct shoald_worker *w, const shoal_result *r,
                           uint64_t start_ns, uint64_t end_ns);
@@ -71,6 +77,8 @@ void shoald_track_fail(struct shoald_session *s, struct shoald_worker *w, shoal_
 void shoald_track_close(struct shoald_session *s);
 /* Samples (a channel) at the client's rate. */
 uint64_t shoald_track_received(const struct shoald_session *s);
+/* Of one sample of all channels; 1 for opus. */
+int shoald_track_frame_bytes(const shoal_options *o);
 /* Bytes that the results of one step may take in the output queue at most. */
 size_t shoald_track_step_bytes(const shoal_model_info *m, const shoal_options *o);
 

@@ -5,6 +5,7 @@
  *     test_taps.c           outputs of several depths from one pass; activity
  *     test_wire.c           what a wrong client gets: raw frames, bad paths, bad audio
  *     test_robust.c         disconnects, slow readers, SIGTERM, start-up failures
+ *     test_overload.c       elastic depth, admission, migration
  *     test_shoal_file.c     the program shoal-file
  *     daemon.c              starting and stopping shoald; its metrics
  *     stream.c              one session from start to end; audio to send
@@ -136,6 +137,7 @@ TCase *activity_case(void);
 TCase *wire_case(void);
 TCase *robust_case(void);
 TCase *lifecycle_case(void);
+TCase *overload_case(void);
 TCase *shoal_file_case(void);
 
 #endif

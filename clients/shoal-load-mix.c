@@ -30,7 +30,7 @@ static const char *parse_number(const char *p, int *value)
     return end;
 }
 
-/* "3", "3:0.5", "3-12:0.5" up to a comma or the end; NULL when it is something else. */
+/* "3", "3:0.5", "3-12:0.5" or, as on the wire, "3..12:0.5", up to a comma or the end; NULL when it is something else. */
 static const char *parse_item(load_mix *m, const char *p)
 {
     int min, max;
@@ -39,8 +39,8 @@ static const char *parse_item(load_mix *m, const char *p)
 
     p = parse_number(p, &min);
     max = min;
-    if (p && *p == '-')
-        p = parse_number(p + 1, &max);
+    if (p && (*p == '-' || !strncmp(p, "..", 2)))
+        p = parse_number(p + (*p == '-' ? 1 : 2), &max);
     if (p && *p == ':') {
         weight = strtod(p + 1, &end);
         p = end == p + 1 ? NULL : end;

@@ -22,7 +22,9 @@ static const char manual[] =
     "\n"
     "The load\n"
     "  --sessions N         at the same time, 1 to 20000    (10)\n"
-    "  --depths MIX         such as 12, 3:0.5,12:0.5 or 3-12:1,12:3: depths, or ranges that the\n"
+    "  --idle N             more that are started and never speak           (0)\n"
+    "  --rush N@T+D         N more that speak from second T for D seconds: 100@20+10\n"
+    "  --depths MIX         such as 12, 3:0.5,12:0.5 or 3..12:1,12:3: depths, or ranges that the\n"
     "                       server may choose from, and their weights (the server's choice)\n"
     "  --chunk-ms MIX       audio computed at a time        (160)\n"
     "  --packet-ms MIX      audio in one message, 1 to 1000 (20)\n"
@@ -42,6 +44,7 @@ static const char manual[] =
     "                       results go missing, or sessions are refused or fail\n"
     "  --knee-start N       first number of sessions        (4)\n"
     "  --knee-max N         never more                      (2000)\n"
+    "  --knee-tries N       a number is too many when it is so often, 1 to 5        (1)\n"
     "\n"
     "What is written (a table goes to stdout)\n"
     "  --csv FILE           a row a second\n"
@@ -61,15 +64,18 @@ static const char manual[] =
     "\n"
     "Examples:\n"
     "  shoal-load --sessions 100 --depths 3:0.5,12:0.5 --duration 60 --pid $(pidof shoald)\n"
-    "  shoal-load --find-knee --depths 12 --duration 20 --plot knee.svg --json knee.json\n";
+    "  shoal-load --find-knee --depths 12 --duration 20 --plot knee.svg --json knee.json\n"
+    "  shoal-load --sessions 40 --depths 3..12 --rush 100@20+10 --duration 60 --plot rush.svg\n";
 
 enum { OPT_URL = 256, OPT_SESSIONS, OPT_DEPTHS, OPT_CHUNK, OPT_PACKET, OPT_RAMP, OPT_DURATION,
        OPT_AUDIO, OPT_FORMAT, OPT_OUTPUT, OPT_ENCODING, OPT_SEED, OPT_FAST, OPT_KNEE,
-       OPT_KNEE_START, OPT_KNEE_MAX, OPT_CSV, OPT_PLOT, OPT_JSON, OPT_PID };
+       OPT_KNEE_START, OPT_KNEE_MAX, OPT_KNEE_TRIES, OPT_IDLE, OPT_RUSH, OPT_CSV, OPT_PLOT, OPT_JSON, OPT_PID };
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
     { "sessions", required_argument, NULL, OPT_SESSIONS },
+    { "idle", required_argument, NULL, OPT_IDLE },
+    { "rush", required_argument, NULL, OPT_RUSH },
     { "depths", required_argument, NULL, OPT_DEPTHS },
     { "chunk-ms", required_argument, NULL, OPT_CHUNK },
     { "packet-ms", required_argument, NULL, OPT_PACKET },
@@ -84,6 +90,7 @@ static const struct option long_options[] = {
     { "find-knee", no_argument, NULL, OPT_KNEE },
     { "knee-start", required_argument, NULL, OPT_KNEE_START },
     { "knee-max", required_argument, NULL, OPT_KNEE_MAX },
+    { "knee-tries", required_argument, NULL, OPT_KNEE_TRIES },
     { "csv", required_argument, NULL, OPT_CSV },
     { "plot", required_argument, NULL, OPT_PLOT },
     { "json", required_argument, NULL, OPT_JSON },
@@ -130,6 +137,13 @@ static int take_mix(load_mix *m, const char *name, const char *value)
     return usage_error(what, why);
 }
 
+static int take_rush(load_rush *r, const char *value)
+{
+    char why[256];
+
+    return load_rush_parse(r, value, why, sizeof why) == 0 ? -1 : usage_error("--rush: ", why);
+}
+
 /* One option of the session, by its name on the wire. */
 static int take_session(command *c, const char *name, const char *value)
 {
@@ -146,6 +160,8 @@ static int take_load(command *c, int opt, char *value)
 
     switch (opt) {
     case OPT_SESSIONS: return take_number(&o->sessions, "--sessions", value, 1, LOAD_MAX_SESSIONS);
+    case OPT_IDLE: return take_number(&o->idle, "--idle", value, 0, LOAD_MAX_SESSIONS);
+    case OPT_RUSH: return take_rush(&o->rush, value);
     case OPT_DEPTHS: return take_mix(&o->depths, "--depths", value);
     case OPT_CHUNK: return take_mix(&o->chunks, "--chunk-ms", value);
     case OPT_PACKET: return take_mix(&o->packets, "--packet-ms", value);
@@ -157,6 +173,7 @@ static int take_load(command *c, int opt, char *value)
     case OPT_KNEE_START: return take_number(&o->knee_start, "--knee-start", value, 1,
                                             LOAD_MAX_SESSIONS);
     case OPT_KNEE_MAX: return take_number(&o->knee_max, "--knee-max", value, 1, LOAD_MAX_SESSIONS);
+    case OPT_KNEE_TRIES: return take_number(&o->knee_tries, "--knee-tries", value, 1, 5);
     case OPT_PID: return take_number(&o->pid, "--pid", value, 1, 1 << 30);
     default: return usage_error("the command line is wrong", "");
     }
@@ -264,6 +281,12 @@ static int check_rest(const load_options *o)
         return usage_error("--pid: there is no such process on this machine", "");
     if (o->find_knee && o->fast)
         return usage_error("--find-knee needs paced sessions: leave out --fast", "");
+    if (o->fast && (o->idle || o->rush.sessions))
+        return usage_error("--idle and --rush need paced sessions: leave out --fast", "");
+    if (o->find_knee && o->rush.sessions)
+        return usage_error("--rush is one profile, --find-knee another: leave out one", "");
+    if (o->rush.sessions && o->rush.at_s + o->rush.for_s > o->ramp_s + o->duration_s)
+        return usage_error("--rush must be over before the run: shorten it or raise --duration", "");
     if (o->knee_start > o->knee_max)
         return usage_error("--knee-start is above --knee-max", "");
     return -1;
@@ -275,7 +298,7 @@ int load_options_parse(load_options *o, int argc, char **argv)
     int opt, code;
 
     *o = (load_options){ .sessions = 10, .ramp_s = 2, .duration_s = 10, .knee_start = 4,
-                         .knee_max = 2000, .seed = 1 };
+                         .knee_max = 2000, .knee_tries = 1, .seed = 1 };
     take_mix(&o->chunks, "", "160");
     take_mix(&o->packets, "", "20");
     while ((opt = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)

@@ -27,6 +27,7 @@ typedef struct panel {
     int n, lines;
     line line[MAX_LINES];
     double mark;               /* dashed level, 0: none */
+    double band[2];            /* shaded part of the x axis, empty: none */
     double x0, x1, y0, y1;     /* axes, by fit_axes */
 } panel;
 
@@ -124,9 +125,19 @@ static void draw_line(FILE *f, const panel *p, int l)
             a->colour, WIDTH - RIGHT + 32, y, a->name);
 }
 
+static void draw_band(FILE *f, const panel *p)
+{
+    double from = fmax(p->band[0], p->x0), to = fmin(p->band[1], p->x1);
+
+    if (to > from)
+        fprintf(f, "<rect x='%.1f' y='%d' width='%.1f' height='%d' fill='#fff3d6'/>\n",
+                x_pixel(p, from), p->top, x_pixel(p, to) - x_pixel(p, from), PANEL);
+}
+
 static void draw_panel(FILE *f, panel *p)
 {
     fit_axes(p);
+    draw_band(f, p);
     draw_grid(f, p);
     if (p->mark > 0)
         fprintf(f, "<line x1='%d' x2='%d' y1='%.1f' y2='%.1f' stroke='#c00' "
@@ -214,7 +225,14 @@ int load_plot_run(const char *path, const load_options *o, const load_stats *st)
           .line = { { "active", "#1b7837", c[ACTIVE] },
                     { "refused, failed", "#c00", c[REFUSED] } } },
     };
+    for (int i = 0; i < 3; i++) {
+        panels[i].band[0] = o->rush.at_s;
+        panels[i].band[1] = o->rush.at_s + o->rush.for_s;
+    }
     snprintf(title, sizeof title, "shoal-load: %d sessions, %d s", o->sessions, o->duration_s);
+    if (o->rush.sessions)
+        snprintf(title + strlen(title), sizeof title - strlen(title), "; shaded: %d more",
+                 o->rush.sessions);
     r = draw_all(path, title, panels + (o->fast ? 1 : 0), o->fast ? 2 : 3);
     free(block);
     return r;

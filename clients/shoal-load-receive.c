@@ -28,6 +28,16 @@ static void add_both(load_stats *st, size_t hist, int steady, int64_t us)
 
 #define ADD(field, us) add_both(st, offsetof(load_window, field), steady, us)
 
+static void note_lag(load_session *s, int64_t late_ns, int steady)
+{
+    load_stats *st = s->run->st;
+    double lag = (double)late_ns / (double)(s->plan->chunk_ms * LOAD_MS);
+
+    st->second.lag = lag > st->second.lag ? lag : st->second.lag;
+    if (steady)
+        st->steady.lag = lag > st->steady.lag ? lag : st->steady.lag;
+}
+
 static void measure_chunk(load_session *s, const shoal_packet *p, uint64_t end_frame)
 {
     load_stats *st = s->run->st;
@@ -37,8 +47,10 @@ static void measure_chunk(load_session *s, const shoal_packet *p, uint64_t end_f
 
     if (k >= s->plan->packets)       /* the end computed it, not audio */
         return;
-    if (!s->run->o->fast)
+    if (!s->run->o->fast) {
         ADD(latency, (s->heard_ns - due) / 1000);
+        note_lag(s, s->heard_ns - due, steady);
+    }
     ADD(queued, p->queued_us);
     ADD(computed, p->computed_us);
     ADD(server, (int64_t)p->queued_us + p->computed_us);
@@ -93,16 +105,18 @@ static void take_ready(load_session *s, const shoal_ready *r)
     s->look_ahead_ms = r->latency_ms - r->options.chunk_ms;
     st->admitted++;
     st->active++;
+    st->most_active = st->active > st->most_active ? st->active : st->most_active;
     load_hist_add(&st->ready, (s->heard_ns - s->plan->connect_ns) / 1000);
 }
 
+/* Turned away before it began, and welcome later: refused, which is not a failure. */
 static void take_error(load_session *s, const shoal_error *e)
 {
     int full = e->code == SHOAL_CODE_OVERLOADED || e->code == SHOAL_CODE_TOO_MANY_SESSIONS;
+    int refused = !s->frames && (full || (!s->ready && e->retry));
 
     if (e->fatal)
-        load_session_close(s, full && !s->frames ? LOAD_REFUSED : LOAD_FAILED, "%s: %s", e->name,
-                           e->message);
+        load_session_close(s, refused ? LOAD_REFUSED : LOAD_FAILED, "%s: %s", e->name, e->message);
 }
 
 static void take_message(load_session *s, const shoal_server_msg *m)
@@ -162,36 +176,47 @@ static void drop(shoal_buf *b, size_t n)
     memmove(b->data, b->data + n, b->size);
 }
 
-/* Bytes of the body that its head promises; 0 if it does not say. */
-static size_t promised(const shoal_buf *in, size_t head)
+/* The number in a header of the answer; 0 if it is not there. name ends in a colon. */
+static unsigned long header_number(const shoal_buf *in, size_t head, const char *name)
 {
-    static const char name[] = "content-length:";
+    size_t n = strlen(name);
 
-    for (size_t i = 0; i + sizeof name < head; i++)
-        if (!strncasecmp(in->data + i, name, sizeof name - 1))
-            return (size_t)strtoul(in->data + i + sizeof name - 1, NULL, 10);
+    for (size_t i = 0; i + n + 1 < head; i++)
+        if (!strncasecmp(in->data + i, name, n))
+            return strtoul(in->data + i + n, NULL, 10);
     return 0;
 }
 
-/* Refused: the body is an error message when it is a shoal server that refuses. */
-static void take_refusal(load_session *s, int status, size_t head)
+/* What the body says when it is a shoal server that refuses: an error message. */
+static int refusal_reason(load_session *s, size_t head, char *text, size_t size)
 {
     shoal_server_msg *m = s->run->msg;
     shoal_error err;
+    int is_error;
 
-    if (s->in.size - head < promised(&s->in, head))
+    if (shoal_server_msg_decode(m, s->in.data + head, s->in.size - head, &err) < 0)
+        return 0;
+    is_error = m->type == SHOAL_MSG_ERROR;
+    if (is_error)
+        snprintf(text, size, "%s: %s", m->u.error.name, m->u.error.message);
+    shoal_server_msg_free(m);
+    return is_error;
+}
+
+static void take_refusal(load_session *s, int status, size_t head)
+{
+    char reason[512];
+    unsigned long later = header_number(&s->in, head, "retry-after:");
+
+    if (s->in.size - head < header_number(&s->in, head, "content-length:"))
         return;
-    if (shoal_server_msg_decode(m, s->in.data + head, s->in.size - head, &err) == 0) {
-        int is_error = m->type == SHOAL_MSG_ERROR;
-
-        take_message(s, m);
-        shoal_server_msg_free(m);
-        if (is_error)
-            return;
-    }
-    load_session_close(s, status == 503 ? LOAD_REFUSED : LOAD_FAILED,
-                       "the server refused the session with HTTP status %d%s", status,
-                       status == 503 ? "" : ": is it a shoal server? Check --url");
+    if (!refusal_reason(s, head, reason, sizeof reason))
+        snprintf(reason, sizeof reason, "the server refused the session with HTTP status %d%s", status,
+                 status == 503 ? "" : ": is it a shoal server? Check --url");
+    if (status == 503 && later)
+        load_session_close(s, LOAD_REFUSED, "%s (HTTP 503, retry after %lu s)", reason, later);
+    else
+        load_session_close(s, status == 503 ? LOAD_REFUSED : LOAD_FAILED, "%s", reason);
 }
 
 static void take_answer(load_session *s)

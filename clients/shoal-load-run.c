@@ -76,8 +76,9 @@ static int raise_file_limit(int sessions, char *why, size_t why_size)
 
 static int allocate(load_run *run, char *why, size_t why_size)
 {
-    size_t n = (size_t)run->o->sessions;
+    size_t n = (size_t)load_total(run->o);
 
+    run->total = (int)n;
     run->plans = calloc(n, sizeof *run->plans);
     run->sessions = calloc(n, sizeof *run->sessions);
     run->msg = malloc(sizeof *run->msg);
@@ -107,8 +108,8 @@ static int open_loop(load_run *run, char *why, size_t why_size)
 
 static void enlist(load_run *run)
 {
-    run->open = run->o->sessions;
-    for (int i = 0; i < run->o->sessions; i++) {
+    run->open = run->total;
+    for (int i = 0; i < run->total; i++) {
         run->sessions[i] = (load_session){ .run = run, .plan = &run->plans[i], .fd = -1 };
         load_calendar_put(&run->calendar, run->plans[i].connect_ns, i);
     }
@@ -116,7 +117,7 @@ static void enlist(load_run *run)
 
 static void free_run(load_run *run)
 {
-    for (int i = 0; run->sessions && i < run->o->sessions; i++)
+    for (int i = 0; run->sessions && i < run->total; i++)
         if (run->sessions[i].run)
             load_session_close(&run->sessions[i], LOAD_CANCELLED, NULL);
     load_calendar_free(&run->calendar);
@@ -154,19 +155,36 @@ static void check_silence(load_session *s, int64_t now)
                                   "not overrun?", LOAD_ANSWER_S);
 }
 
+/* A search need not wait for what comes too late anyway. */
+static void check_grace(load_session *s, int64_t now)
+{
+    if (now > s->run->window.to + LOAD_GRACE_S * LOAD_S)
+        load_session_close(s, LOAD_FAILED, "results were %d s late: the search does not wait for them",
+                           LOAD_GRACE_S);
+}
+
 static int tick(load_run *run, int t_s)
 {
     int64_t now = load_now(run), begin = t_s * LOAD_S;
     int steady = run->o->fast || (begin >= run->window.from && begin + LOAD_S <= run->window.to);
-    const load_row *r = load_stats_tick(run->st, run->o, t_s, steady);
+    const load_row *r;
 
+    for (int i = 0; i < run->total && !run->o->fast; i++) {
+        double lag = load_session_lag(&run->sessions[i]);
+
+        run->st->second.lag = lag > run->st->second.lag ? lag : run->st->second.lag;
+    }
+    r = load_stats_tick(run->st, run->o, t_s, steady);
     if (!r)
         return -1;
     if (run->csv)
         load_csv_row(run->csv, r);
     show_progress(run->o, r);
-    for (int i = 0; i < run->o->sessions; i++)
+    for (int i = 0; i < run->total; i++) {
         check_silence(&run->sessions[i], now);
+        if (run->o->find_knee)
+            check_grace(&run->sessions[i], now);
+    }
     return 0;
 }
 
@@ -180,11 +198,12 @@ static void obey(load_run *run, int *seen)
     if (interrupts == *seen)
         return;
     *seen = interrupts;
-    for (int i = 0; i < run->o->sessions; i++) {
+    for (int i = 0; i < run->total; i++) {
         load_session *s = &run->sessions[i];
 
         if (s->plan->packets > s->due)
             s->plan->packets = s->due;
+        s->plan->stay_ns = 0;
         if (interrupts > 1 || s->state == LOAD_WAITING)
             load_session_close(s, LOAD_CANCELLED, NULL);
         else
@@ -259,7 +278,7 @@ int load_run_all(const load_options *o, const load_audio *audio, load_stats *st,
     int r = -1;
 
     if (resolve(&run, why, why_size) == 0 &&
-        raise_file_limit(o->sessions, why, why_size) == 0 &&
+        raise_file_limit(load_total(o), why, why_size) == 0 &&
         allocate(&run, why, why_size) == 0 && open_loop(&run, why, why_size) == 0) {
         run.origin_ns = clock_ns();
         enlist(&run);

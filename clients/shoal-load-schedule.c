@@ -5,11 +5,13 @@
  *     |---- lead ----|- phase -| packets ... -----|==== window of the summary ====| end
  *
  * The phase is a random part of a chunk: microphones do not start together, and a server
- * that got all chunks at one moment would be measured at something that never happens.
+ * that got all chunks at one moment would be measured at something that never happens. A rush
+ * comes within one second and speaks for its time; idle sessions connect in the ramp and stay.
  */
 #include "shoal-load.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int largest(const load_mix *m)
 {
@@ -28,6 +30,11 @@ static load_window_ns window(const load_options *o)
     return (load_window_ns){ from, from + o->duration_s * LOAD_S };
 }
 
+int load_total(const load_options *o)
+{
+    return o->sessions + o->rush.sessions + o->idle;
+}
+
 /* Values of a mix for n sessions; shuffled, so that two mixes do not go in step. */
 static void deal(const load_mix *m, int *chosen, int n, uint64_t *shuffle)
 {
@@ -36,29 +43,49 @@ static void deal(const load_mix *m, int *chosen, int n, uint64_t *shuffle)
         load_shuffle(chosen, n, shuffle);
 }
 
-static void time_plan(load_plan *p, const load_options *o, int i, int64_t end, uint64_t *random)
+/* It speaks from connect_ns + lead + phase until end. */
+static void speak(load_plan *p, const load_options *o, int64_t end, uint64_t *random)
 {
     int64_t phase = (int64_t)(load_random(random) % (uint64_t)(p->chunk_ms * LOAD_MS));
     int64_t packet_ns = p->packet_ms * LOAD_MS;
 
-    p->connect_ns = o->ramp_s * LOAD_S * i / o->sessions;
     p->start_ns = p->connect_ns + LOAD_LEAD_MS * LOAD_MS + phase;
     p->packets = o->fast ? o->duration_s * LOAD_S / packet_ns : (end - p->start_ns) / packet_ns;
+    p->packets = p->packets > 0 ? p->packets : 0;
     p->audio_ms = load_random(random) % 1000000;
+}
+
+static void time_plan(load_plan *p, const load_options *o, int i, int64_t end, uint64_t *random)
+{
+    const load_rush *r = &o->rush;
+    int late = i - o->sessions, idle = late - r->sessions;
+
+    if (late < 0) {
+        p->connect_ns = o->ramp_s * LOAD_S * i / o->sessions;
+        speak(p, o, end, random);
+    } else if (idle < 0) {
+        p->connect_ns = r->at_s * LOAD_S - LOAD_LEAD_MS * LOAD_MS + LOAD_S * late / r->sessions;
+        p->connect_ns = p->connect_ns > 0 ? p->connect_ns : 0;
+        speak(p, o, (r->at_s + r->for_s) * LOAD_S, random);
+    } else {
+        p->connect_ns = o->ramp_s * LOAD_S * idle / o->idle;
+        p->start_ns = p->stay_ns = end;
+    }
 }
 
 load_window_ns load_schedule_make(const load_options *o, load_plan *plans)
 {
     load_window_ns w = window(o);
     uint64_t random = o->seed;
-    int n = o->sessions, *chosen = malloc(sizeof *chosen * (size_t)n);
+    int n = load_total(o), *chosen = malloc(sizeof *chosen * (size_t)n);
 
     if (!chosen)
         return (load_window_ns){ 0, 0 };
     deal(&o->depths, chosen, n, NULL);
-    for (int i = 0; i < n; i++) {
-        plans[i].depth_min = o->depths.count ? o->depths.item[chosen[i]].min : 0;
-        plans[i].depth_max = o->depths.count ? o->depths.item[chosen[i]].max : 0;
+    memset(plans, 0, sizeof *plans * (size_t)n);
+    for (int i = 0; i < n && o->depths.count; i++) {
+        plans[i].depth_min = o->depths.item[chosen[i]].min;
+        plans[i].depth_max = o->depths.item[chosen[i]].max;
     }
     deal(&o->chunks, chosen, n, &random);
     for (int i = 0; i < n; i++)

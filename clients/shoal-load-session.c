@@ -193,16 +193,21 @@ static int send_packet(load_session *s)
     return 0;
 }
 
-static int queue_end(load_session *s)
+static int queue_message(load_session *s, shoal_msg_type type)
 {
     char text[64];
     shoal_buf b;
-    shoal_client_msg m = { .type = SHOAL_MSG_END };
+    shoal_client_msg m = { .type = type };
 
     shoal_buf_wrap(&b, text, sizeof text);
-    s->ended = 1;
     return shoal_client_msg_encode(&b, &m) < 0 ? -1
            : load_ws_frame(&s->out, LOAD_WS_TEXT, b.data, b.size);
+}
+
+static int may_end(const load_session *s)
+{
+    return s->state == LOAD_OPEN && !s->ended && s->sent >= s->plan->packets &&
+           (!s->plan->stay_ns || load_now(s->run) >= s->plan->stay_ns);
 }
 
 /* One thing to send. As send_out; 2: there is nothing. */
@@ -212,8 +217,9 @@ static int send_next(load_session *s)
         return send_out(s);
     if (s->state == LOAD_OPEN && s->sent < s->due)
         return send_packet(s);
-    if (s->state == LOAD_OPEN && !s->ended && s->sent >= s->plan->packets) {
-        if (queue_end(s) == 0)
+    if (may_end(s)) {
+        s->ended = 1;
+        if (queue_message(s, SHOAL_MSG_END) == 0)
             return 1;
         errno = ENOMEM;
         return -1;
@@ -257,15 +263,37 @@ static void note_due(load_session *s, int64_t now)
     }
 }
 
+static void plan_wake(load_session *s, int64_t from)
+{
+    int64_t ping = from + LOAD_PING_S * LOAD_S, stay = s->plan->stay_ns;
+
+    s->wake_ns = !stay || from >= stay ? LOAD_NEVER : ping < stay ? ping : stay;
+}
+
+/* An idle session says that it is there; without audio the server would hang up. */
+static void ping(load_session *s)
+{
+    if (s->wake_ns < s->plan->stay_ns && s->ready && queue_message(s, SHOAL_MSG_PING) < 0) {
+        load_session_close(s, LOAD_FAILED, "out of memory: use fewer --idle");
+        return;
+    }
+    plan_wake(s, s->wake_ns);
+}
+
 void load_session_act(load_session *s)
 {
+    int64_t now = load_now(s->run);
+
     if (s->state == LOAD_WAITING) {
+        plan_wake(s, s->plan->connect_ns);
         start_connect(s);
         if (s->run->o->fast)
             s->due = s->plan->packets;
         return;
     }
-    note_due(s, load_now(s->run));
+    note_due(s, now);
+    if (s->state != LOAD_CLOSED && now >= s->wake_ns)
+        ping(s);
     load_session_pump(s);
 }
 
@@ -273,9 +301,23 @@ int64_t load_session_next(const load_session *s)
 {
     if (s->state == LOAD_WAITING)
         return s->plan->connect_ns;
-    if (s->state == LOAD_CLOSED || s->due >= s->plan->packets)
+    if (s->state == LOAD_CLOSED)
         return LOAD_NEVER;
-    return load_due_ns(s->plan, s->due);
+    return s->due < s->plan->packets ? load_due_ns(s->plan, s->due) : s->wake_ns;
+}
+
+double load_session_lag(const load_session *s)
+{
+    int64_t chunk_ms = s->plan->chunk_ms, k, late;
+
+    if (!s->ready || s->state != LOAD_OPEN)
+        return 0;
+    k = load_packet_holding(s->plan, (int64_t)s->frames * SHOAL_FRAME_MS + chunk_ms +
+                                         s->look_ahead_ms);
+    if (k >= s->plan->packets)
+        return 0;
+    late = load_now(s->run) - load_due_ns(s->plan, k);
+    return late > 0 ? (double)late / (double)(chunk_ms * LOAD_MS) : 0;
 }
 
 /* ---- epoll ---- */

@@ -16,10 +16,10 @@ load_stats *load_stats_new(const load_options *o)
 
     if (!st)
         return NULL;
-    st->offered = o->sessions;
+    st->offered = load_total(o);
     st->own_cpu_s = load_proc_own_cpu_s();
-    if (o->pid)
-        load_proc_read(o->pid, &st->proc);
+    if (o->pid && load_proc_read(o->pid, &st->proc) == 0)
+        st->rss_before_mb = st->proc.rss_mb;
     return st;
 }
 
@@ -103,6 +103,7 @@ static void fill_row(load_row *r, const load_stats *st)
     r->depth = w->frames ? (double)w->depth_frames / (double)w->frames : 0;
     r->depth_min = w->depth_min;
     r->depth_max = w->depth_max;
+    r->lag = w->lag;
 }
 
 static load_row *new_row(load_stats *st)
@@ -142,6 +143,7 @@ static void add_rows(load_summary *s, const load_stats *st)
         if (!r->steady)
             continue;
         s->seconds++;
+        s->lag = r->lag > s->lag ? r->lag : s->lag;
         s->audio_s += (double)r->frames * SHOAL_FRAME_MS / 1000;
         s->cpu_s += r->cpu_s;
         s->own_cpu_s += r->own_cpu_s;
@@ -162,6 +164,7 @@ load_summary load_stats_summarise(const load_stats *st)
     load_percentiles(&st->ready, s.ready);
     s.depth = w->frames ? (double)w->depth_frames / (double)w->frames : 0;
     s.missing = st->missing;
+    s.lag = w->lag;
     add_rows(&s, st);
     if (st->fast_end_ns)
         s.seconds = (double)st->fast_end_ns / 1e9;

@@ -80,9 +80,9 @@ static int run_once(work *w)
 
 /* ---- search ---- */
 
-static int measure_step(void *user, int n)
+/* 1: n sessions hold, 0: they do not, -1: stop. */
+static int measure_once(work *w, int n)
 {
-    work *w = user;
     load_search *search = &w->search;
     load_step *step = &search->step[search->count];
     load_stats *st;
@@ -104,6 +104,17 @@ static int measure_step(void *user, int n)
         return -1;
     load_report_step(step, search->count++ == 0);
     return step->holds;
+}
+
+/* A number of sessions is too many only when every try says so. */
+static int measure_step(void *user, int n)
+{
+    work *w = user;
+    int r = 0;
+
+    for (int i = 0; i < w->o->knee_tries && r == 0; i++)
+        r = measure_once(w, n);
+    return r;
 }
 
 static int run_search(work *w)

@@ -3,6 +3,7 @@
  *     shoal-load.c           main: one run, or the search for the knee; exit code
  *     shoal-load-options.c   command line -> load_options; the manual
  *     shoal-load-mix.c       "3:0.5,12:0.5" -> which session gets what
+ *     shoal-load-rush.c      "100@20+10": sessions that come and go in mid-run
  *     shoal-load-schedule.c  when every packet of every session is due, fixed in advance
  *     shoal-load-run.c       the loop: epoll and a timer drive all sessions, one thread
  *     shoal-load-session.c   one session: connect, send what is due, end
@@ -50,6 +51,8 @@ enum {
     LOAD_MAX_SECONDS = 24 * 3600,
     LOAD_LEAD_MS = 500,        /* a session connects so long before its audio begins */
     LOAD_ANSWER_S = 10,        /* a server that says nothing for so long has failed */
+    LOAD_GRACE_S = 2,          /* a search waits so long for the last results, more than any chunk */
+    LOAD_PING_S = 20,          /* how often idle sessions show that they are there */
     LOAD_DEPTHS = SHOAL_MAX_DEPTH + 1
 };
 
@@ -73,19 +76,30 @@ void load_mix_assign(const load_mix *m, int *chosen, int n);
 uint64_t load_random(uint64_t *state);
 void load_shuffle(int *a, int n, uint64_t *state);
 
+/* ---- rush ----------------------------------------------------------------------------- */
+
+typedef struct load_rush {
+    int sessions;              /* 0: none */
+    int at_s, for_s;           /* they speak from at_s, for for_s seconds; all have come after 1 s */
+} load_rush;
+
+/* "N@T+D". Returns 0, or -1 with cause and remedy in why. */
+int load_rush_parse(load_rush *r, const char *text, char *why, size_t why_size);
+
 /* ---- options ---------------------------------------------------------------------------- */
 
 typedef struct load_options {
     char host[256], path[512];
     int port;
     shoal_options session;          /* what all sessions ask for */
-    int sessions;
+    int sessions, idle;             /* idle: started, but never speak */
+    load_rush rush;
     load_mix depths, chunks, packets;
     int ramp_s, duration_s;
     int fast;                       /* as fast as the server takes it; no latency */
     const char *audio_file;         /* NULL: made-up speech */
     const char *csv, *plot, *json;  /* file names or NULL */
-    int find_knee, knee_start, knee_max;
+    int find_knee, knee_start, knee_max, knee_tries;
     int pid;                        /* of the daemon, 0: unknown */
     uint64_t seed;
     int quiet;
@@ -93,6 +107,8 @@ typedef struct load_options {
 
 /* Returns -1 to go on, or the exit code (after --help, --version or a complaint on stderr). */
 int load_options_parse(load_options *o, int argc, char **argv);
+/* Sessions of all kinds. */
+int load_total(const load_options *o);
 
 /* ---- schedule ----------------------------------------------------------------------------- */
 
@@ -102,6 +118,7 @@ typedef struct load_plan {          /* of one session; constant during a run */
     int64_t connect_ns;
     int64_t start_ns;               /* when its first sample was "spoken" */
     int64_t packets;                /* cut short by Ctrl-C, else constant */
+    int64_t stay_ns;                /* not ended before that although there is no audio left */
     uint64_t audio_ms;              /* where in the shared audio it begins */
 } load_plan;
 
@@ -109,7 +126,8 @@ typedef struct load_window_ns {     /* what the summary covers: whole seconds af
     int64_t from, to;
 } load_window_ns;
 
-/* plans[o->sessions]. Deterministic in o->seed. */
+/* plans[load_total(o)]: first o->sessions, then the rush, then those that are idle. Deterministic in
+ * o->seed. */
 load_window_ns load_schedule_make(const load_options *o, load_plan *plans);
 /* Packet k is complete, so due, when its last sample was spoken. */
 int64_t load_due_ns(const load_plan *p, int64_t k);
@@ -164,6 +182,7 @@ typedef struct load_window {      /* what is counted both for a second and for t
     uint64_t frames, results, throttled;
     uint64_t depth_frames;        /* sum of depth over frames */
     int depth_min, depth_max;     /* used; 0: no result */
+    double lag;                   /* latency of the worst chunk, in chunks */
 } load_window;
 
 typedef struct load_row {         /* one second */
@@ -174,6 +193,7 @@ typedef struct load_row {         /* one second */
     double queued_p99, computed_p99, late_p99, late_max;
     double depth;                 /* mean over frames; 0: no result */
     int depth_min, depth_max;
+    double lag;                   /* worst, in chunks, also of results that are still owed */
     double cpu_s, rss_mb;         /* of the daemon in this second; 0 without --pid */
     double own_cpu_s;
 } load_row;
@@ -185,7 +205,7 @@ typedef struct load_stats {
     load_hist own_late;           /* due -> the first attempt to send: this program's own fault */
     load_hist ready;              /* connect -> ready */
     uint64_t frames_at[LOAD_DEPTHS];
-    int offered, admitted, refused, failed, finished, active;
+    int offered, admitted, refused, failed, finished, active, most_active;
     uint64_t expected, received;  /* frames of 20 ms, of admitted sessions */
     uint64_t missing;             /* summed a session: one's surplus hides no other's loss */
     uint64_t seq_gaps;            /* results lost by their sequence numbers */
@@ -193,6 +213,7 @@ typedef struct load_stats {
     load_row *rows;
     int row_count, row_cap;
     load_proc proc;               /* at the last tick */
+    double rss_before_mb;         /* of the daemon, before the first session */
     double own_cpu_s;
     struct { char text[LOAD_REASON_BYTES]; int count; } reason[LOAD_REASONS];
     int reasons;
@@ -202,6 +223,7 @@ typedef struct load_summary {     /* over the steady rows */
     double latency[5], server[5], queued[5], computed[5], late[5], own_late[5], ready[5];
     double seconds, audio_s, cpu_s, rss_mb, own_cpu_s;
     double depth;                 /* mean over frames */
+    double lag;                   /* worst, in chunks */
     double audio_per_cpu;         /* seconds of audio a CPU second of the daemon; 0: unknown */
     uint64_t missing;
 } load_summary;
@@ -219,6 +241,19 @@ void load_stats_reason(load_stats *st, const char *text);
 /* Close the second; NULL when there is no memory for a row. View. */
 const load_row *load_stats_tick(load_stats *st, const load_options *o, int t_s, int steady);
 load_summary load_stats_summarise(const load_stats *st);
+
+typedef struct load_phase {       /* some seconds of a run */
+    double depth;                 /* mean over frames; 0: no result */
+    double p99_ms, lag;           /* of the worst second */
+    int active;                   /* most sessions */
+} load_phase;
+
+typedef struct load_rush_effect {
+    load_phase before, during, after;   /* seconds after the ramp that lie wholly in each */
+    int back_s;                   /* after the rush until a second was as deep as before; -1: never */
+} load_rush_effect;
+
+load_rush_effect load_rush_measure(const load_rush *r, const load_stats *st);
 
 /* ---- audio -------------------------------------------------------------------------------- */
 
@@ -284,6 +319,7 @@ typedef struct load_session {
     size_t out_sent;
     shoal_buf in;
     int64_t heard_ns;
+    int64_t wake_ns;           /* when one without audio must do something */
     int look_ahead_ms;         /* audio needed beyond a chunk's last frame */
     uint32_t next_seq;
     uint64_t frames;
@@ -293,8 +329,9 @@ struct load_run {
     const load_options *o;
     const load_audio *audio;
     load_stats *st;
-    load_plan *plans;                     /* [o->sessions] */
-    load_session *sessions;               /* [o->sessions] */
+    int total;
+    load_plan *plans;                     /* [total] */
+    load_session *sessions;               /* [total] */
     load_calendar calendar;
     load_window_ns window;
     struct sockaddr_storage address;
@@ -315,6 +352,8 @@ void load_session_act(load_session *s);
 /* When it must act next; LOAD_NEVER: only the server can move it. */
 int64_t load_session_next(const load_session *s);
 void load_session_event(load_session *s, uint32_t events);
+/* How long the first result that it is owed is overdue, in chunks; 0: none is. */
+double load_session_lag(const load_session *s);
 /* Send what may be sent until the socket is full. */
 void load_session_pump(load_session *s);
 /* Parse what has arrived in s->in. */
@@ -350,7 +389,7 @@ typedef struct load_step {        /* one measurement of the search */
     int refused, failed;
 } load_step;
 
-enum { LOAD_MAX_STEPS = 64 };
+enum { LOAD_MAX_STEPS = 128 };
 
 typedef struct load_search {
     load_step step[LOAD_MAX_STEPS];

@@ -16,7 +16,7 @@ static const char usage[] =
     "  --listen ADDRESS     HOST:PORT, [IPv6]:PORT, unix:/PATH; port 0 takes a free one;\n"
     "                       may be repeated (default 127.0.0.1:%d)\n"
     "  --model FILE         model file (default: the built-in model)\n"
-    "  --backend NAME       matrix library: auto, openblas or onednn (default auto)\n"
+    "  --backend NAME       matrix library: auto, openblas, onednn or amx\n"
     "  --precision P        of its products: fp32, bf16 or int8 (default fp32)\n"
     "  --workers N          threads that compute (default: one for each CPU)\n"
     "  --log-level LEVEL    error, warning, notice, info or debug\n"

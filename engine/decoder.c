@@ -1,12 +1,22 @@
 /* decoder.c - log posteriors to timed phones: a streaming Viterbi with bounded lag
  *
- * One state a phone. A path's score is the sum over frames of
- *     log p(phone | audio) - log_prior[phone] + transition[previous][phone]
- * where log_prior (already scaled) and transition (log bigram, switching price, stay bonus) come
- * with the model. A frame is settled once all surviving paths agree on it, or, after
- * SHOAL_DECODER_LAG frames, on the best path (paths that disagree are dropped). Settled frames
- * are joined to phones; a phone is given out when the next one begins. What is settled depends
- * on the frames heard so far alone, never on how they were grouped into calls.
+ * A path's score is the sum over frames of
+ *     log p(phone | audio) - log_prior[phone] + transition[before][phone][next]
+ * where log_prior (already scaled) and transition (log trigram, switching price, stay bonus) come
+ * with the model; before is the phone before the present one, silence at the start. So a state is
+ * a pair (before, phone); with a model that has a bigram only, a phone. A frame is settled once
+ * all paths that count agree on it, or, after SHOAL_DECODER_LAG frames, on the best path; paths that
+ * disagree are dropped. Settled frames are joined to phones; a phone is given out when the next
+ * one begins. What is settled depends on the frames heard so far alone, never on how they were
+ * grouped into calls.
+ *
+ * States too far below the best are dead. From any state the best one's path can be followed at a
+ * loss of at most two transitions (the next two changes of phone; then the states are the same),
+ * so twice their range loses nothing if staying costs the same after any `before`. With a bigram
+ * that is the bound, and all living paths count. With a trigram it keeps most of the states, which
+ * costs time, and paths that hardly differ keep each other from being settled, which costs
+ * latency. So there is a BEAM, at which no path changed over the development clips, and a MARGIN
+ * below which a path does not hold the others up (measured: training/README.md).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -14,25 +24,60 @@
 
 #include "model.h"
 
-enum { LAG = SHOAL_DECODER_LAG };
+#define BEAM 10.0f      /* nats */
+#define MARGIN 4.0f
+
+enum { LAG = SHOAL_DECODER_LAG, STAYED = 255 };     /* classes are at most 255: labels end at 254 */
 
 struct shoal_decoder {
     const shoal_model *model;
+    int states;                         /* before * classes + phone */
+    float beam, margin;                 /* nats */
     int64_t heard, settled;             /* frames */
-    float score[SHOAL__MAX_CLASSES];    /* best path ending in each phone; best of all is 0 */
-    unsigned char from[LAG][SHOAL__MAX_CLASSES];    /* frame % LAG: predecessor of each phone */
-    float logp[LAG][SHOAL__MAX_CLASSES];
+    float *score, *next;                /* [states] best path ending in each; best of all is 0 */
+    unsigned char *from;                /* [LAG, states] at frame % LAG: STAYED, or the label that
+                                           `source` needs */
+    float *logp;                        /* [LAG, classes] */
+    int alive_count, *alive;            /* [states] those within the beam of the best */
+    int *trail;                         /* [states] scratch of agreement() */
+    unsigned char *met;                 /* [states] scratch of agreement(), 0 between calls */
     int label;                          /* of the open phone; -1 before the first frame */
     int64_t label_start;
     double label_logp;                  /* sum over its frames */
 };
 
+static float exact_beam(const shoal_model *m, int states)
+{
+    float low = m->transition[0], high = low;
+    for (size_t i = 0; i < (size_t)states * (size_t)m->config.classes; i++) {
+        low = m->transition[i] < low ? m->transition[i] : low;
+        high = m->transition[i] > high ? m->transition[i] : high;
+    }
+    return 2.0f * (high - low) + 1e-3f;
+}
+
 int shoal_decoder_new(shoal_decoder **out, const shoal_model *m)
 {
-    shoal_decoder *d = calloc(1, sizeof *d);
+    size_t C = (size_t)m->config.classes, S = (size_t)m->histories * C;
+    size_t floats = 2 * S + LAG * C, bytes = LAG * S + S;
+    shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + 2 * S * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
     d->model = m;
+    d->states = (int)S;
+    d->beam = exact_beam(m, d->states);
+    d->margin = d->beam;
+    if (m->histories > 1) {
+        d->beam = fminf(d->beam, BEAM);
+        d->margin = fminf(d->beam, MARGIN);
+    }
+    d->score = (float *)(d + 1);
+    d->next = d->score + S;
+    d->logp = d->next + S;
+    d->alive = (int *)(d->logp + LAG * C);
+    d->trail = d->alive + S;
+    d->from = (unsigned char *)(d->trail + S);
+    d->met = d->from + LAG * S;
     d->label = -1;
     *out = d;
     return 0;
@@ -67,95 +112,154 @@ static int settle(shoal_decoder *d, int label, shoal_phone *out)
         d->label_start = d->settled;
         d->label_logp = 0.0;
     }
-    d->label_logp += (double)d->logp[d->settled % LAG][label];
+    d->label_logp += (double)d->logp[d->settled % LAG * d->model->config.classes + label];
     d->settled++;
     return wrote;
+}
+
+static int phone_of(const shoal_decoder *d, int state)
+{
+    return state % d->model->config.classes;
+}
+
+static unsigned char *from_at(const shoal_decoder *d, int64_t frame)
+{
+    return d->from + (size_t)(frame % LAG) * (size_t)d->states;
+}
+
+/* The state at frame - 1 on the best path to `state` at frame. */
+static int source(const shoal_decoder *d, int64_t frame, int state)
+{
+    int C = d->model->config.classes, label = from_at(d, frame)[state];
+    if (label == STAYED)
+        return state;
+    return d->model->histories > 1 ? label * C + state / C : label;
+}
+
+/* Every change of phone out of `state`, where it beats what was found before. */
+static void leave(shoal_decoder *d, int state, unsigned char *from)
+{
+    int C = d->model->config.classes, phone = phone_of(d, state);
+    int trigram = d->model->histories > 1, first = trigram ? phone * C : 0;
+    const float *row = d->model->transition + (size_t)state * (size_t)C;
+    unsigned char label = (unsigned char)(trigram ? state / C : phone);
+    float *next = d->next + first, score = d->score[state];
+    from += first;
+    for (int p = 0; p < C; p++) {
+        float s = p == phone ? -INFINITY : score + row[p];
+        from[p] = s > next[p] ? label : from[p];
+        next[p] = s > next[p] ? s : next[p];
+    }
+}
+
+static void stay(shoal_decoder *d, int state, unsigned char *from)
+{
+    size_t C = (size_t)d->model->config.classes;
+    float s = d->score[state] + d->model->transition[(size_t)state * C + (size_t)phone_of(d, state)];
+    if (s >= d->next[state]) {
+        d->next[state] = s;
+        from[state] = STAYED;
+    }
+}
+
+/* Best ways into all states, before the new frame's own score. */
+static void advance(shoal_decoder *d)
+{
+    unsigned char *from = from_at(d, d->heard);
+    for (int s = 0; s < d->states; s++)
+        d->next[s] = d->heard || s >= d->model->config.classes ? -INFINITY : 0.0f;
+    for (int i = 0; i < d->alive_count; i++)
+        leave(d, d->alive[i], from);
+    for (int i = 0; i < d->alive_count; i++)
+        stay(d, d->alive[i], from);
 }
 
 static void step(shoal_decoder *d, const float *logp)
 {
     int C = d->model->config.classes;
-    float next[SHOAL__MAX_CLASSES], top = -INFINITY;
-    unsigned char *from = d->from[d->heard % LAG];
-    for (int p = 0; p < C; p++) {
-        float best = -INFINITY;
-        from[p] = (unsigned char)p;
-        for (int q = 0; d->heard && q < C; q++) {
-            float s = d->score[q] + d->model->transition[q * C + p];
-            if (s > best) {
-                best = s;
-                from[p] = (unsigned char)q;
-            }
+    float top = -INFINITY;
+    advance(d);
+    for (int s = 0; s < d->states; s += C)
+        for (int p = 0; p < C; p++) {
+            d->next[s + p] += logp[p] - d->model->log_prior[p];
+            top = d->next[s + p] > top ? d->next[s + p] : top;
         }
-        next[p] = (d->heard ? best : 0.0f) + logp[p] - d->model->log_prior[p];
-        top = next[p] > top ? next[p] : top;
+    d->alive_count = 0;
+    for (int s = 0; s < d->states; s++) {
+        d->score[s] = d->next[s] - top;
+        if (d->score[s] >= -d->beam)
+            d->alive[d->alive_count++] = s;
     }
-    for (int p = 0; p < C; p++)
-        d->score[p] = next[p] - top;
-    memcpy(d->logp[d->heard % LAG], logp, (size_t)C * sizeof *logp);
+    memcpy(d->logp + d->heard % LAG * C, logp, (size_t)C * sizeof *logp);
     d->heard++;
 }
 
-static int best_phone(const shoal_decoder *d)
+static int best_state(const shoal_decoder *d)
 {
-    int best = 0;
-    for (int p = 1; p < d->model->config.classes; p++)
-        if (d->score[p] > d->score[best])
-            best = p;
+    int best = d->alive[0];
+    for (int i = 1; i < d->alive_count; i++)
+        if (d->score[d->alive[i]] > d->score[best])
+            best = d->alive[i];
     return best;
 }
 
-/* Labels of the unsettled frames up to `until` on the path that is in `phone` at frame `at`. */
-static void trace(const shoal_decoder *d, int phone, int64_t at, int64_t until, int *labels)
+/* trail[count] at `frame` -> the states they come from, each once; returns how many. */
+static int step_back(shoal_decoder *d, int64_t frame, int count)
 {
-    for (int64_t t = at; t >= d->settled; t--) {
-        if (t < until)
-            labels[t - d->settled] = phone;
-        phone = d->from[t % LAG][phone];
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        int s = source(d, frame, d->trail[i]);
+        if (!d->met[s])
+            d->trail[n++] = s;
+        d->met[s] = 1;
     }
+    for (int i = 0; i < n; i++)
+        d->met[d->trail[i]] = 0;
+    return n;
 }
 
-/* Last frame on which all surviving paths agree, and the phone there; -1 if none. */
-static int64_t agreement(const shoal_decoder *d, int *phone)
+/* Last frame at which all paths that count are in one state, and the state; -1 if none. */
+static int64_t agreement(shoal_decoder *d, int *state)
 {
-    int C = d->model->config.classes;
-    unsigned char alive[SHOAL__MAX_CLASSES] = { 0 };
-    for (int p = 0; p < C; p++)
-        alive[p] = d->score[p] > -INFINITY;
+    int count = 0;
+    for (int i = 0; i < d->alive_count; i++)
+        if (d->score[d->alive[i]] >= -d->margin)
+            d->trail[count++] = d->alive[i];
     for (int64_t t = d->heard - 1; t >= d->settled; t--) {
-        unsigned char before[SHOAL__MAX_CLASSES] = { 0 };
-        int count = 0;
-        for (int p = 0; p < C; p++)
-            if (alive[p]) {
-                count++;
-                *phone = p;
-                before[d->from[t % LAG][p]] = 1;
-            }
+        *state = d->trail[0];
         if (count == 1)
             return t;
-        memcpy(alive, before, sizeof alive);
+        if (t > d->settled)
+            count = step_back(d, t, count);
     }
     return -1;
 }
 
-/* The window is full: settle its first frame on the best path, drop paths that disagree. */
-static int force_oldest(shoal_decoder *d, shoal_phone *out)
+static int state_at(const shoal_decoder *d, int state, int64_t frame)
 {
-    int C = d->model->config.classes, labels[LAG] = { 0 };
-    trace(d, best_phone(d), d->heard - 1, d->settled + 1, labels);
-    int keep = labels[0];
-    for (int p = 0; p < C; p++) {
-        trace(d, p, d->heard - 1, d->settled + 1, labels);
-        if (labels[0] != keep)
-            d->score[p] = -INFINITY;
-    }
-    return settle(d, keep, out);
+    for (int64_t t = d->heard - 1; t > frame; t--)
+        state = source(d, t, state);
+    return state;
 }
 
-static int settle_path(shoal_decoder *d, int phone, int64_t at, shoal_phone *out, int max)
+/* Drop the paths that are not in `state` at `frame`. */
+static void keep_through(shoal_decoder *d, int64_t frame, int state)
+{
+    int kept = 0;
+    for (int i = 0; i < d->alive_count; i++)
+        if (state_at(d, d->alive[i], frame) == state)
+            d->alive[kept++] = d->alive[i];
+    d->alive_count = kept;
+}
+
+/* Settle all frames up to `at`, on the path that is in `state` there. */
+static int settle_path(shoal_decoder *d, int state, int64_t at, shoal_phone *out, int max)
 {
     int labels[LAG], count = 0, n = (int)(at + 1 - d->settled);
-    trace(d, phone, at, at + 1, labels);
+    for (int i = n - 1; i >= 0; i--) {
+        labels[i] = phone_of(d, state);
+        state = i ? source(d, d->settled + i, state) : state;
+    }
     for (int i = 0; i < n; i++) {
         shoal_phone p;
         if (settle(d, labels[i], &p) && count < max)
@@ -164,17 +268,28 @@ static int settle_path(shoal_decoder *d, int phone, int64_t at, shoal_phone *out
     return count;
 }
 
+/* Settle what can be settled: where paths agree, or, with a full window, its first frame on the
+ * best path. */
+static int settle_some(shoal_decoder *d, shoal_phone *out, int max)
+{
+    int state = 0;
+    int64_t at = agreement(d, &state);
+    if (at < 0 && d->heard - d->settled < LAG)
+        return 0;
+    if (at < 0) {
+        at = d->settled;
+        state = state_at(d, best_state(d), at);
+    }
+    keep_through(d, at, state);
+    return settle_path(d, state, at, out, max);
+}
+
 int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out, int max)
 {
-    int count = 0, phone = 0;
+    int count = 0;
     for (int f = 0; f < frames; f++) {
         step(d, logp + (size_t)f * (size_t)d->model->config.classes);
-        int64_t at = agreement(d, &phone);
-        if (at >= 0)
-            count += settle_path(d, phone, at, out + count, max - count);
-        shoal_phone p;
-        if (d->heard - d->settled == LAG && force_oldest(d, &p) && count < max)
-            out[count++] = p;
+        count += settle_some(d, out + count, max - count);
     }
     return count;
 }
@@ -184,7 +299,7 @@ int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max)
     int count = 0;
     shoal_phone p;
     if (d->heard > d->settled)
-        count = settle_path(d, best_phone(d), d->heard - 1, out, max);
+        count = settle_path(d, best_state(d), d->heard - 1, out, max);
     if (close_phone(d, d->settled, &p) && count < max)
         out[count++] = p;
     return count;

@@ -3,8 +3,8 @@
  * A backend packs every weight once when the model opens and multiplies any number of rows by
  * it afterwards, from any number of threads at once (each with its own scratch). OpenBLAS is
  * the portable backend and the reference in tests; oneDNN, where it is built in, adds bf16 and
- * int8. What follows a product (bias, SiLU, the residual sum) belongs to the product, because
- * a backend may fuse it.
+ * int8; own kernels are faster than both where the CPU has AMX. What follows a product (bias,
+ * SiLU, the residual sum) belongs to the product, because a backend may fuse it.
  */
 #ifndef SHOAL_GEMM_H
 #define SHOAL_GEMM_H
@@ -42,6 +42,10 @@ typedef struct shoal__gemm {
     /* a [rows, in], c [rows, out], contiguous. */
     void (*run)(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
                 int rows, float *c);
+    /* run(up), then run(down) of what it gave: a [rows, up->in], c [rows, down->out]. NULL where
+     * two runs do. A backend that has it keeps the inner activations in cache. */
+    void (*run_pair)(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
+                     void *scratch, const float *a, int rows, float *c);
 } shoal__gemm;
 
 /* Load the library (once a process) and return the backend; NULL with a reason in why. */
@@ -49,6 +53,11 @@ const shoal__gemm *shoal__gemm_openblas(char *why, size_t why_size);
 #ifdef HAVE_ONEDNN
 /* NULL with a reason where the CPU lacks what the precision needs. */
 const shoal__gemm *shoal__gemm_onednn(shoal_precision precision, char *why, size_t why_size);
+#endif
+
+#ifdef HAVE_AMX
+/* NULL with a reason where the CPU or the kernel lacks AMX. */
+const shoal__gemm *shoal__gemm_amx(shoal_precision precision, char *why, size_t why_size);
 #endif
 
 /* The backend for these wishes; NULL with a reason in why (gemm.c). */

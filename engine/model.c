@@ -158,10 +158,10 @@ static void bind_frontend(binder *b)
 {
     shoal_model *m = b->m;
     const shoal__config *c = &m->config;
-    m->window = bind(b, 1, SHOAL__WINDOW, 0, "frontend.window");
+    m->mel.window = bind(b, 1, SHOAL__WINDOW, 0, "frontend.window");
     m->mel_filters = bind(b, 2, c->mels, SHOAL__BINS, "frontend.mel_filters");
-    m->mel_mean = bind(b, 1, c->mels, 0, "frontend.mean");
-    m->mel_istd = bind(b, 1, c->mels, 0, "frontend.istd");
+    m->mel.mean = bind(b, 1, c->mels, 0, "frontend.mean");
+    m->mel.istd = bind(b, 1, c->mels, 0, "frontend.istd");
     for (int i = 0; b->rc == 0 && i < c->mels; i++) {
         const float *row = m->mel_filters + i * SHOAL__BINS;
         int first = 0, last = SHOAL__BINS;
@@ -172,11 +172,22 @@ static void bind_frontend(binder *b)
         m->mel_first[i] = first;
         m->mel_count[i] = last - first;
     }
+    if (b->rc == 0)
+        b->rc = shoal__mel_make(m);
     shoal__linear conv1 = { .out = c->dim, .in = 3 * c->mels, .epilogue = SHOAL__SILU };
     shoal__linear conv2 = { .out = c->dim, .in = 3 * c->dim };
     bind_linear(b, &m->conv1, conv1, "subsample.conv1");
     bind_linear(b, &m->conv2, conv2, "subsample.conv2");
     m->subsample_norm = bind_norm(b, "subsample", "norm");
+}
+
+/* A file has a bigram or a trigram; with both, the bigram belongs to nothing. */
+static void bind_transition(binder *b)
+{
+    int C = b->m->config.classes, trigram = shoal__safetensors_has(b->m->tensors, "decoder.trigram");
+    b->m->histories = trigram ? C : 1;
+    b->m->transition = bind(b, 2, b->m->histories * C, C,
+                            trigram ? "decoder.trigram" : "decoder.transition");
 }
 
 static int bind_all(shoal_model *m, char *why, size_t why_size)
@@ -189,7 +200,7 @@ static int bind_all(shoal_model *m, char *why, size_t why_size)
     for (int i = 0; i < c->norm_sets; i++)
         bind_norm_set(&b, i);
     bind_linear(&b, &m->head, (shoal__linear){ .out = c->classes, .in = c->dim }, "head");
-    m->transition = bind(&b, 2, c->classes, c->classes, "decoder.transition");
+    bind_transition(&b);
     m->log_prior = bind(&b, 1, c->classes, 0, "decoder.log_prior");
     if (b.rc == 0 && shoal__safetensors_unused(m->tensors))
         return explain(why, why_size, SHOAL_EMODEL,
@@ -236,6 +247,7 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
     }
     m->file = file;
     m->kern = shoal__kern_choose();
+    m->bf16_caches = params->precision != SHOAL_FP32;
     m->gemm = shoal__gemm_choose(params->backend, params->precision, why, why_size);
     int rc = m->gemm ? 0 : SHOAL_EBACKEND;
     if (rc == 0)
@@ -312,7 +324,7 @@ int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_
 int shoal_model_open_with(shoal_model **out, const char *path, const shoal_model_params *params,
                           char *why, size_t why_size)
 {
-    if ((unsigned)params->backend > SHOAL_BACKEND_ONEDNN ||
+    if ((unsigned)params->backend > SHOAL_BACKEND_AMX ||
         (unsigned)params->precision > SHOAL_INT8)
         return explain(why, why_size, SHOAL_EINVAL, "no such backend or precision");
     if (!path)
@@ -341,6 +353,7 @@ void shoal_model_close(shoal_model *m)
     }
     for (int i = 0; m->blocks && i < m->config.blocks; i++)
         free(m->blocks[i].dw_weight);
+    free(m->mel.weights);
     free(m->blocks);
     free(m->norm_sets);
     for (int i = 0; i < SHOAL__MAX_CLASSES; i++)

@@ -10,10 +10,10 @@
 #include "engine_util.h"
 #include "model.h"
 
-enum { LAG = SHOAL_DECODER_LAG, MOST = 600, MAX_C = 8 };
+enum { LAG = SHOAL_DECODER_LAG, MOST = 600, MAX_C = 8, MAX_S = MAX_C * MAX_C };
 
 static shoal_model model;
-static float transition[MAX_C * MAX_C], log_prior[MAX_C], logp[MOST * MAX_C];
+static float transition[MAX_S * MAX_C], log_prior[MAX_C], logp[MOST * MAX_C];
 static uint32_t rng;
 
 /* C phones; `price` for switching, staying is free; no prior. */
@@ -21,6 +21,7 @@ static void plain_model(int C, float price)
 {
     memset(&model, 0, sizeof model);
     model.config.classes = model.info.classes = C;
+    model.histories = 1;
     model.transition = transition;
     model.log_prior = log_prior;
     for (int i = 0; i < C * C; i++)
@@ -45,6 +46,22 @@ static void random_problem(int C, int T, float sharp)
     }
 }
 
+/* The random problem with a transition for every pair of phones; staying is free after any. Their
+ * range is so small that the decoder is exact. */
+static void random_trigram(int C, int T, float sharp)
+{
+    random_problem(C, T, sharp);
+    model.histories = C;
+    for (int i = 0; i < C * C * C; i++)
+        transition[i] = i % C == i / C % C ? 0.0f : 0.9f * util_randf(&rng) - 1.0f;
+}
+
+/* Score of the change (or not) from `phone`, before which was `before`, to `next`. */
+static double change(int C, int before, int phone, int next)
+{
+    return (double)transition[((model.histories > 1 ? before : 0) * C + phone) * C + next];
+}
+
 /* One row that gives p to `label` and shares the rest. */
 static void sure(int t, int C, int label, float p)
 {
@@ -57,9 +74,10 @@ static void sure(int t, int C, int label, float p)
 static double path_score(const int *path, int C, int T)
 {
     double s = 0.0;
-    for (int t = 0; t < T; t++) {
+    for (int t = 0, before = 0; t < T; t++) {
         s += (double)logp[t * C + path[t]] - (double)log_prior[path[t]];
-        s += t ? (double)transition[path[t - 1] * C + path[t]] : 0.0;
+        s += t ? change(C, before, path[t - 1], path[t]) : 0.0;
+        before = t && path[t] != path[t - 1] ? path[t - 1] : before;
     }
     return s;
 }
@@ -83,27 +101,37 @@ static void try_all(int C, int T, int *best)
     }
 }
 
+/* Score of arriving at (before, p) from state q; -INFINITY where that is no way. */
+static double arrive(int C, int q, int before, int p)
+{
+    int last = q % C, history = q / C;
+    int stays = last == p && history == before, moves = last != p && before == last;
+    return stays || moves || model.histories == 1 ? change(C, history, last, p) : -INFINITY;
+}
+
+/* The textbook recursion over (before, phone); with a bigram there is one `before`. */
 static void recursion(int C, int T, int *best)
 {
-    static int from[MOST][MAX_C];
-    double score[MAX_C] = { 0 }, next[MAX_C];
+    static int from[MOST][MAX_S];
+    int S = model.histories * C;
+    double score[MAX_S] = { 0 }, next[MAX_S];
     for (int t = 0; t < T; t++) {
-        for (int p = 0; p < C; p++) {
-            double top = t ? -INFINITY : 0.0;
-            for (int q = 0; t && q < C; q++)
-                if (score[q] + (double)transition[q * C + p] > top) {
-                    top = score[q] + (double)transition[q * C + p];
+        for (int p = 0; p < S; p++) {
+            double top = t || p >= C ? -INFINITY : 0.0;
+            for (int q = 0; t && q < S; q++)
+                if (score[q] + arrive(C, q, p / C, p % C) > top) {
+                    top = score[q] + arrive(C, q, p / C, p % C);
                     from[t][p] = q;
                 }
-            next[p] = top + (double)logp[t * C + p] - (double)log_prior[p];
+            next[p] = top + (double)logp[t * C + p % C] - (double)log_prior[p % C];
         }
         memcpy(score, next, sizeof score);
     }
     int p = 0;
-    for (int q = 1; q < C; q++)
+    for (int q = 1; q < S; q++)
         p = score[q] > score[p] ? q : p;
     for (int t = T - 1; t >= 0; t--) {
-        best[t] = p;
+        best[t] = p % C;
         p = from[t][p];
     }
 }
@@ -203,13 +231,15 @@ START_TEST(prior_is_taken_off)
 }
 END_TEST
 
+static void (*const problems[])(int C, int T, float sharp) = { random_problem, random_trigram };
+
 START_TEST(short_inputs_equal_trying_all_paths)
 {
     int C = 2 + _i % 3, T = C == 4 ? 6 : 8, path[16];
     shoal_phone got[16 + LAG], want[16];
     rng = (uint32_t)_i;
     for (int round = 0; round < 40; round++) {
-        random_problem(C, T, 2.0f);
+        problems[_i / 12](C, T, 2.0f);
         try_all(C, T, path);
         same_phones(got, decode(C, T, 3, got), want, to_phones(path, C, T, want));
     }
@@ -222,10 +252,32 @@ START_TEST(long_inputs_equal_the_recursion)
     static shoal_phone got[MOST + LAG], want[MOST];
     rng = (uint32_t)_i + 100;
     int C = 3 + _i % 6;
-    random_problem(C, MOST, 4.0f);
+    problems[_i / 12](C, MOST, 4.0f);
     recursion(C, MOST, path);
     int n = to_phones(path, C, MOST, want);
     same_phones(got, decode(C, MOST, 20, got), want, n);
+}
+END_TEST
+
+/* Phones 1 and 2 sound alike at the end: what stood before decides. */
+START_TEST(the_phone_before_the_last_counts)
+{
+    for (int first = 1; first <= 2; first++) {
+        shoal_phone got[30 + LAG];
+        plain_model(5, 2.0f);
+        model.histories = 5;
+        for (int i = 0; i < 125; i++)
+            transition[i] = i % 5 == i / 5 % 5 ? 0.0f : -2.0f;
+        transition[(1 * 5 + 4) * 5 + 2] = transition[(2 * 5 + 4) * 5 + 1] = -6.0f;
+        for (int t = 0; t < 30; t++)
+            sure(t, 5, t < 10 ? first : 4, 0.9f);
+        for (int t = 20; t < 30; t++)
+            for (int c = 0; c < 5; c++)
+                logp[5 * t + c] = logf(c == 1 || c == 2 ? 0.47f : 0.02f);
+        ck_assert_int_eq(decode(5, 30, 4, got), 3);
+        ck_assert_int_eq(got[1].label, 4);
+        ck_assert_int_eq(got[2].label, first);
+    }
 }
 END_TEST
 
@@ -236,14 +288,15 @@ START_TEST(grouping_is_irrelevant)
     static const uint32_t groups[] = { 1, 3, 20, 90 };
     rng = (uint32_t)_i + 1000;
     int C = 3 + _i % 6;
-    random_problem(C, MOST, _i < 10 ? 3.0f : 0.3f);
-    for (int i = 0; _i >= 10 && i < C * C; i++)
-        transition[i] = i % (C + 1) ? -6.0f : 0.0f;
+    problems[_i / 20](C, MOST, _i % 20 < 10 ? 3.0f : 0.3f);
+    for (int i = 0; _i % 20 >= 10 && i < model.histories * C * C; i++)
+        transition[i] = i % C == i / C % C ? 0.0f : -6.0f;
     int n = decode(C, MOST, 0, whole);
     for (int g = 0; g < 4; g++) {
         int m = decode(C, MOST, groups[g], cut);
         same_phones(cut, m, whole, n);
-        ck_assert(!memcmp(cut, whole, (size_t)n * sizeof *cut));
+        for (int i = 0; i < n; i++)     /* to the bit; memcmp would compare padding too */
+            ck_assert(memcmp(&cut[i].confidence, &whole[i].confidence, sizeof(float)) == 0);
     }
 }
 END_TEST
@@ -333,9 +386,10 @@ int main(void)
     tcase_add_test(c, clear_posteriors_give_their_phones);
     tcase_add_test(c, switching_price_smooths);
     tcase_add_test(c, prior_is_taken_off);
-    tcase_add_loop_test(c, short_inputs_equal_trying_all_paths, 0, 12);
-    tcase_add_loop_test(c, long_inputs_equal_the_recursion, 0, 12);
-    tcase_add_loop_test(c, grouping_is_irrelevant, 0, 20);
+    tcase_add_loop_test(c, short_inputs_equal_trying_all_paths, 0, 24);
+    tcase_add_loop_test(c, long_inputs_equal_the_recursion, 0, 24);
+    tcase_add_test(c, the_phone_before_the_last_counts);
+    tcase_add_loop_test(c, grouping_is_irrelevant, 0, 40);
     tcase_add_test(c, ties_are_settled_within_the_lag);
     tcase_add_test(c, forced_frames_are_not_taken_back);
     tcase_add_test(c, flush_splits_and_goes_on);

@@ -9,6 +9,7 @@
 #endif
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 static const int shapes[][3] = {       /* rows, in, out */
     { 1, 1, 1 },    { 1, 7, 3 },      { 2, 33, 17 },   { 3, 80, 31 },  { 5, 240, 32 },
     { 8, 64, 40 },  { 13, 255, 129 }, { 16, 256, 40 }, { 1, 256, 1024 }, { 100, 96, 257 },
-    { 1, 1024, 256 }, { 71, 512, 256 },
+    { 1, 1024, 256 }, { 71, 512, 256 }, { 33, 65, 33 },   { 48, 1024, 64 },
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -33,8 +34,16 @@ static const struct {
     { "onednn fp32", SHOAL_BACKEND_ONEDNN, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn bf16", SHOAL_BACKEND_ONEDNN, SHOAL_BF16, 2.0 / 256 },
     { "onednn int8", SHOAL_BACKEND_ONEDNN, SHOAL_INT8, 6.0 / 127 },
+    { "amx fp32", SHOAL_BACKEND_AMX, SHOAL_FP32, 4 * 1.2e-7 },
+    { "amx bf16", SHOAL_BACKEND_AMX, SHOAL_BF16, 2.0 / 256 },
+    { "amx int8", SHOAL_BACKEND_AMX, SHOAL_INT8, 6.0 / 127 },
 };
 enum { BACKENDS = sizeof backends / sizeof *backends };
+
+static int is_amx(int i)
+{
+    return backends[i].backend == SHOAL_BACKEND_AMX;
+}
 
 static const shoal__gemm *choose(int i)
 {
@@ -42,7 +51,8 @@ static const shoal__gemm *choose(int i)
     const shoal__gemm *g = shoal__gemm_choose(backends[i].backend, backends[i].precision, why,
                                               sizeof why);
     if (g)
-        ck_assert_msg(strstr(g->name, i ? "onednn" : "openblas") != NULL, "%s", g->name);
+        ck_assert_msg(!strncmp(g->name, backends[i].name, strcspn(backends[i].name, " ")), "%s",
+                      g->name);
     else
         ck_assert_msg(i > 0 && *why, "%s: '%s'", backends[i].name, why);
     return g;
@@ -139,8 +149,8 @@ START_TEST(product_equals_definition)
 }
 END_TEST
 
-/* A row gives the same bytes whatever rows lie around it: asked of oneDNN in fp32 and int8; only
- * told of OpenBLAS, and of bf16, where oneDNN sums in an order that depends on the tile. */
+/* A row gives the same bytes whatever rows lie around it: asked of AMX, and of oneDNN in fp32 and
+ * int8; only told of OpenBLAS, and of bf16, where oneDNN sums in an order that depends on the tile. */
 START_TEST(rows_do_not_influence_each_other)
 {
     static const int shape[3] = { 127, 96, 72 };
@@ -159,8 +169,125 @@ START_TEST(rows_do_not_influence_each_other)
     for (int i = 0; i < 127; i++)
         equal += !memcmp(one + i * 72, all + i * 72, 72 * sizeof(float));
     printf("%s: %d of 127 rows byte-identical in any company\n", backends[_i].name, equal);
-    if (backends[_i].backend == SHOAL_BACKEND_ONEDNN && backends[_i].precision != SHOAL_BF16)
+    if (is_amx(_i) || (backends[_i].backend == SHOAL_BACKEND_ONEDNN &&
+                       backends[_i].precision != SHOAL_BF16))
         ck_assert_int_eq(equal, 127);
+    rig_close(&r);
+}
+END_TEST
+
+/* Any shape: 24 at random, up to where k, rows and outputs take several tiles and chunks. */
+START_TEST(random_shapes)
+{
+    uint32_t seed = 4711;
+    if (!choose(_i))
+        return;
+    for (int i = 0; i < 24; i++) {
+        int shape[3];
+        static const int most[3] = { 70, 600, 100 };
+        for (int d = 0; d < 3; d++) {
+            seed = seed * 1664525 + 1013904223;
+            shape[d] = 1 + (int)(seed >> 8) % most[d];
+        }
+        check_product(_i, shape, (shoal__epilogue)(i % 3));
+    }
+}
+END_TEST
+
+/* Rows whose numbers span five decades: the bound is of what the row's largest number weighs,
+ * since 24-bit integers have one scale a row. */
+START_TEST(fp32_with_outliers)
+{
+    static const int shape[3] = { 40, 256, 48 };
+    rig r;
+    uint32_t seed = 99;
+    float c[40 * 48];
+    if (!choose(_i) || backends[_i].precision != SHOAL_FP32)
+        return;
+    rig_open(&r, choose(_i), shape, SHOAL__STORE, 1.0f);
+    for (int i = 0; i < 40 * 256; i++)
+        r.a[i] *= powf(10.0f, 5.0f * fabsf(util_randf(&seed)) - 3.0f);
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, 40, c);
+    double worst = 0.0;
+    for (int i = 0; i < 40 * 48; i++) {
+        double size, want = definition(&r, i / 48, i % 48, 0.0, &size);
+        worst = fmax(worst, fabs((double)c[i] - want) / size);
+    }
+    printf("%s: numbers over five decades, error %.2g of the sum of |x w|\n", backends[_i].name, worst);
+    ck_assert_msg(worst <= backends[_i].tolerance, "%s: %g", backends[_i].name, worst);
+    rig_close(&r);
+}
+END_TEST
+
+/* A pair of products in one call is two calls, bit for bit. */
+START_TEST(pair_equals_two_runs)
+{
+    enum { ROWS = 150, IN = 40, INNER = 300, OUT = 24 };
+    static const int first[3] = { ROWS, IN, INNER }, second[3] = { ROWS, INNER, OUT };
+    rig up, down;
+    float inner[ROWS * INNER], two[ROWS * OUT] = { 0 }, one[ROWS * OUT] = { 0 };
+    const shoal__kern *kern = shoal__kern_choose();
+    if (!choose(_i) || !choose(_i)->run_pair)
+        return;
+    rig_open(&up, choose(_i), first, SHOAL__SILU, 1.0f);
+    rig_open(&down, choose(_i), second, SHOAL__ADD, 0.5f);
+    shoal__linear *both[] = { &up.l, &down.l };
+    void *scratch;
+    ck_assert_int_eq(up.gemm->scratch_new(&scratch, both, 2, ROWS), 0);
+    up.gemm->run(&up.l, kern, scratch, up.a, ROWS, inner);
+    up.gemm->run(&down.l, kern, scratch, inner, ROWS, two);
+    up.gemm->run_pair(&up.l, &down.l, kern, scratch, up.a, ROWS, one);
+    ck_assert_mem_eq(one, two, sizeof one);
+    up.gemm->scratch_free(scratch);
+    rig_close(&up);
+    rig_close(&down);
+}
+END_TEST
+
+typedef struct worker {
+    const rig *r;
+    float *c;
+    int rows;
+} worker;
+
+static void *work(void *opaque)
+{
+    worker *w = opaque;
+    shoal__linear *all[1] = { (shoal__linear *)&w->r->l };
+    void *scratch;
+    if (w->r->gemm->scratch_new(&scratch, all, 1, w->rows) < 0)
+        return NULL;
+    for (int i = 0; i < 20; i++)
+        w->r->gemm->run(&w->r->l, shoal__kern_choose(), scratch, w->r->a, w->rows, w->c);
+    w->r->gemm->scratch_free(scratch);
+    return w;
+}
+
+/* Two threads multiply by one weight at once, each with its own scratch. */
+START_TEST(threads_share_a_weight)
+{
+    enum { ROWS = 37, OUT = 96 };
+    static const int shape[3] = { ROWS, 256, OUT };
+    static float c[3][ROWS * OUT];
+    rig r;
+    pthread_t threads[2];
+    worker workers[2];
+    if (!choose(_i))
+        return;
+    rig_open(&r, choose(_i), shape, SHOAL__SILU, 1.0f);
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, ROWS, c[2]);
+    for (int t = 0; t < 2; t++) {
+        workers[t] = (worker){ &r, c[t], ROWS };
+        ck_assert_int_eq(pthread_create(&threads[t], NULL, work, &workers[t]), 0);
+    }
+    for (int t = 0; t < 2; t++) {
+        void *done;
+        ck_assert_int_eq(pthread_join(threads[t], &done), 0);
+        ck_assert_ptr_nonnull(done);
+        util_close("beside another thread", c[t], c[2], ROWS * OUT, OUT, 1e-6);
+        if (is_amx(_i))
+            ck_assert_mem_eq(c[t], c[2], sizeof c[2]);
+    }
     rig_close(&r);
 }
 END_TEST
@@ -193,6 +320,10 @@ int main(void)
     TCase *c = tcase_create("backends");
     tcase_add_loop_test(c, product_equals_definition, 0, BACKENDS * SHAPES);
     tcase_add_loop_test(c, rows_do_not_influence_each_other, 0, BACKENDS);
+    tcase_add_loop_test(c, random_shapes, 0, BACKENDS);
+    tcase_add_loop_test(c, fp32_with_outliers, 0, BACKENDS);
+    tcase_add_loop_test(c, pair_equals_two_runs, 0, BACKENDS);
+    tcase_add_loop_test(c, threads_share_a_weight, 0, BACKENDS);
     tcase_add_test(c, environment_is_put_back);
     tcase_add_test(c, openblas_refuses_low_precision);
     suite_add_tcase(suite, c);

@@ -32,6 +32,10 @@ START_TEST(mix_values)
     ck_assert_int_eq(m.item[1].max, 12);
     ck_assert_double_eq_tol(m.item[0].weight, 0.25, 1e-12);
     ck_assert_double_eq_tol(m.item[1].weight, 0.75, 1e-12);
+    m = mix("3..12:2,7");          /* as on the wire */
+    ck_assert_int_eq(m.item[0].min, 3);
+    ck_assert_int_eq(m.item[0].max, 12);
+    ck_assert_int_eq(m.item[1].min, 7);
     m = mix("12");
     ck_assert_int_eq(m.count, 1);
     ck_assert_double_eq(m.item[0].weight, 1);
@@ -40,7 +44,7 @@ END_TEST
 
 static const char *const bad_mixes[] = {
     "", ",", "3,", "3:", "3:0", "3:-1", "3:x", "3:nan", "3:inf", "x", "-3", "0", "12-3", "3-", "3 ",
-    "3:1;4:1", "100000", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+    "3:1;4:1", "100000", "3.12", "3...12", "12..3", "3..", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
 };
 
 START_TEST(mix_bad)
@@ -172,6 +176,35 @@ START_TEST(schedule_fast)
     load_schedule_make(&o, p);
     ck_assert_int_eq(p[0].packets, 500);       /* all of --duration, wherever it began */
     ck_assert_int_eq(p[1].packets, 500);
+}
+END_TEST
+
+/* 4 sessions, 6 more from second 5 for 3 seconds, 2 that never speak. */
+START_TEST(schedule_rush_and_idle)
+{
+    load_options o = some_load(4);
+    load_plan p[12];
+    load_window_ns w;
+
+    o.rush = (load_rush){ 6, 5, 3 };
+    o.idle = 2;
+    ck_assert_int_eq(load_total(&o), 12);
+    w = load_schedule_make(&o, p);
+    for (int i = 4; i < 10; i++) {
+        int64_t late = p[i].start_ns - 5 * LOAD_S;
+
+        ck_assert_int_ge(late, 0);
+        ck_assert_int_lt(late, LOAD_S + 160 * LOAD_MS);
+        ck_assert_int_le(load_due_ns(&p[i], p[i].packets - 1), 8 * LOAD_S);
+        ck_assert_int_gt(load_due_ns(&p[i], p[i].packets), 8 * LOAD_S);
+    }
+    for (int i = 10; i < 12; i++) {
+        ck_assert_int_eq(p[i].packets, 0);
+        ck_assert_int_eq(p[i].stay_ns, w.to);
+        ck_assert_int_lt(p[i].connect_ns, 4 * LOAD_S);
+    }
+    ck_assert_int_eq(p[0].stay_ns, 0);
+    ck_assert_int_gt(load_due_ns(&p[0], p[0].packets), w.to);
 }
 END_TEST
 
@@ -310,6 +343,50 @@ START_TEST(knee_none)
 }
 END_TEST
 
+/* ---- rush ------------------------------------------------------------------------------- */
+
+START_TEST(rush_parsed)
+{
+    static const char *const bad[] = { "", "5", "5@", "5@3", "5@3+", "0@3+4", "5@3+1", "5@3+4x",
+                                       "-5@3+4", "5@-3+4", "99999@3+4", " 5@3+4" };
+    load_rush r;
+    char why[256];
+
+    ck_assert_int_eq(load_rush_parse(&r, "100@20+10", why, sizeof why), 0);
+    ck_assert_int_eq(r.sessions, 100);
+    ck_assert_int_eq(r.at_s, 20);
+    ck_assert_int_eq(r.for_s, 10);
+    for (int i = 0; i < COUNT(bad); i++)
+        ck_assert_msg(load_rush_parse(&r, bad[i], why, sizeof why) == -1, "accepted: %s", bad[i]);
+    ck_assert_ptr_nonnull(strstr(why, "100@20+10"));       /* the remedy */
+}
+END_TEST
+
+/* Depth 12, then 4 in the rush of seconds 3 and 4, then 8, then 12 again in second 6. */
+START_TEST(rush_measured)
+{
+    static const double depth[] = { 1, 12, 12, 4, 4, 8, 12, 12 };
+    load_rush rush = { 10, 3, 2 };
+    load_row rows[8] = { 0 };
+    load_stats st = { .rows = rows, .row_count = 8 };
+    load_rush_effect e;
+
+    for (int i = 0; i < 8; i++)
+        rows[i] = (load_row){ .t_s = i, .steady = i > 0, .frames = 50, .depth = depth[i],
+                              .lag = i == 4 ? 1.5 : 0.5, .active = i == 3 ? 20 : 10 };
+    e = load_rush_measure(&rush, &st);
+    ck_assert_double_eq(e.before.depth, 12);   /* the ramp does not count */
+    ck_assert_double_eq(e.during.depth, 4);
+    ck_assert_double_eq_tol(e.after.depth, 32.0 / 3, 1e-9);
+    ck_assert_double_eq(e.during.lag, 1.5);
+    ck_assert_double_eq(e.after.lag, 0.5);
+    ck_assert_int_eq(e.during.active, 20);
+    ck_assert_int_eq(e.back_s, 1);
+    st.row_count = 6;
+    ck_assert_int_eq(load_rush_measure(&rush, &st).back_s, -1);
+}
+END_TEST
+
 static void add_plans(TCase *t)
 {
     tcase_add_test(t, mix_values);
@@ -321,6 +398,9 @@ static void add_plans(TCase *t)
     tcase_add_test(t, schedule_mixes_are_independent);
     tcase_add_test(t, schedule_packet_holding);
     tcase_add_test(t, schedule_fast);
+    tcase_add_test(t, schedule_rush_and_idle);
+    tcase_add_test(t, rush_parsed);
+    tcase_add_test(t, rush_measured);
     tcase_add_test(t, calendar_sorts);
 }
 

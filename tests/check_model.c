@@ -344,6 +344,45 @@ END_TEST
 static const char *const integers[] = { "format", "dim", "ffn", "heads", "kernel", "classes",
                                         "delay_frames", "left_frames", "blocks", "norm_sets" };
 
+/* Add decoder.trigram of zeros, C * C rows and `rows` more; the bigram goes unless `both`. */
+static void give_trigram(int rows, int both)
+{
+    size_t C = (size_t)json_integer_value(json_object_get(im.config, "classes"));
+    size_t n = (C * C + (size_t)rows) * C * sizeof(float), begin = im.body_size;
+    im.body = realloc(im.body, begin + n);
+    memset(im.body + begin, 0, n);
+    im.body_size = begin + n;
+    json_object_set_new(im.header, "decoder.trigram",
+                        json_pack("{s:s,s:[I,I],s:[I,I]}", "dtype", "F32", "shape",
+                                  (json_int_t)(C * C) + rows, (json_int_t)C, "data_offsets",
+                                  (json_int_t)begin, (json_int_t)(begin + n)));
+    if (!both)
+        json_object_del(im.header, "decoder.transition");
+}
+
+START_TEST(a_trigram_may_stand_for_the_bigram)
+{
+    size_t size;
+    shoal_model *m;
+    shoal_decoder *d;
+    char why[256] = "";
+    give_trigram(0, 0);
+    unsigned char *file = image_bytes(&im, &size);
+    ck_assert_msg(shoal_model_open_memory(&m, file, size, why, sizeof why) == 0, "%s", why);
+    ck_assert_int_eq(shoal_decoder_new(&d, m), 0);
+    shoal_decoder_free(d);
+    shoal_model_close(m);
+    free(file);
+}
+END_TEST
+
+START_TEST(one_language_model_of_the_right_size)
+{
+    give_trigram(_i == 1 ? 1 : _i == 2 ? -1 : 0, _i == 0);
+    refuse(_i == 0 ? "decoder.transition" : "decoder.trigram");
+}
+END_TEST
+
 START_TEST(every_size_is_bounded)
 {
     const char *key = integers[_i];
@@ -496,6 +535,8 @@ int main(void)
     tcase_add_test(c, overlap_and_misalignment);
     tcase_add_test(c, shapes_that_overflow);
     tcase_add_test(c, extra_tensors_are_refused);
+    tcase_add_test(c, a_trigram_may_stand_for_the_bigram);
+    tcase_add_loop_test(c, one_language_model_of_the_right_size, 0, 3);
     tcase_add_loop_test(c, every_size_is_bounded, 0, sizeof integers / sizeof *integers);
     tcase_add_test(c, sizes_must_fit_the_tensors);
     tcase_add_test(c, frontend_must_be_ours);

@@ -2,6 +2,7 @@
 
 import ctypes as C
 import os
+import time
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class _Phone(C.Structure):
                 ("confidence", C.c_float)]
 
 
-BACKENDS, PRECISIONS = ("auto", "openblas", "onednn"), ("fp32", "bf16", "int8")
+BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx"), ("fp32", "bf16", "int8")
 
 
 class Engine:
@@ -42,6 +43,10 @@ class Engine:
             C.byref(self.model), model.encode() if model else None, params, why, 300), why)
         self._check(self.c.shoal_batch_new_taps(C.byref(self.batch), self.model, frames, tap_frames))
         self.dim, self.classes = dim, classes
+
+    def close(self):
+        self.c.shoal_batch_free(self.batch)
+        self.c.shoal_model_close(self.model)
 
     @staticmethod
     def _check(rc, why=None):
@@ -126,6 +131,28 @@ class Engine:
                     r = tap
                 if r.frames:
                     out[i][d].append(np.ctypeslib.as_array(r.logp, (r.frames, self.classes)).copy())
+
+    def cost(self, pcm, depth, streams=8, chunk=16, left=64):
+        """CPU seconds a second of audio, `streams` of them side by side at one depth."""
+        handles = (C.c_void_p * streams)()
+        for i in range(streams):
+            s = C.c_void_p()
+            self._check(self.c.shoal_stream_new(C.byref(s), self.model,
+                                                C.byref(_Params(depth, chunk, left, 1))))
+            handles[i] = s.value
+        results, begin = (_Result * streams)(), time.process_time()
+        step = chunk * 320
+        for at in range(0, len(pcm) - step + 1, step):
+            part = np.ascontiguousarray(pcm[at:at + step], np.float32)
+            for h in handles:
+                self._check(self.c.shoal_stream_feed(
+                    C.c_void_p(h), part.ctypes.data_as(C.POINTER(C.c_float)), C.c_size_t(step)))
+            while self.c.shoal_stream_ready(C.c_void_p(handles[0])):
+                self._check(self.c.shoal_batch_run(self.batch, handles, streams, results))
+        spent = time.process_time() - begin
+        for h in handles:
+            self.c.shoal_stream_free(C.c_void_p(h))
+        return spent / (streams * len(pcm) / 16000)
 
     def decode(self, logp):
         """[T, C] -> [(label, first frame, end frame, confidence)] by the engine's Viterbi."""

@@ -1,6 +1,9 @@
 """Write the model card from measured facts; no number is typed by hand."""
 
 import math
+import os
+
+from report import rows
 
 
 def depth_advice(per):
@@ -10,10 +13,55 @@ def depth_advice(per):
     return near, best
 
 
+def percent(x):
+    return f"{100 * x:.1f} %"
+
+
+def kinds_text(errors):
+    d = errors["depths"][0]
+    kinds, sorts = errors["kinds"], ("substitutions", "insertions", "deletions")
+    shares = rows(["depth", *sorts], [[k] + [percent(v[s]["share"]) for s in sorts] for k, v in kinds.items()])
+    first = kinds[d]
+    top = [", ".join(f"{r} as {h} ({n})" if r and h else f"{r or h} ({n})" for r, h, n in first[s]["top"])
+           for s in sorts]
+    recall = sorted(first["recall"].items(), key=lambda x: x[1])
+    return (f"{shares}\n\nMost frequent at depth {d}:\n\n" +
+            "\n".join(f"- {s}: {t}" for s, t in zip(sorts, top)) +
+            f"\n- phones found least: {', '.join(f'{p} {percent(v)}' for p, v in recall[:6])}; "
+            f"most: {', '.join(f'{p} {percent(v)}' for p, v in recall[:-7:-1])}")
+
+
+def speakers_text(errors):
+    s = errors["speakers"]
+    first = next(iter(s.values()))
+    return (f"The list of recordings has no age or sex of the {first['speakers']} speakers, only their ids. So: the "
+            f"{first['tenth']} speakers\nwith the lowest PER, those in the middle and those with the highest.\n\n" +
+            rows(["depth", "best tenth", "middle tenth", "worst tenth"],
+                 [[d] + [percent(v[k]) for k in ("best", "middle", "worst")] for d, v in s.items()]))
+
+
+def noise_text(errors):
+    n = errors["noise"]
+    return (f"Every third clip ({errors['noise_clips']}), an ESC-10 clip added to the wave at this level under its "
+            "speech. The\nsame noise recordings served training (mixed otherwise), so unknown noise may be worse.\n\n" +
+            rows(["depth"] + ["clean" if k == "none" else f"{k} dB" for k in n],
+                 [[d] + [percent(v[d]) for v in n.values()] for d in errors["depths"]]))
+
+
+def others_text(errors):
+    if not errors["others"]:
+        return "No other set was kept out of this model's training."
+    return rows(["set", "clips", "speakers"] + [f"depth {d}" for d in errors["depths"]],
+                [[n, o["clips"], o["speakers"]] + [percent(v) for v in o["per"].values()]
+                 for n, o in errors["others"].items()])
+
+
 def write_card(path, facts, config, tables):
     per = facts["per_decoded"][320]
     near, best = depth_advice(per)
     run = facts.get("training", {})
+    errors = facts["errors"]
+    picture = os.path.basename(os.path.splitext(path)[0]) + "-confusion.png"
     hours = run.get("seconds", math.nan) / 3600
     text = f"""# {facts['model']}
 
@@ -33,7 +81,7 @@ context {config['left_frames']} frames ({config['left_frames'] * 20} ms) a layer
 them children; references are canonical pronunciations, so 0 % is out of reach), streamed
 by the C engine in fp32 in chunks of the given length. Hyper-parameters were chosen on this split.
 
-Decoded (the `phones` output: streaming Viterbi with a phone bigram):
+Decoded (the `phones` output: streaming Viterbi with a phone language model):
 
 {tables['decoded']}
 
@@ -51,6 +99,28 @@ Greedy (argmax of the posteriors, repeats merged):
 Accuracy of frames labelled as speech:
 
 {tables['accuracy']}
+
+## Errors by kind
+
+Decoded at 320 ms, as everything below; shares of the reference phones.
+
+{kinds_text(errors)}
+
+Frames, depth {errors['depths'][0]}:
+
+![frame confusions]({picture})
+
+## Speakers
+
+{speakers_text(errors)}
+
+## Noise
+
+{noise_text(errors)}
+
+## Other recordings
+
+{others_text(errors)}
 
 ## Training
 

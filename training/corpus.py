@@ -1,18 +1,34 @@
-"""The recordings' lists (../../shared/speech): manifest and alignments. Standard library only."""
+"""Folders of recordings (../../shared/speech and the like): manifest and alignments.
+
+Standard library only.
+"""
 
 import os
 
 from phones import parse_alignment
 
 
-def read_alignments(speech):
+def read_labels(path):
     """{id: [(phone index, start, end)]}, 10 ms frames; clips without alignment are absent."""
     out = {}
-    with open(os.path.join(speech, "align.tsv")) as f:
+    with open(path) as f:
         for line in f:
             key, text = line.rstrip("\n").split("\t")
             if ":" in text:
                 out[key] = parse_alignment(text)
+    return out
+
+
+def read_alignments(speech):
+    return read_labels(os.path.join(speech, "align.tsv"))
+
+
+def read_pseudo(folder):
+    """All <corpus>.tsv of pseudo.py, which may hold phones.NO_LABEL."""
+    out = {}
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".tsv"):
+            out.update(read_labels(os.path.join(folder, name)))
     return out
 
 
@@ -32,3 +48,14 @@ def dev_clips(speech, limit=0):
     clips = [(os.path.join(speech, r["path"]), align[r["id"]]) for r in read_manifest(speech)
              if r["split"] == "dev" and r["corpus"] == "speechocean762" and r["id"] in align]
     return clips[::max(1, len(clips) // limit)] if limit else clips
+
+
+def write_corpus(folder, clips):
+    """The same two lists from [(row, [(phone name, start, end)])]."""
+    head = "id corpus split speaker path seconds text".split()
+    with open(os.path.join(folder, "manifest.tsv"), "w") as manifest, \
+            open(os.path.join(folder, "align.tsv"), "w") as align:
+        manifest.write("\t".join(head) + "\n")
+        for row, phones in clips:
+            manifest.write("\t".join(row[k] for k in head) + "\n")
+            align.write(row["id"] + "\t" + " ".join(f"{p}:{s}-{e}" for p, s, e in phones) + "\n")

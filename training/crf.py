@@ -3,16 +3,20 @@
 Frame cross-entropy asks every frame for its own answer; the decoder (engine/decoder.c) chooses
 whole paths. This is the negative log-likelihood of a linear-chain conditional random field
 (Lafferty et al. 2001; with one state a phone it is what LF-MMI, Povey et al. 2016, does with a
-phone bigram) whose transitions are the decoder's:
+phone bigram) whose transitions are those of the decoder with a bigram:
 
     loss = log sum_paths exp(score(path)) - score(labels),   per frame
     score(path) = sum_t logp[t, path_t] - log_prior[path_t] + transition[path_{t-1}, path_t]
 
 Its gradient with respect to logp is (posterior of the phone at t over all paths) - (label at t),
-found by forward-backward in scaled probabilities.
+found by forward-backward in scaled probabilities. Where labels are unknown amid known ones
+(pseudo-labels), the labels' path is any path that agrees with the known ones, and their posterior
+takes the place of the label.
 """
 
 import torch
+
+IMPOSSIBLE = -1e4          # log probability of a phone that a label rules out
 
 
 @torch.no_grad()
@@ -42,11 +46,19 @@ def occupancy(logp, valid, transition, log_prior):
 
 
 def crf_loss(logp, labels, transition, log_prior):
-    """Mean loss a frame. logp [B, T, C] with gradient; labels [B, T], -100 where padded.
+    """Mean loss a labelled frame. logp [B, T, C] with gradient; labels [B, T], -100 where padded
+    (after the last label) or unknown (before it).
 
     The value returned is the surrogate whose gradient is the loss's.
     """
-    valid = labels >= 0
-    gamma, _ = occupancy(logp.detach(), valid, transition, log_prior)
+    known = labels >= 0
+    valid = known.flip(1).cummax(1).values.flip(1)
+    free = logp.detach()
+    gamma, _ = occupancy(free, valid, transition, log_prior)
     target = torch.zeros_like(gamma).scatter_(-1, labels.clamp(min=0)[..., None], 1.0)
-    return (logp * (gamma - target))[valid].sum() / valid.sum()
+    holes = (valid & ~known).any(1)
+    if holes.any():
+        allowed = target[holes].bool() | ~known[holes, :, None]
+        target[holes], _ = occupancy(free[holes].masked_fill(~allowed, IMPOSSIBLE), valid[holes],
+                                     transition, log_prior)
+    return (logp * (gamma - target))[valid].sum() / known.sum()

@@ -26,7 +26,7 @@ class Features:
 
 
 def moments(feats, entries):
-    """Mean and 1/std of each mel over the labelled, non-silent frames of up to 500 clips."""
+    """Mean and 1/std of each mel over up to 500 clips."""
     rng = np.random.default_rng(0)
     pick = rng.permutation(len(entries))[:500]
     x = np.concatenate([feats.get(entries[i])[::3] for i in pick])
@@ -66,7 +66,7 @@ def shift(labels, delay):
 
 
 def batches(feats, entries, weights, noises, seed, delay, seconds=100.0, with_noise=0.6):
-    """Endless (mel [B, F, 80], labels [B, T], -100 where padded); clips of like length together.
+    """Endless (mel [B, F, 80], labels [B, T], -100 where padded or unknown); like lengths together.
 
     weights: how often an epoch holds the entry, a probability.
     """
@@ -93,7 +93,9 @@ def collate(feats, group, noises, rng, delay, with_noise):
     mel = np.full((len(group), F, 80), FLOOR_LOG, np.float32)
     lab = np.full((len(group), F // 2), -100, np.int64)
     for b, e in enumerate(group):
-        noise = feats.get(noises[rng.integers(len(noises))]) if rng.random() < with_noise else None
+        noise = None
+        if noises and rng.random() < with_noise:
+            noise = feats.get(noises[rng.integers(len(noises))])
         mel[b, :e["frames"]] = augment(feats.get(e), noise, rng)
         lab[b, :e["frames"] // 2] = shift(e["labels"], delay)
     return torch.from_numpy(mel), torch.from_numpy(lab)

@@ -6,6 +6,7 @@
 
 Every clip of the development split goes through libshoal in chunks, left context as the model's
 default, all depths tapped in one pass (a tap equals a stream of that depth; tests/check_batch.c).
+Errors by kind, phone, speaker, noise level and other recordings: breakdown.py.
 PER compares phone sequences without SIL: greedy (argmax, repeats merged) and decoded (the
 streaming Viterbi of engine/decoder.c, what `output=phones` gives). Frame accuracy counts frames
 that the alignment labels as speech.
@@ -21,6 +22,7 @@ from multiprocessing import Pool
 import numpy as np
 import soundfile as sf
 
+from breakdown import break_down, frame_labels
 from capi import Engine
 from corpus import dev_clips
 from modelfile import read_safetensors
@@ -28,14 +30,6 @@ from phones import collapse, edits
 
 CHUNKS = (4, 8, 16, 32)         # frames of 20 ms
 CI = dict(every=20, depth=6, chunk_ms=320)      # what tests/ci_model_per.py runs again
-
-
-def frame_labels(align, frames):
-    labels = np.zeros(frames, np.int64)
-    centre = np.arange(frames) * 2 + 1
-    for phone, a, b in align:
-        labels[(centre >= a) & (centre < b)] = phone
-    return labels
 
 
 def tally(job):
@@ -131,9 +125,13 @@ def main():
     ap.add_argument("--backend", default="auto")
     ap.add_argument("--precisions", nargs="*", default=("fp32", "bf16", "int8"),
                     help="beside fp32, those that this CPU has, at 320 ms")
-    ap.add_argument("--card")
+    ap.add_argument("--break-depths", type=int, nargs="*", default=(4, 12),
+                    help="for errors by kind, speaker, noise; the first is drawn")
+    ap.add_argument("--also", nargs="*", default=[], help="recordings folders that no training saw")
+    ap.add_argument("--card", help="with it, the confusion picture beside it")
     ap.add_argument("--json")
     a = ap.parse_args()
+    a.break_depths = [d for d in a.break_depths if d <= a.depth] or [a.depth]
     config, weights, size, sha = file_facts(a.model)
     clips = dev_clips(a.speech, a.limit)
     shape = (config["dim"], config["classes"])
@@ -155,7 +153,10 @@ def main():
     facts["ci"] = dict(CI, clips=len(part), per=measure(engine, part, CI["chunk_ms"] // 20,
                                                         CI["depth"], a.jobs)[CI["depth"]][1])
     if a.run:
-        facts["training"] = json.load(open(os.path.join(a.run, "summary.json")))
+        with open(os.path.join(a.run, "summary.json")) as f:
+            facts["training"] = json.load(f)
+    image = os.path.splitext(a.card)[0] + "-confusion.png" if a.card else None
+    facts["errors"] = break_down(engine, a, facts.get("training", {}).get("hold_out"), image)
     if a.json:
         with open(a.json, "w") as f:
             json.dump(facts, f, indent=1)

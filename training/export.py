@@ -106,6 +106,11 @@ def load_checkpoint(path):
     return m.eval(), s
 
 
+def load_model(path):
+    """The Encoder of a checkpoint (.pt) or of a model file, ready for use."""
+    return load_checkpoint(path)[0] if path.endswith(".pt") else import_model(path).eval()
+
+
 def random_model(seed=1, **changes):
     """Small, random, but lively weights: every path through the network matters."""
     torch.manual_seed(seed)
@@ -121,17 +126,17 @@ def random_model(seed=1, **changes):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--checkpoint")
-    ap.add_argument("--decoder", help="npz with transition and log_prior")
+    ap.add_argument("--checkpoint", help="or a model file, to give it another decoder")
+    ap.add_argument("--decoder", help="npz of decoder.py")
     ap.add_argument("--random", help="name of a random test model instead of a checkpoint")
     ap.add_argument("--name", default="shoal-base")
     ap.add_argument("--out", required=True)
     a = ap.parse_args()
-    m = random_model() if a.random else load_checkpoint(a.checkpoint)[0]
+    m = random_model() if a.random else load_model(a.checkpoint)
     decoder = None
     if a.decoder:
         z = np.load(a.decoder)
-        decoder = {"decoder.transition": z["transition"], "decoder.log_prior": z["log_prior"]}
+        decoder = {"decoder." + n: z[n] for n in ("transition", "trigram", "log_prior") if n in z}
     export(m, a.random or a.name, a.out, decoder)
     print(f"{a.out}: {sum(p.numel() for p in m.parameters())} parameters")
 

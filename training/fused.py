@@ -17,13 +17,14 @@ enabled = True      # False: always the plain layers (train.py --no-fused)
 
 
 def _load():
-    lib = os.path.join(tempfile.mkdtemp(prefix="shoal-"), "fused.so")
-    try:
-        subprocess.run(["gcc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC", "-shared",
-                        "-o", lib, os.path.join(_HERE, "fused.c")], check=True, capture_output=True)
-        lib = ctypes.CDLL(lib)
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    with tempfile.TemporaryDirectory(prefix="shoal-") as folder:
+        lib = os.path.join(folder, "fused.so")
+        try:
+            subprocess.run(["gcc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC", "-shared",
+                            "-o", lib, os.path.join(_HERE, "fused.c"), "-lm"], check=True, capture_output=True)
+            lib = ctypes.CDLL(lib)
+        except (OSError, subprocess.CalledProcessError):
+            return None
     return lib if lib.fused_available() else None
 
 

@@ -104,23 +104,18 @@ static void product(int rows, int cols, int kt, struct left a, const bf16 *b, lo
     __asm__ volatile("" ::: "memory");
 }
 
-/* W [rows, cols] += A x B over `tiles` x 32 frames, both packed; this thread's share of W's longer side.
- * The frames go in blocks, so that the operand of the inner loop stays in the L2 cache. */
-static void accumulate(int rows, int cols, int tiles, const bf16 *a, const bf16 *b, float *w, int part, int parts)
+/* W [rows, cols] += A x B over `count` x 32 frames; both packed, `tiles` to a panel. The operand of the
+ * inner loop is W's shorter side: it stays in the L2 cache. */
+static void accumulate(int rows, int cols, int tiles, int count, const bf16 *a, const bf16 *b, float *w)
 {
-    enum { BLOCK = 32 };
     int tall = rows >= cols, outer = (tall ? rows : cols) / 32, inner = (tall ? cols : rows) / 32;
     __asm__ volatile("" ::: "memory");
-    for (int k = 0; k < tiles; k += BLOCK) {
-        int kt = tiles - k < BLOCK ? tiles - k : BLOCK;
-        for (int o = outer * part / parts; o < outer * (part + 1) / parts; o++)
-            for (int i = 0; i < inner; i++) {
-                int m = tall ? o : i, n = tall ? i : o;
-                tile_block(packed(a + ((long)2 * m * tiles + k) * TILE, tiles),
-                           b + ((long)2 * n * tiles + k) * TILE, (long)tiles * TILE, kt,
-                           w + 32L * m * cols + 32 * n, cols, 1);
-            }
-    }
+    for (int o = 0; o < outer; o++)
+        for (int i = 0; i < inner; i++) {
+            int m = tall ? o : i, n = tall ? i : o;
+            tile_block(packed(a + 2L * m * tiles * TILE, tiles), b + 2L * n * tiles * TILE, (long)tiles * TILE,
+                       count, w + 32L * m * cols + 32 * n, cols, 1);
+        }
     __asm__ volatile("" ::: "memory");
 }
 

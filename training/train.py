@@ -40,10 +40,47 @@ def schedule(step, steps, peak, warm=200, tail=0.3):
 
 
 def corpus_weight(e):
-    """Short command words repeat themselves: a few of them are enough."""
-    if e["corpus"] in ("picovoice-words", "dspspeech"):
-        return 0.05
-    return 0.34          # three speeds of each clip: one of them an epoch
+    """Probability of a copy in an epoch. There are three copies (speeds) of each clip: 0.34 is one."""
+    return {
+        "picovoice-words": 0.05,     # command words repeat themselves: a few of them are enough
+        "dspspeech": 0.05,
+        "picovoice-intent": 0.12,    # 60 words in ever the same order
+        "synthetic": 0.15,           # six voices
+        "librispeech": 0.68,         # native readers, every clip another one
+    }.get(e["corpus"], 0.34)
+
+
+def draw_depths(rng, deepest, law, deep=0.0):
+    """(depth of the step, shallower depth whose loss counts half; the same depth: none)."""
+    if law == "fixed":
+        return deepest, deepest
+    depth = deepest if rng.random() < deep else int(rng.integers(1, deepest + 1))
+    return depth, int(rng.integers(1, depth)) if depth > 1 else depth
+
+
+def update(model, optim, batch, depths, context, lr, crf=None):
+    """One step of training; returns the frame cross-entropy.
+
+    batch: (mel, labels); depths: of draw_depths; context: (chunk, left) in frames;
+    crf: (weight, transition, log prior) of the sequence loss, or None.
+    """
+    mel, lab = batch
+    depth, other = depths
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, seen = model(mel, depth, *context, taps=(other, depth))
+        out = [(model.head(seen[depth]).float(), 1.0)]
+        if other != depth:
+            out.append((model.head(seen[other]).float(), 0.5))
+    weight = sum(w for _, w in out)
+    loss = sum(w * F.cross_entropy(o.transpose(1, 2), lab, label_smoothing=0.05) for o, w in out)
+    entropy = loss.item() / weight
+    if crf:
+        loss = loss + crf[0] * sum(w * crf_loss(F.log_softmax(o, -1), lab, *crf[1:]) for o, w in out)
+    (loss / weight).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+    optim.step(lr)
+    optim.zero_grad()
+    return entropy
 
 
 @torch.no_grad()
@@ -97,6 +134,10 @@ def main():
     ap.add_argument("--crf-weight", type=float, default=1.0)
     ap.add_argument("--init", help="model file to start from, e.g. ../models/shoal-base.safetensors")
     ap.add_argument("--norms", type=int, default=1, help="norm sets: 1, or 12 for private ones")
+    ap.add_argument("--layers", type=int, default=12, help="virtual layers")
+    ap.add_argument("--blocks", type=int, default=1, help="1: shared; as --layers: a block for each")
+    ap.add_argument("--depth-law", default="uniform", choices=("uniform", "fixed"),
+                    help="fixed: every step at full depth, no loss at any other")
     ap.add_argument("--deep", type=float, default=0.0,
                     help="share of steps at full depth; the rest draws its depth uniformly")
     ap.add_argument("--hold-out", default="", help="corpus left out of training, e.g. vctk-p239")
@@ -119,7 +160,7 @@ def main():
             model = with_norms(model, a.norms)
         config = model.config
     else:
-        config = Config(norms=a.norms)
+        config = Config(depth=a.layers, blocks=a.blocks, norms=a.norms)
         model = Encoder(config)
         mean, istd = moments(feats, train)
         model.mel_mean.copy_(torch.from_numpy(mean))
@@ -149,31 +190,18 @@ def main():
         os.replace(last + ".tmp", last)
         with open(os.path.join(a.out, "summary.json"), "w") as f:
             json.dump(dict(seed=a.seed, steps=step, seconds=seconds, audio_seconds=a.seconds,
-                           threads=a.threads, clips=sum(e["speed"] == 1.0 for e in train),
+                           threads=a.threads, hold_out=a.hold_out, clips=sum(e["speed"] == 1.0 for e in train),
                            command="train.py " + " ".join(sys.argv[1:])), f)
 
     while step < a.steps:
         mel, lab = next(stream)
-        deepest = config.depth if a.init else min(config.depth, 4 + int(8 * step / (0.2 * a.steps)))
-        depth = deepest if rng.random() < a.deep else int(rng.integers(1, deepest + 1))
-        chunk = int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0]))
-        left = int(rng.choice([32, 64, 64, 128]))
-        other = int(rng.integers(1, depth)) if depth > 1 else depth
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            _, seen = model(mel, depth, chunk, left, taps=(other, depth))
-            out = [(model.head(seen[depth]).float(), 1.0)]
-            if other != depth:
-                out.append((model.head(seen[other]).float(), 0.5))
-        loss = sum(w * F.cross_entropy(o.transpose(1, 2), lab, label_smoothing=0.05) for o, w in out)
-        losses.append(loss.item() / sum(w for _, w in out))
-        if step >= a.crf_from:
-            loss = loss + a.crf_weight * sum(w * crf_loss(F.log_softmax(o, -1), lab, *paths)
-                                             for o, w in out)
-        loss = loss / sum(w for _, w in out)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optim.step(schedule(step, a.steps, a.lr, tail=a.tail))
-        optim.zero_grad()
+        full = a.init or a.depth_law == "fixed"
+        deepest = config.depth if full else min(config.depth, 4 + int(8 * step / (0.2 * a.steps)))
+        depths = draw_depths(rng, deepest, a.depth_law, a.deep)
+        context = int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0])), int(rng.choice([32, 64, 64, 128]))
+        losses.append(update(model, optim, (mel, lab), depths, context,
+                             schedule(step, a.steps, a.lr, tail=a.tail),
+                             (a.crf_weight, *paths) if step >= a.crf_from else None))
         step += 1
         with torch.no_grad():
             keep = min(0.998, 1 - 1 / (1 + step / 10))
@@ -188,7 +216,8 @@ def main():
         if step % a.eval_every == 0 or step == a.steps:
             probe = Encoder(config)
             probe.load_state_dict(ema)
-            r = evaluate(probe, feats, dev, (1, 2, 3, 4, 6, 8, 12), 16, config.left)
+            r = evaluate(probe, feats, dev, [d for d in (1, 2, 3, 4, 6, 8, 12) if d <= config.depth],
+                         16, config.left)
             print("eval " + "  ".join(f"{d}: {p:.3f}/{c:.3f}" for d, (p, c) in r.items()), flush=True)
             log.write(json.dumps(dict(step=step, per={d: p for d, (p, _) in r.items()},
                                       acc={d: c for d, (_, c) in r.items()})) + "\n")

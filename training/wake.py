@@ -16,7 +16,7 @@ import soundfile as sf
 
 from capi import Engine
 from corpus import dev_clips
-from evaluate import frame_labels
+from breakdown import frame_labels
 
 
 def kl(p, q):

@@ -1,176 +1,324 @@
 /* bench_engine.c - what one core serves, and where its time goes
  *
- *     bench_engine [SECONDS_PER_CASE [auto|openblas|onednn [fp32|bf16|int8]]]
+ *     bench_engine [OPTION]...         its options: bench_plan.c
  *
- * Runs the built-in model on noise, one thread. For each depth and number of streams advanced
- * together: streams served in real time per core (audio seconds / CPU second), share of the
- * time in matrix products, GEMM rate, and that rate over the peak that the same library
- * reaches on a 1024 x 1024 x 1024 product in the same run. CPU time of the thread, so that a
- * busy neighbour disturbs less. Prints a table, then the same as JSON on the last line.
+ * Runs the built-in model on noise in one thread, with every backend and precision that this build
+ * and CPU have. Streams per core is audio seconds / CPU second, log-mel included. 7+8 is there to
+ * be compared with 3+12: the same mean depth, all but in step.
  */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "stream.h"
+#include "bench.h"
 
-enum { CHUNK = 8, MAX_STREAMS = 32, NOISE = 16000 };
+enum { SHARE_STREAMS = 32 };
 
-static double cpu_seconds(void)
+/* What is gathered over all configurations. */
+typedef struct book {
+    json_t *cases, *stages, *memory, *independence;
+    bench_peak peak[3];
+    double rate[3];             /* best GEMM rate at SHARE_STREAMS streams or more, full depth */
+} book;
+
+/* ---- tables ------------------------------------------------------------------------------ */
+
+static const char *depth_name(bench_depths d)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    static char text[16];
+    if (d.depth[0] == d.depth[1])
+        snprintf(text, sizeof text, "%d", d.depth[0]);
+    else
+        snprintf(text, sizeof text, "%d+%d", d.depth[0], d.depth[1]);
+    return text;
 }
 
-/* A backend that counts what passes through the real one. */
-static struct {
-    const shoal__gemm *real;
-    double seconds, flops;
-} meter;
-
-static void metered_run(const shoal__linear *l, const shoal__kern *kern, void *scratch,
-                        const float *a, int rows, float *c)
+static void table_head(const bench_plan *p, const char *title, const char *first)
 {
-    double t = cpu_seconds();
-    meter.real->run(l, kern, scratch, a, rows, c);
-    meter.seconds += cpu_seconds() - t;
-    meter.flops += 2.0 * rows * l->in * l->out;
+    fprintf(p->tables, "\n  %s\n  %-30s", title, first);
+    for (int c = 0; c < p->counts; c++)
+        fprintf(p->tables, " %8d", p->streams[c]);
+    fputs(" streams\n", p->tables);
 }
 
-static double gemm_peak(const shoal__gemm *gemm, const shoal__kern *kern)
+/* One row of streams per core. A mix of depths needs two streams. */
+static void rate_row(const bench_plan *p, book *b, shoal_model *m, int precision, bench_depths d, int chunk_ms,
+                     const char *name)
 {
-    enum { N = 1024 };
-    void *scratch;
-    float *w = calloc(N * N, sizeof *w), *a = calloc(N * N, sizeof *a), *c = calloc(N * N, sizeof *c);
-    for (int i = 0; i < N * N; i++) {
-        w[i] = (float)(i % 13) * 0.01f;
-        a[i] = (float)(i % 7) * 0.01f;
+    fprintf(p->tables, "  %-30s", name);
+    for (int c = 0; c < p->counts; c++) {
+        if (p->streams[c] < 2 && d.depth[0] != d.depth[1]) {
+            fprintf(p->tables, " %8s", "");
+            continue;
+        }
+        bench_case k = { { d.depth[0], d.depth[1] }, chunk_ms / 20, p->streams[c] };
+        bench_outcome o = bench_case_run(m, k, p->seconds, 0);
+        fprintf(p->tables, " %8.1f", o.streams_per_core);
+        fflush(p->tables);
+        json_array_append_new(b->cases, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}",
+            "backend", m->info.backend, "precision", bench_precisions[precision], "depth",
+            depth_name(d), "chunk_ms", chunk_ms, "streams", p->streams[c], "streams_per_core",
+            o.streams_per_core, "cpu_per_run_s", o.cpu_per_run_s));
     }
-    float *bias = calloc(N, sizeof *bias);
-    shoal__linear l = { .in = N, .out = N, .weight = w, .bias = bias, .scale = 1.0f };
-    shoal__linear *all[] = { &l };
-    double best = 0.0;
-    if (gemm->pack(&l) < 0 || gemm->scratch_new(&scratch, all, 1, N) < 0)
-        exit(1);
-    for (int i = 0; i < 8; i++) {
-        double t = cpu_seconds();
-        gemm->run(&l, kern, scratch, a, N, c);
-        double rate = 2.0 * N * N * N / (cpu_seconds() - t);
-        best = rate > best ? rate : best;
-    }
-    gemm->scratch_free(scratch);
-    gemm->unpack(&l);
-    free(bias);
-    free(w);
-    free(a);
-    free(c);
+    fputc('\n', p->tables);
+}
+
+static bench_depths deepest(const bench_plan *p)
+{
+    bench_depths best = p->depth[0];
+    for (int i = 0; i < p->depths; i++)
+        if (p->depth[i].depth[0] == p->depth[i].depth[1])
+            best = p->depth[i];
     return best;
 }
 
-typedef struct outcome {
-    double streams_per_core, gemm_share, gemm_rate;
-} outcome;
-
-static float noise[NOISE];
-
-/* Feed every stream up to a ready chunk; audio is a loop of noise. */
-static void fill(shoal_stream **s, int n, size_t *at)
+static void rate_tables(const bench_plan *p, book *b, shoal_model *m, int precision)
 {
-    for (int i = 0; i < n; i++)
-        while (!shoal_stream_ready(s[i])) {
-            ptrdiff_t took = shoal_stream_feed(s[i], noise + at[i], NOISE - at[i]);
-            at[i] = (at[i] + (size_t)took) % NOISE;
-        }
-}
-
-static outcome measure(shoal_model *m, int depth, int n, double seconds)
-{
-    shoal_stream *s[MAX_STREAMS];
-    shoal_result r[MAX_STREAMS];
-    size_t at[MAX_STREAMS] = { 0 };
-    shoal_batch *b;
-    shoal_stream_params p = shoal_stream_default_params(m);
-    p.depth = depth;
-    p.chunk_frames = CHUNK;
-    if (shoal_batch_new(&b, m, MAX_STREAMS * CHUNK) < 0)
-        exit(1);
-    for (int i = 0; i < n; i++)
-        if (shoal_stream_new(&s[i], m, &p) < 0)
-            exit(1);
-    double begin = 0.0, spent = 0.0;
-    long chunks = -20 * n;                      /* the caches fill up before the clock runs */
-    while (spent < seconds) {
-        if (chunks == 0) {
-            begin = cpu_seconds();
-            meter.seconds = meter.flops = 0.0;
-        }
-        fill(s, n, at);
-        if (shoal_batch_run(b, s, n, r) < 0)
-            exit(1);
-        chunks += n;
-        spent = chunks > 0 ? cpu_seconds() - begin : 0.0;
+    char name[32];
+    snprintf(name, sizeof name, "depth, %d ms chunks", p->chunk_ms[0]);
+    table_head(p, "streams per core", name);
+    for (int i = 0; i < p->depths; i++)
+        rate_row(p, b, m, precision, p->depth[i], p->chunk_ms[0], depth_name(p->depth[i]));
+    for (int i = 1; i < p->chunks; i++) {
+        snprintf(name, sizeof name, "%s, %d ms chunks", depth_name(deepest(p)), p->chunk_ms[i]);
+        rate_row(p, b, m, precision, deepest(p), p->chunk_ms[i], name);
     }
-    for (int i = 0; i < n; i++)
-        shoal_stream_free(s[i]);
-    shoal_batch_free(b);
-    return (outcome){ (double)chunks * CHUNK * 0.02 / spent, meter.seconds / spent,
-                      meter.flops / meter.seconds };
 }
 
-static const char *const backends[] = { "auto", "openblas", "onednn", NULL };
-static const char *const precisions[] = { "fp32", "bf16", "int8", NULL };
-
-static unsigned find(const char *word, const char *const *words)
+static void stage_rows(const bench_plan *p, const bench_outcome *o)
 {
-    for (unsigned i = 0; words[i]; i++)
-        if (!strcmp(words[i], word))
-            return i;
-    fprintf(stderr, "bench_engine: '%s' is not known\n", word);
-    exit(2);
+    for (int s = 0; s < BENCH_STAGE_COUNT; s++) {
+        fprintf(p->tables, "  %-30s", bench_stage_names[s]);
+        for (int c = 0; c < p->counts; c++) {
+            double all = 0.0;
+            for (int i = 0; i < BENCH_STAGE_COUNT; i++)
+                all += o[c].profile.seconds[i];
+            fprintf(p->tables, " %7.1f%%", 100.0 * o[c].profile.seconds[s] / all);
+        }
+        fputc('\n', p->tables);
+    }
+}
+
+static double gemm_rate(const bench_outcome *o)
+{
+    return o->profile.gemm_flops / o->profile.gemm_seconds;
+}
+
+static void share_rows(const bench_plan *p, const bench_outcome *o, double peak)
+{
+    fprintf(p->tables, "  %-30s", "products, GFLOP/s");
+    for (int c = 0; c < p->counts; c++)
+        fprintf(p->tables, " %8.0f", gemm_rate(&o[c]) * 1e-9);
+    fprintf(p->tables, "\n  %-30s", "  of this precision's peak");
+    for (int c = 0; c < p->counts; c++)
+        fprintf(p->tables, " %7.1f%%", 100.0 * gemm_rate(&o[c]) / peak);
+    fputc('\n', p->tables);
+}
+
+static json_t *stage_json(const shoal_model *m, int precision, int depth, int streams, int chunk_ms,
+                          const bench_outcome *o)
+{
+    json_t *seconds = json_object();
+    for (int s = 0; s < BENCH_STAGE_COUNT; s++)
+        json_object_set_new(seconds, bench_stage_names[s], json_real(o->profile.seconds[s]));
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:o}", "backend", m->info.backend, "precision",
+                     bench_precisions[precision], "depth", depth, "streams", streams, "chunk_ms",
+                     chunk_ms, "gemm_gflops", gemm_rate(o) * 1e-9, "seconds", seconds);
+}
+
+/* At the deepest single depth. */
+static void stage_table(const bench_plan *p, book *b, shoal_model *m, int precision)
+{
+    bench_outcome o[BENCH_MAX_LIST];
+    char title[80];
+    int depth = deepest(p).depth[0];
+    for (int c = 0; c < p->counts; c++) {
+        bench_case k = { { depth, depth }, p->chunk_ms[0] / 20, p->streams[c] };
+        o[c] = bench_case_run(m, k, p->seconds, 1);
+        json_array_append_new(b->stages, stage_json(m, precision, depth, p->streams[c],
+                                                    p->chunk_ms[0], &o[c]));
+        if (p->streams[c] >= SHARE_STREAMS && gemm_rate(&o[c]) > b->rate[precision])
+            b->rate[precision] = gemm_rate(&o[c]);
+    }
+    snprintf(title, sizeof title, "share of the time, depth %d, %d ms chunks", depth,
+             p->chunk_ms[0]);
+    table_head(p, title, "stage");
+    stage_rows(p, o);
+    share_rows(p, o, b->peak[precision].flops);
+}
+
+static void company(const bench_plan *p, book *b, shoal_model *m, int precision)
+{
+    double worst = bench_case_independence(m);
+    if (worst > 0.0)
+        fprintf(p->tables, "\n  a stream alone and among 31 at all depths: log posteriors differ "
+                "by at most %.1e\n", worst);
+    else
+        fputs("\n  a stream alone and among 31 at all depths: the same bytes\n", p->tables);
+    json_array_append_new(b->independence, json_pack("{s:s, s:s, s:f}", "backend", m->info.backend,
+                          "precision", bench_precisions[precision], "max_diff", worst));
+}
+
+/* ---- bytes per stream -------------------------------------------------------------------- */
+
+static void memory(const bench_plan *p, book *b, const shoal_model *m, int precision)
+{
+    bench_bytes bytes = { 0 };
+    fprintf(p->tables, "\n  KB a stream, %d ms chunks, left context %d frames:", p->chunk_ms[0],
+            m->info.left_frames);
+    for (int i = 0; i < p->depths; i++) {
+        int depth = p->depth[i].depth[0];
+        if (depth != p->depth[i].depth[1])
+            continue;
+        bytes = bench_case_bytes(m, depth, p->chunk_ms[0] / 20);
+        fprintf(p->tables, "  depth %d: %.0f", depth, (double)bytes.speaking / 1e3);
+        json_array_append_new(b->memory, json_pack("{s:s, s:s, s:i, s:I, s:I}", "backend",
+            m->info.backend, "precision", bench_precisions[precision], "depth", depth, "bytes",
+            (json_int_t)bytes.speaking, "bytes_before_audio", (json_int_t)bytes.silent));
+    }
+    fprintf(p->tables, "; before any audio: %.0f\n", (double)bytes.silent / 1e3);
+}
+
+/* ---- all configurations ------------------------------------------------------------------ */
+
+/* The built-in model, or NULL when this build or CPU lacks the configuration. An engine that
+ * does not know the backend's name may take it for another one, so the answer is checked. */
+static shoal_model *open_model(int backend, int precision)
+{
+    shoal_model_params params = shoal_model_default_params();
+    const char *name = bench_backends[backend];
+    shoal_model *m;
+    char why[256];
+    params.backend = (shoal_backend)backend;
+    params.precision = (shoal_precision)precision;
+    if (shoal_model_open_with(&m, NULL, &params, why, sizeof why) < 0)
+        return NULL;
+    if (backend == SHOAL_BACKEND_AUTO || !strncmp(m->info.backend, name, strlen(name)))
+        return m;
+    shoal_model_close(m);
+    return NULL;
+}
+
+/* "full" becomes a number; others must exist. */
+static int settle_depths(bench_plan *p, const shoal_model *m)
+{
+    for (int i = 0; i < p->depths; i++)
+        for (int k = 0; k < 2; k++) {
+            int *depth = &p->depth[i].depth[k];
+            *depth = *depth == BENCH_FULL ? m->info.depth : *depth;
+            if (*depth > m->info.depth) {
+                fprintf(stderr, "bench_engine: the model has depths 1 to %d\n", m->info.depth);
+                return -1;
+            }
+        }
+    return 0;
+}
+
+static void measure(bench_plan *p, book *b, int backend, int precision)
+{
+    shoal_model *m = open_model(backend, precision);
+    if (!m) {
+        fprintf(p->tables, "\n%s %s: not in this build or CPU\n", bench_backends[backend],
+                bench_precisions[precision]);
+        return;
+    }
+    if (settle_depths(p, m) < 0)
+        exit(2);
+    fprintf(p->tables, "\n%s; kernels %s; model %s, %zu parameters; one core\n", m->info.backend,
+            m->info.kernels, m->info.name, m->info.parameters);
+    rate_tables(p, b, m, precision);
+    if (!p->plain) {
+        stage_table(p, b, m, precision);
+        company(p, b, m, precision);
+        memory(p, b, m, precision);
+    }
+    shoal_model_close(m);
+}
+
+static void measure_peaks(const bench_plan *p, book *b)
+{
+    fputs("\nfastest product of any backend:\n", p->tables);
+    for (int i = 0; i < p->precisions; i++) {
+        bench_peak *peak = &b->peak[p->precision[i]];
+        *peak = bench_peak_measure((shoal_precision)p->precision[i]);
+        fprintf(p->tables, "  %s %8.0f GFLOP/s  %s; %.0f with fp32 in and out\n",
+                bench_precisions[p->precision[i]], peak->flops * 1e-9, peak->backend,
+                peak->through * 1e-9);
+    }
+}
+
+/* ---- JSON -------------------------------------------------------------------------------- */
+
+static json_t *number_or_null(double value, int known)
+{
+    return known ? json_real(value) : json_null();
+}
+
+static void set_named(json_t *o, const char *what, int precision, json_t *value)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_%s", what, bench_precisions[precision]);
+    json_object_set_new(o, name, value);
+}
+
+static json_t *summary(const bench_plan *p, book *b)
+{
+    json_t *o = json_object();
+    for (int i = 0; i < p->precisions && !p->plain; i++) {
+        int k = p->precision[i];
+        double peak = b->peak[k].flops;
+        set_named(o, "peak_share", k, number_or_null(b->rate[k] / peak, b->rate[k] > 0 && peak > 0));
+        set_named(o, "gemm_peak_gflops", k, number_or_null(peak * 1e-9, peak > 0));
+        set_named(o, "gemm_peak_fp32_io_gflops", k,
+                  number_or_null(b->peak[k].through * 1e-9, peak > 0));
+        set_named(o, "gemm_peak_backend", k, json_string(b->peak[k].backend));
+    }
+    json_object_set_new(o, "engine", json_pack("{s:f, s:o, s:o, s:o, s:o}", "seconds_per_case",
+        p->seconds, "cases", b->cases, "stages", b->stages, "stream_bytes", b->memory,
+        "independence", b->independence));
+    return o;
+}
+
+static void show_shares(const bench_plan *p, const book *b)
+{
+    fprintf(p->tables, "\nengine with %d streams or more, full depth, against the peak:\n",
+            SHARE_STREAMS);
+    for (int i = 0; i < p->precisions; i++) {
+        int k = p->precision[i];
+        if (b->rate[k] > 0)
+            fprintf(p->tables, "  peak_share_%s %.3f   (%.0f of %.0f GFLOP/s)\n",
+                    bench_precisions[k], b->rate[k] / b->peak[k].flops, b->rate[k] * 1e-9,
+                    b->peak[k].flops * 1e-9);
+    }
+}
+
+static int write_json(const bench_plan *p, book *b)
+{
+    json_t *o = summary(p, b);
+    int to_stdout = !strcmp(p->json, "-");
+    int rc = to_stdout ? json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9))
+                       : json_dump_file(o, p->json, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    json_decref(o);
+    if (rc < 0)
+        fprintf(stderr, "bench_engine: cannot write %s\n", p->json);
+    return rc < 0 ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-    static const int depths[] = { 4, 8, 12 }, counts[] = { 1, 32 };
-    double seconds = argc > 1 ? atof(argv[1]) : 2.0;
-    char why[256], json[1024] = "";
-    size_t end = 0;
-    shoal_model *m;
-    shoal_model_params params = shoal_model_default_params();
-    params.backend = argc > 2 ? find(argv[2], backends) : SHOAL_BACKEND_AUTO;
-    params.precision = argc > 3 ? find(argv[3], precisions) : SHOAL_FP32;
-    if (shoal_model_open_with(&m, NULL, &params, why, sizeof why) < 0) {
-        fprintf(stderr, "bench_engine: %s\n", why);
+    bench_plan p = bench_plan_read(argc, argv);
+    book b = { .cases = json_array(), .stages = json_array(), .memory = json_array(),
+               .independence = json_array() };
+    if (!p.tables)
         return 1;
-    }
-    srand(1);
-    for (int i = 0; i < NOISE; i++)
-        noise[i] = 0.1f * ((float)rand() / (float)RAND_MAX - 0.5f);
-    double peak = gemm_peak(m->gemm, m->kern);
-    meter.real = m->gemm;
-    shoal__gemm metered = *m->gemm;
-    metered.run = metered_run;
-    m->gemm = &metered;
-    printf("model %s, %zu parameters; GEMM %s; kernels %s; GEMM peak %.0f GFLOP/s\n", m->info.name,
-           m->info.parameters, m->info.backend, m->info.kernels, peak * 1e-9);
-    printf("chunk %d ms, left context %d frames, one core\n\n", CHUNK * 20, m->info.left_frames);
-    printf("%6s %8s %18s %11s %13s %9s\n", "depth", "streams", "streams per core", "GEMM share",
-           "GEMM GFLOP/s", "of peak");
-    for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
-        for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-            outcome o = measure(m, depths[d], counts[c], seconds);
-            printf("%6d %8d %18.1f %10.0f%% %13.1f %8.0f%%\n", depths[d], counts[c],
-                   o.streams_per_core, 100 * o.gemm_share, o.gemm_rate * 1e-9,
-                   100 * o.gemm_rate / peak);
-            end += (size_t)snprintf(json + end, sizeof json - end,
-                                    "%s\"depth%d_streams%d\":%.1f,\"gemm_share_%d_%d\":%.3f", end ? "," : "",
-                                    depths[d], counts[c], o.streams_per_core, depths[d], counts[c],
-                                    o.gemm_share);
-        }
-    printf("\n{%s,\"gemm_peak_gflops\":%.1f}\n", json, peak * 1e-9);
-    m->gemm = meter.real;
-    shoal_model_close(m);
-    return 0;
+    if (!p.plain)
+        measure_peaks(&p, &b);
+    for (int i = 0; i < p.precisions; i++)
+        for (int k = 0; k < p.backends; k++)
+            if (p.precision[i] == SHOAL_FP32 || p.backend[k] != SHOAL_BACKEND_OPENBLAS)
+                measure(&p, &b, p.backend[k], p.precision[i]);
+    if (!p.plain)
+        show_shares(&p, &b);
+    return p.json ? write_json(&p, &b) : 0;
 }

@@ -29,15 +29,17 @@ import subprocess
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SRCDIR = os.environ.get("SRCDIR") or os.path.join(HERE, "../..")
-BUILD = os.environ.get("TOP_BUILDDIR") or os.path.join(SRCDIR, "build")
+import record
+from record import BUILD, HERE, SRCDIR
+
 MODEL = os.path.join(SRCDIR, "models/shoal-base.safetensors")
 EXPORT = os.path.join(SRCDIR, "training/export_onnx.py")
 RUN_JS = os.path.join(HERE, "ort/run.js")
 BATCHES, LARGE = (1, 4, 16, 64), 16
+ENGINE_STREAMS = (1, 32)
 TOLERANCE = 1e-3
-ENGINES = (("onednn", "fp32"), ("openblas", "fp32"), ("onednn", "bf16"), ("onednn", "int8"))
+ENGINES = (("onednn", "fp32"), ("openblas", "fp32"), ("amx", "fp32"), ("onednn", "bf16"), ("amx", "bf16"),
+           ("onednn", "int8"), ("amx", "int8"))
 
 
 class Skip(Exception):
@@ -143,14 +145,12 @@ def check(models, directory):
 # ---- measuring -------------------------------------------------------------------------
 
 def run_engine(bench, backend, precision, seconds, core):
-    """{streams: streams per core} at full depth."""
-    out = last_json(run([bench, str(seconds), backend, precision], core))
-    if not out:
-        return None
-    found = {k: re.fullmatch(r"depth(\d+)_streams(\d+)", k) for k in out}
-    found = {(int(m[1]), int(m[2])): out[k] for k, m in found.items() if m}
-    full = max(depth for depth, _ in found)
-    return {n: v for (depth, n), v in found.items() if depth == full}
+    """{streams: streams per core} at full depth; None where this build or CPU lacks it."""
+    out = last_json(run([bench, "--plain", "--seconds", str(seconds), "--backends", backend, "--precisions",
+                         precision, "--depths", "full", "--chunks", "160", "--streams",
+                         ",".join(map(str, ENGINE_STREAMS)), "--json", "-"], core))
+    cases = out["engine"]["cases"] if out else []
+    return {c["streams"]: c["streams_per_core"] for c in cases} or None
 
 
 def run_ort(path, prepack, seconds, core):
@@ -164,13 +164,16 @@ def run_ort(path, prepack, seconds, core):
     return {r["batch"]: row(r) for r in out["results"]}
 
 
-def rounds(jobs, count):
-    """jobs {name: function}: all of them in each round, in turn forwards and backwards."""
-    out = []
+def rounds(jobs, count, until):
+    """jobs {name: function}: all of them in each round, in turn forwards and backwards. Stops early,
+    but not before the first, when another round would go beyond the time `until`."""
+    out, begin = [], time.time()
     for i in range(count):
         names = list(jobs) if i % 2 == 0 else list(reversed(jobs))
         out.append({n: jobs[n]() for n in names})
         print(f"round {i + 1} of {count} done", flush=True)
+        if until and time.time() + (time.time() - begin) / (i + 1) > until:
+            break
     return out
 
 
@@ -228,24 +231,11 @@ def report(results, engines, variants):
     return out
 
 
-def save(found):
-    path = os.path.join(BUILD, "bench.json")
-    try:
-        with open(path) as f:
-            old = json.load(f)
-    except (OSError, ValueError):
-        old = {}
-    with open(path + ".tmp", "w") as f:
-        json.dump({**old, **found}, f, indent=1)
-        f.write("\n")
-    os.replace(path + ".tmp", path)
-    print(f"\nwritten to {os.path.relpath(path)}")
-
-
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--seconds", type=float, default=0.5, help="CPU seconds a case")
     ap.add_argument("--rounds", type=int, default=3)
+    ap.add_argument("--until", type=int, default=0, help="no more rounds after this time (seconds since 1970)")
     ap.add_argument("--core", type=int, help="default: the idlest; -1: do not pin")
     ap.add_argument("--thorough", action="store_true", help="every layout, with and without prepacking")
     ap.add_argument("--note", default="", help="kept with the numbers")
@@ -266,17 +256,17 @@ def main():
     variants = {f"ort {l}" + ("" if pack else " unpacked"):
                 lambda path=path, pack=pack: run_ort(path, pack, a.seconds, core)
                 for l, path in models.items() for pack in ((True, False) if a.thorough else (True,))}
-    results = rounds(interleave(engines, variants), a.rounds)
+    results = rounds(interleave(engines, variants), a.rounds, a.until)
     found = report(results, engines, variants)
     version = subprocess.run(["node", "-p", "require('onnxruntime-node/package.json').version"],
                              cwd=os.path.dirname(RUN_JS), capture_output=True, text=True).stdout.strip()
-    found["ort"].update(version=version, rounds=a.rounds, seconds=a.seconds, core=core, note=a.note,
+    found["ort"].update(version=version, rounds=len(results), seconds=a.seconds, core=core, note=a.note,
                         max_diff=worst)
-    save(found)
+    record.merge(found)
 
 
 if __name__ == "__main__":
     try:
         main()
     except Skip as why:
-        print(f"peer: skipped: {why}")
+        record.skip("peer", str(why))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # load_smoke.sh - shoal-load against the real shoald: every result comes, every file is written
 #
-# Four sessions for three seconds say nothing about speed; they show that pacing, counting and
+# A few sessions for a few seconds say nothing about speed; they show that pacing, counting and
 # the reports work end to end.
 
 dir=$(mktemp -d) || exit 99
@@ -9,7 +9,7 @@ load=$TOP_BUILDDIR/clients/shoal-load
 trap 'kill $server 2>/dev/null; rm -rf "$dir"' EXIT
 
 "$TOP_BUILDDIR/daemon/shoald" --listen 127.0.0.1:0 --workers 1 --ready-file "$dir/address" \
-    --log-level warning 2> "$dir/log" &
+    --log-level warning --set max_sessions=8 2> "$dir/log" &
 server=$!
 for i in $(seq $((100 * TEST_PATIENCE))); do
     [ -s "$dir/address" ] && break
@@ -34,3 +34,15 @@ grep -q '200 expected (20 ms each), 200 received' "$dir/out" || fail "frames of 
 
 "$load" --url "$url" --sessions 1 --duration 1 --depths 99 > "$dir/out" 2>&1 && fail "depth 99"
 grep -q 'depth: 99 is not allowed' "$dir/out" || fail "no reason given for depth 99"
+
+# Two live, three idle, six in a rush: of the last, three find room (max_sessions), three do not.
+"$load" --url "$url" --sessions 2 --idle 3 --rush 6@3+2 --ramp 1 --duration 5 --depths 1,1..2 \
+    --pid $server --json "$dir/run.json" --csv "$dir/run.csv" --plot "$dir/run.svg" > "$dir/out" 2>&1
+[ $? = 1 ] || fail "a run with refusals does not say so in its exit code"
+grep -q '11 offered, 8 admitted, 3 refused, 0 failed, 8 finished; 3 offered to be idle' "$dir/out" ||
+    fail "refusals"
+grep -q '3 x too_many_sessions: .*HTTP 503, retry after' "$dir/out" || fail "reason of refusals"
+grep -q ' 0 missing' "$dir/out" || fail "missing results in a rush"
+grep -q 'rush  *6 sessions from 3 s to 5 s' "$dir/out" || fail "the rush is not reported"
+grep -q '"rss_kb_a_session"' "$dir/run.json" || fail "memory a session"
+head -1 "$dir/run.csv" | grep -q 'lag_chunks$' || fail "lag"

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Speech synthesisers as speakers whose phone times are known.
+
+    apt-get install flite festival festvox-kdlpc16k festvox-us-slt-hts fortunes pocketsphinx-en-us
+    synth.py --out /tmp/shoal-data/synthetic --hours 2
+
+Writes a folder in the layout of ../../shared/speech (manifest.tsv, align.tsv, FLAC files), which
+prepare.py takes with --more. Texts are the training transcripts and sentences of Debian's
+`fortunes` in which every word is in CMUdict. Each sentence gets a voice, a rate, a pitch and a
+vocal-tract size (the wave resampled: pitch and formants move together, the rate is corrected for
+it) and a faint noise floor; all from --seed.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import tempfile
+from multiprocessing import Pool
+
+import numpy as np
+import soundfile as sf
+from scipy.signal import resample_poly
+
+from corpus import read_manifest, write_corpus
+from phones import INDEX
+
+FORTUNES = "/usr/share/games/fortunes/"
+BOOKS = "literature wisdom science people education politics work".split()
+DICTIONARY = "/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict"
+FLITE = ("rms", "slt", "awb", "kal16")
+FESTIVAL = ("ked_diphone", "cmu_us_slt_arctic_hts")
+VOICES = ("rms",) * 4 + ("slt",) * 3 + ("awb",) * 3 + ("kal16",) * 2 + FESTIVAL * 2
+OTHER_NAMES = {"PAU": "SIL", "H#": "SIL", "AX": "AH", "AXR": "ER", "IX": "IH", "DX": "T", "NX": "N",
+               "EL": "L", "EM": "M", "EN": "N"}
+
+
+def fortunes():
+    """Sentences of 4 to 20 words from the BOOKS, without the line that names the author."""
+    for book in BOOKS:
+        with open(FORTUNES + book, encoding="utf-8") as f:
+            for quote in re.split(r"\n%\n", f.read()):
+                quote = re.sub(r"\s+", " ", re.sub(r"(?m)^\s*--.*\Z", "", quote, flags=re.S))
+                for s in re.split(r"(?<=[.!?]) ", quote):
+                    if re.fullmatch(r"[A-Z][A-Za-z' ,;-]*[.!?]", s) and 4 <= len(s.split()) <= 20:
+                        yield s
+
+
+def texts(speech):
+    with open(DICTIONARY) as f:
+        known = {line.split(" ", 1)[0] for line in f}
+    read = {r["text"].lower() for r in read_manifest(speech)
+            if r["split"] == "train" and len(r["text"].split()) > 2}
+    found = sorted(read) + sorted(set(fortunes()))
+    return [t for t in found if all(w in known for w in re.findall(r"[a-z']+", t.lower()))]
+
+
+def segments(pairs):
+    """[(name, end in s)] -> [(phone, end)]; 'er r' is one phone in our set."""
+    out = []
+    for name, end in pairs:
+        name = name.upper()
+        name = OTHER_NAMES.get(name, name)
+        assert name in INDEX, name
+        if out and (out[-1][0] == name == "SIL" or (out[-1][0], name) == ("ER", "R")):
+            out[-1] = (out[-1][0], end)
+        else:
+            out.append((name, end))
+    return out
+
+
+def flite(voice, text, stretch, pitch, path):
+    told = subprocess.run(["flite", "-voice", voice, "--setf", f"duration_stretch={stretch:.3f}",
+                           "--setf", f"f0_shift={pitch:.3f}", "-psdur", "-t", text, "-o", path],
+                          check=True, capture_output=True, text=True).stdout
+    return [(p.rsplit(":", 1)[0], float(p.rsplit(":", 1)[1])) for p in told.split()]
+
+
+def festival(voice, text, stretch, path):
+    script = f"""
+        (voice_{voice})
+        (Parameter.set 'Duration_Stretch {stretch:.3f})
+        (set! u (utt.synth (Utterance Text "{text}")))
+        (mapcar (lambda (s) (format t "%s %f\\n" (item.name s) (item.feat s 'end)))
+                (utt.relation.items u 'Segment))
+        (utt.save.wave u "{path}" 'riff)"""
+    told = subprocess.run(["festival", "--pipe"], input=script, check=True, capture_output=True,
+                          text=True).stdout
+    return [(a, float(b)) for a, b in re.findall(r"^(\S+) ([\d.]+)$", told, flags=re.M)]
+
+
+def speak(job):
+    """One sentence -> (manifest row, [(phone, start, end)]), frames of 10 ms; writes the FLAC."""
+    number, text, folder, seed = job
+    rng = np.random.default_rng((seed, number))
+    voice = VOICES[rng.integers(len(VOICES))]
+    size = rng.uniform(0.88, 1.18)                    # 1.18: a smaller head
+    stretch = size * rng.uniform(0.8, 1.2)
+    with tempfile.NamedTemporaryFile(suffix=".wav") as f:
+        if voice in FLITE:
+            phones = flite(voice, text, stretch, rng.uniform(0.9, 1.15), f.name)
+        else:
+            phones = festival(voice, text, stretch, f.name)
+        pcm, rate = sf.read(f.name, dtype="float32")
+    pcm = resample_poly(pcm, 16000 // 50, round(rate * size / 50)).astype(np.float32)
+    size = round(rate * size / 50) * 50 / rate
+    pcm *= 0.4 / max(0.05, np.abs(pcm).max())
+    pcm += rng.normal(0, 10 ** rng.uniform(-4, -2.7), len(pcm)).astype(np.float32)
+    align, start = [], 0
+    for phone, end in segments(phones):
+        end = round(100 * end / size)
+        align.append((phone, start, end))
+        start = end
+    name = f"synth_{number:05d}"
+    path = os.path.join("audio", name + ".flac")
+    sf.write(os.path.join(folder, path), pcm, 16000)
+    return dict(id=name, corpus="synthetic", split="train", speaker=voice, path=path,
+                seconds=f"{len(pcm) / 16000:.2f}", text=text), align
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--speech", default="../../shared/speech", help="whose transcripts are spoken")
+    ap.add_argument("--out", default="/tmp/shoal-data/synthetic")
+    ap.add_argument("--hours", type=float, default=2.0)
+    ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--jobs", type=int, default=1)
+    a = ap.parse_args()
+    os.makedirs(os.path.join(a.out, "audio"), exist_ok=True)
+    lines = texts(a.speech)
+    order = np.random.default_rng(a.seed).permutation(len(lines))
+    jobs = [(n, lines[i], a.out, a.seed) for n, i in enumerate(order)]
+    made, seconds = [], 0.0
+    with Pool(a.jobs) as pool:
+        for row, align in pool.imap(speak, jobs, chunksize=4):
+            if seconds > 3600 * a.hours:
+                break
+            made.append((row, align))
+            seconds += float(row["seconds"])
+    write_corpus(a.out, made)
+    print(f"{len(made)} of {len(lines)} sentences, {seconds / 3600:.2f} h")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,39 @@
 /* kern.h - the elementwise kernels between matrix products
  *
  * One body (kern_body.h) in plain C, written so that the compiler vectorises it; compiled once
- * for each instruction set (kern_scalar.c, kern_avx2.c, kern_avx512.c), chosen at run time. The
- * scalar build is the oracle in tests/check_kern.c. All matrices are row-major float.
+ * for each instruction set (kern_scalar.c, kern_avx2.c, kern_avx512.c, kern_amx.c), chosen at run
+ * time. The scalar build is the oracle in tests/check_kern.c. All matrices are row-major float.
  */
 #ifndef SHOAL_KERN_H
 #define SHOAL_KERN_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+enum {
+    SHOAL__KEY_BLOCK = 16,              /* frames whose keys lie together */
+    SHOAL__ATTEND_ROWS = 16             /* most queries looked at together */
+};
+
+/* Keys and values of some frames, in the order that attention reads them. Keys: by head, then by
+ * blocks of 16 frames, in columns: element d of the block's frames lies side by side. In bf16 a
+ * word of 32 bits holds elements 2d and 2d + 1 of a key, and values of frames 2j and 2j + 1. So a
+ * block is a tile of AMX as it stands. */
+typedef struct shoal__memory {
+    const void *keys;       /* [heads, blocks, dim (bf16: dim/2), 16] words; finite everywhere */
+    const void *values;     /* head by head: fp32 rows [frames, dim], bf16 [frames / 2, dim] words */
+    int frames;             /* how many count, from place 0 */
+    int blocks;             /* of keys, a head */
+    int value_stride;       /* words from one row of values to the next */
+    int value_head;         /* words from one head's values to the next one's */
+} shoal__memory;
+
+/* Floats of scratch that attend wants for memories of up to these lengths; width: heads * dim. */
+static inline size_t shoal__attend_scratch(int past, int own, int width)
+{
+    size_t wide = (size_t)(((past + 31) & ~31) + ((own + 31) & ~31));
+    return SHOAL__ATTEND_ROWS * (2 * wide + (size_t)width);
+}
 
 typedef struct shoal__kern {
     const char *name;
@@ -25,26 +51,26 @@ typedef struct shoal__kern {
     /* y[t] = b + sum_k w[k] * x[t + k]: depthwise, x [rows + taps - 1, n], w [taps, n] */
     void (*depthwise)(float *y, const float *x, const float *w, const float *b, int rows, int n,
                       int taps);
-    /* rotate a row of heads * dim floats, pairs (i, i + dim/2); cs, sn [dim/2] */
-    void (*rope)(float *x, const float *cs, const float *sn, int heads, int dim);
-    /* s[r][j] = scale * q[r] . k[j]: keys as rows, `stride` floats apart; any n */
-    void (*scores)(float *s, int s_stride, const float *q, int q_stride, int rows, const float *k,
-                   int stride, int n, int dim, float scale);
-    /* the same with keys as columns, kt [dim, stride]; writes up to n rounded up to 16 columns,
-     * which kt must have too */
-    void (*scores_columns)(float *s, int s_stride, const float *q, int q_stride, int rows,
-                           const float *kt, int stride, int n, int dim, float scale);
-    /* in place e^(s - max) / sum over n */
-    void (*softmax)(float *s, int n);
-    /* y[r] += sum_j p[r][j] * v[j] */
-    void (*mix)(float *y, int y_stride, const float *p, int p_stride, int rows, const float *v,
-                int stride, int n, int dim);
+    /* rotate a row of heads * dim floats, pairs (i, i + dim/2), and scale it; cs, sn [dim/2] */
+    void (*rope)(float *x, const float *cs, const float *sn, int heads, int dim, float scale);
+    /* to [rows / 16 rounded up, words, 16] = 16 rows of from [rows, words] at a time, turned
+     * over; places of rows that are not there become 0. Words of 32 bits, `stride` apart. */
+    void (*columns)(uint32_t *to, const uint32_t *from, int stride, int rows, int words);
+    /* to = bf16(a) in the low half of each word and bf16(b) in the high one */
+    void (*pair_bf16)(uint32_t *to, const float *a, const float *b, int n);
+    /* y [frames, heads * dim] = attention of q, rotated and scaled, over past and own */
+    void (*attend)(float *y, const float *q, int q_stride, const shoal__memory *past,
+                   const shoal__memory *own, int heads, int dim, float *scratch);
+    /* the same over memories in bf16; q and the attention weights are rounded to bf16 too */
+    void (*attend_bf16)(float *y, const float *q, int q_stride, const shoal__memory *past,
+                        const shoal__memory *own, int heads, int dim, float *scratch);
     /* rows of log posteriors from logits, in place */
     void (*log_softmax)(float *x, int rows, int n);
     /* p = re^2 + im^2 of n interleaved complex numbers */
     void (*power)(float *p, const float *complex_pairs, int n);
-    /* round to bfloat16, ties to even */
+    /* round to bfloat16, ties to even; and back */
     void (*to_bf16)(uint16_t *y, const float *x, int n);
+    void (*from_bf16)(float *y, const uint16_t *x, int n);
     /* q = round(x / scale), scale = max |x| / 127 of each row [rows, n] */
     void (*quantize)(int8_t *q, float *scale, const float *x, int rows, int n);
     /* y = sums * row_scale * column_scale + bias [rows, n]; c = y, silu(y) or c + y by epilogue
@@ -58,6 +84,7 @@ typedef struct shoal__kern {
 extern const shoal__kern shoal__kern_scalar;
 extern const shoal__kern shoal__kern_avx2;
 extern const shoal__kern shoal__kern_avx512;
+extern const shoal__kern shoal__kern_amx;
 
 /* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512 forces a lower level. */
 const shoal__kern *shoal__kern_choose(void);

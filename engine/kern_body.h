@@ -116,13 +116,13 @@ static void KERN(depthwise)(float *restrict y, const float *restrict x, const fl
 }
 
 static void KERN(rope)(float *x, const float *restrict cs, const float *restrict sn, int heads,
-                       int dim)
+                       int dim, float scale)
 {
     int half = dim / 2;
     for (int h = 0; h < heads; h++) {
         float *restrict a = x + h * dim, *restrict b = a + half;
         for (int i = 0; i < half; i++) {
-            float u = a[i], v = b[i];
+            float u = scale * a[i], v = scale * b[i];
             a[i] = u * cs[i] - v * sn[i];
             b[i] = u * sn[i] + v * cs[i];
         }
@@ -137,117 +137,28 @@ static float KERN(dot)(const float *restrict a, const float *restrict b, int n)
     return s;
 }
 
-static void KERN(scores)(float *s, int s_stride, const float *q, int q_stride, int rows,
-                         const float *k, int stride, int n, int dim, float scale)
+/* Of n numbers; in sixteen lanes, because a comparison with one is not vectorised (NaN). */
+static float KERN(largest)(const float *x, int n)
 {
-    for (int r = 0; r < rows; r++, s += s_stride, q += q_stride)
-        for (int j = 0; j < n; j++)
-            s[j] = scale * KERN(dot)(q, k + (ptrdiff_t)j * stride, dim);
-}
-
-/* Sixteen floats: one register with AVX-512, two with AVX2, four with SSE. Macros, because
- * vectors wider than the file's registers cannot be passed to functions. */
-typedef float KERN(v16) __attribute__((vector_size(64), aligned(4), may_alias));
-#define LOAD16(p) (*(const KERN(v16) *)(const void *)(p))
-#define STORE16(p, v) (*(KERN(v16) *)(void *)(p) = (v))
-
-/* R query rows times 16 * W key columns, sums kept in registers; R and W are constants. */
-static inline __attribute__((always_inline)) void
-KERN(score_tile)(float *s, int s_stride, const float *q, int q_stride, const float *kt, int stride,
-                 int dim, float scale, const int R, const int W)
-{
-    KERN(v16) sum[4][2] = { 0 };
-    for (int d = 0; d < dim; d++)
-        for (int r = 0; r < R; r++)
-            for (int w = 0; w < W; w++)
-                sum[r][w] += q[r * q_stride + d] * LOAD16(kt + (ptrdiff_t)d * stride + 16 * w);
-    for (int r = 0; r < R; r++)
-        for (int w = 0; w < W; w++)
-            STORE16(s + r * s_stride + 16 * w, scale * sum[r][w]);
-}
-
-static inline __attribute__((always_inline)) void
-KERN(score_rows)(float *s, int s_stride, const float *q, int q_stride, const float *kt, int stride,
-                 int n, int dim, float scale, const int R)
-{
-    int j = 0;
-    for (; j + 16 < n; j += 32)
-        KERN(score_tile)(s + j, s_stride, q, q_stride, kt + j, stride, dim, scale, R, 2);
-    if (j < n)
-        KERN(score_tile)(s + j, s_stride, q, q_stride, kt + j, stride, dim, scale, R, 1);
-}
-
-static void KERN(scores_columns)(float *s, int s_stride, const float *q, int q_stride, int rows,
-                                 const float *kt, int stride, int n, int dim, float scale)
-{
-    for (; rows >= 4; rows -= 4, s += 4 * s_stride, q += 4 * q_stride)
-        KERN(score_rows)(s, s_stride, q, q_stride, kt, stride, n, dim, scale, 4);
-    for (; rows > 0; rows--, s += s_stride, q += q_stride)
-        KERN(score_rows)(s, s_stride, q, q_stride, kt, stride, n, dim, scale, 1);
-}
-
-/* R rows of 16 * W outputs, sums kept in registers; R and W are constants. */
-static inline __attribute__((always_inline)) void
-KERN(mix_tile)(float *y, int y_stride, const float *p, int p_stride, const float *v, int stride,
-               int n, const int R, const int W)
-{
-    KERN(v16) sum[4][4];
-    for (int r = 0; r < R; r++)
-        for (int w = 0; w < W; w++)
-            sum[r][w] = LOAD16(y + r * y_stride + 16 * w);
-    for (int j = 0; j < n; j++)
-        for (int r = 0; r < R; r++)
-            for (int w = 0; w < W; w++)
-                sum[r][w] += p[r * p_stride + j] * LOAD16(v + (ptrdiff_t)j * stride + 16 * w);
-    for (int r = 0; r < R; r++)
-        for (int w = 0; w < W; w++)
-            STORE16(y + r * y_stride + 16 * w, sum[r][w]);
-}
-
-static inline __attribute__((always_inline)) void
-KERN(mix_rows)(float *y, int y_stride, const float *p, int p_stride, const float *v, int stride,
-               int n, int dim, const int R)
-{
-    int d = 0;
-    for (; d + 64 <= dim; d += 64)
-        KERN(mix_tile)(y + d, y_stride, p, p_stride, v + d, stride, n, R, 4);
-    for (; d + 16 <= dim; d += 16)
-        KERN(mix_tile)(y + d, y_stride, p, p_stride, v + d, stride, n, R, 1);
-    for (; d < dim; d++)
-        for (int r = 0; r < R; r++)
-            for (int j = 0; j < n; j++)
-                y[r * y_stride + d] += p[r * p_stride + j] * v[(ptrdiff_t)j * stride + d];
-}
-
-static void KERN(mix)(float *y, int y_stride, const float *p, int p_stride, int rows,
-                      const float *v, int stride, int n, int dim)
-{
-    for (; rows >= 4; rows -= 4, y += 4 * y_stride, p += 4 * p_stride)
-        KERN(mix_rows)(y, y_stride, p, p_stride, v, stride, n, dim, 4);
-    for (; rows > 0; rows--, y += y_stride, p += p_stride)
-        KERN(mix_rows)(y, y_stride, p, p_stride, v, stride, n, dim, 1);
-}
-
-static void KERN(softmax)(float *s, int n)
-{
-    float top = s[0], sum = 0.0f;
-    for (int i = 1; i < n; i++)
-        top = s[i] > top ? s[i] : top;
-    for (int i = 0; i < n; i++) {
-        s[i] = KERN(exp)(s[i] - top);
-        sum += s[i];
-    }
-    float inv = 1.0f / sum;
-    for (int i = 0; i < n; i++)
-        s[i] *= inv;
+    float top[16];
+    int i = 0;
+    for (int k = 0; k < 16; k++)
+        top[k] = x[0];
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++)
+            top[k] = x[i + k] > top[k] ? x[i + k] : top[k];
+    for (; i < n; i++)
+        top[0] = x[i] > top[0] ? x[i] : top[0];
+    for (int w = 8; w > 0; w /= 2)
+        for (int k = 0; k < w; k++)
+            top[k] = top[k + w] > top[k] ? top[k + w] : top[k];
+    return top[0];
 }
 
 static void KERN(log_softmax)(float *x, int rows, int n)
 {
     for (int r = 0; r < rows; r++, x += n) {
-        float top = x[0], sum = 0.0f;
-        for (int i = 1; i < n; i++)
-            top = x[i] > top ? x[i] : top;
+        float top = KERN(largest)(x, n), sum = 0.0f;
         for (int i = 0; i < n; i++)
             sum += KERN(exp)(x[i] - top);
         float shift = top + logf(sum);
@@ -262,12 +173,25 @@ static void KERN(power)(float *restrict p, const float *restrict c, int n)
         p[i] = c[2 * i] * c[2 * i] + c[2 * i + 1] * c[2 * i + 1];
 }
 
+/* The float's bits with its nearest bfloat16, ties to even, in the upper half. */
+static inline uint32_t KERN(round_bits)(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u + 0x7fffu + (u >> 16 & 1);
+}
+
 static void KERN(to_bf16)(uint16_t *restrict y, const float *restrict x, int n)
 {
+    for (int i = 0; i < n; i++)
+        y[i] = (uint16_t)(KERN(round_bits)(x[i]) >> 16);
+}
+
+static void KERN(from_bf16)(float *restrict y, const uint16_t *restrict x, int n)
+{
     for (int i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, &x[i], sizeof u);
-        y[i] = (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
+        uint32_t u = (uint32_t)x[i] << 16;
+        memcpy(&y[i], &u, sizeof u);
     }
 }
 
@@ -307,12 +231,17 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
     }
 }
 
+#include "attend_body.h"
+
+#define KERN_ATTEND_BF16 KERN(attend_bf16)      /* a file may put its own here */
+
 #define KERN_TABLE(isa)                                                                        \
     {                                                                                          \
         .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu), \
         .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                     \
-        .depthwise = KERN(depthwise), .rope = KERN(rope), .scores = KERN(scores),               \
-        .scores_columns = KERN(scores_columns), .softmax = KERN(softmax), .mix = KERN(mix),     \
-        .log_softmax = KERN(log_softmax), .power = KERN(power), .to_bf16 = KERN(to_bf16),       \
+        .depthwise = KERN(depthwise), .rope = KERN(rope), .columns = KERN(columns),             \
+        .pair_bf16 = KERN(pair_bf16), .attend = KERN(attend),                                   \
+        .attend_bf16 = KERN_ATTEND_BF16, .log_softmax = KERN(log_softmax),                      \
+        .power = KERN(power), .to_bf16 = KERN(to_bf16), .from_bf16 = KERN(from_bf16),           \
         .quantize = KERN(quantize), .finish_int8 = KERN(finish_int8), .dot = KERN(dot)          \
     }

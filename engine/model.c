@@ -236,6 +236,7 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
     }
     m->file = file;
     m->kern = shoal__kern_choose();
+    m->bf16_caches = params->precision != SHOAL_FP32;
     m->gemm = shoal__gemm_choose(params->backend, params->precision, why, why_size);
     int rc = m->gemm ? 0 : SHOAL_EBACKEND;
     if (rc == 0)

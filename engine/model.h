@@ -61,6 +61,7 @@ struct shoal_model {
     shoal__linear *linears[SHOAL__MAX_LINEARS];     /* every linear below, by its id */
     int linear_count;
     const shoal__kern *kern;
+    int bf16_caches;                        /* precision below fp32: streams remember in bf16 */
 
     const float *window;                    /* [400] */
     const float *mel_filters;               /* [mels, 257] */

@@ -30,25 +30,15 @@ static int params_ok(const shoal_model *m, const shoal_stream_params *p)
 static size_t layout(shoal_stream *s, unsigned char *base, size_t fft_bytes)
 {
     const shoal_model *m = s->model;
-    size_t D = (size_t)m->config.dim, L = (size_t)s->params.left_frames;
-    size_t tail = (size_t)(m->config.kernel - 1), depth = (size_t)m->info.depth;
-    size_t at = 0;
+    size_t D = (size_t)m->config.dim, at = 0;
     shoal__carve(base, &at, sizeof *s);
     void *fft = shoal__carve(base, &at, fft_bytes);
     if (base)
         s->fft = kiss_fftr_alloc(SHOAL__FFT, 0, fft, &fft_bytes);
-    shoal__cache *caches = shoal__carve(base, &at, depth * sizeof *caches);
-    s->caches = caches;
+    s->caches = shoal__carve(base, &at, (size_t)m->info.depth * sizeof *s->caches);
     s->pcm = shoal__carve_floats(base, &at, SHOAL__PCM_SIZE);
     s->mel = shoal__carve_floats(base, &at, (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
     s->conv1_last = shoal__carve_floats(base, &at, D);
-    for (size_t i = 0; i < depth; i++) {
-        float *keys = shoal__carve_floats(base, &at, (size_t)s->key_stride * D);
-        float *values = shoal__carve_floats(base, &at, L * D);
-        float *rows = shoal__carve_floats(base, &at, tail * D);
-        if (caches)
-            caches[i] = (shoal__cache){ .keys = keys, .values = values, .tail = rows };
-    }
     return at;
 }
 
@@ -58,7 +48,7 @@ int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_strea
     if (!params_ok(m, p))
         return SHOAL_EINVAL;
     kiss_fftr_alloc(SHOAL__FFT, 0, NULL, &fft_bytes);
-    shoal_stream plan = { .model = m, .params = *p, .key_stride = (p->left_frames + 15) & ~15 };
+    shoal_stream plan = { .model = m, .params = *p };
     size_t bytes = layout(&plan, NULL, fft_bytes);
     unsigned char *block = aligned_alloc(64, bytes);
     if (!block)
@@ -67,7 +57,6 @@ int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_strea
     shoal_stream *s = (shoal_stream *)(void *)block;
     s->model = m;
     s->params = *p;
-    s->key_stride = plan.key_stride;
     s->bytes = bytes;
     layout(s, block, fft_bytes);
     *out = s;
@@ -76,12 +65,14 @@ int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_strea
 
 void shoal_stream_free(shoal_stream *s)
 {
+    if (s)
+        shoal__cache_release(s);
     free(s);
 }
 
 size_t shoal_stream_memory(const shoal_stream *s)
 {
-    return s->bytes;
+    return s->bytes + (size_t)s->reserved * shoal__cache_bytes(s);
 }
 
 static int mel_full(const shoal_stream *s)
@@ -130,6 +121,8 @@ ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n)
     for (size_t i = 0; i < n; i++)
         if (!(fabsf(pcm[i]) <= SHOAL_MAX_SAMPLE)) /* NaN too */
             return SHOAL_EAUDIO;
+    if (n > 0 && shoal__cache_reserve(s, s->params.depth) < 0)
+        return SHOAL_ENOMEM;
     size_t done = take(s, pcm, n);
     s->fed += (int64_t)done;
     return (ptrdiff_t)done;
@@ -186,6 +179,8 @@ int shoal_stream_set_depth(shoal_stream *s, int depth)
 {
     if (depth < 1 || depth > s->model->info.depth)
         return SHOAL_EINVAL;
+    if (s->reserved && shoal__cache_reserve(s, depth) < 0)
+        return SHOAL_ENOMEM;
     s->params.depth = depth;
     return 0;
 }
@@ -221,35 +216,14 @@ int64_t shoal_stream_samples_done(const shoal_stream *s)
     return done < s->fed ? done : s->fed;
 }
 
-static size_t tail_floats(const shoal_stream *s)
-{
-    return (size_t)(s->model->config.kernel - 1) * (size_t)s->model->config.dim;
-}
-
-static void empty_cache(const shoal_stream *s, shoal__cache *c)
-{
-    c->filled = c->next = 0;
-    memset(c->tail, 0, tail_floats(s) * sizeof *c->tail);
-}
-
-static void copy_cache(const shoal_stream *s, shoal__cache *to, const shoal__cache *from)
-{
-    size_t D = (size_t)s->model->config.dim, left = (size_t)s->params.left_frames;
-    to->filled = from->filled;
-    to->next = from->next;
-    memcpy(to->keys, from->keys, (size_t)s->key_stride * D * sizeof *to->keys);
-    memcpy(to->values, from->values, left * D * sizeof *to->values);
-    memcpy(to->tail, from->tail, tail_floats(s) * sizeof *to->tail);
-}
-
 void shoal__stream_wake(shoal_stream *s)
 {
     int awake = s->depth_used;
     for (int i = awake; i < s->params.depth; i++)
         if (awake > 0 && s->params.wake == SHOAL_WAKE_COPY)
-            copy_cache(s, &s->caches[i], &s->caches[awake - 1]);
+            shoal__cache_copy(s, &s->caches[i], &s->caches[awake - 1]);
         else
-            empty_cache(s, &s->caches[i]);
+            shoal__cache_empty(s, &s->caches[i]);
     s->depth_used = s->params.depth;
 }
 
@@ -267,4 +241,6 @@ void shoal__stream_advance(shoal_stream *s, int frames)
         s->flushing = 0;
     if (s->finishing && !s->flushing)
         pad(s);
+    if (s->finishing && remaining(s) == 0)
+        shoal__cache_release(s);
 }

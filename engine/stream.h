@@ -4,10 +4,14 @@
  *                                                                     |
  *                              caches of every virtual layer  <-------+
  *
- * One allocation holds it all. Attention's history is a ring of left_frames rotated keys (as
- * columns, so that scores of 16 frames are one vector) and values (as rows); all of it is
- * visible to every query, so its order does not matter and the ring is read from place 0 to
- * `filled`. The convolution's history is its last taps - 1 rows.
+ * One allocation holds all but the caches. Those come with the first audio, a block for each
+ * layer down to the stream's depth, and go with the last frame: a client that is connected and
+ * silent costs some 20 KB. In bf16 and int8 models they hold bf16, in fp32 models fp32.
+ *
+ * Attention's history is a ring of left_frames rotated keys and values in the kernels' order
+ * (kern.h, shoal__memory); all of it is visible to every query, so its order in time does not
+ * matter and the ring is read from place 0 to `filled`. The convolution's history is its last
+ * taps - 1 rows.
  */
 #ifndef SHOAL_STREAM_H
 #define SHOAL_STREAM_H
@@ -18,9 +22,10 @@
 
 /* Cache of one virtual layer; that of a layer which wakes up is made by shoal__stream_wake. */
 typedef struct shoal__cache {
-    float *keys;                /* [D, key_stride] ring of columns */
-    float *values;              /* [left, D] ring of rows */
-    float *tail;                /* [kernel - 1, D] */
+    unsigned char *block;       /* owned, holds the three below; NULL: never used so far */
+    uint32_t *keys;             /* [heads, key_blocks, words, 16] ring */
+    uint32_t *values;           /* [left, D] ring; bf16: [left / 2 rounded up to 16, D] pairs */
+    void *tail;                 /* [kernel - 1, D] */
     int filled;                 /* frames of history, 0..left */
     int next;                   /* ring place that the next frame overwrites */
 } shoal__cache;
@@ -41,9 +46,9 @@ struct shoal_stream {
     float *mel;                     /* [2 + 2 * chunk, mels] normalised; 2 rows of history */
     int mel_rows;                   /* rows after the history */
     float *conv1_last;              /* [D] last output row of the first convolution */
-    shoal__cache *caches;           /* [info.depth] */
-    int key_stride;                 /* left rounded up to the kernels' 16 columns */
-    size_t bytes;
+    shoal__cache *caches;           /* [info.depth], the first `reserved` have their memory */
+    int reserved;
+    size_t bytes;                   /* of the stream's own allocation */
 };
 
 enum { SHOAL__PCM_SIZE = 2048 };
@@ -53,6 +58,16 @@ void shoal__mel_row(const shoal_model *m, kiss_fftr_cfg fft, const float *pcm, f
 
 /* stream.c, for the batch: internal frames ready; after they are computed, step over them. */
 void shoal__stream_advance(shoal_stream *s, int frames);
+/* cache.c: bytes of one; memory for those of layers [0, depth), 0 or SHOAL_ENOMEM; free all. */
+size_t shoal__cache_bytes(const shoal_stream *s);
+int shoal__cache_reserve(shoal_stream *s, int depth);
+void shoal__cache_release(shoal_stream *s);
+void shoal__cache_empty(const shoal_stream *s, shoal__cache *c);
+void shoal__cache_copy(const shoal_stream *s, shoal__cache *to, const shoal__cache *from);
+/* What attention sees of it, and the chunk's own keys and values put over the oldest. */
+shoal__memory shoal__cache_view(const shoal_stream *s, const shoal__cache *c);
+void shoal__cache_keep(const shoal_stream *s, shoal__cache *c, const shoal__memory *own);
+
 /* Give layers that were asleep during the last chunk a history (shoal_wake). */
 void shoal__stream_wake(shoal_stream *s);
 

@@ -20,7 +20,7 @@
 enum { ROUNDS = 25, MOST = 4096, GUARD = 16 };
 
 /* Tables this build and CPU have; the scalar one first. */
-static const shoal__kern *tables[3];
+static const shoal__kern *tables[4];
 static int table_count;
 
 static float a[MOST], b[MOST], c[MOST], d[MOST], out[MOST + GUARD], scalar[MOST + GUARD];
@@ -37,6 +37,9 @@ static void find_tables(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         tables[table_count++] = &shoal__kern_avx512;
+    unsetenv("SHOAL_KERNELS");
+    if (shoal__kern_choose() != tables[table_count - 1])    /* AMX: a matter for CPU and Linux */
+        tables[table_count++] = shoal__kern_choose();
 #endif
 }
 
@@ -187,87 +190,135 @@ static void case_rope(const shoal__kern *k)
     for (int h = 0; h < heads; h++)
         for (int i = 0; i < half; i++) {
             double u = (double)a[h * dim + i], v = (double)a[h * dim + half + i];
-            want[h * dim + i] = u * (double)b[i] - v * (double)c[i];
-            want[h * dim + half + i] = u * (double)c[i] + v * (double)b[i];
+            want[h * dim + i] = 0.5 * (u * (double)b[i] - v * (double)c[i]);
+            want[h * dim + half + i] = 0.5 * (u * (double)c[i] + v * (double)b[i]);
         }
     memcpy(out, a, sizeof(float) * (size_t)n);
     memcpy(scalar, a, sizeof(float) * (size_t)n);
-    k->rope(out, b, c, heads, dim);
-    shoal__kern_scalar.rope(scalar, b, c, heads, dim);
+    k->rope(out, b, c, heads, dim, 0.5f);
+    shoal__kern_scalar.rope(scalar, b, c, heads, dim, 0.5f);
     verify(k, "rope", n, 1e-6);
 }
 
-/* Keys as rows, then the same keys as columns, which may write up to a multiple of 16. */
-static void case_scores(const shoal__kern *k)
+static void case_columns(const shoal__kern *k)
 {
-    int rows = pick(1, 9), n = pick(1, 50), dim = pick(1, 24), stride = dim + pick(0, 30);
-    int q_stride = dim + pick(0, 9), columns = (n + 15) / 16 * 16, wide = columns + pick(0, 5);
-    prepare(1.0f);
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < n; j++) {
-            double sum = 0.0;
-            for (int i = 0; i < dim; i++)
-                sum += (double)a[r * q_stride + i] * (double)b[j * stride + i];
-            want[r * n + j] = 0.25 * sum;
-        }
-    k->scores(out, n, a, q_stride, rows, b, stride, n, dim, 0.25f);
-    shoal__kern_scalar.scores(scalar, n, a, q_stride, rows, b, stride, n, dim, 0.25f);
-    verify(k, "scores", rows * n, 5e-6);
-    float padded[9 * 72];
-    for (int i = 0; i < dim; i++)
-        for (int j = 0; j < n; j++)
-            c[i * wide + j] = b[j * stride + i];
-    for (int i = 0; i < 9 * 72; i++)
-        padded[i] = 12345.0f;
-    k->scores_columns(padded, wide, a, q_stride, rows, c, wide, n, dim, 0.25f);
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < wide; j++) {
-            if (j < n)
-                out[r * n + j] = padded[r * wide + j];
-            else if (j >= columns)
-                ck_assert_msg(padded[r * wide + j] == 12345.0f, "%s scores_columns: past %d columns",
-                              k->name, columns);
-        }
-    verify(k, "scores_columns", rows * n, 5e-6);
+    int rows = pick(1, 40), words = pick(1, 40), stride = words + pick(0, 9);
+    uint32_t from[40 * 49], to[48 * 40 + GUARD];
+    for (int i = 0; i < 40 * 49; i++)
+        from[i] = util_rand(&seed);
+    memset(to, 0x5a, sizeof to);
+    k->columns(to, from, stride, rows, words);
+    for (int r = 0; r < (rows + 15) / 16 * 16; r++)
+        for (int w = 0; w < words; w++)
+            ck_assert_uint_eq(to[(r / 16 * words + w) * 16 + r % 16],
+                              r < rows ? from[r * stride + w] : 0);
+    ck_assert_uint_eq(to[(rows + 15) / 16 * 16 * words], 0x5a5a5a5a);
 }
 
-static void case_mix(const shoal__kern *k)
+/* The nearest bfloat16, by to_bf16, which has a case of its own. */
+static float rounded(float x)
 {
-    int rows = pick(1, 9), n = pick(0, 40), dim = pick(1, 90), stride = dim + pick(0, 10);
-    int p_stride = n + pick(0, 5);
-    prepare(1.0f);
-    for (int r = 0; r < rows; r++)
-        for (int i = 0; i < dim; i++) {
-            double sum = (double)d[r * dim + i];
-            for (int j = 0; j < n; j++)
-                sum += (double)c[r * p_stride + j] * (double)b[j * stride + i];
-            want[r * dim + i] = sum;
-        }
-    memcpy(out, d, sizeof(float) * (size_t)(rows * dim));
-    memcpy(scalar, d, sizeof(float) * (size_t)(rows * dim));
-    k->mix(out, dim, c, p_stride, rows, b, stride, n, dim);
-    shoal__kern_scalar.mix(scalar, dim, c, p_stride, rows, b, stride, n, dim);
-    verify(k, "mix", rows * dim, 5e-6);
+    uint16_t half;
+    uint32_t word;
+    shoal__kern_scalar.to_bf16(&half, &x, 1);
+    word = (uint32_t)half << 16;
+    memcpy(&x, &word, sizeof x);
+    return x;
 }
 
-static void case_softmax(const shoal__kern *k)
+enum { FRAMES = 72, WIDTH = 200, PAIRS = 48 };
+
+/* Keys and values of some frames, as rows and as attention reads them. */
+typedef struct memory {
+    float k[FRAMES][WIDTH], v[FRAMES][WIDTH];
+    uint32_t keys[80 * WIDTH], values[2 * PAIRS * WIDTH];
+    shoal__memory m;
+} memory;
+
+static uint32_t bits(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+/* Random rows, laid out by the words of kern.h; what is behind the last frame is not zero. */
+static void fill_memory(memory *m, int frames, int heads, int dim, int bf16)
+{
+    int words = bf16 ? dim / 2 : dim, blocks = (frames + 15) / 16 + pick(0, 1);
+    m->m = (shoal__memory){ m->keys, m->values, frames, blocks, dim, FRAMES * dim };
+    for (int i = 0; i < 80 * WIDTH; i++)
+        m->keys[i] = bits(rounded(util_randf(&seed)));
+    for (int i = 0; i < 2 * PAIRS * WIDTH; i++)
+        m->values[i] = bits(rounded(util_randf(&seed)));
+    for (int f = 0; f < frames; f++)
+        for (int i = 0; i < heads * dim; i++) {
+            int h = i / dim, e = i % dim, w = bf16 ? e / 2 : e;
+            uint32_t *key = &m->keys[((h * blocks + f / 16) * words + w) * 16 + f % 16];
+            uint32_t *value = &m->values[h * FRAMES * dim + (bf16 ? f / 2 : f) * dim + e];
+            m->k[f][i] = rounded(2.0f * util_randf(&seed));
+            m->v[f][i] = rounded(util_randf(&seed));
+            if (!bf16)
+                *key = bits(m->k[f][i]), *value = bits(m->v[f][i]);
+            else {
+                *key = e % 2 ? (*key & 0xffff) | bits(m->k[f][i]) : bits(m->k[f][i]) >> 16;
+                *value = f % 2 ? (*value & 0xffff) | bits(m->v[f][i]) : bits(m->v[f][i]) >> 16;
+            }
+        }
+}
+
+/* want of one query and head, in double. */
+static void attend_formula(double *y, const float *q, const memory *past, const memory *own, int at,
+                           int dim)
+{
+    int n = past->m.frames, all = n + own->m.frames;
+    double s[2 * FRAMES], top = -1e30, sum = 0.0;
+    for (int j = 0; j < all; j++) {
+        const float *k = j < n ? past->k[j] : own->k[j - n];
+        s[j] = 0.0;
+        for (int i = 0; i < dim; i++)
+            s[j] += (double)q[i] * (double)k[at + i];
+        top = fmax(top, s[j]);
+    }
+    for (int j = 0; j < all; j++)
+        sum += s[j] = exp(s[j] - top);
+    for (int i = 0; i < dim; i++) {
+        y[i] = 0.0;
+        for (int j = 0; j < all; j++)
+            y[i] += s[j] / sum * (double)(j < n ? past->v[j] : own->v[j - n])[at + i];
+    }
+}
+
+static void case_attend(const shoal__kern *k)
+{
+    static memory past, own;
+    static float scratch[FRAMES * FRAMES * 4];
+    int bf16 = pick(0, 1), heads = pick(1, 3), dim = pick(0, 1) ? 32 * pick(1, 2) : 2 * pick(1, 33);
+    heads = heads * dim > WIDTH ? 1 : heads;
+    int width = heads * dim, stride = width + pick(0, 9), most = (MOST - 9) / stride;
+    int frames = pick(1, most < 40 ? most : 40);
+    prepare(1.0f);
+    for (int i = 0; i < MOST; i++)
+        a[i] = rounded(a[i]);
+    fill_memory(&past, pick(0, 2) ? pick(0, FRAMES) : 64, heads, dim, bf16);
+    fill_memory(&own, frames, heads, dim, bf16);
+    for (int r = 0; r < frames; r++)
+        for (int h = 0; h < heads; h++)
+            attend_formula(want + r * width + h * dim, a + r * stride + h * dim, &past, &own, h * dim,
+                           dim);
+    ck_assert_uint_le(shoal__attend_scratch(FRAMES, FRAMES, WIDTH), sizeof scratch / sizeof *scratch);
+    (bf16 ? k->attend_bf16 : k->attend)(out, a, stride, &past.m, &own.m, heads, dim, scratch);
+    (bf16 ? shoal__kern_scalar.attend_bf16 : shoal__kern_scalar.attend)(
+        scalar, a, stride, &past.m, &own.m, heads, dim, scratch);
+    verify(k, bf16 ? "attend_bf16" : "attend", frames * width, bf16 ? 4e-3 : 5e-6);
+}
+
+static void case_log_softmax(const shoal__kern *k)
 {
     int n = pick(1, 400), rows = pick(1, 6);
-    double top = -1e30, sum = 0.0;
     prepare(30.0f);
-    for (int i = 0; i < n; i++)
-        top = fmax(top, (double)a[i]);
-    for (int i = 0; i < n; i++)
-        sum += want[i] = exp((double)a[i] - top);
-    for (int i = 0; i < n; i++)
-        want[i] /= sum;
-    memcpy(out, a, sizeof(float) * (size_t)n);
-    memcpy(scalar, a, sizeof(float) * (size_t)n);
-    k->softmax(out, n);
-    shoal__kern_scalar.softmax(scalar, n);
-    verify(k, "softmax", n, 1e-6);
     for (int r = 0; r < rows; r++) {
-        top = -1e30, sum = 0.0;
+        double top = -1e30, sum = 0.0;
         for (int i = 0; i < n; i++)
             top = fmax(top, (double)b[r * n + i]);
         for (int i = 0; i < n; i++)
@@ -314,7 +365,19 @@ static void case_bf16(const shoal__kern *k)
         memcpy(&value, &u, sizeof value);
         ck_assert_msg((double)value == want_value, "%s to_bf16: %.9g gave %.9g, not %.9g", k->name,
                       (double)a[i], (double)value, want_value);
+        want[i] = want_value;
     }
+    uint32_t pairs[MOST];
+    k->pair_bf16(pairs, a, a + n, n);
+    for (int i = 0; i < n; i++)
+        ck_assert_uint_eq(pairs[i] & 0xffff, got[i]);
+    k->to_bf16(got, a + n, n);
+    for (int i = 0; i < n; i++)
+        ck_assert_uint_eq(pairs[i] >> 16, got[i]);
+    k->to_bf16(got, a, n);
+    k->from_bf16(out, got, n);
+    memcpy(scalar, out, sizeof scalar);
+    verify(k, "from_bf16", n, 0.0);
 }
 
 static void case_int8(const shoal__kern *k)
@@ -352,7 +415,7 @@ static void case_int8(const shoal__kern *k)
 
 static void (*const cases[])(const shoal__kern *) = {
     case_norm,  case_norm_large_mean, case_bias, case_silu_glu, case_depthwise,
-    case_rope,  case_scores,       case_mix,  case_softmax,  case_power_dot,
+    case_rope,  case_columns,      case_attend, case_log_softmax, case_power_dot,
     case_bf16,  case_int8,
 };
 
@@ -376,11 +439,10 @@ START_TEST(extreme_values_saturate)
         util_all_finite("silu", x, 9);
         ck_assert(x[0] == 1e30f && x[4] == 0.0f && x[5] == 200.0f);
         ck_assert_float_eq_tol(x[6], 0.0f, 1e-30f);
-        tables[t]->softmax(s, 3);
-        ck_assert_float_eq_tol(s[0], 1.0f, 1e-6f);
-        ck_assert_float_eq_tol(s[2], 0.0f, 1e-30f);
-        tables[t]->softmax(one, 1);
-        ck_assert_float_eq_tol(one[0], 1.0f, 1e-6f);
+        tables[t]->log_softmax(s, 1, 3);
+        ck_assert(s[0] == 0.0f && s[1] == -1e30f && s[2] == -2e30f);
+        tables[t]->log_softmax(one, 1, 1);
+        ck_assert_float_eq_tol(one[0], 0.0f, 1e-6f);
     }
 }
 END_TEST
@@ -391,6 +453,8 @@ START_TEST(environment_forces_lower_levels)
     ck_assert_ptr_eq(shoal__kern_choose(), &shoal__kern_scalar);
     setenv("SHOAL_KERNELS", "avx2", 1);
     ck_assert_ptr_eq(shoal__kern_choose(), tables[table_count > 1 ? 1 : 0]);
+    setenv("SHOAL_KERNELS", "avx512", 1);
+    ck_assert_ptr_eq(shoal__kern_choose(), tables[table_count > 2 ? 2 : table_count - 1]);
     unsetenv("SHOAL_KERNELS");
     ck_assert_ptr_eq(shoal__kern_choose(), tables[table_count - 1]);
 }

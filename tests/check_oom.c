@@ -142,7 +142,44 @@ START_TEST(streams_batches_decoders)
 }
 END_TEST
 
-/* Nothing in feed, ready, run, flush and decode allocates. */
+/* The caches come with the first audio; where there is no memory for them nothing is taken, and
+ * the same call succeeds later. The same for the layers of a depth that is raised afterwards. */
+START_TEST(first_audio_and_deeper_layers)
+{
+    shoal_model *m = util_tiny();
+    shoal_stream *s;
+    ck_assert_int_eq(shoal_stream_new(&s, m, &(shoal_stream_params){ 3, 8, 16 }), 0);
+    size_t silent = shoal_stream_memory(s), three;
+    for (int step = 1; step <= 3; step += 2) {      /* the first layer, then the last of three */
+        begin(step);
+        ck_assert_int_eq(shoal_stream_feed(s, pcm, 4000), SHOAL_ENOMEM);
+        ck_assert(end());
+        ck_assert_int_eq(shoal_stream_samples_fed(s), 0);
+    }
+    begin(0);
+    ck_assert_int_eq(shoal_stream_feed(s, pcm, 100), 100);
+    end();
+    ck_assert_int_eq(count, 1);
+    three = shoal_stream_memory(s);
+    ck_assert_uint_gt(three, silent);
+    begin(4);
+    ck_assert_int_eq(shoal_stream_set_depth(s, 12), SHOAL_ENOMEM);
+    ck_assert(end());
+    ck_assert_int_eq(shoal_stream_get_depth(s), 3);
+    ck_assert_int_eq(shoal_stream_set_depth(s, 12), 0);
+    ck_assert_uint_eq(shoal_stream_memory(s) - silent, 4 * (three - silent));
+    begin(0);
+    ck_assert_int_eq(shoal_stream_set_depth(s, 2), 0);
+    ck_assert_int_eq(shoal_stream_set_depth(s, 12), 0);
+    ck_assert_int_gt(shoal_stream_feed(s, pcm, 16000), 0);
+    end();
+    ck_assert_int_eq(count, 0);
+    shoal_stream_free(s);
+    shoal_model_close(m);
+}
+END_TEST
+
+/* Nothing in feed after the first, ready, run, flush and decode allocates. */
 START_TEST(frame_path_does_not_allocate)
 {
     shoal_model *m = util_tiny();
@@ -153,8 +190,9 @@ START_TEST(frame_path_does_not_allocate)
     ck_assert_int_eq(shoal_stream_new(&s, m, &(shoal_stream_params){ 12, 8, 16 }), 0);
     ck_assert_int_eq(shoal_batch_new(&b, m, 8), 0);
     ck_assert_int_eq(shoal_decoder_new(&d, m), 0);
+    ck_assert_int_eq(shoal_stream_feed(s, pcm, 1), 1);
     begin(0);
-    for (size_t at = 0; at < 16000;) {
+    for (size_t at = 1; at < 16000;) {
         shoal_result r;
         at += (size_t)shoal_stream_feed(s, pcm + at, 16000 - at);
         if (at > 8000)
@@ -183,6 +221,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_loop_test(c, opening_a_model, 0, 2);
     tcase_add_test(c, streams_batches_decoders);
+    tcase_add_test(c, first_audio_and_deeper_layers);
     tcase_add_test(c, frame_path_does_not_allocate);
     suite_add_tcase(suite, c);
     return util_main(suite);

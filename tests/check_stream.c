@@ -376,13 +376,17 @@ START_TEST(last_frames_depend_on_the_receptive_field_only)
     shoal_stream *s = new_stream(p.depth, p.chunk_frames, p.left_frames);
     shoal_batch *b = new_batch();
     features f = features_new(m), tail;
-    size_t bytes = shoal_stream_memory(s), scratch = shoal_batch_memory(b);
-    for (int i = 0; i < 9; i++)
+    size_t silent = shoal_stream_memory(s), scratch = shoal_batch_memory(b), bytes = 0;
+    for (int i = 0; i < 9; i++) {
         util_feed(b, s, pcm, MOST, util_whole, &f);
+        ck_assert_uint_eq(shoal_stream_memory(s), i ? bytes : shoal_stream_memory(s));
+        bytes = shoal_stream_memory(s);
+    }
+    ck_assert_uint_gt(bytes, silent);
     ck_assert_int_eq(shoal_stream_finish(s), 0);
     util_run_ready(b, s, &f);
     ck_assert_int_eq(f.frames, 9 * MOST / FRAME);
-    ck_assert_uint_eq(shoal_stream_memory(s), bytes);
+    ck_assert_uint_eq(shoal_stream_memory(s), silent);      /* the caches went with the last frame */
     ck_assert_uint_eq(shoal_batch_memory(b), scratch);
     /* a layer sees its chunk, 16 frames of attention and 14 of convolution before it; the
      * subsampling 2 more: whole chunks of that many frames are skipped at the tail's start */

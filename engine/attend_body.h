@@ -9,21 +9,6 @@
  * softmax.
  */
 
-/* Sixteen floats: one register with AVX-512, two with AVX2, four with SSE. Macros, because
- * vectors wider than the file's registers cannot be passed to functions. */
-typedef float KERN(v16) __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint32_t KERN(w16) __attribute__((vector_size(64), aligned(4), may_alias));
-#define LOAD16(p) (*(const KERN(v16) *)(const void *)(p))
-#define STORE16(p, v) (*(KERN(v16) *)(void *)(p) = (v))
-#define LOAD16W(p) (*(const KERN(w16) *)(const void *)(p))
-
-/* Query rows and 16-wide columns of a tile of sums, so that it fits the registers. */
-#ifdef __AVX512F__
-enum { KERN(tile_rows) = 8, KERN(tile_columns) = 2 };
-#else
-enum { KERN(tile_rows) = 4, KERN(tile_columns) = 1 };
-#endif
-
 /* One step of turning a 16 x 16 block over: rows i and i + s swap the s columns that lie on each
  * other's side. LOW, HIGH: 0 .. 15 taken from both rows (16 and up: the second). */
 #define TURN(v, s, ...)                                                                 \

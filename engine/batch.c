@@ -39,6 +39,8 @@ static size_t layout(shoal_batch *b, unsigned char *base)
     b->wide = shoal__carve_floats(base, &at, R * max_size((size_t)c->ffn, 3 * D));
     size_t half = D / (size_t)c->heads / 2;
     b->freq = shoal__carve(base, &at, half * sizeof *b->freq);
+    b->turn_cos = shoal__carve(base, &at, half * sizeof *b->turn_cos);
+    b->turn_sin = shoal__carve(base, &at, half * sizeof *b->turn_sin);
     b->cs = shoal__carve_floats(base, &at, R * half);
     b->sn = shoal__carve_floats(base, &at, R * half);
     size_t chunk = SHOAL__MAX_CHUNK;
@@ -72,8 +74,11 @@ int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames
     b->bytes = bytes;
     layout(b, block);
     int dh = m->config.dim / m->config.heads;
-    for (int i = 0; i < dh / 2; i++)
+    for (int i = 0; i < dh / 2; i++) {
         b->freq[i] = pow(10000.0, -2.0 * i / dh);
+        b->turn_cos[i] = cos(b->freq[i]);
+        b->turn_sin[i] = sin(b->freq[i]);
+    }
     int rc = m->gemm->scratch_new(&b->gemm_scratch, m->linears, m->linear_count,
                                   max_frames + (max_frames > max_tap_frames ? max_frames
                                                                             : max_tap_frames));

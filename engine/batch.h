@@ -28,6 +28,7 @@ struct shoal_batch {
     float *y;               /* [R, D] normed input of a module */
     float *wide;            /* [R, max(ffn, 3D)] FFN's inner, q k v, GLU's input */
     double *freq;           /* [dh/2] radians a frame: 10000^(-2i/dh) */
+    double *turn_cos, *turn_sin;    /* [dh/2] of freq */
     float *cs, *sn;         /* [R, dh/2] rotary tables of each row */
     uint16_t *key_rows;     /* [chunk, D] one stream's keys in bf16 */
     uint32_t *keys;         /* [heads, chunk / 16, words, 16] its keys as attention reads them */

@@ -35,6 +35,21 @@ static inline size_t shoal__attend_scratch(int past, int own, int width)
     return SHOAL__ATTEND_ROWS * (2 * wide + (size_t)width);
 }
 
+enum { SHOAL__WINDOW = 400, SHOAL__FFT = 512, SHOAL__BINS = 257, SHOAL__MAX_MELS = 128 };
+
+/* The log-mel transform (mel.c makes it). */
+typedef struct shoal__mel {
+    const float *window;                    /* [400] */
+    const float *mean, *istd;               /* [mels] */
+    float floor;
+    int mels;
+    float turn_cos[256], turn_sin[256];     /* of 2 pi i j / 256 [16, 16] */
+    float half_cos[256], half_sin[256];     /* of 2 pi k / 512 */
+    int first[SHOAL__MAX_MELS];             /* bin that step 0 of a filter weighs */
+    int steps[SHOAL__MAX_MELS / 16];        /* of each group of 16 filters */
+    float *weights;                         /* [all groups' steps, 16], owned */
+} shoal__mel;
+
 typedef struct shoal__kern {
     const char *name;
     /* y[r] = (x[r] - mean) / sqrt(var + 1e-5) * w + b for rows of length n; y may be x */
@@ -66,8 +81,8 @@ typedef struct shoal__kern {
                         const shoal__memory *own, int heads, int dim, float *scratch);
     /* rows of log posteriors from logits, in place */
     void (*log_softmax)(float *x, int rows, int n);
-    /* p = re^2 + im^2 of n interleaved complex numbers */
-    void (*power)(float *p, const float *complex_pairs, int n);
+    /* one normalised log-mel row of 400 samples */
+    void (*log_mel)(float *row, const float *pcm, const shoal__mel *m);
     /* round to bfloat16, ties to even; and back */
     void (*to_bf16)(uint16_t *y, const float *x, int n);
     void (*from_bf16)(float *y, const uint16_t *x, int n);
@@ -78,7 +93,6 @@ typedef struct shoal__kern {
     void (*finish_int8)(float *c, const int32_t *sums, const float *row_scale,
                         const float *column_scale, const float *bias, int rows, int n,
                         int epilogue);
-    float (*dot)(const float *a, const float *b, int n);
 } shoal__kern;
 
 extern const shoal__kern shoal__kern_scalar;

@@ -2,7 +2,8 @@
  *
  * Included once by each kern_<isa>.c after it has defined KERN(name). The loops carry no
  * intrinsics: the per-file compiler flags (reassociation of sums, no errno, no traps) let GCC
- * vectorise them for the file's instruction set.
+ * vectorise them for the file's instruction set. Attention and log-mel have bodies of their own,
+ * a part of this one.
  */
 #include <math.h>
 #include <stdint.h>
@@ -10,6 +11,21 @@
 
 #include "gemm.h"
 #include "kern.h"
+
+/* Sixteen floats: one register with AVX-512, two with AVX2, four with SSE. Macros, because
+ * vectors wider than the file's registers cannot be passed to functions. */
+typedef float KERN(v16) __attribute__((vector_size(64), aligned(4), may_alias));
+typedef uint32_t KERN(w16) __attribute__((vector_size(64), aligned(4), may_alias));
+#define LOAD16(p) (*(const KERN(v16) *)(const void *)(p))
+#define STORE16(p, v) (*(KERN(v16) *)(void *)(p) = (v))
+#define LOAD16W(p) (*(const KERN(w16) *)(const void *)(p))
+
+/* Query rows and 16-wide columns of a tile of sums, so that it fits the registers. */
+#ifdef __AVX512F__
+enum { KERN(tile_rows) = 8, KERN(tile_columns) = 2 };
+#else
+enum { KERN(tile_rows) = 4, KERN(tile_columns) = 1 };
+#endif
 
 /* e^x = 2^n * 2^r, r in [-1/2, 1/2], 2^r by a degree-6 polynomial (relative error < 2e-7).
  * Clamped to [-87, 88], where float stays normal. NaN, which only absurd weights can make, becomes
@@ -40,15 +56,31 @@ static inline float KERN(sigmoid)(float x)
 }
 
 /* Mean and 1/sqrt(variance + eps) of a row. Two passes: the row is in L1 and the variance of
- * small residuals survives a large mean. */
+ * small residuals survives a large mean. Four sums at once, or each would wait for the last. */
 static inline void KERN(moments)(const float *x, int n, float *mean, float *scale)
 {
+    KERN(v16) sums[4] = { 0 }, squares[4] = { 0 };
     float sum = 0.0f, sq = 0.0f;
-    for (int i = 0; i < n; i++)
+    int i = 0;
+    for (; i + 64 <= n; i += 64)
+        for (int k = 0; k < 4; k++)
+            sums[k] += LOAD16(x + i + 16 * k);
+    for (; i < n; i++)
         sum += x[i];
+    sums[0] += sums[1] + sums[2] + sums[3];
+    for (int k = 0; k < 16; k++)
+        sum += sums[0][k];
     float m = sum / (float)n;
-    for (int i = 0; i < n; i++)
+    for (i = 0; i + 64 <= n; i += 64)
+        for (int k = 0; k < 4; k++) {
+            KERN(v16) d = LOAD16(x + i + 16 * k) - m;
+            squares[k] += d * d;
+        }
+    for (; i < n; i++)
         sq += (x[i] - m) * (x[i] - m);
+    squares[0] += squares[1] + squares[2] + squares[3];
+    for (int k = 0; k < 16; k++)
+        sq += squares[0][k];
     *mean = m;
     *scale = 1.0f / sqrtf(sq / (float)n + 1e-5f);
 }
@@ -101,18 +133,39 @@ static void KERN(glu)(float *restrict y, const float *restrict x, int rows, int 
             y[i] = x[i] * KERN(sigmoid)(x[n + i]);
 }
 
+/* R rows of n channels: each sum stays in a register over all taps; R is constant. */
+static inline __attribute__((always_inline)) void
+KERN(depthwise_rows)(float *restrict y, const float *restrict x, const float *restrict w,
+                     const float *restrict b, int n, int taps, const int R)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) {
+        KERN(v16) sum[8];
+        for (int r = 0; r < R; r++)
+            sum[r] = LOAD16(b + i);
+        for (int k = 0; k < taps; k++)
+            for (int r = 0; r < R; r++)
+                sum[r] += LOAD16(w + k * n + i) * LOAD16(x + (r + k) * n + i);
+        for (int r = 0; r < R; r++)
+            STORE16(y + r * n + i, sum[r]);
+    }
+    for (; i < n; i++)
+        for (int r = 0; r < R; r++) {
+            float sum = b[i];
+            for (int k = 0; k < taps; k++)
+                sum += w[k * n + i] * x[(r + k) * n + i];
+            y[r * n + i] = sum;
+        }
+}
+
 static void KERN(depthwise)(float *restrict y, const float *restrict x, const float *restrict w,
                             const float *restrict b, int rows, int n, int taps)
 {
-    for (int t = 0; t < rows; t++, y += n) {
-        memcpy(y, b, (size_t)n * sizeof *y);
-        for (int k = 0; k < taps; k++) {
-            const float *restrict xk = x + (size_t)(t + k) * (size_t)n;
-            const float *restrict wk = w + (size_t)k * (size_t)n;
-            for (int i = 0; i < n; i++)
-                y[i] += wk[i] * xk[i];
-        }
-    }
+    const int R = KERN(tile_rows);
+    for (; rows >= R; rows -= R, x += R * n, y += R * n)
+        KERN(depthwise_rows)(y, x, w, b, n, taps, R);
+    for (; rows > 0; rows--, x += n, y += n)
+        KERN(depthwise_rows)(y, x, w, b, n, taps, 1);
 }
 
 static void KERN(rope)(float *x, const float *restrict cs, const float *restrict sn, int heads,
@@ -127,14 +180,6 @@ static void KERN(rope)(float *x, const float *restrict cs, const float *restrict
             b[i] = u * sn[i] + v * cs[i];
         }
     }
-}
-
-static float KERN(dot)(const float *restrict a, const float *restrict b, int n)
-{
-    float s = 0.0f;
-    for (int i = 0; i < n; i++)
-        s += a[i] * b[i];
-    return s;
 }
 
 /* Of n numbers; in sixteen lanes, because a comparison with one is not vectorised (NaN). */
@@ -165,12 +210,6 @@ static void KERN(log_softmax)(float *x, int rows, int n)
         for (int i = 0; i < n; i++)
             x[i] -= shift;
     }
-}
-
-static void KERN(power)(float *restrict p, const float *restrict c, int n)
-{
-    for (int i = 0; i < n; i++)
-        p[i] = c[2 * i] * c[2 * i] + c[2 * i + 1] * c[2 * i + 1];
 }
 
 /* The float's bits with its nearest bfloat16, ties to even, in the upper half. */
@@ -232,8 +271,11 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
 }
 
 #include "attend_body.h"
+#include "mel_body.h"
 
-#define KERN_ATTEND_BF16 KERN(attend_bf16)      /* a file may put its own here */
+/* A file may put its own here. */
+#define KERN_ATTEND_BF16 KERN(attend_bf16)
+#define KERN_TO_BF16 KERN(to_bf16)
 
 #define KERN_TABLE(isa)                                                                        \
     {                                                                                          \
@@ -242,6 +284,6 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
         .depthwise = KERN(depthwise), .rope = KERN(rope), .columns = KERN(columns),             \
         .pair_bf16 = KERN(pair_bf16), .attend = KERN(attend),                                   \
         .attend_bf16 = KERN_ATTEND_BF16, .log_softmax = KERN(log_softmax),                      \
-        .power = KERN(power), .to_bf16 = KERN(to_bf16), .from_bf16 = KERN(from_bf16),           \
-        .quantize = KERN(quantize), .finish_int8 = KERN(finish_int8), .dot = KERN(dot)          \
+        .log_mel = KERN(log_mel), .to_bf16 = KERN_TO_BF16, .from_bf16 = KERN(from_bf16),           \
+        .quantize = KERN(quantize), .finish_int8 = KERN(finish_int8)                            \
     }

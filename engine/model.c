@@ -158,10 +158,10 @@ static void bind_frontend(binder *b)
 {
     shoal_model *m = b->m;
     const shoal__config *c = &m->config;
-    m->window = bind(b, 1, SHOAL__WINDOW, 0, "frontend.window");
+    m->mel.window = bind(b, 1, SHOAL__WINDOW, 0, "frontend.window");
     m->mel_filters = bind(b, 2, c->mels, SHOAL__BINS, "frontend.mel_filters");
-    m->mel_mean = bind(b, 1, c->mels, 0, "frontend.mean");
-    m->mel_istd = bind(b, 1, c->mels, 0, "frontend.istd");
+    m->mel.mean = bind(b, 1, c->mels, 0, "frontend.mean");
+    m->mel.istd = bind(b, 1, c->mels, 0, "frontend.istd");
     for (int i = 0; b->rc == 0 && i < c->mels; i++) {
         const float *row = m->mel_filters + i * SHOAL__BINS;
         int first = 0, last = SHOAL__BINS;
@@ -172,6 +172,8 @@ static void bind_frontend(binder *b)
         m->mel_first[i] = first;
         m->mel_count[i] = last - first;
     }
+    if (b->rc == 0)
+        b->rc = shoal__mel_make(m);
     shoal__linear conv1 = { .out = c->dim, .in = 3 * c->mels, .epilogue = SHOAL__SILU };
     shoal__linear conv2 = { .out = c->dim, .in = 3 * c->dim };
     bind_linear(b, &m->conv1, conv1, "subsample.conv1");
@@ -342,6 +344,7 @@ void shoal_model_close(shoal_model *m)
     }
     for (int i = 0; m->blocks && i < m->config.blocks; i++)
         free(m->blocks[i].dw_weight);
+    free(m->mel.weights);
     free(m->blocks);
     free(m->norm_sets);
     for (int i = 0; i < SHOAL__MAX_CLASSES; i++)

@@ -12,9 +12,9 @@
 #include "shoal.h"
 
 enum {
-    SHOAL__WINDOW = 400, SHOAL__HOP = 160, SHOAL__FFT = 512, SHOAL__BINS = 257,
+    SHOAL__HOP = 160,
     SHOAL__MAX_DEPTH = 64, SHOAL__MAX_POOL = 64, SHOAL__MAX_DIM = 2048, SHOAL__MAX_FFN = 8192,
-    SHOAL__MAX_MELS = 128, SHOAL__MAX_CLASSES = 255, SHOAL__MAX_KERNEL = 63,
+    SHOAL__MAX_CLASSES = 255, SHOAL__MAX_KERNEL = 63,
     SHOAL__MAX_LINEARS = 8 * SHOAL__MAX_POOL + 3,
     SHOAL__MAX_CHUNK = 64, SHOAL__MAX_LEFT = 256, SHOAL__MAX_DELAY = 16
 };
@@ -63,11 +63,10 @@ struct shoal_model {
     const shoal__kern *kern;
     int bf16_caches;                        /* precision below fp32: streams remember in bf16 */
 
-    const float *window;                    /* [400] */
     const float *mel_filters;               /* [mels, 257] */
     int mel_first[SHOAL__MAX_MELS];         /* bins where filter m is not zero: */
     int mel_count[SHOAL__MAX_MELS];         /*   [first, first + count) */
-    const float *mel_mean, *mel_istd;       /* [mels] */
+    shoal__mel mel;                         /* the same for the kernel */
     shoal__linear conv1, conv2;             /* [D, 3 * mels], [D, 3 * D]: taps unrolled */
     shoal__norm subsample_norm;
     shoal__block *blocks;                   /* [config.blocks] */
@@ -77,6 +76,9 @@ struct shoal_model {
     const float *transition;                /* [C, C] log scores of the decoder, row: from */
     const float *log_prior;                 /* [C], what the decoder subtracts */
 };
+
+/* Fill m->mel but for what is bound: 0 or SHOAL_ENOMEM (mel.c). */
+int shoal__mel_make(shoal_model *m);
 
 /* Read configuration and program from the file's metadata (program.c). */
 int shoal__config_read(shoal_model *m, char *why, size_t why_size);

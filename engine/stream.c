@@ -27,14 +27,11 @@ static int params_ok(const shoal_model *m, const shoal_stream_params *p)
 }
 
 /* Lay out everything a stream owns; called twice: to size the block, then to point into it. */
-static size_t layout(shoal_stream *s, unsigned char *base, size_t fft_bytes)
+static size_t layout(shoal_stream *s, unsigned char *base)
 {
     const shoal_model *m = s->model;
     size_t D = (size_t)m->config.dim, at = 0;
     shoal__carve(base, &at, sizeof *s);
-    void *fft = shoal__carve(base, &at, fft_bytes);
-    if (base)
-        s->fft = kiss_fftr_alloc(SHOAL__FFT, 0, fft, &fft_bytes);
     s->caches = shoal__carve(base, &at, (size_t)m->info.depth * sizeof *s->caches);
     s->pcm = shoal__carve_floats(base, &at, SHOAL__PCM_SIZE);
     s->mel = shoal__carve_floats(base, &at, (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
@@ -44,12 +41,10 @@ static size_t layout(shoal_stream *s, unsigned char *base, size_t fft_bytes)
 
 int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_stream_params *p)
 {
-    size_t fft_bytes = 0;
     if (!params_ok(m, p))
         return SHOAL_EINVAL;
-    kiss_fftr_alloc(SHOAL__FFT, 0, NULL, &fft_bytes);
     shoal_stream plan = { .model = m, .params = *p };
-    size_t bytes = layout(&plan, NULL, fft_bytes);
+    size_t bytes = layout(&plan, NULL);
     unsigned char *block = aligned_alloc(64, bytes);
     if (!block)
         return SHOAL_ENOMEM;
@@ -58,7 +53,7 @@ int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_strea
     s->model = m;
     s->params = *p;
     s->bytes = bytes;
-    layout(s, block, fft_bytes);
+    layout(s, block);
     *out = s;
     return 0;
 }
@@ -86,7 +81,7 @@ static void make_rows(shoal_stream *s)
     int at = 0;
     while (!mel_full(s) && s->pcm_count - at >= SHOAL__WINDOW) {
         float *row = s->mel + (size_t)(2 + s->mel_rows) * (size_t)s->model->config.mels;
-        shoal__mel_row(s->model, s->fft, s->pcm + at, row);
+        s->model->kern->log_mel(row, s->pcm + at, &s->model->mel);
         s->mel_rows++;
         at += SHOAL__HOP;
     }

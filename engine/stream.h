@@ -16,8 +16,6 @@
 #ifndef SHOAL_STREAM_H
 #define SHOAL_STREAM_H
 
-#include <kiss_fftr.h>
-
 #include "model.h"
 
 /* Cache of one virtual layer; that of a layer which wakes up is made by shoal__stream_wake. */
@@ -40,7 +38,6 @@ struct shoal_stream {
     int64_t fed, total_frames;      /* samples taken; output frames in all, once finishing */
     int64_t position;               /* internal frames computed so far */
 
-    kiss_fftr_cfg fft;              /* owned, inside the allocation */
     float *pcm;                     /* [pcm_size] samples from mel frame `mel_rows` on */
     int pcm_count;
     float *mel;                     /* [2 + 2 * chunk, mels] normalised; 2 rows of history */
@@ -52,9 +49,6 @@ struct shoal_stream {
 };
 
 enum { SHOAL__PCM_SIZE = 2048 };
-
-/* mel.c: one log-mel row, normalised, from 400 samples. */
-void shoal__mel_row(const shoal_model *m, kiss_fftr_cfg fft, const float *pcm, float *row);
 
 /* stream.c, for the batch: internal frames ready; after they are computed, step over them. */
 void shoal__stream_advance(shoal_stream *s, int frames);

@@ -15,7 +15,7 @@
 
 #include "engine_util.h"
 #include "gemm.h"
-#include "kern.h"
+#include "model.h"
 
 enum { ROUNDS = 25, MOST = 4096, GUARD = 16 };
 
@@ -334,20 +334,44 @@ static void case_log_softmax(const shoal__kern *k)
     verify(k, "log_softmax", rows * n, 4e-6);  /* two roundings of values up to 60 */
 }
 
-static void case_power_dot(const shoal__kern *k)
+/* Filters of any width anywhere; the spectrum by its definition. */
+static void case_log_mel(const shoal__kern *k)
 {
-    int n = pick(1, 700);
-    double sum = 0.0, size = 0.0;
-    prepare(3.0f);
-    for (int i = 0; i < n; i++) {
-        want[i] = (double)a[2 * i] * (double)a[2 * i] + (double)a[2 * i + 1] * (double)a[2 * i + 1];
-        sum += (double)b[i] * (double)c[i];
-        size += fabs((double)b[i] * (double)c[i]);
+    static shoal_model m;
+    static float filters[SHOAL__MAX_MELS * SHOAL__BINS];
+    double power[SHOAL__BINS], wave[SHOAL__FFT];
+    int mels = pick(1, SHOAL__MAX_MELS);
+    prepare(1.0f);
+    memset(filters, 0, sizeof filters);
+    m = (shoal_model){ .config = { .mels = mels, .mel_floor = 1e-6f }, .mel_filters = filters,
+                       .mel = { .window = b, .mean = c, .istd = d } };
+    for (int i = 0; i < mels; i++) {
+        m.mel_count[i] = pick(0, 40);
+        m.mel_first[i] = pick(0, SHOAL__BINS - m.mel_count[i]);
+        for (int j = 0; j < m.mel_count[i]; j++)
+            filters[i * SHOAL__BINS + m.mel_first[i] + j] = fabsf(util_randf(&seed));
     }
-    k->power(out, a, n);
-    shoal__kern_scalar.power(scalar, a, n);
-    verify(k, "power", n, 1e-6);
-    ck_assert_double_le(fabs((double)k->dot(b, c, n) - sum), 1e-6 * size);
+    for (int i = 0; i < SHOAL__FFT; i++)
+        wave[i] = cos(2.0 * M_PI * i / SHOAL__FFT);
+    for (int f = 0; f < SHOAL__BINS; f++) {
+        double re = 0.0, im = 0.0;
+        for (int i = 0; i < SHOAL__WINDOW; i++) {
+            re += (double)a[i] * (double)b[i] * wave[f * i % SHOAL__FFT];
+            im += (double)a[i] * (double)b[i] * wave[(f * i + SHOAL__FFT / 4) % SHOAL__FFT];
+        }
+        power[f] = re * re + im * im;
+    }
+    for (int i = 0; i < mels; i++) {
+        double e = 1e-6;
+        for (int f = 0; f < SHOAL__BINS; f++)
+            e += power[f] * (double)filters[i * SHOAL__BINS + f];
+        want[i] = (log(e) - (double)c[i]) * (double)d[i];
+    }
+    ck_assert_int_eq(shoal__mel_make(&m), 0);
+    k->log_mel(out, a, &m.mel);
+    shoal__kern_scalar.log_mel(scalar, a, &m.mel);
+    free(m.mel.weights);
+    verify(k, "log_mel", mels, 1e-4);   /* a lone bin may be a small difference of large sums */
 }
 
 static void case_bf16(const shoal__kern *k)
@@ -415,7 +439,7 @@ static void case_int8(const shoal__kern *k)
 
 static void (*const cases[])(const shoal__kern *) = {
     case_norm,  case_norm_large_mean, case_bias, case_silu_glu, case_depthwise,
-    case_rope,  case_columns,      case_attend, case_log_softmax, case_power_dot,
+    case_rope,  case_columns,      case_attend, case_log_softmax, case_log_mel,
     case_bf16,  case_int8,
 };
 

@@ -39,11 +39,18 @@
  * (or from the last flush), including the delay_frames frames of look-ahead that lead in.
  *
  * Exactness: a chunk's features depend on the audio, the depth, the chunk length and the left
- * context alone: not on how the audio was sliced into feeds, nor (within 1e-4; the same bytes
- * where the GEMM backend allows it) on which other streams ran in the same batch.
+ * context alone: not on how the audio was sliced into feeds, nor on which other streams ran in the
+ * same batch, how many, at which depths or in which order. Our own part keeps this to the bit; a
+ * matrix library that sums a row differently in larger products (oneDNN in bf16) moves results
+ * within 1e-4 in fp32.
  *
- * Nothing in feed/ready/run allocates, locks, logs or prints. Errors are negative SHOAL_E*
- * codes; if a constructor fails there is nothing to free.
+ * Memory: a stream without audio is small (some 20 KB). Its caches come with the first audio, for
+ * the layers down to its depth, and go with its last frame. In bf16 and int8 models they hold bf16
+ * (72 KB a layer for left context 64, dim 256), in fp32 models fp32 (142 KB).
+ *
+ * Nothing in ready/run allocates, locks, logs or prints, and of feed only a stream's first call
+ * with audio allocates. Errors are negative SHOAL_E* codes; if a constructor fails there is nothing
+ * to free.
  */
 #ifndef SHOAL_H
 #define SHOAL_H
@@ -106,10 +113,10 @@ typedef struct shoal_model_info {
     size_t parameters;           /* weights in the file */
     const char *const *labels;   /* [classes], labels[0] is "SIL" */
     const char *backend;         /* matrix library in use, e.g. "openblas 0.3.21 SkylakeX" */
-    const char *kernels;         /* elementwise kernels in use: "avx512", "avx2", "scalar" */
+    const char *kernels;         /* elementwise kernels in use: "amx", "avx512", "avx2" ... */
 } shoal_model_info;
 
-/* Matrix library and precision of its products; the rest is always fp32. */
+/* Matrix library and precision of its products. Below fp32 caches are bf16; the rest is fp32. */
 typedef enum shoal_backend {
     SHOAL_BACKEND_AUTO,          /* oneDNN where it is built in, else OpenBLAS */
     SHOAL_BACKEND_OPENBLAS,      /* portable, the reference, fp32 only */
@@ -164,7 +171,8 @@ SHOAL_API void shoal_stream_free(shoal_stream *s);
 /* Take up to n samples of float mono PCM in [-1, 1]. Returns how many were taken: fewer than
  * n when the stream holds a chunk that is ready (run it, then feed the rest). Values outside
  * [-1, 1] are allowed; NaN, infinity and what is beyond SHOAL_MAX_SAMPLE (its power would no
- * longer be finite) give SHOAL_EAUDIO and take nothing of the call. */
+ * longer be finite) give SHOAL_EAUDIO and take nothing of the call. So does SHOAL_ENOMEM, when the
+ * first audio finds no memory for the caches. */
 #define SHOAL_MAX_SAMPLE 1e15f
 SHOAL_API ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
 /* Internal frames the next run will advance: 0 while the chunk is incomplete. */
@@ -178,7 +186,8 @@ SHOAL_API int shoal_stream_flush(shoal_stream *s);
  * this gives SHOAL_ESTATE. */
 SHOAL_API int shoal_stream_finish(shoal_stream *s);
 /* Depth from the next chunk on. Layers that wake up start as params.wake says.
- * Returns 0 or SHOAL_EINVAL. shoal_stream_next_frame() says from which output frame. */
+ * Returns 0, SHOAL_EINVAL, or, deeper than ever before, SHOAL_ENOMEM (the depth stays as it was).
+ * shoal_stream_next_frame() says from which output frame. */
 SHOAL_API int shoal_stream_set_depth(shoal_stream *s, int depth);
 SHOAL_API int shoal_stream_get_depth(const shoal_stream *s);
 /* Index of the first output frame that the next run will give. */
@@ -190,7 +199,7 @@ SHOAL_API int64_t shoal_stream_samples_done(const shoal_stream *s);
  * no encoder time (shoal_batch_get_tap). From the next chunk on. Bits at or above the stream's
  * depth are ignored. SHOAL_EINVAL for depths the model does not have. */
 SHOAL_API int shoal_stream_set_taps(shoal_stream *s, uint64_t depths);
-SHOAL_API size_t shoal_stream_memory(const shoal_stream *s);    /* bytes owned by the stream */
+SHOAL_API size_t shoal_stream_memory(const shoal_stream *s);    /* bytes owned now, caches too */
 
 /* ---- running ------------------------------------------------------------------------- */
 

@@ -369,7 +369,7 @@ int main(void)
     tcase_add_unchecked_fixture(c, set_up, tear_down);
     tcase_add_loop_test(c, batched_equals_alone, 0, 4);
     tcase_add_test(c, order_of_streams_is_irrelevant);
-    tcase_add_loop_test(c, bytes_are_the_same_in_any_company, SHOAL_FP32, SHOAL_INT8 + 1);
+    tcase_add_loop_test(c, bytes_are_the_same_in_any_company, SHOAL_FP32, SHOAL_BF16 + 1);
     tcase_add_test(c, taps_equal_streams_of_their_depth);
     tcase_add_test(c, bad_runs_change_nothing);
     tcase_add_test(c, batch_sizes_are_bounded);

@@ -26,12 +26,15 @@ static void row_bf16(unsigned char *to, const float *row, int steps, int in)
                                                             load(row, k, in)));
 }
 
+/* Of the absolute values; four at once, or each would wait for the last. */
 static float largest(const float *row, int in)
 {
-    __m512 top = _mm512_setzero_ps();
-    for (int k = 0; k < in; k += 16)
-        top = _mm512_max_ps(top, _mm512_abs_ps(load(row, k, in)));
-    return _mm512_reduce_max_ps(top);
+    __m512 top[4] = { 0 };
+    for (int k = 0; k < in; k += 64)
+        for (int i = 0; i < 4; i++)
+            top[i] = _mm512_max_ps(top[i], _mm512_abs_ps(load(row, k + 16 * i, in)));
+    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(top[0], top[1]),
+                                              _mm512_max_ps(top[2], top[3])));
 }
 
 /* Byte `digit` of each number of four vectors, as bytes 0 to 3 of one. */

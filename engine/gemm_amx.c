@@ -170,7 +170,8 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
         return SHOAL_ENOMEM;
     s->rows = aligned_alloc(64, bytes);
     s->row_scale = calloc(rows, sizeof *s->row_scale);
-    s->inner = malloc(AMX_GROUP * columns * 16 * sizeof *s->inner);
+    s->inner_stride = columns * 16 + 16;
+    s->inner = aligned_alloc(64, AMX_GROUP * s->inner_stride * sizeof *s->inner);
     if (!s->rows || !s->row_scale || !s->inner) {
         scratch_free(s);
         return SHOAL_ENOMEM;
@@ -188,10 +189,10 @@ static void run_pair(const shoal__linear *up, const shoal__linear *down, const s
     (void)kern;
     for (int row = 0; row < rows; row += AMX_GROUP) {
         int n = rows - row < AMX_GROUP ? rows - row : AMX_GROUP;
-        shoal__amx_rows(s, up->packed, a + (size_t)row * (size_t)up->in, n, up->in);
-        shoal__amx_product(up, s, s->inner);
-        shoal__amx_rows(s, down->packed, s->inner, n, down->in);
-        shoal__amx_product(down, s, c + (size_t)row * (size_t)down->out);
+        shoal__amx_rows(s, up->packed, a + (size_t)row * (size_t)up->in, (size_t)up->in, n, up->in);
+        shoal__amx_product(up, s, s->inner, s->inner_stride);
+        shoal__amx_rows(s, down->packed, s->inner, s->inner_stride, n, down->in);
+        shoal__amx_product(down, s, c + (size_t)row * (size_t)down->out, (size_t)down->out);
     }
 }
 
@@ -199,8 +200,8 @@ static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, 
                 int rows, float *c)
 {
     (void)kern;
-    shoal__amx_rows(scratch, l->packed, a, rows, l->in);
-    shoal__amx_product(l, scratch, c);
+    shoal__amx_rows(scratch, l->packed, a, (size_t)l->in, rows, l->in);
+    shoal__amx_product(l, scratch, c, (size_t)l->out);
 }
 
 /* ---- choice ---------------------------------------------------------------------------------- */

@@ -280,6 +280,7 @@ typedef struct chunk {
     const float *row_scale;
     int rows, steps, first;                 /* first: with it goes the bias */
     float *c;                               /* the first row's */
+    size_t c_stride;
 } chunk;
 
 INLINE void run_chunk(const shoal__linear *l, const chunk *k, shoal_precision precision,
@@ -288,7 +289,7 @@ INLINE void run_chunk(const shoal__linear *l, const chunk *k, shoal_precision pr
     const int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1, tiles = PANEL_TILES(precision);
     const unsigned char *panel = k->weights;
     _Alignas(64) float sums[6 * SUM_TILE];
-    pending p = { .c_stride = (size_t)l->out };
+    pending p = { .c_stride = k->c_stride };
     for (int column = 0; column < l->out; column += 16 * tiles) {
         zero_sums(precision);
         sum_block(k->upper, k->lower, panel, k->steps, &p, precision, kind, two);
@@ -350,7 +351,7 @@ static finish_kind kind_of(shoal__epilogue epilogue, int first, int last)
 }
 
 /* Up to 32 rows, chunk by chunk, while the rows' tiles of a chunk stay in L1. */
-static void run_rows(const shoal__linear *l, const amx_scratch *s, int row, float *c)
+static void run_rows(const shoal__linear *l, const amx_scratch *s, int row, float *c, size_t c_stride)
 {
     const amx_weight *w = l->packed;
     const int parts = w->precision == SHOAL_FP32 ? AMX_PARTS : 1;
@@ -361,7 +362,8 @@ static void run_rows(const shoal__linear *l, const amx_scratch *s, int row, floa
                 .row_scale = s->row_scale + row,
                 .rows = rows,
                 .first = 1,
-                .c = c + (size_t)row * (size_t)l->out };
+                .c = c + (size_t)row * c_stride,
+                .c_stride = c_stride };
     for (int step = 0; step < w->steps; step += k.steps, k.first = 0) {
         int left = w->steps - step;
         k.steps = left < CHUNK_STEPS(w->precision) ? left : CHUNK_STEPS(w->precision);
@@ -372,10 +374,10 @@ static void run_rows(const shoal__linear *l, const amx_scratch *s, int row, floa
     }
 }
 
-void shoal__amx_product(const shoal__linear *l, const amx_scratch *s, float *c)
+void shoal__amx_product(const shoal__linear *l, const amx_scratch *s, float *c, size_t c_stride)
 {
     configure_tiles();
     for (int row = 0; row < s->rows_made; row += 2 * AMX_ROWS)
-        run_rows(l, s, row, c);
+        run_rows(l, s, row, c, c_stride);
     _tile_release();
 }

@@ -77,12 +77,13 @@ row_digits(unsigned char *to, const float *row, int steps, int in, int parts)
     return top / limit;
 }
 
-void shoal__amx_rows(amx_scratch *s, const amx_weight *w, const float *a, int rows, int in)
+void shoal__amx_rows(amx_scratch *s, const amx_weight *w, const float *a, size_t a_stride,
+                     int rows, int in)
 {
     int parts = w->precision == SHOAL_FP32 ? AMX_PARTS : 1;
     size_t block = (size_t)(w->steps * parts) * AMX_TILE;
     s->rows_made = rows;
-    for (int r = 0; r < rows; r++, a += in) {
+    for (int r = 0; r < rows; r++, a += a_stride) {
         unsigned char *to = s->rows + (size_t)(r / AMX_ROWS) * block + (size_t)(r % AMX_ROWS) * 64;
         if (w->precision == SHOAL_FP32)
             s->row_scale[r] = row_digits(to, a, w->steps, in, AMX_PARTS);

@@ -151,6 +151,7 @@ static void scratch_free(void *opaque)
         return;
     free(s->rows);
     free(s->row_scale);
+    free(s->inner_tiles);
     free(s->inner);
     free(s);
 }
@@ -172,7 +173,8 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
     s->row_scale = calloc(rows, sizeof *s->row_scale);
     s->inner_stride = columns * 16 + 16;
     s->inner = aligned_alloc(64, AMX_GROUP * s->inner_stride * sizeof *s->inner);
-    if (!s->rows || !s->row_scale || !s->inner) {
+    s->inner_tiles = aligned_alloc(64, AMX_GROUP / AMX_ROWS * (columns + 1) / 2 * AMX_TILE);
+    if (!s->rows || !s->row_scale || !s->inner || !s->inner_tiles) {
         scratch_free(s);
         return SHOAL_ENOMEM;
     }
@@ -186,22 +188,27 @@ static void run_pair(const shoal__linear *up, const shoal__linear *down, const s
                      void *scratch, const float *a, int rows, float *c)
 {
     amx_scratch *s = scratch;
+    int direct = up->epilogue == SHOAL__SILU &&
+                 ((const amx_weight *)up->packed)->precision == SHOAL_BF16;
     (void)kern;
     for (int row = 0; row < rows; row += AMX_GROUP) {
         int n = rows - row < AMX_GROUP ? rows - row : AMX_GROUP;
         shoal__amx_rows(s, up->packed, a + (size_t)row * (size_t)up->in, (size_t)up->in, n, up->in);
-        shoal__amx_product(up, s, s->inner, s->inner_stride);
-        shoal__amx_rows(s, down->packed, s->inner, s->inner_stride, n, down->in);
-        shoal__amx_product(down, s, c + (size_t)row * (size_t)down->out, (size_t)down->out);
+        shoal__amx_product(up, s, s->rows, s->inner, s->inner_stride, direct ? s->inner_tiles : NULL);
+        if (!direct)
+            shoal__amx_rows(s, down->packed, s->inner, s->inner_stride, n, down->in);
+        shoal__amx_product(down, s, direct ? s->inner_tiles : s->rows,
+                           c + (size_t)row * (size_t)down->out, (size_t)down->out, NULL);
     }
 }
 
 static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
                 int rows, float *c)
 {
+    amx_scratch *s = scratch;
     (void)kern;
-    shoal__amx_rows(scratch, l->packed, a, (size_t)l->in, rows, l->in);
-    shoal__amx_product(l, scratch, c, (size_t)l->out);
+    shoal__amx_rows(s, l->packed, a, (size_t)l->in, rows, l->in);
+    shoal__amx_product(l, s, s->rows, c, (size_t)l->out, NULL);
 }
 
 /* ---- choice ---------------------------------------------------------------------------------- */

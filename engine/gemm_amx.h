@@ -55,6 +55,7 @@ typedef struct amx_weight {
 typedef struct amx_scratch {
     unsigned char *rows;    /* activation tiles [row blocks][steps][parts] */
     float *row_scale;       /* [rows] of the rows' integers; unused in bf16 */
+    unsigned char *inner_tiles;     /* [AMX_GROUP / 16][the widest out's steps], bf16's run_pair's */
     float *inner;           /* [AMX_GROUP, inner_stride], run_pair's */
     size_t inner_stride;    /* the widest out and one line: rows 4 KiB apart would share L1 sets */
     int rows_made;          /* in `rows`, of the run under way */
@@ -63,8 +64,10 @@ typedef struct amx_scratch {
 /* Activations a [rows, in], a_stride apart, to tiles (gemm_amx_rows.c). */
 void shoal__amx_rows(amx_scratch *s, const amx_weight *w, const float *a, size_t a_stride,
                      int rows, int in);
-/* The rows of s times the weight, through the epilogue into c [rows, l->out], c_stride apart
- * (gemm_amx_kern.c). */
-void shoal__amx_product(const shoal__linear *l, const amx_scratch *s, float *c, size_t c_stride);
+/* The rows of s, whose tiles these are, times the weight, through the epilogue into c [rows,
+ * l->out], c_stride apart (gemm_amx_kern.c). next, in bf16 with the epilogue SiLU: the tiles of the
+ * product that follows, which take the results; c then holds parts of sums. Else NULL. */
+void shoal__amx_product(const shoal__linear *l, const amx_scratch *s, const unsigned char *tiles,
+                        float *c, size_t c_stride, unsigned char *next);
 
 #endif

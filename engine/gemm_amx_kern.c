@@ -49,7 +49,9 @@ typedef struct pending {
     const float *row_scale;     /* of its next row; unused in bf16 */
     float *c;                   /* its next row's first output */
     size_t c_stride;
-    int rows;                   /* left */
+    unsigned char *next;        /* NULL, or its first row's place in the tiles of shoal__amx_product */
+    size_t next_block;
+    int row, rows;              /* done, left */
     __mmask16 mask[2];          /* the panel's outputs that there are */
     __m512 bias[2], scale[2];
 } pending;
@@ -116,16 +118,24 @@ INLINE void finish_rows(pending *p, int n, shoal_precision precision, finish_kin
     n = n < p->rows ? n : p->rows;
     p->rows -= n;
     for (; n > 0; n--) {
+        __m512 y[2];
         for (int i = 0; i < tiles; i++) {
-            __m512 y = scaled(p, i, precision);
+            y[i] = scaled(p, i, precision);
             if (kind == ADD || kind == ADD_SILU)
-                y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(p->mask[i], p->c + 16 * i));
+                y[i] = _mm512_add_ps(y[i], _mm512_maskz_loadu_ps(p->mask[i], p->c + 16 * i));
             if (kind == SILU || kind == ADD_SILU)
-                y = precision == SHOAL_FP32 ? silu_exact(y) : silu_short(y);
-            _mm512_mask_storeu_ps(p->c + 16 * i, p->mask[i], y);
+                y[i] = precision == SHOAL_FP32 ? silu_exact(y[i]) : silu_short(y[i]);
         }
+        if (precision == SHOAL_BF16 && (kind == SILU || kind == ADD_SILU) && p->next)
+            _mm512_store_si512(p->next + (size_t)(p->row / AMX_ROWS) * p->next_block +
+                                   (size_t)(p->row % AMX_ROWS) * 64,
+                               (__m512i)_mm512_cvtne2ps_pbh(y[1], y[0]));
+        else
+            for (int i = 0; i < tiles; i++)
+                _mm512_mask_storeu_ps(p->c + 16 * i, p->mask[i], y[i]);
         p->sum += 16 * tiles;
         p->row_scale++;
+        p->row++;
         p->c += p->c_stride;
     }
 }
@@ -281,6 +291,8 @@ typedef struct chunk {
     int rows, steps, first;                 /* first: with it goes the bias */
     float *c;                               /* the first row's */
     size_t c_stride;
+    unsigned char *next;                    /* likewise */
+    size_t next_block;
 } chunk;
 
 INLINE void run_chunk(const shoal__linear *l, const chunk *k, shoal_precision precision,
@@ -289,14 +301,16 @@ INLINE void run_chunk(const shoal__linear *l, const chunk *k, shoal_precision pr
     const int parts = precision == SHOAL_FP32 ? AMX_PARTS : 1, tiles = PANEL_TILES(precision);
     const unsigned char *panel = k->weights;
     _Alignas(64) float sums[6 * SUM_TILE];
-    pending p = { .c_stride = k->c_stride };
+    pending p = { .c_stride = k->c_stride, .next_block = k->next_block };
     for (int column = 0; column < l->out; column += 16 * tiles) {
         zero_sums(precision);
         sum_block(k->upper, k->lower, panel, k->steps, &p, precision, kind, two);
         store_sums(sums, precision);
         begin_panel(&p, l, column, k->first, tiles);
         p.sum = sums;
+        p.row = 0;
         p.rows = k->rows;
+        p.next = k->next ? k->next + (size_t)(column / (16 * tiles)) * AMX_TILE : NULL;
         p.row_scale = k->row_scale;
         p.c = k->c + column;
         panel += (size_t)(k->steps * parts * tiles) * AMX_TILE;
@@ -351,19 +365,23 @@ static finish_kind kind_of(shoal__epilogue epilogue, int first, int last)
 }
 
 /* Up to 32 rows, chunk by chunk, while the rows' tiles of a chunk stay in L1. */
-static void run_rows(const shoal__linear *l, const amx_scratch *s, int row, float *c, size_t c_stride)
+static void run_rows(const shoal__linear *l, const amx_scratch *s, const unsigned char *tiles,
+                     int row, float *c, size_t c_stride, unsigned char *next)
 {
     const amx_weight *w = l->packed;
     const int parts = w->precision == SHOAL_FP32 ? AMX_PARTS : 1;
     size_t row_block = (size_t)(w->steps * parts) * AMX_TILE;
     int rows = s->rows_made - row < 2 * AMX_ROWS ? s->rows_made - row : 2 * AMX_ROWS;
-    chunk k = { .upper = s->rows + (size_t)(row / AMX_ROWS) * row_block,
+    size_t next_block = (size_t)(w->columns / 2) * AMX_TILE;
+    chunk k = { .upper = tiles + (size_t)(row / AMX_ROWS) * row_block,
                 .weights = w->tiles,
                 .row_scale = s->row_scale + row,
                 .rows = rows,
                 .first = 1,
                 .c = c + (size_t)row * c_stride,
-                .c_stride = c_stride };
+                .c_stride = c_stride,
+                .next = next ? next + (size_t)(row / AMX_ROWS) * next_block : NULL,
+                .next_block = next_block };
     for (int step = 0; step < w->steps; step += k.steps, k.first = 0) {
         int left = w->steps - step;
         k.steps = left < CHUNK_STEPS(w->precision) ? left : CHUNK_STEPS(w->precision);
@@ -374,10 +392,11 @@ static void run_rows(const shoal__linear *l, const amx_scratch *s, int row, floa
     }
 }
 
-void shoal__amx_product(const shoal__linear *l, const amx_scratch *s, float *c, size_t c_stride)
+void shoal__amx_product(const shoal__linear *l, const amx_scratch *s, const unsigned char *tiles,
+                        float *c, size_t c_stride, unsigned char *next)
 {
     configure_tiles();
     for (int row = 0; row < s->rows_made; row += 2 * AMX_ROWS)
-        run_rows(l, s, row, c, c_stride);
+        run_rows(l, s, tiles, row, c, c_stride, next);
     _tile_release();
 }

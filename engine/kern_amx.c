@@ -141,6 +141,28 @@ static void mix(const job *j, const shoal__memory *m, const uint16_t *weights, c
           TIMES(2, A_LAST, B_LAST, v + 32, b_bytes), TIMES(3, A_LAST, B_LAST, v + 48, b_bytes));
 }
 
+/* Ask for the r-th of n shares of some bytes. */
+static void fetch_share(const void *from, int bytes, int r, int n)
+{
+    const char *line = from;
+    int lines = bytes / 64;
+    for (int i = lines * r / n; i < lines * (r + 1) / n; i++)
+        __builtin_prefetch(line + 64 * i);
+}
+
+/* While row r goes through the softmax: a share of what this head and the next one read of the
+ * past, which comes from far. All at once would wait for itself. */
+static void fetch_ahead(const job *j, int head, int r)
+{
+    const shoal__memory *m = j->past;
+    int words = m->frames * j->dim / 2;
+    const uint32_t *values = (const uint32_t *)m->values + head * m->value_head;
+    const uint32_t *keys = (const uint32_t *)m->keys + (head + 1) * m->blocks * j->dim / 2 * 16;
+    fetch_share(values, words * 4, r, j->rows);
+    if (head + 1 < j->heads)
+        fetch_share(keys, words * 4, r, j->rows);
+}
+
 static void attend_head(const job *j, int head, float *y)
 {
     int past = j->past->frames, own = j->own->frames;
@@ -151,6 +173,7 @@ static void attend_head(const job *j, int head, float *y)
     score(j, j->own, head, j->p + j->own_at);
     for (int r = 0; r < j->rows; r++) {
         float *p = j->p + r * j->wide;
+        fetch_ahead(j, head, r);
         KERN(soften)(p, past, j->own_at, own, j->wide);
         to_bf16(j->weights + r * j->wide, p, j->wide);
     }

@@ -222,13 +222,19 @@ static double least_share(const shoald_server *server, int depth_min, int depth_
                               server->settings.elastic ? depth_min : depth_max, frames);
 }
 
-bool shoald_govern_admits(shoald_server *server, const shoal_options *o, shoal_error *err)
+static bool admits(shoald_server *server, int depth_min, int depth_max, int frames,
+                   shoal_error *err)
 {
-    bool yes = fits(server, least_share(server, o->depth_min, o->depth_max, chunk_frames(o)));
+    bool yes = fits(server, least_share(server, depth_min, depth_max, frames));
     log_admission(server, !yes);
     if (!yes)
         say_overloaded(server, err, NULL);
     return yes;
+}
+
+bool shoald_govern_admits(shoald_server *server, const shoal_options *o, shoal_error *err)
+{
+    return admits(server, o->depth_min, o->depth_max, chunk_frames(o), err);
 }
 
 bool shoald_govern_has_room(shoald_server *server)
@@ -264,7 +270,20 @@ void shoald_govern_place(shoald_session *s)
     s->worker = &server->workers[worker];
     s->worker->sessions++;
     shoald_load_add(&g->loads[worker], &d, &g->price);
-    decide_depth(server, worker, uv_hrtime());
+}
+
+bool shoald_govern_hears(shoald_session *s, shoal_error *err)
+{
+    shoald_server *server = s->server;
+    const shoald_demand *d = &s->demand;
+    uint64_t now_ns = uv_hrtime();
+    if (!admits(server, d->depth_min, d->depth_max, d->chunk_frames, err))
+        return false;
+    count_session(server, s, shoald_load_remove);
+    shoald_demand_speak(&s->demand, now_ns);
+    count_session(server, s, shoald_load_add);
+    decide_depth(server, s->worker->index, now_ns);
+    return true;
 }
 
 bool shoald_govern_set(shoald_session *s, int depth_min, int depth_max, shoal_error *err)

@@ -3,8 +3,10 @@
  * Puts together what was measured (cost.h), projected (load.h) and decided (elastic.h), and is
  * the only file that applies it to sessions and workers. Loop thread only.
  *
- * Load counts in workers: 1 is what one worker can do. Sessions count from the moment they are
- * admitted, before their first sound, so a rush lowers the ceiling before its audio is there.
+ * Load counts in workers: 1 is what one worker can do. Sessions count from their first sound,
+ * before a chunk of it is there, so a rush lowers the ceiling in time. Two looks at the same
+ * thing: whoever comes must fit as if it spoke, but is promised its place only when it does.
+ * Otherwise a thousand that come to be idle would keep each other out.
  */
 #ifndef SHOALD_GOVERN_H
 #define SHOALD_GOVERN_H
@@ -45,12 +47,14 @@ void shoald_govern_step(struct shoald_server *server, uint64_t now_ns);
 bool shoald_govern_admits(struct shoald_server *server, const shoal_options *o, shoal_error *err);
 /* Would one with default options? */
 bool shoald_govern_has_room(struct shoald_server *server);
-/* It is in, and counts from now on. */
+/* It is in, and counts as an idle one from now on. */
 void shoald_govern_enter(struct shoald_session *s, const shoal_options *o);
 /* Give it a worker. */
 void shoald_govern_place(struct shoald_session *s);
 /* May it change its depths? If so they count from now on. The error is not fatal. */
 bool shoald_govern_set(struct shoald_session *s, int depth_min, int depth_max, shoal_error *err);
+/* Its first sound is coming: may it speak? If not *err says why, and it must go. */
+bool shoald_govern_hears(struct shoald_session *s, shoal_error *err);
 void shoald_govern_leave(struct shoald_session *s);
 /* Share of its worker that it takes now, uploads as they come. */
 double shoald_govern_cost(const struct shoald_session *s);

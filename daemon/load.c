@@ -2,7 +2,6 @@
 #include "load.h"
 
 #define SILENCE_S 2.0     /* shorter pauses change nothing */
-#define FIRST_WORD_S 1.0  /* so long a new session may take to begin */
 #define RATE_MEMORY_S 1.5
 #define IDLE_RATE 0.01    /* of a session that says nothing */
 
@@ -19,9 +18,15 @@ void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chu
     *d = (shoald_demand){ .depth_min = depth_min,
                           .depth_max = depth_max,
                           .chunk_frames = chunk_frames,
-                          .rate = 1,
+                          .rate = IDLE_RATE,
                           .sound_ns = now_ns,
                           .look_ns = now_ns };
+}
+
+void shoald_demand_speak(shoald_demand *d, uint64_t now_ns)
+{
+    d->rate = 1;
+    d->sound_ns = d->look_ns = now_ns;
 }
 
 static void mix(double *rate, double towards, double seconds)
@@ -38,9 +43,7 @@ void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t now_ns)
     d->look_ns = now_ns;
     d->audio_s = audio_s;
     if (came_s <= 0) {
-        if (first && quiet_s > FIRST_WORD_S)
-            d->rate = IDLE_RATE;
-        else if (quiet_s > SILENCE_S)
+        if (!first && quiet_s > SILENCE_S)
             mix(&d->rate, IDLE_RATE, look_s);
         return;
     }

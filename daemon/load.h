@@ -1,9 +1,9 @@
 /* load.h - what sessions will cost: projected load under every ceiling of depth
  *
  * A session in real time takes rate x share(depth) of a worker. Its rate is measured: 1 while it
- * speaks as live clients do, less when less comes, and after some seconds of silence (one second
- * if it has never spoken) it falls to a small floor, so that a thousand idle sessions leave room
- * for those that speak. The first sound after a silence counts as real time at once. Pure; times are nanoseconds of any clock.
+ * speaks as live clients do, less when less comes. Until its first sound, and after some seconds
+ * of silence, it is a small floor, so that a thousand idle sessions leave room for those that
+ * speak. The first sound counts as real time at once. Pure; times are nanoseconds of any clock.
  */
 #ifndef SHOALD_LOAD_H
 #define SHOALD_LOAD_H
@@ -33,6 +33,8 @@ typedef struct shoald_demand {      /* of a session; all 0: none yet */
 
 void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chunk_frames,
                          uint64_t now_ns);
+/* Its very first sound is coming. */
+void shoald_demand_speak(shoald_demand *d, uint64_t now_ns);
 /* audio_s: received so far. */
 void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t now_ns);
 /* What counts: uploads are promised no more than real time. */

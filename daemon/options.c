@@ -23,7 +23,8 @@ static const char usage[] =
     "  --set KEY=VALUE      any key of the config file; may be repeated\n"
     "  --ready-file FILE    write HOST:PORT here once listening, for scripts\n"
     "  --check              read the settings, say whether they are good, and exit\n"
-    "  --version            versions of shoald, its model and its matrix library\n"
+    "  --version            versions of shoald, and of the model and matrix library that it\n"
+    "                       would use with the other options given\n"
     "  --help               this text\n"
     "\n"
     "SIGTERM finishes what was received and stops; SIGHUP reads the config file again.\n";
@@ -58,17 +59,23 @@ static int add_pair(shoald_options *o, const char *pair)
     return add_override(o, key, equals + 1);
 }
 
-static int print_version(void)
+/* Of what the other options on the command line would start. */
+static int print_version(const shoald_options *o)
 {
-    printf("shoald %s\n", shoal_version());
+    shoald_settings c;
     shoal_model *m;
-    char why[256];
-    if (shoal_model_open(&m, NULL, why, sizeof why) < 0) {
-        printf("built-in model: %s\n", why);
+    char why[512];
+    printf("shoald %s\n", shoal_version());
+    if (shoald_options_load(o, &c, why, sizeof why) < 0)
+        return complain(why);
+    const char *path = c.model[0] ? c.model : NULL, *which = path ? "model" : "built-in model";
+    const shoal_model_params params = { (shoal_backend)c.backend, (shoal_precision)c.precision };
+    if (shoal_model_open_with(&m, path, &params, why, sizeof why) < 0) {
+        printf("%s: %s\n", which, why);
         return 0;
     }
     const shoal_model_info *i = shoal_model_get_info(m);
-    printf("built-in model: %s, depth %d, %zu parameters, sha256 %.16s\n", i->name, i->depth,
+    printf("%s: %s, depth %d, %zu parameters, sha256 %.16s\n", which, i->name, i->depth,
            i->parameters, i->sha256);
     printf("matrices: %s; kernels: %s\n", i->backend, i->kernels);
     shoal_model_close(m);
@@ -125,7 +132,7 @@ static int take(shoald_options *o, int option)
     case OPT_WORKERS: return add_override(o, "workers", optarg);
     case OPT_LEVEL: return add_override(o, "log_level", optarg);
     case OPT_SET: return add_pair(o, optarg);
-    case OPT_VERSION: return print_version();
+    case OPT_VERSION: o->version_only = 1; return -1;
     case OPT_HELP: return print_help();
     default: fprintf(stderr, "try shoald --help\n"); return 2;
     }
@@ -139,7 +146,7 @@ int shoald_options_parse(shoald_options *o, int argc, char **argv)
         status = take(o, option);
     if (status < 0 && optind < argc)
         return complain("it takes options only, not names of files");
-    return status;
+    return status < 0 && o->version_only ? print_version(o) : status;
 }
 
 int shoald_options_load(const shoald_options *o, shoald_settings *c, char *why, size_t why_size)

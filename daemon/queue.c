@@ -37,9 +37,15 @@ size_t shoald_queue_room(const shoald_queue *q)
     return q->capacity - shoald_queue_fill(q);
 }
 
+/* Where in data the byte with this count lies. */
+static size_t place_of(const shoald_queue *q, size_t count)
+{
+    return (count - q->base) & (q->capacity - 1);
+}
+
 static void copy_in(shoald_queue *q, size_t at, const void *from, size_t n)
 {
-    size_t offset = at & (q->capacity - 1);
+    size_t offset = place_of(q, at);
     size_t first = n < q->capacity - offset ? n : q->capacity - offset;
     memcpy(q->data + offset, from, first);
     if (n > first)
@@ -48,9 +54,12 @@ static void copy_in(shoald_queue *q, size_t at, const void *from, size_t n)
 
 bool shoald_queue_put(shoald_queue *q, const shoald_record *r, const void *payload)
 {
-    if (shoald_queue_room(q) < SHOALD_RECORD_BYTES + r->size)
+    size_t fill = shoald_queue_fill(q);
+    if (q->capacity - fill < SHOALD_RECORD_BYTES + r->size)
         return false;
     size_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
+    if (fill == 0)
+        q->base = head;
     copy_in(q, head, r, SHOALD_RECORD_BYTES);
     if (r->size)
         copy_in(q, head + SHOALD_RECORD_BYTES, payload, r->size);
@@ -69,7 +78,7 @@ bool shoald_queue_peek(const shoald_queue *q, shoald_record *r)
 size_t shoald_queue_view(const shoald_queue *q, size_t offset, size_t n, const void **bytes)
 {
     size_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
-    size_t at = (tail + offset) & (q->capacity - 1);
+    size_t at = place_of(q, tail + offset);
     *bytes = q->data + at;
     return n < q->capacity - at ? n : q->capacity - at;
 }

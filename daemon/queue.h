@@ -9,6 +9,11 @@
  * by the writer alone, tail by the reader alone; both count bytes (slots) since the start and
  * never wrap in practice. They are sequentially consistent because the wake-up flags around
  * them (session.h: in_inbox, blocked, rx_paused) rely on "I stored mine, then I read yours".
+ *
+ * A ring that is kept empty touches only its first pages, which is most of what it costs: the
+ * writer that finds it empty puts the next record at the start of data. That is base, the count
+ * that lies there. The reader does not mind, for it looks at base only while there is something
+ * to read, and then the writer leaves base alone; head and tail order the accesses.
  */
 #ifndef SHOALD_QUEUE_H
 #define SHOALD_QUEUE_H
@@ -31,6 +36,7 @@ typedef struct shoald_queue {
     unsigned char *data;    /* [capacity]; set at init, then constant, as is capacity */
     size_t capacity;        /* power of two */
     _Alignas(SHOALD_CACHE_LINE) _Atomic size_t head;    /* bytes ever put; writer */
+    size_t base;            /* the count of the byte at data[0]; writer, while it is empty */
     _Alignas(SHOALD_CACHE_LINE) _Atomic size_t tail;    /* bytes ever dropped; reader */
 } shoald_queue;
 

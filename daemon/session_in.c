@@ -135,12 +135,17 @@ static void on_text(shoald_session *s, const char *text, size_t n)
 
 static void on_audio(shoald_session *s, const void *bytes, size_t n)
 {
+    shoal_error err;
     if (s->phase == SHOALD_ENDING) {
         on_late(s);
         return;
     }
     if (n == 0)
         return;
+    if (atomic_load(&s->received_bytes) == 0 && !shoald_govern_hears(s, &err)) {
+        shoald_session_fail_with(s, &err);
+        return;
+    }
     atomic_fetch_add(&s->received_bytes, n);
     shoald_session_put(s, SHOALD_IN_AUDIO, bytes, n, 0);
 }

@@ -10,14 +10,15 @@
  */
 
 /* One step of turning a 16 x 16 block over: rows i and i + s swap the s columns that lie on each
- * other's side. LOW, HIGH: 0 .. 15 taken from both rows (16 and up: the second). */
-#define TURN(v, s, ...)                                                                 \
-    for (int i = 0; i < 16; i++)                                                        \
-        if (!(i & (s))) {                                                               \
-            const KERN(w16) low = { __VA_ARGS__ }, high = low + (s);                    \
-            KERN(v16) a = v[i], b = v[i + (s)];                                         \
-            v[i] = __builtin_shuffle(a, b, low);                                        \
-            v[i + (s)] = __builtin_shuffle(a, b, high);                                 \
+ * other's side. From a on: 0 .. 15 taken from both rows (16 and up: the second). */
+#define TURN(v, s, a, b, c, d, e, f, g, h, j, k, l, m, n, o, p, q)                              \
+    for (int i = 0; i < 16; i++)                                                                \
+        if (!(i & (s))) {                                                                       \
+            KERN(v16) x = v[i], y = v[i + (s)];                                                 \
+            v[i] = __builtin_shufflevector(x, y, a, b, c, d, e, f, g, h, j, k, l, m, n, o, p, q); \
+            v[i + (s)] = __builtin_shufflevector(x, y, a + s, b + s, c + s, d + s, e + s, f + s, \
+                                                 g + s, h + s, j + s, k + s, l + s, m + s,      \
+                                                 n + s, o + s, p + s, q + s);                   \
         }
 
 static inline __attribute__((always_inline)) void KERN(transpose16)(KERN(v16) *v)

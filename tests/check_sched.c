@@ -281,13 +281,21 @@ static const shoald_price hundredth = { .full_share = 0.01, .depths = 12 };
 
 static const uint64_t second = 1000000000u;
 
+/* A session that has begun to speak. */
+static shoald_demand speaker(int depth_min, int depth_max)
+{
+    shoald_demand d;
+
+    shoald_demand_start(&d, depth_min, depth_max, 8, 0);
+    shoald_demand_speak(&d, 0);
+    return d;
+}
+
 START_TEST(each_ceiling_has_its_load)
 {
     shoald_load l = { 0 };
-    shoald_demand fixed, range;
+    shoald_demand fixed = speaker(6, 6), range = speaker(3, 12);
 
-    shoald_demand_start(&fixed, 6, 6, 8, 0);
-    shoald_demand_start(&range, 3, 12, 8, 0);
     shoald_load_add(&l, &fixed, &hundredth);
     for (int c = 1; c <= 12; c++)
         ck_assert_double_eq_tol(l.at[c], 0.005, 1e-12);
@@ -308,10 +316,9 @@ END_TEST
 START_TEST(a_live_session_counts_as_real_time)
 {
     static const double packets[] = { 0.02, 0.1, 1.0 };
-    shoald_demand d;
-
     for (int p = 0; p < 3; p++) {
-        shoald_demand_start(&d, 1, 12, 8, 0);
+        shoald_demand d = speaker(1, 12);
+
         for (int i = 1; i < 80; i++) {
             double now = i * 0.25;
 
@@ -355,16 +362,18 @@ START_TEST(silence_frees_what_a_session_held)
 }
 END_TEST
 
-START_TEST(one_that_never_spoke_counts_for_a_second)
+START_TEST(a_session_counts_from_its_first_sound)
 {
     shoald_demand d;
 
     shoald_demand_start(&d, 1, 12, 8, 0);
-    shoald_demand_look(&d, 0, second);
+    for (int i = 0; i < 100; i++) {
+        ck_assert_double_lt(d.rate, 0.02);
+        shoald_demand_look(&d, 0, (uint64_t)i * second / 4);
+    }
+    shoald_demand_speak(&d, 25 * second);
     ck_assert_double_eq(d.rate, 1);
-    shoald_demand_look(&d, 0, second + second / 4);
-    ck_assert_double_lt(d.rate, 0.02);
-    shoald_demand_look(&d, 0.02, second + second / 2);
+    shoald_demand_look(&d, 0.02, 25 * second + second / 4);
     ck_assert_double_eq(d.rate, 1);
 }
 END_TEST
@@ -373,12 +382,9 @@ START_TEST(a_thousand_idle_and_two_hundred_active_fit)
 {
     shoald_price thousand = { .full_share = 1.0 / 300, .depths = 12 };
     shoald_load l = { 0 };
-    shoald_demand idle, active;
+    shoald_demand idle, active = speaker(12, 12);
 
-    shoald_demand_start(&active, 12, 12, 8, 0);
-    shoald_demand_start(&idle, 12, 12, 8, 0);
-    for (int i = 1; i < 200; i++)
-        shoald_demand_look(&idle, 0, (uint64_t)i * second / 4);
+    shoald_demand_start(&idle, 12, 12, 8, 0);    /* they have only just come */
     for (int i = 0; i < 1000; i++)
         shoald_load_add(&l, &idle, &thousand);
     for (int i = 0; i < 200; i++)
@@ -396,10 +402,8 @@ static const shoald_news calm, pressed_to_7 = { .pressed = 7 }, pressed_to_9 = {
 static shoald_load crowd(int ranges, int fixed)
 {
     shoald_load l = { 0 };
-    shoald_demand range, deep;
+    shoald_demand range = speaker(3, 12), deep = speaker(12, 12);
 
-    shoald_demand_start(&range, 3, 12, 8, 0);
-    shoald_demand_start(&deep, 12, 12, 8, 0);
     for (int i = 0; i < ranges; i++)
         shoald_load_add(&l, &range, &hundredth);
     for (int i = 0; i < fixed; i++)
@@ -570,7 +574,7 @@ static Suite *sched_suite(void)
     tcase_add_test(load, a_live_session_counts_as_real_time);
     tcase_add_test(load, an_upload_counts_as_real_time);
     tcase_add_test(load, silence_frees_what_a_session_held);
-    tcase_add_test(load, one_that_never_spoke_counts_for_a_second);
+    tcase_add_test(load, a_session_counts_from_its_first_sound);
     tcase_add_test(load, a_thousand_idle_and_two_hundred_active_fit);
     suite_add_tcase(s, load);
     tcase_add_test(elastic, a_rush_lowers_the_ceiling_at_once);

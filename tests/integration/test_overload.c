@@ -281,6 +281,47 @@ START_TEST(what_does_not_fit_is_refused_at_start)
 }
 END_TEST
 
+enum { IDLE = 40 };
+
+/* Where 2 fit, 40 may be silent; the first to speak may, one more may not, the others stay. */
+START_TEST(who_is_silent_takes_nobody_s_place)
+{
+    static const char *const args[] = { "--set", "capacity=2", NULL };
+    static const char ping[] = "{\"type\":\"ping\",\"id\":\"1\"}";
+    static shoal_server_msg m;
+    daemon_process d;
+    raw_ws idle[IDLE];
+    raw_frame f;
+
+    daemon_start(&d, args);
+    for (int i = 0; i < IDLE; i++) {
+        ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH "?depth=12&output=posteriors", &idle[i]),
+                         101);
+        next_text(&idle[i], &m);
+        ck_assert_int_eq(m.type, SHOAL_MSG_READY);
+    }
+    speak(&idle[0]);
+    speak(&idle[1]);
+    next_text(&idle[1], &m);
+    ck_assert_int_eq(m.type, SHOAL_MSG_ERROR);
+    ck_assert_int_eq(m.u.error.code, SHOAL_CODE_OVERLOADED);
+    ck_assert_int_eq(m.u.error.fatal, 1);
+    ck_assert_int_eq(m.u.error.retry_after_ms, 5000);
+    ck_assert_int_eq(raw_ws_recv_opcode(&idle[1], &f, RAW_CLOSE, PATIENCE_MS), 1);
+    ck_assert_int_eq(raw_frame_close_code(&f), 1013);
+    ck_assert_int_eq(raw_ws_recv_opcode(&idle[0], &f, RAW_BINARY, PATIENCE_MS), 1);
+    for (int i = 2; i < IDLE; i++) {
+        raw_ws_send(&idle[i], RAW_TEXT, ping, sizeof ping - 1);
+        next_text(&idle[i], &m);
+        ck_assert_int_eq(m.type, SHOAL_MSG_PONG);
+    }
+    for (int i = 0; i < IDLE; i++)
+        raw_ws_close(&idle[i]);
+    daemon_wait_empty(&d);
+    ck_assert_int_eq(daemon_stop(&d, SIGTERM), 0);
+}
+END_TEST
+
 /* Deeper than fits is refused, the session goes on as it was; what fits is granted. */
 START_TEST(a_set_that_does_not_fit_changes_nothing)
 {
@@ -491,6 +532,7 @@ TCase *overload_case(void)
     tcase_add_test(t, without_elastic_depth_is_what_was_asked);
     tcase_add_test(t, what_does_not_fit_is_refused_before_the_upgrade);
     tcase_add_test(t, what_does_not_fit_is_refused_at_start);
+    tcase_add_test(t, who_is_silent_takes_nobody_s_place);
     tcase_add_test(t, a_set_that_does_not_fit_changes_nothing);
     tcase_add_test(t, the_price_list_is_measured);
     tcase_add_test(t, error_rates_are_those_of_the_card);

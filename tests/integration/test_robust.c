@@ -258,6 +258,21 @@ START_TEST(the_sample_config_loads)
 }
 END_TEST
 
+/* Wherever it stands on the command line, --version tells of what the rest asks for. */
+START_TEST(the_version_is_that_of_the_other_options)
+{
+    const char *after[] = { shoald_path(), "--version", "--model", test_model_path(), "--backend",
+                            "openblas", NULL };
+    const char *wrong[] = { shoald_path(), "--precision", "none", "--version", NULL };
+    char out[4096], err[4096];
+
+    ck_assert_int_eq(run_program(after, out, sizeof out, err, sizeof err), 0);
+    ck_assert_msg(strstr(out, "\nmodel: tiny,") && strstr(out, "\nmatrices: openblas"), "%s", out);
+    ck_assert_int_eq(run_program(wrong, out, sizeof out, err, sizeof err), 2);
+    ck_assert_msg(strstr(err, "precision: \"none\" is unknown") != NULL, "%s", err);
+}
+END_TEST
+
 #define COUNT(a) (int)(sizeof a / sizeof *a)
 
 TCase *robust_case(void)
@@ -284,5 +299,6 @@ TCase *lifecycle_case(void)
     tcase_add_loop_test(t, a_wrong_setting_is_a_clear_failure, 0, COUNT(bad_lines));
     tcase_add_test(t, the_sample_config_loads);
     tcase_add_test(t, a_folder_is_no_config);
+    tcase_add_test(t, the_version_is_that_of_the_other_options);
     return t;
 }

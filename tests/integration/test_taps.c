@@ -1,7 +1,8 @@
 /* test_taps.c - several depths from one pass, and where speech begins and ends
  *
  * An output with an @ must be, byte for byte, what a session at that depth alone is given.
- * Activity is compared with the engine's detector over the posteriors of the same session.
+ * Under load that is: at the depth which is left. Activity is compared with the engine's detector
+ * over the posteriors of the same session.
  */
 #include "integration.h"
 #include "shoal.h"
@@ -230,6 +231,96 @@ START_TEST(twelve_taps_in_json_lose_nothing)
 }
 END_TEST
 
+/* ---- load below a tap's depth ---- */
+
+/* Whoever has a range runs at its lower end, whatever this machine can do. */
+static const char *const pressed[] = { "--set", "capacity=1", "--set", "elastic_high_percent=1",
+                                       "--set", "admission=off", NULL };
+
+static void check_depths(const stream_rows *rows, size_t from, size_t to, int depth)
+{
+    ck_assert_uint_le(to, rows->frames);
+    for (size_t i = from; i < to; i++)
+        ck_assert_msg(rows->depths[i] == depth, "frame %zu: depth %d, not %d", i, rows->depths[i],
+                      depth);
+}
+
+/* Of 3..12 with the ceiling at 3: what was asked for at 4 and 12 is that of 3, and says so. */
+START_TEST(taps_above_the_ceiling_are_what_it_leaves)
+{
+    size_t samples = 2 * SECOND;
+    int16_t *audio = make_audio(samples, 27);
+    stream_plan p = plan_of("depth=3..12&output=posteriors@2,posteriors@4,phones@4,embedding@12",
+                            audio, samples);
+    stream_plan q = plan_of("depth=3&output=posteriors@2,posteriors,embedding,phones", audio,
+                            samples);
+    daemon_process d;
+    stream_result r, three;
+
+    daemon_start(&d, pressed);
+    stream_run(&r, d.port, &p);
+    stream_run(&three, d.port, &q);
+    stream_check_complete(&r, samples, 16000);
+    stream_check_complete(&three, samples, 16000);
+    ck_assert_int_eq(r.ready.options.depth_min, 3);
+    ck_assert_int_eq(r.ready.options.depth_max, 12);
+    stream_tap *low = stream_get_tap(&r, 2), *mid = stream_get_tap(&r, 4);
+    check_depths(&low->posteriors, 0, low->posteriors.frames, 2);
+    check_depths(&mid->posteriors, 0, mid->posteriors.frames, 3);
+    stream_check_same(&low->posteriors, &stream_get_tap(&three, 2)->posteriors);
+    stream_check_same(&mid->posteriors, &three.posteriors);
+    stream_check_same(&stream_get_tap(&r, 12)->embedding, &three.embedding);
+    check_same_phones(mid->phones, mid->phone_count, three.phones, three.phone_count);
+    ck_assert_int_eq(mid->phones_depth, 3);
+    stream_free(&r);
+    stream_free(&three);
+    free(audio);
+    ck_assert_int_eq(daemon_stop(&d, SIGTERM), 0);
+}
+END_TEST
+
+/* From one chunk to the next, there and (in the other order) back. */
+static const struct { const char *query, *set; int before, after; } moves[] = {
+    { "depth=12&output=posteriors@4,embedding@12", "depth=3..12", 12, 3 },
+    { "depth=3..12&output=posteriors@4,embedding@12", "depth=12", 3, 12 },
+};
+
+static int at_most(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+START_TEST(taps_follow_the_ceiling_in_mid_stream)
+{
+    size_t samples = 2 * SECOND;
+    int16_t *audio = make_audio(samples, 28);
+    shoal_options set = set_outputs(moves[_i].set);
+    stream_plan p = plan_of(moves[_i].query, audio, samples);
+    daemon_process d;
+    stream_result r;
+
+    p.set = &set;
+    p.control_at = samples;    /* bytes: half of it */
+    daemon_start(&d, pressed);
+    stream_run(&r, d.port, &p);
+    stream_check_complete(&r, samples, 16000);
+    ck_assert_int_ge(r.changed_count, 1);
+    size_t from = (size_t)r.changed[r.changed_count - 1].from_frame;
+    const stream_rows *low = &stream_get_tap(&r, 4)->posteriors;
+    const stream_rows *deep = &stream_get_tap(&r, 12)->embedding;
+    ck_assert_int_eq(r.changed[r.changed_count - 1].depth, moves[_i].after);
+    ck_assert_uint_gt(from, 0);
+    ck_assert_uint_lt(from, deep->frames);
+    check_depths(low, 0, from, at_most(4, moves[_i].before));
+    check_depths(low, from, low->frames, at_most(4, moves[_i].after));
+    check_depths(deep, 0, from, moves[_i].before);
+    check_depths(deep, from, deep->frames, moves[_i].after);
+    stream_free(&r);
+    free(audio);
+    ck_assert_int_eq(daemon_stop(&d, SIGTERM), 0);
+}
+END_TEST
+
 /* ---- activity ---- */
 
 /* What the detector makes of these posteriors. */
@@ -369,6 +460,8 @@ TCase *taps_case(void)
     tcase_add_test(t, taps_change_with_set);
     tcase_add_loop_test(t, bad_sets_leave_all_as_it_was, 0, sizeof bad_sets / sizeof *bad_sets);
     tcase_add_test(t, twelve_taps_in_json_lose_nothing);
+    tcase_add_test(t, taps_above_the_ceiling_are_what_it_leaves);
+    tcase_add_loop_test(t, taps_follow_the_ceiling_in_mid_stream, 0, sizeof moves / sizeof *moves);
     tcase_add_loop_test(t, activity_equals_the_detector, 0,
                         sizeof activity_queries / sizeof *activity_queries);
     return t;

@@ -1,6 +1,8 @@
 /* edf.c - deadlines, the order of chunks, what fits; see edf.h */
 #include "edf.h"
 
+#include "elastic.h"
+
 #include <stdlib.h>
 
 enum { FORGIVEN = 8 }; /* of a chunk, each chunk */
@@ -25,9 +27,7 @@ void shoald_edf_sort(shoald_due *due, int n)
 
 int shoald_edf_depth(const shoald_due *due, int ceiling)
 {
-    if (ceiling < due->depth_min)
-        return due->depth_min;
-    return ceiling < due->depth_max ? ceiling : due->depth_max;
+    return shoald_elastic_depth(ceiling, due->depth_min, due->depth_max);
 }
 
 static double cost_of(const shoald_due *due, const shoald_cost *c, int ceiling)

@@ -13,6 +13,13 @@ void shoald_elastic_init(shoald_elastic *e, int depths)
     *e = (shoald_elastic){ .ceiling = depths, .depths = depths, .patience_ns = REST_NS };
 }
 
+int shoald_elastic_depth(int ceiling, int depth_min, int depth_max)
+{
+    if (ceiling < depth_min)
+        return depth_min;
+    return ceiling < depth_max ? ceiling : depth_max;
+}
+
 static void fall(shoald_elastic *e, int ceiling, uint64_t now_ns)
 {
     e->ceiling = ceiling;

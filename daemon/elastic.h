@@ -23,12 +23,14 @@ typedef struct shoald_elastic {
     uint64_t fell_ns;        /* when the worker last had to step in */
 } shoald_elastic;
 
-void shoald_elastic_init(shoald_elastic *e, int depths);
 typedef struct shoald_news {  /* of a worker, since the last step */
     int pressed;             /* ceiling at which chunks would be in time; 0: they are */
     uint64_t late_ns;        /* most that one was late */
 } shoald_news;
 
+void shoald_elastic_init(shoald_elastic *e, int depths);
+/* The depth that a session which allows depth_min..depth_max has under a ceiling. */
+int shoald_elastic_depth(int ceiling, int depth_min, int depth_max);
 /* Returns the ceiling from now on. */
 int shoald_elastic_step(shoald_elastic *e, const shoald_marks *marks, const shoald_load *load,
                         const shoald_news *news, uint64_t now_ns);

@@ -320,8 +320,8 @@ double shoald_govern_cost(const shoald_session *s)
 {
     const shoald_governor *g = &s->server->governor;
     shoald_demand d = demand_of(s->server, s);
-    const shoald_due any = { .depth_min = d.depth_min, .depth_max = d.depth_max };
-    int depth = shoald_edf_depth(&any, g->elastic[s->worker->index].ceiling);
+    int ceiling = g->elastic[s->worker->index].ceiling;
+    int depth = shoald_elastic_depth(ceiling, d.depth_min, d.depth_max);
     return d.rate * shoald_price_share(&g->price, depth, d.chunk_frames);
 }
 

@@ -8,6 +8,7 @@
 #include "worker.h"
 
 #include "calibrate.h"
+#include "elastic.h"
 #include "log.h"
 
 #include <stdlib.h>
@@ -155,8 +156,7 @@ enum { NOTICE_MS = 500 }; /* by then the loop has taken over what was pressed */
 
 int shoald_worker_depth(const shoald_worker *w, int depth_min, int depth_max)
 {
-    const shoald_due any = { .depth_min = depth_min, .depth_max = depth_max };
-    return shoald_edf_depth(&any, atomic_load(&w->ceiling));
+    return shoald_elastic_depth(atomic_load(&w->ceiling), depth_min, depth_max);
 }
 
 /* The loop's ceiling, or less if that would make chunks late. */

@@ -33,8 +33,9 @@ typedef struct shoal__linear {
 
 typedef struct shoal__gemm {
     const char *name;       /* library, version, kernels and precision in use */
-    /* Fill l->packed from l->weight * l->scale. 0 or a negative SHOAL_E*. */
-    int (*pack)(shoal__linear *l);
+    shoal_precision precision;
+    /* Fill l->packed from l->weight * l->scale; by shoal__gemm_pack. 0 or a negative SHOAL_E*. */
+    int (*pack)(shoal__linear *l, shoal_precision precision);
     void (*unpack)(shoal__linear *l);           /* free it; l->packed may be NULL */
     /* What one thread needs beside the weights, for products of up to max_rows rows. */
     int (*scratch_new)(void **out, shoal__linear *const *all, int n, int max_rows);
@@ -47,6 +48,11 @@ typedef struct shoal__gemm {
     void (*run_pair)(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
                      void *scratch, const float *a, int rows, float *c);
 } shoal__gemm;
+
+static inline int shoal__gemm_pack(const shoal__gemm *g, shoal__linear *l)
+{
+    return g->pack(l, g->precision);
+}
 
 /* Load the library (once a process) and return the backend; NULL with a reason in why. */
 const shoal__gemm *shoal__gemm_openblas(char *why, size_t why_size);

@@ -107,7 +107,7 @@ static void unpack(shoal__linear *l)
     l->packed = NULL;
 }
 
-static int pack_as(shoal__linear *l, shoal_precision precision)
+static int pack(shoal__linear *l, shoal_precision precision)
 {
     amx_weight *w = calloc(1, sizeof *w);
     l->packed = w;
@@ -125,21 +125,6 @@ static int pack_as(shoal__linear *l, shoal_precision precision)
     memset(w->tiles, 0, bytes);
     fill(l, w);
     return 0;
-}
-
-static int pack_fp32(shoal__linear *l)
-{
-    return pack_as(l, SHOAL_FP32);
-}
-
-static int pack_bf16(shoal__linear *l)
-{
-    return pack_as(l, SHOAL_BF16);
-}
-
-static int pack_int8(shoal__linear *l)
-{
-    return pack_as(l, SHOAL_INT8);
 }
 
 /* ---- scratch and run ------------------------------------------------------------------------- */
@@ -216,9 +201,10 @@ static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, 
 const shoal__gemm *shoal__gemm_amx(shoal_precision precision, char *why, size_t why_size)
 {
     static const shoal__gemm backends[] = {
-        { "amx fp32 of 3 x int8", pack_fp32, unpack, scratch_new, scratch_free, run, run_pair },
-        { "amx bf16", pack_bf16, unpack, scratch_new, scratch_free, run, run_pair },
-        { "amx int8", pack_int8, unpack, scratch_new, scratch_free, run, run_pair },
+        { "amx fp32 of 3 x int8", SHOAL_FP32, pack, unpack, scratch_new, scratch_free, run,
+          run_pair },
+        { "amx bf16", SHOAL_BF16, pack, unpack, scratch_new, scratch_free, run, run_pair },
+        { "amx int8", SHOAL_INT8, pack, unpack, scratch_new, scratch_free, run, run_pair },
     };
     const char *missing = shoal__amx_missing();
     if (!missing)

@@ -194,7 +194,7 @@ static int pack_weight(const shoal__linear *l, packed *p, const dnnl_memory_desc
     return rc;
 }
 
-static int pack_as(shoal__linear *l, shoal_precision precision)
+static int pack(shoal__linear *l, shoal_precision precision)
 {
     dnnl_memory_desc_t layout, bias;
     packed *p = calloc(1, sizeof *p);
@@ -214,21 +214,6 @@ static int pack_as(shoal__linear *l, shoal_precision precision)
             rc = SHOAL_ENOMEM;
     }
     return rc;
-}
-
-static int pack_fp32(shoal__linear *l)
-{
-    return pack_as(l, SHOAL_FP32);
-}
-
-static int pack_bf16(shoal__linear *l)
-{
-    return pack_as(l, SHOAL_BF16);
-}
-
-static int pack_int8(shoal__linear *l)
-{
-    return pack_as(l, SHOAL_INT8);
 }
 
 static void unpack(shoal__linear *l)
@@ -434,9 +419,9 @@ static int cpu_can(shoal_precision precision)
 const shoal__gemm *shoal__gemm_onednn(shoal_precision precision, char *why, size_t why_size)
 {
     static const shoal__gemm backends[] = {
-        { dnn.name[0], pack_fp32, unpack, scratch_new, scratch_free, run },
-        { dnn.name[1], pack_bf16, unpack, scratch_new, scratch_free, run },
-        { dnn.name[2], pack_int8, unpack, scratch_new, scratch_free, run },
+        { dnn.name[0], SHOAL_FP32, pack, unpack, scratch_new, scratch_free, run },
+        { dnn.name[1], SHOAL_BF16, pack, unpack, scratch_new, scratch_free, run },
+        { dnn.name[2], SHOAL_INT8, pack, unpack, scratch_new, scratch_free, run },
     };
     pthread_once(&dnn.once, start_once);
     if (dnn.engine && cpu_can(precision))

@@ -91,8 +91,9 @@ static void load_once(void)
 }
 
 /* [in, out]: OpenBLAS copies either way, this one faster. */
-static int pack(shoal__linear *l)
+static int pack(shoal__linear *l, shoal_precision precision)
 {
+    (void)precision; /* fp32 only: gemm.c */
     float *packed = malloc((size_t)l->in * (size_t)l->out * sizeof *packed);
     if (!packed)
         return SHOAL_ENOMEM;

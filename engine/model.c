@@ -81,7 +81,7 @@ static void bind_linear(binder *b, shoal__linear *l, shoal__linear shape, const 
     l->id = b->m->linear_count;
     b->m->linears[b->m->linear_count++] = l;
     l->bias = malloc((size_t)l->out * sizeof *l->bias);
-    b->rc = l->bias ? b->m->gemm->pack(l) : SHOAL_ENOMEM;
+    b->rc = l->bias ? shoal__gemm_pack(b->m->gemm, l) : SHOAL_ENOMEM;
     for (int i = 0; b->rc == 0 && i < l->out; i++)
         l->bias[i] = l->scale * bias[i];
 }

@@ -86,7 +86,7 @@ static void rig_open(rig *r, const shoal__gemm *g, const int *shape, shoal__epil
     for (int i = 0; i < out; i++)
         r->l.bias[i] = scale * r->plain_bias[i];
     r->all[0] = &r->l;
-    ck_assert_int_eq(g->pack(&r->l), 0);
+    ck_assert_int_eq(shoal__gemm_pack(g, &r->l), 0);
     ck_assert_int_eq(g->scratch_new(&r->scratch, r->all, 1, shape[0]), 0);
 }
 

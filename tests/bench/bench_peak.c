@@ -58,7 +58,7 @@ static double time_backend(const shoal__gemm *g, struct shape s)
     shoal__linear *all[] = { &l };
     void *scratch = NULL;
     double best = 0.0;
-    if (g->pack(&l) == 0 && g->scratch_new(&scratch, all, 1, s.rows) == 0)
+    if (shoal__gemm_pack(g, &l) == 0 && g->scratch_new(&scratch, all, 1, s.rows) == 0)
         for (int i = 0; i < REPEATS; i++) {
             double t = bench_cpu_seconds();
             g->run(&l, shoal__kern_choose(), scratch, a, s.rows, c);

@@ -13,6 +13,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     suite_add_tcase(s, streams_case());
     suite_add_tcase(s, taps_case());
+    suite_add_tcase(s, detector_case());
     suite_add_tcase(s, activity_case());
     suite_add_tcase(s, wire_case());
     suite_add_tcase(s, robust_case());

@@ -133,6 +133,7 @@ void stream_check_close(const stream_rows *a, const stream_rows *b, float tolera
 
 TCase *streams_case(void);
 TCase *taps_case(void);
+TCase *detector_case(void);
 TCase *activity_case(void);
 TCase *wire_case(void);
 TCase *robust_case(void);

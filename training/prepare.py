@@ -6,12 +6,12 @@
 
 A recordings folder holds manifest.tsv and align.tsv (corpus.py); --more takes further folders of
 that layout (synth.py, librispeech.py). --pseudo is a folder with labels for unlabelled clips
-(pseudo.py), which then belong to the training split. Speech without labels is left out. --append
-keeps what --out holds and adds the clips that are not there yet.
+(pseudo.py), which then belong to the training split; what stays "unlabelled" is for pretrain.py.
+Labelled splits leave out clips without alignment. --append keeps what --out holds and adds the clips that are not there yet.
 
 Writes feats.f16 (all log-mels, [frames, 80] float16), and index.json: for each clip and
 speed its offset, frames, corpus, split, speaker, labels (one a 20 ms frame, -100 where unknown; or
-null) and the reference phones. Speeds 0.9 and 1.1 are made for the training split (resampled, so
+null) and the reference phones. Speeds 0.9 and 1.1 are made for the training and unlabelled splits (resampled, so
 pitch moves as well, Kaldi's speed perturbation), some of them in a made-up room or through a
 codec (rooms.py; --seed). Every clip ends in 100 ms of digital silence, as a stream that the engine
 finishes does.
@@ -70,7 +70,7 @@ def clip(job):
 
 
 def collect(speech, pseudo, more):
-    """[(folder, row, alignment; None: noise)] of all folders."""
+    """[(folder, row, alignment; None: noise or unlabelled)] of all folders."""
     believed = read_pseudo(pseudo) if pseudo else {}
     clips = []
     for folder in [speech] + more:
@@ -79,7 +79,7 @@ def collect(speech, pseudo, more):
             if row["split"] == "unlabelled" and row["id"] in believed:
                 row["split"] = "train"
                 align[row["id"]] = believed[row["id"]]
-            if row["id"] in align or row["corpus"] == NOISE:
+            if row["id"] in align or row["corpus"] == NOISE or row["split"] == "unlabelled":
                 clips.append((folder, row, align.get(row["id"])))
     return clips
 
@@ -98,7 +98,7 @@ def main():
     os.makedirs(a.out, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"          # for the pool's processes, which spawn anew
 
-    jobs = [(folder, row, align, (1.0, 0.9, 1.1) if row["split"] == "train" else (1.0,), a.seed)
+    jobs = [(folder, row, align, (1.0, 0.9, 1.1) if row["split"] in ("train", "unlabelled") else (1.0,), a.seed)
             for folder, row, align in collect(a.speech, a.pseudo, a.more)]
     index, offset, t0 = [], 0, time.time()
     feats = os.path.join(a.out, "feats.f16")

@@ -155,10 +155,8 @@ def picture(m, path, title):
 
 
 def other_sets(speech, hold_out, more):
-    """{name: clips} that no training saw: a corpus held out, and folders of recordings."""
-    sets = {}
-    if hold_out:
-        sets[hold_out] = labelled(speech, lambda r: r["corpus"] == hold_out)
+    """{name: clips} that no training saw: corpora held out, and folders of recordings."""
+    sets = {name: labelled(speech, lambda r, name=name: r["corpus"] == name) for name in hold_out}
     for folder in more:
         dev = labelled(folder, lambda r: r["split"] == "dev")
         sets[os.path.basename(os.path.normpath(folder))] = dev or labelled(folder, lambda r: True)

@@ -56,6 +56,25 @@ def others_text(errors):
                  for n, o in errors["others"].items()])
 
 
+ORIGINS = {     # corpus: (kind of labels, licence)
+    "speechocean762": ("aligned", "free for commercial and non-commercial use (OpenSLR 101)"),
+    "vctk-p239": ("aligned; CSTR VCTK 0.80", "ODC-By"),
+    "picovoice-words": ("aligned; wake-word-benchmark", "Apache-2.0"),
+    "picovoice-intent": ("pseudo-labels under a grammar; speech-to-intent-benchmark", "Apache-2.0"),
+    "dspspeech": ("aligned; DSPSpeech-20, English part", "MIT"),
+    "librispeech": ("pseudo-labels; train-clean-100, a clip a speaker", "CC BY 4.0"),
+    "synthetic": ("the synthesiser's; flite, festival", "as the voices: training/README.md"),
+}
+
+
+def corpora_text(corpora):
+    total = sum(c["weight"] * c["hours"] for c in corpora.values())
+    lines = [[name, c["clips"], f"{c['hours']:.2f}", f"{c['labelled']:.2f}",
+              f"{100 * c['weight'] * c['hours'] / total:.0f} %", *ORIGINS.get(name, ("", ""))]
+             for name, c in corpora.items()]
+    return rows(["corpus", "clips", "hours", "with labels", "share of an epoch", "labels", "licence"], lines)
+
+
 def write_card(path, facts, config, tables):
     per = facts["per_decoded"][320]
     near, best = depth_advice(per)
@@ -125,17 +144,13 @@ Frames, depth {errors['depths'][0]}:
 ## Training
 
 Seed {run.get('seed')}, {run.get('steps')} steps of about {run.get('audio_seconds', 0):.0f} s of audio,
-{hours:.2f} h of wall time on {run.get('threads')} CPU thread(s), {run.get('clips')} clips (each at speeds 0.9,
-1.0 and 1.1): `{run.get('command')}`. Depth drawn uniformly, chunk from 40 ms to everything, left context
-from 32 to 128 frames; augmentation by noise, level, colour, band limit and SpecAugment.
+{hours:.2f} h of wall time on {run.get('threads')} CPU thread(s): `{run.get('command')}`.
+That is the last of its runs; training/README.md lists those before it. Each clip serves at speeds 0.9, 1.0 and
+1.1, the others than 1.0 partly in made-up rooms or through codecs; chunks from 40 ms to everything, left context
+from 32 to 128 frames; augmentation by noise (ESC-10, CC0 / CC BY 3.0 by clip), level, colour, band limit and
+SpecAugment.
 
-| corpus | use | licence |
-| --- | --- | --- |
-| speechocean762, train split | phones | free for commercial and non-commercial use (OpenSLR 101) |
-| CSTR VCTK 0.80, speaker p239 | phones | ODC-By |
-| Picovoice wake-word-benchmark | phones (words, down-weighted) | Apache-2.0 |
-| DSPSpeech-20, English part | phones (words, down-weighted) | MIT |
-| ESC-10 | noise | CC0 / CC BY 3.0 per clip |
+{corpora_text(run.get('corpora', {}))}
 
 Phone targets come from a forced alignment with the CMU PocketSphinx English model.
 

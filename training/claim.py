@@ -8,67 +8,48 @@ Trains every arm by train.py with the same data, seed, steps and audio a step:
     unshared-12     twelve blocks, every step at full depth: an ordinary Conformer
     shared-12       one block twelve times, every step at full depth
     shared-uniform  one block twelve times, depth drawn uniformly: what shoal ships
-    shared-3, -6, unshared-3, -6   shallow models trained alone: what a depth of 3 or 6 competes with
+    unshared-6, -3  shallow models trained alone: what the same FLOPs buy without sharing
 
-then gives each its own decoder scales (decoder.py), exports it, streams the development clips
-through the C engine (chunk 320 ms, fp32) and reports error rates at every depth. Times are CPU time
-with one thread, all arms taking turns in one process: a training step on the same batch, and
-the engine on eight streams of noise.
+then gives each its own decoder scales (decoder.py), exports it, streams the development clips and
+a corpus that no arm heard (--hold-out: a native speaker) through the C engine (chunk 320 ms, fp32)
+and reports error rates at every depth. Times are CPU time with one thread, all arms taking turns in
+one process: a training step on the same batch, and the engine on eight streams of noise.
 """
 
 import argparse
 import json
 import os
-import subprocess
-import sys
 import time
 
 import numpy as np
 import torch
 
+import arms
+from arms import Arm, model_file, summary
+from breakdown import labelled
 from capi import Engine
 from corpus import dev_clips
 from data import Features, batches
 from decoder import counts, tables
-from evaluate import file_facts, measure
 from model import Config, Encoder
 from optim import MuonAdamW
 from report import rows
 from train import corpus_weight, draw_depths, update
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 BASE, OURS = "unshared-12", "shared-uniform"
-ARMS = {BASE: (12, 12, "fixed"), "shared-12": (12, 1, "fixed"), OURS: (12, 1, "uniform"),
-        "shared-3": (3, 1, "fixed"), "shared-6": (6, 1, "fixed"),
-        "unshared-3": (3, 3, "fixed"), "unshared-6": (6, 6, "fixed")}     # layers, blocks, law
+LAYOUTS = {BASE: (12, 12, "fixed"), OURS: (12, 1, "uniform"), "shared-12": (12, 1, "fixed"),
+           "unshared-6": (6, 6, "fixed"), "unshared-3": (3, 3, "fixed")}     # layers, blocks, law
 
 
-def norm_sets(a, arm):
-    layers, blocks, _ = ARMS[arm]
+def norm_sets(a, name):
+    layers, blocks, _ = LAYOUTS[name]
     return layers if blocks > 1 or a.norms > 1 else 1
 
 
-def summary(a, arm):
-    try:
-        with open(os.path.join(a.out, arm, "summary.json")) as f:
-            return json.load(f)
-    except OSError:
-        return {"steps": 0}
-
-
-def script(name, *args):
-    subprocess.run([sys.executable, os.path.join(HERE, name), *map(str, args)], check=True)
-
-
-def train(a, arm):
-    layers, blocks, law = ARMS[arm]
-    if summary(a, arm)["steps"] >= a.steps:
-        return
-    print(f"== {arm}: training", flush=True)
-    script("train.py", "--out", os.path.join(a.out, arm), "--features", a.features, "--steps", a.steps,
-           "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads, "--layers", layers,
-           "--blocks", blocks, "--norms", norm_sets(a, arm), "--depth-law", law,
-           "--crf-from", a.steps // 2, "--eval-every", a.steps)
+def arm(a, name):
+    layers, blocks, law = LAYOUTS[name]
+    return Arm(("--layers", layers, "--blocks", blocks, "--norms", norm_sets(a, name), "--depth-law", law),
+               layers, layers if law == "fixed" else 6)
 
 
 def step_times(a):
@@ -79,13 +60,13 @@ def step_times(a):
                      a.seed, Config().delay, a.seconds)
     paths = [torch.from_numpy(x) for x in tables(*counts(clips[::10]), 0.6, 2.0, 0.2)]
     torch.set_num_threads(1)
-    models = {n: Encoder(Config(depth=l, blocks=b, norms=norm_sets(a, n))) for n, (l, b, _) in ARMS.items()}
+    models = {n: Encoder(Config(depth=l, blocks=b, norms=norm_sets(a, n))) for n, (l, b, _) in LAYOUTS.items()}
     optims = {n: MuonAdamW(m) for n, m in models.items()}
-    spent, rng = {n: [] for n in ARMS}, np.random.default_rng(a.seed)
+    spent, rng = {n: [] for n in LAYOUTS}, np.random.default_rng(a.seed)
     depths = rng.permutation(12)
     for r in range(-1, a.time_rounds):
         batch = next(stream)
-        for n, (layers, _, law) in ARMS.items():
+        for n, (layers, _, law) in LAYOUTS.items():
             chosen = draw_depths(rng, layers, law)
             if law == "uniform":                # every depth as often
                 deep = int(depths[r % 12]) + 1
@@ -100,39 +81,11 @@ def step_times(a):
     return {n: float(np.mean(t)) for n, t in spent.items()}
 
 
-def judge(a, arm, clips):
-    """Decoder, export, error rates through the C engine; kept in the arm's folder."""
-    folder, done = os.path.join(a.out, arm), os.path.join(a.out, arm, "judged.json")
-    layers, _, law = ARMS[arm]
-    model, key = model_file(a, arm), dict(steps=summary(a, arm)["steps"], clips=len(clips))
-    if os.path.exists(done):
-        with open(done) as f:
-            kept = json.load(f)
-        if kept["key"] == key:
-            return kept
-    print(f"== {arm}: decoder and error rates", flush=True)
-    last, tables_ = os.path.join(folder, "last.pt"), os.path.join(folder, "decoder.npz")
-    script("decoder.py", "--features", a.features, "--checkpoint", last, "--out", tables_, "--every", 8,
-           "--depth", layers if law == "fixed" else 6)
-    script("export.py", "--checkpoint", last, "--decoder", tables_, "--name", arm, "--out", model)
-    c = Config()
-    r = measure((model, a.lib, c.dim, c.classes, "auto", "fp32"), clips, 16, layers, a.jobs)
-    result = dict(key=key, parameters=file_facts(model)[1], per={d: v[1] for d, v in r.items()},
-                  accuracy={d: v[2] for d, v in r.items()})
-    with open(done, "w") as f:
-        json.dump(result, f)
-    return json.loads(json.dumps(result))
-
-
-def model_file(a, arm):
-    return os.path.join(a.out, arm, "model.safetensors")
-
-
 def stream_costs(a):
     """{arm: {depth: CPU ms a second of audio}}, median of rounds in which all take turns."""
     pcm = np.random.default_rng(1).normal(0, 0.05, 5120 * 8).astype(np.float32)
-    engines = {n: Engine(model_file(a, n), a.lib) for n in ARMS}
-    spent = {n: {d: [] for d in range(1, ARMS[n][0] + 1)} for n in ARMS}
+    engines = {n: Engine(model_file(os.path.join(a.out, n)), a.lib) for n in LAYOUTS}
+    spent = {n: {d: [] for d in range(1, LAYOUTS[n][0] + 1)} for n in LAYOUTS}
     for _ in range(a.cost_rounds):
         for n, e in engines.items():
             for d in spent[n]:
@@ -168,7 +121,7 @@ def document(r):
             "PER at its full depth", "streaming, CPU ms/s"]
     lines = []
     for n, x in r["arms"].items():
-        layers, blocks, law = ARMS[n]
+        layers, blocks, law = LAYOUTS[n]
         lines.append([n, layers, blocks, "uniform" if law == "uniform" else layers, f"{x['parameters']:,}",
                       f"{x['step_seconds']:.2f}", f"{100 * x['step_seconds'] / base['step_seconds']:.0f} %",
                       f"{100 * x['per'][str(layers)]:.1f} %", f"{x['cost'][str(layers)]:.2f}"])
@@ -176,8 +129,8 @@ def document(r):
     return f"""# Layer Consistency, put to the test
 
 Written by `training/claim.py`; every figure is computed by that run. Each arm: {r['steps']} steps of about
-{r['seconds']:.0f} s of audio, seed {r['seed']}, the same data, optimiser, schedule and losses (sequence loss in the
-second half), decoder scales chosen for each arm alone. One seed and a short budget: differences
+{r['seconds']:.0f} s of audio, seed {r['seed']}, the same data (without {r['hold_out']}), optimiser, schedule and losses
+(sequence loss in the second half), decoder scales chosen for each arm alone. One seed and a short budget: differences
 of one or two per cent relative are within noise, and longer training may rank the arms otherwise.
 
 {verdicts}
@@ -196,6 +149,12 @@ that trained at one depth only shows what its other depths are worth without dep
 
 {by_depth(r, 'per', 100, 1)}
 
+## Phone error rate by depth, a speaker that no arm heard
+
+The same on {r['held_out_clips']} clips of {r['hold_out']}, native read speech, in %.
+
+{by_depth(r, 'per_held_out', 100, 1)}
+
 ## Accuracy of speech frames by depth, %
 
 {by_depth(r, 'accuracy', 100, 1)}
@@ -208,29 +167,27 @@ that trained at one depth only shows what its other depths are worth without dep
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--out", required=True, help="folder of the arms' runs")
-    ap.add_argument("--steps", type=int, default=1500)
-    ap.add_argument("--seconds", type=float, default=100.0, help="audio a step")
-    ap.add_argument("--seed", type=int, default=1)
-    ap.add_argument("--norms", type=int, default=1, help="of shared arms: 1, or more for private ones")
-    ap.add_argument("--threads", type=int, default=1, help="of training; times are taken with one")
-    ap.add_argument("--features", default="/tmp/shoal-features")
-    ap.add_argument("--speech", default="../../shared/speech")
-    ap.add_argument("--limit", type=int, default=400, help="development clips; 0: all")
+    arms.standard_options(ap)
+    ap.add_argument("--norms", type=int, default=12, help="of shared arms: 12, private ones, or 1")
     ap.add_argument("--time-rounds", type=int, default=12)
     ap.add_argument("--cost-rounds", type=int, default=5)
-    ap.add_argument("--jobs", type=int, default=os.cpu_count())
-    ap.add_argument("--lib", help="libshoal.so")
-    ap.add_argument("--docs", default=os.path.join(HERE, "../docs"), help="folder of claim.{md,json}")
     a = ap.parse_args()
-    for arm in ARMS:
-        train(a, arm)
-    clips = dev_clips(a.speech, a.limit)
-    arms = {arm: judge(a, arm, clips) for arm in ARMS}
+    common = ("--features", a.features, "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads,
+              "--lr", a.lr, "--tail", a.tail, "--crf-from", a.steps // 2, "--hold-out", a.hold_out)
+    for name in arms.chosen(a, LAYOUTS):
+        arms.train(os.path.join(a.out, name), arm(a, name), a.steps, common)
+    sets = {"dev": dev_clips(a.speech, a.limit),
+            "held out": [c[:2] for c in labelled(a.speech, lambda r: r["corpus"] == a.hold_out)][::2]}
+    judged = {name: arms.judge(os.path.join(a.out, name), arm(a, name), a.features, sets, a.lib, a.jobs)
+              for name in arms.chosen(a, LAYOUTS)}
+    if a.only:
+        return
     costs, times = stream_costs(a), step_times(a)
-    for n, x in arms.items():
-        x.update(cost=costs[n], step_seconds=times[n], training_wall_seconds=summary(a, n)["seconds"])
-    result = dict(steps=a.steps, seconds=a.seconds, seed=a.seed, norms=a.norms, clips=len(clips), arms=arms)
+    found = {n: dict(parameters=x["parameters"], per=x["per"]["dev"], accuracy=x["accuracy"]["dev"],
+                     per_held_out=x["per"]["held out"], cost=costs[n], step_seconds=times[n],
+                     training_wall_seconds=summary(os.path.join(a.out, n))["seconds"]) for n, x in judged.items()}
+    result = dict(steps=a.steps, seconds=a.seconds, seed=a.seed, norms=a.norms, lr=a.lr, tail=a.tail,
+                  clips=len(sets["dev"]), hold_out=a.hold_out, held_out_clips=len(sets["held out"]), arms=found)
     result["claims"] = [dict(claim=c, measured=m, held=bool(h)) for c, m, h in claims(result)]
     with open(os.path.join(a.docs, "claim.json"), "w") as f:
         json.dump(result, f, indent=1)

@@ -65,27 +65,41 @@ def shift(labels, delay):
     return np.concatenate([np.zeros(delay, np.int64), labels[:len(labels) - delay]])
 
 
-def batches(feats, entries, weights, noises, seed, delay, seconds=100.0, with_noise=0.6):
-    """Endless (mel [B, F, 80], labels [B, T], -100 where padded or unknown); like lengths together.
+def groups(entries, weights, rng, seconds=100.0):
+    """Endless lists of entries of like length, about `seconds` of audio each with padding.
 
     weights: how often an epoch holds the entry, a probability.
     """
-    rng = np.random.default_rng(seed)
     weights = np.asarray(weights)
     budget = seconds * 100
     while True:
         order = rng.permutation(np.nonzero(rng.random(len(entries)) < weights)[0])
         for a in range(0, len(order), 400):
             pool = sorted(order[a:a + 400], key=lambda i: entries[i]["frames"])
-            groups, group = [], []
+            found, group = [], []
             for i in pool:
                 if group and entries[i]["frames"] * (len(group) + 1) > budget:
-                    groups.append(group)
+                    found.append(group)
                     group = []
                 group.append(i)
-            groups.append(group)
-            for g in rng.permutation(len(groups)):
-                yield collate(feats, [entries[i] for i in groups[g]], noises, rng, delay, with_noise)
+            found.append(group)
+            for g in rng.permutation(len(found)):
+                yield [entries[i] for i in found[g]]
+
+
+def batches(feats, entries, weights, noises, seed, delay, seconds=100.0, with_noise=0.6):
+    """Endless (mel [B, F, 80], labels [B, T], -100 where padded or unknown) of groups()."""
+    rng = np.random.default_rng(seed)
+    for group in groups(entries, weights, rng, seconds):
+        yield collate(feats, group, noises, rng, delay, with_noise)
+
+
+def noisy(mel, feats, noises, rng, with_noise):
+    """mel [F, 80] augmented, with a random noise clip in that share of the cases."""
+    noise = None
+    if noises and rng.random() < with_noise:
+        noise = feats.get(noises[rng.integers(len(noises))])
+    return augment(mel, noise, rng)
 
 
 def collate(feats, group, noises, rng, delay, with_noise):
@@ -93,9 +107,6 @@ def collate(feats, group, noises, rng, delay, with_noise):
     mel = np.full((len(group), F, 80), FLOOR_LOG, np.float32)
     lab = np.full((len(group), F // 2), -100, np.int64)
     for b, e in enumerate(group):
-        noise = None
-        if noises and rng.random() < with_noise:
-            noise = feats.get(noises[rng.integers(len(noises))])
-        mel[b, :e["frames"]] = augment(feats.get(e), noise, rng)
+        mel[b, :e["frames"]] = noisy(feats.get(e), feats, noises, rng, with_noise)
         lab[b, :e["frames"] // 2] = shift(e["labels"], delay)
     return torch.from_numpy(mel), torch.from_numpy(lab)

@@ -156,7 +156,7 @@ def main():
         with open(os.path.join(a.run, "summary.json")) as f:
             facts["training"] = json.load(f)
     image = os.path.splitext(a.card)[0] + "-confusion.png" if a.card else None
-    facts["errors"] = break_down(engine, a, facts.get("training", {}).get("hold_out"), image)
+    facts["errors"] = break_down(engine, a, facts.get("training", {}).get("hold_out") or [], image)
     if a.json:
         with open(a.json, "w") as f:
             json.dump(facts, f, indent=1)

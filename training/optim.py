@@ -22,7 +22,7 @@ def orthogonalise(g, steps=5):
 class MuonAdamW:
     def __init__(self, model, decay=0.1):
         self.muon = [p for n, p in model.named_parameters()
-                     if p.ndim == 2 and n.startswith("blocks.")]
+                     if p.ndim == 2 and "blocks." in n]
         ids = {id(p) for p in self.muon}
         rest = [p for p in model.parameters() if id(p) not in ids]
         self.adam = torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)

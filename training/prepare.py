@@ -7,7 +7,8 @@
 A recordings folder holds manifest.tsv and align.tsv (corpus.py); --more takes further folders of
 that layout (synth.py, librispeech.py). --pseudo is a folder with labels for unlabelled clips
 (pseudo.py), which then belong to the training split; what stays "unlabelled" is for pretrain.py.
-Labelled splits leave out clips without alignment. --append keeps what --out holds and adds the clips that are not there yet.
+Labelled splits leave out clips without alignment. --append keeps what --out holds and adds the clips
+that are not there yet.
 
 Writes feats.f16 (all log-mels, [frames, 80] float16), and index.json: for each clip and
 speed its offset, frames, corpus, split, speaker, labels (one a 20 ms frame, -100 where unknown; or

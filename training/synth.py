@@ -3,12 +3,15 @@
 
     apt-get install flite festival festvox-kdlpc16k festvox-us-slt-hts fortunes pocketsphinx-en-us
     synth.py --out /tmp/shoal-data/synthetic --hours 2
+    apt-get install espeak-ng python3-pocketsphinx
+    synth.py --out /tmp/shoal-data/unheard --hours 0.3 --unheard      # to judge by: evaluate.py --also
 
 Writes a folder in the layout of ../../shared/speech (manifest.tsv, align.tsv, FLAC files), which
 prepare.py takes with --more. Texts are the training transcripts and sentences of Debian's
 `fortunes` in which every word is in CMUdict. Each sentence gets a voice, a rate, a pitch and a
 vocal-tract size (the wave resampled: pitch and formants move together, the rate is corrected for
-it) and a faint noise floor; all from --seed.
+it) and a faint noise floor; all from --seed. --unheard makes a set (split dev) in voices that no
+training hears, those of espeak-ng, whose phones are CMUdict's, timed by PocketSphinx.
 """
 
 import argparse
@@ -31,6 +34,7 @@ DICTIONARY = "/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict"
 FLITE = ("rms", "slt", "awb", "kal16")
 FESTIVAL = ("ked_diphone", "cmu_us_slt_arctic_hts")
 VOICES = ("rms",) * 4 + ("slt",) * 3 + ("awb",) * 3 + ("kal16",) * 2 + FESTIVAL * 2
+UNHEARD = [f"en-us+{v}" for v in ("m1", "m3", "m7", "f1", "f2", "f5", "klatt2", "klatt4")]
 OTHER_NAMES = {"PAU": "SIL", "H#": "SIL", "AX": "AH", "AXR": "ER", "IX": "IH", "DX": "T", "NX": "N",
                "EL": "L", "EM": "M", "EN": "N"}
 
@@ -89,6 +93,43 @@ def festival(voice, text, stretch, path):
     return [(a, float(b)) for a, b in re.findall(r"^(\S+) ([\d.]+)$", told, flags=re.M)]
 
 
+def espeak(voice, text, stretch, pitch, path):
+    subprocess.run(["espeak-ng", "-v", voice, "-s", str(round(150 / stretch)), "-p", str(round(50 * pitch)),
+                    "-w", path, text], check=True, capture_output=True)
+
+
+def aligned(pcm, text, tools={}):
+    """[(phone, start, end)] of CMUdict's phones for the words; None if no path fits."""
+    from recognise import Aligner, read_dictionary
+    if not tools:
+        tools.update(aligner=Aligner(), dictionary=read_dictionary())
+    words = [tools["dictionary"][w] for w in re.findall(r"[a-z']+", text.lower())]
+    found = tools["aligner"]((pcm * 32767).astype(np.int16), words)
+    return found and [(phone, a, b) for phone, a, b, _ in found]
+
+
+def speak_unheard(job):
+    """As speak(), or None where the aligner finds no path."""
+    number, text, folder, seed = job
+    rng = np.random.default_rng((seed, number))
+    voice = UNHEARD[rng.integers(len(UNHEARD))]
+    with tempfile.NamedTemporaryFile(suffix=".wav") as f:
+        espeak(voice, text, rng.uniform(0.85, 1.15), rng.uniform(0.8, 1.2), f.name)
+        pcm, rate = sf.read(f.name, dtype="float32")
+    pcm = resample_poly(pcm, 16000 // 50, rate // 50)
+    pcm = np.pad(pcm * (0.4 / np.abs(pcm).max()), 3200).astype(np.float32)
+    align = aligned(pcm, text)
+    return align and keep(f"unheard_{number:05d}", "unheard", "dev", voice, folder, pcm, text, align)
+
+
+def keep(name, corpus, split, voice, folder, pcm, text, align):
+    """Writes the FLAC; (manifest row, alignment)."""
+    path = os.path.join("audio", name + ".flac")
+    sf.write(os.path.join(folder, path), pcm, 16000)
+    return dict(id=name, corpus=corpus, split=split, speaker=voice, path=path,
+                seconds=f"{len(pcm) / 16000:.2f}", text=text), align
+
+
 def speak(job):
     """One sentence -> (manifest row, [(phone, start, end)]), frames of 10 ms; writes the FLAC."""
     number, text, folder, seed = job
@@ -111,11 +152,7 @@ def speak(job):
         end = round(100 * end / size)
         align.append((phone, start, end))
         start = end
-    name = f"synth_{number:05d}"
-    path = os.path.join("audio", name + ".flac")
-    sf.write(os.path.join(folder, path), pcm, 16000)
-    return dict(id=name, corpus="synthetic", split="train", speaker=voice, path=path,
-                seconds=f"{len(pcm) / 16000:.2f}", text=text), align
+    return keep(f"synth_{number:05d}", "synthetic", "train", voice, folder, pcm, text, align)
 
 
 def main():
@@ -123,6 +160,7 @@ def main():
     ap.add_argument("--speech", default="../../shared/speech", help="whose transcripts are spoken")
     ap.add_argument("--out", default="/tmp/shoal-data/synthetic")
     ap.add_argument("--hours", type=float, default=2.0)
+    ap.add_argument("--unheard", action="store_true", help="a set to judge by, in other voices")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--jobs", type=int, default=1)
     a = ap.parse_args()
@@ -132,11 +170,12 @@ def main():
     jobs = [(n, lines[i], a.out, a.seed) for n, i in enumerate(order)]
     made, seconds = [], 0.0
     with Pool(a.jobs) as pool:
-        for row, align in pool.imap(speak, jobs, chunksize=4):
+        for clip in pool.imap(speak_unheard if a.unheard else speak, jobs, chunksize=4):
             if seconds > 3600 * a.hours:
                 break
-            made.append((row, align))
-            seconds += float(row["seconds"])
+            if clip:
+                made.append(clip)
+                seconds += float(clip[0]["seconds"])
     write_corpus(a.out, made)
     print(f"{len(made)} of {len(lines)} sentences, {seconds / 3600:.2f} h")
 

@@ -7,9 +7,10 @@
 Every step draws one depth L ~ U{1..N} (Layer Consistency), one chunk and one left context,
 so that one set of weights serves every depth and every latency. The loss is frame
 cross-entropy at depth L plus half of that at one shallower depth of the same pass, which
-costs one more head only; from --crf-from on, the sequence loss of crf.py is added. N grows from 4 to 12 over the first fifth of the steps: deep loops
-of an untrained block are wasted time. Learning rate: warm-up, constant, linear decay over the
-last 30 %. Weights that ship are an exponential moving average.
+costs one more head only; from --crf-from on, the sequence loss of crf.py is added. From random
+weights N grows from 4 to 12 over the first fifth of the steps: deep loops of an untrained block are
+wasted time. Learning rate: warm-up, constant, linear decay over the last --tail of the steps.
+Weights that ship are an exponential moving average.
 """
 
 import argparse
@@ -27,7 +28,7 @@ import fused
 from crf import crf_loss
 from data import Features, batches, moments, shift
 from decoder import counts, tables
-from export import import_model
+from export import load_model
 from model import Config, Encoder
 from optim import MuonAdamW
 from phones import collapse, edits
@@ -50,6 +51,18 @@ def corpus_weight(e):
     }.get(e["corpus"], 0.34)
 
 
+def inventory(entries):
+    """{corpus: clips, hours, hours with labels, weight} of the recordings at their own speed."""
+    out = {}
+    for e in entries:
+        if e["speed"] == 1.0:
+            c = out.setdefault(e["corpus"], dict(clips=0, hours=0.0, labelled=0.0, weight=corpus_weight(e)))
+            c["clips"] += 1
+            c["hours"] += len(e["labels"]) / 180000
+            c["labelled"] += float((e["labels"] >= 0).sum()) / 180000
+    return out
+
+
 def draw_depths(rng, deepest, law, deep=0.0):
     """(depth of the step, shallower depth whose loss counts half; the same depth: none)."""
     if law == "fixed":
@@ -58,11 +71,25 @@ def draw_depths(rng, deepest, law, deep=0.0):
     return depth, int(rng.integers(1, depth)) if depth > 1 else depth
 
 
-def update(model, optim, batch, depths, context, lr, crf=None):
+def draw_context(rng):
+    """(chunk, left context) in frames; a chunk of 0 is the whole clip."""
+    return int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0])), int(rng.choice([32, 64, 64, 128]))
+
+
+@torch.no_grad()
+def keep_average(ema, model, step):
+    """Exponential moving average of the weights; short at first, to forget the start."""
+    keep = min(0.998, 1 - 1 / (1 + step / 10))
+    for k, v in model.state_dict().items():
+        ema[k].mul_(keep).add_(v, alpha=1 - keep)
+
+
+def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0):
     """One step of training; returns the frame cross-entropy.
 
     batch: (mel, labels); depths: of draw_depths; context: (chunk, left) in frames;
-    crf: (weight, transition, log prior) of the sequence loss, or None.
+    crf: (weight, transition, log prior) of the sequence loss, or None; distill: weight of the
+    cross-entropy of the shallower depth to the posteriors of the deeper.
     """
     mel, lab = batch
     depth, other = depths
@@ -76,6 +103,9 @@ def update(model, optim, batch, depths, context, lr, crf=None):
     entropy = loss.item() / weight
     if crf:
         loss = loss + crf[0] * sum(w * crf_loss(F.log_softmax(o, -1), lab, *crf[1:]) for o, w in out)
+    if distill and other != depth:
+        deep, shallow = out[0][0].detach().softmax(-1), F.log_softmax(out[1][0], -1)
+        loss = loss - distill * (deep * shallow).sum(-1)[lab >= 0].mean()
     (loss / weight).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optim.step(lr)
@@ -132,7 +162,7 @@ def main():
     ap.add_argument("--eval-every", type=int, default=500)
     ap.add_argument("--crf-from", type=int, default=1750, help="step; the sequence loss from here")
     ap.add_argument("--crf-weight", type=float, default=1.0)
-    ap.add_argument("--init", help="model file to start from, e.g. ../models/shoal-base.safetensors")
+    ap.add_argument("--init", help="model file or checkpoint to start from, e.g. ../models/shoal-base.safetensors")
     ap.add_argument("--norms", type=int, default=1, help="norm sets: 1, or 12 for private ones")
     ap.add_argument("--layers", type=int, default=12, help="virtual layers")
     ap.add_argument("--blocks", type=int, default=1, help="1: shared; as --layers: a block for each")
@@ -140,7 +170,9 @@ def main():
                     help="fixed: every step at full depth, no loss at any other")
     ap.add_argument("--deep", type=float, default=0.0,
                     help="share of steps at full depth; the rest draws its depth uniformly")
-    ap.add_argument("--hold-out", default="", help="corpus left out of training, e.g. vctk-p239")
+    ap.add_argument("--distill", type=float, default=0.0,
+                    help="weight of the deeper depth's posteriors as targets of the shallower one")
+    ap.add_argument("--hold-out", nargs="*", default=[], help="corpora left out of training, e.g. vctk-p239")
     ap.add_argument("--no-fused", action="store_true", help="the plain PyTorch layers, not fused.c")
     a = ap.parse_args()
     fused.enabled = not a.no_fused
@@ -150,12 +182,12 @@ def main():
 
     feats = Features(a.features)
     train = [e for e in feats.select(split="train") if e["labels"] is not None
-             and e["corpus"] != a.hold_out]
+             and e["corpus"] not in a.hold_out]
     dev = feats.select(split="dev")
     dev = [e for e in dev if e["labels"] is not None][::10]
     noises = feats.select(corpus="esc10-noise")
     if a.init:
-        model = import_model(a.init)
+        model = load_model(a.init).train()
         if a.norms != model.config.norms:
             model = with_norms(model, a.norms)
         config = model.config
@@ -190,7 +222,7 @@ def main():
         os.replace(last + ".tmp", last)
         with open(os.path.join(a.out, "summary.json"), "w") as f:
             json.dump(dict(seed=a.seed, steps=step, seconds=seconds, audio_seconds=a.seconds,
-                           threads=a.threads, hold_out=a.hold_out, clips=sum(e["speed"] == 1.0 for e in train),
+                           threads=a.threads, hold_out=a.hold_out, corpora=inventory(train),
                            command="train.py " + " ".join(sys.argv[1:])), f)
 
     while step < a.steps:
@@ -198,15 +230,11 @@ def main():
         full = a.init or a.depth_law == "fixed"
         deepest = config.depth if full else min(config.depth, 4 + int(8 * step / (0.2 * a.steps)))
         depths = draw_depths(rng, deepest, a.depth_law, a.deep)
-        context = int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0])), int(rng.choice([32, 64, 64, 128]))
-        losses.append(update(model, optim, (mel, lab), depths, context,
+        losses.append(update(model, optim, (mel, lab), depths, draw_context(rng),
                              schedule(step, a.steps, a.lr, tail=a.tail),
-                             (a.crf_weight, *paths) if step >= a.crf_from else None))
+                             (a.crf_weight, *paths) if step >= a.crf_from else None, a.distill))
         step += 1
-        with torch.no_grad():
-            keep = min(0.998, 1 - 1 / (1 + step / 10))
-            for k, v in model.state_dict().items():
-                ema[k].mul_(keep).add_(v, alpha=1 - keep)
+        keep_average(ema, model, step)
         if step % 50 == 0:
             print(f"step {step} loss {np.mean(losses):.3f} {(time.time() - t0) / (step - mark):.2f} s/step",
                   flush=True)

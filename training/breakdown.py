@@ -165,7 +165,7 @@ def other_sets(speech, hold_out, more):
 
 def break_down(engine, a, hold_out, image):
     """Everything above as facts for the card; image: where the confusion picture goes, or None."""
-    clips = labelled(a.speech, lambda r: r["split"] == "dev" and r["corpus"] == "speechocean762")
+    clips = labelled(a.speech, lambda r: r["split"] == "dev")
     clips = clips[::max(1, len(clips) // a.limit)] if a.limit else clips
     noises = [os.path.join(a.speech, r["path"]) for r in read_manifest(a.speech)
               if r["corpus"] == "esc10-noise"]
@@ -177,7 +177,7 @@ def break_down(engine, a, hold_out, image):
         deep = a.break_depths[0]
         picture(frame_confusion(heard, deep), image, f"frames of each labelled class, % heard as, depth {deep}")
     some = clips[::3]
-    for snr in (None,) + SNRS:
+    for snr in (None,) + (SNRS if noises else ()):
         noisy = listen(engine, some, a.break_depths, a.jobs, noises, snr)
         facts["noise"]["none" if snr is None else snr] = {d: per(noisy, d) for d in a.break_depths}
         print(f"noise {snr} dB: " + "  ".join(f"{d}: {100 * per(noisy, d):.1f}" for d in a.break_depths), flush=True)

@@ -56,6 +56,10 @@ def others_text(errors):
                  for n, o in errors["others"].items()])
 
 
+SPLITS = {
+    "speechocean762 dev": (" (65 Mandarin-speaking readers, half of them children; references are canonical\n"
+                           "pronunciations, so 0 % is out of reach)"),
+}
 ORIGINS = {     # corpus: (kind of labels, licence)
     "speechocean762": ("aligned", "free for commercial and non-commercial use (OpenSLR 101)"),
     "vctk-p239": ("aligned; CSTR VCTK 0.80", "ODC-By"),
@@ -96,9 +100,8 @@ context {config['left_frames']} frames ({config['left_frames'] * 20} ms) a layer
 
 ## Phone error rate
 
-{facts['clips']} clips of the speechocean762 development split (65 Mandarin-speaking readers, half of
-them children; references are canonical pronunciations, so 0 % is out of reach), streamed
-by the C engine in fp32 in chunks of the given length. Hyper-parameters were chosen on this split.
+{facts['clips']} clips of {facts['split']}{SPLITS.get(facts['split'], '')}, streamed by the C engine in
+fp32 in chunks of the given length. Hyper-parameters were chosen on this split.
 
 Decoded (the `phones` output: streaming Viterbi with a phone language model):
 
@@ -152,12 +155,11 @@ SpecAugment.
 
 {corpora_text(run.get('corpora', {}))}
 
-Phone targets come from a forced alignment with the CMU PocketSphinx English model.
+"aligned": a forced alignment with the CMU PocketSphinx English model.
 
 ## Limits
 
-Trained on a few hours of mostly accented read speech. Far-field, spontaneous and noisy speech
-will be worse. The phones are what the model hears as English phones; it knows no words.
+Trained on the hours of mostly read speech above. Far-field, spontaneous and noisy speech will be worse. The phones are what the model hears as English phones; it knows no words.
 """
     with open(path, "w") as f:
         f.write(text)

@@ -2,7 +2,7 @@
 """LibriSpeech's layout in, features out: librispeech.py and prepare.py on a tiny made-up corpus.
 
     apt-get install flite            # python3-pocketsphinx pocketsphinx-en-us: its part is skipped without
-    check_librispeech.py [--train]   # --train: five steps of train.py as well (PyTorch)
+    check_librispeech.py [--train]   # --train: recipe.py's one command as well (PyTorch, the engine)
 
 flite speaks a few sentences; its phone times are written as long and short TextGrids and as a CTM.
 All must give the same labels, in their place, through to the features.
@@ -23,7 +23,9 @@ from phones import INDEX
 from synth import flite, segments
 
 TEXTS = ("THE BIRCH CANOE SLID ON THE SMOOTH PLANKS", "GLUE THE SHEET TO THE DARK BLUE BACKGROUND",
-         "IT IS EASY TO TELL THE DEPTH OF A WELL", "RICE IS OFTEN SERVED IN ROUND BOWLS")
+         "IT IS EASY TO TELL THE DEPTH OF A WELL", "RICE IS OFTEN SERVED IN ROUND BOWLS",
+         "THE BOX WAS THROWN BESIDE THE PARKED TRUCK")
+PLACES = [("train-clean-100", "19", "198")] * 3 + [("dev-clean", "84", "121"), ("dev-clean", "174", "50561")]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -54,7 +56,7 @@ def make_corpus(top):
     truth = {}
     with open(os.path.join(top, "all.ctm"), "w") as ctm:
         for n, text in enumerate(TEXTS):
-            subset, speaker, chapter = ("train-clean-100", "19", "198") if n < 3 else ("dev-clean", "84", "121")
+            subset, speaker, chapter = PLACES[n]
             folder = os.path.join(top, "LibriSpeech", subset, speaker, chapter)
             os.makedirs(folder, exist_ok=True)
             key = f"{speaker}-{chapter}-{n:04d}"
@@ -91,7 +93,7 @@ def check_lists(top, truth):
             os.path.join(top, form), "--out", out)
         assert read_alignments(out) == expected, form
         rows = read_manifest(out)
-        assert [r["split"] for r in rows] == ["dev", "train", "train", "train"], rows
+        assert [r["split"] for r in rows] == ["dev", "dev", "train", "train", "train"], rows
         assert {r["id"]: r["text"] for r in rows}["19-198-0001"] == TEXTS[1].lower()
     return expected
 
@@ -101,7 +103,7 @@ def check_features(top, expected):
     run("prepare.py", "--speech", os.path.join(top, "lists-long"), "--out", out, "--jobs", "1")
     with open(os.path.join(out, "index.json")) as f:
         index = json.load(f)
-    assert len(index) == 3 * 3 + 1, len(index)
+    assert len(index) == 3 * 3 + 2, len(index)
     assert os.path.getsize(os.path.join(out, "feats.f16")) == 160 * sum(e["frames"] for e in index)
     for e in index:
         assert e["phones"] == [p for p, _, _ in expected[e["id"]] if p]
@@ -138,8 +140,11 @@ def main():
         else:
             check_aligner(top, expected)
         if a.train:
-            run("train.py", "--features", os.path.join(top, "features"), "--out",
-                os.path.join(top, "run"), "--steps", "5", "--seconds", "20", "--crf-from", "3")
+            run("recipe.py", "--librispeech", os.path.join(top, "LibriSpeech"), "--alignments",
+                os.path.join(top, "long"), "--run", os.path.join(top, "run"), "--steps", "6", "--seconds", "20",
+                "--pretrain", "3", "--decoder-every", "1", "--jobs", "1", "--name", "tiny")
+            with open(os.path.join(top, "run", "tiny.json")) as f:
+                assert json.load(f)["split"] == "dev-clean dev"
     print("ok")
 
 

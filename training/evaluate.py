@@ -24,7 +24,7 @@ import soundfile as sf
 
 from breakdown import break_down, frame_labels
 from capi import Engine
-from corpus import dev_clips
+from corpus import dev_clips, read_manifest
 from modelfile import read_safetensors
 from phones import collapse, edits
 
@@ -75,6 +75,10 @@ def file_facts(path):
     with open(path, "rb") as f:
         data = f.read()
     return json.loads(meta["shoal"]), weights, len(data), hashlib.sha256(data).hexdigest()
+
+
+def dev_name(speech):
+    return " and ".join(sorted({r["corpus"] for r in read_manifest(speech) if r["split"] == "dev"})) + " dev"
 
 
 def table(results, column, depths):
@@ -143,7 +147,7 @@ def main():
             f"{d}: {100 * g:.1f}/{100 * v:.1f}/{100 * f:.1f}" for d, (g, v, f) in results[c].items()),
             flush=True)
     facts = dict(model=config["name"], sha256=sha, bytes=size, weights=weights, clips=len(clips),
-                 split="speechocean762 dev", left_frames=config["left_frames"],
+                 split=dev_name(a.speech), left_frames=config["left_frames"],
                  measured=datetime.date.today().isoformat(), engine="libshoal fp32",
                  per_decoded={c * 20: {d: r[1] for d, r in v.items()} for c, v in results.items()},
                  per_greedy={c * 20: {d: r[0] for d, r in v.items()} for c, v in results.items()},

@@ -57,7 +57,7 @@ class Units:
         variance, axes = np.linalg.eigh(np.cov((x - mean).T))
         projection = (axes[:, -dims:] / np.sqrt(variance[-dims:])).astype(np.float32)
         z = (x - mean) @ projection
-        centres = z[rng.permutation(len(z))[:units]]
+        centres = z[rng.choice(len(z), units, replace=len(z) < units)]
         for _ in range(rounds):                             # Lloyd; an empty centre moves anywhere
             near = cls.nearest(z, centres)
             sums = np.zeros_like(centres)

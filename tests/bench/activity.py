@@ -3,7 +3,7 @@
 
     tests/bench/activity.py SPEECH [--build build] [--clips 300] [--noise 400] ...
 
-SPEECH is the folder of recordings described in docs/training.md: clips of speechocean762's dev
+SPEECH is the folder of recordings described in training/README.md: clips of speechocean762's dev
 part with their forced alignment (the reference: phones are speech, SIL is silence, pauses shorter
 than the hangover belong to the speech) and noise clips of ESC-10. All depths of a clip
 come from one pass through shoald; what the engine's detector makes of the posteriors is what shoald

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""All of it in one command: recordings -> features -> training -> decoder -> model file -> its card.
+
+    recipe.py --run /tmp/shoal-run                              # as shoal-base
+    recipe.py --run /tmp/libri-run --librispeech /data/LibriSpeech [--alignments TEXTGRIDS|CTM] --steps 50000
+
+Runs the scripts of this folder one after the other, each into a folder below --run. What is there is
+not made again and training goes on from its checkpoint, so an interrupted run is started again with
+the same command. Needs the engine built (../bootstrap build).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def script(name, *args):
+    print(f"== {name} {' '.join(map(str, args))}", flush=True)
+    subprocess.run([sys.executable, os.path.join(HERE, name), *map(str, args)], check=True, cwd=HERE)
+
+
+def once(made, name, *args):
+    """Unless what it makes last is there. Scripts write that file when all else is done."""
+    if not os.path.exists(made):
+        script(name, *args)
+
+
+def recordings(a, at):
+    """The options of prepare.py that name the recordings; (those options, folder to be judged on)."""
+    if a.librispeech:
+        folder = at("recordings")
+        once(os.path.join(folder, "align.tsv"), "librispeech.py", "--corpus", a.librispeech, "--out", folder,
+             "--jobs", a.jobs, *(("--alignments", a.alignments) if a.alignments else ()))
+        return ("--speech", folder, *(("--more", *a.more) if a.more else ())), folder
+    synthetic, unheard = at("synthetic"), at("unheard")
+    once(os.path.join(synthetic, "align.tsv"), "synth.py", "--out", synthetic, "--speech", a.speech,
+         "--jobs", a.jobs)
+    once(os.path.join(unheard, "align.tsv"), "synth.py", "--out", unheard, "--speech", a.speech, "--unheard",
+         "--hours", 0.3, "--seed", 2, "--jobs", a.jobs)
+    return ("--speech", a.speech, "--pseudo", "pseudo", "--more", synthetic, *a.more), a.speech
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--run", required=True, help="folder for everything that is made")
+    ap.add_argument("--speech", default="../../shared/speech")
+    ap.add_argument("--more", nargs="*", default=[], help="further folders of recordings")
+    ap.add_argument("--librispeech", help="the folder LibriSpeech, in the place of --speech")
+    ap.add_argument("--alignments", help="of LibriSpeech: folder of TextGrids, or a CTM file")
+    ap.add_argument("--pretrain", type=int, default=0, help="steps of pretrain.py before")
+    ap.add_argument("--steps", type=int, default=15000)
+    ap.add_argument("--seconds", type=float, default=100.0, help="audio a step")
+    ap.add_argument("--lr", type=float, default=1e-3)
+    ap.add_argument("--hold-out", nargs="*", default=[], help="corpora left out of training")
+    ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--threads", type=int, default=1)
+    ap.add_argument("--jobs", type=int, default=os.cpu_count())
+    ap.add_argument("--name", default="shoal-base")
+    ap.add_argument("--limit", type=int, default=0, help="judge on about this many clips; 0: all")
+    ap.add_argument("--decoder-every", type=int, default=2, help="choose its scales on every n-th clip")
+    ap.add_argument("--lib", help="libshoal.so")
+    a = ap.parse_args()
+    for name in ("run", "speech", "librispeech", "alignments"):
+        if getattr(a, name):
+            setattr(a, name, os.path.abspath(getattr(a, name)))
+
+    def at(*names):
+        return os.path.join(a.run, *names)
+
+    os.makedirs(a.run, exist_ok=True)
+    sources, judged = recordings(a, at)
+    features, lib = at("features"), ("--lib", a.lib) if a.lib else ()
+    once(os.path.join(features, "index.json"), "prepare.py", *sources, "--out", features, "--jobs", a.jobs,
+         "--seed", a.seed)
+    common = ("--features", features, "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads,
+              "--lr", a.lr)
+    first = ()
+    if a.pretrain:
+        script("pretrain.py", "--out", at("pre"), "--steps", a.pretrain, *common)
+        first = "--init", at("pre", "last.pt")
+    script("train.py", "--out", at("train"), "--steps", a.steps, "--norms", 12, "--deep", 0.5, "--tail", 0.95,
+           "--crf-from", a.steps // 3, "--eval-every", max(1, a.steps // 10), *common, *first,
+           *(("--hold-out", *a.hold_out) if a.hold_out else ()))
+    last, model = at("train", "last.pt"), at(a.name + ".safetensors")
+    script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 8,
+           "--every", a.decoder_every, *lib)
+    script("export.py", "--checkpoint", last, "--decoder", at("decoder.npz"), "--name", a.name, "--out", model)
+    with open(at("train", "summary.json")) as f:
+        assert json.load(f)["steps"] >= a.steps
+    also = ("--also", at("unheard")) if not a.librispeech else ()
+    script("evaluate.py", "--model", model, "--speech", judged, "--run", at("train"), "--card", at(a.name + ".md"),
+           "--json", at(a.name + ".json"), "--jobs", a.jobs, "--limit", a.limit, *also, *lib)
+
+
+if __name__ == "__main__":
+    main()

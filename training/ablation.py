@@ -66,9 +66,9 @@ def document(a, result):
     scratch, ships = (table(g, result["groups"][g]) for g in ("scratch", "ships"))
     return f"""# What each ingredient is worth
 
-Written by `training/ablation.py`; every figure is computed by that run. Decoded PER in % on {result['clips']} clips of
-the development split through the C engine, chunks of 320 ms; about {a.seconds:.0f} s of audio a step, seed {a.seed}. One
-seed and short runs: differences of 1 or 2 % relative are within noise.
+Written by `training/ablation.py`; every figure is computed by that run. Decoded PER in % on {result['clips']}
+clips of the development split through the C engine, chunks of 320 ms; about {a.seconds:.0f} s of audio a step,
+seed {a.seed}. One seed and short runs: differences of 1 or 2 % relative are within noise.
 
 ## From random weights
 

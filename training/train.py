@@ -114,14 +114,14 @@ def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0):
 
 
 @torch.no_grad()
-def with_norms(model, count):
-    """The same function with `count` norm sets: each starts from the set its layer used before."""
-    wide = Encoder(replace(model.config, norms=count))
-    state = {k: v for k, v in model.state_dict().items() if not k.startswith("norms.")}
+def rearranged(model, blocks, norms):
+    """The same function with more blocks or norm sets: each starts as the one its layer used before."""
+    wide = Encoder(replace(model.config, blocks=blocks, norms=norms))
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith(("norms.", "blocks."))}
     wide.load_state_dict(state, strict=False)
     for layer in range(model.config.depth):
-        source = model.norms[model.pooled(model.norms, layer)]
-        wide.norms[wide.pooled(wide.norms, layer)].load_state_dict(source.state_dict())
+        for old, new in ((model.norms, wide.norms), (model.blocks, wide.blocks)):
+            new[wide.pooled(new, layer)].load_state_dict(old[model.pooled(old, layer)].state_dict())
     return wide
 
 
@@ -188,8 +188,8 @@ def main():
     noises = feats.select(corpus="esc10-noise")
     if a.init:
         model = load_model(a.init).train()
-        if a.norms != model.config.norms:
-            model = with_norms(model, a.norms)
+        if (a.blocks, a.norms) != (model.config.blocks, model.config.norms):
+            model = rearranged(model, a.blocks, a.norms)
         config = model.config
     else:
         config = Config(depth=a.layers, blocks=a.blocks, norms=a.norms)

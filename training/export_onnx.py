@@ -19,12 +19,13 @@ One run of the graph is one chunk of 8 frames (160 ms) for B streams, B free:
 All caches begin as zeros. Open choices are made in ONNX Runtime's favour: linear layers are
 Gemm on rows of all streams with weights stored as [in, out]; the residual's 1/2 and the scores'
 1/sqrt(dh) are folded into weights; LayerNormalization is the fused operator; and the program's
-shared block is in the file once. --layout says how the caches travel:
+shared block is in the file once, whether its layers share their norms, too, or have their own.
+--layout says how the caches travel:
 
     stacked   as above, layers unrolled; the new caches are stacked again (one more copy)
     layers    one input and output a layer (keys_0, ...): unrolled, without that copy
     scan      as stacked, but one Scan over the layers, which reads and writes slices of the
-              stacked caches in place; usually the fastest
+              stacked caches in place, and of the layers' norms, stacked as [L, D]; the fastest
 
 Unrolled or not, ONNX Runtime 1.30 packs a shared matrix once: opening a session takes 3 to 11 MB more
 with packing than without (twelve copies would be 80 MB), so it has the engine's cache advantage.
@@ -50,6 +51,7 @@ from modelfile import read_safetensors
 
 CHUNK, OPSET = 8, 17
 CACHES = ("keys", "values", "conv_tail")
+NORMS = ("ffn1", "att", "conv", "conv_mid", "ffn2", "out")      # of a layer; each a weight and a bias
 
 
 # ---- the model file --------------------------------------------------------------------
@@ -95,6 +97,12 @@ def layer_norm(tensors, name):
     return norm
 
 
+def norm_tensors(tensors, norms):
+    """{name: [D]}: the norm set of a layer, in the order in which Block takes it."""
+    return {f"norm_{n}_{kind}": tensors[f"norms.{norms}.{n}.{kind}"]
+            for n in NORMS for kind in ("weight", "bias")}
+
+
 def silu(x):
     return x * torch.sigmoid(x)
 
@@ -130,10 +138,12 @@ class Front(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config, tensors, block, norms):
+    """What layers share. Their norms (norm_tensors) come with the input: a layer may have its own."""
+
+    def __init__(self, config, tensors, block):
         super().__init__()
         self.c = config
-        b, n, D = f"blocks.{block}.", f"norms.{norms}.", config["dim"]
+        b, D = f"blocks.{block}.", config["dim"]
         scores = torch.ones(3 * D)
         scores[:D] = (D // config["heads"]) ** -0.5
         self.up1, self.down1 = Linear(tensors, b + "ffn1.up"), Linear(tensors, b + "ffn1.down", 0.5)
@@ -142,8 +152,6 @@ class Block(nn.Module):
         self.pw1, self.pw2 = Linear(tensors, b + "conv.pw1"), Linear(tensors, b + "conv.pw2")
         self.dw_weight = nn.Parameter(tensors[b + "conv.dw.weight"][:, None, None, :])
         self.dw_bias = nn.Parameter(tensors[b + "conv.dw.bias"])
-        for name in ("ffn1", "att", "conv", "conv_mid", "ffn2", "out"):
-            setattr(self, "norm_" + name, layer_norm(tensors, n + name))
 
     def attention(self, x, keys, values, mask, cos, sin):
         D, H = self.c["dim"], self.c["heads"]
@@ -156,7 +164,7 @@ class Block(nn.Module):
         y = torch.matmul(p, values).transpose(1, 2).reshape(-1, D)
         return self.out(y), keys[:, :, CHUNK:], values[:, :, CHUNK:]
 
-    def convolution(self, x, tail):
+    def convolution(self, x, tail, norm_mid):
         D = self.c["dim"]
         value, gate = self.pw1(x).split([D, D], -1)
         g = (value * torch.sigmoid(gate)).reshape(-1, CHUNK, D)
@@ -164,16 +172,19 @@ class Block(nn.Module):
         # as a convolution of a one-row image: ONNX Runtime has fast kernels for those only
         y = F.conv2d(rows.transpose(1, 2).unsqueeze(2), self.dw_weight, self.dw_bias, groups=D)
         y = y.squeeze(2).transpose(1, 2).reshape(-1, D)
-        return self.pw2(silu(self.norm_conv_mid(y))), rows[:, CHUNK:]
+        return self.pw2(silu(norm_mid(y))), rows[:, CHUNK:]
 
-    def forward(self, x, keys, values, tail, mask, cos, sin):
-        x = x + self.down1(silu(self.up1(self.norm_ffn1(x))))
-        y, keys, values = self.attention(self.norm_att(x), keys, values, mask, cos, sin)
+    def forward(self, x, keys, values, tail, mask, cos, sin, *norms):
+        ffn1, att, conv, conv_mid, ffn2, out = (
+            lambda x, weight=norms[i], bias=norms[i + 1]: F.layer_norm(x, weight.shape, weight, bias)
+            for i in range(0, len(norms), 2))
+        x = x + self.down1(silu(self.up1(ffn1(x))))
+        y, keys, values = self.attention(att(x), keys, values, mask, cos, sin)
         x = x + y
-        y, tail = self.convolution(self.norm_conv(x), tail)
+        y, tail = self.convolution(conv(x), tail, conv_mid)
         x = x + y
-        x = x + self.down2(silu(self.up2(self.norm_ffn2(x))))
-        return self.norm_out(x), keys, values, tail
+        x = x + self.down2(silu(self.up2(ffn2(x))))
+        return out(x), keys, values, tail
 
 
 class Head(nn.Module):
@@ -194,16 +205,18 @@ class Step(nn.Module):
         super().__init__()
         self.stacked = stacked
         self.front, self.head = Front(config, tensors), Head(config, tensors)
-        used = [(e["block"], e["norms"]) for e in config["program"][:depth]]
-        self.pool = nn.ModuleList(Block(config, tensors, *u) for u in sorted(set(used)))
-        self.program = [sorted(set(used)).index(u) for u in used]
+        program = config["program"][:depth]
+        self.blocks = nn.ModuleDict({str(b): Block(config, tensors, b) for b in {e["block"] for e in program}})
+        self.norms = nn.ModuleDict({str(n): nn.ParameterList(norm_tensors(tensors, n).values())
+                                    for n in {e["norms"] for e in program}})
+        self.program = [(str(e["block"]), str(e["norms"])) for e in program]
 
     def forward(self, mel, position, mel_tail, c1_tail, *caches):
         x, mask, cos, sin, mel_tail, c1_tail = self.front(mel, position, mel_tail, c1_tail)
         new = []
-        for layer, block in enumerate(self.program):
+        for layer, (block, norms) in enumerate(self.program):
             mine = [c[layer] for c in caches] if self.stacked else caches[3 * layer:3 * layer + 3]
-            x, *out = self.pool[block](x, *mine, mask, cos, sin)
+            x, *out = self.blocks[block](x, *mine, mask, cos, sin, *self.norms[norms])
             new.append(out)
         flat = [torch.stack(c) for c in zip(*new)] if self.stacked else [c for out in new for c in out]
         return (*self.head(x), position + CHUNK, mel_tail, c1_tail, *flat)
@@ -276,11 +289,13 @@ def prefix_names(graph, prefix, keep):
 
 def export_scan(c, tensors, depth, path):
     import onnx
-    from onnx import TensorProto, helper
-    used = {(e["block"], e["norms"]) for e in c["program"][:depth]}
-    if len(used) != 1:
+    from onnx import TensorProto, helper, numpy_helper
+    blocks = {e["block"] for e in c["program"][:depth]}
+    if len(blocks) != 1:
         raise SystemExit("export_onnx.py: --layout scan needs one shared block; take layers")
-    front, block, head = Front(c, tensors), Block(c, tensors, *used.pop()), Head(c, tensors)
+    front, block, head = Front(c, tensors), Block(c, tensors, blocks.pop()), Head(c, tensors)
+    sets = [norm_tensors(tensors, e["norms"]) for e in c["program"][:depth]]
+    norms = {n: torch.stack([one[n] for one in sets]).numpy() for n in sets[0]}      # [depth, D] each
     start = first_inputs(c, 1, "scan", 2)
     shared, carried = ["mask", "cos", "sin"], ["mel", "position", "mel_tail", "c1_tail"]
     with torch.no_grad(), tempfile.TemporaryDirectory() as d:
@@ -289,22 +304,23 @@ def export_scan(c, tensors, depth, path):
         outs = ["x"] + shared + ["new_mel_tail", "new_c1_tail"]
         f = prefix_names(export_part(front, args, carried, outs, carried + outs, d), "front.", carried + outs)
         ins, outs = ["x_in"] + list(CACHES), ["x_out"] + ["new_" + n for n in CACHES]
-        args = [x] + [start[n][0] for n in CACHES] + [mask, cos, sin]
-        b = export_part(block, args, ins + shared, outs, ins + shared + outs, d)
+        args = [x] + [start[n][0] for n in CACHES] + [mask, cos, sin, *sets[0].values()]
+        b = export_part(block, args, ins + shared + list(norms), outs, ins + shared + outs, d)
         b = prefix_names(b, "block.", shared)
         h = prefix_names(export_part(head, [x], ["x_last"], ["logp", "embedding"],
                                      ["x_last", "logp", "embedding"], d), "head.",
                          ["x_last", "logp", "embedding"])
     for value in [v for v in b.input if v.name in shared]:
         b.input.remove(value)                       # taken from the outer graph
-    scan = helper.make_node("Scan", ["x"] + list(CACHES), ["x_last"] + ["new_" + n for n in CACHES],
-                            name="layers", body=b, num_scan_inputs=len(CACHES))
+    scan = helper.make_node("Scan", ["x", *CACHES, *norms], ["x_last"] + ["new_" + n for n in CACHES],
+                            name="layers", body=b, num_scan_inputs=len(CACHES) + len(norms))
+    stacked = [numpy_helper.from_array(a, n) for n, a in norms.items()]
     eight = helper.make_tensor("eight", TensorProto.FLOAT, [], [float(CHUNK)])
     step = helper.make_node("Add", ["position", "eight"], ["new_position"], name="step")
     inputs = first_inputs(c, depth, "scan", 2)
     info = io_info(c, depth, "scan", inputs)
     graph = helper.make_graph([*f.node, scan, *h.node, step], "shoal", *info,
-                              initializer=[*f.initializer, *h.initializer, eight])
+                              initializer=[*f.initializer, *h.initializer, *stacked, eight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(model)
     onnx.save(model, path)

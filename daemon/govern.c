@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LATE_FOR_NS 2000000000u    /* before a session is shed */
-
 /* ---- counting ------------------------------------------------------------------------ */
 
 static int chunk_frames(const shoal_options *o)
@@ -132,11 +130,26 @@ static uint64_t late_limit_ns(const shoald_server *server)
     return (uint64_t)server->settings.late_limit_ms * 1000000u;
 }
 
+/* Since the last look; a run that goes on now counts, however long it takes. */
+static uint64_t look_how_late(shoald_worker *w, uint64_t now_ns)
+{
+    uint64_t late_ns = atomic_exchange(&w->late_ns, 0), due_ns = atomic_load(&w->run_due_ns);
+    uint64_t running_ns = due_ns && now_ns > due_ns ? now_ns - due_ns : 0;
+    return late_ns > running_ns ? late_ns : running_ns;
+}
+
+/* Ending a session for which nothing waits would free nothing. */
+static bool may_be_shed(const shoald_session *s, const shoald_worker *w)
+{
+    return s->conn && s->phase == SHOALD_STREAMING && s->worker == w &&
+           shoald_queue_fill(&s->in) > 0;
+}
+
 /* The newest has lost the least, and those who were there first keep what they were promised. */
 static void shed(shoald_server *server, int worker, uint64_t late_ns)
 {
     for (shoald_session *s = server->sessions; s; s = s->next) {
-        if (!s->conn || s->phase != SHOALD_STREAMING || s->worker != &server->workers[worker])
+        if (!may_be_shed(s, &server->workers[worker]))
             continue;
         shoald_log(SHOALD_LOG_WARNING, "shed", "session=%s worker=%d late_ms=%llu", s->id, worker,
                    (unsigned long long)(late_ns / 1000000u));
@@ -145,27 +158,19 @@ static void shed(shoald_server *server, int worker, uint64_t late_ns)
     }
 }
 
-/* The last resort: one session at a time leaves a worker that does not catch up. */
 static void look_at_lateness(shoald_server *server, int worker, uint64_t now_ns)
 {
     shoald_late *l = &server->governor.late[worker];
-    uint64_t limit_ns = late_limit_ns(server);
-    l->most_ns = atomic_exchange(&server->workers[worker].late_ns, 0);
-    if (limit_ns == 0 || l->most_ns <= limit_ns)
-        l->since_ns = 0;
-    else if (l->since_ns == 0)
-        l->since_ns = now_ns;
-    else if (now_ns - l->since_ns >= LATE_FOR_NS) {
-        shed(server, worker, l->most_ns);
-        l->since_ns = now_ns;
-    }
+    uint64_t late_ns = look_how_late(&server->workers[worker], now_ns);
+    if (shoald_late_step(l, late_ns, late_limit_ns(server), now_ns))
+        shed(server, worker, late_ns);
 }
 
 static bool too_late_for_more(const shoald_server *server)
 {
-    uint64_t limit_ns = late_limit_ns(server) / 4;
-    for (int i = 0; limit_ns && i < server->worker_count; i++)
-        if (server->governor.late[i].most_ns > limit_ns)
+    uint64_t limit_ns = late_limit_ns(server);
+    for (int i = 0; i < server->worker_count; i++)
+        if (shoald_late_refuses(&server->governor.late[i], limit_ns))
             return true;
     return false;
 }

@@ -1,7 +1,7 @@
 /* govern.h - the loop's policy: who is let in, at which ceiling of depth, on which worker
  *
- * Puts together what was measured (cost.h), projected (load.h) and decided (elastic.h), and is
- * the only file that applies it to sessions and workers. Loop thread only.
+ * Puts together what was measured (cost.h), projected (load.h) and decided (elastic.h, late.h), and
+ * is the only file that applies it to sessions and workers. Loop thread only.
  *
  * Load counts in workers: 1 is what one worker can do. Sessions count from their first sound,
  * before a chunk of it is there, so a rush lowers the ceiling in time. Two looks at the same
@@ -12,16 +12,12 @@
 #define SHOALD_GOVERN_H
 
 #include "elastic.h"
+#include "late.h"
 
 #include <stdbool.h>
 
 struct shoald_server;
 struct shoald_session;
-
-typedef struct shoald_late {
-    uint64_t most_ns;              /* that a chunk was late before the last tick of the clock */
-    uint64_t since_ns;             /* since when it is more than late_limit_ms; 0: it is not */
-} shoald_late;
 
 typedef struct shoald_governor {
     shoald_price price;

@@ -243,6 +243,15 @@ static uint64_t run(shoald_worker *w, int n, const shoald_work *work)
     return end_ns - start_ns;
 }
 
+static uint64_t run_ready(shoald_worker *w, int ready, shoald_work *work)
+{
+    int n = pick_run(w, ready, work);
+    atomic_store(&w->run_due_ns, w->due[0].deadline_ns);
+    uint64_t engine_ns = run(w, n, work);
+    atomic_store(&w->run_due_ns, 0);
+    return engine_ns;
+}
+
 static void learn(shoald_worker *w, int frames, uint64_t other_ns)
 {
     shoald_cost_saw_other(&w->cost, frames, (double)other_ns);
@@ -258,7 +267,7 @@ static void tick(shoald_worker *w)
     bool worked = w->active_count > 0;
     int ready = advance_all(w);
     if (ready > 0)
-        engine_ns = run(w, pick_run(w, ready, &work), &work);
+        engine_ns = run_ready(w, ready, &work);
     notify_loop(w);
     if (worked)
         learn(w, work.frames, uv_hrtime() - start_ns - engine_ns);

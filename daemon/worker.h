@@ -46,6 +46,7 @@ typedef struct shoald_worker {
     /* worker -> loop */
     _Atomic int pressed;            /* ceiling at which chunks would be in time; 0: they are */
     _Atomic uint64_t late_ns;       /* most that a chunk was late since the loop last looked */
+    _Atomic uint64_t run_due_ns;    /* earliest deadline in the run that goes on; 0: none does */
     _Atomic double speed, other;    /* of its cost, as of the last run; the shape is constant */
     int calibrated;                 /* result of the calibration; the loop may read it and
                                      * cost.shape after shoald_worker_wait */

@@ -19,6 +19,9 @@ int main(void)
     suite_add_tcase(s, robust_case());
     suite_add_tcase(s, lifecycle_case());
     suite_add_tcase(s, overload_case());
+    suite_add_tcase(s, admission_case());
+    suite_add_tcase(s, migration_case());
+    suite_add_tcase(s, prices_case());
     suite_add_tcase(s, shoal_file_case());
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);

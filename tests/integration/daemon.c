@@ -30,6 +30,11 @@ const char *shoald_path(void)
     return from_environment("SHOALD", TOP_BUILDDIR "/daemon/shoald");
 }
 
+const char *slow_shoald_path(void)
+{
+    return from_environment("SLOW_SHOALD", TOP_BUILDDIR "/tests/integration/slow_shoald");
+}
+
 const char *shoal_file_path(void)
 {
     return from_environment("SHOAL_FILE", TOP_BUILDDIR "/clients/shoal-file");
@@ -148,8 +153,13 @@ static int read_port(const daemon_process *d)
 
 void daemon_start(daemon_process *d, const char *const *args)
 {
+    daemon_start_program(d, shoald_path(), args);
+}
+
+void daemon_start_program(daemon_process *d, const char *program, const char *const *args)
+{
     char ready[96], log[96];
-    const char *argv[MAX_ARGS] = { shoald_path(), "--listen", "127.0.0.1:0", "--ready-file", ready,
+    const char *argv[MAX_ARGS] = { program, "--listen", "127.0.0.1:0", "--ready-file", ready,
                                    "--workers", "2", "--model", test_model_path() };
     int n = 9, status;
 
@@ -168,7 +178,7 @@ void daemon_start(daemon_process *d, const char *const *args)
         pause_ms(10);
     }
     show_log(d);
-    fprintf(stderr, "%s did not come up\n", shoald_path());
+    fprintf(stderr, "%s did not come up\n", program);
     abort();
 }
 

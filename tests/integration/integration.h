@@ -5,8 +5,12 @@
  *     test_taps.c           outputs of several depths from one pass; activity
  *     test_wire.c           what a wrong client gets: raw frames, bad paths, bad audio
  *     test_robust.c         disconnects, slow readers, SIGTERM, start-up failures
- *     test_overload.c       elastic depth, admission, migration
+ *     test_overload.c       elastic depth; a worker that is late
+ *     test_admission.c      who is refused
+ *     test_migration.c      moving between workers
+ *     test_prices.c         the price list
  *     test_shoal_file.c     the program shoal-file
+ *     slow_shoald.c         shoald, slow on request: a program of its own
  *     daemon.c              starting and stopping shoald; its metrics
  *     stream.c              one session from start to end; audio to send
  *     raw_ws.c              a WebSocket client that may be wrong
@@ -36,6 +40,8 @@ typedef struct daemon_process {
 /* Start shoald with the small test model and these extra arguments (NULL-terminated, may be
  * NULL). Aborts with the daemon's log if it does not come up. */
 void daemon_start(daemon_process *d, const char *const *args);
+/* The same with another program than shoald. */
+void daemon_start_program(daemon_process *d, const char *program, const char *const *args);
 /* Start it and expect it to fail: returns its exit code, its log goes to log. */
 int daemon_fail(const char *const *args, char *log, size_t room);
 /* Send signal (0: it is stopping already), wait. Returns the exit code, 128 + signal if one
@@ -59,6 +65,7 @@ void shared_teardown(void);
  * exit code, 128 + signal if one killed it. */
 int run_program(const char *const *argv, char *out, size_t out_room, char *err, size_t err_room);
 const char *shoald_path(void);
+const char *slow_shoald_path(void);
 const char *shoal_file_path(void);
 const char *test_model_path(void);
 
@@ -139,6 +146,9 @@ TCase *wire_case(void);
 TCase *robust_case(void);
 TCase *lifecycle_case(void);
 TCase *overload_case(void);
+TCase *admission_case(void);
+TCase *migration_case(void);
+TCase *prices_case(void);
 TCase *shoal_file_case(void);
 
 #endif

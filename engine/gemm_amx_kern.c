@@ -9,7 +9,10 @@
  * a chunk come from L2 or memory one after the other and meet rows that stay. The order of a row's
  * sum is that of k whatever the number of rows: its bytes do not depend on its company.
  */
-#if !defined(__AMX_TILE__) || !defined(__AMX_BF16__) || !defined(__AMX_INT8__) || \
+/* clang before 16 has macros without the second underscore */
+#if !(defined(__AMX_TILE__) || defined(__AMXTILE__)) || \
+    !(defined(__AMX_BF16__) || defined(__AMXBF16__)) || \
+    !(defined(__AMX_INT8__) || defined(__AMXINT8__)) || \
     !defined(__AVX512BF16__) || !defined(__AVX512DQ__)
 #error "compile this file with AMX_CFLAGS"
 #endif

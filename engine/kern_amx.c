@@ -10,7 +10,8 @@
  * behind them in memory is not theirs. The tiles are set up for each call and given back after
  * it; whoever else uses them does the same. kern.c asks Linux for the permission to.
  */
-#if !defined(__AMX_BF16__) || !defined(__AVX512VL__)
+/* clang before 16 has macros without the second underscore */
+#if !(defined(__AMX_BF16__) || defined(__AMXBF16__)) || !defined(__AVX512VL__)
 #error "compile this file with AMX_CFLAGS (configure.ac)"
 #endif
 #define KERN(name) shoal__kern_amx_##name

@@ -34,6 +34,7 @@ typedef struct binder {
     int rc;
 } binder;
 
+__attribute__((format(printf, 4, 5)))
 static int explain(char *why, size_t size, int rc, const char *format, ...)
 {
     va_list args;
@@ -53,6 +54,7 @@ static int all_finite(const float *p, size_t n)
     return 1;
 }
 
+__attribute__((format(printf, 5, 6)))
 static const float *bind(binder *b, int rank, int d0, int d1, const char *format, ...)
 {
     char name[128];

@@ -20,6 +20,7 @@ typedef struct reader {
     int no_memory;          /* and that is why */
 } reader;
 
+__attribute__((format(printf, 2, 3)))
 static void fail(reader *r, const char *format, ...)
 {
     va_list args;

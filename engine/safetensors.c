@@ -33,6 +33,7 @@ struct shoal__safetensors {
     size_t count;
 };
 
+__attribute__((format(printf, 3, 4)))
 static int fail(char *why, size_t size, const char *format, ...)
 {
     va_list args;

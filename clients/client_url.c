@@ -135,6 +135,8 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
     TAKE(ENCODING, encoding);
     TAKE(ACTIVITY_THRESHOLD, activity_threshold);
     TAKE(ACTIVITY_HANGOVER_MS, activity_hangover_ms);
+    TAKE(LM, lm);
+    TAKE(DURATIONS, durations);
 #undef TAKE
     if (over->given & SHOAL_OPT_OUTPUT)
         shoal_options_copy_outputs(o, over);

@@ -33,6 +33,9 @@ static const char manual[] =
     "                       NAME after N layers: several depths from one pass\n"
     "  --activity-threshold P    percent that speech must be likely to begin, 30 to 99 (80)\n"
     "  --activity-hangover-ms M  silence that ends speech, a multiple of 20, 20 to 5000 (300)\n"
+    "  --lm on|off          find the phones with or without the language model (on); off for\n"
+    "                       other languages, names, made-up words\n"
+    "  --durations on|off   with or without the model of how long phones last (on)\n"
     "\n"
     "How fast\n"
     "  --realtime           as fast as it was spoken, so that results come as they would live\n"
@@ -70,7 +73,7 @@ static const char manual[] =
     "  shoal-file --fast --output textgrid --outputs phones@4,phones@12,activity@4 a.flac\n";
 
 enum { OPT_URL = 256, OPT_DEPTH, OPT_CHUNK, OPT_LEFT, OPT_OUTPUTS, OPT_THRESHOLD, OPT_HANGOVER,
-       OPT_REALTIME, OPT_FAST, OPT_OUTPUT, OPT_OUT_DIR };
+       OPT_LM, OPT_DURATIONS, OPT_REALTIME, OPT_FAST, OPT_OUTPUT, OPT_OUT_DIR };
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
@@ -80,6 +83,8 @@ static const struct option long_options[] = {
     { "outputs", required_argument, NULL, OPT_OUTPUTS },
     { "activity-threshold", required_argument, NULL, OPT_THRESHOLD },
     { "activity-hangover-ms", required_argument, NULL, OPT_HANGOVER },
+    { "lm", required_argument, NULL, OPT_LM },
+    { "durations", required_argument, NULL, OPT_DURATIONS },
     { "realtime", no_argument, NULL, OPT_REALTIME },
     { "fast", no_argument, NULL, OPT_FAST },
     { "output", required_argument, NULL, OPT_OUTPUT },
@@ -165,6 +170,8 @@ static int take_option(file_options *o, int c, char *value)
     case OPT_OUTPUTS: return add_option(o, "output", value);
     case OPT_THRESHOLD: return add_option(o, "activity_threshold", value);
     case OPT_HANGOVER: return add_option(o, "activity_hangover_ms", value);
+    case OPT_LM: return add_option(o, "lm", value);
+    case OPT_DURATIONS: return add_option(o, "durations", value);
     case OPT_REALTIME: o->realtime = 1; return -1;
     case OPT_FAST: o->realtime = 0; return -1;
     case OPT_OUTPUT: return add_writers(o, value);

@@ -114,6 +114,17 @@ static json_t *label_list(const shoal_model_info *m)
     return list;
 }
 
+/* The values of lm and durations that sessions may have. */
+static json_t *decoder_list(const shoal_model_info *m)
+{
+    json_t *list = json_array();
+    for (int i = 3; i >= 0; i--)
+        if (m->decoders >> i & 1)
+            json_array_append_new(list, json_pack("{ss ss}", "lm", i & 1 ? "on" : "off",
+                                                  "durations", i & 2 ? "on" : "off"));
+    return list;
+}
+
 static json_t *limits(const shoald_settings *s)
 {
     return json_pack("{si si si si si si si}", "max_sessions", s->max_sessions,
@@ -128,14 +139,14 @@ static json_t *describe_model(const shoald_server *server)
     const shoal_model_info *m = server->info;
     int samples = m->delay_frames * m->frame_samples + m->window_extra_samples;
     return json_pack(
-        "{ss ss ss sI si si si so si si si si si sf ss ss so}", "server", "shoald", "version",
+        "{ss ss ss sI si si si so si si si si si sf ss ss so so}", "server", "shoald", "version",
         shoal_version(), "name", m->name, "parameters", (json_int_t)m->parameters, "dim", m->dim,
         "classes", m->classes, "depth", m->depth, "labels", label_list(m), "frame_ms",
         m->frame_samples * 1000 / m->rate, "rate", m->rate, "left_ms",
         m->left_frames * SHOAL_FRAME_MS, "max_left_ms", m->max_left_frames * SHOAL_FRAME_MS,
         "max_chunk_ms", m->max_chunk_frames * SHOAL_FRAME_MS, "look_ahead_ms",
-        samples * 1000.0 / m->rate, "backend", m->backend, "kernels", m->kernels, "limits",
-        limits(&server->settings));
+        samples * 1000.0 / m->rate, "backend", m->backend, "kernels", m->kernels, "decoders",
+        decoder_list(m), "limits", limits(&server->settings));
 }
 
 /* Takes page. */

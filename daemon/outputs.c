@@ -23,8 +23,9 @@ static int open_state(shoald_session *s, shoald_worker *w, shoald_output *out,
     float margin = p.threshold - p.release;
     int result = 0;
     if (out->kinds & SHOAL_OUTPUT_PHONES && !out->decoder) {
+        shoal_decoder_params d = { .lm = o->lm, .durations = o->durations };
         out->decoder_base = next;
-        result = shoal_decoder_new(&out->decoder, w->model);
+        result = shoal_decoder_new(&out->decoder, w->model, &d);
     }
     if (result < 0 || !(out->kinds & SHOAL_OUTPUT_ACTIVITY) || out->activity)
         return result;

@@ -1,22 +1,27 @@
 /* decoder.c - log posteriors to timed phones: a streaming Viterbi with bounded lag
  *
  * A path's score is the sum over frames of
- *     log p(phone | audio) - log_prior[phone] + transition[before][phone][next]
- * where log_prior (already scaled) and transition (log trigram, switching price, stay bonus) come
- * with the model; before is the phone before the present one, silence at the start. So a state is
- * a pair (before, phone); with a model that has a bigram only, a phone. A frame is settled once
- * all paths that count agree on it, or, after SHOAL_DECODER_LAG frames, on the best path; paths that
- * disagree are dropped. Settled frames are joined to phones; a phone is given out when the next
- * one begins. What is settled depends on the frames heard so far alone, never on how they were
- * grouped into calls.
+ *     log p(phone | audio) - log_prior[phone]
+ *   + at a change of phone: transition[before][phone][next] + leave[phone][age]
+ *     else:                 transition[before][phone][phone] + stay[phone][age]
+ * where the tables (all scaled) come with the model, one set for each search that a session may
+ * choose: with or without a language model (transition, log trigram or bigram) and durations (leave
+ * and stay, learnt hazards); the price of switching is in either. before is the phone before the
+ * present one, silence at the start. So a state is a pair (before, phone); without a trigram, a
+ * phone. age is how many frames the phone has lasted on the best path that ends in the state: a
+ * path that entered the state later is forgotten even where its age would have served it better
+ * (training/README.md has what that costs). A frame is settled once all paths that count agree on
+ * it, or, after SHOAL_DECODER_LAG frames, on the best path; paths that disagree are dropped.
+ * Settled frames are joined to phones; a phone is given out when the next one begins. What is
+ * settled depends on the frames heard so far alone, never on how they were grouped into calls.
  *
  * States too far below the best are dead. From any state the best one's path can be followed at a
  * loss of at most two transitions (the next two changes of phone; then the states are the same),
- * so twice their range loses nothing if staying costs the same after any `before`. With a bigram
- * that is the bound, and all living paths count. With a trigram it keeps most of the states, which
- * costs time, and paths that hardly differ keep each other from being settled, which costs
- * latency. So there is a BEAM, at which no path changed over the development clips, and a MARGIN
- * below which a path does not hold the others up (measured: training/README.md).
+ * so twice their range loses nothing if staying costs the same after any `before` and at any age.
+ * Without trigram and durations that is the bound, and all living paths count. With either it keeps
+ * most of the states, which costs time, and paths that hardly differ keep each other from being
+ * settled, which costs latency. So there is a BEAM, at which no path changed over the development
+ * clips, and a MARGIN below which a path does not hold the others up (measured: training/README.md).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -30,13 +35,15 @@
 enum { LAG = SHOAL_DECODER_LAG, STAYED = 255 };     /* classes are at most 255: labels end at 254 */
 
 struct shoal_decoder {
-    const shoal_model *model;
-    int states;                         /* before * classes + phone */
+    const shoal__search *search;
+    int classes, ages, states;          /* state: before * classes + phone */
+    const float *leave, *stay;          /* [classes, ages], the search's or zeros */
     float beam, margin;                 /* nats */
     int64_t heard, settled;             /* frames */
     float *score, *next;                /* [states] best path ending in each; best of all is 0 */
     unsigned char *from;                /* [LAG, states] at frame % LAG: STAYED, or the label that
                                            `source` needs */
+    unsigned char *age;                 /* [states] frames in the phone less 1, below ages */
     float *logp;                        /* [LAG, classes] */
     int alive_count, *alive;            /* [states] those within the beam of the best */
     int *trail;                         /* [states] scratch of agreement() */
@@ -46,28 +53,66 @@ struct shoal_decoder {
     double label_logp;                  /* sum over its frames */
 };
 
-static float exact_beam(const shoal_model *m, int states)
+static const float zeros[SHOAL__MAX_CLASSES];
+
+/* Log scores of going from `state` to each phone, but for leave. */
+static const float *transitions(const shoal_decoder *d, int state)
 {
-    float low = m->transition[0], high = low;
-    for (size_t i = 0; i < (size_t)states * (size_t)m->config.classes; i++) {
-        low = m->transition[i] < low ? m->transition[i] : low;
-        high = m->transition[i] > high ? m->transition[i] : high;
-    }
-    return 2.0f * (high - low) + 1e-3f;
+    const float *all = d->search->transition;
+    return all ? all + (size_t)state * (size_t)d->classes : zeros;
 }
 
-int shoal_decoder_new(shoal_decoder **out, const shoal_model *m)
+static void widen(float range[2], const float *p, int n, float more)
 {
-    size_t C = (size_t)m->config.classes, S = (size_t)m->histories * C;
-    size_t floats = 2 * S + LAG * C, bytes = LAG * S + S;
+    for (int i = 0; i < n; i++) {
+        range[0] = fminf(range[0], p[i] + more);
+        range[1] = fmaxf(range[1], p[i] + more);
+    }
+}
+
+static float exact_beam(const shoal_decoder *d)
+{
+    float range[2] = { INFINITY, -INFINITY }, least[2] = { INFINITY, -INFINITY };
+    widen(least, d->leave, d->classes * d->ages, 0.0f);
+    widen(range, d->stay, d->classes * d->ages, 0.0f);
+    for (int s = 0; s < d->states; s++) {
+        widen(range, transitions(d, s), d->classes, least[0]);
+        widen(range, transitions(d, s), d->classes, least[1]);
+    }
+    return 2.0f * (range[1] - range[0]) + 1e-3f;
+}
+
+shoal_decoder_params shoal_decoder_default_params(const shoal_model *m)
+{
+    return (shoal_decoder_params){ 1, m->searches[SHOAL__LM | SHOAL__DURATIONS].log_prior != NULL };
+}
+
+static const shoal__search *search_of(const shoal_model *m, const shoal_decoder_params *p)
+{
+    return &m->searches[(p->lm ? SHOAL__LM : 0) | (p->durations ? SHOAL__DURATIONS : 0)];
+}
+
+int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_decoder_params *p)
+{
+    if ((p->lm | p->durations) & ~1)
+        return SHOAL_EINVAL;
+    const shoal__search *search = search_of(m, p);
+    if (!search->log_prior)
+        return SHOAL_EUNSUPPORTED;
+    size_t C = (size_t)m->config.classes, S = (size_t)search->histories * C;
+    size_t floats = 2 * S + LAG * C, bytes = LAG * S + 2 * S;
     shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + 2 * S * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
-    d->model = m;
+    d->search = search;
+    d->classes = (int)C;
     d->states = (int)S;
-    d->beam = exact_beam(m, d->states);
+    d->ages = search->ages ? search->ages : 1;
+    d->leave = search->ages ? search->leave : zeros;
+    d->stay = search->ages ? search->stay : zeros;
+    d->beam = exact_beam(d);
     d->margin = d->beam;
-    if (m->histories > 1) {
+    if (search->histories > 1 || d->ages > 1) {
         d->beam = fminf(d->beam, BEAM);
         d->margin = fminf(d->beam, MARGIN);
     }
@@ -77,7 +122,8 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m)
     d->alive = (int *)(d->logp + LAG * C);
     d->trail = d->alive + S;
     d->from = (unsigned char *)(d->trail + S);
-    d->met = d->from + LAG * S;
+    d->age = d->from + LAG * S;
+    d->met = d->age + S;
     d->label = -1;
     *out = d;
     return 0;
@@ -112,14 +158,14 @@ static int settle(shoal_decoder *d, int label, shoal_phone *out)
         d->label_start = d->settled;
         d->label_logp = 0.0;
     }
-    d->label_logp += (double)d->logp[d->settled % LAG * d->model->config.classes + label];
+    d->label_logp += (double)d->logp[d->settled % LAG * d->classes + label];
     d->settled++;
     return wrote;
 }
 
 static int phone_of(const shoal_decoder *d, int state)
 {
-    return state % d->model->config.classes;
+    return state % d->classes;
 }
 
 static unsigned char *from_at(const shoal_decoder *d, int64_t frame)
@@ -130,20 +176,21 @@ static unsigned char *from_at(const shoal_decoder *d, int64_t frame)
 /* The state at frame - 1 on the best path to `state` at frame. */
 static int source(const shoal_decoder *d, int64_t frame, int state)
 {
-    int C = d->model->config.classes, label = from_at(d, frame)[state];
+    int C = d->classes, label = from_at(d, frame)[state];
     if (label == STAYED)
         return state;
-    return d->model->histories > 1 ? label * C + state / C : label;
+    return d->search->histories > 1 ? label * C + state / C : label;
 }
 
 /* Every change of phone out of `state`, where it beats what was found before. */
 static void leave(shoal_decoder *d, int state, unsigned char *from)
 {
-    int C = d->model->config.classes, phone = phone_of(d, state);
-    int trigram = d->model->histories > 1, first = trigram ? phone * C : 0;
-    const float *row = d->model->transition + (size_t)state * (size_t)C;
+    int C = d->classes, phone = phone_of(d, state);
+    int trigram = d->search->histories > 1, first = trigram ? phone * C : 0;
+    const float *row = transitions(d, state);
     unsigned char label = (unsigned char)(trigram ? state / C : phone);
-    float *next = d->next + first, score = d->score[state];
+    float *next = d->next + first;
+    float score = d->score[state] + d->leave[phone * d->ages + d->age[state]];
     from += first;
     for (int p = 0; p < C; p++) {
         float s = p == phone ? -INFINITY : score + row[p];
@@ -154,8 +201,9 @@ static void leave(shoal_decoder *d, int state, unsigned char *from)
 
 static void stay(shoal_decoder *d, int state, unsigned char *from)
 {
-    size_t C = (size_t)d->model->config.classes;
-    float s = d->score[state] + d->model->transition[(size_t)state * C + (size_t)phone_of(d, state)];
+    int phone = phone_of(d, state);
+    float s = d->score[state] + transitions(d, state)[phone] +
+              d->stay[phone * d->ages + d->age[state]];
     if (s >= d->next[state]) {
         d->next[state] = s;
         from[state] = STAYED;
@@ -167,30 +215,44 @@ static void advance(shoal_decoder *d)
 {
     unsigned char *from = from_at(d, d->heard);
     for (int s = 0; s < d->states; s++)
-        d->next[s] = d->heard || s >= d->model->config.classes ? -INFINITY : 0.0f;
+        d->next[s] = d->heard || s >= d->classes ? -INFINITY : 0.0f;
     for (int i = 0; i < d->alive_count; i++)
         leave(d, d->alive[i], from);
     for (int i = 0; i < d->alive_count; i++)
         stay(d, d->alive[i], from);
 }
 
-static void step(shoal_decoder *d, const float *logp)
+static void add_frame(shoal_decoder *d, const float *logp)
 {
-    int C = d->model->config.classes;
-    float top = -INFINITY;
-    advance(d);
+    int C = d->classes;
     for (int s = 0; s < d->states; s += C)
-        for (int p = 0; p < C; p++) {
-            d->next[s + p] += logp[p] - d->model->log_prior[p];
-            top = d->next[s + p] > top ? d->next[s + p] : top;
-        }
+        for (int p = 0; p < C; p++)
+            d->next[s + p] += logp[p] - d->search->log_prior[p];
+}
+
+/* Scores below the best one, and who lives on. */
+static void keep_alive(shoal_decoder *d)
+{
+    const unsigned char *from = from_at(d, d->heard);
+    float top = -INFINITY;
+    for (int s = 0; s < d->states; s++)
+        top = d->next[s] > top ? d->next[s] : top;
     d->alive_count = 0;
     for (int s = 0; s < d->states; s++) {
         d->score[s] = d->next[s] - top;
-        if (d->score[s] >= -d->beam)
-            d->alive[d->alive_count++] = s;
+        if (d->score[s] < -d->beam)
+            continue;
+        d->age[s] = from[s] != STAYED ? 0 : (unsigned char)(d->age[s] + (d->age[s] + 1 < d->ages));
+        d->alive[d->alive_count++] = s;
     }
-    memcpy(d->logp + d->heard % LAG * C, logp, (size_t)C * sizeof *logp);
+}
+
+static void step(shoal_decoder *d, const float *logp)
+{
+    advance(d);
+    add_frame(d, logp);
+    keep_alive(d);
+    memcpy(d->logp + d->heard % LAG * d->classes, logp, (size_t)d->classes * sizeof *logp);
     d->heard++;
 }
 
@@ -288,7 +350,7 @@ int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_pho
 {
     int count = 0;
     for (int f = 0; f < frames; f++) {
-        step(d, logp + (size_t)f * (size_t)d->model->config.classes);
+        step(d, logp + (size_t)f * (size_t)d->classes);
         count += settle_some(d, out + count, max - count);
     }
     return count;

@@ -184,12 +184,53 @@ static void bind_frontend(binder *b)
 }
 
 /* A file has a bigram or a trigram; with both, the bigram belongs to nothing. */
-static void bind_transition(binder *b)
+static void bind_language_model(binder *b)
 {
+    shoal__search *s = &b->m->searches[SHOAL__LM];
     int C = b->m->config.classes, trigram = shoal__safetensors_has(b->m->tensors, "decoder.trigram");
-    b->m->histories = trigram ? C : 1;
-    b->m->transition = bind(b, 2, b->m->histories * C, C,
-                            trigram ? "decoder.trigram" : "decoder.transition");
+    s->histories = trigram ? C : 1;
+    s->transition = bind(b, 2, s->histories * C, C,
+                         trigram ? "decoder.trigram" : "decoder.transition");
+    s->log_prior = bind(b, 1, C, 0, "decoder.log_prior");
+}
+
+/* Columns of a search's tables; 0 if the file does not have it. */
+static int ages_of(binder *b, const char *leave)
+{
+    if (b->rc < 0 || !shoal__safetensors_has(b->m->tensors, leave))
+        return 0;
+    int ages = shoal__safetensors_dim(b->m->tensors, leave, 1);
+    if (ages <= SHOAL__MAX_AGES)
+        return ages ? ages : 1;     /* a vector: bind will say what is wrong with it */
+    b->rc = explain(b->why, b->size, SHOAL_EMODEL, "tensor '%.80s' tells %d ages apart, at most %d are "
+                    "allowed", leave, ages, SHOAL__MAX_AGES);
+    return 0;
+}
+
+/* The other searches; files may lack them. */
+static void bind_search(binder *b, int which, const char *prefix)
+{
+    shoal__search *s = &b->m->searches[which];
+    const shoal__search *lm = &b->m->searches[SHOAL__LM];
+    int C = b->m->config.classes;
+    char leave[64];
+    snprintf(leave, sizeof leave, "%s.leave", prefix);
+    s->ages = ages_of(b, leave);
+    if (s->ages == 0)
+        return;
+    s->histories = which & SHOAL__LM ? lm->histories : 1;
+    s->transition = which & SHOAL__LM ? lm->transition : NULL;
+    s->leave = bind(b, 2, C, s->ages, "%s", leave);
+    s->stay = bind(b, 2, C, s->ages, "%s.stay", prefix);
+    s->log_prior = bind(b, 1, C, 0, "%s.log_prior", prefix);
+}
+
+static void bind_decoder(binder *b)
+{
+    bind_language_model(b);
+    bind_search(b, SHOAL__LM | SHOAL__DURATIONS, "decoder.lm_durations");
+    bind_search(b, SHOAL__DURATIONS, "decoder.durations");
+    bind_search(b, 0, "decoder.plain");
 }
 
 static int bind_all(shoal_model *m, char *why, size_t why_size)
@@ -202,8 +243,7 @@ static int bind_all(shoal_model *m, char *why, size_t why_size)
     for (int i = 0; i < c->norm_sets; i++)
         bind_norm_set(&b, i);
     bind_linear(&b, &m->head, (shoal__linear){ .out = c->classes, .in = c->dim }, "head");
-    bind_transition(&b);
-    m->log_prior = bind(&b, 1, c->classes, 0, "decoder.log_prior");
+    bind_decoder(&b);
     if (b.rc == 0 && shoal__safetensors_unused(m->tensors))
         return explain(why, why_size, SHOAL_EMODEL,
                        "tensor '%.80s' belongs to nothing in the configuration",
@@ -227,6 +267,8 @@ static void describe(shoal_model *m)
     i->left_frames = c->left;
     i->max_left_frames = SHOAL__MAX_LEFT;
     i->max_chunk_frames = SHOAL__MAX_CHUNK;
+    for (unsigned s = 0; s < SHOAL__SEARCHES; s++)
+        i->decoders |= (m->searches[s].log_prior != NULL) << s;
     i->parameters = shoal__safetensors_elements(m->tensors);
     i->labels = m->labels;
     i->backend = m->gemm->name;

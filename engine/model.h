@@ -50,6 +50,19 @@ typedef struct shoal__layer {
     const shoal__norm_set *norms;
 } shoal__layer;
 
+/* A way to decode, by its bits: what the session may leave out. */
+enum { SHOAL__LM = 1, SHOAL__DURATIONS = 2, SHOAL__SEARCHES = 4, SHOAL__MAX_AGES = 64 };
+
+/* Its tables (decoder.c). */
+typedef struct shoal__search {
+    int histories;                          /* C with a trigram, else 1 */
+    const float *transition;                /* [histories C, C] log scores: (before, phone) -> next;
+                                             * NULL: all 0 */
+    int ages;                               /* 0: leaving and staying cost nothing further */
+    const float *leave, *stay;              /* [C, ages] after the phone's 1st, 2nd ... frame */
+    const float *log_prior;                 /* [C], subtracted; NULL: the model lacks this search */
+} shoal__search;
+
 struct shoal_model {
     shoal__config config;
     shoal_model_info info;
@@ -73,9 +86,7 @@ struct shoal_model {
     shoal__norm_set *norm_sets;             /* [config.norm_sets] */
     shoal__layer program[SHOAL__MAX_DEPTH]; /* [info.depth] */
     shoal__linear head;                     /* [C, D] */
-    int histories;                          /* of the decoder: C with a trigram, else 1 */
-    const float *transition;                /* [histories C, C] its log scores: (before, phone) -> next */
-    const float *log_prior;                 /* [C], what the decoder subtracts */
+    shoal__search searches[SHOAL__SEARCHES];
 };
 
 /* Fill m->mel but for what is bound: 0 or SHOAL_ENOMEM (mel.c). */

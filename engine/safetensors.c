@@ -215,6 +215,12 @@ int shoal__safetensors_has(const shoal__safetensors *st, const char *name)
     return find(st, name) != NULL;
 }
 
+int shoal__safetensors_dim(const shoal__safetensors *st, const char *name, int axis)
+{
+    const tensor *t = find(st, name);
+    return t && axis < t->rank ? (int)t->shape[axis] : 0;
+}
+
 static int same_shape(const tensor *t, int rank, const int *shape)
 {
     if (t->rank != rank)

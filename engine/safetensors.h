@@ -28,6 +28,8 @@ const char *shoal__safetensors_metadata(const shoal__safetensors *st, const char
 const float *shoal__safetensors_f32(shoal__safetensors *st, const char *name, int rank,
                                     const int *shape, char *why, size_t why_size);
 int shoal__safetensors_has(const shoal__safetensors *st, const char *name);
+/* Its size along an axis; 0 if there is no such tensor or axis. */
+int shoal__safetensors_dim(const shoal__safetensors *st, const char *name, int axis);
 /* Name of a tensor nobody asked for, or NULL: a file with leftovers is not what it claims. */
 const char *shoal__safetensors_unused(const shoal__safetensors *st);
 size_t shoal__safetensors_elements(const shoal__safetensors *st);

@@ -110,6 +110,8 @@ typedef struct shoal_model_info {
     int left_frames;             /* default left context, frames */
     int max_left_frames;         /* largest left context a stream may ask for: 256 */
     int max_chunk_frames;        /* longest chunk a stream may ask for: 64 (1.28 s) */
+    unsigned decoders;           /* bit lm + 2 durations: a shoal_decoder may have these params;
+                                  * bit 1 (lm alone) is always set */
     size_t parameters;           /* weights in the file */
     const char *const *labels;   /* [classes], labels[0] is "SIL" */
     const char *backend;         /* matrix library in use, e.g. "openblas 0.3.21 SkylakeX" */
@@ -253,10 +255,19 @@ SHOAL_API ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
 
 /* ---- phones out: log posteriors to timed phones ---------------------------------------- */
 
-/* A streaming Viterbi over the phone classes with the model's phone bigram or trigram. A phone is
- * given out once it has ended and no likely path would take it back, at the latest
+/* A streaming Viterbi over the phone classes. Scores beside the posteriors, learnt with the model:
+ *   lm         which phone follows which (bigram or trigram of the training text). Without it only
+ *              the model's price of a change of phone is left
+ *   durations  how long each phone lasts: leaving and staying are scored by its age
+ * A phone is given out once it has ended and no likely path would take it back, at the latest
  * SHOAL_DECODER_LAG frames after it; so the output does not depend on how frames were grouped. */
 typedef struct shoal_decoder shoal_decoder;
+
+typedef struct shoal_decoder_params {
+    int lm;                     /* 1 or 0. On for read or spoken English; without for words in an
+                                 * order, or of a language, that the training text did not have */
+    int durations;              /* 1 or 0 */
+} shoal_decoder_params;
 
 typedef struct shoal_phone {
     int label;                  /* index into info.labels; 0 (SIL) is never given out */
@@ -265,7 +276,12 @@ typedef struct shoal_phone {
     float confidence;           /* geometric mean of its posterior over its frames, 0..1 */
 } shoal_phone;
 
-SHOAL_API int shoal_decoder_new(shoal_decoder **out, const shoal_model *m);
+/* lm, and durations if the model has them. */
+SHOAL_API shoal_decoder_params shoal_decoder_default_params(const shoal_model *m);
+/* Returns 0, SHOAL_EINVAL, SHOAL_EUNSUPPORTED (info.decoders: the model file has no tables for this
+ * combination), SHOAL_ENOMEM. */
+SHOAL_API int shoal_decoder_new(shoal_decoder **out, const shoal_model *m,
+                                const shoal_decoder_params *p);
 SHOAL_API void shoal_decoder_free(shoal_decoder *d);
 /* Decode frames [frames, classes] that follow the last ones. Writes at most max phones and
  * returns how many; never more than frames + max_lag_frames (a caller with room for

@@ -15,6 +15,7 @@
 static const char *const format_names[] = { "s16le", "f32le", "mulaw", "alaw", "opus", NULL };
 static const char *const attention_names[] = { "own", "reuse", NULL };
 static const char *const encoding_names[] = { "json", "f32", "f16", NULL };
+static const char *const switch_names[] = { "off", "on", NULL };
 static const char *const output_names[] = { "phones", "posteriors", "embedding",
                                             "activity", NULL };
 
@@ -45,6 +46,9 @@ const shoal__option shoal__options[] = {
     { "activity_hangover_ms", SHOAL_OPT_ACTIVITY_HANGOVER_MS, SHOAL__INT,
       AT(activity_hangover_ms), SHOAL_MIN_HANGOVER_MS, SHOAL_MAX_HANGOVER_MS, SHOAL_FRAME_MS,
       NULL, "20..5000 in steps of 20" },
+    { "lm", SHOAL_OPT_LM, SHOAL__NAME, AT(lm), 0, 0, 0, switch_names, "on or off" },
+    { "durations", SHOAL_OPT_DURATIONS, SHOAL__NAME, AT(durations), 0, 0, 0, switch_names,
+      "on or off" },
     { 0 }
 };
 
@@ -75,6 +79,8 @@ shoal_options shoal_options_default(void)
         .encoding = SHOAL_ENCODING_F32,
         .activity_threshold = SHOAL_DEFAULT_THRESHOLD,
         .activity_hangover_ms = SHOAL_DEFAULT_HANGOVER_MS,
+        .lm = SHOAL_ON,
+        .durations = SHOAL_ON,
     };
 }
 
@@ -246,7 +252,7 @@ static int fail_unknown(shoal_error *err, const char *name, size_t n)
     shoal_error_set(err, SHOAL_CODE_BAD_OPTION, shown,
                     "unknown option \"%s\": there are format, rate, channels, depth, chunk_ms, "
                     "left_ms, attention, output, encoding, activity_threshold, "
-                    "activity_hangover_ms", shown);
+                    "activity_hangover_ms, lm, durations", shown);
     return -1;
 }
 

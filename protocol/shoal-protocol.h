@@ -214,6 +214,8 @@ typedef enum shoal_encoding {       /* of posteriors and embedding; the others a
     SHOAL_ENCODING_JSON = 0, SHOAL_ENCODING_F32 = 1, SHOAL_ENCODING_F16 = 2
 } shoal_encoding;
 
+typedef enum shoal_switch { SHOAL_OFF, SHOAL_ON } shoal_switch;
+
 enum {                              /* outputs, a set */
     SHOAL_OUTPUT_PHONES = 1, SHOAL_OUTPUT_POSTERIORS = 2, SHOAL_OUTPUT_EMBEDDING = 4,
     SHOAL_OUTPUT_ACTIVITY = 8, SHOAL_OUTPUT_ALL = 15
@@ -229,7 +231,8 @@ enum {                              /* shoal_options.given, a set */
     SHOAL_OPT_DEPTH = 1 << 3, SHOAL_OPT_CHUNK_MS = 1 << 4, SHOAL_OPT_LEFT_MS = 1 << 5,
     SHOAL_OPT_ATTENTION = 1 << 6, SHOAL_OPT_OUTPUT = 1 << 7, SHOAL_OPT_ENCODING = 1 << 8,
     SHOAL_OPT_ACTIVITY_THRESHOLD = 1 << 9, SHOAL_OPT_ACTIVITY_HANGOVER_MS = 1 << 10,
-    SHOAL_OPT_ALL = (1 << 11) - 1
+    SHOAL_OPT_LM = 1 << 11, SHOAL_OPT_DURATIONS = 1 << 12,
+    SHOAL_OPT_ALL = (1 << 13) - 1
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
@@ -255,6 +258,9 @@ typedef struct shoal_options {
     int tap_count;               /* 0..SHOAL_MAX_TAPS; said by `output` too */
     shoal_tap taps[SHOAL_MAX_TAPS];    /* depths ascend, each once; none beyond depth_max where
                                         * depth is given; the rest is zero */
+    shoal_switch lm;             /* phones with the phone language model; on */
+    shoal_switch durations;      /* phones with the phone duration model; on, where not given only
+                                  * if the server's model has one */
 } shoal_options;
 
 shoal_options shoal_options_default(void);

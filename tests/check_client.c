@@ -91,9 +91,12 @@ START_TEST(options_of_params_win_over_the_url)
     p.options.outputs = SHOAL_OUTPUT_ACTIVITY;
     p.options.taps[p.options.tap_count++] = (shoal_tap){ 4, SHOAL_OUTPUT_PHONES };
     p.options.activity_threshold = 90;
-    p.options.given |= SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD;
+    p.options.durations = SHOAL_OFF;
+    p.options.given |= SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD |
+                       SHOAL_OPT_DURATIONS;
     ck_assert_int_eq(shoal_client_open(&c, "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12"
-                                       "&output=embedding@2,embedding@3&activity_hangover_ms=500",
+                                       "&output=embedding@2,embedding@3&activity_hangover_ms=500"
+                                       "&lm=off&durations=on",
                                        &p, why, sizeof why), 0);
     const shoal_options *o = shoal_client_get_options(c);
     ck_assert_int_eq(o->chunk_ms, 320);
@@ -106,6 +109,8 @@ START_TEST(options_of_params_win_over_the_url)
     ck_assert_int_eq(o->taps[0].depth, 4);
     ck_assert_int_eq(o->activity_threshold, 90);
     ck_assert_int_eq(o->activity_hangover_ms, 500);
+    ck_assert_int_eq(o->lm, SHOAL_OFF);
+    ck_assert_int_eq(o->durations, SHOAL_OFF);
     shoal_client_free(c);
 }
 END_TEST

@@ -1,7 +1,8 @@
 /* check_decoder.c - the streaming Viterbi: against all paths, in any grouping, within its lag
  *
- * Models here are made by hand (internals are reachable): a few phones, any transition table.
- * The slow reference tries every path, or runs the textbook recursion over the whole input.
+ * Models here are made by hand (internals are reachable): a few phones, any tables, for one of the
+ * four searches at a time. The slow reference tries every path, or runs the textbook recursion over
+ * the whole input.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -10,10 +11,13 @@
 #include "engine_util.h"
 #include "model.h"
 
-enum { LAG = SHOAL_DECODER_LAG, MOST = 600, MAX_C = 8, MAX_S = MAX_C * MAX_C };
+enum { LAG = SHOAL_DECODER_LAG, MOST = 600, MAX_C = 8, MAX_S = MAX_C * MAX_C, MAX_K = 4 };
 
 static shoal_model model;
+static shoal__search *search;           /* the only one of the model */
+static shoal_decoder_params params;     /* choose it */
 static float transition[MAX_S * MAX_C], log_prior[MAX_C], logp[MOST * MAX_C];
+static float leave[MAX_C * MAX_K], stay[MAX_C * MAX_K];
 static uint32_t rng;
 
 /* C phones; `price` for switching, staying is free; no prior. */
@@ -21,12 +25,33 @@ static void plain_model(int C, float price)
 {
     memset(&model, 0, sizeof model);
     model.config.classes = model.info.classes = C;
-    model.histories = 1;
-    model.transition = transition;
-    model.log_prior = log_prior;
+    params = (shoal_decoder_params){ .lm = 1 };
+    search = &model.searches[SHOAL__LM];
+    search->histories = 1;
+    search->transition = transition;
+    search->log_prior = log_prior;
     for (int i = 0; i < C * C; i++)
         transition[i] = i % (C + 1) ? -price : 0.0f;
     memset(log_prior, 0, sizeof log_prior);
+}
+
+/* Put what the model has where other params look for it. */
+static void move_search(int lm, int durations)
+{
+    shoal__search *to = &model.searches[(lm ? SHOAL__LM : 0) | (durations ? SHOAL__DURATIONS : 0)];
+    shoal__search old = *search;
+    memset(search, 0, sizeof *search);
+    *to = old;
+    search = to;
+    params = (shoal_decoder_params){ .lm = lm, .durations = durations };
+}
+
+/* K ages that cost nothing yet. */
+static void give_ages(int K)
+{
+    search->ages = K;
+    search->leave = memset(leave, 0, sizeof leave);
+    search->stay = memset(stay, 0, sizeof stay);
 }
 
 /* Everything random, rows of posteriors normalised; sharp: how peaked they are. */
@@ -51,15 +76,56 @@ static void random_problem(int C, int T, float sharp)
 static void random_trigram(int C, int T, float sharp)
 {
     random_problem(C, T, sharp);
-    model.histories = C;
+    search->histories = C;
     for (int i = 0; i < C * C * C; i++)
         transition[i] = i % C == i / C % C ? 0.0f : 0.9f * util_randf(&rng) - 1.0f;
 }
 
-/* Score of the change (or not) from `phone`, before which was `before`, to `next`. */
-static double change(int C, int before, int phone, int next)
+static void random_ages(int K)
 {
-    return (double)transition[((model.histories > 1 ? before : 0) * C + phone) * C + next];
+    give_ages(K);
+    for (int i = 0; i < MAX_C * MAX_K; i++) {
+        leave[i] = 0.25f * util_randf(&rng);
+        stay[i] = 0.2f * util_randf(&rng);
+    }
+}
+
+/* One phone is left more readily than another, whatever its age; again a small range. */
+static void random_geometric(int C, int T, float sharp)
+{
+    random_trigram(C, T, sharp);
+    for (int i = 0; i < C * C * C; i++)
+        transition[i] *= 0.5f;
+    random_ages(1);
+    move_search(1, 1);
+}
+
+static void random_durations(int C, int T, float sharp)
+{
+    random_geometric(C, T, sharp);
+    random_ages(2 + C % (MAX_K - 1));
+}
+
+/* No language model: how long phones last, and a price. */
+static void random_durations_alone(int C, int T, float sharp)
+{
+    random_problem(C, T, sharp);
+    random_ages(1 + C % MAX_K);
+    for (int i = 0; i < MAX_C * MAX_K; i++)
+        leave[i] -= 1.0f;
+    search->transition = NULL;
+    move_search(0, 1);
+}
+
+/* Score of the change (or not) from `phone`, before which was `before`, to `next`, when the phone
+ * has lasted `age` frames (1, 2, ...). */
+static double change(int C, int before, int phone, int next, int age)
+{
+    int K = search->ages, k = phone * K + (age < K ? age : K) - 1;
+    double s = K ? (double)(phone == next ? stay[k] : leave[k]) : 0.0;
+    if (search->transition)
+        s += (double)transition[((search->histories > 1 ? before : 0) * C + phone) * C + next];
+    return s;
 }
 
 /* One row that gives p to `label` and shares the rest. */
@@ -74,10 +140,12 @@ static void sure(int t, int C, int label, float p)
 static double path_score(const int *path, int C, int T)
 {
     double s = 0.0;
-    for (int t = 0, before = 0; t < T; t++) {
+    for (int t = 0, before = 0, age = 1; t < T; t++) {
+        int moved = t && path[t] != path[t - 1];
         s += (double)logp[t * C + path[t]] - (double)log_prior[path[t]];
-        s += t ? change(C, before, path[t - 1], path[t]) : 0.0;
-        before = t && path[t] != path[t - 1] ? path[t - 1] : before;
+        s += t ? change(C, before, path[t - 1], path[t], age) : 0.0;
+        before = moved ? path[t - 1] : before;
+        age = !t || moved ? 1 : age + 1;
     }
     return s;
 }
@@ -101,31 +169,42 @@ static void try_all(int C, int T, int *best)
     }
 }
 
-/* Score of arriving at (before, p) from state q; -INFINITY where that is no way. */
-static double arrive(int C, int q, int before, int p)
+/* Score of arriving at (before, p) from state q of that age; -INFINITY where that is no way. */
+static double arrive(int C, int q, int age, int before, int p)
 {
     int last = q % C, history = q / C;
     int stays = last == p && history == before, moves = last != p && before == last;
-    return stays || moves || model.histories == 1 ? change(C, history, last, p) : -INFINITY;
+    return stays || moves || search->histories == 1 ? change(C, history, last, p, age) : -INFINITY;
+}
+
+/* How long the best path to state p at t has been in its phone. */
+static int age_at(int from[][MAX_S], int C, int t, int p)
+{
+    int age = 1;
+    for (; t && from[t][p] % C == p % C; t--)
+        age++;
+    return age;
 }
 
 /* The textbook recursion over (before, phone); with a bigram there is one `before`. */
 static void recursion(int C, int T, int *best)
 {
     static int from[MOST][MAX_S];
-    int S = model.histories * C;
+    int S = search->histories * C;
     double score[MAX_S] = { 0 }, next[MAX_S];
     for (int t = 0; t < T; t++) {
-        for (int p = 0; p < S; p++) {
-            double top = t || p >= C ? -INFINITY : 0.0;
-            for (int q = 0; t && q < S; q++)
-                if (score[q] + arrive(C, q, p / C, p % C) > top) {
-                    top = score[q] + arrive(C, q, p / C, p % C);
-                    from[t][p] = q;
-                }
-            next[p] = top + (double)logp[t * C + p % C] - (double)log_prior[p % C];
+        for (int p = 0; p < S; p++)
+            next[p] = t || p >= C ? -INFINITY : 0.0;
+        for (int q = 0; t && q < S; q++) {
+            int age = age_at(from, C, t - 1, q);
+            for (int p = 0; p < S; p++) {
+                double s = score[q] + arrive(C, q, age, p / C, p % C);
+                from[t][p] = s > next[p] ? q : from[t][p];
+                next[p] = fmax(s, next[p]);
+            }
         }
-        memcpy(score, next, sizeof score);
+        for (int p = 0; p < S; p++)
+            score[p] = next[p] + (double)logp[t * C + p % C] - (double)log_prior[p % C];
     }
     int p = 0;
     for (int q = 1; q < S; q++)
@@ -157,7 +236,7 @@ static int decode(int C, int T, uint32_t most, shoal_phone *out)
 {
     shoal_decoder *d;
     int n = 0;
-    ck_assert_int_eq(shoal_decoder_new(&d, &model), 0);
+    ck_assert_int_eq(shoal_decoder_new(&d, &model, &params), 0);
     for (int t = 0; t < T;) {
         int part = most ? 1 + (int)(util_rand(&rng) % most) : T;
         part = part < T - t ? part : T - t;
@@ -231,7 +310,10 @@ START_TEST(prior_is_taken_off)
 }
 END_TEST
 
-static void (*const problems[])(int C, int T, float sharp) = { random_problem, random_trigram };
+/* The first three are exact: what a phone is left for does not depend on how long it lasted. */
+static void (*const problems[])(int C, int T, float sharp) = {
+    random_problem, random_trigram, random_geometric, random_durations, random_durations_alone,
+};
 
 START_TEST(short_inputs_equal_trying_all_paths)
 {
@@ -265,7 +347,7 @@ START_TEST(the_phone_before_the_last_counts)
     for (int first = 1; first <= 2; first++) {
         shoal_phone got[30 + LAG];
         plain_model(5, 2.0f);
-        model.histories = 5;
+        search->histories = 5;
         for (int i = 0; i < 125; i++)
             transition[i] = i % 5 == i / 5 % 5 ? 0.0f : -2.0f;
         transition[(1 * 5 + 4) * 5 + 2] = transition[(2 * 5 + 4) * 5 + 1] = -6.0f;
@@ -281,6 +363,72 @@ START_TEST(the_phone_before_the_last_counts)
 }
 END_TEST
 
+/* Two frames of phone 2 amid 1, when a 2 lasts `least` frames: then it is heard for as long, or, if
+ * too many frames would have to be wrong, not at all. */
+START_TEST(a_phone_lasts_as_long_as_such_phones_do)
+{
+    for (int least = 1; least <= 4; least++) {
+        shoal_phone got[30 + LAG];
+        plain_model(4, 0.25f);
+        give_ages(4);
+        for (int k = 0; k < 4; k++)
+            leave[2 * 4 + k] = k + 1 < least ? -9.0f : 0.0f;
+        move_search(1, 1);
+        for (int t = 0; t < 30; t++)
+            sure(t, 4, t == 10 || t == 11 ? 2 : 1, 0.6f);
+        int n = decode(4, 30, 4, got);
+        ck_assert_int_eq(n, least <= 3 ? 3 : 1);
+        ck_assert_int_eq(got[n / 2].label, least <= 3 ? 2 : 1);
+        ck_assert_int_eq(got[n / 2].end_frame - got[n / 2].first_frame,
+                         least == 4 ? 30 : least == 3 ? 3 : 2);
+    }
+}
+END_TEST
+
+/* Nothing is followed by a 1, says the language model; without it one is heard. */
+START_TEST(the_language_model_may_be_left_out)
+{
+    shoal_phone got[30 + LAG];
+    plain_model(4, 1.0f);
+    for (int c = 0; c < 4; c++)
+        transition[c * 4 + 1] = c == 1 ? 0.0f : -40.0f;
+    give_ages(1);
+    for (int c = 0; c < 4; c++)
+        leave[c] = -1.0f;
+    model.searches[0] = *search;
+    model.searches[0].transition = NULL;
+    search->ages = 0;
+    for (int t = 0; t < 30; t++)
+        sure(t, 4, t < 20 ? 2 : 1, 0.6f);
+    int n = decode(4, 30, 4, got);
+    ck_assert_int_ge(n, 1);
+    for (int i = 0; i < n; i++)
+        ck_assert_int_ne(got[i].label, 1);
+    params.lm = 0;
+    static const shoal_phone want[] = { { 2, 0, 20, 0.6f }, { 1, 20, 30, 0.6f } };
+    same_phones(got, decode(4, 30, 4, got), want, 2);
+}
+END_TEST
+
+START_TEST(only_searches_that_the_model_has)
+{
+    static const shoal_decoder_params wrong[] = { { 2, 0 }, { -1, 0 }, { 0, 2 }, { 1, -1 } };
+    for (int which = 0; which < 4; which++) {
+        plain_model(3, 1.0f);
+        move_search(which & 1, which >> 1);
+        ck_assert_int_eq(shoal_decoder_default_params(&model).durations, which == 3);
+        for (int i = 0; i < 4; i++) {
+            shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
+            shoal_decoder *d = NULL;
+            ck_assert_int_eq(shoal_decoder_new(&d, &model, &p), i == which ? 0 : SHOAL_EUNSUPPORTED);
+            ck_assert_int_eq(d != NULL, i == which);
+            shoal_decoder_free(d);
+            ck_assert_int_eq(shoal_decoder_new(&d, &model, &wrong[i]), SHOAL_EINVAL);
+        }
+    }
+}
+END_TEST
+
 /* Dear switching makes paths that never merge: the lag forces, and grouping still is nothing. */
 START_TEST(grouping_is_irrelevant)
 {
@@ -289,7 +437,7 @@ START_TEST(grouping_is_irrelevant)
     rng = (uint32_t)_i + 1000;
     int C = 3 + _i % 6;
     problems[_i / 20](C, MOST, _i % 20 < 10 ? 3.0f : 0.3f);
-    for (int i = 0; _i % 20 >= 10 && i < model.histories * C * C; i++)
+    for (int i = 0; _i % 20 >= 10 && i < search->histories * C * C; i++)
         transition[i] = i % C == i / C % C ? 0.0f : -6.0f;
     int n = decode(C, MOST, 0, whole);
     for (int g = 0; g < 4; g++) {
@@ -308,7 +456,7 @@ START_TEST(ties_are_settled_within_the_lag)
     shoal_phone out[1 + LAG];
     int seen = 0;
     plain_model(4, 50.0f);
-    ck_assert_int_eq(shoal_decoder_new(&d, &model), 0);
+    ck_assert_int_eq(shoal_decoder_new(&d, &model, &params), 0);
     for (int t = 0; t < 400; t++) {
         /* blocks of 100: 1 and 2 equally likely, then 3 and SIL equally likely, ... */
         for (int c = 0; c < 4; c++)
@@ -350,7 +498,7 @@ START_TEST(flush_splits_and_goes_on)
     plain_model(3, 2.0f);
     for (int t = 0; t < 20; t++)
         sure(t, 3, 1, 0.9f);
-    ck_assert_int_eq(shoal_decoder_new(&d, &model), 0);
+    ck_assert_int_eq(shoal_decoder_new(&d, &model, &params), 0);
     ck_assert_int_eq(shoal_decoder_flush(d, out, 100), 0);
     ck_assert_int_eq(shoal_decoder_run(d, logp, 12, out, 100), 0);
     ck_assert_int_eq(shoal_decoder_flush(d, out, 100), 1);
@@ -369,7 +517,7 @@ START_TEST(no_room_writes_nothing)
     plain_model(3, 0.5f);
     for (int t = 0; t < 60; t++)
         sure(t, 3, 1 + t / 5 % 2, 0.9f);
-    ck_assert_int_eq(shoal_decoder_new(&d, &model), 0);
+    ck_assert_int_eq(shoal_decoder_new(&d, &model, &params), 0);
     ck_assert_int_eq(shoal_decoder_run(d, logp, 60, out, 1), 1);
     ck_assert_int_eq(out[0].label, 1);
     ck_assert_int_eq(out[1].label, 77);
@@ -386,10 +534,13 @@ int main(void)
     tcase_add_test(c, clear_posteriors_give_their_phones);
     tcase_add_test(c, switching_price_smooths);
     tcase_add_test(c, prior_is_taken_off);
-    tcase_add_loop_test(c, short_inputs_equal_trying_all_paths, 0, 24);
-    tcase_add_loop_test(c, long_inputs_equal_the_recursion, 0, 24);
+    tcase_add_loop_test(c, short_inputs_equal_trying_all_paths, 0, 36);
+    tcase_add_loop_test(c, long_inputs_equal_the_recursion, 0, 60);
     tcase_add_test(c, the_phone_before_the_last_counts);
-    tcase_add_loop_test(c, grouping_is_irrelevant, 0, 40);
+    tcase_add_test(c, a_phone_lasts_as_long_as_such_phones_do);
+    tcase_add_test(c, the_language_model_may_be_left_out);
+    tcase_add_test(c, only_searches_that_the_model_has);
+    tcase_add_loop_test(c, grouping_is_irrelevant, 0, 100);
     tcase_add_test(c, ties_are_settled_within_the_lag);
     tcase_add_test(c, forced_frames_are_not_taken_back);
     tcase_add_test(c, flush_splits_and_goes_on);

@@ -344,35 +344,46 @@ END_TEST
 static const char *const integers[] = { "format", "dim", "ffn", "heads", "kernel", "classes",
                                         "delay_frames", "left_frames", "blocks", "norm_sets" };
 
+static int classes_of(void)
+{
+    return (int)json_integer_value(json_object_get(im.config, "classes"));
+}
+
 /* Add decoder.trigram of zeros, C * C rows and `rows` more; the bigram goes unless `both`. */
 static void give_trigram(int rows, int both)
 {
-    size_t C = (size_t)json_integer_value(json_object_get(im.config, "classes"));
-    size_t n = (C * C + (size_t)rows) * C * sizeof(float), begin = im.body_size;
-    im.body = realloc(im.body, begin + n);
-    memset(im.body + begin, 0, n);
-    im.body_size = begin + n;
-    json_object_set_new(im.header, "decoder.trigram",
-                        json_pack("{s:s,s:[I,I],s:[I,I]}", "dtype", "F32", "shape",
-                                  (json_int_t)(C * C) + rows, (json_int_t)C, "data_offsets",
-                                  (json_int_t)begin, (json_int_t)(begin + n)));
+    int C = classes_of();
+    image_add_tensor(&im, "decoder.trigram", C * C + rows, C, NULL);
     if (!both)
         json_object_del(im.header, "decoder.transition");
 }
 
-START_TEST(a_trigram_may_stand_for_the_bigram)
+/* The image opens, and has these searches: info.decoders. */
+static void accept_decoders(unsigned decoders)
 {
     size_t size;
     shoal_model *m;
-    shoal_decoder *d;
     char why[256] = "";
-    give_trigram(0, 0);
     unsigned char *file = image_bytes(&im, &size);
     ck_assert_msg(shoal_model_open_memory(&m, file, size, why, sizeof why) == 0, "%s", why);
-    ck_assert_int_eq(shoal_decoder_new(&d, m), 0);
-    shoal_decoder_free(d);
+    ck_assert_uint_eq(shoal_model_get_info(m)->decoders, decoders);
+    for (unsigned i = 0; i < 4; i++) {
+        shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
+        shoal_decoder *d = NULL;
+        int there = decoders >> i & 1;
+        ck_assert_int_eq(shoal_decoder_new(&d, m, &p), there ? 0 : SHOAL_EUNSUPPORTED);
+        shoal_decoder_free(d);
+    }
+    ck_assert_int_eq(shoal_decoder_default_params(m).lm, 1);
+    ck_assert_int_eq(shoal_decoder_default_params(m).durations, decoders >> 3 & 1);
     shoal_model_close(m);
     free(file);
+}
+
+START_TEST(a_trigram_may_stand_for_the_bigram)
+{
+    give_trigram(0, 0);
+    accept_decoders(1 << 1);
 }
 END_TEST
 
@@ -380,6 +391,70 @@ START_TEST(one_language_model_of_the_right_size)
 {
     give_trigram(_i == 1 ? 1 : _i == 2 ? -1 : 0, _i == 0);
     refuse(_i == 0 ? "decoder.transition" : "decoder.trigram");
+}
+END_TEST
+
+/* ---- other searches of the decoder ------------------------------------------------------- */
+
+static const char *const searches[] = { "decoder.plain", NULL, "decoder.durations",
+                                        "decoder.lm_durations" };
+
+/* `part` of a search, [C, columns] or [C]. */
+static void give_table(int which, const char *part, int rows, int columns, const float *values)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", searches[which], part);
+    image_add_tensor(&im, name, rows, columns, values);
+}
+
+static void give_search(int which, int ages)
+{
+    give_table(which, "leave", classes_of(), ages, NULL);
+    give_table(which, "stay", classes_of(), ages, NULL);
+    give_table(which, "log_prior", classes_of(), 0, NULL);
+}
+
+START_TEST(searches_are_there_one_by_one)
+{
+    unsigned want = 1 << 1;
+    for (int which = 0; which < 4; which++)
+        if (_i >> which & 1 && searches[which]) {
+            give_search(which, which == 3 ? 64 : 1 + which);
+            want |= 1u << which;
+        }
+    if (_i >> 1 & 1)
+        give_trigram(0, 0);
+    accept_decoders(want);
+}
+END_TEST
+
+/* Of each search: what is wrong, and the part that the message must name. */
+START_TEST(searches_are_whole_and_fit)
+{
+    static const char *const parts[] = { "stay", "log_prior", "stay", "leave", "leave", "leave",
+                                         "stay", "prior" };
+    static const int whichs[] = { 0, 2, 3 };
+    static const float nan_first[256] = { NAN };
+    int C = classes_of(), which = whichs[_i / 8], kind = _i % 8;
+    int rows = kind == 3 ? C - 1 : C, ages = kind == 4 ? 65 : kind == 5 ? 0 : 3;
+    char word[64];
+    give_table(which, "leave", rows, ages, NULL);
+    if (kind != 0)
+        give_table(which, "stay", C, kind == 2 ? 4 : 3, kind == 6 ? nan_first : NULL);
+    if (kind != 1)
+        give_table(which, "log_prior", C, 0, NULL);
+    if (kind == 7)
+        give_table(which, "prior", C, 0, NULL);
+    snprintf(word, sizeof word, "%s.%s", searches[which], parts[kind]);
+    refuse(word);
+}
+END_TEST
+
+/* Tables without the first of them belong to nothing. */
+START_TEST(a_search_begins_with_leave)
+{
+    give_table(3, "stay", classes_of(), 3, NULL);
+    refuse("decoder.lm_durations.stay");
 }
 END_TEST
 
@@ -537,6 +612,9 @@ int main(void)
     tcase_add_test(c, extra_tensors_are_refused);
     tcase_add_test(c, a_trigram_may_stand_for_the_bigram);
     tcase_add_loop_test(c, one_language_model_of_the_right_size, 0, 3);
+    tcase_add_loop_test(c, searches_are_there_one_by_one, 0, 16);
+    tcase_add_loop_test(c, searches_are_whole_and_fit, 0, 24);
+    tcase_add_test(c, a_search_begins_with_leave);
     tcase_add_loop_test(c, every_size_is_bounded, 0, sizeof integers / sizeof *integers);
     tcase_add_test(c, sizes_must_fit_the_tensors);
     tcase_add_test(c, frontend_must_be_ours);

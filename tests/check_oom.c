@@ -115,6 +115,7 @@ START_TEST(streams_batches_decoders)
 {
     shoal_model *m = util_tiny();
     shoal_stream_params p = shoal_stream_default_params(m);
+    shoal_decoder_params dp = shoal_decoder_default_params(m);
     for (int what = 0; what < 4; what++) {
         int failed;
         long step = 1;
@@ -126,7 +127,7 @@ START_TEST(streams_batches_decoders)
             begin(step++);
             int rc = what == 0   ? shoal_stream_new(&s, m, &p)
                      : what == 1 ? shoal_batch_new(&b, m, 64)
-                     : what == 2 ? shoal_decoder_new(&d, m)
+                     : what == 2 ? shoal_decoder_new(&d, m, &dp)
                                  : shoal_pcm_new(&c, SHOAL_PCM_S16LE, 44100, 2);
             failed = end();
             ck_assert_int_eq(rc, failed ? SHOAL_ENOMEM : 0);
@@ -182,13 +183,14 @@ END_TEST
 START_TEST(frame_path_does_not_allocate)
 {
     shoal_model *m = util_tiny();
+    shoal_decoder_params dp = shoal_decoder_default_params(m);
     shoal_stream *s;
     shoal_batch *b;
     shoal_decoder *d;
     shoal_phone phones[SHOAL_DECODER_LAG + 64];
     ck_assert_int_eq(shoal_stream_new(&s, m, &(shoal_stream_params){ 12, 8, 16 }), 0);
     ck_assert_int_eq(shoal_batch_new(&b, m, 8), 0);
-    ck_assert_int_eq(shoal_decoder_new(&d, m), 0);
+    ck_assert_int_eq(shoal_decoder_new(&d, m, &dp), 0);
     ck_assert_int_eq(shoal_stream_feed(s, pcm, 1), 1);
     begin(0);
     for (size_t at = 1; at < 16000;) {

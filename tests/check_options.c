@@ -40,6 +40,8 @@ static const struct { const char *query, *members; } same[] = {
       "\"phones@1\"]" },
     { "output=activity&activity_threshold=95&activity_hangover_ms=500",
       ",\"output\":[\"activity\"],\"activity_threshold\":95,\"activity_hangover_ms\":500" },
+    { "lm=off&durations=on", ",\"durations\":\"on\",\"lm\":\"off\"" },
+    { "lm=on", ",\"lm\":\"on\"" },
 };
 
 START_TEST(query_equals_start)
@@ -112,6 +114,12 @@ static const struct { const char *query, *ref, *says; } bad_queries[] = {
     { "activity_threshold=29", "activity_threshold", "30..99" },
     { "activity_threshold=0.8", "activity_threshold", "percent" },
     { "activity_hangover_ms=310", "activity_hangover_ms", "20..5000 in steps of 20" },
+    { "lm=no", "lm", "no is not allowed, use on or off" },
+    { "lm=On", "lm", "on or off" },
+    { "lm=1", "lm", "on or off" },
+    { "lm=on&lm=on", "lm", "given twice" },
+    { "durations=", "durations", "on or off" },
+    { "durations=offf", "durations", "on or off" },
     { "encoding=f64", "encoding", "f32, f16 or json" },
     { "format=S16LE", "format", "s16le, f32le" },
     { "format=s16le%00", "format", "s16le?" },

@@ -144,6 +144,10 @@ static const struct { const char *text; shoal_code code; const char *says; } hos
       "phones@4 is not allowed, use depths up to 3" },
     { "{\"type\":\"set\",\"depth\":3,\"output\":[\"phones@4\"]}", SHOAL_CODE_BAD_OPTION,
       "phones@4 is not allowed, use depths up to 3" },
+    { "{\"type\":\"start\",\"lm\":true}", SHOAL_CODE_BAD_OPTION,
+      "true is not allowed, use on or off" },
+    { "{\"type\":\"set\",\"lm\":\"off\"}", SHOAL_CODE_BAD_OPTION,
+      "cannot change while the session runs" },
     { "{\"type\":\"set\",\"activity_threshold\":90}", SHOAL_CODE_BAD_OPTION,
       "open a new connection" },
     { "{\"type\":\"start\",\"format\":\"wav\"}", SHOAL_CODE_BAD_OPTION, "format: wav" },
@@ -203,7 +207,8 @@ static const char *const server_texts[] = {
     "\"labels\":[\"SIL\",\"AA\",\"AE\"],\"depth\":6,\"latency_ms\":235,\"options\":{"
     "\"format\":\"f32le\",\"rate\":11025,\"channels\":1,\"depth\":[3,12],\"chunk_ms\":160,"
     "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\",\"phones@4\",\"activity@12\"],"
-    "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300},"
+    "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
+    "\"durations\":\"off\"},"
     "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
     "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
     "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"
@@ -373,13 +378,14 @@ START_TEST(activity_stays_in_its_bound)
 }
 END_TEST
 
-/* A server from before activity echoes options without it. */
+/* A server from before activity and choices of the decoder echoes options without them. */
 START_TEST(ready_of_an_older_server)
 {
     static shoal_server_msg m;
     shoal_error err;
     char text[2048];
-    const char *later = ",\"activity_threshold\":80,\"activity_hangover_ms\":300";
+    const char *later = ",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
+                        "\"durations\":\"off\"";
     const char *at = strstr(server_texts[0], later);
 
     ck_assert_ptr_nonnull(at);
@@ -388,6 +394,8 @@ START_TEST(ready_of_an_older_server)
     ck_assert_int_eq(shoal_server_msg_decode(&m, text, strlen(text), &err), 0);
     ck_assert_int_eq(m.u.ready.options.activity_threshold, 80);
     ck_assert_int_eq(m.u.ready.options.activity_hangover_ms, 300);
+    ck_assert_int_eq(m.u.ready.options.lm, SHOAL_ON);
+    ck_assert_uint_eq(m.u.ready.options.given & (SHOAL_OPT_LM | SHOAL_OPT_DURATIONS), 0);
 }
 END_TEST
 

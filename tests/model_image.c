@@ -62,6 +62,24 @@ json_t *image_tensor(const image *im, const char *name)
     return entry;
 }
 
+void image_add_tensor(image *im, const char *name, int rows, int columns, const float *values)
+{
+    size_t begin = im->body_size;
+    size_t n = (size_t)rows * (size_t)(columns ? columns : 1) * sizeof(float);
+    json_t *shape = json_pack("[i]", rows);
+    if (columns)
+        json_array_append_new(shape, json_integer(columns));
+    im->body = realloc(im->body, begin + n);
+    if (values)
+        memcpy(im->body + begin, values, n);
+    else
+        memset(im->body + begin, 0, n);
+    im->body_size = begin + n;
+    json_object_set_new(im->header, name,
+                        json_pack("{s:s,s:o,s:[I,I]}", "dtype", "F32", "shape", shape, "data_offsets",
+                                  (json_int_t)begin, (json_int_t)(begin + n)));
+}
+
 json_t *image_layer(const image *im, size_t index)
 {
     json_t *entry = json_array_get(json_object_get(im->config, "program"), index);

@@ -24,6 +24,8 @@ unsigned char *image_bytes(const image *im, size_t *size);
 /* Borrowed: a tensor's entry; the configuration's program entry. */
 json_t *image_tensor(const image *im, const char *name);
 json_t *image_layer(const image *im, size_t index);
+/* A further tensor [rows, columns], or [rows] if columns is 0, with these values (NULL: zeros). */
+void image_add_tensor(image *im, const char *name, int rows, int columns, const float *values);
 /* Set where a tensor begins (which 0) or ends (1). */
 void image_set_offset(const image *im, const char *name, size_t which, json_int_t value);
 

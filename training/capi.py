@@ -25,6 +25,7 @@ class _Phone(C.Structure):
                 ("confidence", C.c_float)]
 
 
+DECODERS = {"lm_durations": (1, 1), "lm": (1, 0), "durations": (0, 1), "plain": (0, 0)}
 BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx"), ("fp32", "bf16", "int8")
 
 
@@ -154,10 +155,24 @@ class Engine:
             self.c.shoal_stream_free(C.c_void_p(h))
         return spent / (streams * len(pcm) / 16000)
 
-    def decode(self, logp):
-        """[T, C] -> [(label, first frame, end frame, confidence)] by the engine's Viterbi."""
+    def decoders(self):
+        """Names of DECODERS that the model file has tables for; the first is the default."""
+        out = []
+        for name, params in DECODERS.items():
+            d = C.c_void_p()
+            if self.c.shoal_decoder_new(C.byref(d), self.model, (C.c_int * 2)(*params)) == 0:
+                self.c.shoal_decoder_free(d)
+                out.append(name)
+        return out
+
+    def decode(self, logp, decoder=None):
+        """[T, C] -> [(label, first frame, end frame, confidence)] by the engine's Viterbi.
+
+        decoder: a name of DECODERS; None: the model's default.
+        """
         d, out = C.c_void_p(), (_Phone * (len(logp) + LAG))()
-        self._check(self.c.shoal_decoder_new(C.byref(d), self.model))
+        params = (C.c_int * 2)(*DECODERS[decoder or self.decoders()[0]])
+        self._check(self.c.shoal_decoder_new(C.byref(d), self.model, params))
         logp = np.ascontiguousarray(logp, np.float32)
         n = self._check(self.c.shoal_decoder_run(d, logp.ctypes.data_as(C.POINTER(C.c_float)),
                                                  len(logp), out, len(out)))

@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
-"""Tables of the phone decoder (engine/decoder.c): trigram [C, C, C] and scaled prior [C].
+"""Tables of the phone decoder (engine/decoder.c; docs/model-format.md), for each of its searches.
 
     decoder.py --checkpoint /tmp/shoal-run/last.pt --out /tmp/shoal-run/decoder.npz
+    decoder.py --checkpoint MODEL --report 4 12          # and what each is worth, at these depths
 
     trigram[h][q][p] = lm_scale * log P(p | h, q) - price   for p != q;   0 for staying
+    leave[p][k]      = duration_scale * log H(p, k) - price
+    stay[p][k]       = duration_scale * log(1 - H(p, k))
     log_prior[p]     = prior_scale * log P(p)
 
 P(p | h, q): which phone follows q when h stood before it, counted over the training sentences
-(with SIL), interpolated Kneser-Ney; P(p): share of frames. The three scales come from a descent
-along each in turn over the clips of every other development speaker, at one depth and chunk
-320 ms; the remaining speakers say what that is worth on others. Search is the C engine's, with
-its lag. What else was tried: README.md, "The phone decoder".
+(with SIL), interpolated Kneser-Ney. H(p, k): hazard, the share of the phones p of k frames or more
+that end with their k-th frame (the last k: that and all later ones), counted over the alignments.
+P(p): share of frames. Scales are chosen for each search by itself (the language model's are shared
+by the two that have it): a descent along each scale in turn over the clips of every other
+development speaker, at one depth and chunk 320 ms; the remaining speakers say what that is worth on
+others. Search is the C engine's, with its lag. What else was tried: README.md, "The phone decoder".
 """
 
 import argparse
@@ -24,11 +29,17 @@ from capi import Engine
 from data import Features
 from export import export, load_model, random_model
 from phones import PHONES, collapse, edits
+from report import rows
 
 C = len(PHONES)
 WORDS = ("picovoice-words", "dspspeech")      # a few commands over and over: no language
-START = (0.7, 1.5, 0.3)                       # lm scale, price, prior scale
-STEPS = ((0.1, 0.5, 0.1), (0.05, 0.25, 0.05))
+AGES = 10                                     # frames told apart by the duration model
+# searches in the order in which they are tuned: scales to begin with, the search that gives others
+SEARCHES = {"lm": (dict(lm=0.7, price=1.5, prior=0.3), None),
+            "lm_durations": (dict(price=0.0, durations=0.4), "lm"),
+            "plain": (dict(price=2.5, prior=0.3), None),
+            "durations": (dict(durations=0.4), "plain")}
+STEPS = dict(lm=(0.1, 0.05), price=(0.5, 0.25), prior=(0.1, 0.05), durations=(0.2, 0.1))
 
 
 def log_prior(entries):
@@ -73,6 +84,20 @@ def trigram(entries):
     return np.log(discounted(n, pairs) + 1e-9)
 
 
+def hazards(entries, ages=AGES, smooth=10.0):
+    """H [C, ages], drawn to that of all phones by so many counts. The first and last phone of a clip
+    are cut by its ends and do not count, nor do clips with frames of unknown label."""
+    ends, alive = np.zeros((C, ages)), np.zeros((C, ages))
+    for x in (e["labels"] for e in entries if e["labels"].min() >= 0):
+        cuts = np.flatnonzero(np.r_[True, x[1:] != x[:-1], True])[1:-1]
+        for phone, frames in zip(x[cuts[:-1]], np.diff(cuts)):
+            ends[phone, min(frames, ages) - 1] += 1
+            alive[phone, :frames] += 1
+            alive[phone, -1] += max(0, frames - ages)
+    mean = (ends.sum(0) + 1) / (alive.sum(0) + 2)
+    return (ends + smooth * mean) / (alive + smooth)
+
+
 def tables(lm, prior, lm_scale, price, prior_scale):
     """A bigram [C, C] or trigram [C, C, C], and the prior, as the decoder takes them."""
     t = lm_scale * lm - price
@@ -91,53 +116,100 @@ def posteriors(model, feats, entries, depth, chunk=16):
 
 
 class Search:
-    """PER of tables, by the C decoder: of a model that is nothing but its tables."""
+    """PER of a search with some scales, by the C decoder: of a model that is nothing but tables."""
 
-    def __init__(self, lm, prior, lib=None):
-        self.model, self.lm, self.prior, self.lib = random_model(), lm, prior, lib
-        self.known = {}
+    def __init__(self, lm, prior, hazard, lib=None):
+        self.lm, self.prior, self.hazard = lm, prior, hazard
+        self.model, self.lib, self.known = random_model(), lib, {}
 
-    def engine(self, scales):
-        t, p = tables(self.lm, self.prior, *scales)
+    def ages(self, scales):
+        """leave and stay [C, ages]."""
+        if "durations" not in scales:
+            leave, stay = np.full((C, 1), -scales["price"]), np.zeros((C, 1))
+        else:
+            leave = scales["durations"] * np.log(self.hazard) - scales["price"]
+            stay = scales["durations"] * np.log(1 - self.hazard)
+        return leave.astype(np.float32), stay.astype(np.float32)
+
+    def tensors(self, chosen):
+        """{search: scales} -> the model file's tables."""
+        out = {}
+        for name, s in chosen.items():
+            if name == "lm":
+                t, prior = tables(self.lm, self.prior, s["lm"], s["price"], s["prior"])
+                out.update({"decoder.trigram": t.reshape(C * C, C), "decoder.log_prior": prior})
+            else:
+                out[f"decoder.{name}.leave"], out[f"decoder.{name}.stay"] = self.ages(s)
+                out[f"decoder.{name}.log_prior"] = (s["prior"] * self.prior).astype(np.float32)
+        return out
+
+    def engine(self, chosen):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "model")
-            export(self.model, "search", path, {"decoder.trigram": t.reshape(C * C, C),
-                                                "decoder.log_prior": p})
+            export(self.model, "search", path, self.tensors(chosen))
             return Engine(path, self.lib, self.model.config.dim, C)
 
-    def per(self, scales, entries, logp):
-        engine = self.engine(scales)
-        wrong = sum(edits(e["phones"], [p[0] for p in engine.decode(l)])
+    def per(self, name, chosen, entries, logp):
+        engine = self.engine(chosen)
+        wrong = sum(edits(e["phones"], [p[0] for p in engine.decode(l, name)])
                     for e, l in zip(entries, logp))
         engine.close()
         return wrong / sum(len(e["phones"]) for e in entries)
 
-    def descend(self, entries, logp):
-        """(PER, scales): along one scale after the other while it helps, then in finer steps."""
-        best = (self.per(START, entries, logp), START)
-        for steps in STEPS:
+    def choose(self, entries, logp):
+        """({search: scales}, {search: PER})."""
+        chosen, pers = {}, {}
+        for name, (start, base) in SEARCHES.items():
+            chosen[name] = {**chosen.get(base, {}), **start}
+            pers[name] = self.descend(name, chosen, entries, logp)
+            print(f"{name:13s} PER {100 * pers[name]:.2f} %  " +
+                  "  ".join(f"{k} {v:.2f}" for k, v in chosen[name].items()), flush=True)
+        return chosen, pers
+
+    def descend(self, name, chosen, entries, logp):
+        """Along one scale after the other while it helps, then in finer steps; the best PER."""
+        known = {}
+        free = [k for k in chosen[name] if not (k == "lm" and name != "lm")]
+
+        def per(scales):
+            key = tuple(scales.values())
+            if key not in known:
+                known[key] = self.per(name, {**chosen, name: scales}, entries, logp)
+            return known[key]
+
+        best = per(chosen[name])
+        for finer in (0, 1):
             before = None
             while before != best:
                 before = best
-                for i in range(3):
-                    best = self.line(best, i, steps[i], entries, logp)
+                for k in free:
+                    for sign in (1, -1):
+                        best = self.line(chosen, name, k, sign * STEPS[k][finer], best, per)
         return best
 
-    def line(self, best, i, step, entries, logp):
-        for sign in (step, -step):
-            while True:
-                s = list(best[1])
-                s[i] = round(s[i] + sign, 3)
-                s = tuple(s)
-                if min(s) < 0:
-                    break
-                if s not in self.known:
-                    self.known[s] = self.per(s, entries, logp)
-                if self.known[s] >= best[0]:
-                    break
-                best = (self.known[s], s)
-                print("lm %.2f  price %.2f  prior %.2f  PER %.4f" % (*s, best[0]), flush=True)
-        return best
+    @staticmethod
+    def line(chosen, name, k, step, best, per):
+        while True:
+            scales = {**chosen[name], k: round(chosen[name][k] + step, 3)}
+            if k != "price" and scales[k] < 0 or per(scales) >= best:
+                return best
+            chosen[name], best = scales, per(scales)
+
+
+def greedy(entries, logp):
+    return (sum(edits(e["phones"], collapse(l.argmax(1))) for e, l in zip(entries, logp)) /
+            sum(len(e["phones"]) for e in entries))
+
+
+def report(search, chosen, model, feats, halves, depths):
+    """PER of each search on both halves of the speakers, as a table."""
+    columns = [(d, h, posteriors(model, feats, half, d)) for d in depths
+               for h, half in zip("AB", halves)]
+    head = ["search"] + [f"depth {d}, {h}" for d, h, _ in columns]
+    parts = [(half, logp) for (_, _, logp), half in zip(columns, halves * len(depths))]
+    lines = [["greedy"] + [greedy(*p) for p in parts]]
+    lines += [[name] + [search.per(name, chosen, *p) for p in parts] for name in chosen]
+    return rows(head, [[l[0]] + [f"{100 * v:.2f}" for v in l[1:]] for l in lines])
 
 
 def main():
@@ -147,6 +219,7 @@ def main():
     ap.add_argument("--out")
     ap.add_argument("--depth", type=int, default=6)
     ap.add_argument("--every", type=int, default=2, help="use every n-th clip")
+    ap.add_argument("--report", type=int, nargs="*", default=(), metavar="DEPTH")
     ap.add_argument("--lib", help="libshoal.so")
     a = ap.parse_args()
     torch.set_num_threads(1)
@@ -158,18 +231,17 @@ def main():
     speakers = sorted({e["speaker"] for e in dev})
     halves = [[e for e in dev if e["speaker"] in speakers[h::2]][::a.every] for h in (0, 1)]
     logp = [posteriors(model, feats, h, a.depth) for h in halves]
-    greedy = [sum(edits(e["phones"], collapse(l.argmax(1))) for e, l in zip(h, x)) /
-              sum(len(e["phones"]) for e in h) for h, x in zip(halves, logp)]
-    print(f"greedy PER {greedy[0]:.4f} on {len(halves[0])} clips to choose by, "
-          f"{greedy[1]:.4f} on {len(halves[1])} others, depth {a.depth}")
-    search = Search(trigram(train), log_prior(train), a.lib)
-    per, scales = search.descend(halves[0], logp[0])
-    others = search.per(scales, halves[1], logp[1])
-    print(f"chosen: PER {per:.4f}, on the other speakers {others:.4f}")
+    print(f"greedy PER {greedy(halves[0], logp[0]):.4f} on {len(halves[0])} clips to choose by, "
+          f"{greedy(halves[1], logp[1]):.4f} on {len(halves[1])} others, depth {a.depth}")
+    search = Search(trigram(train), log_prior(train), hazards(train), a.lib)
+    chosen, pers = search.choose(halves[0], logp[0])
+    others = {name: search.per(name, chosen, halves[1], logp[1]) for name in chosen}
+    print("on the other speakers: " + "  ".join(f"{n} {100 * v:.2f} %" for n, v in others.items()))
     if a.out:
-        t, p = tables(search.lm, search.prior, *scales)
-        np.savez(a.out, trigram=t.reshape(C * C, C), log_prior=p, scales=scales, per=per,
-                 per_other_speakers=others)
+        np.savez(a.out, **search.tensors(chosen), per=pers["lm_durations"],
+                 per_other_speakers=others["lm_durations"])
+    if a.report:
+        print(report(search, chosen, model, feats, halves, a.report))
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def main():
     decoder = None
     if a.decoder:
         z = np.load(a.decoder)
-        decoder = {"decoder." + n: z[n] for n in ("transition", "trigram", "log_prior") if n in z}
+        decoder = {n: z[n] for n in z.files if n.startswith("decoder.")}
     export(m, a.random or a.name, a.out, decoder)
     print(f"{a.out}: {sum(p.numel() for p in m.parameters())} parameters")
 

@@ -25,15 +25,30 @@ static void require(int holds, const char *what)
     abort();
 }
 
+enum { DECODERS = 4 };
+
+/* Every one that the model has; the others stay NULL. */
+static void open_decoders(const shoal_model *m, shoal_decoder **decoders)
+{
+    for (int i = 0; i < DECODERS; i++) {
+        shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
+        int there = shoal_model_get_info(m)->decoders >> i & 1;
+        require(shoal_decoder_new(&decoders[i], m, &p) == (there ? 0 : SHOAL_EUNSUPPORTED),
+                "a decoder is not there as promised");
+    }
+}
+
 /* Run what is ready; returns the frames that came out. */
-static int run_ready(shoal_batch *b, shoal_stream *s, shoal_decoder *d)
+static int run_ready(shoal_batch *b, shoal_stream *s, shoal_decoder **decoders)
 {
     shoal_phone phones[CHUNK + SHOAL_DECODER_LAG];
     shoal_result r;
     int frames = 0;
     while (shoal_stream_ready(s)) {
         require(shoal_batch_run(b, &s, 1, &r) == 0, "a ready stream does not run");
-        shoal_decoder_run(d, r.logp, r.frames, phones, CHUNK + SHOAL_DECODER_LAG);
+        for (int i = 0; i < DECODERS; i++)
+            if (decoders[i])
+                shoal_decoder_run(decoders[i], r.logp, r.frames, phones, CHUNK + SHOAL_DECODER_LAG);
         frames += r.frames;
     }
     return frames;
@@ -44,24 +59,25 @@ static void use(const shoal_model *m)
     static float pcm[SAMPLES];
     shoal_stream *s;
     shoal_batch *b;
-    shoal_decoder *d;
+    shoal_decoder *decoders[DECODERS] = { NULL };
     int frames = 0;
     shoal_stream_params p = shoal_stream_default_params(m);
     p.chunk_frames = CHUNK;
     require(p.depth >= 1 && p.left_frames >= 0, "default parameters are out of range");
     for (int i = 0; i < SAMPLES; i++)
         pcm[i] = (float)((i * 37) % 200 - 100) / 200.0f;
-    require(shoal_stream_new(&s, m, &p) == 0 && shoal_batch_new(&b, m, CHUNK) == 0 &&
-                shoal_decoder_new(&d, m) == 0,
+    require(shoal_stream_new(&s, m, &p) == 0 && shoal_batch_new(&b, m, CHUNK) == 0,
             "an open model cannot be used");
+    open_decoders(m, decoders);
     for (size_t at = 0; at < SAMPLES;) {
         at += (size_t)shoal_stream_feed(s, pcm + at, SAMPLES - at);
-        frames += run_ready(b, s, d);
+        frames += run_ready(b, s, decoders);
     }
     shoal_stream_finish(s);
-    frames += run_ready(b, s, d);
+    frames += run_ready(b, s, decoders);
     require(frames == SAMPLES / 320, "frames are missing");
-    shoal_decoder_free(d);
+    for (int i = 0; i < DECODERS; i++)
+        shoal_decoder_free(decoders[i]);
     shoal_batch_free(b);
     shoal_stream_free(s);
 }

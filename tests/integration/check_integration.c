@@ -15,6 +15,7 @@ int main(void)
     suite_add_tcase(s, taps_case());
     suite_add_tcase(s, detector_case());
     suite_add_tcase(s, activity_case());
+    suite_add_tcase(s, decoder_case());
     suite_add_tcase(s, wire_case());
     suite_add_tcase(s, robust_case());
     suite_add_tcase(s, lifecycle_case());

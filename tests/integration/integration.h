@@ -2,7 +2,9 @@
  *
  *     check_integration.c   main; the suites
  *     test_streams.c        features and phones: slicing, pace, depth, flush, many at once
- *     test_taps.c           outputs of several depths from one pass; activity
+ *     test_taps.c           outputs of several depths from one pass
+ *     test_activity.c       where speech begins and ends
+ *     test_decoder.c        phones with and without language model and durations
  *     test_wire.c           what a wrong client gets: raw frames, bad paths, bad audio
  *     test_robust.c         disconnects, slow readers, SIGTERM, start-up failures
  *     test_overload.c       elastic depth; a worker that is late
@@ -142,6 +144,7 @@ TCase *streams_case(void);
 TCase *taps_case(void);
 TCase *detector_case(void);
 TCase *activity_case(void);
+TCase *decoder_case(void);
 TCase *wire_case(void);
 TCase *robust_case(void);
 TCase *lifecycle_case(void);

@@ -72,31 +72,45 @@ def read_pcm(clip, noises, snr, seed):
     return np.ascontiguousarray(pcm)
 
 
+def phones(engine, logp, decoder=None):
+    return [p[0] for p in engine.decode(logp, decoder)]
+
+
 def hear(job):
-    """[(speaker, reference, {depth: (phones, frame classes)}, frame labels)] of some clips."""
-    engine, clips, depths, noises, snr = job
+    """[(speaker, reference, {depth: (phones, frame classes, {decoder: phones})}, frame labels)] of
+    some clips; the first phones are the default decoder's."""
+    engine, clips, depths, noises, snr, decoders = job
     engine = Engine(*engine[:4], backend=engine[4], precision=engine[5])
     out = []
     for a in range(0, len(clips), GROUP):
         batch = clips[a:a + GROUP]
         pcm = [read_pcm(c, noises, snr, i) for i, c in batch]
         for (_, (_, align, speaker)), logp in zip(batch, engine.depths(pcm, max(depths), CHUNK)):
-            found = {d: ([p[0] for p in engine.decode(logp[d])], logp[d].argmax(1)) for d in depths}
+            found = {d: (phones(engine, logp[d]), logp[d].argmax(1),
+                         {name: phones(engine, logp[d], name) for name in decoders}) for d in depths}
             out.append((speaker, [p for p, _, _ in align if p], found,
                         frame_labels(align, len(logp[depths[0]]))))
     return out
 
 
-def listen(engine, clips, depths, jobs, noises=(), snr=None):
+def listen(engine, clips, depths, jobs, noises=(), snr=None, decoders=()):
     """What hear() gives, of all clips. Noise is seeded by a clip's place in the list."""
     order = sorted(enumerate(clips), key=lambda c: os.path.getsize(c[1][0]))
     with Pool(jobs) as pool:
-        done = pool.map(hear, [(engine, order[j::jobs], depths, noises, snr) for j in range(jobs)])
+        done = pool.map(hear, [(engine, order[j::jobs], depths, noises, snr, decoders)
+                               for j in range(jobs)])
     return sum(done, [])
 
 
 def per(heard, depth):
     return sum(edits(ref, found[depth][0]) for _, ref, found, _ in heard) / sum(len(h[1]) for h in heard)
+
+
+def by_decoder(heard, depth):
+    """{decoder: PER}, by the names of capi.DECODERS."""
+    total = sum(len(h[1]) for h in heard)
+    return {name: sum(edits(ref, found[depth][2][name]) for _, ref, found, _ in heard) / total
+            for name in heard[0][2][depth][2]}
 
 
 def by_kind(heard, depth):
@@ -169,9 +183,12 @@ def break_down(engine, a, hold_out, image):
     clips = clips[::max(1, len(clips) // a.limit)] if a.limit else clips
     noises = [os.path.join(a.speech, r["path"]) for r in read_manifest(a.speech)
               if r["corpus"] == "esc10-noise"]
-    heard = listen(engine, clips, a.break_depths, a.jobs)
-    facts = dict(depths=list(a.break_depths), kinds={}, speakers={}, noise={"none": {}}, others={})
+    decoders = Engine(*engine[:4], backend=engine[4], precision=engine[5]).decoders
+    heard = listen(engine, clips, a.break_depths, a.jobs, decoders=decoders)
+    facts = dict(depths=list(a.break_depths), decoders={}, kinds={}, speakers={}, noise={"none": {}},
+                 others={})
     for d in a.break_depths:
+        facts["decoders"][d] = by_decoder(heard, d)
         facts["kinds"][d], facts["speakers"][d] = by_kind(heard, d), by_speaker(heard, d)
     if image:
         deep = a.break_depths[0]

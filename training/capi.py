@@ -30,7 +30,10 @@ BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx"), ("fp32", "bf16", "
 
 
 class Engine:
-    """One model. lib: libshoal.so; model: a file, or None for the built-in one."""
+    """One model. lib: libshoal.so; model: a file, or None for the built-in one.
+
+    decoders: names of DECODERS that the model has tables for; the first is the default.
+    """
 
     def __init__(self, model=None, lib=None, dim=256, classes=40, frames=2048, tap_frames=24576,
                  backend="auto", precision="fp32"):
@@ -44,6 +47,7 @@ class Engine:
             C.byref(self.model), model.encode() if model else None, params, why, 300), why)
         self._check(self.c.shoal_batch_new_taps(C.byref(self.batch), self.model, frames, tap_frames))
         self.dim, self.classes = dim, classes
+        self.decoders = [name for name in DECODERS if self._has_decoder(name)]
 
     def close(self):
         self.c.shoal_batch_free(self.batch)
@@ -155,15 +159,12 @@ class Engine:
             self.c.shoal_stream_free(C.c_void_p(h))
         return spent / (streams * len(pcm) / 16000)
 
-    def decoders(self):
-        """Names of DECODERS that the model file has tables for; the first is the default."""
-        out = []
-        for name, params in DECODERS.items():
-            d = C.c_void_p()
-            if self.c.shoal_decoder_new(C.byref(d), self.model, (C.c_int * 2)(*params)) == 0:
-                self.c.shoal_decoder_free(d)
-                out.append(name)
-        return out
+    def _has_decoder(self, name):
+        d = C.c_void_p()
+        rc = self.c.shoal_decoder_new(C.byref(d), self.model, (C.c_int * 2)(*DECODERS[name]))
+        if rc == 0:
+            self.c.shoal_decoder_free(d)
+        return rc == 0
 
     def decode(self, logp, decoder=None):
         """[T, C] -> [(label, first frame, end frame, confidence)] by the engine's Viterbi.
@@ -171,7 +172,7 @@ class Engine:
         decoder: a name of DECODERS; None: the model's default.
         """
         d, out = C.c_void_p(), (_Phone * (len(logp) + LAG))()
-        params = (C.c_int * 2)(*DECODERS[decoder or self.decoders()[0]])
+        params = (C.c_int * 2)(*DECODERS[decoder or self.decoders[0]])
         self._check(self.c.shoal_decoder_new(C.byref(d), self.model, params))
         logp = np.ascontiguousarray(logp, np.float32)
         n = self._check(self.c.shoal_decoder_run(d, logp.ctypes.data_as(C.POINTER(C.c_float)),

@@ -3,6 +3,7 @@
 import math
 import os
 
+from capi import DECODERS
 from report import rows
 
 
@@ -15,6 +16,14 @@ def depth_advice(per):
 
 def percent(x):
     return f"{100 * x:.1f} %"
+
+
+def decoders_text(errors):
+    found = errors["decoders"]
+    names = list(next(iter(found.values())))
+    head = [" ".join(f"`{o}={'on' if v else 'off'}`" for o, v in zip(("lm", "durations"), DECODERS[n]))
+            for n in names]
+    return rows(["depth", *head], [[d] + [percent(v[n]) for n in names] for d, v in found.items()])
 
 
 def kinds_text(errors):
@@ -115,6 +124,10 @@ At 320 ms the best depth is {best} ({100 * per[best]:.1f} %); depth {near} is th
 Decoded at 320 ms, by precision of the matrix products (`shoald --precision`):
 
 {tables['precision']}
+
+Decoded at 320 ms, by what a session may choose (the first is what it gets unless it says otherwise):
+
+{decoders_text(errors)}
 
 Greedy (argmax of the posteriors, repeats merged):
 

@@ -5,13 +5,14 @@
     decoder.py --checkpoint MODEL --report 4 12          # and what each is worth, at these depths
 
     trigram[h][q][p] = lm_scale * log P(p | h, q) - price   for p != q;   0 for staying
-    leave[p][k]      = duration_scale * log H(p, k) - price
-    stay[p][k]       = duration_scale * log(1 - H(p, k))
+    leave[p][k]      = duration_scale * log(H(p, k) / mean H) - price
+    stay[p][k]       = duration_scale * log((1 - H(p, k)) / (1 - mean H))
     log_prior[p]     = prior_scale * log P(p)
 
 P(p | h, q): which phone follows q when h stood before it, counted over the training sentences
 (with SIL), interpolated Kneser-Ney. H(p, k): hazard, the share of the phones p of k frames or more
-that end with their k-th frame (the last k: that and all later ones), counted over the alignments.
+that end with their k-th frame (the last k: that and all later ones), counted over the alignments;
+mean H over all phones and frames, so that the scale does not move the price.
 P(p): share of frames. Scales are chosen for each search by itself (the language model's are shared
 by the two that have it): a descent along each scale in turn over the clips of every other
 development speaker, at one depth and chunk 320 ms; the remaining speakers say what that is worth on
@@ -36,9 +37,9 @@ WORDS = ("picovoice-words", "dspspeech")      # a few commands over and over: no
 AGES = 10                                     # frames told apart by the duration model
 # searches in the order in which they are tuned: scales to begin with, the search that gives others
 SEARCHES = {"lm": (dict(lm=0.7, price=1.5, prior=0.3), None),
-            "lm_durations": (dict(price=0.0, durations=0.4), "lm"),
+            "lm_durations": (dict(price=0.0, durations=0.6), "lm"),
             "plain": (dict(price=2.5, prior=0.3), None),
-            "durations": (dict(durations=0.4), "plain")}
+            "durations": (dict(durations=0.6), "plain")}
 STEPS = dict(lm=(0.1, 0.05), price=(0.5, 0.25), prior=(0.1, 0.05), durations=(0.2, 0.1))
 
 
@@ -84,9 +85,10 @@ def trigram(entries):
     return np.log(discounted(n, pairs) + 1e-9)
 
 
-def hazards(entries, ages=AGES, smooth=10.0):
-    """H [C, ages], drawn to that of all phones by so many counts. The first and last phone of a clip
-    are cut by its ends and do not count, nor do clips with frames of unknown label."""
+def durations(entries, ages=AGES, smooth=10.0):
+    """Log H / mean H and log (1 - H) / (1 - mean H) [C, ages]. H is drawn to that of all phones by so
+    many counts. The first and last phone of a clip are cut by its ends and do not count, nor do
+    clips with frames of unknown label."""
     ends, alive = np.zeros((C, ages)), np.zeros((C, ages))
     for x in (e["labels"] for e in entries if e["labels"].min() >= 0):
         cuts = np.flatnonzero(np.r_[True, x[1:] != x[:-1], True])[1:-1]
@@ -94,8 +96,9 @@ def hazards(entries, ages=AGES, smooth=10.0):
             ends[phone, min(frames, ages) - 1] += 1
             alive[phone, :frames] += 1
             alive[phone, -1] += max(0, frames - ages)
-    mean = (ends.sum(0) + 1) / (alive.sum(0) + 2)
-    return (ends + smooth * mean) / (alive + smooth)
+    of_age, mean = (ends.sum(0) + 1) / (alive.sum(0) + 2), ends.sum() / alive.sum()
+    h = (ends + smooth * of_age) / (alive + smooth)
+    return np.log(h / mean), np.log((1 - h) / (1 - mean))
 
 
 def tables(lm, prior, lm_scale, price, prior_scale):
@@ -118,18 +121,16 @@ def posteriors(model, feats, entries, depth, chunk=16):
 class Search:
     """PER of a search with some scales, by the C decoder: of a model that is nothing but tables."""
 
-    def __init__(self, lm, prior, hazard, lib=None):
-        self.lm, self.prior, self.hazard = lm, prior, hazard
-        self.model, self.lib, self.known = random_model(), lib, {}
+    def __init__(self, lm, prior, ages, lib=None):
+        self.lm, self.prior, self.durations = lm, prior, ages
+        self.model, self.lib = random_model(), lib
 
     def ages(self, scales):
         """leave and stay [C, ages]."""
-        if "durations" not in scales:
-            leave, stay = np.full((C, 1), -scales["price"]), np.zeros((C, 1))
-        else:
-            leave = scales["durations"] * np.log(self.hazard) - scales["price"]
-            stay = scales["durations"] * np.log(1 - self.hazard)
-        return leave.astype(np.float32), stay.astype(np.float32)
+        leave, stay = np.zeros((2, C, 1))
+        if "durations" in scales:
+            leave, stay = (scales["durations"] * x for x in self.durations)
+        return (leave - scales["price"]).astype(np.float32), stay.astype(np.float32)
 
     def tensors(self, chosen):
         """{search: scales} -> the model file's tables."""
@@ -233,7 +234,7 @@ def main():
     logp = [posteriors(model, feats, h, a.depth) for h in halves]
     print(f"greedy PER {greedy(halves[0], logp[0]):.4f} on {len(halves[0])} clips to choose by, "
           f"{greedy(halves[1], logp[1]):.4f} on {len(halves[1])} others, depth {a.depth}")
-    search = Search(trigram(train), log_prior(train), hazards(train), a.lib)
+    search = Search(trigram(train), log_prior(train), durations(train), a.lib)
     chosen, pers = search.choose(halves[0], logp[0])
     others = {name: search.per(name, chosen, halves[1], logp[1]) for name in chosen}
     print("on the other speakers: " + "  ".join(f"{n} {100 * v:.2f} %" for n, v in others.items()))

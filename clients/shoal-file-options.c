@@ -35,7 +35,7 @@ static const char manual[] =
     "  --activity-hangover-ms M  silence that ends speech, a multiple of 20, 20 to 5000 (300)\n"
     "  --lm on|off          find the phones with or without the language model (on); off for\n"
     "                       other languages, names, made-up words\n"
-    "  --durations on|off   with or without the model of how long phones last (on)\n"
+    "  --durations on|off   with or without the model of how long phones last (off)\n"
     "\n"
     "How fast\n"
     "  --realtime           as fast as it was spoken, so that results come as they would live\n"

@@ -59,18 +59,9 @@ static int grant_left(shoal_options *o, const shoal_model_info *m, shoal_error *
     return o->left_ms > most ? refuse(err, "left_ms", o->left_ms, allowed) : 0;
 }
 
-static int has_decoder(const shoal_model_info *m, shoal_switch lm, shoal_switch durations)
+static int grant_decoder(const shoal_options *o, const shoal_model_info *m, shoal_error *err)
 {
-    return m->decoders >> (lm + 2 * durations) & 1;
-}
-
-/* Durations that were not asked for are left out if the model has none. */
-static int grant_decoder(shoal_options *o, const shoal_model_info *m, bool durations_said,
-                         shoal_error *err)
-{
-    if (!durations_said && !has_decoder(m, o->lm, o->durations))
-        o->durations = o->durations == SHOAL_ON ? SHOAL_OFF : SHOAL_ON;
-    if (has_decoder(m, o->lm, o->durations))
+    if (m->decoders >> (o->lm + 2 * o->durations) & 1)
         return 0;
     shoal_error_set(err, SHOAL_CODE_UNSUPPORTED, o->lm == SHOAL_ON ? "durations" : "lm",
                     "the model %s has no tables to find phones with lm=%s and durations=%s: use "
@@ -93,10 +84,10 @@ int shoald_grant_options(shoal_options *o, const shoal_model_info *m, int defaul
                         m->name);
         return -1;
     }
-    bool depth_said = o->given & SHOAL_OPT_DEPTH, durations_said = o->given & SHOAL_OPT_DURATIONS;
+    bool depth_said = o->given & SHOAL_OPT_DEPTH;
     o->given = SHOAL_OPT_ALL;
     if (grant_depth(o, m, err) < 0 || grant_taps(o, m, depth_said, err) < 0 ||
-        grant_chunk(o, m, err) < 0 || grant_decoder(o, m, durations_said, err) < 0)
+        grant_chunk(o, m, err) < 0 || grant_decoder(o, m, err) < 0)
         return -1;
     return grant_left(o, m, err);
 }

@@ -82,9 +82,9 @@ static float exact_beam(const shoal_decoder *d)
     return 2.0f * (range[1] - range[0]) + 1e-3f;
 }
 
-shoal_decoder_params shoal_decoder_default_params(const shoal_model *m)
+shoal_decoder_params shoal_decoder_default_params(void)
 {
-    return (shoal_decoder_params){ 1, m->searches[SHOAL__LM | SHOAL__DURATIONS].log_prior != NULL };
+    return (shoal_decoder_params){ .lm = 1 };
 }
 
 static const shoal__search *search_of(const shoal_model *m, const shoal_decoder_params *p)

@@ -264,9 +264,9 @@ SHOAL_API ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
 typedef struct shoal_decoder shoal_decoder;
 
 typedef struct shoal_decoder_params {
-    int lm;                     /* 1 or 0. On for read or spoken English; without for words in an
-                                 * order, or of a language, that the training text did not have */
-    int durations;              /* 1 or 0 */
+    int lm;                     /* 1 or 0; 1. Without for words in an order, or of a language, that
+                                 * the training text did not have */
+    int durations;              /* 1 or 0; 0. training/README.md has what either is worth */
 } shoal_decoder_params;
 
 typedef struct shoal_phone {
@@ -276,8 +276,7 @@ typedef struct shoal_phone {
     float confidence;           /* geometric mean of its posterior over its frames, 0..1 */
 } shoal_phone;
 
-/* lm, and durations if the model has them. */
-SHOAL_API shoal_decoder_params shoal_decoder_default_params(const shoal_model *m);
+SHOAL_API shoal_decoder_params shoal_decoder_default_params(void);
 /* Returns 0, SHOAL_EINVAL, SHOAL_EUNSUPPORTED (info.decoders: the model file has no tables for this
  * combination), SHOAL_ENOMEM. */
 SHOAL_API int shoal_decoder_new(shoal_decoder **out, const shoal_model *m,

@@ -80,7 +80,7 @@ shoal_options shoal_options_default(void)
         .activity_threshold = SHOAL_DEFAULT_THRESHOLD,
         .activity_hangover_ms = SHOAL_DEFAULT_HANGOVER_MS,
         .lm = SHOAL_ON,
-        .durations = SHOAL_ON,
+        .durations = SHOAL_OFF,
     };
 }
 

@@ -259,8 +259,7 @@ typedef struct shoal_options {
     shoal_tap taps[SHOAL_MAX_TAPS];    /* depths ascend, each once; none beyond depth_max where
                                         * depth is given; the rest is zero */
     shoal_switch lm;             /* phones with the phone language model; on */
-    shoal_switch durations;      /* phones with the phone duration model; on, where not given only
-                                  * if the server's model has one */
+    shoal_switch durations;      /* phones with the phone duration model; off */
 } shoal_options;
 
 shoal_options shoal_options_default(void);

@@ -412,11 +412,12 @@ END_TEST
 
 START_TEST(only_searches_that_the_model_has)
 {
+    shoal_decoder_params usual = shoal_decoder_default_params();
+    ck_assert(usual.lm == 1 && usual.durations == 0);   /* what every model file has */
     static const shoal_decoder_params wrong[] = { { 2, 0 }, { -1, 0 }, { 0, 2 }, { 1, -1 } };
     for (int which = 0; which < 4; which++) {
         plain_model(3, 1.0f);
         move_search(which & 1, which >> 1);
-        ck_assert_int_eq(shoal_decoder_default_params(&model).durations, which == 3);
         for (int i = 0; i < 4; i++) {
             shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
             shoal_decoder *d = NULL;

@@ -115,7 +115,7 @@ START_TEST(streams_batches_decoders)
 {
     shoal_model *m = util_tiny();
     shoal_stream_params p = shoal_stream_default_params(m);
-    shoal_decoder_params dp = shoal_decoder_default_params(m);
+    shoal_decoder_params dp = shoal_decoder_default_params();
     for (int what = 0; what < 4; what++) {
         int failed;
         long step = 1;
@@ -183,7 +183,7 @@ END_TEST
 START_TEST(frame_path_does_not_allocate)
 {
     shoal_model *m = util_tiny();
-    shoal_decoder_params dp = shoal_decoder_default_params(m);
+    shoal_decoder_params dp = shoal_decoder_default_params();
     shoal_stream *s;
     shoal_batch *b;
     shoal_decoder *d;

@@ -25,7 +25,7 @@ class _Phone(C.Structure):
                 ("confidence", C.c_float)]
 
 
-DECODERS = {"lm_durations": (1, 1), "lm": (1, 0), "durations": (0, 1), "plain": (0, 0)}
+DECODERS = {"lm": (1, 0), "lm_durations": (1, 1), "plain": (0, 0), "durations": (0, 1)}     # lm, durations
 BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx"), ("fp32", "bf16", "int8")
 
 

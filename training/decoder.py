@@ -34,12 +34,13 @@ from report import rows
 
 C = len(PHONES)
 WORDS = ("picovoice-words", "dspspeech")      # a few commands over and over: no language
-AGES = 10                                     # frames told apart by the duration model
+AGES = 3                                      # frames told apart by the duration model
 # searches in the order in which they are tuned: scales to begin with, the search that gives others
 SEARCHES = {"lm": (dict(lm=0.7, price=1.5, prior=0.3), None),
-            "lm_durations": (dict(price=0.0, durations=0.6), "lm"),
+            "lm_durations": (dict(price=0.0, durations=0.4), "lm"),
             "plain": (dict(price=2.5, prior=0.3), None),
-            "durations": (dict(durations=0.6), "plain")}
+            "durations": (dict(durations=0.4), "plain")}
+LEAST = dict(lm=0.0, prior=0.0, durations=0.2)         # durations=on shall not mean nothing
 STEPS = dict(lm=(0.1, 0.05), price=(0.5, 0.25), prior=(0.1, 0.05), durations=(0.2, 0.1))
 
 
@@ -192,7 +193,7 @@ class Search:
     def line(chosen, name, k, step, best, per):
         while True:
             scales = {**chosen[name], k: round(chosen[name][k] + step, 3)}
-            if k != "price" and scales[k] < 0 or per(scales) >= best:
+            if scales[k] < LEAST.get(k, -np.inf) or per(scales) >= best:
                 return best
             chosen[name], best = scales, per(scales)
 
@@ -239,8 +240,8 @@ def main():
     others = {name: search.per(name, chosen, halves[1], logp[1]) for name in chosen}
     print("on the other speakers: " + "  ".join(f"{n} {100 * v:.2f} %" for n, v in others.items()))
     if a.out:
-        np.savez(a.out, **search.tensors(chosen), per=pers["lm_durations"],
-                 per_other_speakers=others["lm_durations"])
+        np.savez(a.out, **search.tensors(chosen), per=pers["lm"],
+                 per_other_speakers=others["lm"])
     if a.report:
         print(report(search, chosen, model, feats, halves, a.report))
 

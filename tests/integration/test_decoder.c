@@ -112,10 +112,10 @@ static const struct {
     const char *options;
     shoal_switch lm, durations;
 } sessions[] = {
-    { "", SHOAL_ON, SHOAL_ON },
-    { "&lm=off", SHOAL_OFF, SHOAL_ON },
-    { "&durations=off", SHOAL_ON, SHOAL_OFF },
-    { "&durations=off&lm=off", SHOAL_OFF, SHOAL_OFF },
+    { "", SHOAL_ON, SHOAL_OFF },
+    { "&lm=off", SHOAL_OFF, SHOAL_OFF },
+    { "&durations=on", SHOAL_ON, SHOAL_ON },
+    { "&durations=on&lm=off", SHOAL_OFF, SHOAL_ON },
 };
 
 enum { SESSIONS = sizeof sessions / sizeof *sessions };
@@ -179,12 +179,11 @@ START_TEST(searches_differ_in_phones_alone)
 }
 END_TEST
 
-/* A model without durations is used without, unless they were asked for. */
-START_TEST(a_model_may_lack_durations)
+/* A model with a language model alone serves all who want nothing else. */
+START_TEST(a_model_may_lack_searches)
 {
     static const char *const refused[][2] = {
         { "durations=on", "durations" }, { "lm=off", "lm" }, { "lm=off&durations=on", "lm" },
-        { "lm=off&durations=off", "lm" },
     };
     int16_t *audio = make_audio(SECOND, 29);
     stream_plan p = { .query = "output=phones&lm=on", .audio = audio, .size = SECOND * 2 };
@@ -207,6 +206,22 @@ START_TEST(a_model_may_lack_durations)
 }
 END_TEST
 
+START_TEST(the_model_page_lists_searches)
+{
+    static const int counts[] = { 4, 1 };
+    char page[8192];
+
+    ck_assert_int_eq(raw_http_get(_i ? shared.port : every.port, "/v1/model", page, sizeof page), 200);
+    json_t *model = json_loads(page, 0, NULL);
+    const json_t *list = json_object_get(model, "decoders");
+    ck_assert_int_eq((int)json_array_size(list), counts[_i]);
+    const json_t *first = json_array_get(list, 0);
+    ck_assert_str_eq(json_string_value(json_object_get(first, "lm")), "on");
+    ck_assert_str_eq(json_string_value(json_object_get(first, "durations")), _i ? "off" : "on");
+    json_decref(model);
+}
+END_TEST
+
 TCase *decoder_case(void)
 {
     TCase *t = tcase_create("decoder");
@@ -215,6 +230,7 @@ TCase *decoder_case(void)
     tcase_add_unchecked_fixture(t, every_setup, every_teardown);
     tcase_add_loop_test(t, phones_equal_the_chosen_search, 0, SESSIONS);
     tcase_add_test(t, searches_differ_in_phones_alone);
-    tcase_add_test(t, a_model_may_lack_durations);
+    tcase_add_test(t, a_model_may_lack_searches);
+    tcase_add_loop_test(t, the_model_page_lists_searches, 0, 2);
     return t;
 }

@@ -26,7 +26,7 @@ import tempfile
 import numpy as np
 import torch
 
-from capi import Engine
+from capi import DECODERS, Engine
 from data import Features
 from export import export, load_model, random_model
 from phones import PHONES, collapse, edits
@@ -97,7 +97,7 @@ def durations(entries, ages=AGES, smooth=10.0):
             ends[phone, min(frames, ages) - 1] += 1
             alive[phone, :frames] += 1
             alive[phone, -1] += max(0, frames - ages)
-    of_age, mean = (ends.sum(0) + 1) / (alive.sum(0) + 2), ends.sum() / alive.sum()
+    of_age, mean = (ends.sum(0) + 1) / (alive.sum(0) + 2), (ends.sum() + 1) / (alive.sum() + 2)
     h = (ends + smooth * of_age) / (alive + smooth)
     return np.log(h / mean), np.log((1 - h) / (1 - mean))
 
@@ -207,11 +207,17 @@ def report(search, chosen, model, feats, halves, depths):
     """PER of each search on both halves of the speakers, as a table."""
     columns = [(d, h, posteriors(model, feats, half, d)) for d in depths
                for h, half in zip("AB", halves)]
-    head = ["search"] + [f"depth {d}, {h}" for d, h, _ in columns]
+    head = ["search", "`lm`", "`durations`"] + [f"depth {d}, {h}" for d, h, _ in columns]
     parts = [(half, logp) for (_, _, logp), half in zip(columns, halves * len(depths))]
-    lines = [["greedy"] + [greedy(*p) for p in parts]]
-    lines += [[name] + [search.per(name, chosen, *p) for p in parts] for name in chosen]
-    return rows(head, [[l[0]] + [f"{100 * v:.2f}" for v in l[1:]] for l in lines])
+
+    def line(first, per):
+        return first + [f"{100 * per(*p):.2f}" for p in parts]
+
+    lines = [line(["greedy", "", ""], greedy)]
+    for name in chosen:
+        options = ["on" if v else "off" for v in DECODERS[name]]
+        lines.append(line([name, *options], lambda *p: search.per(name, chosen, *p)))
+    return rows(head, lines)
 
 
 def main():

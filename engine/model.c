@@ -268,7 +268,7 @@ static void describe(shoal_model *m)
     i->max_left_frames = SHOAL__MAX_LEFT;
     i->max_chunk_frames = SHOAL__MAX_CHUNK;
     for (unsigned s = 0; s < SHOAL__SEARCHES; s++)
-        i->decoders |= (m->searches[s].log_prior != NULL) << s;
+        i->decoders |= (m->searches[s].log_prior ? 1u : 0u) << s;
     i->parameters = shoal__safetensors_elements(m->tensors);
     i->labels = m->labels;
     i->backend = m->gemm->name;

@@ -367,10 +367,10 @@ static void accept_decoders(unsigned decoders)
     unsigned char *file = image_bytes(&im, &size);
     ck_assert_msg(shoal_model_open_memory(&m, file, size, why, sizeof why) == 0, "%s", why);
     ck_assert_uint_eq(shoal_model_get_info(m)->decoders, decoders);
-    for (unsigned i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++) {
         shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
         shoal_decoder *d = NULL;
-        int there = decoders >> i & 1;
+        int there = (decoders & 1u << i) != 0;
         ck_assert_int_eq(shoal_decoder_new(&d, m, &p), there ? 0 : SHOAL_EUNSUPPORTED);
         shoal_decoder_free(d);
     }

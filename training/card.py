@@ -82,6 +82,11 @@ ORIGINS = {     # corpus: (kind of labels, licence)
 }
 
 
+def averaged_text(run):
+    parts = run.get("averaged", ())
+    return f" The weights are the mean of {len(parts)}\nalong the way (average.py): {', '.join(parts)}." if parts else ""
+
+
 def corpora_text(corpora):
     total = sum(c["weight"] * c["hours"] for c in corpora.values())
     lines = [[name, c["clips"], f"{c['hours']:.2f}", f"{c['labelled']:.2f}",
@@ -163,7 +168,7 @@ Frames, depth {errors['depths'][0]}:
 
 Seed {run.get('seed')}, {run.get('steps')} steps of about {run.get('audio_seconds', 0):.0f} s of audio,
 {hours:.2f} h of wall time on {run.get('threads')} CPU thread(s): `{run.get('command')}`.
-That is the last of its runs; training/README.md lists those before it. Each clip serves at speeds 0.9, 1.0 and
+That is the last of its runs; training/README.md lists those before it.{averaged_text(run)} Each clip serves at speeds 0.9, 1.0 and
 1.1, the others than 1.0 partly in made-up rooms or through codecs; chunks from 40 ms to everything, left context
 from 32 to 128 frames; augmentation by noise (ESC-10, CC0 / CC BY 3.0 by clip), level, colour, band limit and
 SpecAugment.

@@ -35,6 +35,8 @@ class MuonAdamW:
             group["lr"] = lr
         self.adam.step()
         for p, b in zip(self.muon, self.buffers):
+            if p.grad is None:              # a block above the depth of this step
+                continue
             b.mul_(0.95).add_(p.grad)
             u = orthogonalise(p.grad + 0.95 * b)
             p.mul_(1 - lr * self.decay).add_(u, alpha=-lr * 0.2 * max(p.shape) ** 0.5)

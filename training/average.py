@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Mean of the weights of several checkpoints or model files of one descent, as a run's folder.
+
+    average.py --out /tmp/mean ../models/shoal-base.safetensors /tmp/run/1750.pt /tmp/run/last.pt
+
+Writes last.pt and summary.json, that of the last part's run with `averaged` in it.
+
+Weights from along one run lie in one basin, and their mean generalises better than any of them
+(Izmailov et al., arXiv 1803.05407; Wortsman et al., arXiv 2203.05482).
+"""
+
+import argparse
+import json
+import os
+
+import torch
+
+from export import load_model
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--out", required=True, help="folder")
+    ap.add_argument("parts", nargs="+", help="checkpoints (.pt) or model files, of one configuration; "
+                    "beside the last there is the summary.json of its run")
+    a = ap.parse_args()
+    models = [load_model(p) for p in a.parts]
+    states = [m.state_dict() for m in models]
+    mean = {k: sum(s[k] for s in states) / len(states) for k in states[0]}
+    with open(os.path.join(os.path.dirname(a.parts[-1]), "summary.json")) as f:
+        summary = dict(json.load(f), averaged=[os.path.basename(p) for p in a.parts])
+    os.makedirs(a.out, exist_ok=True)
+    torch.save(dict(ema=mean, config=models[0].config.dict()), os.path.join(a.out, "last.pt"))
+    with open(os.path.join(a.out, "summary.json"), "w") as f:
+        json.dump(summary, f)
+    print(f"{a.out}: mean of {len(states)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -107,6 +107,11 @@ def similarities(x):
     return out
 
 
+def name_of(path):
+    """A checkpoint goes by the name of its run's folder."""
+    return os.path.basename(os.path.dirname(path) if path.endswith(".pt") else path)
+
+
 def measure(path, feats, clips, per_clip):
     """Everything about one model; clips, per_clip: (for training, for test)."""
     model = load_model(path)
@@ -114,7 +119,7 @@ def measure(path, feats, clips, per_clip):
     with torch.no_grad():
         head = [accuracy(model.head(h).argmax(-1), test[1]) for h in test[0]]
     c = model.config
-    return dict(model=os.path.basename(path), blocks=c.blocks, norms=c.norms, layers=c.depth,
+    return dict(model=name_of(path), blocks=c.blocks, norms=c.norms, layers=c.depth,
                 frames_train=len(train[1]), frames_test=len(test[1]), head=head,
                 probe=probe_matrix(train, test, c.classes), **similarities(test[0]))
 

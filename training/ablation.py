@@ -10,13 +10,10 @@ gets decoder scales of its own and is judged through the C engine (arms.py).
 """
 
 import argparse
-import json
 import os
 
 import arms
 from arms import Arm, summary
-from breakdown import labelled
-from corpus import dev_clips
 from report import rows
 
 DEPTHS = (3, 6, 12)
@@ -26,8 +23,7 @@ ADDED = "librispeech picovoice-intent synthetic".split()
 def groups(a):
     """{group: (steps, options, {arm: (what it shows, Arm, steps in units of the group's)})}"""
     recipe = ("--norms", 12, "--deep", 0.3)
-    pre = ("--features", a.features, "--seconds", a.seconds, "--steps", a.steps, "--hold-out", a.hold_out,
-           "--seed", a.seed, "--lr", a.lr, "--tail", a.tail, "--threads", a.threads)
+    pre = (*arms.common_options(a), "--steps", a.steps, "--lr", a.lr, "--hold-out", a.hold_out)
     later = ("--crf-from", a.steps // 2)
     scratch = {
         "recipe": ("as shoal-base is trained", Arm(later), 1),
@@ -90,11 +86,7 @@ def main():
     arms.standard_options(ap)
     ap.add_argument("--model", default="../models/shoal-base.safetensors", help="what ships")
     a = ap.parse_args()
-    common = ("--features", a.features, "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads,
-              "--tail", a.tail)
-    sets = {"dev": dev_clips(a.speech, a.limit),
-            "held out": [c[:2] for c in labelled(a.speech, lambda r: r["corpus"] == a.hold_out)][::2]}
-    found = {}
+    common, sets, found = arms.common_options(a), arms.judged_sets(a), {}
     for group, (steps, options, members) in groups(a).items():
         found[group] = {}
         for name in arms.chosen(a, members):
@@ -107,11 +99,7 @@ def main():
         return
     result = dict(seed=a.seed, seconds=a.seconds, lr=a.lr, clips=len(sets["dev"]),
                   held_out_clips=len(sets["held out"]), groups=found)
-    with open(os.path.join(a.docs, "ablation.json"), "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
-    with open(os.path.join(a.docs, "ablation.md"), "w") as f:
-        f.write(document(a, result))
+    arms.publish(a, "ablation", result, document(a, result))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ the same for all arms of a table. Whatever an arm's folder already holds is not 
 
 import json
 import os
-import subprocess
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from breakdown import labelled
+from corpus import dev_clips
 from evaluate import file_facts, measure
 from model import Config
+from recipe import script
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHUNK = 16              # frames of 20 ms
@@ -22,11 +23,7 @@ class Arm:
     options: tuple                      # of train.py
     layers: int = 12
     decode_depth: int = 6               # at which decoder.py chooses the scales
-    before: tuple = field(default=())   # options of pretrain.py, if it comes first
-
-
-def script(name, *args):
-    subprocess.run([sys.executable, os.path.join(HERE, name), *map(str, args)], check=True)
+    before: tuple = ()                  # options of pretrain.py, if it comes first
 
 
 def summary(folder):
@@ -58,7 +55,8 @@ def judge(folder, arm, features, sets, lib, jobs):
 
     sets: {name: [(path, alignment)]} -> dict(parameters, per={set: {depth: PER}}, accuracy=...).
     """
-    done, model, last = (os.path.join(folder, n) for n in ("judged.json", "model.safetensors", "last.pt"))
+    model, done, last, tables = model_file(folder), *(os.path.join(folder, n)
+                                                      for n in ("judged.json", "last.pt", "decoder.npz"))
     key = dict(steps=summary(folder)["steps"], clips={n: len(c) for n, c in sets.items()})
     if os.path.exists(done):
         with open(done) as f:
@@ -66,9 +64,8 @@ def judge(folder, arm, features, sets, lib, jobs):
         if kept["key"] == key:
             return kept
     print(f"== {os.path.basename(folder)}: decoder and error rates", flush=True)
-    tables = os.path.join(folder, "decoder.npz")
     script("decoder.py", "--features", features, "--checkpoint", last, "--out", tables, "--every", 8,
-           "--depth", arm.decode_depth)
+           "--depth", arm.decode_depth, *(("--lib", lib) if lib else ()))
     script("export.py", "--checkpoint", last, "--decoder", tables, "--name", os.path.basename(folder), "--out", model)
     c = Config()
     engine = (model, lib, c.dim, c.classes, "auto", "fp32")
@@ -98,6 +95,27 @@ def standard_options(ap):
     ap.add_argument("--lib", help="libshoal.so")
     ap.add_argument("--only", nargs="*", help="train and judge these arms and stop, without a table")
     ap.add_argument("--docs", default=os.path.join(HERE, "../docs"), help="folder of the tables")
+
+
+def common_options(a):
+    """Of train.py and pretrain.py, for every arm."""
+    return ("--features", a.features, "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads,
+            "--tail", a.tail)
+
+
+def judged_sets(a):
+    """What arms are judged on, for judge()."""
+    return {"dev": dev_clips(a.speech, a.limit),
+            "held out": [c[:2] for c in labelled(a.speech, lambda r: r["corpus"] == a.hold_out)][::2]}
+
+
+def publish(a, name, result, text):
+    """<docs>/<name>.json and .md"""
+    with open(os.path.join(a.docs, name + ".json"), "w") as f:
+        json.dump(result, f, indent=1)
+        f.write("\n")
+    with open(os.path.join(a.docs, name + ".md"), "w") as f:
+        f.write(text)
 
 
 def chosen(a, arms):

@@ -13,9 +13,8 @@ import argparse
 import json
 import os
 
-import torch
-
 from export import load_model
+from train import save_run
 
 
 def main():
@@ -30,9 +29,7 @@ def main():
     with open(os.path.join(os.path.dirname(a.parts[-1]), "summary.json")) as f:
         summary = dict(json.load(f), averaged=[os.path.basename(p) for p in a.parts])
     os.makedirs(a.out, exist_ok=True)
-    torch.save(dict(ema=mean, config=models[0].config.dict()), os.path.join(a.out, "last.pt"))
-    with open(os.path.join(a.out, "summary.json"), "w") as f:
-        json.dump(summary, f)
+    save_run(a.out, dict(ema=mean, config=models[0].config.dict()), summary)
     print(f"{a.out}: mean of {len(states)}")
 
 

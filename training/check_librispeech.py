@@ -11,8 +11,6 @@ All must give the same labels, in their place, through to the features.
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -20,13 +18,13 @@ import soundfile as sf
 
 from corpus import read_alignments, read_manifest
 from phones import INDEX
+from recipe import script as run
 from synth import flite, segments
 
 TEXTS = ("THE BIRCH CANOE SLID ON THE SMOOTH PLANKS", "GLUE THE SHEET TO THE DARK BLUE BACKGROUND",
          "IT IS EASY TO TELL THE DEPTH OF A WELL", "RICE IS OFTEN SERVED IN ROUND BOWLS",
          "THE BOX WAS THROWN BESIDE THE PARKED TRUCK")
 PLACES = [("train-clean-100", "19", "198")] * 3 + [("dev-clean", "84", "121"), ("dev-clean", "174", "50561")]
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def textgrid(intervals, words, short):
@@ -76,10 +74,6 @@ def make_corpus(top):
                 with open(os.path.join(top, form, subset, key + ".TextGrid"), "w") as f:
                     f.write(textgrid(items, [(0.0, start, text)], form == "short"))
     return truth
-
-
-def run(script, *args):
-    subprocess.run([sys.executable, os.path.join(HERE, script), *args], check=True, cwd=HERE)
 
 
 def check_lists(top, truth):

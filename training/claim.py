@@ -23,7 +23,6 @@ one process: a training step on the same batch, and the engine on eight streams 
 """
 
 import argparse
-import json
 import os
 import time
 
@@ -32,9 +31,7 @@ import torch
 
 import arms
 from arms import Arm, model_file, summary
-from breakdown import labelled
 from capi import Engine
-from corpus import dev_clips
 from data import Features, batches
 from decoder import counts, tables
 from evaluate import file_facts
@@ -200,8 +197,7 @@ def main():
     ap.add_argument("--time-rounds", type=int, default=12)
     ap.add_argument("--cost-rounds", type=int, default=5)
     a = ap.parse_args()
-    common = ("--features", a.features, "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads,
-              "--tail", a.tail)
+    common, sets = arms.common_options(a), arms.judged_sets(a)
     scratch = (*common, "--lr", a.lr, "--crf-from", a.steps // 2, "--hold-out", a.hold_out)
     further = (*common, "--lr", a.lr / 4, "--crf-from", 0, "--init", a.init)
     plan = {n: (arm(a, n), a.steps, scratch) for n in LAYOUTS}
@@ -209,8 +205,6 @@ def main():
     for name in arms.chosen(a, plan):
         one, steps, options = plan[name]
         arms.train(os.path.join(a.out, name), one, steps, options)
-    sets = {"dev": dev_clips(a.speech, a.limit),
-            "held out": [c[:2] for c in labelled(a.speech, lambda r: r["corpus"] == a.hold_out)][::2]}
     judged = {n: arms.judge(os.path.join(a.out, n), plan[n][0], a.features, sets, a.lib, a.jobs)
               for n in arms.chosen(a, plan)}
     if a.only:
@@ -225,11 +219,7 @@ def main():
                   clips=len(sets["dev"]), hold_out=a.hold_out, held_out_clips=len(sets["held out"]), arms=found,
                   init=file_name(a.init), further_steps=a.further_steps, further=more)
     result["claims"] = [dict(claim=c, measured=m, held=bool(h)) for c, m, h in claims(result)]
-    with open(os.path.join(a.docs, "claim.json"), "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
-    with open(os.path.join(a.docs, "claim.md"), "w") as f:
-        f.write(document(result))
+    arms.publish(a, "claim", result, document(result))
     for c in result["claims"]:
         print(("held    " if c["held"] else "NOT HELD"), c["claim"] + ":", c["measured"])
 

@@ -14,7 +14,6 @@ masked frames. Input is noisy and coloured (data.py), units are those of the rec
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -26,7 +25,7 @@ import torch.nn.functional as F
 from data import FLOOR_LOG, Features, groups, moments, noisy, shift
 from model import Config, Encoder
 from optim import MuonAdamW
-from train import corpus_weight, draw_context, draw_depths, keep_average, schedule
+from train import corpus_weight, draw_context, draw_depths, keep_average, save_run, schedule
 
 CONTEXT = 8                 # mel frames of 10 ms that make a unit
 SPAN, MASKED = 10, 0.4      # frames of 20 ms; share of the frames
@@ -130,7 +129,7 @@ def main():
     ap.add_argument("--seconds", type=float, default=100.0, help="audio a step")
     ap.add_argument("--units", type=int, default=512)
     ap.add_argument("--norms", type=int, default=12)
-    ap.add_argument("--hold-out", default="", help="corpus left out, e.g. vctk-p239")
+    ap.add_argument("--hold-out", nargs="*", default=[], help="corpora left out, e.g. vctk-p239")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--threads", type=int, default=1)
     a = ap.parse_args()
@@ -140,7 +139,7 @@ def main():
     last = os.path.join(a.out, "last.pt")
 
     feats = Features(a.features)
-    speech = [e for e in feats.index if e["split"] in ("train", "unlabelled") and e["corpus"] != a.hold_out]
+    speech = [e for e in feats.index if e["split"] in ("train", "unlabelled") and e["corpus"] not in a.hold_out]
     noises = feats.select(corpus="esc10-noise")
     units = Units.learn(feats, [e for e in speech if e["speed"] == 1.0], a.units, a.seed)
     encoder = Encoder(Config(norms=a.norms))
@@ -164,13 +163,11 @@ def main():
     begin, mark, told = time.time(), step, []
 
     def save():
-        torch.save(dict(model=encoder.state_dict(), task=task.state_dict(), ema=ema, optim=optim.state_dict(),
-                        step=step, seconds=spent + time.time() - begin, config=encoder.config.dict(),
-                        args=vars(a)), last + ".tmp")
-        os.replace(last + ".tmp", last)
-        with open(os.path.join(a.out, "summary.json"), "w") as f:
-            json.dump(dict(seed=a.seed, steps=step, seconds=spent + time.time() - begin, units=a.units, hours=hours,
-                           command="pretrain.py " + " ".join(sys.argv[1:])), f)
+        seconds = spent + time.time() - begin
+        save_run(a.out, dict(model=encoder.state_dict(), task=task.state_dict(), ema=ema, optim=optim.state_dict(),
+                             step=step, seconds=seconds, config=encoder.config.dict(), args=vars(a)),
+                 dict(seed=a.seed, steps=step, seconds=seconds, units=a.units, hours=hours,
+                      command="pretrain.py " + " ".join(sys.argv[1:])))
 
     while step < a.steps:
         mel, target = masked_batch(feats, next(stream), units, (mean, 1 / istd), noises, rng, encoder.config.delay)

@@ -10,7 +10,6 @@ the same command. Needs the engine built (../bootstrap build).
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 def script(name, *args):
     print(f"== {name} {' '.join(map(str, args))}", flush=True)
-    subprocess.run([sys.executable, os.path.join(HERE, name), *map(str, args)], check=True, cwd=HERE)
+    subprocess.run([sys.executable, os.path.join(HERE, name), *map(str, args)], check=True)
 
 
 def once(made, name, *args):
@@ -41,7 +40,7 @@ def recordings(a, at):
          "--jobs", a.jobs)
     once(os.path.join(unheard, "align.tsv"), "synth.py", "--out", unheard, "--speech", a.speech, "--unheard",
          "--hours", 0.3, "--seed", 2, "--jobs", a.jobs)
-    return ("--speech", a.speech, "--pseudo", "pseudo", "--more", synthetic, *a.more), a.speech
+    return ("--speech", a.speech, "--pseudo", os.path.join(HERE, "pseudo"), "--more", synthetic, *a.more), a.speech
 
 
 def main():
@@ -64,9 +63,6 @@ def main():
     ap.add_argument("--decoder-every", type=int, default=2, help="choose its scales on every n-th clip")
     ap.add_argument("--lib", help="libshoal.so")
     a = ap.parse_args()
-    for name in ("run", "speech", "librispeech", "alignments"):
-        if getattr(a, name):
-            setattr(a, name, os.path.abspath(getattr(a, name)))
 
     def at(*names):
         return os.path.join(a.run, *names)
@@ -77,20 +73,17 @@ def main():
     once(os.path.join(features, "index.json"), "prepare.py", *sources, "--out", features, "--jobs", a.jobs,
          "--seed", a.seed)
     common = ("--features", features, "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads,
-              "--lr", a.lr)
+              "--lr", a.lr, *(("--hold-out", *a.hold_out) if a.hold_out else ()))
     first = ()
     if a.pretrain:
         script("pretrain.py", "--out", at("pre"), "--steps", a.pretrain, *common)
         first = "--init", at("pre", "last.pt")
     script("train.py", "--out", at("train"), "--steps", a.steps, "--norms", 12, "--deep", 0.5, "--tail", 0.95,
-           "--crf-from", a.steps // 3, "--eval-every", max(1, a.steps // 10), *common, *first,
-           *(("--hold-out", *a.hold_out) if a.hold_out else ()))
+           "--crf-from", a.steps // 3, "--eval-every", max(1, a.steps // 10), *common, *first)
     last, model = at("train", "last.pt"), at(a.name + ".safetensors")
     script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 8,
            "--every", a.decoder_every, *lib)
     script("export.py", "--checkpoint", last, "--decoder", at("decoder.npz"), "--name", a.name, "--out", model)
-    with open(at("train", "summary.json")) as f:
-        assert json.load(f)["steps"] >= a.steps
     also = ("--also", at("unheard")) if not a.librispeech else ()
     script("evaluate.py", "--model", model, "--speech", judged, "--run", at("train"), "--card", at(a.name + ".md"),
            "--json", at(a.name + ".json"), "--jobs", a.jobs, "--limit", a.limit, *also, *lib)

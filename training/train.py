@@ -84,6 +84,15 @@ def keep_average(ema, model, step):
         ema[k].mul_(keep).add_(v, alpha=1 - keep)
 
 
+def save_run(folder, state, summary):
+    """last.pt, never half written, and summary.json."""
+    last = os.path.join(folder, "last.pt")
+    torch.save(state, last + ".tmp")
+    os.replace(last + ".tmp", last)
+    with open(os.path.join(folder, "summary.json"), "w") as f:
+        json.dump(summary, f)
+
+
 def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0):
     """One step of training; returns the frame cross-entropy.
 
@@ -217,13 +226,10 @@ def main():
 
     def save():
         seconds = spent + time.time() - t0
-        torch.save(dict(model=model.state_dict(), ema=ema, optim=optim.state_dict(), step=step,
-                        seconds=seconds, config=config.dict(), args=vars(a)), last + ".tmp")
-        os.replace(last + ".tmp", last)
-        with open(os.path.join(a.out, "summary.json"), "w") as f:
-            json.dump(dict(seed=a.seed, steps=step, seconds=seconds, audio_seconds=a.seconds,
-                           threads=a.threads, hold_out=a.hold_out, corpora=inventory(train),
-                           command="train.py " + " ".join(sys.argv[1:])), f)
+        save_run(a.out, dict(model=model.state_dict(), ema=ema, optim=optim.state_dict(), step=step,
+                             seconds=seconds, config=config.dict(), args=vars(a)),
+                 dict(seed=a.seed, steps=step, seconds=seconds, audio_seconds=a.seconds, threads=a.threads,
+                      hold_out=a.hold_out, corpora=inventory(train), command="train.py " + " ".join(sys.argv[1:])))
 
     while step < a.steps:
         mel, lab = next(stream)

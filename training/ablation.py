@@ -38,6 +38,8 @@ def groups(a):
         "further": ("the recipe goes on", Arm(()), 1),
         "distilled": ("the deep posteriors teach the shallow depth", Arm(("--distill", 0.5)), 1),
         "no sequence loss": ("frame cross-entropy alone", Arm(("--crf-from", 10 ** 9)), 1),
+        "warped": ("vocal tract length perturbation, up to 12 %", Arm(("--warp", 0.12)), 1),
+        "layers dropped": ("every layer but the first left out in 15 % of the steps", Arm(("--drop", 0.15)), 1),
         "labelled only": ("without pseudo-labels and synthetic speech", Arm(("--hold-out", *ADDED)), 1),
     }
     return {"scratch": (a.steps, (*recipe, "--lr", a.lr, "--hold-out", a.hold_out), scratch),

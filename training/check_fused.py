@@ -53,7 +53,7 @@ def gradients(model, x, taps, chunk, left, weights, layers, autocast):
     cos, sin = rope_table(x.shape[1], c.dim // c.heads)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         assert layers is Encoder.plain or fused.applies(model, x)
-        seen = layers(model, x, taps, chunk, left, cos, sin)
+        seen = layers(model, x, range(max(taps)), taps, chunk, left, cos, sin)
     sum((seen[d].float() * weights[d]).sum() for d in taps).backward()
     found = {f"output {d}": seen[d].detach().float() for d in taps}
     found["x"] = x.grad

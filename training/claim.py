@@ -8,6 +8,7 @@ Trains every arm by train.py with the same data, seed, steps and audio a step:
     unshared-12     twelve blocks, every step at full depth: an ordinary Conformer
     shared-12       one block twelve times, every step at full depth
     shared-uniform  one block twelve times, depth drawn uniformly: what shoal ships
+    shared-longer   the same for --longer times the steps: about as much training time as unshared-12
     unshared-6, -3  shallow models trained alone: what the same FLOPs buy without sharing
 
 and, because a short budget favours whoever has more weights, two more from the weights that ship
@@ -33,16 +34,17 @@ import arms
 from arms import Arm, model_file, summary
 from capi import Engine
 from data import Features, batches
-from decoder import counts, tables
+from decoder import tables
+from lm import counts
 from evaluate import file_facts
 from model import Config, Encoder
 from optim import MuonAdamW
 from report import rows
 from train import corpus_weight, draw_depths, update
 
-BASE, OURS = "unshared-12", "shared-uniform"
-LAYOUTS = {BASE: (12, 12, "fixed"), OURS: (12, 1, "uniform"), "shared-12": (12, 1, "fixed"),
-           "unshared-6": (6, 6, "fixed"), "unshared-3": (3, 3, "fixed")}     # layers, blocks, law
+BASE, OURS, LONGER = "unshared-12", "shared-uniform", "shared-longer"
+LAYOUTS = {BASE: (12, 12, "fixed"), OURS: (12, 1, "uniform"), LONGER: (12, 1, "uniform"),
+           "shared-12": (12, 1, "fixed"), "unshared-6": (6, 6, "fixed"), "unshared-3": (3, 3, "fixed")}     # layers, blocks, law
 FURTHER = {"untied": Arm(("--blocks", 12, "--norms", 12, "--depth-law", "fixed"), decode_depth=12),
            "tied": Arm(("--norms", 12, "--deep", 0.5), decode_depth=12)}
 
@@ -111,13 +113,18 @@ def claims(r):
     depth = max((int(d) for d, c in ours["cost"].items() if c <= 0.6 * ours["cost"]["12"]), default=1)
     loss = ours["per"][str(depth)] / ours["per"]["12"] - 1
     full = ours["per"]["12"] / base["per"]["12"] - 1
+    longer = r["arms"][LONGER]
+    time = longer["steps"] * longer["step_seconds"] / (base["steps"] * base["step_seconds"])
+    same_time = longer["per"]["12"] / base["per"]["12"] - 1
     further = r["further"]["tied"]["per"]["12"] / r["further"]["untied"]["per"]["12"] - 1
     return [("at least 8 times fewer parameters than twelve blocks", f"{ratio:.1f} times", ratio >= 8),
             ("at least 40 % of the training time saved", f"{100 * saved:.1f} %", saved >= 0.4),
             (f"the deepest depth at 60 % of the full streaming cost or less ({depth}) loses at most 3 % "
              "relative PER to depth 12", f"{100 * loss:+.1f} %", loss <= 0.03),
-            ("at full depth at most 5 % relative PER lost to twelve blocks, from random weights, this budget",
+            ("at full depth at most 5 % relative PER lost to twelve blocks, from random weights, same number of steps",
              f"{100 * full:+.1f} %", full <= 0.05),
+            (f"the same in {100 * time:.0f} % of its training time ({LONGER})", f"{100 * same_time:+.1f} %",
+             same_time <= 0.05 and time <= 1.05),
             ("the same, both from the weights that ship", f"{100 * further:+.1f} %", further <= 0.05)]
 
 
@@ -127,15 +134,22 @@ def by_depth(r, key, scale, digits):
     return rows(["arm"] + list(range(1, 13)), lines)
 
 
+def interrupted(r):
+    """Arms that were not trained in one go: their rate went up again."""
+    found = {n: x["resumed_at"] for n, x in r["arms"].items() if x["resumed_at"]}
+    return "" if not found else "\nTrained on, with the schedule of the new number of steps: " + ", ".join(
+        f"{n} from step {', '.join(map(str, at))}" for n, at in found.items()) + "."
+
+
 def document(r):
     base = r["arms"][BASE]
-    head = ["arm", "layers", "blocks", "depth in training", "parameters", "CPU s a step", "of unshared-12",
+    head = ["arm", "layers", "blocks", "depth in training", "parameters", "steps", "CPU s a step", "of unshared-12",
             "PER at its full depth", "streaming, CPU ms/s"]
     lines = []
     for n, x in r["arms"].items():
         layers, blocks, law = LAYOUTS[n]
         lines.append([n, layers, blocks, "uniform" if law == "uniform" else layers, f"{x['parameters']:,}",
-                      f"{x['step_seconds']:.2f}", f"{100 * x['step_seconds'] / base['step_seconds']:.0f} %",
+                      x["steps"], f"{x['step_seconds']:.2f}", f"{100 * x['step_seconds'] / base['step_seconds']:.0f} %",
                       f"{100 * x['per'][str(layers)]:.1f} %", f"{x['cost'][str(layers)]:.2f}"])
     further = [[n, f"{x['parameters']:,}"] + [f"{100 * v:.1f}" for v in x["per"].values()]
                for n, x in r["further"].items()]
@@ -145,7 +159,7 @@ def document(r):
 Written by `training/claim.py`; every figure is computed by that run. Each arm: {r['steps']} steps of
 about {r['seconds']:.0f} s of audio, seed {r['seed']}, the same data (without {r['hold_out']}), optimiser, schedule
 and losses (sequence loss in the second half), decoder scales chosen for each arm alone. One seed and a short budget: differences
-of one or two per cent relative are within noise, and longer training may rank the arms otherwise.
+of one or two per cent relative are within noise, and longer training may rank the arms otherwise.{interrupted(r)}
 
 {verdicts}
 
@@ -193,14 +207,16 @@ def main():
     arms.standard_options(ap)
     ap.add_argument("--norms", type=int, default=12, help="of shared arms: 12, private ones, or 1")
     ap.add_argument("--init", default=os.path.join(arms.HERE, "../models/shoal-base.safetensors"))
+    ap.add_argument("--longer", type=float, default=2.8, help=f"steps of {LONGER}, in units of the others'")
     ap.add_argument("--further-steps", type=int, default=600, help="of the arms that start from --init")
     ap.add_argument("--time-rounds", type=int, default=12)
     ap.add_argument("--cost-rounds", type=int, default=5)
     a = ap.parse_args()
     common, sets = arms.common_options(a), arms.judged_sets(a)
-    scratch = (*common, "--lr", a.lr, "--crf-from", a.steps // 2, "--hold-out", a.hold_out)
+    scratch = (*common, "--lr", a.lr, "--hold-out", a.hold_out)
     further = (*common, "--lr", a.lr / 4, "--crf-from", 0, "--init", a.init)
-    plan = {n: (arm(a, n), a.steps, scratch) for n in LAYOUTS}
+    steps = {n: round(a.steps * (a.longer if n == LONGER else 1)) for n in LAYOUTS}
+    plan = {n: (arm(a, n), steps[n], (*scratch, "--crf-from", steps[n] // 2)) for n in LAYOUTS}
     plan.update({n: (x, a.further_steps, further) for n, x in FURTHER.items()})
     for name in arms.chosen(a, plan):
         one, steps, options = plan[name]
@@ -210,10 +226,12 @@ def main():
     if a.only:
         return
     costs, times = stream_costs(a), step_times(a)
+    runs = {n: summary(os.path.join(a.out, n)) for n in plan}
     found = {n: dict(parameters=judged[n]["parameters"], per=judged[n]["per"]["dev"],
                      accuracy=judged[n]["accuracy"]["dev"], per_held_out=judged[n]["per"]["held out"],
                      cost=costs[n], step_seconds=times[n],
-                     training_wall_seconds=summary(os.path.join(a.out, n))["seconds"]) for n in LAYOUTS}
+                     steps=runs[n]["steps"], resumed_at=runs[n].get("starts", [0])[1:],
+                     training_wall_seconds=runs[n]["seconds"]) for n in LAYOUTS}
     more = {n: dict(parameters=judged[n]["parameters"], per=judged[n]["per"]["dev"]) for n in FURTHER}
     result = dict(steps=a.steps, seconds=a.seconds, seed=a.seed, norms=a.norms, lr=a.lr, tail=a.tail,
                   clips=len(sets["dev"]), hold_out=a.hold_out, held_out_clips=len(sets["held out"]), arms=found,

@@ -2,11 +2,21 @@
 
 import json
 import os
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from frontend import HIGH_HZ, LOW_HZ, MELS, hz_of_mel, mel_of_hz
+
 FLOOR_LOG = float(np.log(1e-6))
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far augment() goes."""
+    warp: float = 0.0       # of frequency: factors 1 - warp .. 1 + warp
+    masks: float = 1.0      # width and number of SpecAugment's masks
 
 
 class Features:
@@ -33,11 +43,25 @@ def moments(feats, entries):
     return x.mean(0).astype(np.float32), (1.0 / x.std(0)).astype(np.float32)
 
 
-def augment(mel, noise, rng):
-    """Level, colour, band limit, additive noise and SpecAugment, all on the log-mel [F, 80].
+def warped(mel, factor):
+    """The log-mel [F, 80] of a vocal tract 1/factor times as long: band f shows what was at f * factor.
+
+    Vocal tract length perturbation (Jaitly and Hinton 2013) on mel bands; the top band repeats.
+    """
+    bands = np.linspace(mel_of_hz(LOW_HZ), mel_of_hz(HIGH_HZ), MELS + 2)
+    at = np.interp(mel_of_hz(hz_of_mel(bands[1:-1]) * factor), bands[1:-1], np.arange(MELS))
+    low = np.minimum(at.astype(int), MELS - 2)
+    share = (at - low).astype(np.float32)
+    return mel[:, low] * (1 - share) + mel[:, low + 1] * share
+
+
+def augment(mel, noise, rng, strength=Strength()):
+    """Warp, level, colour, band limit, additive noise and SpecAugment, all on the log-mel [F, 80].
 
     noise: log-mel of some noise clip or None. Powers add, so noise is mixed by logaddexp.
     """
+    if strength.warp:
+        mel = warped(mel, rng.uniform(1 - strength.warp, 1 + strength.warp))
     mel = mel + rng.uniform(-3.0, 1.5)                     # -13 .. +6.5 dB
     knots = rng.normal(0, 0.5, 5)                          # microphone and room colour
     mel = mel + np.interp(np.linspace(0, 4, 80), np.arange(5), knots).astype(np.float32)
@@ -49,12 +73,13 @@ def augment(mel, noise, rng):
         mel[:, 57:] = FLOOR_LOG
     mel = np.maximum(mel, FLOOR_LOG)
     mean = mel.mean()
+    widest = round(16 * strength.masks)
     for _ in range(2):
-        w = rng.integers(0, 16)
+        w = rng.integers(0, widest)
         f = rng.integers(0, 80 - w)
         mel[:, f:f + w] = mean
-    for _ in range(max(1, len(mel) // 150)):
-        w = rng.integers(0, 16)
+    for _ in range(max(1, int(strength.masks * len(mel) / 150))):
+        w = rng.integers(0, widest)
         t = rng.integers(0, max(1, len(mel) - w))
         mel[t:t + w] = mean
     return mel.astype(np.float32)
@@ -87,26 +112,27 @@ def groups(entries, weights, rng, seconds=100.0):
                 yield [entries[i] for i in found[g]]
 
 
-def batches(feats, entries, weights, noises, seed, delay, seconds=100.0, with_noise=0.6):
+def batches(feats, entries, weights, noises, seed, delay, seconds=100.0, with_noise=0.6,
+            strength=Strength()):
     """Endless (mel [B, F, 80], labels [B, T], -100 where padded or unknown) of groups()."""
     rng = np.random.default_rng(seed)
     for group in groups(entries, weights, rng, seconds):
-        yield collate(feats, group, noises, rng, delay, with_noise)
+        yield collate(feats, group, noises, rng, delay, with_noise, strength)
 
 
-def noisy(mel, feats, noises, rng, with_noise):
+def noisy(mel, feats, noises, rng, with_noise, strength=Strength()):
     """mel [F, 80] augmented, with a random noise clip in that share of the cases."""
     noise = None
     if noises and rng.random() < with_noise:
         noise = feats.get(noises[rng.integers(len(noises))])
-    return augment(mel, noise, rng)
+    return augment(mel, noise, rng, strength)
 
 
-def collate(feats, group, noises, rng, delay, with_noise):
+def collate(feats, group, noises, rng, delay, with_noise, strength):
     F = max(e["frames"] for e in group)
     mel = np.full((len(group), F, 80), FLOOR_LOG, np.float32)
     lab = np.full((len(group), F // 2), -100, np.int64)
     for b, e in enumerate(group):
-        mel[b, :e["frames"]] = noisy(feats.get(e), feats, noises, rng, with_noise)
+        mel[b, :e["frames"]] = noisy(feats.get(e), feats, noises, rng, with_noise, strength)
         lab[b, :e["frames"] // 2] = shift(e["labels"], delay)
     return torch.from_numpy(mel), torch.from_numpy(lab)

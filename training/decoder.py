@@ -10,7 +10,7 @@
     log_prior[p]     = prior_scale * log P(p)
 
 P(p | h, q): which phone follows q when h stood before it, counted over the training sentences
-(with SIL), interpolated Kneser-Ney. H(p, k): hazard, the share of the phones p of k frames or more
+(with SIL) and English text, interpolated Kneser-Ney (lm.py). H(p, k): hazard, the share of the phones p of k frames or more
 that end with their k-th frame (the last k: that and all later ones), counted over the alignments;
 mean H over all phones and frames, so that the scale does not move the price.
 P(p): share of frames. Scales are chosen for each search by itself (the language model's are shared
@@ -29,12 +29,11 @@ import torch
 from capi import DECODERS, Engine
 from data import Features
 from export import export, load_model, random_model
-from phones import PHONES, collapse, edits
+from lm import C, durations, log_prior, trigram
+from phones import collapse, edits
 from report import rows
 
-C = len(PHONES)
 WORDS = ("picovoice-words", "dspspeech")      # a few commands over and over: no language
-AGES = 3                                      # frames told apart by the duration model
 # searches in the order in which they are tuned: scales to begin with, the search that gives others
 SEARCHES = {"lm": (dict(lm=0.7, price=1.5, prior=0.3), None),
             "lm_durations": (dict(price=0.0, durations=0.4), "lm"),
@@ -42,64 +41,6 @@ SEARCHES = {"lm": (dict(lm=0.7, price=1.5, prior=0.3), None),
             "durations": (dict(durations=0.4), "plain")}
 LEAST = dict(lm=0.0, prior=0.0, durations=0.2)         # durations=on shall not mean nothing
 STEPS = dict(lm=(0.1, 0.05), price=(0.5, 0.25), prior=(0.1, 0.05), durations=(0.2, 0.1))
-
-
-def log_prior(entries):
-    frame = np.ones(C)
-    for e in entries:
-        frame += np.bincount(e["labels"][e["labels"] >= 0], minlength=C)
-    return np.log(frame / frame.sum())
-
-
-def runs(entries):
-    """Label sequences with SIL, repeats merged; a silence goes before each clip. Clips with frames
-    of unknown label (negative) are left out."""
-    for x in (e["labels"] for e in entries if e["labels"].min() >= 0):
-        yield [0] + [int(p) for p in x[np.r_[x[0] != 0, x[1:] != x[:-1]]]]
-
-
-def counts(entries):
-    """Log bigram [C, C] over phone changes, add-one, and log frame prior [C]."""
-    pair = np.ones((C, C))
-    np.fill_diagonal(pair, 0.0)
-    for x in runs(entries):
-        np.add.at(pair, (x[:-1], x[1:]), 1)
-    np.fill_diagonal(pair, 1.0)       # never used, but finite
-    return np.log(pair / pair.sum(1, keepdims=True)), log_prior(entries)
-
-
-def discounted(n, lower, discount=0.75):
-    """Counts [..., C] -> probabilities; what the discount takes off goes to `lower`."""
-    total = n.sum(-1, keepdims=True)
-    rest = discount * (n > 0).sum(-1, keepdims=True) * lower
-    return np.where(total > 0, (np.maximum(n - discount, 0) + rest) / np.maximum(total, 1), lower)
-
-
-def trigram(entries):
-    """Log P(next | before, phone) [C, C, C], Kneser-Ney (Chen and Goodman 1999, interpolated)."""
-    n = np.zeros((C, C, C))
-    for x in runs(entries):
-        np.add.at(n, (x[:-2], x[1:-1], x[2:]), 1)
-    kinds = (n > 0).sum(0)                                 # contexts in which a pair occurs
-    single = (kinds > 0).sum(0) + 0.5
-    pairs = discounted(kinds, single / single.sum())
-    return np.log(discounted(n, pairs) + 1e-9)
-
-
-def durations(entries, ages=AGES, smooth=10.0):
-    """Log H / mean H and log (1 - H) / (1 - mean H) [C, ages]. H is drawn to that of all phones by so
-    many counts. The first and last phone of a clip are cut by its ends and do not count, nor do
-    clips with frames of unknown label."""
-    ends, alive = np.zeros((C, ages)), np.zeros((C, ages))
-    for x in (e["labels"] for e in entries if e["labels"].min() >= 0):
-        cuts = np.flatnonzero(np.r_[True, x[1:] != x[:-1], True])[1:-1]
-        for phone, frames in zip(x[cuts[:-1]], np.diff(cuts)):
-            ends[phone, min(frames, ages) - 1] += 1
-            alive[phone, :frames] += 1
-            alive[phone, -1] += max(0, frames - ages)
-    of_age, mean = (ends.sum(0) + 1) / (alive.sum(0) + 2), (ends.sum() + 1) / (alive.sum() + 2)
-    h = (ends + smooth * of_age) / (alive + smooth)
-    return np.log(h / mean), np.log((1 - h) / (1 - mean))
 
 
 def tables(lm, prior, lm_scale, price, prior_scale):
@@ -227,13 +168,14 @@ def main():
     ap.add_argument("--out")
     ap.add_argument("--depth", type=int, default=6)
     ap.add_argument("--every", type=int, default=2, help="use every n-th clip")
+    ap.add_argument("--hold-out", nargs="*", default=[], help="corpora not counted, e.g. vctk-p239")
     ap.add_argument("--report", type=int, nargs="*", default=(), metavar="DEPTH")
     ap.add_argument("--lib", help="libshoal.so")
     a = ap.parse_args()
     torch.set_num_threads(1)
     feats = Features(a.features)
     train = [e for e in feats.select(split="train", speed=1.0)
-             if e["labels"] is not None and e["corpus"] not in WORDS]
+             if e["labels"] is not None and e["corpus"] not in (*WORDS, *a.hold_out)]
     dev = [e for e in feats.select(split="dev") if e["labels"] is not None]
     model = load_model(a.checkpoint)
     speakers = sorted({e["speaker"] for e in dev})

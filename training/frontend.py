@@ -17,11 +17,19 @@ def hann():
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
 
 
+def mel_of_hz(f):
+    """HTK's mel scale."""
+    return 2595.0 * np.log10(1.0 + f / 700.0)
+
+
+def hz_of_mel(m):
+    return 700.0 * (10.0 ** (m / 2595.0) - 1.0)
+
+
 def mel_filters():
-    """Triangular filters [80, 257] float32, unit peak, HTK mel = 2595 log10(1 + f/700)."""
-    mel = lambda f: 2595.0 * np.log10(1.0 + f / 700.0)
-    edges = np.linspace(mel(LOW_HZ), mel(HIGH_HZ), MELS + 2)
-    m = mel(np.arange(FFT // 2 + 1) * RATE / FFT)[None, :]
+    """Triangular filters [80, 257] float32, unit peak, evenly spaced in mel."""
+    edges = np.linspace(mel_of_hz(LOW_HZ), mel_of_hz(HIGH_HZ), MELS + 2)
+    m = mel_of_hz(np.arange(FFT // 2 + 1) * RATE / FFT)[None, :]
     lo, mid, hi = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     return np.maximum(0.0, np.minimum((m - lo) / (mid - lo), (hi - m) / (hi - mid))).astype(np.float32)
 

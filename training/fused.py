@@ -79,7 +79,8 @@ class _Stack:
     """What one pass through the layers needs to know, and its memory."""
 
     def __init__(self, config, x, chunk, left, taps, blocks, norms, cos, sin):
-        """taps: depths wanted, ascending; blocks, norms: lists of a layer's parameters, by layer."""
+        """taps: after how many layers the output is wanted, ascending, the last after all of them;
+        blocks, norms: lists of a layer's parameters, by layer."""
         B, T, D = x.shape
         self.shape = _Shape(B, T, D, config.ffn, config.heads, config.kernel, chunk, left,
                             torch.get_num_threads())
@@ -159,16 +160,16 @@ def applies(model, x):
             and torch.get_autocast_cpu_dtype() == torch.bfloat16 and bool(_ready()))
 
 
-def run(model, x, taps, chunk, left, cos, sin):
-    """x [B, T, D] through virtual layers 1 .. max(taps) -> {depth: [B, T, D]} for each of taps."""
-    taps = sorted(set(taps))
+def run(model, x, program, taps, chunk, left, cos, sin):
+    """x [B, T, D] through the virtual layers of `program` -> {n: [B, T, D] after n of them} for n in taps."""
+    taps = sorted(taps)
     lists = {}
 
     def of(module):
         return lists.setdefault(id(module), list(module.parameters()))
 
-    blocks = [of(model.blocks[model.pooled(model.blocks, i)]) for i in range(taps[-1])]
-    norms = [of(model.norms[model.pooled(model.norms, i)]) for i in range(taps[-1])]
+    blocks = [of(model.blocks[model.pooled(model.blocks, i)]) for i in program]
+    norms = [of(model.norms[model.pooled(model.norms, i)]) for i in program]
     stack = _Stack(model.config, x, chunk, left, taps, blocks, norms, cos, sin)
     parameters = [p for group in lists.values() for p in group]
     return dict(zip(taps, _Run.apply(stack, x, *parameters)))

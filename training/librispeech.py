@@ -21,7 +21,7 @@ from multiprocessing import Pool
 import soundfile as sf
 
 from corpus import write_corpus
-from phones import INDEX
+from phones import INDEX, read_dictionary
 
 SILENCES = ("", "SIL", "SP", "SPN", "NSN", "<EPS>", "<UNK>")
 
@@ -97,7 +97,7 @@ def utterances(corpus):
 
 def align_one(row, state={}):
     """PocketSphinx's alignment of a row; None if a word is not in CMUdict or no path fits."""
-    from recognise import Aligner, read_dictionary
+    from recognise import Aligner
     if not state:
         state.update(aligner=Aligner(), dictionary=read_dictionary())
     words = [state["dictionary"].get(w) for w in row["text"].split()]

@@ -184,26 +184,31 @@ class Encoder(nn.Module):
         block = self.blocks[self.pooled(self.blocks, layer)]
         return block(x, self.norms[self.pooled(self.norms, layer)], bias, cos, sin)
 
-    def forward(self, mel, depth, chunk=0, left=-1, taps=()):
+    def forward(self, mel, depth, chunk=0, left=-1, taps=(), dropped=()):
         """mel [B, F, 80] -> log posteriors [B, T, C] at `depth`.
 
         taps: depths whose embeddings are wanted too; then returns (logp, {depth: [B, T, D]}).
+        dropped: virtual layers (0-based, never the first) that this pass leaves out.
         """
         x = self.subsample((mel - self.mel_mean) * self.mel_istd)
         cos, sin = rope_table(x.shape[1], self.config.dim // self.config.heads, x.device)
         layers = fused.run if fused.applies(self, x) else Encoder.plain
-        seen = layers(self, x, {*taps, depth}, chunk, left, cos, sin)
+        wanted = {*taps, depth}
+        program = [i for i in range(max(wanted)) if i not in dropped]
+        after = {d: sum(i < d for i in program) for d in wanted}        # layers run by then
+        x = layers(self, x, program, set(after.values()), chunk, left, cos, sin)
+        seen = {d: x[n] for d, n in after.items()}
         logp = F.log_softmax(self.head(seen[depth]).float(), dim=-1)
         return (logp, seen) if taps else logp
 
-    def plain(self, x, taps, chunk, left, cos, sin):
-        """x [B, T, D] through virtual layers 1 .. max(taps) -> {depth: [B, T, D]} for each of taps."""
+    def plain(self, x, program, taps, chunk, left, cos, sin):
+        """x [B, T, D] through the virtual layers of `program` -> {n: [B, T, D] after n of them} for n in taps."""
         T = x.shape[1]
         bias = torch.zeros(T, T, device=x.device)
         bias.masked_fill_(~chunk_mask(T, chunk, left, x.device), -1e9)
         seen = {}
-        for layer in range(max(taps)):
+        for n, layer in enumerate(program, 1):
             x = self.layer(layer, x, bias, cos, sin)
-            if layer + 1 in taps:
-                seen[layer + 1] = x
+            if n in taps:
+                seen[n] = x
         return seen

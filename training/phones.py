@@ -6,6 +6,13 @@ INDEX = {p: i for i, p in enumerate(PHONES)}
 INDEX["+SPN+"] = INDEX["+NSN+"] = 0
 UNKNOWN = "?"             # frames without a label, in pseudo-labels (pseudo.py)
 INDEX[UNKNOWN] = NO_LABEL = -100
+DICTIONARY = "/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict"      # Debian: pocketsphinx-en-us
+
+
+def read_dictionary():
+    """{word: [phones]} of CMUdict; variants are word(2) and so on, as PocketSphinx prints them."""
+    with open(DICTIONARY) as f:
+        return {line.split()[0]: line.split()[1:] for line in f if line.strip()}
 
 
 def parse_alignment(text):

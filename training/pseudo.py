@@ -29,8 +29,8 @@ import torch
 from corpus import read_alignments, read_manifest
 from export import import_model
 from frontend import log_mel
-from phones import INDEX, UNKNOWN, edits
-from recognise import MODEL, NOISE, Aligner, decode, make_decoder, plain, read_dictionary, spoken
+from phones import INDEX, UNKNOWN, edits, read_dictionary
+from recognise import MODEL, NOISE, Aligner, decode, make_decoder, plain, spoken
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GENERAL = dict(lm=MODEL + "en-us.lm.bin")

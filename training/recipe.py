@@ -72,8 +72,9 @@ def main():
     features, lib = at("features"), ("--lib", a.lib) if a.lib else ()
     once(os.path.join(features, "index.json"), "prepare.py", *sources, "--out", features, "--jobs", a.jobs,
          "--seed", a.seed)
+    held = ("--hold-out", *a.hold_out)
     common = ("--features", features, "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads,
-              "--lr", a.lr, *(("--hold-out", *a.hold_out) if a.hold_out else ()))
+              "--lr", a.lr, *held)
     first = ()
     if a.pretrain:
         script("pretrain.py", "--out", at("pre"), "--steps", a.pretrain, *common)
@@ -82,7 +83,7 @@ def main():
            "--crf-from", a.steps // 3, "--eval-every", max(1, a.steps // 10), *common, *first)
     last, model = at("train", "last.pt"), at(a.name + ".safetensors")
     script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 8,
-           "--every", a.decoder_every, *lib)
+           "--every", a.decoder_every, *held, *lib)
     script("export.py", "--checkpoint", last, "--decoder", at("decoder.npz"), "--name", a.name, "--out", model)
     also = ("--also", at("unheard")) if not a.librispeech else ()
     script("evaluate.py", "--model", model, "--speech", judged, "--run", at("train"), "--card", at(a.name + ".md"),

@@ -12,13 +12,13 @@ import tempfile
 
 from pocketsphinx import Decoder
 
-from phones import PHONES
+from phones import DICTIONARY, PHONES
 
 MODEL = "/usr/share/pocketsphinx/model/en-us/"
 NOISE = "+NSN+"
 
 
-def make_decoder(dictionary=MODEL + "cmudict-en-us.dict", **options):
+def make_decoder(dictionary=DICTIONARY, **options):
     """A Decoder with en-us; silence is kept, so that frames are times."""
     config = Decoder.default_config()
     options = dict(hmm=MODEL + "en-us", dict=dictionary, logfn="/dev/null", remove_silence=False,
@@ -38,12 +38,6 @@ def decode(decoder, pcm):
     exp = decoder.get_logmath().exp
     return [(s.word, s.start_frame, s.end_frame + 1, min(1.0, exp(s.prob)))
             for s in decoder.seg() or () if s.end_frame >= s.start_frame]
-
-
-def read_dictionary(path=MODEL + "cmudict-en-us.dict"):
-    """{word: [phones]}; variants are word(2) and so on, as the recogniser prints them."""
-    with open(path) as f:
-        return {line.split()[0]: line.split()[1:] for line in f if line.strip()}
 
 
 def spoken(word):

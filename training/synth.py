@@ -26,11 +26,9 @@ import soundfile as sf
 from scipy.signal import resample_poly
 
 from corpus import read_manifest, write_corpus
-from phones import INDEX
+from lm import SPOKEN_BOOKS, quotes
+from phones import INDEX, read_dictionary
 
-FORTUNES = "/usr/share/games/fortunes/"
-BOOKS = "literature wisdom science people education politics work".split()
-DICTIONARY = "/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict"
 FLITE = ("rms", "slt", "awb", "kal16")
 FESTIVAL = ("ked_diphone", "cmu_us_slt_arctic_hts")
 VOICES = ("rms",) * 4 + ("slt",) * 3 + ("awb",) * 3 + ("kal16",) * 2 + FESTIVAL * 2
@@ -40,19 +38,16 @@ OTHER_NAMES = {"PAU": "SIL", "H#": "SIL", "AX": "AH", "AXR": "ER", "IX": "IH", "
 
 
 def fortunes():
-    """Sentences of 4 to 20 words from the BOOKS, without the line that names the author."""
-    for book in BOOKS:
-        with open(FORTUNES + book, encoding="utf-8") as f:
-            for quote in re.split(r"\n%\n", f.read()):
-                quote = re.sub(r"\s+", " ", re.sub(r"(?m)^\s*--.*\Z", "", quote, flags=re.S))
-                for s in re.split(r"(?<=[.!?]) ", quote):
-                    if re.fullmatch(r"[A-Z][A-Za-z' ,;-]*[.!?]", s) and 4 <= len(s.split()) <= 20:
-                        yield s
+    """Sentences of 4 to 20 words."""
+    for book in SPOKEN_BOOKS:
+        for quote in quotes(book):
+            for s in re.split(r"(?<=[.!?]) ", quote):
+                if re.fullmatch(r"[A-Z][A-Za-z' ,;-]*[.!?]", s) and 4 <= len(s.split()) <= 20:
+                    yield s
 
 
 def texts(speech):
-    with open(DICTIONARY) as f:
-        known = {line.split(" ", 1)[0] for line in f}
+    known = read_dictionary()
     read = {r["text"].lower() for r in read_manifest(speech)
             if r["split"] == "train" and len(r["text"].split()) > 2}
     found = sorted(read) + sorted(set(fortunes()))
@@ -100,7 +95,7 @@ def espeak(voice, text, stretch, pitch, path):
 
 def aligned(pcm, text, tools={}):
     """[(phone, start, end)] of CMUdict's phones for the words; None if no path fits."""
-    from recognise import Aligner, read_dictionary
+    from recognise import Aligner
     if not tools:
         tools.update(aligner=Aligner(), dictionary=read_dictionary())
     words = [tools["dictionary"][w] for w in re.findall(r"[a-z']+", text.lower())]

@@ -26,8 +26,9 @@ import torch.nn.functional as F
 
 import fused
 from crf import crf_loss
-from data import Features, batches, moments, shift
-from decoder import counts, tables
+from data import Features, Strength, batches, moments, shift
+from decoder import tables
+from lm import counts
 from export import load_model
 from model import Config, Encoder
 from optim import MuonAdamW
@@ -71,6 +72,11 @@ def draw_depths(rng, deepest, law, deep=0.0):
     return depth, int(rng.integers(1, depth)) if depth > 1 else depth
 
 
+def draw_dropped(rng, depth, share):
+    """Virtual layers (0-based, not the first) that a step leaves out: LayerDrop (arXiv 1909.11556)."""
+    return frozenset(i for i in range(1, depth) if rng.random() < share)
+
+
 def draw_context(rng):
     """(chunk, left context) in frames; a chunk of 0 is the whole clip."""
     return int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0])), int(rng.choice([32, 64, 64, 128]))
@@ -93,17 +99,17 @@ def save_run(folder, state, summary):
         json.dump(summary, f)
 
 
-def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0):
+def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0, dropped=()):
     """One step of training; returns the frame cross-entropy.
 
     batch: (mel, labels); depths: of draw_depths; context: (chunk, left) in frames;
     crf: (weight, transition, log prior) of the sequence loss, or None; distill: weight of the
-    cross-entropy of the shallower depth to the posteriors of the deeper.
+    cross-entropy of the shallower depth to the posteriors of the deeper; dropped: of draw_dropped.
     """
     mel, lab = batch
     depth, other = depths
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, seen = model(mel, depth, *context, taps=(other, depth))
+        _, seen = model(mel, depth, *context, taps=(other, depth), dropped=dropped)
         out = [(model.head(seen[depth]).float(), 1.0)]
         if other != depth:
             out.append((model.head(seen[other]).float(), 0.5))
@@ -179,6 +185,12 @@ def main():
                     help="fixed: every step at full depth, no loss at any other")
     ap.add_argument("--deep", type=float, default=0.0,
                     help="share of steps at full depth; the rest draws its depth uniformly")
+    ap.add_argument("--drop", type=float, default=0.0, help="share of the layers that a step leaves out")
+    ap.add_argument("--warp", type=float, default=0.0,
+                    help="of frequency (vocal tract length), e.g. 0.1: factors 0.9 to 1.1")
+    ap.add_argument("--masks", type=float, default=1.0, help="width and number of SpecAugment's masks")
+    ap.add_argument("--keep", type=int, default=0,
+                    help="every so many steps the averaged weights stay as STEP.pt, for average.py")
     ap.add_argument("--distill", type=float, default=0.0,
                     help="weight of the deeper depth's posteriors as targets of the shallower one")
     ap.add_argument("--hold-out", nargs="*", default=[], help="corpora left out of training, e.g. vctk-p239")
@@ -209,17 +221,18 @@ def main():
     optim = MuonAdamW(model)
     paths = [torch.from_numpy(x) for x in tables(*counts(train), 0.6, 2.0, 0.2)]
     ema = {k: v.clone() for k, v in model.state_dict().items()}
-    step, spent = 0, 0.0
+    step, spent, starts = 0, 0.0, [0]
     last = os.path.join(a.out, "last.pt")
     if os.path.exists(last):
         s = torch.load(last)
         model.load_state_dict(s["model"])
         optim.load_state_dict(s["optim"])
         ema, step, spent = s["ema"], s["step"], s.get("seconds", 0.0)
+        starts = s.get("starts", starts) + [step]
         print(f"resumed at step {step}", flush=True)
     rng = np.random.default_rng(a.seed * 1000003 + step)
     stream = batches(feats, train, [corpus_weight(e) for e in train], noises,
-                     a.seed * 7919 + step, config.delay, a.seconds)
+                     a.seed * 7919 + step, config.delay, a.seconds, strength=Strength(a.warp, a.masks))
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(train)} clips", flush=True)
     log = open(os.path.join(a.out, "log.jsonl"), "a")
     t0, mark, losses = time.time(), step, []
@@ -227,8 +240,8 @@ def main():
     def save():
         seconds = spent + time.time() - t0
         save_run(a.out, dict(model=model.state_dict(), ema=ema, optim=optim.state_dict(), step=step,
-                             seconds=seconds, config=config.dict(), args=vars(a)),
-                 dict(seed=a.seed, steps=step, seconds=seconds, audio_seconds=a.seconds, threads=a.threads,
+                             seconds=seconds, starts=starts, config=config.dict(), args=vars(a)),
+                 dict(seed=a.seed, steps=step, seconds=seconds, starts=starts, audio_seconds=a.seconds, threads=a.threads,
                       hold_out=a.hold_out, corpora=inventory(train), command="train.py " + " ".join(sys.argv[1:])))
 
     while step < a.steps:
@@ -238,7 +251,8 @@ def main():
         depths = draw_depths(rng, deepest, a.depth_law, a.deep)
         losses.append(update(model, optim, (mel, lab), depths, draw_context(rng),
                              schedule(step, a.steps, a.lr, tail=a.tail),
-                             (a.crf_weight, *paths) if step >= a.crf_from else None, a.distill))
+                             (a.crf_weight, *paths) if step >= a.crf_from else None, a.distill,
+                             draw_dropped(rng, depths[0], a.drop) if a.drop else ()))
         step += 1
         keep_average(ema, model, step)
         if step % 50 == 0:
@@ -247,6 +261,8 @@ def main():
             losses = []
         if step % 250 == 0:
             save()
+        if a.keep and step % a.keep == 0:
+            torch.save(dict(ema=ema, step=step, config=config.dict()), os.path.join(a.out, f"{step}.pt"))
         if step % a.eval_every == 0 or step == a.steps:
             probe = Encoder(config)
             probe.load_state_dict(ema)

@@ -1,0 +1,119 @@
+"""What the phone decoder knows before it hears: which phone follows, how long one lasts, how common it is.
+
+Counted over labelled clips (Features entries) and, for the phones' order, over English text beside
+them: a few hours of transcripts are too small to know all triples. decoder.py turns these into the
+tables of a model file; crf.py's loss takes counts().
+"""
+
+import glob
+import os
+import re
+
+import numpy as np
+
+from phones import INDEX, PHONES, read_dictionary
+
+C = len(PHONES)
+AGES = 3                                      # frames told apart by the duration model
+FORTUNES = "/usr/share/games/fortunes/"
+# sentences of these are spoken by synth.py, also for the set it makes to judge by: not read here
+SPOKEN_BOOKS = "literature wisdom science people education politics work".split()
+NO_PROSE = ("ascii-art", "translate-me", "perl", "debian", "linux", "linuxcookie")
+TEXT_WEIGHT = 50.0                            # triples of text that count as much as those of the transcripts
+
+
+def log_prior(entries):
+    frame = np.ones(C)
+    for e in entries:
+        frame += np.bincount(e["labels"][e["labels"] >= 0], minlength=C)
+    return np.log(frame / frame.sum())
+
+
+def runs(entries):
+    """Label sequences with SIL, repeats merged; a silence goes before each clip. Clips with frames
+    of unknown label (negative) are left out."""
+    for x in (e["labels"] for e in entries if e["labels"].min() >= 0):
+        yield [0] + [int(p) for p in x[np.r_[x[0] != 0, x[1:] != x[:-1]]]]
+
+
+def counts(entries):
+    """Log bigram [C, C] over phone changes, add-one, and log frame prior [C]."""
+    pair = np.ones((C, C))
+    np.fill_diagonal(pair, 0.0)
+    for x in runs(entries):
+        np.add.at(pair, (x[:-1], x[1:]), 1)
+    np.fill_diagonal(pair, 1.0)       # never used, but finite
+    return np.log(pair / pair.sum(1, keepdims=True)), log_prior(entries)
+
+
+def quotes(book):
+    """The quotations of a book of fortunes, each one line, without the line that names the author."""
+    with open(os.path.join(FORTUNES, book), encoding="utf-8", errors="replace") as f:
+        for quote in re.split(r"\n%\n", f.read()):
+            yield re.sub(r"\s+", " ", re.sub(r"(?m)^\s*--.*\Z", "", quote, flags=re.S))
+
+
+def written():
+    """Phones of the clauses of Debian's fortunes, as runs() gives those of clips: a pause at every comma."""
+    dictionary = read_dictionary()
+    if not os.path.isdir(FORTUNES):
+        raise SystemExit(f"no text for the language model in {FORTUNES}: apt-get install fortunes")
+    books = sorted(os.path.basename(p) for p in glob.glob(FORTUNES + "*") if not os.path.islink(p) and
+                   "." not in os.path.basename(p))
+    for book in books:
+        if book in (*SPOKEN_BOOKS, *NO_PROSE):
+            continue
+        for quote in quotes(book):
+            for clause in re.split(r"(?<=[.!?;:,]) ", quote):
+                words = re.findall(r"[a-z']+", clause.lower())
+                if words and re.fullmatch(r"[A-Za-z' \"(),.;:!?-]*", clause) and all(w in dictionary for w in words):
+                    x = [0]
+                    x += (INDEX[p] for w in words for p in dictionary[w])
+                    yield [p for p, before in zip(x, [None] + x) if p != before] + [0]
+
+
+def triples(sequences):
+    n = np.zeros((C, C, C))
+    for x in sequences:
+        np.add.at(n, (x[:-2], x[1:-1], x[2:]), 1)
+    return n
+
+
+def discounted(n, lower, discount=0.75):
+    """Counts [..., C] -> probabilities; what the discount takes off goes to `lower`."""
+    total = n.sum(-1, keepdims=True)
+    rest = discount * (n > 0).sum(-1, keepdims=True) * lower
+    return np.where(total > 0, (np.maximum(n - discount, 0) + rest) / np.maximum(total, 1), lower)
+
+
+def kneser_ney(n):
+    """Counts of triples [C, C, C] -> P(last | first two), interpolated (Chen and Goodman 1999)."""
+    kinds = (n > 0).sum(0)                                 # contexts in which a pair occurs
+    single = (kinds > 0).sum(0) + 0.5
+    return discounted(n, discounted(kinds, single / single.sum()))
+
+
+def trigram(entries, text=written):
+    """Log P(next | before, phone) [C, C, C]: that of the clips, the less often it saw a context the
+    more of that of the text in it: weights n : TEXT_WEIGHT, n the clips' counts of the context."""
+    n = triples(runs(entries))
+    p, seen = kneser_ney(n), n.sum(-1, keepdims=True)
+    if text:
+        p = (seen * p + TEXT_WEIGHT * kneser_ney(triples(text()))) / (seen + TEXT_WEIGHT)
+    return np.log(p + 1e-9)
+
+
+def durations(entries, ages=AGES, smooth=10.0):
+    """Log H / mean H and log (1 - H) / (1 - mean H) [C, ages]. H is drawn to that of all phones by so
+    many counts. The first and last phone of a clip are cut by its ends and do not count, nor do
+    clips with frames of unknown label."""
+    ends, alive = np.zeros((C, ages)), np.zeros((C, ages))
+    for x in (e["labels"] for e in entries if e["labels"].min() >= 0):
+        cuts = np.flatnonzero(np.r_[True, x[1:] != x[:-1], True])[1:-1]
+        for phone, frames in zip(x[cuts[:-1]], np.diff(cuts)):
+            ends[phone, min(frames, ages) - 1] += 1
+            alive[phone, :frames] += 1
+            alive[phone, -1] += max(0, frames - ages)
+    of_age, mean = (ends.sum(0) + 1) / (alive.sum(0) + 2), (ends.sum() + 1) / (alive.sum() + 2)
+    h = (ends + smooth * of_age) / (alive + smooth)
+    return np.log(h / mean), np.log((1 - h) / (1 - mean))

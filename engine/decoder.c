@@ -2,14 +2,16 @@
  *
  * A path's score is the sum over frames of
  *     log p(phone | audio) - log_prior[phone]
- *   + at a change of phone: transition[before][phone][next] + leave[phone][age]
+ *   + at a change of phone: transition[before][phone][next] + leave[phone][age], or, where the model
+ *                           has it, the fourgram's for (older, before, phone, next)
  *     else:                 transition[before][phone][phone] + stay[phone][age]
  * where the tables (all scaled) come with the model, one set for each search that a session may
  * choose: with or without a language model (transition, log trigram or bigram) and durations (leave
  * and stay, learnt hazards); the price of switching is in either. before is the phone before the
- * present one, silence at the start. So a state is a pair (before, phone); without a trigram, a
- * phone. age is how many frames the phone has lasted on the best path that ends in the state: a
- * path that entered the state later is forgotten even where its age would have served it better
+ * present one, older the one before that, silence at the start. So a state is a pair (before,
+ * phone); without a trigram, a phone. older and age, how many frames the phone has lasted, are those
+ * of the best path that ends in the state: a path that entered the state later or with another
+ * history is forgotten even where its own would have served it better
  * (training/README.md has what that costs). A frame is settled once all paths that count agree on
  * it, or, after SHOAL_DECODER_LAG frames, on the best path; paths that disagree are dropped.
  * Settled frames are joined to phones; a phone is given out when the next one begins. What is
@@ -44,6 +46,8 @@ struct shoal_decoder {
     unsigned char *from;                /* [LAG, states] at frame % LAG: STAYED, or the label that
                                            `source` needs */
     unsigned char *age;                 /* [states] frames in the phone less 1, below ages */
+    unsigned char *older;               /* [states] phone before `before` */
+    float *row;                         /* [classes] scratch of with_older() */
     float *logp;                        /* [LAG, classes] */
     int alive_count, *alive;            /* [states] those within the beam of the best */
     int *trail;                         /* [states] scratch of agreement() */
@@ -62,6 +66,25 @@ static const float *transitions(const shoal_decoder *d, int state)
     return all ? all + (size_t)state * (size_t)d->classes : zeros;
 }
 
+/* row, the scores of going from `state`, as the fourgram knows them better. */
+static const float *with_older(shoal_decoder *d, int state, const float *row)
+{
+    const shoal__fourgram *f = d->search->fourgram;
+    int C = d->classes, context = d->older[state] * d->states + state, last = f->first[context + 1];
+    if (f->first[context] == last)
+        return row;
+    const float *entry = f->entries + 2 * f->first[context], *end = f->entries + 2 * last;
+    int base = context * C, phone = state % C;
+    memcpy(d->row, row, (size_t)C * sizeof *row);
+    for (const float *e = entry; e < end; e += 2)
+        if ((int)e[0] - base == phone)
+            for (int p = 0; p < C; p++)
+                d->row[p] += e[1];
+    for (const float *e = entry; e < end; e += 2)
+        d->row[(int)e[0] - base] = e[1];
+    return d->row;
+}
+
 static void widen(float range[2], const float *p, int n, float more)
 {
     for (int i = 0; i < n; i++) {
@@ -78,6 +101,10 @@ static float exact_beam(const shoal_decoder *d)
     for (int s = 0; s < d->states; s++) {
         widen(range, transitions(d, s), d->classes, least[0]);
         widen(range, transitions(d, s), d->classes, least[1]);
+    }
+    for (int i = 0; d->search->fourgram && i < d->search->fourgram->count; i++) {
+        widen(range, d->search->fourgram->entries + 2 * i + 1, 1, least[0]);
+        widen(range, d->search->fourgram->entries + 2 * i + 1, 1, least[1]);
     }
     return 2.0f * (range[1] - range[0]) + 1e-3f;
 }
@@ -100,7 +127,7 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     if (!search->log_prior)
         return SHOAL_EUNSUPPORTED;
     size_t C = (size_t)m->config.classes, S = (size_t)search->histories * C;
-    size_t floats = 2 * S + LAG * C, bytes = LAG * S + 2 * S;
+    size_t floats = 2 * S + LAG * C + C, bytes = LAG * S + 3 * S;
     shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + 2 * S * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
@@ -119,11 +146,13 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->score = (float *)(d + 1);
     d->next = d->score + S;
     d->logp = d->next + S;
-    d->alive = (int *)(d->logp + LAG * C);
+    d->row = d->logp + LAG * C;
+    d->alive = (int *)(d->row + C);
     d->trail = d->alive + S;
     d->from = (unsigned char *)(d->trail + S);
     d->age = d->from + LAG * S;
-    d->met = d->age + S;
+    d->older = d->age + S;
+    d->met = d->older + S;
     d->label = -1;
     *out = d;
     return 0;
@@ -188,6 +217,8 @@ static void leave(shoal_decoder *d, int state, unsigned char *from)
     int C = d->classes, phone = phone_of(d, state);
     int trigram = d->search->histories > 1, first = trigram ? phone * C : 0;
     const float *row = transitions(d, state);
+    if (d->search->fourgram)
+        row = with_older(d, state, row);
     unsigned char label = (unsigned char)(trigram ? state / C : phone);
     float *next = d->next + first;
     float score = d->score[state] + d->leave[phone * d->ages + d->age[state]];
@@ -243,6 +274,7 @@ static void keep_alive(shoal_decoder *d)
         if (d->score[s] < -d->beam)
             continue;
         d->age[s] = from[s] != STAYED ? 0 : (unsigned char)(d->age[s] + (d->age[s] + 1 < d->ages));
+        d->older[s] = from[s] != STAYED ? from[s] : d->older[s];
         d->alive[d->alive_count++] = s;
     }
 }

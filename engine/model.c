@@ -23,6 +23,8 @@
 
 #define MAX_FILE ((size_t)1 << 30)
 
+enum { FOURGRAM_CLASSES = 64 };     /* whose four digits a float holds exactly */
+
 /* The built-in model (default_model.c). */
 extern const unsigned char shoal__default_model[], shoal__default_model_end[];
 
@@ -183,6 +185,47 @@ static void bind_frontend(binder *b)
     m->subsample_norm = bind_norm(b, "subsample", "norm");
 }
 
+/* Where the entries of each context begin; the keys must be whole, ascending and below C^4. */
+static int index_fourgram(shoal__fourgram *f, int C)
+{
+    int contexts = C * C * C, c = 0;
+    f->first = malloc(((size_t)contexts + 1) * sizeof *f->first);
+    if (!f->first)
+        return SHOAL_ENOMEM;
+    float last = -1.0f;
+    for (int i = 0; i < f->count; i++) {
+        float key = f->entries[2 * i];
+        if (!(key > last && key < (float)contexts * (float)C && key == floorf(key)))
+            return SHOAL_EMODEL;
+        last = key;
+        while (c <= (int)key / C)
+            f->first[c++] = i;
+    }
+    while (c <= contexts)
+        f->first[c++] = f->count;
+    return 0;
+}
+
+static const shoal__fourgram *bind_fourgram(binder *b)
+{
+    static const char name[] = "decoder.fourgram";
+    shoal__fourgram *f = &b->m->fourgram;
+    int C = b->m->config.classes;
+    f->count = shoal__safetensors_dim(b->m->tensors, name, 0);
+    f->entries = bind(b, 2, f->count, 2, name);
+    if (b->rc < 0)
+        return NULL;
+    if (C > FOURGRAM_CLASSES)
+        b->rc = explain(b->why, b->size, SHOAL_EMODEL, "tensor '%s' is for at most %d classes, not %d", name,
+                        FOURGRAM_CLASSES, C);
+    else if ((b->rc = index_fourgram(f, C)) == SHOAL_ENOMEM)
+        explain(b->why, b->size, b->rc, "out of memory");
+    else if (b->rc < 0)
+        explain(b->why, b->size, b->rc, "tensor '%s': its first column must be whole numbers, ascending, "
+                "below %d^4", name, C);
+    return b->rc < 0 ? NULL : f;
+}
+
 /* A file has a bigram or a trigram; with both, the bigram belongs to nothing. */
 static void bind_language_model(binder *b)
 {
@@ -192,6 +235,8 @@ static void bind_language_model(binder *b)
     s->transition = bind(b, 2, s->histories * C, C,
                          trigram ? "decoder.trigram" : "decoder.transition");
     s->log_prior = bind(b, 1, C, 0, "decoder.log_prior");
+    if (trigram && shoal__safetensors_has(b->m->tensors, "decoder.fourgram"))
+        s->fourgram = bind_fourgram(b);
 }
 
 /* Columns of a search's tables; 0 if the file does not have it. */
@@ -220,6 +265,7 @@ static void bind_search(binder *b, int which, const char *prefix)
         return;
     s->histories = which & SHOAL__LM ? lm->histories : 1;
     s->transition = which & SHOAL__LM ? lm->transition : NULL;
+    s->fourgram = which & SHOAL__LM ? lm->fourgram : NULL;
     s->leave = bind(b, 2, C, s->ages, "%s", leave);
     s->stay = bind(b, 2, C, s->ages, "%s.stay", prefix);
     s->log_prior = bind(b, 1, C, 0, "%s.log_prior", prefix);
@@ -398,6 +444,7 @@ void shoal_model_close(shoal_model *m)
     for (int i = 0; m->blocks && i < m->config.blocks; i++)
         free(m->blocks[i].dw_weight);
     free(m->mel.weights);
+    free(m->fourgram.first);
     free(m->blocks);
     free(m->norm_sets);
     for (int i = 0; i < SHOAL__MAX_CLASSES; i++)

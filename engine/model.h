@@ -53,11 +53,22 @@ typedef struct shoal__layer {
 /* A way to decode, by its bits: what the session may leave out. */
 enum { SHOAL__LM = 1, SHOAL__DURATIONS = 2, SHOAL__SEARCHES = 4, SHOAL__MAX_AGES = 64 };
 
+/* Log scores for the phone after three known ones, where they say more than the trigram's. */
+typedef struct shoal__fourgram {
+    const float *entries;                   /* [count, 2], ascending: the four phones as the digits of
+                                             * a number to the base C, the score. Where the last is the
+                                             * third (staying): what to add to the trigram's scores of
+                                             * all phones that have no entry */
+    int count;
+    int *first;                             /* [C^3 + 1] where a context's entries begin, owned */
+} shoal__fourgram;
+
 /* Its tables (decoder.c). */
 typedef struct shoal__search {
     int histories;                          /* C with a trigram, else 1 */
     const float *transition;                /* [histories C, C] log scores: (before, phone) -> next;
                                              * NULL: all 0 */
+    const shoal__fourgram *fourgram;        /* NULL: none */
     int ages;                               /* 0: leaving and staying cost nothing further */
     const float *leave, *stay;              /* [C, ages] after the phone's 1st, 2nd ... frame */
     const float *log_prior;                 /* [C], subtracted; NULL: the model lacks this search */
@@ -86,6 +97,7 @@ struct shoal_model {
     shoal__norm_set *norm_sets;             /* [config.norm_sets] */
     shoal__layer program[SHOAL__MAX_DEPTH]; /* [info.depth] */
     shoal__linear head;                     /* [C, D] */
+    shoal__fourgram fourgram;
     shoal__search searches[SHOAL__SEARCHES];
 };
 

@@ -256,7 +256,7 @@ SHOAL_API ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
 /* ---- phones out: log posteriors to timed phones ---------------------------------------- */
 
 /* A streaming Viterbi over the phone classes. Scores beside the posteriors, learnt with the model:
- *   lm         which phone follows which (bigram or trigram of the training text). Without it only
+ *   lm         which phone follows which (n-grams of the training text). Without it only
  *              the model's price of a change of phone is left
  *   durations  how long each phone lasts: leaving and staying are scored by its age
  * A phone is given out once it has ended and no likely path would take it back, at the latest

@@ -11,12 +11,17 @@
 #include "engine_util.h"
 #include "model.h"
 
-enum { LAG = SHOAL_DECODER_LAG, MOST = 600, MAX_C = 8, MAX_S = MAX_C * MAX_C, MAX_K = 4 };
+enum { LAG = SHOAL_DECODER_LAG, MOST = 600, MAX_C = 8, MAX_S = MAX_C * MAX_C, MAX_K = 4,
+       MAX_H = MAX_S * MAX_C };
 
 static shoal_model model;
 static shoal__search *search;           /* the only one of the model */
 static shoal_decoder_params params;     /* choose it */
 static float transition[MAX_S * MAX_C], log_prior[MAX_C], logp[MOST * MAX_C];
+static float fourgram_entries[2 * MAX_H * MAX_C];
+static int fourgram_first[MAX_H + 1];
+static shoal__fourgram fourgram;
+static double fourgram_score[MAX_H * MAX_C];    /* what it says, for the references */
 static float leave[MAX_C * MAX_K], stay[MAX_C * MAX_K];
 static uint32_t rng;
 
@@ -44,6 +49,37 @@ static void move_search(int lm, int durations)
     *to = old;
     search = to;
     params = (shoal_decoder_params){ .lm = lm, .durations = durations };
+}
+
+/* The trigram's model gets a fourgram without contexts. */
+static void give_fourgram(int C)
+{
+    int contexts = C * C * C;
+    fourgram = (shoal__fourgram){ .entries = fourgram_entries, .first = fourgram_first };
+    search->fourgram = &fourgram;
+    memset(fourgram_first, 0, sizeof fourgram_first);
+    for (int i = 0; i < contexts * C; i++)
+        fourgram_score[i] = (double)transition[i % contexts];
+}
+
+/* After `context`, the next one of the fourgram's: `listed` (a bit each) phones have scores of their
+ * own, the others the trigram's and back_off. */
+static void give_context(int C, int context, unsigned listed, const float *scores, float back_off)
+{
+    int phone = context % C;
+    for (int p = 0; p < C; p++) {
+        int own = listed >> p & 1 && p != phone;
+        float *e = fourgram_entries + 2 * fourgram.count;
+        if (own || p == phone) {
+            e[0] = (float)(context * C + p);
+            e[1] = own ? scores[p] : back_off;
+            fourgram.count++;
+        }
+        fourgram_score[context * C + p] = own ? (double)scores[p]
+                                              : fourgram_score[context * C + p] + (double)back_off;
+    }
+    for (int c = context + 1; c <= C * C * C; c++)
+        fourgram_first[c] = fourgram.count;
 }
 
 /* K ages that cost nothing yet. */
@@ -79,6 +115,20 @@ static void random_trigram(int C, int T, float sharp)
     search->histories = C;
     for (int i = 0; i < C * C * C; i++)
         transition[i] = i % C == i / C % C ? 0.0f : 0.9f * util_randf(&rng) - 1.0f;
+}
+
+/* A third of the contexts of three phones say more than the trigram. */
+static void random_fourgram(int C, int T, float sharp)
+{
+    random_trigram(C, T, sharp);
+    give_fourgram(C);
+    for (int context = 0; context < C * C * C; context++) {
+        float scores[MAX_C];
+        for (int p = 0; p < C; p++)
+            scores[p] = 0.9f * util_randf(&rng) - 1.0f;
+        if (util_rand(&rng) % 3 == 0)
+            give_context(C, context, util_rand(&rng) >> 8, scores, 0.2f * util_randf(&rng));
+    }
 }
 
 static void random_ages(int K)
@@ -117,13 +167,15 @@ static void random_durations_alone(int C, int T, float sharp)
     move_search(0, 1);
 }
 
-/* Score of the change (or not) from `phone`, before which was `before`, to `next`, when the phone
- * has lasted `age` frames (1, 2, ...). */
-static double change(int C, int before, int phone, int next, int age)
+/* Score of the change (or not) from `phone`, before which were `older` and `before`, to `next`, when
+ * the phone has lasted `age` frames (1, 2, ...). */
+static double change(int C, int older, int before, int phone, int next, int age)
 {
     int K = search->ages, k = phone * K + (age < K ? age : K) - 1;
     double s = K ? (double)(phone == next ? stay[k] : leave[k]) : 0.0;
-    if (search->transition)
+    if (search->fourgram && phone != next)
+        s += fourgram_score[((older * C + before) * C + phone) * C + next];
+    else if (search->transition)
         s += (double)transition[((search->histories > 1 ? before : 0) * C + phone) * C + next];
     return s;
 }
@@ -140,10 +192,11 @@ static void sure(int t, int C, int label, float p)
 static double path_score(const int *path, int C, int T)
 {
     double s = 0.0;
-    for (int t = 0, before = 0, age = 1; t < T; t++) {
+    for (int t = 0, older = 0, before = 0, age = 1; t < T; t++) {
         int moved = t && path[t] != path[t - 1];
         s += (double)logp[t * C + path[t]] - (double)log_prior[path[t]];
-        s += t ? change(C, before, path[t - 1], path[t], age) : 0.0;
+        s += t ? change(C, older, before, path[t - 1], path[t], age) : 0.0;
+        older = moved ? before : older;
         before = moved ? path[t - 1] : before;
         age = !t || moved ? 1 : age + 1;
     }
@@ -169,12 +222,13 @@ static void try_all(int C, int T, int *best)
     }
 }
 
-/* Score of arriving at (before, p) from state q of that age; -INFINITY where that is no way. */
-static double arrive(int C, int q, int age, int before, int p)
+/* Score of arriving at (before, p) from state q of that age and history; -INFINITY where that is no
+ * way. */
+static double arrive(int C, int older, int q, int age, int before, int p)
 {
     int last = q % C, history = q / C;
     int stays = last == p && history == before, moves = last != p && before == last;
-    return stays || moves || search->histories == 1 ? change(C, history, last, p, age) : -INFINITY;
+    return stays || moves || search->histories == 1 ? change(C, older, history, last, p, age) : -INFINITY;
 }
 
 /* How long the best path to state p at t has been in its phone. */
@@ -184,6 +238,14 @@ static int age_at(int from[][MAX_S], int C, int t, int p)
     for (; t && from[t][p] % C == p % C; t--)
         age++;
     return age;
+}
+
+/* What stood before the two phones of state p on the best path to it at t; with a trigram. */
+static int older_at(int from[][MAX_S], int C, int t, int p)
+{
+    for (; t && from[t][p] == p; t--)
+        ;
+    return t ? from[t][p] / C : 0;
 }
 
 /* The textbook recursion over (before, phone); with a bigram there is one `before`. */
@@ -197,8 +259,9 @@ static void recursion(int C, int T, int *best)
             next[p] = t || p >= C ? -INFINITY : 0.0;
         for (int q = 0; t && q < S; q++) {
             int age = age_at(from, C, t - 1, q);
+            int older = search->fourgram ? older_at(from, C, t - 1, q) : 0;
             for (int p = 0; p < S; p++) {
-                double s = score[q] + arrive(C, q, age, p / C, p % C);
+                double s = score[q] + arrive(C, older, q, age, p / C, p % C);
                 from[t][p] = s > next[p] ? q : from[t][p];
                 next[p] = fmax(s, next[p]);
             }
@@ -313,6 +376,7 @@ END_TEST
 /* The first three are exact: what a phone is left for does not depend on how long it lasted. */
 static void (*const problems[])(int C, int T, float sharp) = {
     random_problem, random_trigram, random_geometric, random_durations, random_durations_alone,
+    random_fourgram,
 };
 
 START_TEST(short_inputs_equal_trying_all_paths)
@@ -359,6 +423,31 @@ START_TEST(the_phone_before_the_last_counts)
         ck_assert_int_eq(decode(5, 30, 4, got), 3);
         ck_assert_int_eq(got[1].label, 4);
         ck_assert_int_eq(got[2].label, first);
+    }
+}
+END_TEST
+
+/* The same one phone further back: 1 3 4 or 2 3 4, then 1 or 2. */
+START_TEST(the_phone_before_those_counts_with_a_fourgram)
+{
+    static const float unlikely[5] = { -6.0f, -6.0f, -6.0f, -6.0f, -6.0f };
+    for (int first = 1; first <= 2; first++) {
+        shoal_phone got[40 + LAG];
+        plain_model(5, 2.0f);
+        search->histories = 5;
+        for (int i = 0; i < 125; i++)
+            transition[i] = i % 5 == i / 5 % 5 ? 0.0f : -2.0f;
+        give_fourgram(5);
+        give_context(5, (1 * 5 + 3) * 5 + 4, 1 << 2, unlikely, 0.0f);
+        give_context(5, (2 * 5 + 3) * 5 + 4, 1 << 2, (float[5]){ [2] = -2.0f }, -4.0f);
+        for (int t = 0; t < 40; t++)
+            sure(t, 5, t < 10 ? first : t < 20 ? 3 : 4, 0.9f);
+        for (int t = 30; t < 40; t++)
+            for (int c = 0; c < 5; c++)
+                logp[5 * t + c] = logf(c == 1 || c == 2 ? 0.47f : 0.02f);
+        ck_assert_int_eq(decode(5, 40, 4, got), 4);
+        ck_assert_int_eq(got[2].label, 4);
+        ck_assert_int_eq(got[3].label, first);
     }
 }
 END_TEST
@@ -536,8 +625,9 @@ int main(void)
     tcase_add_test(c, switching_price_smooths);
     tcase_add_test(c, prior_is_taken_off);
     tcase_add_loop_test(c, short_inputs_equal_trying_all_paths, 0, 36);
-    tcase_add_loop_test(c, long_inputs_equal_the_recursion, 0, 60);
+    tcase_add_loop_test(c, long_inputs_equal_the_recursion, 0, 72);
     tcase_add_test(c, the_phone_before_the_last_counts);
+    tcase_add_test(c, the_phone_before_those_counts_with_a_fourgram);
     tcase_add_test(c, a_phone_lasts_as_long_as_such_phones_do);
     tcase_add_test(c, the_language_model_may_be_left_out);
     tcase_add_test(c, only_searches_that_the_model_has);

@@ -392,6 +392,40 @@ START_TEST(one_language_model_of_the_right_size)
 }
 END_TEST
 
+/* Add decoder.fourgram, two entries. */
+static void give_fourgram(float first, float second, float score)
+{
+    image_add_tensor(&im, "decoder.fourgram", 2, 2, (float[]){ first, score, second, 0.0f });
+}
+
+START_TEST(a_fourgram_goes_with_a_trigram)
+{
+    int C = classes_of();
+    give_trigram(0, 0);
+    give_fourgram(0.0f, (float)(C * C * C * C - 1), -1.0f);
+    accept_decoders(1 << 1);
+}
+END_TEST
+
+START_TEST(no_fourgram_without_a_trigram)
+{
+    give_fourgram(0.0f, 1.0f, 0.0f);
+    refuse("decoder.fourgram");
+}
+END_TEST
+
+/* Keys descend, repeat, are broken, negative or too large; a score that is no number. */
+START_TEST(fourgrams_are_numbered)
+{
+    float C = (float)classes_of(), end = C * C * C * C;
+    const float wrong[][3] = { { 5, 4, 0 }, { 5, 5, 0 }, { 0.5f, 4, 0 }, { -1, 4, 0 }, { 5, end, 0 },
+                               { NAN, 4, 0 }, { 5, INFINITY, 0 }, { 4, 5, NAN } };
+    give_trigram(0, 0);
+    give_fourgram(wrong[_i][0], wrong[_i][1], wrong[_i][2]);
+    refuse("decoder.fourgram");
+}
+END_TEST
+
 /* ---- other searches of the decoder ------------------------------------------------------- */
 
 static const char *const searches[] = { "decoder.plain", NULL, "decoder.durations",
@@ -610,6 +644,9 @@ int main(void)
     tcase_add_test(c, extra_tensors_are_refused);
     tcase_add_test(c, a_trigram_may_stand_for_the_bigram);
     tcase_add_loop_test(c, one_language_model_of_the_right_size, 0, 3);
+    tcase_add_test(c, a_fourgram_goes_with_a_trigram);
+    tcase_add_test(c, no_fourgram_without_a_trigram);
+    tcase_add_loop_test(c, fourgrams_are_numbered, 0, 8);
     tcase_add_loop_test(c, searches_are_there_one_by_one, 0, 16);
     tcase_add_loop_test(c, searches_are_whole_and_fit, 0, 24);
     tcase_add_test(c, a_search_begins_with_leave);

@@ -5,11 +5,12 @@
     decoder.py --checkpoint MODEL --report 4 12          # and what each is worth, at these depths
 
     trigram[h][q][p] = lm_scale * log P(p | h, q) - price   for p != q;   0 for staying
+    fourgram: lm_scale * log P(p | g, h, q) - price; the back-off is lm_scale * its log
     leave[p][k]      = duration_scale * log(H(p, k) / mean H) - price
     stay[p][k]       = duration_scale * log((1 - H(p, k)) / (1 - mean H))
     log_prior[p]     = prior_scale * log P(p)
 
-P(p | h, q): which phone follows q when h stood before it, counted over the training sentences
+P(p | g, h, q): which phone follows q when h stood before it, and g before that, counted over the training sentences
 (with SIL) and English text, interpolated Kneser-Ney (lm.py). H(p, k): hazard, the share of the phones p of k frames or more
 that end with their k-th frame (the last k: that and all later ones), counted over the alignments;
 mean H over all phones and frames, so that the scale does not move the price.
@@ -29,7 +30,7 @@ import torch
 from capi import DECODERS, Engine
 from data import Features
 from export import export, load_model, random_model
-from lm import C, durations, log_prior, trigram
+from lm import C, durations, language, log_prior, pruned
 from phones import collapse, edits
 from report import rows
 
@@ -64,7 +65,8 @@ class Search:
     """PER of a search with some scales, by the C decoder: of a model that is nothing but tables."""
 
     def __init__(self, lm, prior, ages, lib=None):
-        self.lm, self.prior, self.durations = lm, prior, ages
+        self.lm, self.prior, self.durations = np.log(lm.trigram + 1e-9), prior, ages
+        self.fourgram = pruned(lm)
         self.model, self.lib = random_model(), lib
 
     def ages(self, scales):
@@ -80,7 +82,11 @@ class Search:
         for name, s in chosen.items():
             if name == "lm":
                 t, prior = tables(self.lm, self.prior, s["lm"], s["price"], s["prior"])
-                out.update({"decoder.trigram": t.reshape(C * C, C), "decoder.log_prior": prior})
+                phones, log_p, back_off = self.fourgram
+                score = s["lm"] * log_p - np.where(back_off, 0, s["price"])
+                key = np.ravel_multi_index(phones.T, (C,) * 4)
+                out.update({"decoder.trigram": t.reshape(C * C, C), "decoder.log_prior": prior,
+                            "decoder.fourgram": np.stack([key, score], 1).astype(np.float32)})
             else:
                 out[f"decoder.{name}.leave"], out[f"decoder.{name}.stay"] = self.ages(s)
                 out[f"decoder.{name}.log_prior"] = (s["prior"] * self.prior).astype(np.float32)
@@ -183,7 +189,7 @@ def main():
     logp = [posteriors(model, feats, h, a.depth) for h in halves]
     print(f"greedy PER {greedy(halves[0], logp[0]):.4f} on {len(halves[0])} clips to choose by, "
           f"{greedy(halves[1], logp[1]):.4f} on {len(halves[1])} others, depth {a.depth}")
-    search = Search(trigram(train), log_prior(train), durations(train), a.lib)
+    search = Search(language(train), log_prior(train), durations(train), a.lib)
     chosen, pers = search.choose(halves[0], logp[0])
     others = {name: search.per(name, chosen, halves[1], logp[1]) for name in chosen}
     print("on the other speakers: " + "  ".join(f"{n} {100 * v:.2f} %" for n, v in others.items()))

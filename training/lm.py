@@ -8,6 +8,7 @@ tables of a model file; crf.py's loss takes counts().
 import glob
 import os
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +20,8 @@ FORTUNES = "/usr/share/games/fortunes/"
 # sentences of these are spoken by synth.py, also for the set it makes to judge by: not read here
 SPOKEN_BOOKS = "literature wisdom science people education politics work".split()
 NO_PROSE = ("ascii-art", "translate-me", "perl", "debian", "linux", "linuxcookie")
-TEXT_WEIGHT = 50.0                            # triples of text that count as much as those of the transcripts
+TEXT_WEIGHT = 50.0, 10.0                      # of trigram, fourgram: see mixed()
+ENTRIES = 42000                               # of a model's fourgram: 8 bytes each
 
 
 def log_prior(entries):
@@ -72,10 +74,11 @@ def written():
                     yield [p for p, before in zip(x, [None] + x) if p != before] + [0]
 
 
-def triples(sequences):
-    n = np.zeros((C, C, C))
+def occurrences(sequences, order):
+    """How often each `order` phones stand in a row: [C] * order."""
+    n = np.zeros((C,) * order, np.float32)
     for x in sequences:
-        np.add.at(n, (x[:-2], x[1:-1], x[2:]), 1)
+        np.add.at(n, tuple(x[i:len(x) - order + 1 + i] for i in range(order)), 1)
     return n
 
 
@@ -86,21 +89,61 @@ def discounted(n, lower, discount=0.75):
     return np.where(total > 0, (np.maximum(n - discount, 0) + rest) / np.maximum(total, 1), lower)
 
 
-def kneser_ney(n):
-    """Counts of triples [C, C, C] -> P(last | first two), interpolated (Chen and Goodman 1999)."""
-    kinds = (n > 0).sum(0)                                 # contexts in which a pair occurs
-    single = (kinds > 0).sum(0) + 0.5
-    return discounted(n, discounted(kinds, single / single.sum()))
+def mixed(n, clips, text, weight):
+    """P of the clips [..., C] and that of the text: the less often the clips have a context (n: their
+    counts), the more of the text's, which counts like `weight` occurrences."""
+    seen = n.sum(-1, keepdims=True)
+    return (seen * clips + weight * text) / (seen + weight)
 
 
-def trigram(entries, text=written):
-    """Log P(next | before, phone) [C, C, C]: that of the clips, the less often it saw a context the
-    more of that of the text in it: weights n : TEXT_WEIGHT, n the clips' counts of the context."""
-    n = triples(runs(entries))
-    p, seen = kneser_ney(n), n.sum(-1, keepdims=True)
-    if text:
-        p = (seen * p + TEXT_WEIGHT * kneser_ney(triples(text()))) / (seen + TEXT_WEIGHT)
-    return np.log(p + 1e-9)
+@dataclass
+class Language:
+    """Which phone follows: interpolated Kneser-Ney (Chen and Goodman 1999) of clips and text, mixed."""
+    trigram: np.ndarray         # [C, C, C] P(last | first two)
+    fourgram: np.ndarray        # [C, C, C, C]
+    contexts: np.ndarray        # [C, C, C] how often three phones stand in a row, over all; sums to 1
+
+
+def language(entries, text=written):
+    sources = [list(runs(entries)), list(text())]
+    threes, fours = ([occurrences(s, order) for s in sources] for order in (3, 4))
+    kinds = [(n > 0).sum(0) for n in threes]              # contexts in which a pair occurs
+    single = [(k > 0).sum(0) + 0.5 for k in kinds]
+    three = [discounted(n, discounted(k, s / s.sum())) for n, k, s in zip(threes, kinds, single)]
+    trigram = mixed(threes[0], *three, TEXT_WEIGHT[0])
+    four = [discounted(n, discounted((n > 0).sum(0), p)) for n, p in zip(fours, (trigram, three[1]))]
+    often = sum(n.sum(-1) / n.sum() for n in fours)
+    return Language(trigram, mixed(fours[0], *four, TEXT_WEIGHT[1]), often / often.sum())
+
+
+def pruned(lm, entries=ENTRIES):
+    """The fourgrams worth keeping: ([N, 4] phones, ascending; [N] log P; [N] what follows).
+
+    An entry with the third phone as its last is a context's back-off: the log weight of the trigram
+    for the phones that the context does not list. Kept are those that change most: P(all four) times
+    the change of log P (Stolcke 1998, without the change of back-off weights).
+    """
+    staying = np.eye(C, dtype=bool)[None, None]           # runs have no phone twice in a row
+    gain = lm.contexts[..., None] * lm.fourgram * np.log(lm.fourgram / lm.trigram)
+    gain = np.where(staying, 0, gain).astype(np.float32)
+
+    def kept(threshold):
+        keep = gain > threshold
+        return keep, keep.any(-1)
+
+    order = np.sort(gain, None)[::-1][:entries]
+    low, high = 0, len(order) - 1                         # the lowest threshold that fits
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if sum(k.sum() for k in kept(order[middle])) <= entries else (low, middle - 1)
+    keep, context = kept(order[low])
+    log_p = np.log(lm.fourgram)
+    listed, listed_three = (np.where(keep, p, 0).sum(-1) for p in (lm.fourgram, lm.trigram[None]))
+    g, h, q = np.nonzero(context)
+    log_p[g, h, q, q] = np.log((1 - listed) / (1 - listed_three))[context]
+    keep[g, h, q, q] = True
+    phones = np.argwhere(keep)
+    return phones, log_p[keep], phones[:, 2] == phones[:, 3]
 
 
 def durations(entries, ages=AGES, smooth=10.0):

@@ -7,6 +7,7 @@
  *
  *   mel rows [2R, 3 mels] -> conv1, SiLU [2R, D] -> unfold [R, 3D] -> conv2, LayerNorm [R, D]
  *   per layer, on a prefix: layer.c and attention.c, which see a batch as batch.h has it
+ *   -> blended with what would have left before [R, D], the embedding
  *   -> head, log softmax [R, C]
  *
  * A batch is scratch: nothing in it survives a run but the results.
@@ -34,7 +35,8 @@ static size_t layout(shoal_batch *b, unsigned char *base)
     b->taps = shoal__carve(base, &at, tapped * sizeof *b->taps);
     b->unfold = shoal__carve_floats(base, &at, max_size(2 * R * 3 * mels, R * 3 * D));
     b->conv = shoal__carve_floats(base, &at, max_size(2 * R, R + taps - 1) * D);
-    b->x = shoal__carve_floats(base, &at, (R + tapped) * D);
+    b->out = shoal__carve_floats(base, &at, (R + tapped) * D);
+    b->x = b->model->blends ? shoal__carve_floats(base, &at, R * D) : b->out;
     b->y = shoal__carve_floats(base, &at, R * D);
     b->wide = shoal__carve_floats(base, &at, R * max_size((size_t)c->ffn, 3 * D));
     size_t half = D / (size_t)c->heads / 2;
@@ -184,6 +186,19 @@ static void arrange(shoal_batch *b, shoal_stream *const *streams, int n)
             }
 }
 
+/* What leaves after this layer: the first `rows` rows of out. */
+static void leave(shoal_batch *b, int layer, int rows)
+{
+    float share = b->model->program[layer].exit;
+    int n = rows * b->model->config.dim;
+    if (b->out == b->x)
+        return;
+    if (share < 1.0f)
+        b->model->kern->blend(b->out, b->x, share, n);
+    else
+        memcpy(b->out, b->x, (size_t)n * sizeof *b->x);
+}
+
 /* Keep the rows of streams that tap this depth, behind the rows of the run. */
 static void keep_taps(shoal_batch *b, int depth, int streams)
 {
@@ -193,8 +208,8 @@ static void keep_taps(shoal_batch *b, int depth, int streams)
         if (!(wanted_taps(it->stream) >> (depth - 1) & 1))
             continue;
         int row = b->rows + b->tap_rows;
-        memcpy(b->x + (size_t)row * D, b->x + (size_t)it->row * D,
-               (size_t)it->frames * D * sizeof *b->x);
+        memcpy(b->out + (size_t)row * D, b->out + (size_t)it->row * D,
+               (size_t)it->frames * D * sizeof *b->out);
         b->taps[b->tap_count++] = (shoal__tap){ i, depth, row };
         b->tap_rows += it->frames;
     }
@@ -210,7 +225,7 @@ static void report(const shoal_batch *b, const shoal__item *it, int first_row, i
     r->first_frame = first + skip < 0 ? 0 : first + skip;
     r->frames = it->frames - skip;
     r->depth = depth;
-    r->embedding = b->x + row * (size_t)c->dim;
+    r->embedding = b->out + row * (size_t)c->dim;
     r->logp = b->logp + row * (size_t)c->classes;
 }
 
@@ -230,9 +245,10 @@ int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_r
         while (b->items[active - 1].stream->params.depth <= layer)
             rows -= b->items[--active].frames;
         shoal__batch_layer(b, layer, rows, active);
+        leave(b, layer, rows);
         keep_taps(b, layer + 1, active);
     }
-    shoal__batch_linear(b, &m->head, b->x, b->rows + b->tap_rows, b->logp);
+    shoal__batch_linear(b, &m->head, b->out, b->rows + b->tap_rows, b->logp);
     m->kern->log_softmax(b->logp, b->rows + b->tap_rows, m->config.classes);
     for (int i = 0; i < b->count; i++) {
         const shoal__item *it = &b->items[i];

@@ -59,6 +59,8 @@ typedef struct shoal__kern {
                             int n);
     /* c[r] = b (add 0) or c[r] += b (add 1) */
     void (*bias_rows)(float *c, const float *b, int rows, int n, int add);
+    /* y += share * (x - y) */
+    void (*blend)(float *y, const float *x, float share, int n);
     /* x = silu(x) = x / (1 + e^-x) */
     void (*silu)(float *x, int n);
     /* y [rows, n] = a * sigmoid(g) where x [rows, 2n] = (a, g) */

@@ -220,6 +220,12 @@ static inline uint32_t KERN(round_bits)(float x)
     return u + 0x7fffu + (u >> 16 & 1);
 }
 
+static void KERN(blend)(float *restrict y, const float *restrict x, float share, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] += share * (x[i] - y[i]);
+}
+
 static void KERN(to_bf16)(uint16_t *restrict y, const float *restrict x, int n)
 {
     for (int i = 0; i < n; i++)
@@ -285,5 +291,5 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
         .pair_bf16 = KERN(pair_bf16), .attend = KERN(attend),                                   \
         .attend_bf16 = KERN_ATTEND_BF16, .log_softmax = KERN(log_softmax),                      \
         .log_mel = KERN(log_mel), .to_bf16 = KERN_TO_BF16, .from_bf16 = KERN(from_bf16),           \
-        .quantize = KERN(quantize), .finish_int8 = KERN(finish_int8)                            \
+        .quantize = KERN(quantize), .finish_int8 = KERN(finish_int8), .blend = KERN(blend)       \
     }

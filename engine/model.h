@@ -48,6 +48,8 @@ typedef struct shoal__block {
 typedef struct shoal__layer {
     const shoal__block *block;
     const shoal__norm_set *norms;
+    float exit;                             /* share of its output in what leaves after it; the rest is
+                                             * what would have left before. 1: its output alone */
 } shoal__layer;
 
 /* A way to decode, by its bits: what the session may leave out. */
@@ -96,6 +98,7 @@ struct shoal_model {
     shoal__block *blocks;                   /* [config.blocks] */
     shoal__norm_set *norm_sets;             /* [config.norm_sets] */
     shoal__layer program[SHOAL__MAX_DEPTH]; /* [info.depth] */
+    int blends;                             /* some layer's exit is not 1 */
     shoal__linear head;                     /* [C, D] */
     shoal__fourgram fourgram;
     shoal__search searches[SHOAL__SEARCHES];

@@ -108,6 +108,16 @@ static void read_labels(reader *r, shoal_model *m, const json_t *root)
     }
 }
 
+static double get_exit(reader *r, const json_t *entry, int index)
+{
+    const json_t *v = json_object_get(entry, "exit");
+    double share = v ? json_number_value(v) : 1.0;
+    if (index ? share > 0.0 && share <= 1.0 : share >= 1.0 && share <= 1.0)
+        return share;
+    fail(r, "program entry %d: 'exit' must be %s", index, index ? "a number above 0, at most 1" : "1");
+    return 1.0;
+}
+
 static void read_layer(reader *r, shoal_model *m, int index, const json_t *entry)
 {
     const char *op = get_string(r, entry, "op", 32);
@@ -120,7 +130,11 @@ static void read_layer(reader *r, shoal_model *m, int index, const json_t *entry
         fail(r, "program entry %d: experts are not supported by this version", index);
     int block = get_int(r, entry, "block", 0, m->config.blocks - 1);
     int norms = get_int(r, entry, "norms", 0, m->config.norm_sets - 1);
-    m->program[index] = (shoal__layer){ .block = m->blocks + block, .norms = m->norm_sets + norms };
+    double share = get_exit(r, entry, index);
+    m->blends |= share < 1.0;
+    m->program[index] = (shoal__layer){ .block = m->blocks + block,
+                                        .norms = m->norm_sets + norms,
+                                        .exit = (float)share };
 }
 
 static void read_program(reader *r, shoal_model *m, const json_t *root)

@@ -142,6 +142,20 @@ static void case_bias(const shoal__kern *k)
     }
 }
 
+static void case_blend(const shoal__kern *k)
+{
+    int n = pick(1, 700);
+    float share = 0.3f;
+    prepare(2.0f);
+    memcpy(out, b, sizeof(float) * (size_t)n);
+    memcpy(scalar, b, sizeof(float) * (size_t)n);
+    for (int i = 0; i < n; i++)
+        want[i] = (double)b[i] + (double)share * ((double)a[i] - (double)b[i]);
+    k->blend(out, a, share, n);
+    shoal__kern_scalar.blend(scalar, a, share, n);
+    verify(k, "blend", n, 1e-6);
+}
+
 static void case_silu_glu(const shoal__kern *k)
 {
     int rows = pick(1, 4), n = pick(1, 500);
@@ -440,7 +454,7 @@ static void case_int8(const shoal__kern *k)
 static void (*const cases[])(const shoal__kern *) = {
     case_norm,  case_norm_large_mean, case_bias, case_silu_glu, case_depthwise,
     case_rope,  case_columns,      case_attend, case_log_softmax, case_log_mel,
-    case_bf16,  case_int8,
+    case_bf16,  case_int8,         case_blend,
 };
 
 START_TEST(kernel_equals_formula)

@@ -580,7 +580,9 @@ START_TEST(program_asks_for_what_there_is_not)
         { "block", "0.0", "block" },         { "block", "1e300", "block" },
         { "norms", "1", "norms" },           { "norms", "9999999999", "norms" },
         { "norms", "null", "norms" },        { "router", "0", "experts" },
-        { "experts", "0", "experts" },
+        { "experts", "0", "experts" },       { "exit", "0", "exit" },
+        { "exit", "1.5", "exit" },           { "exit", "-0.5", "exit" },
+        { "exit", "\"all\"", "exit" },       { "exit", "null", "exit" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *layer = image_layer(&im, 5), *good = json_deep_copy(layer);
@@ -589,6 +591,9 @@ START_TEST(program_asks_for_what_there_is_not)
         refuse(cases[i].word);
         json_array_set_new(json_object_get(im.config, "program"), 5, good);
     }
+    json_object_set_new(image_layer(&im, 0), "exit", json_real(0.5));    /* of what? */
+    refuse("exit");
+    json_object_del(image_layer(&im, 0), "exit");
     json_array_set_new(json_object_get(im.config, "program"), 5, json_string("conformer"));
     refuse("op");
 }

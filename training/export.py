@@ -56,10 +56,15 @@ def model_tensors(m):
     return out
 
 
+def exit_share(c, layer):
+    """Where layers before this one (from 1) belong to the mean that leaves: its own share in the mean."""
+    return {"exit": 1 / (layer - c.exit_from + 1)} if 0 < c.exit_from < layer else {}
+
+
 def metadata(m, name):
     c = m.config
     program = [{"op": "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
-                "norms": m.pooled(m.norms, i)} for i in range(c.depth)]
+                "norms": m.pooled(m.norms, i), **exit_share(c, i + 1)} for i in range(c.depth)]
     return {"shoal": json.dumps({
         "format": 1, "name": name,
         "frontend": {"rate": frontend.RATE, "window": frontend.WINDOW, "hop": frontend.HOP,
@@ -81,6 +86,11 @@ def export(m, name, path, decoder=None):
     write_safetensors(path, tensors, metadata(m, name))
 
 
+def exit_from(program):
+    """exit_share's inverse, of a whole program."""
+    return next((i for i, layer in enumerate(program) if "exit" in layer), 0)
+
+
 @torch.no_grad()
 def import_model(path):
     """A model file back into an Encoder: the inverse of export, to train on from what ships."""
@@ -89,7 +99,7 @@ def import_model(path):
     m = Encoder(Config(mels=c["frontend"]["mels"], dim=c["dim"], ffn=c["ffn"], heads=c["heads"],
                        kernel=c["kernel"], classes=c["classes"], depth=len(c["program"]),
                        left=c["left_frames"], delay=c["delay_frames"], blocks=c["blocks"],
-                       norms=c["norm_sets"]))
+                       norms=c["norm_sets"], exit_from=exit_from(c["program"])))
     for conv, name in ((m.subsample.conv1, "conv1"), (m.subsample.conv2, "conv2")):
         w = torch.from_numpy(tensors[f"subsample.{name}.weight"])
         conv.weight.copy_(w.view(w.shape[0], 3, -1).permute(0, 2, 1))
@@ -114,7 +124,7 @@ def load_model(path):
 def random_model(seed=1, **changes):
     """Small, random, but lively weights: every path through the network matters."""
     torch.manual_seed(seed)
-    m = Encoder(Config(**{**dict(dim=32, ffn=64, heads=2, depth=12, left=16, delay=2), **changes}))
+    m = Encoder(Config(**{**dict(dim=32, ffn=64, heads=2, depth=12, left=16, delay=2, exit_from=3), **changes}))
     with torch.no_grad():
         for n, p in m.named_parameters():
             if p.ndim == 1:

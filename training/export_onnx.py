@@ -103,6 +103,14 @@ def norm_tensors(tensors, norms):
             for n in NORMS for kind in ("weight", "bias")}
 
 
+def exit_weights(program):
+    """What each layer's output weighs in what leaves after the last; they sum to 1."""
+    weights = []
+    for share in (e.get("exit", 1.0) for e in program):
+        weights = [w * (1 - share) for w in weights] + [share]
+    return weights
+
+
 def silu(x):
     return x * torch.sigmoid(x)
 
@@ -210,16 +218,18 @@ class Step(nn.Module):
         self.norms = nn.ModuleDict({str(n): nn.ParameterList(norm_tensors(tensors, n).values())
                                     for n in {e["norms"] for e in program}})
         self.program = [(str(e["block"]), str(e["norms"])) for e in program]
+        self.exits = exit_weights(program)
 
     def forward(self, mel, position, mel_tail, c1_tail, *caches):
         x, mask, cos, sin, mel_tail, c1_tail = self.front(mel, position, mel_tail, c1_tail)
-        new = []
+        new, leaves = [], 0.0
         for layer, (block, norms) in enumerate(self.program):
             mine = [c[layer] for c in caches] if self.stacked else caches[3 * layer:3 * layer + 3]
             x, *out = self.blocks[block](x, *mine, mask, cos, sin, *self.norms[norms])
+            leaves = leaves + self.exits[layer] * x if self.exits[layer] else leaves
             new.append(out)
         flat = [torch.stack(c) for c in zip(*new)] if self.stacked else [c for out in new for c in out]
-        return (*self.head(x), position + CHUNK, mel_tail, c1_tail, *flat)
+        return (*self.head(leaves), position + CHUNK, mel_tail, c1_tail, *flat)
 
 
 # ---- inputs and outputs -------------------------------------------------------------------
@@ -287,6 +297,17 @@ def prefix_names(graph, prefix, keep):
     return graph
 
 
+def blend(body):
+    """Give a Scan's body a second state: the outputs of its layers so far, each times its weight."""
+    from onnx import TensorProto, helper
+    value = lambda n, s: helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+    body.node.extend([helper.make_node("Mul", ["x_out", "exit"], ["part"], name="part"),
+                      helper.make_node("Add", ["so_far", "part"], ["leaves_out"], name="leaves_out")])
+    body.input.insert(1, value("so_far", ["rows", None]))
+    body.input.append(value("exit", []))
+    body.output.insert(1, value("leaves_out", ["rows", None]))
+
+
 def export_scan(c, tensors, depth, path):
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -296,6 +317,7 @@ def export_scan(c, tensors, depth, path):
     front, block, head = Front(c, tensors), Block(c, tensors, blocks.pop()), Head(c, tensors)
     sets = [norm_tensors(tensors, e["norms"]) for e in c["program"][:depth]]
     norms = {n: torch.stack([one[n] for one in sets]).numpy() for n in sets[0]}      # [depth, D] each
+    exits = np.array(exit_weights(c["program"][:depth]), np.float32)
     start = first_inputs(c, 1, "scan", 2)
     shared, carried = ["mask", "cos", "sin"], ["mel", "position", "mel_tail", "c1_tail"]
     with torch.no_grad(), tempfile.TemporaryDirectory() as d:
@@ -306,20 +328,23 @@ def export_scan(c, tensors, depth, path):
         ins, outs = ["x_in"] + list(CACHES), ["x_out"] + ["new_" + n for n in CACHES]
         args = [x] + [start[n][0] for n in CACHES] + [mask, cos, sin, *sets[0].values()]
         b = export_part(block, args, ins + shared + list(norms), outs, ins + shared + outs, d)
+        blend(b)
         b = prefix_names(b, "block.", shared)
-        h = prefix_names(export_part(head, [x], ["x_last"], ["logp", "embedding"],
-                                     ["x_last", "logp", "embedding"], d), "head.",
-                         ["x_last", "logp", "embedding"])
+        ends = ["leaves", "logp", "embedding"]
+        h = prefix_names(export_part(head, [x], ends[:1], ends[1:], ends, d), "head.", ends)
     for value in [v for v in b.input if v.name in shared]:
         b.input.remove(value)                       # taken from the outer graph
-    scan = helper.make_node("Scan", ["x", *CACHES, *norms], ["x_last"] + ["new_" + n for n in CACHES],
-                            name="layers", body=b, num_scan_inputs=len(CACHES) + len(norms))
+    scanned = [*CACHES, *norms, "exits"]
+    scan = helper.make_node("Scan", ["x", "nothing", *scanned], ["x_last", "leaves"] + ["new_" + n for n in CACHES],
+                            name="layers", body=b, num_scan_inputs=len(scanned))
+    nothing = helper.make_node("Mul", ["x", "zero"], ["nothing"], name="nothing")
     stacked = [numpy_helper.from_array(a, n) for n, a in norms.items()]
+    stacked += [numpy_helper.from_array(exits, "exits"), helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0])]
     eight = helper.make_tensor("eight", TensorProto.FLOAT, [], [float(CHUNK)])
     step = helper.make_node("Add", ["position", "eight"], ["new_position"], name="step")
     inputs = first_inputs(c, depth, "scan", 2)
     info = io_info(c, depth, "scan", inputs)
-    graph = helper.make_graph([*f.node, scan, *h.node, step], "shoal", *info,
+    graph = helper.make_graph([*f.node, nothing, scan, *h.node, step], "shoal", *info,
                               initializer=[*f.initializer, *h.initializer, *stacked, eight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(model)

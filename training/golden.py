@@ -54,12 +54,16 @@ def starts_mask(starts, frames, left):
 
 
 def layers(m, x, first, last, allow, position=0):
-    """Virtual layers [first, last) over x [1, T, D] whose frame 0 is at `position`."""
+    """What leaves after virtual layers [first, last) over x [1, T, D] whose frame 0 is at `position`:
+    the mean of the outputs of layers exit_from to last, in the model's counting from 1."""
     bias = torch.zeros(allow.shape).masked_fill_(~allow, -1e9)
     cos, sin = rope_table(x.shape[1], m.config.dim // m.config.heads, first=position)
+    outputs = []
     for layer in range(first, last):
-        x = m.block(layer)(x, bias, cos, sin)
-    return x
+        x = m.layer(layer, x, bias, cos, sin)
+        outputs.append(x)
+    averaged = outputs[max(0, m.config.exit_from - 1 - first):] if m.config.exit_from else []
+    return torch.stack(averaged or [x]).mean(0)
 
 
 def normalised_mel(m):
@@ -99,7 +103,7 @@ def golden(m):
         out[f"only.{module}"] = only(m, x, module)
     # 4000 samples: 23 mel rows, so 11 frames: one chunk of 8, then 3 flushed
     out["flush"] = layers(m, x, 0, depth, starts_mask([0, 8, 11, 19, 27], T, 16))[0, delay:]
-    shallow = layers(m, x, 0, 2, chunk_mask(T, 8, 16))[:, 16:]
+    shallow = layers(m, x, 0, 2, chunk_mask(T, 8, 16))[:, 16:]      # below exit_from: layer 2's output
     out["wake"] = layers(m, shallow, 2, depth, chunk_mask(T - 16, 8, 16), position=16)[0]
     return {k: v.contiguous().numpy().astype(np.float32) for k, v in out.items()}
 

@@ -4,6 +4,7 @@
       -> normalise (fixed mean, 1/std; no per-utterance statistics)
       -> causal conv k=3 s=1 + SiLU, causal conv k=3 s=2, LayerNorm  [B, T, D] (20 ms)
       -> L times the *same* Conformer block                         [B, T, D]
+      -> mean of the outputs of layers `exit_from` to L             [B, T, D]  the embedding
       -> linear head, shared by all depths                          [B, T, C]
 
 A block (Gulati et al. 2020, causal, LayerNorm in the convolution module because
@@ -39,6 +40,7 @@ class Config:
     left: int = 64        # default left context, frames of 20 ms
     delay: int = 3        # output frame j describes input frame j - delay (60 ms look-ahead)
     blocks: int = 1       # 1: Layer Consistency; depth: an ordinary unshared Conformer
+    exit_from: int = 0    # first layer of the mean that leaves at a greater depth; 0: the last layer alone
     norms: int = 1        # norm sets, spread over the layers like the blocks: depth: private ones
 
     def dict(self):
@@ -195,11 +197,17 @@ class Encoder(nn.Module):
         layers = fused.run if fused.applies(self, x) else Encoder.plain
         wanted = {*taps, depth}
         program = [i for i in range(max(wanted)) if i not in dropped]
-        after = {d: sum(i < d for i in program) for d in wanted}        # layers run by then
-        x = layers(self, x, program, set(after.values()), chunk, left, cos, sin)
-        seen = {d: x[n] for d, n in after.items()}
+        exits = {d: self.exit(d, program) for d in wanted}
+        x = layers(self, x, program, {n for e in exits.values() for n in e}, chunk, left, cos, sin)
+        seen = {d: sum(x[n] for n in e) / len(e) if len(e) > 1 else x[e[0]] for d, e in exits.items()}
         logp = F.log_softmax(self.head(seen[depth]).float(), dim=-1)
         return (logp, seen) if taps else logp
+
+    def exit(self, depth, program):
+        """After how many layers of `program` the outputs are taken whose mean leaves at `depth`."""
+        run = [n for n, i in enumerate(program, 1) if i < depth]
+        first = self.config.exit_from
+        return [n for n in run if first and program[n - 1] >= first - 1] or run[-1:]
 
     def plain(self, x, program, taps, chunk, left, cos, sin):
         """x [B, T, D] through the virtual layers of `program` -> {n: [B, T, D] after n of them} for n in taps."""

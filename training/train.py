@@ -181,6 +181,8 @@ def main():
     ap.add_argument("--norms", type=int, default=1, help="norm sets: 1, or 12 for private ones")
     ap.add_argument("--layers", type=int, default=12, help="virtual layers")
     ap.add_argument("--blocks", type=int, default=1, help="1: shared; as --layers: a block for each")
+    ap.add_argument("--exit-from", type=int, help="first layer of the mean that leaves at greater depths; "
+                    "0: the last layer alone; as --init has it unless given")
     ap.add_argument("--depth-law", default="uniform", choices=("uniform", "fixed"),
                     help="fixed: every step at full depth, no loss at any other")
     ap.add_argument("--deep", type=float, default=0.0,
@@ -212,8 +214,10 @@ def main():
         if (a.blocks, a.norms) != (model.config.blocks, model.config.norms):
             model = rearranged(model, a.blocks, a.norms)
         config = model.config
+        if a.exit_from is not None:
+            config.exit_from = a.exit_from
     else:
-        config = Config(depth=a.layers, blocks=a.blocks, norms=a.norms)
+        config = Config(depth=a.layers, blocks=a.blocks, norms=a.norms, exit_from=a.exit_from or 0)
         model = Encoder(config)
         mean, istd = moments(feats, train)
         model.mel_mean.copy_(torch.from_numpy(mean))

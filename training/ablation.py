@@ -30,6 +30,7 @@ def groups(a):
         "one norm set": ("all layers share their norms too", Arm((*later, "--norms", 1)), 1),
         "two blocks": ("layers 1-6 and 7-12 have a block each: twice the bytes, the same FLOPs",
                        Arm((*later, "--blocks", 2)), 1),
+        "exits averaged": ("what leaves at depth d is the mean of layers 3 to d", Arm((*later, "--exit-from", 3)), 1),
         "uniform depth": ("no extra steps at full depth", Arm((*later, "--deep", 0)), 1),
         "pre-trained": ("as many steps of pretrain.py before", Arm(later, before=pre), 1),
         "twice the steps": ("instead of pre-training: the same time", Arm(("--crf-from", a.steps)), 2),

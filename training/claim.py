@@ -8,7 +8,8 @@ Trains every arm by train.py with the same data, seed, steps and audio a step:
     unshared-12     twelve blocks, every step at full depth: an ordinary Conformer
     shared-12       one block twelve times, every step at full depth
     shared-uniform  one block twelve times, depth drawn uniformly: what shoal ships
-    shared-longer   the same for --longer times the steps: about as much training time as unshared-12
+    shared-longer   that with the mean of layers 3 to d leaving at depth d, as what ships has it, for
+                    --longer times the steps: still less training time than unshared-12
     unshared-6, -3  shallow models trained alone: what the same FLOPs buy without sharing
 
 and, because a short budget favours whoever has more weights, two more from the weights that ship
@@ -56,8 +57,8 @@ def norm_sets(a, name):
 
 def arm(a, name):
     layers, blocks, law = LAYOUTS[name]
-    return Arm(("--layers", layers, "--blocks", blocks, "--norms", norm_sets(a, name), "--depth-law", law),
-               layers, layers if law == "fixed" else 6)
+    return Arm(("--layers", layers, "--blocks", blocks, "--norms", norm_sets(a, name), "--depth-law", law,
+                "--exit-from", 3 if name == LONGER else 0), layers, layers if law == "fixed" else 6)
 
 
 def file_name(path):
@@ -207,7 +208,7 @@ def main():
     arms.standard_options(ap)
     ap.add_argument("--norms", type=int, default=12, help="of shared arms: 12, private ones, or 1")
     ap.add_argument("--init", default=os.path.join(arms.HERE, "../models/shoal-base.safetensors"))
-    ap.add_argument("--longer", type=float, default=2.8, help=f"steps of {LONGER}, in units of the others'")
+    ap.add_argument("--longer", type=float, default=2.0, help=f"steps of {LONGER}, in units of the others'")
     ap.add_argument("--further-steps", type=int, default=600, help="of the arms that start from --init")
     ap.add_argument("--time-rounds", type=int, default=12)
     ap.add_argument("--cost-rounds", type=int, default=5)

@@ -3,8 +3,9 @@
 
     probe.py --model ../models/shoal-base.safetensors [--compare /tmp/claim/unshared-12/last.pt]
 
-For each model (a model file or a checkpoint; a second one, e.g. unshared, to compare with), on
-embeddings at chunk 320 ms and the model's left context:
+For each model (a model file or a checkpoint; a second one, e.g. unshared, to compare with), on the
+outputs of its layers (not the mean of several that may leave at a depth, which would make depths alike
+by construction) at chunk 320 ms and the model's left context:
 
 - cross-depth probe matrix: a linear phone classifier (softmax regression with a small L2 penalty,
   L-BFGS) is trained on the embeddings h_N of each depth N over clips of the training split, and
@@ -37,8 +38,9 @@ MEASURES = (("probe", "accuracy of a probe"), ("cosine", "mean cosine"), ("cka",
 
 @torch.no_grad()
 def embeddings(model, feats, entries, per_clip, seed=1):
-    """Some frames of each clip -> (x [depth, n, D] float32, labels [n])."""
+    """Some frames of each clip -> (layer outputs x [depth, n, D] float32, labels [n])."""
     rng, depth = np.random.default_rng(seed), model.config.depth
+    model.config.exit_from = 0
     xs, ys = [], []
     for e in entries:
         labels = shift(e["labels"], model.config.delay)

@@ -171,14 +171,23 @@ class Engine:
 
         decoder: a name of DECODERS; None: the model's default.
         """
-        d, out = C.c_void_p(), (_Phone * (len(logp) + LAG))()
+        return [p for p, _ in self.told(logp, decoder, len(logp))]
+
+    def told(self, logp, decoder=None, at_a_time=1):
+        """The same as [(phone, frames heard when it was given out)], so many frames a call."""
+        d, out, phones = C.c_void_p(), (_Phone * (at_a_time + LAG))(), []
         params = (C.c_int * 2)(*DECODERS[decoder or self.decoders[0]])
         self._check(self.c.shoal_decoder_new(C.byref(d), self.model, params))
         logp = np.ascontiguousarray(logp, np.float32)
-        n = self._check(self.c.shoal_decoder_run(d, logp.ctypes.data_as(C.POINTER(C.c_float)),
-                                                 len(logp), out, len(out)))
-        rest = (_Phone * LAG)()
-        m = self._check(self.c.shoal_decoder_flush(d, rest, LAG))
+
+        def keep(count, heard):
+            phones.extend(((p.label, p.first_frame, p.end_frame, p.confidence), heard)
+                          for p in out[:self._check(count)])
+
+        for t in range(0, len(logp), at_a_time):
+            part = logp[t:t + at_a_time]
+            keep(self.c.shoal_decoder_run(d, part.ctypes.data_as(C.POINTER(C.c_float)), len(part), out, len(out)),
+                 t + len(part))
+        keep(self.c.shoal_decoder_flush(d, out, len(out)), len(logp))
         self.c.shoal_decoder_free(d)
-        return [(p.label, p.first_frame, p.end_frame, p.confidence)
-                for p in list(out[:n]) + list(rest[:m])]
+        return phones

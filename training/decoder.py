@@ -23,6 +23,7 @@ others. Search is the C engine's, with its lag. What else was tried: README.md, 
 import argparse
 import os
 import tempfile
+import time
 
 import numpy as np
 import torch
@@ -164,7 +165,20 @@ def report(search, chosen, model, feats, halves, depths):
     for name in chosen:
         options = ["on" if v else "off" for v in DECODERS[name]]
         lines.append(line([name, *options], lambda *p: search.per(name, chosen, *p)))
-    return rows(head, lines)
+    return rows(head, lines) + "\n\n" + latencies(search.engine(chosen), parts[0][1][::8])
+
+
+def latencies(engine, logp):
+    """From a phone's end to its being told, in frames of 20 ms, and CPU time, as a table."""
+    lines = []
+    for name in engine.decoders:
+        late = [heard - p[2] for l in logp for p, heard in engine.told(l, name) if heard < len(l)]
+        begin = time.process_time()
+        for l in logp:
+            engine.decode(l, name)
+        us = 1e6 * (time.process_time() - begin) / sum(map(len, logp))
+        lines.append([name, f"{np.mean(late):.1f}", *(f"{np.percentile(late, q):.0f}" for q in (50, 90)), f"{us:.1f}"])
+    return rows(["search", "mean delay", "median", "90 %", "us a frame"], lines)
 
 
 def main():

@@ -4,6 +4,7 @@ import math
 import os
 
 from capi import DECODERS
+from modelfile import exit_from
 from report import rows
 
 
@@ -95,12 +96,20 @@ def corpora_text(corpora):
     return rows(["corpus", "clips", "hours", "with labels", "share of an epoch", "labels", "licence"], lines)
 
 
+def exit_text(config):
+    """What leaves at a depth, where that is not the last layer's output."""
+    first = exit_from(config["program"])
+    return f" What leaves at a depth d above\n{first}, the embedding and the head's input, is the mean of the outputs " \
+        f"of layers {first} to d." if first else ""
+
+
 def write_card(path, facts, config, tables):
     per = facts["per_decoded"][320]
     near, best = depth_advice(per)
     run = facts.get("training", {})
     errors = facts["errors"]
     picture = os.path.basename(os.path.splitext(path)[0]) + "-confusion.png"
+    warp = ", vocal tract length" if "--warp" in run.get("command", "") else ""
     hours = run.get("seconds", math.nan) / 3600
     text = f"""# {facts['model']}
 
@@ -108,7 +117,7 @@ Written by `training/evaluate.py` on {facts['measured']}; every figure is comput
 
 One Conformer block, used {config['program'] and len(config['program'])} times (Layer Consistency,
 arXiv 2105.00812): D = {config['dim']}, FFN {config['ffn']}, {config['heads']} heads, causal convolution of
-{config['kernel']}, 20 ms frames, {config['classes']} classes (SIL and 39 ARPAbet phones).
+{config['kernel']}, 20 ms frames, {config['classes']} classes (SIL and 39 ARPAbet phones).{exit_text(config)}
 {facts['weights']:,} weights, {facts['bytes'] / 1e6:.2f} MB, SHA-256 `{facts['sha256']}`.
 
 Look-ahead: {config['delay_frames'] * 20} ms of label delay and 15 ms of mel window beyond the chunk; left
@@ -134,7 +143,8 @@ Decoded at 320 ms, by what a session may choose (the first is what it gets unles
 
 {decoders_text(errors)}
 
-Greedy (argmax of the posteriors, repeats merged):
+Greedy (argmax of the posteriors, repeats merged). The sequence loss leaves smoothing to the decoder's price of
+a change of phone: without it posteriors flicker, and most errors are insertions:
 
 {tables['greedy']}
 
@@ -170,8 +180,8 @@ Seed {run.get('seed')}, {run.get('steps')} steps of about {run.get('audio_second
 {hours:.2f} h of wall time on {run.get('threads')} CPU thread(s): `{run.get('command')}`.
 That is the last of its runs; training/README.md lists those before it.{averaged_text(run)} Each clip serves at speeds 0.9, 1.0 and
 1.1, the others than 1.0 partly in made-up rooms or through codecs; chunks from 40 ms to everything, left context
-from 32 to 128 frames; augmentation by noise (ESC-10, CC0 / CC BY 3.0 by clip), level, colour, band limit and
-SpecAugment.
+from 32 to 128 frames; augmentation by noise (ESC-10, CC0 / CC BY 3.0 by clip), level, colour, band limit{warp}
+and SpecAugment.
 
 {corpora_text(run.get('corpora', {}))}
 

@@ -16,7 +16,7 @@ import torch
 
 import frontend
 from model import Config, Encoder
-from modelfile import read_safetensors, write_safetensors
+from modelfile import exit_from, exit_share, read_safetensors, write_safetensors
 from phones import PHONES
 
 
@@ -56,15 +56,10 @@ def model_tensors(m):
     return out
 
 
-def exit_share(c, layer):
-    """Where layers before this one (from 1) belong to the mean that leaves: its own share in the mean."""
-    return {"exit": 1 / (layer - c.exit_from + 1)} if 0 < c.exit_from < layer else {}
-
-
 def metadata(m, name):
     c = m.config
     program = [{"op": "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
-                "norms": m.pooled(m.norms, i), **exit_share(c, i + 1)} for i in range(c.depth)]
+                "norms": m.pooled(m.norms, i), **exit_share(c.exit_from, i + 1)} for i in range(c.depth)]
     return {"shoal": json.dumps({
         "format": 1, "name": name,
         "frontend": {"rate": frontend.RATE, "window": frontend.WINDOW, "hop": frontend.HOP,
@@ -84,11 +79,6 @@ def export(m, name, path, decoder=None):
     tensors = {k: v.detach().float().numpy() for k, v in model_tensors(m).items()}
     tensors.update(decoder or plain_decoder(m.config.classes))
     write_safetensors(path, tensors, metadata(m, name))
-
-
-def exit_from(program):
-    """exit_share's inverse, of a whole program."""
-    return next((i for i, layer in enumerate(program) if "exit" in layer), 0)
 
 
 @torch.no_grad()

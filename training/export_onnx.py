@@ -47,7 +47,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import frontend
-from modelfile import read_safetensors
+from modelfile import exit_weights, read_safetensors
 
 CHUNK, OPSET = 8, 17
 CACHES = ("keys", "values", "conv_tail")
@@ -101,14 +101,6 @@ def norm_tensors(tensors, norms):
     """{name: [D]}: the norm set of a layer, in the order in which Block takes it."""
     return {f"norm_{n}_{kind}": tensors[f"norms.{norms}.{n}.{kind}"]
             for n in NORMS for kind in ("weight", "bias")}
-
-
-def exit_weights(program):
-    """What each layer's output weighs in what leaves after the last; they sum to 1."""
-    weights = []
-    for share in (e.get("exit", 1.0) for e in program):
-        weights = [w * (1 - share) for w in weights] + [share]
-    return weights
 
 
 def silu(x):

@@ -32,3 +32,23 @@ def read_safetensors(path):
         begin, end = t["data_offsets"]
         out[name] = np.frombuffer(data[begin:end], "<f4").reshape(t["shape"]).copy()
     return out, meta
+
+
+# ---- what leaves after a layer of the program (docs/model-format.md, "exit") ----------------
+
+def exit_share(first, layer):
+    """The entry that makes the mean of the outputs of layers `first` to `layer` (from 1) leave after `layer`."""
+    return {"exit": 1 / (layer - first + 1)} if 0 < first < layer else {}
+
+
+def exit_from(program):
+    """`first` of a whole program made so; 0: every layer's output leaves as it is."""
+    return next((i for i, layer in enumerate(program) if "exit" in layer), 0)
+
+
+def exit_weights(program):
+    """What each layer's output weighs in what leaves after the last; they sum to 1."""
+    weights = []
+    for share in (e.get("exit", 1.0) for e in program):
+        weights = [w * (1 - share) for w in weights] + [share]
+    return weights

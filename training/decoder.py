@@ -31,11 +31,10 @@ import torch
 from capi import DECODERS, Engine
 from data import Features
 from export import export, load_model, random_model
-from lm import C, durations, language, log_prior, pruned
+from lm import C, durations, labelled_sentences, language, log_prior, pruned
 from phones import collapse, edits
 from report import rows
 
-WORDS = ("picovoice-words", "dspspeech")      # a few commands over and over: no language
 # searches in the order in which they are tuned: scales to begin with, the search that gives others
 SEARCHES = {"lm": (dict(lm=0.7, price=1.5, prior=0.3), None),
             "lm_durations": (dict(price=0.0, durations=0.4), "lm"),
@@ -194,8 +193,7 @@ def main():
     a = ap.parse_args()
     torch.set_num_threads(1)
     feats = Features(a.features)
-    train = [e for e in feats.select(split="train", speed=1.0)
-             if e["labels"] is not None and e["corpus"] not in (*WORDS, *a.hold_out)]
+    train = labelled_sentences(feats, a.hold_out)
     dev = [e for e in feats.select(split="dev") if e["labels"] is not None]
     model = load_model(a.checkpoint)
     speakers = sorted({e["speaker"] for e in dev})

@@ -3,8 +3,11 @@
 Counted over labelled clips (Features entries) and, for the phones' order, over English text beside
 them: a few hours of transcripts are too small to know all triples. decoder.py turns these into the
 tables of a model file; crf.py's loss takes counts().
+
+    lm.py --features /tmp/shoal-features        # perplexities, with and without text
 """
 
+import argparse
 import glob
 import os
 import re
@@ -12,9 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data import Features
 from phones import INDEX, PHONES, read_dictionary
+from report import rows
 
 C = len(PHONES)
+WORDS = ("picovoice-words", "dspspeech")      # a few commands over and over: no language
 AGES = 3                                      # frames told apart by the duration model
 FORTUNES = "/usr/share/games/fortunes/"
 # sentences of these are spoken by synth.py, also for the set it makes to judge by: not read here
@@ -22,6 +28,12 @@ SPOKEN_BOOKS = "literature wisdom science people education politics work".split(
 NO_PROSE = ("ascii-art", "translate-me", "perl", "debian", "linux", "linuxcookie")
 TEXT_WEIGHT = 50.0, 10.0                      # of trigram, fourgram: see mixed()
 ENTRIES = 42000                               # of a model's fourgram: 8 bytes each
+
+
+def labelled_sentences(feats, hold_out=()):
+    """Training clips at their own speed whose labels say what follows what."""
+    return [e for e in feats.select(split="train", speed=1.0)
+            if e["labels"] is not None and e["corpus"] not in (*WORDS, *hold_out)]
 
 
 def log_prior(entries):
@@ -89,9 +101,11 @@ def discounted(n, lower, discount=0.75):
     return np.where(total > 0, (np.maximum(n - discount, 0) + rest) / np.maximum(total, 1), lower)
 
 
-def mixed(n, clips, text, weight):
+def mixed(n, clips, weight, text=None):
     """P of the clips [..., C] and that of the text: the less often the clips have a context (n: their
-    counts), the more of the text's, which counts like `weight` occurrences."""
+    counts), the more of the text's, which counts like `weight` occurrences. Without text the clips'."""
+    if text is None:
+        return clips
     seen = n.sum(-1, keepdims=True)
     return (seen * clips + weight * text) / (seen + weight)
 
@@ -105,15 +119,16 @@ class Language:
 
 
 def language(entries, text=written):
-    sources = [list(runs(entries)), list(text())]
+    """text: None, or what gives its phones as written() does."""
+    sources = [list(runs(entries)), *([list(text())] if text else [])]
     threes, fours = ([occurrences(s, order) for s in sources] for order in (3, 4))
     kinds = [(n > 0).sum(0) for n in threes]              # contexts in which a pair occurs
     single = [(k > 0).sum(0) + 0.5 for k in kinds]
     three = [discounted(n, discounted(k, s / s.sum())) for n, k, s in zip(threes, kinds, single)]
-    trigram = mixed(threes[0], *three, TEXT_WEIGHT[0])
-    four = [discounted(n, discounted((n > 0).sum(0), p)) for n, p in zip(fours, (trigram, three[1]))]
+    trigram = mixed(threes[0], three[0], TEXT_WEIGHT[0], *three[1:])
+    four = [discounted(n, discounted((n > 0).sum(0), p)) for n, p in zip(fours, (trigram, *three[1:]))]
     often = sum(n.sum(-1) / n.sum() for n in fours)
-    return Language(trigram, mixed(fours[0], *four, TEXT_WEIGHT[1]), often / often.sum())
+    return Language(trigram, mixed(fours[0], four[0], TEXT_WEIGHT[1], *four[1:]), often / often.sum())
 
 
 def pruned(lm, entries=ENTRIES):
@@ -160,3 +175,46 @@ def durations(entries, ages=AGES, smooth=10.0):
     of_age, mean = (ends.sum(0) + 1) / (alive.sum(0) + 2), (ends.sum() + 1) / (alive.sum() + 2)
     h = (ends + smooth * of_age) / (alive + smooth)
     return np.log(h / mean), np.log((1 - h) / (1 - mean))
+
+
+def perplexity(log_p, entries):
+    """Of the phones of clips, each after the first three of its clip."""
+    total = count = 0
+    for x in runs(entries):
+        last = [x[i:len(x) - 3 + i] for i in range(4 - log_p.ndim, 4)]
+        total, count = total + log_p[tuple(last)].sum(), count + len(last[0])
+    return float(np.exp(-total / count))
+
+
+def listed(lm, entries):
+    """Log P [C, C, C, C] by the trigram and the fourgrams that a model file has room for."""
+    phones, log_p, back_off = pruned(lm, entries)
+    out = np.repeat(np.log(lm.trigram)[None], C, 0)
+    g, h, q, _ = phones[back_off].T
+    out[g, h, q] += log_p[back_off][:, None]
+    out[tuple(phones[~back_off].T)] = log_p[~back_off]
+    return out
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--features", default="/tmp/shoal-features")
+    ap.add_argument("--native", default="vctk-p239", help="corpus that is left out of the counts, and judged")
+    a = ap.parse_args()
+    feats = Features(a.features)
+    dev = [e for e in feats.select(split="dev") if e["labels"] is not None]
+    native = [e for e in labelled_sentences(feats) if e["corpus"] == a.native]
+    lines = {}
+    for entries, judged in ((labelled_sentences(feats), dev), (labelled_sentences(feats, [a.native]), native)):
+        for text, name in ((None, "clips"), (written, "clips and text")):
+            lm = language(entries, text)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                kinds = {"trigram": np.log(lm.trigram), "fourgram": np.log(lm.fourgram),
+                         f"its best {ENTRIES} entries": listed(lm, ENTRIES)}
+            for kind, log_p in kinds.items():
+                lines.setdefault((kind, name), [kind, name]).append(f"{perplexity(log_p, judged):.2f}")
+    print(rows(["", "counted over", "development split", a.native + ", left out of the counts"], lines.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,8 @@
 Two groups. `scratch`: from random weights, against the recipe as it is. `ships`: from the model that
 ships (--model), half the steps at a quarter of the rate, because some things matter only to a model that
 knows phones already. An arm differs from its group's first in the one thing that its name says. Each
-gets decoder scales of its own and is judged through the C engine (arms.py).
+gets decoder scales of its own and is judged through the C engine (arms.py). --only trains some; the table has
+all that are there.
 """
 
 import argparse
@@ -78,9 +79,10 @@ seed {a.seed}. One seed and short runs: differences of 1 or 2 % relative are wit
 
 ## From the weights that ship
 
-A quarter of the rate, half the steps.
+{result['model']}; a quarter of the rate, half the steps.
 
 {ships}
+{f"Not run yet: {', '.join(result['missing'])}." if result['missing'] else ""}
 """
 
 
@@ -89,19 +91,20 @@ def main():
     arms.standard_options(ap)
     ap.add_argument("--model", default="../models/shoal-base.safetensors", help="what ships")
     a = ap.parse_args()
-    common, sets, found = arms.common_options(a), arms.judged_sets(a), {}
+    common, sets = arms.common_options(a), arms.judged_sets(a)
+    found, missing = {"scratch": {}, "ships": {}}, []
     for group, (steps, options, members) in groups(a).items():
-        found[group] = {}
-        for name in arms.chosen(a, members):
-            what, arm, times = members[name]
+        for name, (what, arm, times) in members.items():
             folder = os.path.join(a.out, f"{group} {name}".replace(" ", "-"))
-            arms.train(folder, arm, steps * times, (*common, *options))
+            if name in arms.chosen(a, members):
+                arms.train(folder, arm, steps * times, (*common, *options))
+            elif summary(folder)["steps"] < steps * times:
+                missing.append(name)
+                continue
             judged = arms.judge(folder, arm, a.features, sets, a.lib, a.jobs)
             found[group][name] = dict(judged, what=what, seconds=summary(folder)["seconds"])
-    if a.only:
-        return
-    result = dict(seed=a.seed, seconds=a.seconds, lr=a.lr, clips=len(sets["dev"]),
-                  held_out_clips=len(sets["held out"]), groups=found)
+    result = dict(seed=a.seed, seconds=a.seconds, lr=a.lr, model=arms.file_name(a.model), clips=len(sets["dev"]),
+                  held_out_clips=len(sets["held out"]), groups=found, missing=missing)
     arms.publish(a, "ablation", result, document(a, result))
 
 

@@ -38,6 +38,11 @@ def model_file(folder):
     return os.path.join(folder, "model.safetensors")
 
 
+def file_name(path):
+    """For a table: a model file's name and the start of its hash."""
+    return f"{os.path.basename(path)}, SHA-256 {file_facts(path)[3][:12]}"
+
+
 def train(folder, arm, steps, common):
     """To `steps` steps; an interrupted arm goes on from its checkpoint."""
     if summary(folder)["steps"] >= steps:
@@ -93,7 +98,7 @@ def standard_options(ap):
     ap.add_argument("--limit", type=int, default=400, help="development clips; 0: all")
     ap.add_argument("--jobs", type=int, default=os.cpu_count())
     ap.add_argument("--lib", help="libshoal.so")
-    ap.add_argument("--only", nargs="*", help="train and judge these arms and stop, without a table")
+    ap.add_argument("--only", nargs="*", help="arms to train now")
     ap.add_argument("--docs", default=os.path.join(HERE, "../docs"), help="folder of the tables")
 
 

@@ -3,7 +3,7 @@
 
     average.py --out /tmp/mean ../models/shoal-base.safetensors /tmp/run/1750.pt /tmp/run/last.pt
 
-Writes last.pt and summary.json, that of the last part's run with `averaged` in it.
+Writes last.pt and summary.json, those of the last part (its configuration, its run with `averaged` in it).
 
 Weights from along one run lie in one basin, and their mean generalises better than any of them
 (Izmailov et al., arXiv 1803.05407; Wortsman et al., arXiv 2203.05482).
@@ -29,7 +29,7 @@ def main():
     with open(os.path.join(os.path.dirname(a.parts[-1]), "summary.json")) as f:
         summary = dict(json.load(f), averaged=[os.path.basename(p) for p in a.parts])
     os.makedirs(a.out, exist_ok=True)
-    save_run(a.out, dict(ema=mean, config=models[0].config.dict()), summary)
+    save_run(a.out, dict(ema=mean, config=models[-1].config.dict()), summary)
     print(f"{a.out}: mean of {len(states)}")
 
 

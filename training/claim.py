@@ -37,7 +37,6 @@ from capi import Engine
 from data import Features, batches
 from decoder import tables
 from lm import counts
-from evaluate import file_facts
 from model import Config, Encoder
 from optim import MuonAdamW
 from report import rows
@@ -59,10 +58,6 @@ def arm(a, name):
     layers, blocks, law = LAYOUTS[name]
     return Arm(("--layers", layers, "--blocks", blocks, "--norms", norm_sets(a, name), "--depth-law", law,
                 "--exit-from", 3 if name == LONGER else 0), layers, layers if law == "fixed" else 6)
-
-
-def file_name(path):
-    return f"{os.path.basename(path)}, SHA-256 {file_facts(path)[3][:12]}"
 
 
 def step_times(a):
@@ -236,7 +231,7 @@ def main():
     more = {n: dict(parameters=judged[n]["parameters"], per=judged[n]["per"]["dev"]) for n in FURTHER}
     result = dict(steps=a.steps, seconds=a.seconds, seed=a.seed, norms=a.norms, lr=a.lr, tail=a.tail,
                   clips=len(sets["dev"]), hold_out=a.hold_out, held_out_clips=len(sets["held out"]), arms=found,
-                  init=file_name(a.init), further_steps=a.further_steps, further=more)
+                  init=arms.file_name(a.init), further_steps=a.further_steps, further=more)
     result["claims"] = [dict(claim=c, measured=m, held=bool(h)) for c, m, h in claims(result)]
     arms.publish(a, "claim", result, document(result))
     for c in result["claims"]:

@@ -20,6 +20,7 @@ from train import save_run
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--out", required=True, help="folder")
+    ap.add_argument("--exit-power", type=float, help="weigh the layers of what leaves otherwise than in training")
     ap.add_argument("parts", nargs="+", help="checkpoints (.pt) or model files, of one configuration; "
                     "beside the last there is the summary.json of its run")
     a = ap.parse_args()
@@ -28,8 +29,11 @@ def main():
     mean = {k: sum(s[k] for s in states) / len(states) for k in states[0]}
     with open(os.path.join(os.path.dirname(a.parts[-1]), "summary.json")) as f:
         summary = dict(json.load(f), averaged=[os.path.basename(p) for p in a.parts])
+    config = models[-1].config
+    if a.exit_power is not None:
+        config.exit_power = summary["exit_power"] = a.exit_power
     os.makedirs(a.out, exist_ok=True)
-    save_run(a.out, dict(ema=mean, config=models[-1].config.dict()), summary)
+    save_run(a.out, dict(ema=mean, config=config.dict()), summary)
     print(f"{a.out}: mean of {len(states)}")
 
 

@@ -4,7 +4,7 @@ import math
 import os
 
 from capi import DECODERS
-from modelfile import exit_from
+from modelfile import exit_law
 from report import rows
 
 
@@ -98,9 +98,10 @@ def corpora_text(corpora):
 
 def exit_text(config):
     """What leaves at a depth, where that is not the last layer's output."""
-    first = exit_from(config["program"])
+    first, power = exit_law(config["program"])
+    law = f", the n-th of which weighs n^-{power:g}" if power else ""
     return f" What leaves at a depth d above\n{first}, the embedding and the head's input, is the mean of the outputs " \
-        f"of layers {first} to d." if first else ""
+        f"of layers {first} to d{law}." if first else ""
 
 
 def write_card(path, facts, config, tables):

@@ -16,7 +16,7 @@ import torch
 
 import frontend
 from model import Config, Encoder
-from modelfile import exit_from, exit_share, read_safetensors, write_safetensors
+from modelfile import exit_law, exit_share, read_safetensors, write_safetensors
 from phones import PHONES
 
 
@@ -59,7 +59,7 @@ def model_tensors(m):
 def metadata(m, name):
     c = m.config
     program = [{"op": "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
-                "norms": m.pooled(m.norms, i), **exit_share(c.exit_from, i + 1)} for i in range(c.depth)]
+                "norms": m.pooled(m.norms, i), **exit_share(c.exit_from, c.exit_power, i + 1)} for i in range(c.depth)]
     return {"shoal": json.dumps({
         "format": 1, "name": name,
         "frontend": {"rate": frontend.RATE, "window": frontend.WINDOW, "hop": frontend.HOP,
@@ -86,10 +86,11 @@ def import_model(path):
     """A model file back into an Encoder: the inverse of export, to train on from what ships."""
     tensors, meta = read_safetensors(path)
     c = json.loads(meta["shoal"])
+    first, power = exit_law(c["program"])
     m = Encoder(Config(mels=c["frontend"]["mels"], dim=c["dim"], ffn=c["ffn"], heads=c["heads"],
                        kernel=c["kernel"], classes=c["classes"], depth=len(c["program"]),
                        left=c["left_frames"], delay=c["delay_frames"], blocks=c["blocks"],
-                       norms=c["norm_sets"], exit_from=exit_from(c["program"])))
+                       norms=c["norm_sets"], exit_from=first, exit_power=power))
     for conv, name in ((m.subsample.conv1, "conv1"), (m.subsample.conv2, "conv2")):
         w = torch.from_numpy(tensors[f"subsample.{name}.weight"])
         conv.weight.copy_(w.view(w.shape[0], 3, -1).permute(0, 2, 1))

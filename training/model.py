@@ -4,7 +4,7 @@
       -> normalise (fixed mean, 1/std; no per-utterance statistics)
       -> causal conv k=3 s=1 + SiLU, causal conv k=3 s=2, LayerNorm  [B, T, D] (20 ms)
       -> L times the *same* Conformer block                         [B, T, D]
-      -> mean of the outputs of layers `exit_from` to L             [B, T, D]  the embedding
+      -> weighted mean of the outputs of layers `exit_from` to L             [B, T, D]  the embedding
       -> linear head, shared by all depths                          [B, T, C]
 
 A block (Gulati et al. 2020, causal, LayerNorm in the convolution module because
@@ -41,6 +41,7 @@ class Config:
     delay: int = 3        # output frame j describes input frame j - delay (60 ms look-ahead)
     blocks: int = 1       # 1: Layer Consistency; depth: an ordinary unshared Conformer
     exit_from: int = 0    # first layer of the mean that leaves at a greater depth; 0: the last layer alone
+    exit_power: float = 0.0     # the n-th layer of that mean weighs n^-exit_power
     norms: int = 1        # norm sets, spread over the layers like the blocks: depth: private ones
 
     def dict(self):
@@ -199,15 +200,15 @@ class Encoder(nn.Module):
         program = [i for i in range(max(wanted)) if i not in dropped]
         exits = {d: self.exit(d, program) for d in wanted}
         x = layers(self, x, program, {n for e in exits.values() for n in e}, chunk, left, cos, sin)
-        seen = {d: sum(x[n] for n in e) / len(e) if len(e) > 1 else x[e[0]] for d, e in exits.items()}
+        seen = {d: sum(w * x[n] for n, w in e.items()) if len(e) > 1 else x[max(e)] for d, e in exits.items()}
         logp = F.log_softmax(self.head(seen[depth]).float(), dim=-1)
         return (logp, seen) if taps else logp
 
     def exit(self, depth, program):
-        """After how many layers of `program` the outputs are taken whose mean leaves at `depth`."""
-        run = [n for n, i in enumerate(program, 1) if i < depth]
-        first = self.config.exit_from
-        return [n for n in run if first and program[n - 1] >= first - 1] or run[-1:]
+        """{after how many layers of `program` the output is taken: its weight in what leaves at `depth`}."""
+        first, run = self.config.exit_from, [(n, i + 1) for n, i in enumerate(program, 1) if i < depth]
+        weights = {n: (layer - first + 1) ** -self.config.exit_power for n, layer in run if 0 < first <= layer}
+        return {n: w / sum(weights.values()) for n, w in weights.items()} or {run[-1][0]: 1.0}
 
     def plain(self, x, program, taps, chunk, left, cos, sin):
         """x [B, T, D] through the virtual layers of `program` -> {n: [B, T, D] after n of them} for n in taps."""

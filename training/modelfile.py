@@ -1,6 +1,7 @@
 """The container of a model file (docs/model-format.md) as numpy arrays."""
 
 import json
+import math
 import struct
 
 import numpy as np
@@ -36,14 +37,18 @@ def read_safetensors(path):
 
 # ---- what leaves after a layer of the program (docs/model-format.md, "exit") ----------------
 
-def exit_share(first, layer):
-    """The entry that makes the mean of the outputs of layers `first` to `layer` (from 1) leave after `layer`."""
-    return {"exit": 1 / (layer - first + 1)} if 0 < first < layer else {}
+def exit_share(first, power, layer):
+    """The entry that makes a mean of the outputs of layers `first` to `layer` (from 1) leave after `layer`,
+    in which the n-th of them weighs n^-power."""
+    weights = [n ** -power for n in range(1, layer - first + 2)]
+    return {"exit": weights[-1] / sum(weights)} if 0 < first < layer else {}
 
 
-def exit_from(program):
-    """`first` of a whole program made so; 0: every layer's output leaves as it is."""
-    return next((i for i, layer in enumerate(program) if "exit" in layer), 0)
+def exit_law(program):
+    """(first, power) of a whole program made so; (0, 0.0): every layer's output leaves as it is."""
+    first = next((i for i, layer in enumerate(program) if "exit" in layer), 0)
+    share = program[first]["exit"] if first else 0.5
+    return first, round(math.log2(1 / share - 1), 6)
 
 
 def exit_weights(program):

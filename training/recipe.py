@@ -80,7 +80,7 @@ def main():
         script("pretrain.py", "--out", at("pre"), "--steps", a.pretrain, *common)
         first = "--init", at("pre", "last.pt")
     script("train.py", "--out", at("train"), "--steps", a.steps, "--norms", 12, "--deep", 0.4, "--tail", 0.95,
-           "--exit-from", 3, "--warp", 0.12, "--masks", 1.3,
+           "--exit-from", 3, "--exit-power", 0.5, "--warp", 0.12, "--masks", 1.3,
            "--crf-from", a.steps // 3, "--eval-every", max(1, a.steps // 10), *common, *first)
     last, model = at("train", "last.pt"), at(a.name + ".safetensors")
     script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 8,

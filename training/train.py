@@ -183,6 +183,7 @@ def main():
     ap.add_argument("--blocks", type=int, default=1, help="1: shared; as --layers: a block for each")
     ap.add_argument("--exit-from", type=int, help="first layer of the mean that leaves at greater depths; "
                     "0: the last layer alone; as --init has it unless given")
+    ap.add_argument("--exit-power", type=float, help="the n-th layer of that mean weighs n^-this")
     ap.add_argument("--depth-law", default="uniform", choices=("uniform", "fixed"),
                     help="fixed: every step at full depth, no loss at any other")
     ap.add_argument("--deep", type=float, default=0.0,
@@ -214,14 +215,16 @@ def main():
         if (a.blocks, a.norms) != (model.config.blocks, model.config.norms):
             model = rearranged(model, a.blocks, a.norms)
         config = model.config
-        if a.exit_from is not None:
-            config.exit_from = a.exit_from
     else:
-        config = Config(depth=a.layers, blocks=a.blocks, norms=a.norms, exit_from=a.exit_from or 0)
+        config = Config(depth=a.layers, blocks=a.blocks, norms=a.norms)
         model = Encoder(config)
         mean, istd = moments(feats, train)
         model.mel_mean.copy_(torch.from_numpy(mean))
         model.mel_istd.copy_(torch.from_numpy(istd))
+    if a.exit_from is not None:
+        config.exit_from = a.exit_from
+    if a.exit_power is not None:
+        config.exit_power = a.exit_power
     optim = MuonAdamW(model)
     paths = [torch.from_numpy(x) for x in tables(*counts(train), 0.6, 2.0, 0.2)]
     ema = {k: v.clone() for k, v in model.state_dict().items()}

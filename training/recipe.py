@@ -83,7 +83,7 @@ def main():
            "--exit-from", 3, "--exit-power", 0.5, "--warp", 0.12, "--masks", 1.3,
            "--crf-from", a.steps // 3, "--eval-every", max(1, a.steps // 10), *common, *first)
     last, model = at("train", "last.pt"), at(a.name + ".safetensors")
-    script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 8,
+    script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 12,
            "--every", a.decoder_every, *held, *lib)
     script("export.py", "--checkpoint", last, "--decoder", at("decoder.npz"), "--name", a.name, "--out", model)
     also = ("--also", at("unheard")) if not a.librispeech else ()

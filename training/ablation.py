@@ -82,6 +82,7 @@ seed {a.seed}. One seed and short runs: differences of 1 or 2 % relative are wit
 {result['model']}; a quarter of the rate, half the steps.
 
 {ships}
+
 {f"Not run yet: {', '.join(result['missing'])}." if result['missing'] else ""}
 """
 

@@ -25,7 +25,7 @@ struct shoal_batch {
     float *conv;            /* [2R, D] first convolution's output; later one stream's depthwise
                              * input with its history [frames + taps - 1, D] */
     float *x;               /* [R, D] residual stream */
-    float *out;             /* [R + tapped rows, D] the embedding; begins as x unless the model blends */
+    float *out;             /* [R + tapped rows, D] the embedding; x itself unless the model blends */
     float *y;               /* [R, D] normed input of a module */
     float *wide;            /* [R, max(ffn, 3D)] FFN's inner, q k v, GLU's input */
     double *freq;           /* [dh/2] radians a frame: 10000^(-2i/dh) */

@@ -47,7 +47,6 @@ struct shoal_decoder {
                                            `source` needs */
     unsigned char *age;                 /* [states] frames in the phone less 1, below ages */
     unsigned char *older;               /* [states] phone before `before` */
-    float *row;                         /* [classes] scratch of with_older() */
     float *logp;                        /* [LAG, classes] */
     int alive_count, *alive;            /* [states] those within the beam of the best */
     int *trail;                         /* [states] scratch of agreement() */
@@ -66,23 +65,12 @@ static const float *transitions(const shoal_decoder *d, int state)
     return all ? all + (size_t)state * (size_t)d->classes : zeros;
 }
 
-/* row, the scores of going from `state`, as the fourgram knows them better. */
-static const float *with_older(shoal_decoder *d, int state, const float *row)
+/* The same, as the phone before those of `state` lets the fourgram know better. */
+static const float *changes(const shoal_decoder *d, int state)
 {
     const shoal__fourgram *f = d->search->fourgram;
-    int C = d->classes, context = d->older[state] * d->states + state, last = f->first[context + 1];
-    if (f->first[context] == last)
-        return row;
-    const float *entry = f->entries + 2 * f->first[context], *end = f->entries + 2 * last;
-    int base = context * C, phone = state % C;
-    memcpy(d->row, row, (size_t)C * sizeof *row);
-    for (const float *e = entry; e < end; e += 2)
-        if ((int)e[0] - base == phone)
-            for (int p = 0; p < C; p++)
-                d->row[p] += e[1];
-    for (const float *e = entry; e < end; e += 2)
-        d->row[(int)e[0] - base] = e[1];
-    return d->row;
+    int row = f ? f->row[d->older[state] * d->states + state] : 0;
+    return row ? f->rows + (size_t)(row - 1) * (size_t)d->classes : transitions(d, state);
 }
 
 static void widen(float range[2], const float *p, int n, float more)
@@ -102,9 +90,10 @@ static float exact_beam(const shoal_decoder *d)
         widen(range, transitions(d, s), d->classes, least[0]);
         widen(range, transitions(d, s), d->classes, least[1]);
     }
-    for (int i = 0; d->search->fourgram && i < d->search->fourgram->count; i++) {
-        widen(range, d->search->fourgram->entries + 2 * i + 1, 1, least[0]);
-        widen(range, d->search->fourgram->entries + 2 * i + 1, 1, least[1]);
+    const shoal__fourgram *f = d->search->fourgram;
+    for (int i = 0; f && i < 2; i++) {
+        widen(range, &f->least, 1, least[i]);
+        widen(range, &f->most, 1, least[i]);
     }
     return 2.0f * (range[1] - range[0]) + 1e-3f;
 }
@@ -127,7 +116,7 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     if (!search->log_prior)
         return SHOAL_EUNSUPPORTED;
     size_t C = (size_t)m->config.classes, S = (size_t)search->histories * C;
-    size_t floats = 2 * S + LAG * C + C, bytes = LAG * S + 3 * S;
+    size_t floats = 2 * S + LAG * C, bytes = LAG * S + 3 * S;
     shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + 2 * S * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
@@ -146,8 +135,7 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->score = (float *)(d + 1);
     d->next = d->score + S;
     d->logp = d->next + S;
-    d->row = d->logp + LAG * C;
-    d->alive = (int *)(d->row + C);
+    d->alive = (int *)(d->logp + LAG * C);
     d->trail = d->alive + S;
     d->from = (unsigned char *)(d->trail + S);
     d->age = d->from + LAG * S;
@@ -216,9 +204,7 @@ static void leave(shoal_decoder *d, int state, unsigned char *from)
 {
     int C = d->classes, phone = phone_of(d, state);
     int trigram = d->search->histories > 1, first = trigram ? phone * C : 0;
-    const float *row = transitions(d, state);
-    if (d->search->fourgram)
-        row = with_older(d, state, row);
+    const float *row = changes(d, state);
     unsigned char label = (unsigned char)(trigram ? state / C : phone);
     float *next = d->next + first;
     float score = d->score[state] + d->leave[phone * d->ages + d->age[state]];

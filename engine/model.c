@@ -185,40 +185,18 @@ static void bind_frontend(binder *b)
     m->subsample_norm = bind_norm(b, "subsample", "norm");
 }
 
-/* Where the entries of each context begin; the keys must be whole, ascending and below C^4. */
-static int index_fourgram(shoal__fourgram *f, int C)
-{
-    int contexts = C * C * C, c = 0;
-    f->first = malloc(((size_t)contexts + 1) * sizeof *f->first);
-    if (!f->first)
-        return SHOAL_ENOMEM;
-    float last = -1.0f;
-    for (int i = 0; i < f->count; i++) {
-        float key = f->entries[2 * i];
-        if (!(key > last && key < (float)contexts * (float)C && key == floorf(key)))
-            return SHOAL_EMODEL;
-        last = key;
-        while (c <= (int)key / C)
-            f->first[c++] = i;
-    }
-    while (c <= contexts)
-        f->first[c++] = f->count;
-    return 0;
-}
-
-static const shoal__fourgram *bind_fourgram(binder *b)
+static const shoal__fourgram *bind_fourgram(binder *b, const float *trigram)
 {
     static const char name[] = "decoder.fourgram";
     shoal__fourgram *f = &b->m->fourgram;
-    int C = b->m->config.classes;
-    f->count = shoal__safetensors_dim(b->m->tensors, name, 0);
-    f->entries = bind(b, 2, f->count, 2, name);
+    int C = b->m->config.classes, count = shoal__safetensors_dim(b->m->tensors, name, 0);
+    const float *entries = bind(b, 2, count, 2, name);
     if (b->rc < 0)
         return NULL;
     if (C > FOURGRAM_CLASSES)
         b->rc = explain(b->why, b->size, SHOAL_EMODEL, "tensor '%s' is for at most %d classes, not %d", name,
                         FOURGRAM_CLASSES, C);
-    else if ((b->rc = index_fourgram(f, C)) == SHOAL_ENOMEM)
+    else if ((b->rc = shoal__fourgram_make(f, entries, count, trigram, C)) == SHOAL_ENOMEM)
         explain(b->why, b->size, b->rc, "out of memory");
     else if (b->rc < 0)
         explain(b->why, b->size, b->rc, "tensor '%s': its first column must be whole numbers, ascending, "
@@ -236,7 +214,7 @@ static void bind_language_model(binder *b)
                          trigram ? "decoder.trigram" : "decoder.transition");
     s->log_prior = bind(b, 1, C, 0, "decoder.log_prior");
     if (trigram && shoal__safetensors_has(b->m->tensors, "decoder.fourgram"))
-        s->fourgram = bind_fourgram(b);
+        s->fourgram = bind_fourgram(b, s->transition);
 }
 
 /* Columns of a search's tables; 0 if the file does not have it. */
@@ -444,7 +422,7 @@ void shoal_model_close(shoal_model *m)
     for (int i = 0; m->blocks && i < m->config.blocks; i++)
         free(m->blocks[i].dw_weight);
     free(m->mel.weights);
-    free(m->fourgram.first);
+    shoal__fourgram_free(&m->fourgram);
     free(m->blocks);
     free(m->norm_sets);
     for (int i = 0; i < SHOAL__MAX_CLASSES; i++)

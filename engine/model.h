@@ -55,14 +55,13 @@ typedef struct shoal__layer {
 /* A way to decode, by its bits: what the session may leave out. */
 enum { SHOAL__LM = 1, SHOAL__DURATIONS = 2, SHOAL__SEARCHES = 4, SHOAL__MAX_AGES = 64 };
 
-/* Log scores for the phone after three known ones, where they say more than the trigram's. */
+/* Log scores of going to each phone where the phones (older, before, phone) are known and the model
+ * lists what follows them. */
 typedef struct shoal__fourgram {
-    const float *entries;                   /* [count, 2], ascending: the four phones as the digits of
-                                             * a number to the base C, the score. Where the last is the
-                                             * third (staying): what to add to the trigram's scores of
-                                             * all phones that have no entry */
-    int count;
-    int *first;                             /* [C^3 + 1] where a context's entries begin, owned */
+    int *row;                               /* [C^3] context (older C + before) C + phone -> its row,
+                                             * from 1; 0: not listed, the trigram's holds. Owned */
+    float *rows;                            /* [rows, C], owned */
+    float least, most;                      /* of all rows and the trigram's first score */
 } shoal__fourgram;
 
 /* Its tables (decoder.c). */
@@ -103,6 +102,11 @@ struct shoal_model {
     shoal__fourgram fourgram;
     shoal__search searches[SHOAL__SEARCHES];
 };
+
+/* fourgram.c: rows of the entries [count, 2] of a model file (docs/model-format.md) over a trigram
+ * [C^2, C]. 0, SHOAL_EMODEL (keys) or SHOAL_ENOMEM; freed alike. C^4 at most 2^24. */
+int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, const float *trigram, int C);
+void shoal__fourgram_free(shoal__fourgram *f);
 
 /* Fill m->mel but for what is bound: 0 or SHOAL_ENOMEM (mel.c). */
 int shoal__mel_make(shoal_model *m);

@@ -19,7 +19,7 @@ static shoal__search *search;           /* the only one of the model */
 static shoal_decoder_params params;     /* choose it */
 static float transition[MAX_S * MAX_C], log_prior[MAX_C], logp[MOST * MAX_C];
 static float fourgram_entries[2 * MAX_H * MAX_C];
-static int fourgram_first[MAX_H + 1];
+static int fourgram_count;
 static shoal__fourgram fourgram;
 static double fourgram_score[MAX_H * MAX_C];    /* what it says, for the references */
 static float leave[MAX_C * MAX_K], stay[MAX_C * MAX_K];
@@ -51,13 +51,19 @@ static void move_search(int lm, int durations)
     params = (shoal_decoder_params){ .lm = lm, .durations = durations };
 }
 
+static void make_fourgram(int C)
+{
+    shoal__fourgram_free(&fourgram);
+    ck_assert_int_eq(shoal__fourgram_make(&fourgram, fourgram_entries, fourgram_count, transition, C), 0);
+}
+
 /* The trigram's model gets a fourgram without contexts. */
 static void give_fourgram(int C)
 {
     int contexts = C * C * C;
-    fourgram = (shoal__fourgram){ .entries = fourgram_entries, .first = fourgram_first };
     search->fourgram = &fourgram;
-    memset(fourgram_first, 0, sizeof fourgram_first);
+    fourgram_count = 0;
+    make_fourgram(C);
     for (int i = 0; i < contexts * C; i++)
         fourgram_score[i] = (double)transition[i % contexts];
 }
@@ -69,17 +75,16 @@ static void give_context(int C, int context, unsigned listed, const float *score
     int phone = context % C;
     for (int p = 0; p < C; p++) {
         int own = listed >> p & 1 && p != phone;
-        float *e = fourgram_entries + 2 * fourgram.count;
+        float *e = fourgram_entries + 2 * fourgram_count;
         if (own || p == phone) {
             e[0] = (float)(context * C + p);
             e[1] = own ? scores[p] : back_off;
-            fourgram.count++;
+            fourgram_count++;
         }
         fourgram_score[context * C + p] = own ? (double)scores[p]
                                               : fourgram_score[context * C + p] + (double)back_off;
     }
-    for (int c = context + 1; c <= C * C * C; c++)
-        fourgram_first[c] = fourgram.count;
+    make_fourgram(C);
 }
 
 /* K ages that cost nothing yet. */

@@ -28,8 +28,8 @@ import fused
 from crf import crf_loss
 from data import Features, Strength, batches, moments, shift
 from decoder import tables
-from lm import counts
 from export import load_model
+from lm import counts
 from model import Config, Encoder
 from optim import MuonAdamW
 from phones import collapse, edits

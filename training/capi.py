@@ -171,7 +171,7 @@ class Engine:
 
         decoder: a name of DECODERS; None: the model's default.
         """
-        return [p for p, _ in self.told(logp, decoder, len(logp))]
+        return [p for p, _ in self.told(logp, decoder, max(1, len(logp)))]
 
     def told(self, logp, decoder=None, at_a_time=1):
         """The same as [(phone, frames heard when it was given out)], so many frames a call."""

@@ -8,7 +8,7 @@ Trains every arm by train.py with the same data, seed, steps and audio a step:
     unshared-12     twelve blocks, every step at full depth: an ordinary Conformer
     shared-12       one block twelve times, every step at full depth
     shared-uniform  one block twelve times, depth drawn uniformly: what shoal ships
-    shared-longer   that with the mean of layers 3 to d leaving at depth d, as what ships has it, for
+    shared-longer   that with the plain mean of layers 3 to d leaving at depth d (what ships weighs them), for
                     --longer times the steps: still less training time than unshared-12
     unshared-6, -3  shallow models trained alone: what the same FLOPs buy without sharing
 

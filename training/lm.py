@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """What the phone decoder knows before it hears: which phone follows, how long one lasts, how common it is.
 
 Counted over labelled clips (Features entries) and, for the phones' order, over English text beside

@@ -15,10 +15,11 @@
 #include <time.h>
 
 enum {
-    MIN_QUEUE_BYTES = 4 << 10, MAX_QUEUE_BYTES = 1 << 30,
-    CONTROL_BYTES = 16 << 10,       /* of tx that audio leaves to set, flush, ping and end */
+    MIN_QUEUE_BYTES = 4 << 10,
+    MAX_QUEUE_BYTES = 1 << 30,
+    CONTROL_BYTES = 16 << 10, /* of tx that audio leaves to set, flush, ping and end */
     RX_FIRST_BYTES = 16 << 10,
-    RX_MAX_BYTES = SHOAL_MAX_SERVER_TEXT_BYTES + (256 << 10)    /* a message and one read */
+    RX_MAX_BYTES = SHOAL_MAX_SERVER_TEXT_BYTES + (256 << 10) /* a message and one read */
 };
 
 int64_t shoal__now_ms(void)
@@ -32,8 +33,9 @@ int64_t shoal__now_ms(void)
 const char *shoal_client_strerror(int code)
 {
     switch (code) {
-#define SHOAL_X(value, name, text) case value: return text;
-    SHOAL_CLIENT_ERRORS(SHOAL_X)
+#define SHOAL_X(value, name, text)                                                                 \
+    case value: return text;
+        SHOAL_CLIENT_ERRORS(SHOAL_X)
 #undef SHOAL_X
     default: return code == 0 ? "success" : "unknown error";
     }
@@ -57,8 +59,10 @@ void shoal__fail(shoal_client *c, const char *name, int retry, const char *fmt, 
 
 shoal_client_params shoal_client_default_params(void)
 {
-    return (shoal_client_params){ .options = shoal_options_default(), .queue_bytes = 256 << 10,
-                                  .message_bytes = 64 << 10, .connect_timeout_ms = 10000,
+    return (shoal_client_params){ .options = shoal_options_default(),
+                                  .queue_bytes = 256 << 10,
+                                  .message_bytes = 64 << 10,
+                                  .connect_timeout_ms = 10000,
                                   .ping_s = 20 };
 }
 
@@ -116,8 +120,8 @@ static int set_up(shoal_client *c)
 }
 
 /* Everything that can be told without the network. Strings of params become c's own. */
-static int configure(shoal_client *c, const char *url, const shoal_client_params *params,
-                     char *why, size_t why_size)
+static int configure(shoal_client *c, const char *url, const shoal_client_params *params, char *why,
+                     size_t why_size)
 {
     int r = shoal__url_parse(&c->url, url, why, why_size);
 
@@ -182,7 +186,8 @@ static size_t largest_message(const shoal_client *c)
     size_t limit = c->params.message_bytes;
 
     return c->has_ready && c->ready.max_message_bytes && c->ready.max_message_bytes < limit
-               ? (size_t)c->ready.max_message_bytes : limit;
+               ? (size_t)c->ready.max_message_bytes
+               : limit;
 }
 
 /* Bytes of audio that tx still takes as one message. */
@@ -270,9 +275,10 @@ static void check_connect_time(shoal_client *c)
     if (c->has_ready || c->state == SHOAL__CLOSED || shoal__queue_used(&c->rx) ||
         shoal__now_ms() < c->connect_deadline_ms)
         return;
-    shoal__fail(c, "connect_timeout", 1, "%s:%d gave no answer within %d ms: is it a shoal server, "
-                "and does a firewall let it through?", c->url.host, c->url.port,
-                c->params.connect_timeout_ms);
+    shoal__fail(c, "connect_timeout", 1,
+                "%s:%d gave no answer within %d ms: is it a shoal server, "
+                "and does a firewall let it through?",
+                c->url.host, c->url.port, c->params.connect_timeout_ms);
     shoal__ws_hang_up(c);
 }
 

@@ -12,8 +12,10 @@ enum { HUNG_UP = 1006, LWS_SAYS_PROTOCOL_ERROR = 1002, LWS_LAST_KNOWN_CODE = 101
 
 static void bad_answer(shoal_client *c, const char *detail)
 {
-    shoal__fail(c, "bad_answer", 0, "the server sent something that this client cannot read (%s): "
-                "are both of the same version?", detail);
+    shoal__fail(c, "bad_answer", 0,
+                "the server sent something that this client cannot read (%s): "
+                "are both of the same version?",
+                detail);
     shoal__ws_hang_up(c);
     while (shoal__queue_used(&c->rx)) {
         c->rx.open = 0;
@@ -126,7 +128,7 @@ static int take_text(shoal_client *c, shoal_client_event *e)
         e->type = SHOAL_CLIENT_PONG;
         e->id = c->msg.u.id;
         return 1;
-    default: return 0;     /* of a newer server */
+    default: return 0; /* of a newer server */
     }
 }
 
@@ -178,14 +180,17 @@ static void explain_end(shoal_client *c)
     if (c->done || c->told_error)
         return;
     if (c->close_code)
-        shoal__fail(c, "closed_early", 1, "the server %s:%d closed the session before it was done "
-                    "(close code %d%s%s)", c->url.host, c->url.port, c->close_code,
-                    *c->close_reason ? ": " : "", c->close_reason);
+        shoal__fail(c, "closed_early", 1,
+                    "the server %s:%d closed the session before it was done "
+                    "(close code %d%s%s)",
+                    c->url.host, c->url.port, c->close_code, *c->close_reason ? ": " : "",
+                    c->close_reason);
     else
-        shoal__fail(c, "connection_lost", 1, "the connection to %s:%d was lost: the server died or "
+        shoal__fail(c, "connection_lost", 1,
+                    "the connection to %s:%d was lost: the server died or "
                     "was stopped, the network failed, or this program read nothing for too long; "
-                    "start the session again", c->url.host,
-                    c->url.port);
+                    "start the session again",
+                    c->url.host, c->url.port);
 }
 
 static int take_end(shoal_client *c, shoal_client_event *e)

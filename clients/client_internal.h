@@ -18,13 +18,13 @@
 /* ---- queue of messages ---- */
 
 enum { SHOAL__TEXT = 1, SHOAL__BINARY = 2 };
-enum { SHOAL__RECORD_BYTES = 8 };     /* size and kind in front of each message */
+enum { SHOAL__RECORD_BYTES = 8 }; /* size and kind in front of each message */
 
 typedef struct shoal__queue {
     uint8_t *data;
-    size_t head, tail;      /* whole messages lie in [head, tail) */
-    size_t open;            /* bytes after tail of a message still being built, with its record */
-    size_t cap, max;        /* allocated; the most that may ever be */
+    size_t head, tail; /* whole messages lie in [head, tail) */
+    size_t open;       /* bytes after tail of a message still being built, with its record */
+    size_t cap, max;   /* allocated; the most that may ever be */
 } shoal__queue;
 
 /* All of these return 0, or -1 when max would be exceeded or memory is out (nothing changed). */
@@ -43,10 +43,10 @@ size_t shoal__queue_used(const shoal__queue *q);
 
 typedef struct shoal__url {
     int tls;
-    char host[256];         /* without brackets */
+    char host[256]; /* without brackets */
     int port;
     char path[512];
-    shoal_options options;  /* of the query */
+    shoal_options options; /* of the query */
 } shoal__url;
 
 /* Returns 0 or SHOAL_CLIENT_EURL with cause and remedy in why. */
@@ -57,9 +57,9 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
 /* ---- client ---- */
 
 typedef enum shoal__state {
-    SHOAL__CONNECTING,      /* until the upgrade */
+    SHOAL__CONNECTING, /* until the upgrade */
     SHOAL__OPEN,
-    SHOAL__CLOSED           /* the socket is gone; events may be left in rx */
+    SHOAL__CLOSED /* the socket is gone; events may be left in rx */
 } shoal__state;
 
 struct lws;
@@ -67,30 +67,30 @@ struct lws_context;
 typedef struct shoal__ws shoal__ws;
 
 struct shoal_client {
-    shoal__url url;                 /* set at open, then constant */
-    shoal_client_params params;     /* the same; token and ca_file owned */
+    shoal__url url;             /* set at open, then constant */
+    shoal_client_params params; /* the same; token and ca_file owned */
     shoal__state state;
     shoal__ws *ws;
     shoal__queue tx, rx;
-    uint8_t *frame;                 /* [LWS_PRE + message_bytes] a message on its way out */
-    atomic_int woken;               /* any thread */
+    uint8_t *frame;   /* [LWS_PRE + message_bytes] a message on its way out */
+    atomic_int woken; /* any thread */
     int64_t connect_deadline_ms;
     int close_code;
     char close_reason[128];
     /* what the program has been told */
-    shoal_error failure;            /* why the connection ended */
-    int has_failure;                /* failure is set and not yet given out */
-    shoal_code server_code;         /* of the server's last ERROR */
-    int told_error, told_closed;    /* a fatal ERROR, CLOSED were given out */
-    int ended, done;                /* end was sent, DONE was given out */
-    int want_room;                  /* a send was cut short and ROOM is owed */
+    shoal_error failure;         /* why the connection ended */
+    int has_failure;             /* failure is set and not yet given out */
+    shoal_code server_code;      /* of the server's last ERROR */
+    int told_error, told_closed; /* a fatal ERROR, CLOSED were given out */
+    int ended, done;             /* end was sent, DONE was given out */
+    int want_room;               /* a send was cut short and ROOM is owed */
     int has_ready;
     shoal_ready ready;
-    shoal_server_msg msg;           /* of the last event */
-    int has_msg, has_front;         /* to release at the next poll */
+    shoal_server_msg msg;   /* of the last event */
+    int has_msg, has_front; /* to release at the next poll */
     shoal_packet packet;
     float *rows;
-    size_t rows_cap;                /* floats */
+    size_t rows_cap; /* floats */
     uint32_t next_seq;
     int has_seq;
     shoal_client_stats stats;

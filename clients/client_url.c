@@ -123,8 +123,8 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
 {
     shoal_error err;
 
-#define TAKE(bit, field)              \
-    if (over->given & SHOAL_OPT_##bit) \
+#define TAKE(bit, field)                                                                           \
+    if (over->given & SHOAL_OPT_##bit)                                                             \
     o->field = over->field
     TAKE(FORMAT, format);
     TAKE(RATE, rate);

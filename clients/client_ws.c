@@ -21,8 +21,8 @@
 #include <string.h>
 
 enum {
-    READ_BYTES = 64 << 10,      /* largest read of the socket */
-    CONTEXT_FDS = 16,           /* the socket, the wake-up pipe, and lws' own spares */
+    READ_BYTES = 64 << 10, /* largest read of the socket */
+    CONTEXT_FDS = 16,      /* the socket, the wake-up pipe, and lws' own spares */
     PROBE_TIMEOUT_MS = 200
 };
 
@@ -31,7 +31,7 @@ struct shoal__ws {
     struct lws *wsi;
     lws_sorted_usec_list_t wait_end;
     lws_retry_bo_t keepalive;
-    int upgrade_status;         /* HTTP status of a refused upgrade, or 0 */
+    int upgrade_status; /* HTTP status of a refused upgrade, or 0 */
 };
 
 /* ---- why a connection was not made ---- */
@@ -91,8 +91,10 @@ static const char *remedy_of(int status)
 
 static void fail_upgrade(shoal_client *c, int status)
 {
-    shoal__fail(c, "upgrade_refused", status >= 500, "%s:%d refused the session with HTTP status "
-                "%d: %s", c->url.host, c->url.port, status, remedy_of(status));
+    shoal__fail(c, "upgrade_refused", status >= 500,
+                "%s:%d refused the session with HTTP status "
+                "%d: %s",
+                c->url.host, c->url.port, status, remedy_of(status));
 }
 
 static void fail_connect(shoal_client *c, const char *detail, size_t n)
@@ -106,17 +108,19 @@ static void fail_connect(shoal_client *c, const char *detail, size_t n)
     }
     switch (c->has_failure ? PROBE_NO_IDEA : probe(&c->url)) {
     case PROBE_REFUSED:
-        shoal__fail(c, "connection_refused", 1, "nothing answers at %s:%d (connection refused): "
-                    "is shoald running there? Start it with: shoald --listen %s:%d", host, port,
-                    host, port);
+        shoal__fail(c, "connection_refused", 1,
+                    "nothing answers at %s:%d (connection refused): "
+                    "is shoald running there? Start it with: shoald --listen %s:%d",
+                    host, port, host, port);
         break;
     case PROBE_UNKNOWN_HOST:
         shoal__fail(c, "connection_failed", 1, "nobody knows the host %s: check its name", host);
         break;
     default:
-        shoal__fail(c, "connection_failed", 1, "cannot connect to %s:%d: %.*s; check the address, "
-                    "the network, %sand that it is a shoal server", host, port, n ? (int)n : 9,
-                    n ? detail : "no answer",
+        shoal__fail(c, "connection_failed", 1,
+                    "cannot connect to %s:%d: %.*s; check the address, "
+                    "the network, %sand that it is a shoal server",
+                    host, port, n ? (int)n : 9, n ? detail : "no answer",
                     c->url.tls ? "the certificate (does this system trust it?) " : "");
     }
 }
@@ -140,10 +144,11 @@ static int receive(shoal_client *c, struct lws *wsi, const void *in, size_t n)
     int kind = lws_frame_is_binary(wsi) ? SHOAL__BINARY : SHOAL__TEXT;
     int last = lws_is_final_fragment(wsi) && !lws_remaining_packet_payload(wsi);
 
-    if (shoal__queue_append(&c->rx, in, n) < 0 ||
-        (last && shoal__queue_commit(&c->rx, kind) < 0)) {
-        shoal__fail(c, "bad_answer", 0, "the server sent a message of more than %zu bytes, or "
-                    "memory is out", c->rx.max);
+    if (shoal__queue_append(&c->rx, in, n) < 0 || (last && shoal__queue_commit(&c->rx, kind) < 0)) {
+        shoal__fail(c, "bad_answer", 0,
+                    "the server sent a message of more than %zu bytes, or "
+                    "memory is out",
+                    c->rx.max);
         return -1;
     }
     return 0;
@@ -157,7 +162,7 @@ static int send_front(shoal_client *c, struct lws *wsi)
 
     if (!shoal__queue_front(&c->tx, &kind, &bytes, &n))
         return 0;
-    memcpy(c->frame + LWS_PRE, bytes, n);     /* lws masks in place and writes in front */
+    memcpy(c->frame + LWS_PRE, bytes, n); /* lws masks in place and writes in front */
     if (lws_write(wsi, c->frame + LWS_PRE, n,
                   kind == SHOAL__BINARY ? LWS_WRITE_BINARY : LWS_WRITE_TEXT) < (int)n)
         return -1;
@@ -200,11 +205,12 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     if (!c)
         return 0;
     switch (reason) {
-    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
-        return add_token(c, wsi, in, n);
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return add_token(c, wsi, in, n);
     case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
-        shoal__fail(c, "upgrade_refused", 0, "%s:%d answered with a redirect, which is not "
-                    "followed: use the final address", c->url.host, c->url.port);
+        shoal__fail(c, "upgrade_refused", 0,
+                    "%s:%d answered with a redirect, which is not "
+                    "followed: use the final address",
+                    c->url.host, c->url.port);
         return 1;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
         c->ws->upgrade_status = (int)lws_http_client_http_response(wsi);
@@ -215,24 +221,16 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         c->state = SHOAL__OPEN;
         lws_callback_on_writable(wsi);
         return 0;
-    case LWS_CALLBACK_CLIENT_RECEIVE:
-        return receive(c, wsi, in, n);
-    case LWS_CALLBACK_CLIENT_WRITEABLE:
-        return send_front(c, wsi);
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        note_close(c, in, n);
-        return 0;
-    case LWS_CALLBACK_CLIENT_CLOSED:
-        gone(c);
-        return 0;
-    default:
-        return 0;
+    case LWS_CALLBACK_CLIENT_RECEIVE: return receive(c, wsi, in, n);
+    case LWS_CALLBACK_CLIENT_WRITEABLE: return send_front(c, wsi);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE: note_close(c, in, n); return 0;
+    case LWS_CALLBACK_CLIENT_CLOSED: gone(c); return 0;
+    default: return 0;
     }
 }
 
 static const struct lws_protocols protocols[] = {
-    { .name = SHOAL_SUBPROTOCOL, .callback = callback, .rx_buffer_size = READ_BYTES },
-    { 0 }
+    { .name = SHOAL_SUBPROTOCOL, .callback = callback, .rx_buffer_size = READ_BYTES }, { 0 }
 };
 
 /* ---- context ---- */

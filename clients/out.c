@@ -103,8 +103,10 @@ static int check_name(out_run *run, const char *path, char *why, size_t why_size
         return -1;
     }
     if (was_written(run, path)) {
-        snprintf(why, why_size, "%s was already written for another input of the same name in "
-                 "this run; stream the two in separate runs with different --out-dir", path);
+        snprintf(why, why_size,
+                 "%s was already written for another input of the same name in "
+                 "this run; stream the two in separate runs with different --out-dir",
+                 path);
         return -1;
     }
     if (remember(run, path) < 0) {

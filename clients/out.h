@@ -25,28 +25,28 @@ typedef struct out_run out_run;
 
 /* Where results come from. An output is named by kind and tap: "phones", or "phones@4". */
 typedef struct out_source {
-    int tap;                  /* depth that was asked for with @; 0: the session's */
-    int depth;                /* layers used */
+    int tap;   /* depth that was asked for with @; 0: the session's */
+    int depth; /* layers used */
 } out_source;
 
 typedef struct out_phone {
     const char *label;
-    double start, end;        /* seconds in the file */
-    float confidence;         /* 0..1 */
+    double start, end; /* seconds in the file */
+    float confidence;  /* 0..1 */
 } out_phone;
 
 typedef struct out_activity {
-    int speech;               /* 1: begins here; 0: ended here */
-    double time;              /* seconds in the file */
+    int speech;  /* 1: begins here; 0: ended here */
+    double time; /* seconds in the file */
 } out_activity;
 
 typedef struct out_features {
-    const char *kind;         /* "posteriors" or "embedding" */
+    const char *kind; /* "posteriors" or "embedding" */
     int64_t first_frame;
     int frames, dim;
     out_source from;
     double frame_seconds;
-    const float *rows;        /* [frames, dim] */
+    const float *rows; /* [frames, dim] */
 } out_features;
 
 typedef struct out_ops {
@@ -58,7 +58,7 @@ typedef struct out_ops {
     int (*features)(out *o, const out_features *features, char *why, size_t why_size);
     int (*activity)(out *o, out_source from, const out_activity *activity, char *why,
                     size_t why_size);
-    int (*finish)(out *o, double duration, char *why, size_t why_size);    /* seconds of audio */
+    int (*finish)(out *o, double duration, char *why, size_t why_size); /* seconds of audio */
     void (*free)(out *o);
 } out_ops;
 
@@ -67,16 +67,16 @@ struct out {
 };
 
 struct out_run {
-    const char *dir;          /* folder for files; "." by default */
-    char *const *inputs;      /* paths that must not be overwritten */
+    const char *dir;     /* folder for files; "." by default */
+    char *const *inputs; /* paths that must not be overwritten */
     int input_count;
-    FILE *print;              /* for text and JSON lines: stdout */
-    int on_tty;               /* print is a terminal */
-    char **written;           /* names of this run, owned; see out_run_free */
+    FILE *print;    /* for text and JSON lines: stdout */
+    int on_tty;     /* print is a terminal */
+    char **written; /* names of this run, owned; see out_run_free */
     int written_count;
 };
 
-void out_run_free(out_run *run);      /* the names; not run itself */
+void out_run_free(out_run *run); /* the names; not run itself */
 
 typedef int out_open(out **out, out_run *run, const char *input, char *why, size_t why_size);
 out_open out_text_open, out_jsonl_open, out_npy_open, out_textgrid_open;
@@ -97,8 +97,8 @@ void out_name(char name[OUT_NAME_SIZE], const char *kind, int tap);
 
 typedef struct out_file {
     FILE *f;
-    char *path;               /* DIR/STEM.SUFFIX */
-    char *part;               /* the same with .part, while it is written */
+    char *path; /* DIR/STEM.SUFFIX */
+    char *part; /* the same with .part, while it is written */
 } out_file;
 
 /* Create DIR/<stem of input>.suffix. Refuses the name of an input, and a name that this run has
@@ -107,8 +107,8 @@ int out_file_open(out_file *file, out_run *run, const char *input, const char *s
                   size_t why_size);
 /* Close and rename; nothing is there to free afterwards, also on failure. */
 int out_file_commit(out_file *file, char *why, size_t why_size);
-void out_file_discard(out_file *file);      /* a zeroed out_file is fine */
-int out_file_error(const out_file *file, char *why, size_t why_size);    /* errno -> why, -1 */
+void out_file_discard(out_file *file); /* a zeroed out_file is fine */
+int out_file_error(const out_file *file, char *why, size_t why_size); /* errno -> why, -1 */
 /* Flush what was printed; -1 when it did not go out (disk full, reader gone). */
 int out_print_flush(FILE *f, char *why, size_t why_size);
 

@@ -77,10 +77,10 @@ static int jsonl_phones(out *o, out_source from, const out_phone *phones, int n,
     out_jsonl *j = (out_jsonl *)o;
 
     for (int i = 0; i < n; i++) {
-        json_t *line = json_pack("{s:O, s:s, s:o, s:o, s:f}", "file", j->file, "phone",
-                                 phones[i].label, "start", make_seconds(phones[i].start), "end",
-                                 make_seconds(phones[i].end), "confidence",
-                                 round((double)phones[i].confidence * 1e4) / 1e4);
+        json_t *line =
+            json_pack("{s:O, s:s, s:o, s:o, s:f}", "file", j->file, "phone", phones[i].label,
+                      "start", make_seconds(phones[i].start), "end", make_seconds(phones[i].end),
+                      "confidence", round((double)phones[i].confidence * 1e4) / 1e4);
         line = add_source(line, from);
         if (print_line(j, line, why, why_size) < 0)
             return -1;
@@ -92,9 +92,9 @@ static int jsonl_activity(out *o, out_source from, const out_activity *activity,
                           size_t why_size)
 {
     out_jsonl *j = (out_jsonl *)o;
-    json_t *line = json_pack("{s:O, s:s, s:o}", "file", j->file, "activity",
-                             activity->speech ? "speech" : "silence", "time",
-                             make_seconds(activity->time));
+    json_t *line =
+        json_pack("{s:O, s:s, s:o}", "file", j->file, "activity",
+                  activity->speech ? "speech" : "silence", "time", make_seconds(activity->time));
 
     return print_line(j, add_source(line, from), why, why_size);
 }
@@ -114,10 +114,10 @@ static int jsonl_features(out *o, const out_features *f, char *why, size_t why_s
 
     for (int i = 0; i < f->frames; i++) {
         int64_t frame = f->first_frame + i;
-        json_t *line = json_pack("{s:O, s:s, s:I, s:o, s:o}", "file", j->file, "output", f->kind,
-                                 "frame", (json_int_t)frame, "start",
-                                 make_seconds((double)frame * f->frame_seconds), "end",
-                                 make_seconds((double)(frame + 1) * f->frame_seconds));
+        json_t *line =
+            json_pack("{s:O, s:s, s:I, s:o, s:o}", "file", j->file, "output", f->kind, "frame",
+                      (json_int_t)frame, "start", make_seconds((double)frame * f->frame_seconds),
+                      "end", make_seconds((double)(frame + 1) * f->frame_seconds));
         line = add_source(line, f->from);
         if (line)
             json_object_set_new(line, "values",
@@ -141,7 +141,7 @@ static void jsonl_free(out *o)
 }
 
 static const out_ops jsonl_ops = { out_ignore_announce, jsonl_phones, jsonl_features,
-                                   jsonl_activity, jsonl_finish, jsonl_free };
+                                   jsonl_activity,      jsonl_finish, jsonl_free };
 
 int out_jsonl_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {

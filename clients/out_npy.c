@@ -16,7 +16,7 @@
 enum { HEADER_BYTES = 128, MAX_ARRAYS = 2 * (1 + SHOAL_MAX_TAPS) };
 
 typedef struct array_file {
-    char name[OUT_NAME_SIZE];    /* of the output */
+    char name[OUT_NAME_SIZE]; /* of the output */
     out_file file;
     int dim;
     int64_t frames;
@@ -138,8 +138,8 @@ static void npy_free(out *o)
     free(n);
 }
 
-static const out_ops npy_ops = { npy_announce, out_ignore_phones, npy_features,
-                                 out_ignore_activity, npy_finish, npy_free };
+static const out_ops npy_ops = { npy_announce,        out_ignore_phones, npy_features,
+                                 out_ignore_activity, npy_finish,        npy_free };
 
 int out_npy_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {

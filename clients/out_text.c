@@ -30,8 +30,8 @@ static int text_phones(out *o, out_source from, const out_phone *phones, int n, 
     FILE *print = ((out_text *)o)->print;
 
     for (int i = 0; i < n; i++) {
-        fprintf(print, "%8.2f %8.2f  %-4s  %4.2f", phones[i].start, phones[i].end,
-                phones[i].label, (double)phones[i].confidence);
+        fprintf(print, "%8.2f %8.2f  %-4s  %4.2f", phones[i].start, phones[i].end, phones[i].label,
+                (double)phones[i].confidence);
         end_line(print, from);
     }
     return out_print_flush(print, why, why_size);
@@ -58,8 +58,8 @@ static void text_free(out *o)
     free(o);
 }
 
-static const out_ops text_ops = { out_ignore_announce, text_phones, out_ignore_features, text_activity, text_finish,
-                                  text_free };
+static const out_ops text_ops = { out_ignore_announce, text_phones, out_ignore_features,
+                                  text_activity,       text_finish, text_free };
 
 int out_text_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {

@@ -15,16 +15,16 @@
 
 typedef struct interval {
     double start, end;
-    char text[16];            /* "" for a gap */
+    char text[16]; /* "" for a gap */
 } interval;
 
 enum { MAX_TIERS = 2 * (1 + SHOAL_MAX_TAPS) };
 
 typedef struct tier {
-    char name[OUT_NAME_SIZE];    /* of the output */
+    char name[OUT_NAME_SIZE]; /* of the output */
     interval *intervals;
     size_t count, room;
-    int speech;               /* activity: it goes on since speech_start */
+    int speech; /* activity: it goes on since speech_start */
     double speech_start;
 } tier;
 
@@ -92,8 +92,7 @@ static int no_memory(char *why, size_t why_size)
     return -1;
 }
 
-static int textgrid_announce(out *o, const char *kind, int tap, int dim, char *why,
-                             size_t why_size)
+static int textgrid_announce(out *o, const char *kind, int tap, int dim, char *why, size_t why_size)
 {
     (void)why, (void)why_size;
     if (dim == 0)
@@ -154,8 +153,8 @@ static void write_head(FILE *f, int tiers, double duration)
 
 static void write_tier(FILE *f, int number, const tier *t, double duration)
 {
-    fprintf(f, "    item [%d]:\n        class = \"IntervalTier\" \n        name = \"%s\" \n", number,
-            t->name);
+    fprintf(f, "    item [%d]:\n        class = \"IntervalTier\" \n        name = \"%s\" \n",
+            number, t->name);
     fprintf(f, "        xmin = 0 \n        xmax = %.10g \n", duration);
     fprintf(f, "        intervals: size = %zu \n", t->count);
     for (size_t i = 0; i < t->count; i++) {
@@ -173,8 +172,10 @@ static int textgrid_finish(out *o, double duration, char *why, size_t why_size)
     out_textgrid *t = (out_textgrid *)o;
 
     if (duration <= 0) {
-        snprintf(why, why_size, "no audio, and Praat cannot read a TextGrid of no length: "
-                 "%s is not written", t->file.path);
+        snprintf(why, why_size,
+                 "no audio, and Praat cannot read a TextGrid of no length: "
+                 "%s is not written",
+                 t->file.path);
         return -1;
     }
     for (int i = 0; i < t->tier_count; i++)

@@ -49,12 +49,12 @@ extern "C" {
 #define SHOAL_CLIENT_API __attribute__((visibility("default")))
 
 /* code, name, message */
-#define SHOAL_CLIENT_ERRORS(X)                                                              \
-    X(-1, SHOAL_CLIENT_EINVAL, "an argument is out of range")                               \
-    X(-2, SHOAL_CLIENT_ENOMEM, "out of memory")                                             \
-    X(-3, SHOAL_CLIENT_EURL, "the URL cannot be used")                                      \
-    X(-4, SHOAL_CLIENT_EFULL, "the send queue is full: poll, then try again")               \
-    X(-5, SHOAL_CLIENT_ESTATE, "nothing may be sent after end")                             \
+#define SHOAL_CLIENT_ERRORS(X)                                                                     \
+    X(-1, SHOAL_CLIENT_EINVAL, "an argument is out of range")                                      \
+    X(-2, SHOAL_CLIENT_ENOMEM, "out of memory")                                                    \
+    X(-3, SHOAL_CLIENT_EURL, "the URL cannot be used")                                             \
+    X(-4, SHOAL_CLIENT_EFULL, "the send queue is full: poll, then try again")                      \
+    X(-5, SHOAL_CLIENT_ESTATE, "nothing may be sent after end")                                    \
     X(-6, SHOAL_CLIENT_ECLOSED, "the session is closed and all its events were given out")
 
 enum {
@@ -64,7 +64,7 @@ enum {
 #undef SHOAL_X
 };
 
-SHOAL_CLIENT_API const char *shoal_client_strerror(int code);     /* static */
+SHOAL_CLIENT_API const char *shoal_client_strerror(int code); /* static */
 
 /* ---- opening --------------------------------------------------------------------------- */
 
@@ -72,14 +72,14 @@ typedef struct shoal_client shoal_client;
 
 /* Later fields go to the end: always start from shoal_client_default_params(). */
 typedef struct shoal_client_params {
-    shoal_options options;      /* those in options.given win over the URL's query */
-    size_t queue_bytes;         /* audio waiting to be sent: 4 KiB .. 1 GiB; 256 KiB */
-    size_t message_bytes;       /* larger sends are cut into messages of this: 1 .. 1 MiB; 64 KiB */
-    int connect_timeout_ms;     /* until READY; 10000 */
-    int ping_s;                 /* a silent server is asked for a sign of life after this many
-                                 * seconds and given up after twice as many; 20; 0: never */
-    const char *token;          /* sent as Authorization: Bearer; NULL. Copied */
-    const char *ca_file;        /* wss: certificates to trust besides the system's; NULL. Copied */
+    shoal_options options;  /* those in options.given win over the URL's query */
+    size_t queue_bytes;     /* audio waiting to be sent: 4 KiB .. 1 GiB; 256 KiB */
+    size_t message_bytes;   /* larger sends are cut into messages of this: 1 .. 1 MiB; 64 KiB */
+    int connect_timeout_ms; /* until READY; 10000 */
+    int ping_s;             /* a silent server is asked for a sign of life after this many
+                             * seconds and given up after twice as many; 20; 0: never */
+    const char *token;      /* sent as Authorization: Bearer; NULL. Copied */
+    const char *ca_file;    /* wss: certificates to trust besides the system's; NULL. Copied */
 } shoal_client_params;
 
 SHOAL_CLIENT_API shoal_client_params shoal_client_default_params(void);
@@ -116,37 +116,37 @@ SHOAL_CLIENT_API int shoal_client_end(shoal_client *c);
 /* ---- receiving --------------------------------------------------------------------------- */
 
 typedef enum shoal_client_event_type {
-    SHOAL_CLIENT_READY,        /* ready: what was granted */
-    SHOAL_CLIENT_FEATURES,     /* packet, rows; packet->tap tells outputs at several depths apart,
-                                * as it does in phones and activity */
-    SHOAL_CLIENT_PHONES,       /* phones; count may be 0: it reports progress */
-    SHOAL_CLIENT_CHANGED,      /* changed */
-    SHOAL_CLIENT_FLUSHED,      /* flushed */
-    SHOAL_CLIENT_DONE,         /* done */
-    SHOAL_CLIENT_PONG,         /* id */
-    SHOAL_CLIENT_ERROR,        /* error; CLOSED follows if error->fatal */
-    SHOAL_CLIENT_ROOM,         /* the queue takes audio again after a send that it cut short */
-    SHOAL_CLIENT_CLOSED,       /* close_code, close_reason; the last event */
-    SHOAL_CLIENT_ACTIVITY      /* activity: speech begins or has ended */
+    SHOAL_CLIENT_READY,    /* ready: what was granted */
+    SHOAL_CLIENT_FEATURES, /* packet, rows; packet->tap tells outputs at several depths apart,
+                            * as it does in phones and activity */
+    SHOAL_CLIENT_PHONES,   /* phones; count may be 0: it reports progress */
+    SHOAL_CLIENT_CHANGED,  /* changed */
+    SHOAL_CLIENT_FLUSHED,  /* flushed */
+    SHOAL_CLIENT_DONE,     /* done */
+    SHOAL_CLIENT_PONG,     /* id */
+    SHOAL_CLIENT_ERROR,    /* error; CLOSED follows if error->fatal */
+    SHOAL_CLIENT_ROOM,     /* the queue takes audio again after a send that it cut short */
+    SHOAL_CLIENT_CLOSED,   /* close_code, close_reason; the last event */
+    SHOAL_CLIENT_ACTIVITY  /* activity: speech begins or has ended */
 } shoal_client_event_type;
 
 /* Pointers that do not belong to the type are NULL; all are valid until the next poll or free. */
 typedef struct shoal_client_event {
     shoal_client_event_type type;
     const shoal_ready *ready;
-    const shoal_packet *packet;      /* what the rows are */
-    const float *rows;               /* [packet->frames, packet->dim], whatever the encoding */
+    const shoal_packet *packet; /* what the rows are */
+    const float *rows;          /* [packet->frames, packet->dim], whatever the encoding */
     const shoal_phones *phones;
     const shoal_changed *changed;
     const shoal_flushed *flushed;
     const shoal_done *done;
     const char *id;
-    const shoal_error *error;        /* the server's, or the library's own: then code is
-                                      * SHOAL_CODE_UNKNOWN and name one of connection_refused,
-                                      * connection_failed, connection_lost, connect_timeout,
-                                      * upgrade_refused, bad_answer, closed_early */
-    int close_code;                  /* WebSocket close code; 1006: hung up without one */
-    const char *close_reason;        /* "" if none */
+    const shoal_error *error; /* the server's, or the library's own: then code is
+                               * SHOAL_CODE_UNKNOWN and name one of connection_refused,
+                               * connection_failed, connection_lost, connect_timeout,
+                               * upgrade_refused, bad_answer, closed_early */
+    int close_code;           /* WebSocket close code; 1006: hung up without one */
+    const char *close_reason; /* "" if none */
     const shoal_wire_activity *activity;
 } shoal_client_event;
 
@@ -161,14 +161,14 @@ SHOAL_CLIENT_API void shoal_client_wake(shoal_client *c);
 /* ---- looking ------------------------------------------------------------------------------ */
 
 typedef struct shoal_client_stats {
-    uint64_t audio_taken;      /* bytes accepted by send */
-    uint64_t audio_sent;       /* of which these have been handed to the socket */
-    size_t queued_bytes;       /* audio and control waiting, with 8 bytes for each message */
-    uint64_t packets;          /* FEATURES given out */
-    uint64_t phones;           /* phones given out */
-    uint64_t seq_gaps;         /* results that are missing by their sequence numbers: 0 */
-    uint64_t received, processed;    /* samples, as the server last said */
-    uint64_t frames;           /* one past the last feature frame given out, of any kind */
+    uint64_t audio_taken;         /* bytes accepted by send */
+    uint64_t audio_sent;          /* of which these have been handed to the socket */
+    size_t queued_bytes;          /* audio and control waiting, with 8 bytes for each message */
+    uint64_t packets;             /* FEATURES given out */
+    uint64_t phones;              /* phones given out */
+    uint64_t seq_gaps;            /* results that are missing by their sequence numbers: 0 */
+    uint64_t received, processed; /* samples, as the server last said */
+    uint64_t frames;              /* one past the last feature frame given out, of any kind */
 } shoal_client_stats;
 
 SHOAL_CLIENT_API shoal_client_stats shoal_client_get_stats(const shoal_client *c);

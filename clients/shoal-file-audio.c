@@ -23,9 +23,9 @@ struct file_audio {
     int64_t frames_read;
     /* conversion only: */
     soxr_t soxr;
-    float *block;                 /* [BLOCK_FRAMES, source.channels] */
-    float *mono;                  /* [BLOCK_FRAMES] */
-    size_t mono_used, mono_size;  /* the part of mono that soxr has not taken yet */
+    float *block;                /* [BLOCK_FRAMES, source.channels] */
+    float *mono;                 /* [BLOCK_FRAMES] */
+    size_t mono_used, mono_size; /* the part of mono that soxr has not taken yet */
     int at_end;
 };
 
@@ -85,8 +85,8 @@ static void describe(file_audio *a, int converted, int rate)
         info->duration = (double)a->source.frames / a->source.samplerate;
 }
 
-int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits,
-                    char *why, size_t why_size)
+int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits, char *why,
+                    size_t why_size)
 {
     file_audio *a = calloc(1, sizeof *a);
     int convert;

@@ -16,24 +16,24 @@
 typedef struct file_audio file_audio;
 
 typedef struct file_audio_info {
-    int s16;              /* bytes are s16le; else f32le */
-    int rate;             /* Hz, of the bytes given out */
-    int channels;         /* of the bytes given out */
-    int file_rate;        /* Hz, of the file */
-    size_t frame_bytes;   /* one sample of all channels */
-    double duration;      /* seconds by the file's header; 0 when it does not say */
+    int s16;            /* bytes are s16le; else f32le */
+    int rate;           /* Hz, of the bytes given out */
+    int channels;       /* of the bytes given out */
+    int file_rate;      /* Hz, of the file */
+    size_t frame_bytes; /* one sample of all channels */
+    double duration;    /* seconds by the file's header; 0 when it does not say */
 } file_audio_info;
 
 /* What the server takes; outside of this the file is converted. */
 typedef struct file_audio_limits {
     int min_rate, max_rate, max_channels;
-    int convert_rate;     /* Hz to convert to */
+    int convert_rate; /* Hz to convert to */
 } file_audio_limits;
 
 /* Returns 0, or -1 with cause and remedy in why. */
-int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits,
-                    char *why, size_t why_size);
-void file_audio_close(file_audio *a);      /* NULL is fine */
+int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits, char *why,
+                    size_t why_size);
+void file_audio_close(file_audio *a); /* NULL is fine */
 const file_audio_info *file_audio_get_info(const file_audio *a);
 
 /* Up to frames sample frames. Returns how many, 0 at the end, -1 with cause in why. */

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 static const char default_url[] = "ws://127.0.0.1:7350";
 
 _Static_assert(SHOAL_DEFAULT_PORT == 7350, "default_url and the manual name the port");
@@ -72,8 +71,21 @@ static const char manual[] =
     "  shoal-file --fast --output npy,textgrid --outputs phones,embedding --out-dir out a.flac\n"
     "  shoal-file --fast --output textgrid --outputs phones@4,phones@12,activity@4 a.flac\n";
 
-enum { OPT_URL = 256, OPT_DEPTH, OPT_CHUNK, OPT_LEFT, OPT_OUTPUTS, OPT_THRESHOLD, OPT_HANGOVER,
-       OPT_LM, OPT_DURATIONS, OPT_REALTIME, OPT_FAST, OPT_OUTPUT, OPT_OUT_DIR };
+enum {
+    OPT_URL = 256,
+    OPT_DEPTH,
+    OPT_CHUNK,
+    OPT_LEFT,
+    OPT_OUTPUTS,
+    OPT_THRESHOLD,
+    OPT_HANGOVER,
+    OPT_LM,
+    OPT_DURATIONS,
+    OPT_REALTIME,
+    OPT_FAST,
+    OPT_OUTPUT,
+    OPT_OUT_DIR
+};
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
@@ -196,7 +208,8 @@ static int check_writers(file_options *o)
         if (!has_writer(o, w->open))
             continue;
         wanted |= w->wants;
-        if ((o->session.given & SHOAL_OPT_OUTPUT) && !(w->uses & shoal_options_all_outputs(&o->session)))
+        if ((o->session.given & SHOAL_OPT_OUTPUT) &&
+            !(w->uses & shoal_options_all_outputs(&o->session)))
             return usage_error("--outputs names nothing that can be written as ", w->name);
     }
     if (!(o->session.given & SHOAL_OPT_OUTPUT))
@@ -209,8 +222,12 @@ int file_options_parse(file_options *o, int argc, char **argv)
 {
     int c, code;
 
-    *o = (file_options){ .url = default_url, .session = shoal_options_default(), .realtime = 1,
-                         .out_dir = ".", .writers = { out_text_open }, .writer_count = 1 };
+    *o = (file_options){ .url = default_url,
+                         .session = shoal_options_default(),
+                         .realtime = 1,
+                         .out_dir = ".",
+                         .writers = { out_text_open },
+                         .writer_count = 1 };
     while ((c = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)
         if ((code = take_option(o, c, optarg)) >= 0)
             return code;

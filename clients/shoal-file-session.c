@@ -19,9 +19,9 @@
 
 enum {
     BLOCK_FRAMES = 4096,
-    PACE_MS = 20,                   /* audio is sent in pieces of this in real time */
-    TICK_MS = 200,                  /* progress and Ctrl-C are looked at this often */
-    GRACE_MS = 5000,                /* after Ctrl-C, for the results of what was sent */
+    PACE_MS = 20,    /* audio is sent in pieces of this in real time */
+    TICK_MS = 200,   /* progress and Ctrl-C are looked at this often */
+    GRACE_MS = 5000, /* after Ctrl-C, for the results of what was sent */
     PROGRESS_SECONDS = 10
 };
 
@@ -34,11 +34,11 @@ typedef struct session {
     shoal_client *client;
     out *outs[FILE_MAX_WRITERS];
     int out_count;
-    uint8_t *block;                 /* [BLOCK_FRAMES, info.frame_bytes] */
-    size_t block_used, block_size;  /* bytes; the part that the client has not taken */
-    int full;                       /* the client's queue is: wait for ROOM */
-    int64_t started_ms;             /* at READY; 0 before */
-    int64_t stop_ms;                /* after Ctrl-C: when to give up; 0 before */
+    uint8_t *block;                /* [BLOCK_FRAMES, info.frame_bytes] */
+    size_t block_used, block_size; /* bytes; the part that the client has not taken */
+    int full;                      /* the client's queue is: wait for ROOM */
+    int64_t started_ms;            /* at READY; 0 before */
+    int64_t stop_ms;               /* after Ctrl-C: when to give up; 0 before */
     int at_end, ended, done, failed, closed, output_failed;
     int show_progress, progress_shown;
     int64_t next_progress_ms;
@@ -61,8 +61,7 @@ static void hide_progress(session *s)
     s->progress_shown = 0;
 }
 
-__attribute__((format(printf, 2, 3)))
-static void say(session *s, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void say(session *s, const char *fmt, ...)
 {
     va_list args;
 
@@ -219,9 +218,12 @@ static void write_features(session *s, const out_features *f)
 static void on_features(session *s, const shoal_packet *p, const float *rows)
 {
     out_features f = { .kind = p->kind == SHOAL_KIND_EMBEDDING ? "embedding" : "posteriors",
-                       .first_frame = (int64_t)p->first_frame, .frames = p->frames,
-                       .dim = p->dim, .from = { p->tap, p->depth },
-                       .frame_seconds = SHOAL_FRAME_MS / 1000.0, .rows = rows };
+                       .first_frame = (int64_t)p->first_frame,
+                       .frames = p->frames,
+                       .dim = p->dim,
+                       .from = { p->tap, p->depth },
+                       .frame_seconds = SHOAL_FRAME_MS / 1000.0,
+                       .rows = rows };
 
     write_features(s, &f);
 }
@@ -240,8 +242,10 @@ static void announce_all(session *s, const shoal_ready *r, int tap, unsigned out
 {
     for (unsigned one = 1; one & SHOAL_OUTPUT_ALL; one <<= 1)
         if (outputs & one)
-            announce(s, one, tap, one == SHOAL_OUTPUT_POSTERIORS  ? r->classes
-                                  : one == SHOAL_OUTPUT_EMBEDDING ? r->dim : 0);
+            announce(s, one, tap,
+                     one == SHOAL_OUTPUT_POSTERIORS  ? r->classes
+                     : one == SHOAL_OUTPUT_EMBEDDING ? r->dim
+                                                     : 0);
 }
 
 /* Start the clock. */
@@ -268,8 +272,10 @@ static int differs(session *s, const char *what, uint64_t server, uint64_t here)
 {
     if (server == here)
         return 0;
-    say(s, "RESULTS ARE INCOMPLETE: %s: the server says %llu, here it is %llu; please report "
-        "this", what, (unsigned long long)server, (unsigned long long)here);
+    say(s,
+        "RESULTS ARE INCOMPLETE: %s: the server says %llu, here it is %llu; please report "
+        "this",
+        what, (unsigned long long)server, (unsigned long long)here);
     return 1;
 }
 

@@ -46,8 +46,11 @@ int main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    out_run run = { .dir = o.out_dir, .inputs = o.files, .input_count = o.file_count,
-                    .print = stdout, .on_tty = isatty(STDOUT_FILENO) };
+    out_run run = { .dir = o.out_dir,
+                    .inputs = o.files,
+                    .input_count = o.file_count,
+                    .print = stdout,
+                    .on_tty = isatty(STDOUT_FILENO) };
 
     catch_signals();
     code = stream_all(&o, &run);

@@ -20,9 +20,9 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 typedef struct file_options {
     const char *url;
-    shoal_options session;            /* what was said on the command line; outputs always */
-    int realtime;                     /* send no faster than the audio was spoken */
-    int quiet;                        /* no progress */
+    shoal_options session; /* what was said on the command line; outputs always */
+    int realtime;          /* send no faster than the audio was spoken */
+    int quiet;             /* no progress */
     const char *out_dir;
     out_open *writers[FILE_MAX_WRITERS];
     int writer_count;

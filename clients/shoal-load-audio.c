@@ -17,7 +17,7 @@
 enum { SYNTHETIC_S = 20, MAX_FILE_S = 600, GUARD = LOAD_RATE * LOAD_MAX_PACKET_MS / 1000 };
 
 typedef struct resonator {
-    float a, b;        /* y = x + a y[-1] + b y[-2] */
+    float a, b; /* y = x + a y[-1] + b y[-2] */
     float y1, y2;
 } resonator;
 
@@ -55,8 +55,8 @@ static size_t syllable(float *out, size_t room, uint64_t *random)
     tune(&f2, uniform(random, 900, 2500), 120);
     n = n < room ? n : room;
     for (size_t i = 0; i < n; i++) {
-        double swell = i < hiss || i >= hiss + voiced ? 0
-                       : sin(M_PI * (double)(i - hiss) / (double)voiced);
+        double swell =
+            i < hiss || i >= hiss + voiced ? 0 : sin(M_PI * (double)(i - hiss) / (double)voiced);
         float pulse = (phase += pitch) >= 1 ? (float)swell : 0;
         float noise = (float)uniform(random, -1, 1) * (i < hiss ? 0.05f : 0.001f);
 

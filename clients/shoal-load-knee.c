@@ -5,7 +5,7 @@
  */
 #include "shoal-load.h"
 
-enum { RESOLUTION = 20 };    /* stop when the gap is a twentieth of what holds */
+enum { RESOLUTION = 20 }; /* stop when the gap is a twentieth of what holds */
 
 /* Measure n and narrow the gap. 0, or -1 to stop. */
 static int probe(load_knee *k, int n, load_measure *measure, void *user)
@@ -32,7 +32,7 @@ static int gap_is_open(const load_knee *k)
 int load_knee_find(load_knee *k, int start, int max, load_measure *measure, void *user)
 {
     *k = (load_knee){ 0 };
-    for (int n = start; !k->breaks && k->holds < max; n = n > max / 2 ? max : 2 * n)
+    for (int n = start; !k->breaks && k->holds<max; n = n> max / 2 ? max : 2 * n)
         if (probe(k, n, measure, user) < 0)
             return -1;
     while (k->breaks && gap_is_open(k))

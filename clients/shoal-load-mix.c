@@ -30,7 +30,8 @@ static const char *parse_number(const char *p, int *value)
     return end;
 }
 
-/* "3", "3:0.5", "3-12:0.5" or, as on the wire, "3..12:0.5", up to a comma or the end; NULL when it is something else. */
+/* "3", "3:0.5", "3-12:0.5" or, as on the wire, "3..12:0.5", up to a comma or the end; NULL when it
+ * is something else. */
 static const char *parse_item(load_mix *m, const char *p)
 {
     int min, max;
@@ -93,7 +94,7 @@ void load_mix_assign(const load_mix *m, int *chosen, int n)
     }
 }
 
-uint64_t load_random(uint64_t *state)      /* splitmix64 */
+uint64_t load_random(uint64_t *state) /* splitmix64 */
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
 

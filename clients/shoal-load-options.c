@@ -67,9 +67,31 @@ static const char manual[] =
     "  shoal-load --find-knee --depths 12 --duration 20 --plot knee.svg --json knee.json\n"
     "  shoal-load --sessions 40 --depths 3..12 --rush 100@20+10 --duration 60 --plot rush.svg\n";
 
-enum { OPT_URL = 256, OPT_SESSIONS, OPT_DEPTHS, OPT_CHUNK, OPT_PACKET, OPT_RAMP, OPT_DURATION,
-       OPT_AUDIO, OPT_FORMAT, OPT_OUTPUT, OPT_ENCODING, OPT_SEED, OPT_FAST, OPT_KNEE,
-       OPT_KNEE_START, OPT_KNEE_MAX, OPT_KNEE_TRIES, OPT_IDLE, OPT_RUSH, OPT_CSV, OPT_PLOT, OPT_JSON, OPT_PID };
+enum {
+    OPT_URL = 256,
+    OPT_SESSIONS,
+    OPT_DEPTHS,
+    OPT_CHUNK,
+    OPT_PACKET,
+    OPT_RAMP,
+    OPT_DURATION,
+    OPT_AUDIO,
+    OPT_FORMAT,
+    OPT_OUTPUT,
+    OPT_ENCODING,
+    OPT_SEED,
+    OPT_FAST,
+    OPT_KNEE,
+    OPT_KNEE_START,
+    OPT_KNEE_MAX,
+    OPT_KNEE_TRIES,
+    OPT_IDLE,
+    OPT_RUSH,
+    OPT_CSV,
+    OPT_PLOT,
+    OPT_JSON,
+    OPT_PID
+};
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
@@ -105,7 +127,7 @@ static const struct option long_options[] = {
 typedef struct command {
     load_options *o;
     const char *url;
-    shoal_options asked;      /* format, output, encoding */
+    shoal_options asked; /* format, output, encoding */
 } command;
 
 static int usage_error(const char *what, const char *detail)
@@ -170,8 +192,8 @@ static int take_load(command *c, int opt, char *value)
     case OPT_FORMAT: return take_session(c, "format", value);
     case OPT_OUTPUT: return take_session(c, "output", value);
     case OPT_ENCODING: return take_session(c, "encoding", value);
-    case OPT_KNEE_START: return take_number(&o->knee_start, "--knee-start", value, 1,
-                                            LOAD_MAX_SESSIONS);
+    case OPT_KNEE_START:
+        return take_number(&o->knee_start, "--knee-start", value, 1, LOAD_MAX_SESSIONS);
     case OPT_KNEE_MAX: return take_number(&o->knee_max, "--knee-max", value, 1, LOAD_MAX_SESSIONS);
     case OPT_KNEE_TRIES: return take_number(&o->knee_tries, "--knee-tries", value, 1, 5);
     case OPT_PID: return take_number(&o->pid, "--pid", value, 1, 1 << 30);
@@ -227,7 +249,8 @@ static int check_session(const shoal_options *s)
         return usage_error("--encoding takes f32 or f16", "");
     if (!(s->outputs & (SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING)))
         return usage_error("--output needs posteriors or embedding: phones alone do not tell the "
-                           "server's clocks", "");
+                           "server's clocks",
+                           "");
     if (s->tap_count)
         return usage_error("--output: outputs at the session's depth are measured: leave the @ out",
                            "");
@@ -260,7 +283,8 @@ static int take_url(command *c)
         return usage_error("--url ", why);
     if (u.tls)
         return usage_error("--url: wss:// is not supported; measure shoald behind the TLS proxy, "
-                           "with ws://", "");
+                           "with ws://",
+                           "");
     if (u.options.given & SHOAL_OPT_CHUNK_MS)
         return usage_error("--url: say chunk_ms with --chunk-ms", "");
     if (shoal__options_merge(&u.options, &c->asked, why, sizeof why) < 0)
@@ -286,7 +310,8 @@ static int check_rest(const load_options *o)
     if (o->find_knee && o->rush.sessions)
         return usage_error("--rush is one profile, --find-knee another: leave out one", "");
     if (o->rush.sessions && o->rush.at_s + o->rush.for_s > o->ramp_s + o->duration_s)
-        return usage_error("--rush must be over before the run: shorten it or raise --duration", "");
+        return usage_error("--rush must be over before the run: shorten it or raise --duration",
+                           "");
     if (o->knee_start > o->knee_max)
         return usage_error("--knee-start is above --knee-max", "");
     return -1;
@@ -297,8 +322,13 @@ int load_options_parse(load_options *o, int argc, char **argv)
     command c = { o, "ws://127.0.0.1:7350", shoal_options_default() };
     int opt, code;
 
-    *o = (load_options){ .sessions = 10, .ramp_s = 2, .duration_s = 10, .knee_start = 4,
-                         .knee_max = 2000, .knee_tries = 1, .seed = 1 };
+    *o = (load_options){ .sessions = 10,
+                         .ramp_s = 2,
+                         .duration_s = 10,
+                         .knee_start = 4,
+                         .knee_max = 2000,
+                         .knee_tries = 1,
+                         .seed = 1 };
     take_mix(&o->chunks, "", "160");
     take_mix(&o->packets, "", "20");
     while ((opt = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)

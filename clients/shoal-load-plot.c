@@ -17,18 +17,18 @@ enum { WIDTH = 900, LEFT = 70, RIGHT = 130, PANEL = 220, GAP = 60, TOP = 40, MAX
 
 typedef struct line {
     const char *name, *colour;
-    const double *y;           /* [n], <= 0 on a log axis: not drawn */
+    const double *y; /* [n], <= 0 on a log axis: not drawn */
 } line;
 
 typedef struct panel {
     const char *title, *x_name;
-    int top, log_y;            /* pixels from the top of the picture */
-    const double *x;           /* [n], rising */
+    int top, log_y;  /* pixels from the top of the picture */
+    const double *x; /* [n], rising */
     int n, lines;
     line line[MAX_LINES];
-    double mark;               /* dashed level, 0: none */
-    double band[2];            /* shaded part of the x axis, empty: none */
-    double x0, x1, y0, y1;     /* axes, by fit_axes */
+    double mark;           /* dashed level, 0: none */
+    double band[2];        /* shaded part of the x axis, empty: none */
+    double x0, x1, y0, y1; /* axes, by fit_axes */
 } panel;
 
 /* ---- axes ---- */
@@ -80,16 +80,17 @@ static void draw_y_line(FILE *f, const panel *p, double y)
 {
     double at = y_pixel(p, y);
 
-    fprintf(f, "<line x1='%d' x2='%d' y1='%.1f' y2='%.1f' stroke='#ddd'/>"
-            "<text x='%d' y='%.1f' text-anchor='end'>%g</text>\n", LEFT, WIDTH - RIGHT, at, at,
-            LEFT - 6, at + 4, y);
+    fprintf(f,
+            "<line x1='%d' x2='%d' y1='%.1f' y2='%.1f' stroke='#ddd'/>"
+            "<text x='%d' y='%.1f' text-anchor='end'>%g</text>\n",
+            LEFT, WIDTH - RIGHT, at, at, LEFT - 6, at + 4, y);
 }
 
 static void draw_grid(FILE *f, const panel *p)
 {
     double step = nice_step(p->x1 - p->x0, 8);
 
-    step = step > 1 ? step : 1;      /* seconds and sessions are whole */
+    step = step > 1 ? step : 1; /* seconds and sessions are whole */
     if (p->log_y)
         for (double y = p->y0; y <= p->y1 * 1.001; y *= 10)
             draw_y_line(f, p, y);
@@ -101,9 +102,10 @@ static void draw_grid(FILE *f, const panel *p)
                 p->top + PANEL + 16, x);
     fprintf(f, "<rect x='%d' y='%d' width='%d' height='%d' fill='none' stroke='#888'/>\n", LEFT,
             p->top, WIDTH - LEFT - RIGHT, PANEL);
-    fprintf(f, "<text x='%d' y='%d' font-weight='bold'>%s</text>"
-            "<text x='%d' y='%d' text-anchor='end'>%s</text>\n", LEFT, p->top - 8, p->title,
-            WIDTH - RIGHT, p->top + PANEL + 32, p->x_name);
+    fprintf(f,
+            "<text x='%d' y='%d' font-weight='bold'>%s</text>"
+            "<text x='%d' y='%d' text-anchor='end'>%s</text>\n",
+            LEFT, p->top - 8, p->title, WIDTH - RIGHT, p->top + PANEL + 32, p->x_name);
 }
 
 static void draw_line(FILE *f, const panel *p, int l)
@@ -120,9 +122,11 @@ static void draw_line(FILE *f, const panel *p, int l)
         fprintf(f, "%c%.1f %.1f", drawing ? 'L' : 'M', x_pixel(p, p->x[i]), y_pixel(p, a->y[i]));
         drawing = 1;
     }
-    fprintf(f, "'/>\n<line x1='%d' x2='%d' y1='%d' y2='%d' stroke-width='3' stroke='%s'/>"
-            "<text x='%d' y='%d'>%s</text>\n", WIDTH - RIGHT + 10, WIDTH - RIGHT + 26, y - 4, y - 4,
-            a->colour, WIDTH - RIGHT + 32, y, a->name);
+    fprintf(f,
+            "'/>\n<line x1='%d' x2='%d' y1='%d' y2='%d' stroke-width='3' stroke='%s'/>"
+            "<text x='%d' y='%d'>%s</text>\n",
+            WIDTH - RIGHT + 10, WIDTH - RIGHT + 26, y - 4, y - 4, a->colour, WIDTH - RIGHT + 32, y,
+            a->name);
 }
 
 static void draw_band(FILE *f, const panel *p)
@@ -140,9 +144,10 @@ static void draw_panel(FILE *f, panel *p)
     draw_band(f, p);
     draw_grid(f, p);
     if (p->mark > 0)
-        fprintf(f, "<line x1='%d' x2='%d' y1='%.1f' y2='%.1f' stroke='#c00' "
-                "stroke-dasharray='6 4'/>\n", LEFT, WIDTH - RIGHT, y_pixel(p, p->mark),
-                y_pixel(p, p->mark));
+        fprintf(f,
+                "<line x1='%d' x2='%d' y1='%.1f' y2='%.1f' stroke='#c00' "
+                "stroke-dasharray='6 4'/>\n",
+                LEFT, WIDTH - RIGHT, y_pixel(p, p->mark), y_pixel(p, p->mark));
     for (int l = 0; l < p->lines; l++)
         draw_line(f, p, l);
 }
@@ -153,10 +158,12 @@ static int draw_all(const char *path, const char *title, panel *panels, int coun
     int height = TOP + count * (PANEL + GAP) + 10, ok = f != NULL;
 
     if (f) {
-        fprintf(f, "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' "
+        fprintf(f,
+                "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' "
                 "font-family='sans-serif' font-size='12'>\n"
                 "<rect width='100%%' height='100%%' fill='white'/>\n"
-                "<text x='%d' y='16' font-size='14'>%s</text>\n", WIDTH, height, LEFT, title);
+                "<text x='%d' y='16' font-size='14'>%s</text>\n",
+                WIDTH, height, LEFT, title);
         for (int i = 0; i < count; i++) {
             panels[i].top = TOP + 10 + i * (PANEL + GAP);
             draw_panel(f, &panels[i]);
@@ -213,15 +220,31 @@ int load_plot_run(const char *path, const load_options *o, const load_stats *st)
         return -1;
     fill_run(c, st);
     panel panels[] = {
-        { .title = "latency beyond the chunk, ms (dashed: one chunk)", .x_name = "seconds",
-          .log_y = 1, .x = c[T], .n = n, .mark = load_limit_ms(o), .lines = 5,
-          .line = { { "p50", "#1b7837", c[P50] }, { "p95", "#2166ac", c[P95] },
-                    { "p99", "#b35806", c[P99] }, { "p99.9", "#762a83", c[P999] },
+        { .title = "latency beyond the chunk, ms (dashed: one chunk)",
+          .x_name = "seconds",
+          .log_y = 1,
+          .x = c[T],
+          .n = n,
+          .mark = load_limit_ms(o),
+          .lines = 5,
+          .line = { { "p50", "#1b7837", c[P50] },
+                    { "p95", "#2166ac", c[P95] },
+                    { "p99", "#b35806", c[P99] },
+                    { "p99.9", "#762a83", c[P999] },
                     { "max", "#999", c[MAX] } } },
-        { .title = "depth used", .x_name = "seconds", .x = c[T], .n = n, .lines = 3,
-          .line = { { "least", "#9ecae1", c[DEPTH_MIN] }, { "most", "#9ecae1", c[DEPTH_MAX] },
+        { .title = "depth used",
+          .x_name = "seconds",
+          .x = c[T],
+          .n = n,
+          .lines = 3,
+          .line = { { "least", "#9ecae1", c[DEPTH_MIN] },
+                    { "most", "#9ecae1", c[DEPTH_MAX] },
                     { "mean", "#08519c", c[DEPTH] } } },
-        { .title = "sessions", .x_name = "seconds", .x = c[T], .n = n, .lines = 2,
+        { .title = "sessions",
+          .x_name = "seconds",
+          .x = c[T],
+          .n = n,
+          .lines = 2,
           .line = { { "active", "#1b7837", c[ACTIVE] },
                     { "refused, failed", "#c00", c[REFUSED] } } },
     };
@@ -262,12 +285,22 @@ int load_plot_search(const char *path, const load_search *search, double limit_m
         c[MEAN_DEPTH][i] = s.step[i].summary.depth;
     }
     panel panels[] = {
-        { .title = "latency beyond the chunk, ms (dashed: one chunk)", .x_name = "sessions",
-          .log_y = 1, .x = c[SESSIONS], .n = s.count, .mark = limit_ms, .lines = 3,
-          .line = { { "p50", "#1b7837", c[MEDIAN] }, { "p99", "#b35806", c[TAIL] },
+        { .title = "latency beyond the chunk, ms (dashed: one chunk)",
+          .x_name = "sessions",
+          .log_y = 1,
+          .x = c[SESSIONS],
+          .n = s.count,
+          .mark = limit_ms,
+          .lines = 3,
+          .line = { { "p50", "#1b7837", c[MEDIAN] },
+                    { "p99", "#b35806", c[TAIL] },
                     { "max", "#999", c[WORST] } } },
-        { .title = "depth used, mean", .x_name = "sessions", .x = c[SESSIONS], .n = s.count,
-          .lines = 1, .line = { { "mean", "#08519c", c[MEAN_DEPTH] } } },
+        { .title = "depth used, mean",
+          .x_name = "sessions",
+          .x = c[SESSIONS],
+          .n = s.count,
+          .lines = 1,
+          .line = { { "mean", "#08519c", c[MEAN_DEPTH] } } },
     };
     snprintf(title, sizeof title, "shoal-load: %d sessions hold, %d do not", s.knee.holds,
              s.knee.breaks);

@@ -30,7 +30,7 @@ int load_proc_read(int pid, load_proc *p)
 
     if (slurp(pid, "stat", text, sizeof text) < 0)
         return -1;
-    rest = strrchr(text, ')');          /* the name before it may hold anything */
+    rest = strrchr(text, ')'); /* the name before it may hold anything */
     if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
                         &kernel) != 2)
         return -1;

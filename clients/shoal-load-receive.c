@@ -45,7 +45,7 @@ static void measure_chunk(load_session *s, const shoal_packet *p, uint64_t end_f
     int64_t k = load_packet_holding(s->plan, ms), due = load_due_ns(s->plan, k);
     int steady = in_window(s->run, due);
 
-    if (k >= s->plan->packets)       /* the end computed it, not audio */
+    if (k >= s->plan->packets) /* the end computed it, not audio */
         return;
     if (!s->run->o->fast) {
         ADD(latency, (s->heard_ns - due) / 1000);
@@ -149,8 +149,8 @@ static void take_close(load_session *s, const load_frame *f)
     int text = f->size > 2 ? (int)f->size - 2 : 0;
 
     /* Answered for politeness; whether it still gets out does not matter. */
-    if (!s->part && !s->out.size && load_ws_frame(&s->out, LOAD_WS_CLOSE, f->data,
-                                                  f->size >= 2 ? 2 : 0) == 0)
+    if (!s->part && !s->out.size &&
+        load_ws_frame(&s->out, LOAD_WS_CLOSE, f->data, f->size >= 2 ? 2 : 0) == 0)
         send(s->fd, s->out.data, s->out.size, MSG_NOSIGNAL);
     load_session_close(s, s->done ? LOAD_FINISHED : LOAD_FAILED,
                        "the server closed the session with code %d %.*s", code, text,
@@ -211,8 +211,8 @@ static void take_refusal(load_session *s, int status, size_t head)
     if (s->in.size - head < header_number(&s->in, head, "content-length:"))
         return;
     if (!refusal_reason(s, head, reason, sizeof reason))
-        snprintf(reason, sizeof reason, "the server refused the session with HTTP status %d%s", status,
-                 status == 503 ? "" : ": is it a shoal server? Check --url");
+        snprintf(reason, sizeof reason, "the server refused the session with HTTP status %d%s",
+                 status, status == 503 ? "" : ": is it a shoal server? Check --url");
     if (status == 503 && later)
         load_session_close(s, LOAD_REFUSED, "%s (HTTP 503, retry after %lu s)", reason, later);
     else

@@ -9,7 +9,7 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { OWN_LATE_MS = 5 };    /* p99 from which the generator itself is in doubt */
+enum { OWN_LATE_MS = 5 }; /* p99 from which the generator itself is in doubt */
 
 double load_limit_ms(const load_options *o)
 {
@@ -85,20 +85,23 @@ static double kb_a_session(const load_stats *st, const load_summary *s)
 static void table_memory(const load_stats *st, const load_summary *s)
 {
     printf("  memory     server's RSS %.1f MB before, at most %.1f MB with %d sessions: %.0f KB a "
-           "session\n", st->rss_before_mb, s->rss_mb, st->most_active, kb_a_session(st, s));
+           "session\n",
+           st->rss_before_mb, s->rss_mb, st->most_active, kb_a_session(st, s));
 }
 
 static void table_phase(const char *name, const load_phase *p)
 {
     printf("    %-10s depth %5.2f, p99 of the worst second %.1f ms, %.2f chunks behind at most, %d "
-           "sessions\n", name, p->depth, p->p99_ms, p->lag, p->active);
+           "sessions\n",
+           name, p->depth, p->p99_ms, p->lag, p->active);
 }
 
 static void table_rush(const load_rush *r, const load_stats *st)
 {
     load_rush_effect e = load_rush_measure(r, st);
 
-    printf("  rush       %d sessions from %d s to %d s; ", r->sessions, r->at_s, r->at_s + r->for_s);
+    printf("  rush       %d sessions from %d s to %d s; ", r->sessions, r->at_s,
+           r->at_s + r->for_s);
     if (e.back_s < 0)
         puts("not again as deep as before within this run");
     else
@@ -112,7 +115,8 @@ static void table_trouble(const load_options *o, const load_stats *st, const loa
 {
     if (s->own_late[2] > OWN_LATE_MS && !o->fast)
         printf("  NOTE: this program was late itself (p99 %.1f ms): it needs a CPU of its own, or "
-               "another machine\n", s->own_late[2]);
+               "another machine\n",
+               s->own_late[2]);
     if (s->missing || st->seq_gaps)
         printf("  NOTE: %lu frames are missing, %lu results by their sequence numbers\n",
                (unsigned long)s->missing, (unsigned long)st->seq_gaps);
@@ -124,8 +128,8 @@ void load_report_table(const load_options *o, const load_stats *st)
 {
     load_summary s = load_stats_summarise(st);
 
-    printf("  sessions   %d offered, %d admitted, %d refused, %d failed, %d finished",
-           st->offered, st->admitted, st->refused, st->failed, st->finished);
+    printf("  sessions   %d offered, %d admitted, %d refused, %d failed, %d finished", st->offered,
+           st->admitted, st->refused, st->failed, st->finished);
     printf(o->idle ? "; %d offered to be idle\n" : "\n", o->idle);
     printf("  frames     %lu expected (20 ms each), %lu received, %lu missing\n",
            (unsigned long)st->expected, (unsigned long)st->received, (unsigned long)s.missing);
@@ -178,7 +182,8 @@ void load_csv_header(FILE *f)
 {
     fputs("t_s,steady,offered,active,refused,failed,results,frames,p50_ms,p95_ms,p99_ms,p999_ms,"
           "max_ms,queued_p99_ms,computed_p99_ms,late_p99_ms,late_max_ms,throttled,depth_mean,"
-          "depth_min,depth_max,cpu_s,rss_mb,own_cpu_s,lag_chunks\n", f);
+          "depth_min,depth_max,cpu_s,rss_mb,own_cpu_s,lag_chunks\n",
+          f);
 }
 
 void load_csv_row(FILE *f, const load_row *r)
@@ -203,14 +208,14 @@ static json_t *json_ms(const double v[5])
 
 static json_t *json_summary(const load_summary *s)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}",
-                     "latency_ms", json_ms(s->latency), "server_ms", json_ms(s->server),
-                     "queued_ms", json_ms(s->queued), "computed_ms", json_ms(s->computed),
-                     "late_ms", json_ms(s->late), "own_late_ms", json_ms(s->own_late),
-                     "ready_ms", json_ms(s->ready), "seconds", s->seconds, "audio_s", s->audio_s,
-                     "cpu_s", s->cpu_s, "own_cpu_s", s->own_cpu_s, "rss_mb", s->rss_mb,
-                     "audio_s_per_cpu_s", s->audio_per_cpu, "depth_mean", s->depth,
-                     "lag_chunks", s->lag, "frames_missing", (json_int_t)s->missing);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}",
+        "latency_ms", json_ms(s->latency), "server_ms", json_ms(s->server), "queued_ms",
+        json_ms(s->queued), "computed_ms", json_ms(s->computed), "late_ms", json_ms(s->late),
+        "own_late_ms", json_ms(s->own_late), "ready_ms", json_ms(s->ready), "seconds", s->seconds,
+        "audio_s", s->audio_s, "cpu_s", s->cpu_s, "own_cpu_s", s->own_cpu_s, "rss_mb", s->rss_mb,
+        "audio_s_per_cpu_s", s->audio_per_cpu, "depth_mean", s->depth, "lag_chunks", s->lag,
+        "frames_missing", (json_int_t)s->missing);
 }
 
 static json_t *json_depths(const load_stats *st)
@@ -236,8 +241,8 @@ static json_t *json_rush(const load_rush *r, const load_stats *st)
 {
     load_rush_effect e = load_rush_measure(r, st);
 
-    return json_pack("{s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "sessions", r->sessions, "at_s", r->at_s,
-                     "for_s", r->for_s, "before", json_phase(&e.before), "during",
+    return json_pack("{s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "sessions", r->sessions, "at_s",
+                     r->at_s, "for_s", r->for_s, "before", json_phase(&e.before), "during",
                      json_phase(&e.during), "after", json_phase(&e.after), "back_s",
                      e.back_s < 0 ? json_null() : json_integer(e.back_s));
 }
@@ -253,14 +258,15 @@ static json_t *json_run(const load_options *opt, const load_stats *st)
     if (opt->rush.sessions)
         json_object_set_new(o, "rush", json_rush(&opt->rush, st));
     json_object_update_new(o, json_pack("{s:f, s:f, s:i}", "rss_before_mb", st->rss_before_mb,
-                           "rss_kb_a_session", kb_a_session(st, &s), "most_active",
-                           st->most_active));
-    json_object_update_new(o, json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:o, s:o}",
-                           "offered", st->offered, "admitted", st->admitted, "refused", st->refused,
-                           "failed", st->failed, "finished", st->finished, "frames_expected",
-                           (json_int_t)st->expected, "frames_received", (json_int_t)st->received,
-                           "seq_gaps", (json_int_t)st->seq_gaps, "frames_at_depth", json_depths(st),
-                           "trouble", reasons));
+                                        "rss_kb_a_session", kb_a_session(st, &s), "most_active",
+                                        st->most_active));
+    json_object_update_new(o,
+                           json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:o, s:o}",
+                                     "offered", st->offered, "admitted", st->admitted, "refused",
+                                     st->refused, "failed", st->failed, "finished", st->finished,
+                                     "frames_expected", (json_int_t)st->expected, "frames_received",
+                                     (json_int_t)st->received, "seq_gaps", (json_int_t)st->seq_gaps,
+                                     "frames_at_depth", json_depths(st), "trouble", reasons));
     return o;
 }
 
@@ -286,8 +292,8 @@ static json_t *json_mix(const load_mix *m)
     json_t *a = json_array();
 
     for (int i = 0; i < m->count; i++)
-        json_array_append_new(a, json_pack("[i, i, f]", m->item[i].min, m->item[i].max,
-                                           m->item[i].weight));
+        json_array_append_new(
+            a, json_pack("[i, i, f]", m->item[i].min, m->item[i].max, m->item[i].weight));
     return a;
 }
 

@@ -68,9 +68,10 @@ static int raise_file_limit(int sessions, char *why, size_t why_size)
     r.rlim_cur = r.rlim_max < need ? r.rlim_max : need;
     if (r.rlim_cur >= need && setrlimit(RLIMIT_NOFILE, &r) == 0)
         return 0;
-    snprintf(why, why_size, "%d sessions need %lu open files, the limit is %lu: raise it with "
-             "ulimit -n, or use fewer --sessions", sessions, (unsigned long)need,
-             (unsigned long)r.rlim_max);
+    snprintf(why, why_size,
+             "%d sessions need %lu open files, the limit is %lu: raise it with "
+             "ulimit -n, or use fewer --sessions",
+             sessions, (unsigned long)need, (unsigned long)r.rlim_max);
     return -1;
 }
 
@@ -136,9 +137,11 @@ static void show_progress(const load_options *o, const load_row *r)
 {
     if (o->quiet || !isatty(STDERR_FILENO))
         return;
-    fprintf(stderr, "\r%4d s  %d of %d sessions  %d refused  %d failed  p99 %.1f ms  depth %.1f  "
-            "late %.1f ms \033[K", r->t_s + 1, r->active, r->offered, r->refused, r->failed,
-            r->latency[2], r->depth, r->late_p99);
+    fprintf(stderr,
+            "\r%4d s  %d of %d sessions  %d refused  %d failed  p99 %.1f ms  depth %.1f  "
+            "late %.1f ms \033[K",
+            r->t_s + 1, r->active, r->offered, r->refused, r->failed, r->latency[2], r->depth,
+            r->late_p99);
 }
 
 /* The server owes an answer to the upgrade, and a result for each chunk. */
@@ -152,14 +155,16 @@ static void check_silence(load_session *s, int64_t now)
                        s->ready ? "no result for %d s although audio was sent: the server is stuck "
                                   "or far too slow"
                                 : "no answer to the connection for %d s: is it a shoal server, and "
-                                  "not overrun?", LOAD_ANSWER_S);
+                                  "not overrun?",
+                       LOAD_ANSWER_S);
 }
 
 /* A search need not wait for what comes too late anyway. */
 static void check_grace(load_session *s, int64_t now)
 {
     if (now > s->run->window.to + LOAD_GRACE_S * LOAD_S)
-        load_session_close(s, LOAD_FAILED, "results were %d s late: the search does not wait for them",
+        load_session_close(s, LOAD_FAILED,
+                           "results were %d s late: the search does not wait for them",
                            LOAD_GRACE_S);
 }
 
@@ -249,7 +254,7 @@ static void wait_for_news(load_run *run, int64_t next_tick)
         if (events[i].data.ptr)
             load_session_event(events[i].data.ptr, events[i].events);
         else if (read(run->timer_fd, &expirations, sizeof expirations) < 0)
-            continue;                  /* armed anew in between: nothing is lost */
+            continue; /* armed anew in between: nothing is lost */
     }
 }
 
@@ -271,14 +276,18 @@ static int loop(load_run *run)
 int load_run_all(const load_options *o, const load_audio *audio, load_stats *st, FILE *csv,
                  const volatile sig_atomic_t *interrupts, char *why, size_t why_size)
 {
-    load_run run = { .o = o, .audio = audio, .st = st, .epoll_fd = -1, .timer_fd = -1, .csv = csv,
+    load_run run = { .o = o,
+                     .audio = audio,
+                     .st = st,
+                     .epoll_fd = -1,
+                     .timer_fd = -1,
+                     .csv = csv,
                      .interrupts = interrupts,
                      .kind = o->session.outputs & SHOAL_OUTPUT_POSTERIORS ? SHOAL_KIND_POSTERIORS
                                                                           : SHOAL_KIND_EMBEDDING };
     int r = -1;
 
-    if (resolve(&run, why, why_size) == 0 &&
-        raise_file_limit(load_total(o), why, why_size) == 0 &&
+    if (resolve(&run, why, why_size) == 0 && raise_file_limit(load_total(o), why, why_size) == 0 &&
         allocate(&run, why, why_size) == 0 && open_loop(&run, why, why_size) == 0) {
         run.origin_ns = clock_ns();
         enlist(&run);

@@ -30,8 +30,10 @@ int load_rush_parse(load_rush *r, const char *text, char *why, size_t why_size)
     p = p && *p == '@' ? number(p + 1, LOAD_MAX_SECONDS, &got.at_s) : NULL;
     p = p && *p == '+' ? number(p + 1, LOAD_MAX_SECONDS, &got.for_s) : NULL;
     if (!p || *p || !got.sessions || got.for_s < 2) {
-        snprintf(why, why_size, "\"%s\" is not a rush: say N@T+D, such as 100@20+10 for 100 sessions "
-                 "from second 20 for 10 seconds, at least 2", text);
+        snprintf(why, why_size,
+                 "\"%s\" is not a rush: say N@T+D, such as 100@20+10 for 100 sessions "
+                 "from second 20 for 10 seconds, at least 2",
+                 text);
         return -1;
     }
     *r = got;

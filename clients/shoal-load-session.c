@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 4096, BURST = 64 };     /* packets of one session before others get a turn */
+enum { READ_BYTES = 4096, BURST = 64 }; /* packets of one session before others get a turn */
 
 /* ---- the end ---- */
 
@@ -75,8 +75,10 @@ static void fail_socket(load_session *s, int error)
                            "running there?",
                            s->run->o->host, s->run->o->port);
     else
-        load_session_close(s, LOAD_FAILED, "the connection to %s:%d broke: %s; the server's log "
-                           "may say why", s->run->o->host, s->run->o->port, strerror(error));
+        load_session_close(s, LOAD_FAILED,
+                           "the connection to %s:%d broke: %s; the server's log "
+                           "may say why",
+                           s->run->o->host, s->run->o->port, strerror(error));
 }
 
 /* ---- connecting ---- */
@@ -148,8 +150,7 @@ static void finish_connect(load_session *s)
 static int send_out(load_session *s)
 {
     while (s->out_sent < s->out.size) {
-        ssize_t n = send(s->fd, s->out.data + s->out_sent, s->out.size - s->out_sent,
-                         MSG_NOSIGNAL);
+        ssize_t n = send(s->fd, s->out.data + s->out_sent, s->out.size - s->out_sent, MSG_NOSIGNAL);
         if (n < 0)
             return errno == EAGAIN ? 0 : -1;
         s->out_sent += (size_t)n;
@@ -200,8 +201,9 @@ static int queue_message(load_session *s, shoal_msg_type type)
     shoal_client_msg m = { .type = type };
 
     shoal_buf_wrap(&b, text, sizeof text);
-    return shoal_client_msg_encode(&b, &m) < 0 ? -1
-           : load_ws_frame(&s->out, LOAD_WS_TEXT, b.data, b.size);
+    return shoal_client_msg_encode(&b, &m) < 0
+               ? -1
+               : load_ws_frame(&s->out, LOAD_WS_TEXT, b.data, b.size);
 }
 
 static int may_end(const load_session *s)
@@ -312,8 +314,8 @@ double load_session_lag(const load_session *s)
 
     if (!s->ready || s->state != LOAD_OPEN)
         return 0;
-    k = load_packet_holding(s->plan, (int64_t)s->frames * SHOAL_FRAME_MS + chunk_ms +
-                                         s->look_ahead_ms);
+    k = load_packet_holding(s->plan,
+                            (int64_t)s->frames * SHOAL_FRAME_MS + chunk_ms + s->look_ahead_ms);
     if (k >= s->plan->packets)
         return 0;
     late = load_now(s->run) - load_due_ns(s->plan, k);

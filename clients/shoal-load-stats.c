@@ -64,7 +64,7 @@ void load_stats_reason(load_stats *st, const char *text)
     while (i < st->reasons && strncmp(st->reason[i].text, text, LOAD_REASON_BYTES - 1))
         i++;
     if (i == LOAD_REASONS)
-        return;                     /* enough kinds of trouble for one report */
+        return; /* enough kinds of trouble for one report */
     if (i == st->reasons)
         snprintf(st->reason[st->reasons++].text, LOAD_REASON_BYTES, "%s", text);
     st->reason[i].count++;

@@ -49,14 +49,14 @@ size_t load_ws_header(uint8_t header[LOAD_WS_HEADER], int opcode, size_t n)
 {
     size_t size = 2;
 
-    header[0] = (uint8_t)(0x80 | opcode);           /* the whole message in one frame */
+    header[0] = (uint8_t)(0x80 | opcode); /* the whole message in one frame */
     header[1] = (uint8_t)(0x80 | (n < 126 ? n : 126));
     if (n >= 126) {
         header[2] = (uint8_t)(n >> 8);
         header[3] = (uint8_t)n;
         size = 4;
     }
-    memset(header + size, 0, 4);                    /* masking key */
+    memset(header + size, 0, 4); /* masking key */
     return size + 4;
 }
 

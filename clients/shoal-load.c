@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SETTLE_S = 1 };       /* between two steps of a search */
+enum { SETTLE_S = 1 }; /* between two steps of a search */
 
 static volatile sig_atomic_t interrupts;
 
@@ -92,11 +92,12 @@ static int measure_once(work *w, int n)
         sleep(SETTLE_S);
     if (search->count == LOAD_MAX_STEPS || !(st = measure(w, n)))
         return -1;
-    *step = (load_step){ .sessions = n, .summary = load_stats_summarise(st),
-                         .refused = st->refused, .failed = st->failed };
-    step->holds = is_clean(st, &step->summary) &&
-                  step->summary.latency[2] <= load_limit_ms(w->o);
-    dead = !st->admitted && st->failed;      /* fewer sessions will not help */
+    *step = (load_step){ .sessions = n,
+                         .summary = load_stats_summarise(st),
+                         .refused = st->refused,
+                         .failed = st->failed };
+    step->holds = is_clean(st, &step->summary) && step->summary.latency[2] <= load_limit_ms(w->o);
+    dead = !st->admitted && st->failed; /* fewer sessions will not help */
     if (dead)
         complain(st->reason[0].text);
     load_stats_free(st);

@@ -40,19 +40,19 @@
 
 #include "shoal-protocol.h"
 
-#define LOAD_MS INT64_C(1000000)
-#define LOAD_S INT64_C(1000000000)
+#define LOAD_MS    INT64_C(1000000)
+#define LOAD_S     INT64_C(1000000000)
 #define LOAD_NEVER INT64_MAX
 
 enum {
-    LOAD_RATE = 16000,         /* Hz of the audio that is sent, mono */
+    LOAD_RATE = 16000, /* Hz of the audio that is sent, mono */
     LOAD_MAX_SESSIONS = 20000,
     LOAD_MAX_PACKET_MS = 1000,
     LOAD_MAX_SECONDS = 24 * 3600,
-    LOAD_LEAD_MS = 500,        /* a session connects so long before its audio begins */
-    LOAD_ANSWER_S = 10,        /* a server that says nothing for so long has failed */
-    LOAD_GRACE_S = 2,          /* a search waits so long for the last results, more than any chunk */
-    LOAD_PING_S = 20,          /* how often idle sessions show that they are there */
+    LOAD_LEAD_MS = 500, /* a session connects so long before its audio begins */
+    LOAD_ANSWER_S = 10, /* a server that says nothing for so long has failed */
+    LOAD_GRACE_S = 2,   /* a search waits so long for the last results, more than any chunk */
+    LOAD_PING_S = 20,   /* how often idle sessions show that they are there */
     LOAD_DEPTHS = SHOAL_MAX_DEPTH + 1
 };
 
@@ -63,8 +63,11 @@ enum { EXIT_LOAD_FAILED = 1, EXIT_LOAD_USAGE = 2, EXIT_LOAD_INTERRUPTED = 130 };
 enum { LOAD_MIX_MAX = 16 };
 
 typedef struct load_mix {
-    struct { int min, max; double weight; } item[LOAD_MIX_MAX];    /* weights sum to 1 */
-    int count;                                                     /* 0: not given */
+    struct {
+        int min, max;
+        double weight;
+    } item[LOAD_MIX_MAX]; /* weights sum to 1 */
+    int count;            /* 0: not given */
 } load_mix;
 
 /* "3:0.5,6-12:0.5"; a missing weight is 1. Returns 0, or -1 with cause and remedy in why. */
@@ -79,8 +82,8 @@ void load_shuffle(int *a, int n, uint64_t *state);
 /* ---- rush ----------------------------------------------------------------------------- */
 
 typedef struct load_rush {
-    int sessions;              /* 0: none */
-    int at_s, for_s;           /* they speak from at_s, for for_s seconds; all have come after 1 s */
+    int sessions;    /* 0: none */
+    int at_s, for_s; /* they speak from at_s, for for_s seconds; all have come after 1 s */
 } load_rush;
 
 /* "N@T+D". Returns 0, or -1 with cause and remedy in why. */
@@ -91,16 +94,16 @@ int load_rush_parse(load_rush *r, const char *text, char *why, size_t why_size);
 typedef struct load_options {
     char host[256], path[512];
     int port;
-    shoal_options session;          /* what all sessions ask for */
-    int sessions, idle;             /* idle: started, but never speak */
+    shoal_options session; /* what all sessions ask for */
+    int sessions, idle;    /* idle: started, but never speak */
     load_rush rush;
     load_mix depths, chunks, packets;
     int ramp_s, duration_s;
-    int fast;                       /* as fast as the server takes it; no latency */
-    const char *audio_file;         /* NULL: made-up speech */
-    const char *csv, *plot, *json;  /* file names or NULL */
+    int fast;                      /* as fast as the server takes it; no latency */
+    const char *audio_file;        /* NULL: made-up speech */
+    const char *csv, *plot, *json; /* file names or NULL */
     int find_knee, knee_start, knee_max, knee_tries;
-    int pid;                        /* of the daemon, 0: unknown */
+    int pid; /* of the daemon, 0: unknown */
     uint64_t seed;
     int quiet;
 } load_options;
@@ -112,22 +115,22 @@ int load_total(const load_options *o);
 
 /* ---- schedule ----------------------------------------------------------------------------- */
 
-typedef struct load_plan {          /* of one session; constant during a run */
-    int depth_min, depth_max;       /* 0, 0: the server's choice */
+typedef struct load_plan {    /* of one session; constant during a run */
+    int depth_min, depth_max; /* 0, 0: the server's choice */
     int chunk_ms, packet_ms;
     int64_t connect_ns;
-    int64_t start_ns;               /* when its first sample was "spoken" */
-    int64_t packets;                /* cut short by Ctrl-C, else constant */
-    int64_t stay_ns;                /* not ended before that although there is no audio left */
-    uint64_t audio_ms;              /* where in the shared audio it begins */
+    int64_t start_ns;  /* when its first sample was "spoken" */
+    int64_t packets;   /* cut short by Ctrl-C, else constant */
+    int64_t stay_ns;   /* not ended before that although there is no audio left */
+    uint64_t audio_ms; /* where in the shared audio it begins */
 } load_plan;
 
-typedef struct load_window_ns {     /* what the summary covers: whole seconds after the ramp */
+typedef struct load_window_ns { /* what the summary covers: whole seconds after the ramp */
     int64_t from, to;
 } load_window_ns;
 
-/* plans[load_total(o)]: first o->sessions, then the rush, then those that are idle. Deterministic in
- * o->seed. */
+/* plans[load_total(o)]: first o->sessions, then the rush, then those that are idle. Deterministic
+ * in o->seed. */
 load_window_ns load_schedule_make(const load_options *o, load_plan *plans);
 /* Packet k is complete, so due, when its last sample was spoken. */
 int64_t load_due_ns(const load_plan *p, int64_t k);
@@ -136,11 +139,14 @@ int64_t load_packet_holding(const load_plan *p, int64_t ms);
 
 /* Which session acts next: a binary heap. */
 typedef struct load_calendar {
-    struct { int64_t at; int session; } *entry;     /* [cap] */
+    struct {
+        int64_t at;
+        int session;
+    } * entry; /* [cap] */
     int count, cap;
 } load_calendar;
 
-int load_calendar_init(load_calendar *c, int cap);  /* 0, or -1: out of memory */
+int load_calendar_init(load_calendar *c, int cap); /* 0, or -1: out of memory */
 void load_calendar_free(load_calendar *c);
 void load_calendar_put(load_calendar *c, int64_t at, int session);
 int64_t load_calendar_next(const load_calendar *c); /* LOAD_NEVER when empty */
@@ -149,15 +155,18 @@ int load_calendar_take(load_calendar *c);           /* the session of the earlie
 /* ---- histogram ---------------------------------------------------------------------------- */
 
 /* Microseconds. Exact below 128, then 64 buckets an octave: at most 1.6 % too high. */
-enum { LOAD_HIST_SUB = 64, LOAD_HIST_MAX_BITS = 36,
-       LOAD_HIST_BUCKETS = (LOAD_HIST_MAX_BITS - 5) * LOAD_HIST_SUB };
+enum {
+    LOAD_HIST_SUB = 64,
+    LOAD_HIST_MAX_BITS = 36,
+    LOAD_HIST_BUCKETS = (LOAD_HIST_MAX_BITS - 5) * LOAD_HIST_SUB
+};
 
 typedef struct load_hist {
     uint64_t bucket[LOAD_HIST_BUCKETS];
     uint64_t count, max;
 } load_hist;
 
-void load_hist_add(load_hist *h, int64_t us);               /* negative counts as 0 */
+void load_hist_add(load_hist *h, int64_t us); /* negative counts as 0 */
 /* The least value that at least the share p (0..1) of all does not exceed. 0 when empty. */
 double load_hist_percentile_ms(const load_hist *h, double p);
 double load_hist_max_ms(const load_hist *h);
@@ -165,36 +174,36 @@ double load_hist_max_ms(const load_hist *h);
 /* ---- processes ---------------------------------------------------------------------------- */
 
 typedef struct load_proc {
-    double cpu_s;         /* user and system, all threads, since its start */
+    double cpu_s; /* user and system, all threads, since its start */
     double rss_mb;
 } load_proc;
 
-int load_proc_read(int pid, load_proc *p);     /* 0, or -1: there is no such process */
+int load_proc_read(int pid, load_proc *p); /* 0, or -1: there is no such process */
 double load_proc_own_cpu_s(void);
 
 /* ---- stats -------------------------------------------------------------------------------- */
 
-typedef struct load_window {      /* what is counted both for a second and for the summary */
-    load_hist latency;            /* due time of the last needed packet -> result at the client */
-    load_hist queued, computed;   /* the server's own clocks */
-    load_hist server;             /* their sum: last sample received -> result */
-    load_hist late;               /* due -> the whole packet was handed to the socket */
+typedef struct load_window {    /* what is counted both for a second and for the summary */
+    load_hist latency;          /* due time of the last needed packet -> result at the client */
+    load_hist queued, computed; /* the server's own clocks */
+    load_hist server;           /* their sum: last sample received -> result */
+    load_hist late;             /* due -> the whole packet was handed to the socket */
     uint64_t frames, results, throttled;
-    uint64_t depth_frames;        /* sum of depth over frames */
-    int depth_min, depth_max;     /* used; 0: no result */
-    double lag;                   /* latency of the worst chunk, in chunks */
+    uint64_t depth_frames;    /* sum of depth over frames */
+    int depth_min, depth_max; /* used; 0: no result */
+    double lag;               /* latency of the worst chunk, in chunks */
 } load_window;
 
-typedef struct load_row {         /* one second */
+typedef struct load_row { /* one second */
     int t_s, steady;
     int offered, active, refused, failed;
     uint64_t results, frames, throttled;
-    double latency[5];            /* p50, p95, p99, p99.9, max; ms */
+    double latency[5]; /* p50, p95, p99, p99.9, max; ms */
     double queued_p99, computed_p99, late_p99, late_max;
-    double depth;                 /* mean over frames; 0: no result */
+    double depth; /* mean over frames; 0: no result */
     int depth_min, depth_max;
-    double lag;                   /* worst, in chunks, also of results that are still owed */
-    double cpu_s, rss_mb;         /* of the daemon in this second; 0 without --pid */
+    double lag;           /* worst, in chunks, also of results that are still owed */
+    double cpu_s, rss_mb; /* of the daemon in this second; 0 without --pid */
     double own_cpu_s;
 } load_row;
 
@@ -202,36 +211,45 @@ enum { LOAD_REASONS = 6, LOAD_REASON_BYTES = 320 };
 
 typedef struct load_stats {
     load_window second, steady;
-    load_hist own_late;           /* due -> the first attempt to send: this program's own fault */
-    load_hist ready;              /* connect -> ready */
+    load_hist own_late; /* due -> the first attempt to send: this program's own fault */
+    load_hist ready;    /* connect -> ready */
     uint64_t frames_at[LOAD_DEPTHS];
     int offered, admitted, refused, failed, finished, active, most_active;
-    uint64_t expected, received;  /* frames of 20 ms, of admitted sessions */
-    uint64_t missing;             /* summed a session: one's surplus hides no other's loss */
-    uint64_t seq_gaps;            /* results lost by their sequence numbers */
-    int64_t fast_end_ns;          /* when the last result came, with --fast only */
+    uint64_t expected, received; /* frames of 20 ms, of admitted sessions */
+    uint64_t missing;            /* summed a session: one's surplus hides no other's loss */
+    uint64_t seq_gaps;           /* results lost by their sequence numbers */
+    int64_t fast_end_ns;         /* when the last result came, with --fast only */
     load_row *rows;
     int row_count, row_cap;
-    load_proc proc;               /* at the last tick */
-    double rss_before_mb;         /* of the daemon, before the first session */
+    load_proc proc;       /* at the last tick */
+    double rss_before_mb; /* of the daemon, before the first session */
     double own_cpu_s;
-    struct { char text[LOAD_REASON_BYTES]; int count; } reason[LOAD_REASONS];
+    struct {
+        char text[LOAD_REASON_BYTES];
+        int count;
+    } reason[LOAD_REASONS];
     int reasons;
 } load_stats;
 
-typedef struct load_summary {     /* over the steady rows */
+typedef struct load_summary { /* over the steady rows */
     double latency[5], server[5], queued[5], computed[5], late[5], own_late[5], ready[5];
     double seconds, audio_s, cpu_s, rss_mb, own_cpu_s;
-    double depth;                 /* mean over frames */
-    double lag;                   /* worst, in chunks */
-    double audio_per_cpu;         /* seconds of audio a CPU second of the daemon; 0: unknown */
+    double depth;         /* mean over frames */
+    double lag;           /* worst, in chunks */
+    double audio_per_cpu; /* seconds of audio a CPU second of the daemon; 0: unknown */
     uint64_t missing;
 } load_summary;
 
-#define LOAD_PERCENTILES { 0.50, 0.95, 0.99, 0.999, 1.0 }
-#define LOAD_PERCENTILE_NAMES { "p50", "p95", "p99", "p99.9", "max" }
+#define LOAD_PERCENTILES                                                                           \
+    {                                                                                              \
+        0.50, 0.95, 0.99, 0.999, 1.0                                                               \
+    }
+#define LOAD_PERCENTILE_NAMES                                                                      \
+    {                                                                                              \
+        "p50", "p95", "p99", "p99.9", "max"                                                        \
+    }
 
-load_stats *load_stats_new(const load_options *o);      /* NULL: out of memory */
+load_stats *load_stats_new(const load_options *o); /* NULL: out of memory */
 void load_stats_free(load_stats *st);
 void load_percentiles(const load_hist *h, double out[5]);
 /* A result of frames at depth arrived in this second; steady: within the summary's window. */
@@ -242,15 +260,15 @@ void load_stats_reason(load_stats *st, const char *text);
 const load_row *load_stats_tick(load_stats *st, const load_options *o, int t_s, int steady);
 load_summary load_stats_summarise(const load_stats *st);
 
-typedef struct load_phase {       /* some seconds of a run */
-    double depth;                 /* mean over frames; 0: no result */
-    double p99_ms, lag;           /* of the worst second */
-    int active;                   /* most sessions */
+typedef struct load_phase { /* some seconds of a run */
+    double depth;           /* mean over frames; 0: no result */
+    double p99_ms, lag;     /* of the worst second */
+    int active;             /* most sessions */
 } load_phase;
 
 typedef struct load_rush_effect {
-    load_phase before, during, after;   /* seconds after the ramp that lie wholly in each */
-    int back_s;                   /* after the rush until a second was as deep as before; -1: never */
+    load_phase before, during, after; /* seconds after the ramp that lie wholly in each */
+    int back_s; /* after the rush until a second was as deep as before; -1: never */
 } load_rush_effect;
 
 load_rush_effect load_rush_measure(const load_rush *r, const load_stats *st);
@@ -258,7 +276,7 @@ load_rush_effect load_rush_measure(const load_rush *r, const load_stats *st);
 /* ---- audio -------------------------------------------------------------------------------- */
 
 typedef struct load_audio {
-    uint8_t *bytes;          /* samples, then a copy of the beginning so that no packet wraps */
+    uint8_t *bytes; /* samples, then a copy of the beginning so that no packet wraps */
     uint64_t samples;
     size_t sample_bytes;
 } load_audio;
@@ -271,12 +289,18 @@ const uint8_t *load_audio_view(const load_audio *a, const load_plan *p, int64_t 
 
 /* ---- WebSocket ---------------------------------------------------------------------------- */
 
-enum { LOAD_WS_TEXT = 1, LOAD_WS_BINARY = 2, LOAD_WS_CLOSE = 8, LOAD_WS_PING = 9,
-       LOAD_WS_PONG = 10, LOAD_WS_HEADER = 14 };
+enum {
+    LOAD_WS_TEXT = 1,
+    LOAD_WS_BINARY = 2,
+    LOAD_WS_CLOSE = 8,
+    LOAD_WS_PING = 9,
+    LOAD_WS_PONG = 10,
+    LOAD_WS_HEADER = 14
+};
 
 typedef struct load_frame {
     int opcode;
-    const uint8_t *data;     /* view */
+    const uint8_t *data; /* view */
     size_t size;
 } load_frame;
 
@@ -294,9 +318,9 @@ ptrdiff_t load_ws_parse(load_frame *f, const uint8_t *bytes, size_t n);
 /* ---- sessions and runs -------------------------------------------------------------------- */
 
 typedef enum load_state {
-    LOAD_WAITING,        /* for its time to connect */
+    LOAD_WAITING, /* for its time to connect */
     LOAD_CONNECTING,
-    LOAD_UPGRADING,      /* the request is on its way, or sent */
+    LOAD_UPGRADING, /* the request is on its way, or sent */
     LOAD_OPEN,
     LOAD_CLOSED
 } load_state;
@@ -308,19 +332,19 @@ typedef struct load_session {
     load_plan *plan;
     load_state state;
     int fd;
-    int wants_out;             /* epoll watches for room */
-    int ready, ended, done;    /* the server granted it; end was queued; done came */
-    int64_t due;               /* packets due so far */
-    int64_t sent;              /* packets handed over */
-    size_t part;               /* bytes of packet `sent` already handed over, header included */
+    int wants_out;          /* epoll watches for room */
+    int ready, ended, done; /* the server granted it; end was queued; done came */
+    int64_t due;            /* packets due so far */
+    int64_t sent;           /* packets handed over */
+    size_t part;            /* bytes of packet `sent` already handed over, header included */
     size_t packet_bytes, header_bytes;
     uint8_t header[LOAD_WS_HEADER];
-    shoal_buf out;             /* request, pongs, end; goes before the next packet */
+    shoal_buf out; /* request, pongs, end; goes before the next packet */
     size_t out_sent;
     shoal_buf in;
     int64_t heard_ns;
-    int64_t wake_ns;           /* when one without audio must do something */
-    int look_ahead_ms;         /* audio needed beyond a chunk's last frame */
+    int64_t wake_ns;   /* when one without audio must do something */
+    int look_ahead_ms; /* audio needed beyond a chunk's last frame */
     uint32_t next_seq;
     uint64_t frames;
 } load_session;
@@ -330,18 +354,18 @@ struct load_run {
     const load_audio *audio;
     load_stats *st;
     int total;
-    load_plan *plans;                     /* [total] */
-    load_session *sessions;               /* [total] */
+    load_plan *plans;       /* [total] */
+    load_session *sessions; /* [total] */
     load_calendar calendar;
     load_window_ns window;
     struct sockaddr_storage address;
     socklen_t address_size;
-    shoal_kind kind;                      /* of the packets that are measured */
-    shoal_server_msg *msg;                /* scratch: 12 KB */
-    int64_t origin_ns;                    /* CLOCK_MONOTONIC at the run's beginning */
+    shoal_kind kind;       /* of the packets that are measured */
+    shoal_server_msg *msg; /* scratch: 12 KB */
+    int64_t origin_ns;     /* CLOCK_MONOTONIC at the run's beginning */
     int epoll_fd, timer_fd;
-    int open;                             /* sessions not closed */
-    FILE *csv;                            /* NULL: none */
+    int open;  /* sessions not closed */
+    FILE *csv; /* NULL: none */
     const volatile sig_atomic_t *interrupts;
 };
 
@@ -373,8 +397,8 @@ int load_run_all(const load_options *o, const load_audio *audio, load_stats *st,
 typedef int load_measure(void *user, int sessions);
 
 typedef struct load_knee {
-    int holds;        /* most sessions seen to hold, 0: none */
-    int breaks;       /* fewest seen to break above that, 0: none up to the maximum */
+    int holds;  /* most sessions seen to hold, 0: none */
+    int breaks; /* fewest seen to break above that, 0: none up to the maximum */
     int steps;
 } load_knee;
 
@@ -383,7 +407,7 @@ int load_knee_find(load_knee *k, int start, int max, load_measure *measure, void
 
 /* ---- reports ------------------------------------------------------------------------------ */
 
-typedef struct load_step {        /* one measurement of the search */
+typedef struct load_step { /* one measurement of the search */
     int sessions, holds;
     load_summary summary;
     int refused, failed;

@@ -6,7 +6,7 @@
 
 enum { STREAMS = 8, FRAMES = 8, AUDIO = 1024, WARM_RUNS = 8, MIN_RUNS = 2, MAX_RUNS = 8 };
 #define WARM_NS 25000000u /* the left context fills, caches get warm */
-#define RUN_NS 15000000u
+#define RUN_NS  15000000u
 
 typedef struct bench {
     const shoal_model *model;

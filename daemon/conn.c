@@ -122,8 +122,8 @@ static int make_session(shoald_conn *c)
     shoal_error err;
     query_kind query = read_query(c, &asked, &err);
     granted = asked;
-    if (query == QUERY_GOOD && shoald_grant_options(&granted, server->info,
-                                                    server->settings.default_depth, &err) < 0)
+    if (query == QUERY_GOOD &&
+        shoald_grant_options(&granted, server->info, server->settings.default_depth, &err) < 0)
         query = QUERY_BAD;
     if (query == QUERY_GOOD && !shoald_govern_admits(c->server, &granted, &err))
         return refuse_with(c, &err);

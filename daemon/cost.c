@@ -10,9 +10,9 @@
 /* What the calibration weighs at the start. */
 #define PRIOR_NS 2e8
 /* One run (a machine that slept, a debugger) does not count for more than this much of itself. */
-#define OUTLIER 4.0
+#define OUTLIER             4.0
 #define OTHER_MEMORY_FRAMES 2e4
-#define OTHER_PRIOR_FRAMES 2e3
+#define OTHER_PRIOR_FRAMES  2e3
 
 static double at_least_0(double x)
 {

@@ -12,37 +12,37 @@
 #ifndef SHOALD_COST_H
 #define SHOALD_COST_H
 
-typedef struct shoald_cost_shape {    /* nanoseconds */
-    double layer_run;      /* of each layer that a run goes through, whatever is in it */
-    double chunk_layer;    /* of each chunk and layer: attention reads the left context */
-    double frame;          /* of each frame: subsampling, head */
-    double frame_layer;    /* of each frame and layer */
+typedef struct shoald_cost_shape { /* nanoseconds */
+    double layer_run;              /* of each layer that a run goes through, whatever is in it */
+    double chunk_layer;            /* of each chunk and layer: attention reads the left context */
+    double frame;                  /* of each frame: subsampling, head */
+    double frame_layer;            /* of each frame and layer */
 } shoald_cost_shape;
 
 typedef struct shoald_cost {
     shoald_cost_shape shape;
-    double speed;                   /* measured / shape; above 1: slower than calibrated */
-    double other;                   /* ns a frame beside the runs */
-    double taken, expected;         /* ns: sums behind speed, recent ones weigh most */
-    double other_ns, other_frames;  /* the same behind other */
+    double speed;                  /* measured / shape; above 1: slower than calibrated */
+    double other;                  /* ns a frame beside the runs */
+    double taken, expected;        /* ns: sums behind speed, recent ones weigh most */
+    double other_ns, other_frames; /* the same behind other */
 } shoald_cost;
 
-typedef struct shoald_work {        /* of one run */
-    int layers;                     /* the deepest stream's */
-    int frames;                     /* sum over chunks */
-    int chunk_layers;               /* sum of their depths */
-    int frame_layers;               /* sum of frames x depth */
+typedef struct shoald_work { /* of one run */
+    int layers;              /* the deepest stream's */
+    int frames;              /* sum over chunks */
+    int chunk_layers;        /* sum of their depths */
+    int frame_layers;        /* sum of frames x depth */
 } shoald_work;
 
 /* Measured times of four runs, ns; n streams of m frames stand for enough to saturate. */
 typedef struct shoald_cost_probe {
-    int depth, streams, frames;     /* of `full`: n streams of m frames at this depth */
+    int depth, streams, frames; /* of `full`: n streams of m frames at this depth */
     double full;
-    double shallow;                 /* the same at depth 1 */
-    double lone;                    /* one stream of m frames at this depth */
-    double thin;                    /* m streams of one frame at this depth */
-    double other;                   /* beside the runs, a frame */
-    double speed;                   /* time on the clock / the processor's time above */
+    double shallow; /* the same at depth 1 */
+    double lone;    /* one stream of m frames at this depth */
+    double thin;    /* m streams of one frame at this depth */
+    double other;   /* beside the runs, a frame */
+    double speed;   /* time on the clock / the processor's time above */
 } shoald_cost_probe;
 
 void shoald_cost_init(shoald_cost *c, const shoald_cost_probe *p);

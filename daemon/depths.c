@@ -27,10 +27,10 @@ static json_t *latency(const shoald_server *server, int depth)
 
 static json_t *describe(const shoald_server *server, int depth)
 {
-    double share = shoald_price_share(&server->governor.price, depth,
-                                      SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
-    return json_pack("{si so so so so}", "depth", depth, "cpu_ms", rounded(share * 1000),
-                     "streams", rounded(share > 0 ? 1 / share : (double)NAN), "latency_ms",
+    double share =
+        shoald_price_share(&server->governor.price, depth, SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
+    return json_pack("{si so so so so}", "depth", depth, "cpu_ms", rounded(share * 1000), "streams",
+                     rounded(share > 0 ? 1 / share : (double)NAN), "latency_ms",
                      latency(server, depth), "per", rounded(server->per[depth - 1]));
 }
 

@@ -49,8 +49,7 @@ static int fits(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
     return 1;
 }
 
-int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
-                   uint64_t now_ns)
+int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceiling, uint64_t now_ns)
 {
     while (ceiling > 1 && !fits(due, n, c, ceiling, now_ns))
         ceiling--;

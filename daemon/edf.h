@@ -15,10 +15,10 @@
 
 struct shoald_session;
 
-typedef struct shoald_due {           /* a chunk that is ready */
+typedef struct shoald_due { /* a chunk that is ready */
     uint64_t deadline_ns, chunk_ns;
     int frames;
-    int depth_min, depth_max;         /* what its session allows */
+    int depth_min, depth_max; /* what its session allows */
     struct shoald_session *session;
 } shoald_due;
 
@@ -26,7 +26,7 @@ typedef struct shoald_due {           /* a chunk that is ready */
  * the deadline of the stream's last chunk, 0: none. */
 uint64_t shoald_edf_release(uint64_t arrived_ns, uint64_t previous_ns, uint64_t chunk_ns);
 
-void shoald_edf_sort(shoald_due *due, int n);    /* earliest deadline first */
+void shoald_edf_sort(shoald_due *due, int n); /* earliest deadline first */
 /* The depth of a chunk under a ceiling. */
 int shoald_edf_depth(const shoald_due *due, int ceiling);
 /* due is sorted. The largest ceiling, at most the one given and at least 1, at which by the cost

@@ -13,17 +13,17 @@
 #include "load.h"
 
 typedef struct shoald_marks {
-    double high, low;        /* shares of a worker; low <= high */
+    double high, low; /* shares of a worker; low <= high */
 } shoald_marks;
 
 typedef struct shoald_elastic {
-    int ceiling, depths;     /* 1..depths */
-    uint64_t rest_ns;        /* no rise before */
-    uint64_t patience_ns;    /* how long to rest after the next fall */
-    uint64_t fell_ns;        /* when the worker last had to step in */
+    int ceiling, depths;  /* 1..depths */
+    uint64_t rest_ns;     /* no rise before */
+    uint64_t patience_ns; /* how long to rest after the next fall */
+    uint64_t fell_ns;     /* when the worker last had to step in */
 } shoald_elastic;
 
-typedef struct shoald_news {  /* of a worker, since the last step */
+typedef struct shoald_news { /* of a worker, since the last step */
     int pressed;             /* ceiling at which chunks would be in time; 0: they are */
     uint64_t late_ns;        /* most that one was late */
 } shoald_news;

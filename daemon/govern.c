@@ -402,8 +402,7 @@ double shoald_govern_load(const shoald_server *server)
 double shoald_govern_capacity(const shoald_server *server)
 {
     const shoald_price *p = &server->governor.price;
-    double share =
-        shoald_price_share(p, p->depths, SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
+    double share = shoald_price_share(p, p->depths, SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
     return share > 0 ? server->worker_count / share : 0;
 }
 

@@ -21,15 +21,15 @@ struct shoald_session;
 
 typedef struct shoald_governor {
     shoald_price price;
-    shoald_load total;             /* all sessions, those between upgrade and start included */
-    shoald_load *loads;            /* [workers] those of each */
-    shoald_elastic *elastic;       /* [workers] */
-    double *sums;                  /* [workers] scratch: what their sessions cost now */
-    uint64_t *run_ns;              /* [workers] scratch */
-    shoald_late *late;             /* [workers] */
-    bool refusing;                 /* the last decision, for the log */
-    bool moving;                   /* a session is on its way from one worker to another */
-    uint64_t balanced_ns;          /* when it was last looked at */
+    shoald_load total;       /* all sessions, those between upgrade and start included */
+    shoald_load *loads;      /* [workers] those of each */
+    shoald_elastic *elastic; /* [workers] */
+    double *sums;            /* [workers] scratch: what their sessions cost now */
+    uint64_t *run_ns;        /* [workers] scratch */
+    shoald_late *late;       /* [workers] */
+    bool refusing;           /* the last decision, for the log */
+    bool moving;             /* a session is on its way from one worker to another */
+    uint64_t balanced_ns;    /* when it was last looked at */
     uint64_t migrations;
 } shoald_governor;
 

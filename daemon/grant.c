@@ -65,8 +65,9 @@ static int grant_decoder(const shoal_options *o, const shoal_model_info *m, shoa
         return 0;
     shoal_error_set(err, SHOAL_CODE_UNSUPPORTED, o->lm == SHOAL_ON ? "durations" : "lm",
                     "the model %s has no tables to find phones with lm=%s and durations=%s: use "
-                    "those that /v1/model lists, or load a model that has them", m->name,
-                    o->lm == SHOAL_ON ? "on" : "off", o->durations == SHOAL_ON ? "on" : "off");
+                    "those that /v1/model lists, or load a model that has them",
+                    m->name, o->lm == SHOAL_ON ? "on" : "off",
+                    o->durations == SHOAL_ON ? "on" : "off");
     return -1;
 }
 

@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct shoald_late {    /* of a worker */
-    uint64_t most_ns;           /* that a chunk was late before the last step */
-    uint64_t since_ns;          /* since when that is above the limit; 0: it is not */
+typedef struct shoald_late { /* of a worker */
+    uint64_t most_ns;        /* that a chunk was late before the last step */
+    uint64_t since_ns;       /* since when that is above the limit; 0: it is not */
 } shoald_late;
 
 /* late_ns: most that a chunk was late since the last step. limit_ns 0: none. true: one must go. */

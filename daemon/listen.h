@@ -16,10 +16,10 @@ typedef struct shoald_listener {
     struct shoald_server *server;
     uv_poll_t poll;
     int fd;
-    int polled;             /* poll is an open handle */
-    int resting;            /* out of descriptors: not polled until shoald_listen_wake */
-    char name[160];         /* "127.0.0.1:7350", "[::1]:7350", "unix:/run/shoal/shoald.sock" */
-    char unix_path[108];    /* to be removed at the end; "" for others and inherited ones */
+    int polled;          /* poll is an open handle */
+    int resting;         /* out of descriptors: not polled until shoald_listen_wake */
+    char name[160];      /* "127.0.0.1:7350", "[::1]:7350", "unix:/run/shoal/shoald.sock" */
+    char unix_path[108]; /* to be removed at the end; "" for others and inherited ones */
 } shoald_listener;
 
 /* Bind one address, or take over an inherited descriptor. why: cause and remedy. 0 or -1. */
@@ -29,6 +29,6 @@ int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size
 int shoald_listen_start(shoald_listener *l, struct shoald_server *server);
 /* A few times a second: try again after a rest. */
 void shoald_listen_wake(shoald_listener *l);
-void shoald_listen_close(shoald_listener *l);    /* twice is fine */
+void shoald_listen_close(shoald_listener *l); /* twice is fine */
 
 #endif

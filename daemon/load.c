@@ -1,9 +1,9 @@
 /* load.c - see load.h */
 #include "load.h"
 
-#define SILENCE_S 2.0     /* shorter pauses change nothing */
+#define SILENCE_S     2.0 /* shorter pauses change nothing */
 #define RATE_MEMORY_S 1.5
-#define IDLE_RATE 0.01    /* of a session that says nothing */
+#define IDLE_RATE     0.01 /* of a session that says nothing */
 
 double shoald_price_share(const shoald_price *p, int depth, int chunk_frames)
 {

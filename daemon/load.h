@@ -13,21 +13,21 @@
 
 #include <stdint.h>
 
-typedef struct shoald_price {       /* of a stream */
+typedef struct shoald_price { /* of a stream */
     shoald_cost cost;
-    double full_share;              /* not 0: what a stream at full depth takes of a worker, as
-                                     * the setting `capacity` says, whatever was measured */
-    int depths;                     /* of the model */
+    double full_share; /* not 0: what a stream at full depth takes of a worker, as
+                        * the setting `capacity` says, whatever was measured */
+    int depths;        /* of the model */
 } shoald_price;
 
 /* Share of a worker that a stream in real time takes. */
 double shoald_price_share(const shoald_price *p, int depth, int chunk_frames);
 
-typedef struct shoald_demand {      /* of a session; all 0: none yet */
+typedef struct shoald_demand { /* of a session; all 0: none yet */
     int depth_min, depth_max, chunk_frames;
-    double rate;                    /* seconds of audio a second; an upload has more than 1 */
-    double audio_s;                 /* as of the last look */
-    uint64_t sound_ns;              /* when audio was last seen to have come, or the beginning */
+    double rate;       /* seconds of audio a second; an upload has more than 1 */
+    double audio_s;    /* as of the last look */
+    uint64_t sound_ns; /* when audio was last seen to have come, or the beginning */
     uint64_t look_ns;
 } shoald_demand;
 

@@ -13,16 +13,16 @@
 
 #include <stddef.h>
 
-typedef enum shoald_log_level {    /* syslog priorities */
-    SHOALD_LOG_ERROR = 3,
-    SHOALD_LOG_WARNING = 4,
-    SHOALD_LOG_NOTICE = 5,
-    SHOALD_LOG_INFO = 6,
-    SHOALD_LOG_DEBUG = 7
+typedef enum shoald_log_level { /* syslog priorities */
+                                SHOALD_LOG_ERROR = 3,
+                                SHOALD_LOG_WARNING = 4,
+                                SHOALD_LOG_NOTICE = 5,
+                                SHOALD_LOG_INFO = 6,
+                                SHOALD_LOG_DEBUG = 7
 } shoald_log_level;
 
 void shoald_log_set_level(int level);
-int shoald_log_level_from_name(const char *name);    /* -1: no such level */
+int shoald_log_level_from_name(const char *name); /* -1: no such level */
 const char *shoald_log_level_name(int level);
 void shoald_log(int level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -14,26 +14,30 @@
 
 struct shoald_server;
 
-enum { SHOALD_LATENCY_BUCKETS = 14, SHOALD_BATCH_BUCKETS = 10, SHOALD_LAG_BUCKETS = 10,
-       SHOALD_LATE_BUCKETS = 9 };
-extern const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS];    /* seconds, upper */
-extern const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS];        /* streams a run */
-extern const double shoald_late_bounds[SHOALD_LATE_BUCKETS];          /* seconds */
-extern const double shoald_lag_bounds[SHOALD_LAG_BUCKETS];            /* seconds */
+enum {
+    SHOALD_LATENCY_BUCKETS = 14,
+    SHOALD_BATCH_BUCKETS = 10,
+    SHOALD_LAG_BUCKETS = 10,
+    SHOALD_LATE_BUCKETS = 9
+};
+extern const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS]; /* seconds, upper */
+extern const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS];     /* streams a run */
+extern const double shoald_late_bounds[SHOALD_LATE_BUCKETS];       /* seconds */
+extern const double shoald_lag_bounds[SHOALD_LAG_BUCKETS];         /* seconds */
 
 typedef _Atomic uint64_t shoald_counter;
 
 typedef struct shoald_histogram {
-    shoald_counter counts[16];      /* [buckets + 1]; the last is beyond all bounds */
-    shoald_counter sum;             /* in millionths of the unit */
+    shoald_counter counts[16]; /* [buckets + 1]; the last is beyond all bounds */
+    shoald_counter sum;        /* in millionths of the unit */
 } shoald_histogram;
 
 typedef struct shoald_worker_stats {
     shoald_counter chunks, frames, runs, samples, phones, busy_ns;
     shoald_counter errors[SHOAL_CODE_COUNT];
-    shoald_histogram latency;       /* last sample of a chunk received -> result queued */
-    shoald_histogram late;          /* deadline of a chunk -> result queued; 0: in time */
-    shoald_histogram batch;         /* streams a run */
+    shoald_histogram latency; /* last sample of a chunk received -> result queued */
+    shoald_histogram late;    /* deadline of a chunk -> result queued; 0: in time */
+    shoald_histogram batch;   /* streams a run */
 } shoald_worker_stats;
 
 typedef struct shoald_loop_stats {
@@ -41,7 +45,7 @@ typedef struct shoald_loop_stats {
         sessions_lost;
     shoald_counter received_bytes, sent_bytes, pauses;
     shoald_counter errors[SHOAL_CODE_COUNT];
-    shoald_histogram lag;           /* of the loop: how late its timer comes */
+    shoald_histogram lag; /* of the loop: how late its timer comes */
 } shoald_loop_stats;
 
 /* One writer, so no read-modify-write is needed. */

@@ -7,16 +7,16 @@
 #define SHOALD_MAX_OVERRIDES 64
 
 typedef struct shoald_override {
-    const char *key, *value;    /* value: view into argv; key: view or from keys_copied */
+    const char *key, *value; /* value: view into argv; key: view or from keys_copied */
 } shoald_override;
 
 typedef struct shoald_options {
-    const char *config_path;    /* NULL: no file */
-    const char *ready_file;     /* NULL: none */
+    const char *config_path; /* NULL: no file */
+    const char *ready_file;  /* NULL: none */
     int check_only, version_only;
-    shoald_override overrides[SHOALD_MAX_OVERRIDES];    /* what overrules the file */
+    shoald_override overrides[SHOALD_MAX_OVERRIDES]; /* what overrules the file */
     int override_count;
-    char keys_copied[2048];     /* keys of --set, cut off at the '=' */
+    char keys_copied[2048]; /* keys of --set, cut off at the '=' */
     size_t keys_size;
 } shoald_options;
 

@@ -170,8 +170,8 @@ static size_t kinds_bytes(const shoal_model_info *m, const shoal_options *o, uns
 /* At the session's depth a `set` may always ask for any of the first three. */
 size_t shoald_outputs_step_bytes(const shoal_model_info *m, const shoal_options *o)
 {
-    size_t n = kinds_bytes(m, o, o->outputs | SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_POSTERIORS |
-                                     SHOAL_OUTPUT_EMBEDDING);
+    size_t n = kinds_bytes(
+        m, o, o->outputs | SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING);
     for (int i = 0; i < o->tap_count; i++)
         n += kinds_bytes(m, o, o->taps[i].outputs);
     return n;

@@ -16,19 +16,19 @@ struct shoald_session;
 struct shoald_worker;
 
 typedef struct shoald_output {
-    int tap;                      /* depth asked for; 0: the session's */
-    unsigned kinds;               /* SHOAL_OUTPUT_* */
-    int depth;                    /* of its last result; 0: none yet */
-    int posteriors_depth;         /* of its last packets; 0: none yet */
+    int tap;              /* depth asked for; 0: the session's */
+    unsigned kinds;       /* SHOAL_OUTPUT_* */
+    int depth;            /* of its last result; 0: none yet */
+    int posteriors_depth; /* of its last packets; 0: none yet */
     int embedding_depth;
-    shoal_decoder *decoder;       /* NULL while phones are not asked for */
-    int64_t decoder_base;         /* the stream's frame that the decoder calls 0 */
-    shoal_activity *activity;     /* NULL while activity is not asked for */
+    shoal_decoder *decoder;   /* NULL while phones are not asked for */
+    int64_t decoder_base;     /* the stream's frame that the decoder calls 0 */
+    shoal_activity *activity; /* NULL while activity is not asked for */
 } shoald_output;
 
 typedef struct shoald_outputs {
-    shoald_output at[1 + SHOAL_MAX_TAPS];    /* [0] the session's depth, then taps, ascending */
-    int count;                    /* at least 1 once set */
+    shoald_output at[1 + SHOAL_MAX_TAPS]; /* [0] the session's depth, then taps, ascending */
+    int count;                            /* at least 1 once set */
 } shoald_outputs;
 
 /* From the next frame on give what o says; what ends is settled and given first. 0 or a

@@ -21,12 +21,12 @@
 typedef struct shoald_probe {
     shoal_format format;
     bool watching;
-    unsigned char part[4];    /* of a value cut in two */
+    unsigned char part[4]; /* of a value cut in two */
     int part_size;
-    int index;                /* value number, for even and odd */
-    int seen, limit;          /* values; limit is one second */
-    int nonzero[2], floatish[2];    /* s16: [even, odd] */
-    int loud;                 /* f32 */
+    int index;                   /* value number, for even and odd */
+    int seen, limit;             /* values; limit is one second */
+    int nonzero[2], floatish[2]; /* s16: [even, odd] */
+    int loud;                    /* f32 */
 } shoald_probe;
 
 void shoald_probe_init(shoald_probe *p, const shoal_options *o);

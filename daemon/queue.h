@@ -26,25 +26,25 @@
 #define SHOALD_CACHE_LINE 64
 
 typedef struct shoald_record {
-    uint32_t size;       /* bytes of payload that follow */
-    uint16_t kind;       /* enum of the queue's owner */
-    uint16_t code;       /* output: WebSocket close code after this record, 0 = stay open */
-    uint64_t time_ns;    /* uv_hrtime() when it was put */
+    uint32_t size;    /* bytes of payload that follow */
+    uint16_t kind;    /* enum of the queue's owner */
+    uint16_t code;    /* output: WebSocket close code after this record, 0 = stay open */
+    uint64_t time_ns; /* uv_hrtime() when it was put */
 } shoald_record;
 
 typedef struct shoald_queue {
-    unsigned char *data;    /* [capacity]; set at init, then constant, as is capacity */
-    size_t capacity;        /* power of two */
-    _Alignas(SHOALD_CACHE_LINE) _Atomic size_t head;    /* bytes ever put; writer */
-    size_t base;            /* the count of the byte at data[0]; writer, while it is empty */
-    _Alignas(SHOALD_CACHE_LINE) _Atomic size_t tail;    /* bytes ever dropped; reader */
+    unsigned char *data; /* [capacity]; set at init, then constant, as is capacity */
+    size_t capacity;     /* power of two */
+    _Alignas(SHOALD_CACHE_LINE) _Atomic size_t head; /* bytes ever put; writer */
+    size_t base; /* the count of the byte at data[0]; writer, while it is empty */
+    _Alignas(SHOALD_CACHE_LINE) _Atomic size_t tail; /* bytes ever dropped; reader */
 } shoald_queue;
 
 /* capacity is rounded up to a power of two. 0 or -1 (no memory, nothing to free). */
 int shoald_queue_init(shoald_queue *q, size_t capacity);
-void shoald_queue_free(shoald_queue *q);           /* a zeroed queue is fine */
-size_t shoald_queue_fill(const shoald_queue *q);   /* bytes in use, headers included */
-size_t shoald_queue_room(const shoald_queue *q);   /* bytes free */
+void shoald_queue_free(shoald_queue *q);         /* a zeroed queue is fine */
+size_t shoald_queue_fill(const shoald_queue *q); /* bytes in use, headers included */
+size_t shoald_queue_room(const shoald_queue *q); /* bytes free */
 
 /* Writer. All or nothing: false when record and payload do not fit. */
 bool shoald_queue_put(shoald_queue *q, const shoald_record *r, const void *payload);
@@ -59,15 +59,15 @@ void shoald_queue_copy(const shoald_queue *q, size_t offset, void *to, size_t n)
 void shoald_queue_drop(shoald_queue *q, size_t n);
 
 typedef struct shoald_mailbox {
-    void **slots;     /* set at init, then constant, as is count */
-    size_t count;     /* power of two */
-    _Alignas(SHOALD_CACHE_LINE) _Atomic size_t head;    /* writer */
-    _Alignas(SHOALD_CACHE_LINE) _Atomic size_t tail;    /* reader */
+    void **slots;                                    /* set at init, then constant, as is count */
+    size_t count;                                    /* power of two */
+    _Alignas(SHOALD_CACHE_LINE) _Atomic size_t head; /* writer */
+    _Alignas(SHOALD_CACHE_LINE) _Atomic size_t tail; /* reader */
 } shoald_mailbox;
 
 int shoald_mailbox_init(shoald_mailbox *m, size_t count);
 void shoald_mailbox_free(shoald_mailbox *m);
-bool shoald_mailbox_put(shoald_mailbox *m, void *what);    /* writer; false: full */
-void *shoald_mailbox_take(shoald_mailbox *m);              /* reader; NULL: empty */
+bool shoald_mailbox_put(shoald_mailbox *m, void *what); /* writer; false: full */
+void *shoald_mailbox_take(shoald_mailbox *m);           /* reader; NULL: empty */
 
 #endif

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define FIRST_NS 1e5 /* upper bound of the first bucket */
+#define FIRST_NS  1e5 /* upper bound of the first bucket */
 #define WINDOW_NS (SHOALD_RECENT_WINDOW_S * 1000000000ull)
 
 int shoald_recent_init(shoald_recent *r, int depths)

@@ -14,11 +14,11 @@ enum { SHOALD_RECENT_BUCKETS = 70, SHOALD_RECENT_WINDOW_S = 30 };
 
 typedef struct shoald_recent {
     int depths;
-    _Atomic uint64_t window;       /* the one being written: time / 30 s */
-    _Atomic uint32_t *counts;      /* [2][depths][SHOALD_RECENT_BUCKETS] */
+    _Atomic uint64_t window;  /* the one being written: time / 30 s */
+    _Atomic uint32_t *counts; /* [2][depths][SHOALD_RECENT_BUCKETS] */
 } shoald_recent;
 
-int shoald_recent_init(shoald_recent *r, int depths);    /* 0 or -1 */
+int shoald_recent_init(shoald_recent *r, int depths); /* 0 or -1 */
 void shoald_recent_free(shoald_recent *r);
 /* Writer. */
 void shoald_recent_add(shoald_recent *r, int depth, uint64_t latency_ns, uint64_t now_ns);

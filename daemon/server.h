@@ -27,39 +27,39 @@ typedef struct shoald_server {
     const shoal_model_info *info;
 
     uv_loop_t loop;
-    uv_async_t mail;                /* workers have put something into their outboxes */
-    uv_check_t check;               /* pauses, resumes, closes: outside of lws */
-    uv_timer_t clock;               /* every second: timeouts, watchdog */
+    uv_async_t mail;  /* workers have put something into their outboxes */
+    uv_check_t check; /* pauses, resumes, closes: outside of lws */
+    uv_timer_t clock; /* every second: timeouts, watchdog */
     uv_signal_t signals[3];
     struct lws_context *lws;
     struct lws_vhost *vhost;
     shoald_listener listeners[SHOALD_MAX_LISTEN];
     int listener_count;
-    bool inherited;                 /* the listeners came from systemd */
+    bool inherited; /* the listeners came from systemd */
 
-    shoald_worker *workers;         /* [worker_count] */
+    shoald_worker *workers; /* [worker_count] */
     int worker_count;
-    uint64_t *worker_ticks;         /* [worker_count] as of the last look */
-    uint64_t *worker_moved_ns;      /* [worker_count] when they last changed */
+    uint64_t *worker_ticks;    /* [worker_count] as of the last look */
+    uint64_t *worker_moved_ns; /* [worker_count] when they last changed */
 
-    double *per;                    /* [depths] phone error rate, NAN: unknown */
-    shoald_governor governor;       /* who gets in, how deep, where */
+    double *per;              /* [depths] phone error rate, NAN: unknown */
+    shoald_governor governor; /* who gets in, how deep, where */
 
-    shoald_session *sessions;       /* list of all that hold a slot */
+    shoald_session *sessions; /* list of all that hold a slot */
     int session_count;
-    int connection_count;           /* TCP connections, sessions included */
-    shoald_session *review;         /* sessions to pause, resume or close */
-    unsigned char *tx;              /* LWS_PRE + one message on its way to lws_write */
+    int connection_count;   /* TCP connections, sessions included */
+    shoald_session *review; /* sessions to pause, resume or close */
+    unsigned char *tx;      /* LWS_PRE + one message on its way to lws_write */
     size_t tx_size;
-    uint64_t next_session;          /* makes ids */
+    uint64_t next_session; /* makes ids */
     uint64_t id_salt;
-    uint64_t clock_due_ns;          /* when the clock should tick next */
+    uint64_t clock_due_ns; /* when the clock should tick next */
 
     bool draining;
-    bool told_shutdown;             /* drain_timeout_s was over */
-    bool stopping;                  /* lws is being taken down, then the rest */
+    bool told_shutdown; /* drain_timeout_s was over */
+    bool stopping;      /* lws is being taken down, then the rest */
     uint64_t drain_deadline_ns, stop_deadline_ns;
-    uint64_t watchdog_ns;           /* 0: systemd wants none */
+    uint64_t watchdog_ns; /* 0: systemd wants none */
     uint64_t started_ns;
     shoald_loop_stats stats;
 } shoald_server;

@@ -5,8 +5,8 @@
 #include "session.h"
 
 enum {
-    SHOALD_REPLY_BYTES = 4096,         /* pongs and the like, per session */
-    SHOALD_RX_SLACK = 64 << 10,        /* lws may deliver this much before a pause takes effect */
+    SHOALD_REPLY_BYTES = 4096,  /* pongs and the like, per session */
+    SHOALD_RX_SLACK = 64 << 10, /* lws may deliver this much before a pause takes effect */
     SHOALD_MIN_INPUT_BYTES = 16 << 10
 };
 

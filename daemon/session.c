@@ -290,8 +290,8 @@ static void log_open(const shoald_session *s)
                "session=%s peer=%s format=%s rate=%d channels=%d depth=%d..%d chunk_ms=%d "
                "left_ms=%d outputs=%u taps=%d encoding=%s worker=%d",
                s->id, s->peer, shoal_format_name(o->format), o->rate, o->channels, o->depth_min,
-               o->depth_max, o->chunk_ms, o->left_ms, o->outputs, o->tap_count, shoal_encoding_name(o->encoding),
-               s->worker->index);
+               o->depth_max, o->chunk_ms, o->left_ms, o->outputs, o->tap_count,
+               shoal_encoding_name(o->encoding), s->worker->index);
 }
 
 void shoald_session_start(shoald_session *s, const shoal_options *asked)

@@ -38,25 +38,25 @@ struct shoald_conn;
 struct shoald_server;
 struct shoald_worker;
 
-#define SHOALD_SESSION_ID 16      /* hex digits */
+#define SHOALD_SESSION_ID  16 /* hex digits */
 #define SHOALD_PEER_LENGTH 96
 
-enum {                            /* kinds of input records */
-    SHOALD_IN_AUDIO,              /* payload: bytes in the session's format; opus: one packet */
-    SHOALD_IN_SET,                /* payload: shoal_options, effective */
-    SHOALD_IN_FLUSH,              /* payload: id with its NUL */
-    SHOALD_IN_END,
-    SHOALD_IN_DRAIN,              /* finish what was received, then error `draining` */
-    SHOALD_IN_REPLY               /* payload: text to send at this place; code: then close */
+enum {                  /* kinds of input records */
+       SHOALD_IN_AUDIO, /* payload: bytes in the session's format; opus: one packet */
+       SHOALD_IN_SET,   /* payload: shoal_options, effective */
+       SHOALD_IN_FLUSH, /* payload: id with its NUL */
+       SHOALD_IN_END,
+       SHOALD_IN_DRAIN, /* finish what was received, then error `draining` */
+       SHOALD_IN_REPLY  /* payload: text to send at this place; code: then close */
 };
 
-enum { SHOALD_OUT_TEXT, SHOALD_OUT_BINARY };    /* kinds of output records */
+enum { SHOALD_OUT_TEXT, SHOALD_OUT_BINARY }; /* kinds of output records */
 
-typedef enum shoald_phase {       /* the loop's view */
-    SHOALD_WAITING,               /* upgraded or about to be; no options yet */
-    SHOALD_STREAMING,
-    SHOALD_ENDING,                /* end, drain or a fatal error lies in the input queue */
-    SHOALD_CLOSING                /* the last text and the close code are settled */
+typedef enum shoald_phase {                 /* the loop's view */
+                            SHOALD_WAITING, /* upgraded or about to be; no options yet */
+                            SHOALD_STREAMING,
+                            SHOALD_ENDING, /* end, drain or a fatal error lies in the input queue */
+                            SHOALD_CLOSING /* the last text and the close code are settled */
 } shoald_phase;
 
 typedef struct shoald_session {
@@ -64,57 +64,57 @@ typedef struct shoald_session {
     struct shoald_server *server;
     char id[SHOALD_SESSION_ID + 1];
     char peer[SHOALD_PEER_LENGTH];
-    shoal_options options;        /* effective at the start */
-    size_t in_high, in_low;       /* bytes of input: stop, go on reading the socket */
-    uint64_t max_message_bytes;   /* told in `ready`, as are the next two */
+    shoal_options options;      /* effective at the start */
+    size_t in_high, in_low;     /* bytes of input: stop, go on reading the socket */
+    uint64_t max_message_bytes; /* told in `ready`, as are the next two */
     int backlog_ms, idle_timeout_s;
 
     shoald_queue in, out;
-    _Atomic size_t out_step;      /* room in out that one step of the worker may need; a `set`
-                                   * (worker) changes it */
+    _Atomic size_t out_step; /* room in out that one step of the worker may need; a `set`
+                              * (worker) changes it */
     _Atomic bool in_inbox, in_outbox, blocked, rx_paused;
-    _Atomic uint64_t received_bytes;    /* of audio, by the loop */
+    _Atomic uint64_t received_bytes; /* of audio, by the loop */
 
-    shoald_track track;           /* worker only; the loop reads totals after the release */
+    shoald_track track; /* worker only; the loop reads totals after the release */
 
     /* loop only */
-    struct shoald_worker *worker; /* NULL until the start */
-    struct shoald_worker *move_to;    /* its next one, while the old one has not let go */
-    shoald_demand demand;         /* what it counts in the projected load (govern.h) */
-    uint64_t looked_bytes;        /* received_bytes as of the last look */
-    struct shoald_conn *conn;     /* NULL once the connection is gone */
-    struct shoald_session *next, **link;    /* list in shoald_server */
+    struct shoald_worker *worker;        /* NULL until the start */
+    struct shoald_worker *move_to;       /* its next one, while the old one has not let go */
+    shoald_demand demand;                /* what it counts in the projected load (govern.h) */
+    uint64_t looked_bytes;               /* received_bytes as of the last look */
+    struct shoald_conn *conn;            /* NULL once the connection is gone */
+    struct shoald_session *next, **link; /* list in shoald_server */
     shoald_phase phase;
-    shoal_options asked;          /* what the client said, every `set` included */
-    bool has_url_options;         /* then it starts when the upgrade is done */
-    shoal_error *url_error;       /* told then; NULL: none */
-    bool in_review;               /* in the list that the next uv_check looks at */
+    shoal_options asked;    /* what the client said, every `set` included */
+    bool has_url_options;   /* then it starts when the upgrade is done */
+    shoal_error *url_error; /* told then; NULL: none */
+    bool in_review;         /* in the list that the next uv_check looks at */
     struct shoald_session *next_review;
     uint64_t opened_ns;
-    uint64_t heard_ns;            /* last byte of any kind */
-    uint64_t spoken_ns;           /* last message, not mere pongs */
-    uint64_t written_ns;          /* last write that lws took, or when writing became needed */
+    uint64_t heard_ns;   /* last byte of any kind */
+    uint64_t spoken_ns;  /* last message, not mere pongs */
+    uint64_t written_ns; /* last write that lws took, or when writing became needed */
     uint64_t pinged_ns;
     bool ping_due;
-    uint64_t message_bytes;       /* of the message being received */
-    char *part;                   /* text or opus packet being put together */
+    uint64_t message_bytes; /* of the message being received */
+    char *part;             /* text or opus packet being put together */
     size_t part_size;
-    shoald_queue replies;         /* pongs: do not wait for the worker */
-    char last_text[640];          /* fatal error told at once, past the queues */
+    shoald_queue replies; /* pongs: do not wait for the worker */
+    char last_text[640];  /* fatal error told at once, past the queues */
     size_t last_size;
-    int close_code;               /* 0: not yet */
-    bool close_due;               /* all is written; the next review closes */
-    bool close_sent;              /* the Close frame is lws's affair now; write no more */
-    uint64_t closing_ns;          /* since when phase is CLOSING */
+    int close_code;      /* 0: not yet */
+    bool close_due;      /* all is written; the next review closes */
+    bool close_sent;     /* the Close frame is lws's affair now; write no more */
+    uint64_t closing_ns; /* since when phase is CLOSING */
     bool after_end_told;
-    shoal_code error;             /* why the loop closed it */
+    shoal_code error; /* why the loop closed it */
 } shoald_session;
 
 /* Pointers in mailboxes: marked means "this is the last of it", for ever or for this worker. */
 #define SHOALD_MARK(s)      ((void *)((uintptr_t)(s) | 1))
 #define SHOALD_MARK_MOVE(s) ((void *)((uintptr_t)(s) | 2))
-#define SHOALD_MARKED(p)    ((uintptr_t)(p) & 1)
-#define SHOALD_MOVED(p)     ((uintptr_t)(p) & 2)
+#define SHOALD_MARKED(p)    ((uintptr_t)(p)&1)
+#define SHOALD_MOVED(p)     ((uintptr_t)(p)&2)
 #define SHOALD_UNMARK(p)    ((shoald_session *)((uintptr_t)(p) & ~(uintptr_t)3))
 
 /* ---- session.c: the loop's side. conn.c calls these for the events of a connection --------- */

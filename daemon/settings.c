@@ -16,9 +16,9 @@ typedef enum { KEY_INT, KEY_PATH, KEY_LEVEL, KEY_WORD, KEY_LISTEN } key_type;
 typedef struct settings_key {
     const char *name;
     key_type type;
-    size_t offset;         /* of its field in shoald_settings */
-    int initial;           /* KEY_INT, KEY_LEVEL, KEY_WORD */
-    int min, max;          /* KEY_INT */
+    size_t offset; /* of its field in shoald_settings */
+    int initial;   /* KEY_INT, KEY_LEVEL, KEY_WORD */
+    int min, max;  /* KEY_INT */
     bool reloadable;
     const char *const *words; /* KEY_WORD: the value is the index of one of these */
 } settings_key;

@@ -10,46 +10,49 @@
 #include <limits.h>
 #include <stddef.h>
 
-#define SHOALD_MAX_LISTEN 16
+#define SHOALD_MAX_LISTEN    16
 #define SHOALD_LISTEN_LENGTH 128
 
-typedef enum shoald_source { SHOALD_FROM_DEFAULT, SHOALD_FROM_FILE, SHOALD_FROM_COMMAND_LINE }
-    shoald_source;
+typedef enum shoald_source {
+    SHOALD_FROM_DEFAULT,
+    SHOALD_FROM_FILE,
+    SHOALD_FROM_COMMAND_LINE
+} shoald_source;
 
 typedef struct shoald_settings {
-    char listen[SHOALD_MAX_LISTEN][SHOALD_LISTEN_LENGTH];    /* "127.0.0.1:7350" */
+    char listen[SHOALD_MAX_LISTEN][SHOALD_LISTEN_LENGTH]; /* "127.0.0.1:7350" */
     int listen_count;
-    shoald_source listen_source;    /* a later source replaces the whole list */
-    char model[PATH_MAX];           /* "" is the built-in model */
-    int backend, precision;         /* shoal_backend, shoal_precision */
-    int workers;                    /* 0: one a CPU */
-    int log_level;                  /* shoald_log_level */
+    shoald_source listen_source; /* a later source replaces the whole list */
+    char model[PATH_MAX];        /* "" is the built-in model */
+    int backend, precision;      /* shoal_backend, shoal_precision */
+    int workers;                 /* 0: one a CPU */
+    int log_level;               /* shoald_log_level */
 
     int max_sessions;
-    int max_sessions_per_ip;        /* 0: no limit */
-    int max_http_connections;       /* connections beside the sessions */
-    int max_message_bytes;          /* of one binary message */
-    int backlog_ms;                 /* audio waiting for a worker, a session */
-    int output_buffer_bytes;        /* results waiting for the socket, a session */
-    int batch_frames;               /* most frames in one engine run */
-    int default_depth;              /* 0: the model's full depth */
+    int max_sessions_per_ip;  /* 0: no limit */
+    int max_http_connections; /* connections beside the sessions */
+    int max_message_bytes;    /* of one binary message */
+    int backlog_ms;           /* audio waiting for a worker, a session */
+    int output_buffer_bytes;  /* results waiting for the socket, a session */
+    int batch_frames;         /* most frames in one engine run */
+    int default_depth;        /* 0: the model's full depth */
 
-    int elastic;                    /* 0 or 1, as is admission */
-    int elastic_high_percent, elastic_low_percent;    /* of a worker */
+    int elastic;                                   /* 0 or 1, as is admission */
+    int elastic_high_percent, elastic_low_percent; /* of a worker */
     int admission;
-    int admission_percent;          /* of all workers */
-    int capacity;                   /* streams at full depth; 0: measured */
-    int late_limit_ms;              /* 0: no limit */
-    int rebalance_percent;          /* of a worker; 0: always */
+    int admission_percent; /* of all workers */
+    int capacity;          /* streams at full depth; 0: measured */
+    int late_limit_ms;     /* 0: no limit */
+    int rebalance_percent; /* of a worker; 0: always */
 
-    int handshake_timeout_s;        /* connected -> request complete */
-    int start_timeout_s;            /* upgraded -> start or audio */
-    int idle_timeout_s;             /* nothing from the client; 0: never */
-    int ping_interval_s;            /* 0: never ping */
-    int slow_reader_timeout_s;      /* results wait and the client takes none */
-    int drain_timeout_s;            /* SIGTERM -> gone */
-    int stall_timeout_s;            /* a worker that makes no progress is sick */
-    int retry_after_s;              /* advice to clients that are refused */
+    int handshake_timeout_s;   /* connected -> request complete */
+    int start_timeout_s;       /* upgraded -> start or audio */
+    int idle_timeout_s;        /* nothing from the client; 0: never */
+    int ping_interval_s;       /* 0: never ping */
+    int slow_reader_timeout_s; /* results wait and the client takes none */
+    int drain_timeout_s;       /* SIGTERM -> gone */
+    int stall_timeout_s;       /* a worker that makes no progress is sick */
+    int retry_after_s;         /* advice to clients that are refused */
 } shoald_settings;
 
 void shoald_settings_default(shoald_settings *c);
@@ -61,6 +64,6 @@ int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t
 /* Take from fresh what may change while running; names of the other keys that differ go to
  * pending, separated by commas ("" if none). */
 void shoald_settings_reload(shoald_settings *c, const shoald_settings *fresh, char *pending,
-                          size_t pending_size);
+                            size_t pending_size);
 
 #endif

@@ -222,8 +222,7 @@ static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result 
     if (t->release_ns == t->record_ns) /* live; what waits in a client's own backlog says nothing */
         shoald_recent_add(&w->recent, r->depth, end_ns - t->record_ns, end_ns);
     shoald_count(&w->stats.frames, (uint64_t)r->frames);
-    shoald_observe(&w->stats.late, shoald_late_bounds, SHOALD_LATE_BUCKETS,
-                   (double)late_ns / 1e9);
+    shoald_observe(&w->stats.late, shoald_late_bounds, SHOALD_LATE_BUCKETS, (double)late_ns / 1e9);
     shoald_track_deliver(due->session, w, r, start_ns, end_ns);
 }
 
@@ -320,8 +319,7 @@ static int allocate(shoald_worker *w)
     w->results = calloc(n, sizeof *w->results);
     /* a session lies in a mailbox at most twice: once to be looked at, once marked */
     if (shoald_recent_init(&w->recent, w->info->depth) < 0 ||
-        shoald_mailbox_init(&w->inbox, 2 * n) < 0 ||
-        shoald_mailbox_init(&w->outbox, 2 * n) < 0 ||
+        shoald_mailbox_init(&w->inbox, 2 * n) < 0 || shoald_mailbox_init(&w->outbox, 2 * n) < 0 ||
         !w->scratch || !w->active || !w->due || !w->streams || !w->results)
         return SHOAL_ENOMEM;
     return shoal_batch_new(&w->batch, w->model, w->batch_frames);
@@ -332,8 +330,8 @@ int shoald_worker_reserve_taps(shoald_worker *w)
     shoal_batch *batch;
     if (w->has_taps)
         return 0;
-    int result = shoal_batch_new_taps(&batch, w->model, w->batch_frames,
-                                      SHOAL_MAX_TAPS * w->batch_frames);
+    int result =
+        shoal_batch_new_taps(&batch, w->model, w->batch_frames, SHOAL_MAX_TAPS * w->batch_frames);
     if (result < 0)
         return result;
     shoal_batch_free(w->batch);

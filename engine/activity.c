@@ -17,13 +17,13 @@
 #include "model.h"
 
 struct shoal_activity {
-    shoal_activity_params params;   /* set at init, then constant */
+    shoal_activity_params params; /* set at init, then constant */
     int classes;
-    int64_t frame;                  /* the next one */
-    int speech;                     /* state */
-    int64_t run_start;              /* silence: first frame of the run at or above release */
-    int sure;                       /* silence: frames of the run at or above threshold */
-    int quiet;                      /* speech: frames on end below release */
+    int64_t frame;     /* the next one */
+    int speech;        /* state */
+    int64_t run_start; /* silence: first frame of the run at or above release */
+    int sure;          /* silence: frames of the run at or above threshold */
+    int quiet;         /* speech: frames on end below release */
 };
 
 shoal_activity_params shoal_activity_default_params(void)
@@ -89,8 +89,8 @@ static int hear_speech(shoal_activity *a, float evidence, int64_t *at)
     return 1;
 }
 
-int shoal_activity_run(shoal_activity *a, const float *logp, int frames,
-                       shoal_activity_event *out, int max)
+int shoal_activity_run(shoal_activity *a, const float *logp, int frames, shoal_activity_event *out,
+                       int max)
 {
     int count = 0;
     for (int f = 0; f < frames; f++, a->frame++) {

@@ -11,17 +11,17 @@
 
 /* One step of turning a 16 x 16 block over: rows i and i + s swap the s columns that lie on each
  * other's side. From a on: 0 .. 15 taken from both rows (16 and up: the second). */
-#define TURN(v, s, a, b, c, d, e, f, g, h, j, k, l, m, n, o, p, q)                              \
-    for (int i = 0; i < 16; i++)                                                                \
-        if (!(i & (s))) {                                                                       \
-            KERN(v16) x = v[i], y = v[i + (s)];                                                 \
-            v[i] = __builtin_shufflevector(x, y, a, b, c, d, e, f, g, h, j, k, l, m, n, o, p, q); \
-            v[i + (s)] = __builtin_shufflevector(x, y, a + s, b + s, c + s, d + s, e + s, f + s, \
-                                                 g + s, h + s, j + s, k + s, l + s, m + s,      \
-                                                 n + s, o + s, p + s, q + s);                   \
+#define TURN(v, s, a, b, c, d, e, f, g, h, j, k, l, m, n, o, p, q)                                 \
+    for (int i = 0; i < 16; i++)                                                                   \
+        if (!(i & (s))) {                                                                          \
+            KERN(v16) x = v[i], y = v[i + (s)];                                                    \
+            v[i] = __builtin_shufflevector(x, y, a, b, c, d, e, f, g, h, j, k, l, m, n, o, p, q);  \
+            v[i + (s)] = __builtin_shufflevector(x, y, a + s, b + s, c + s, d + s, e + s, f + s,   \
+                                                 g + s, h + s, j + s, k + s, l + s, m + s, n + s,  \
+                                                 o + s, p + s, q + s);                             \
         }
 
-static inline __attribute__((always_inline)) void KERN(transpose16)(KERN(v16) *v)
+static inline __attribute__((always_inline)) void KERN(transpose16)(KERN(v16) * v)
 {
     TURN(v, 8, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
     TURN(v, 4, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
@@ -62,9 +62,10 @@ static void KERN(round_to_bf16)(float *x, int n)
 }
 
 /* Scores of R query rows with 16 * W keys that lie in W blocks; R and W are constants. */
-static inline __attribute__((always_inline)) void
-KERN(score_tile)(float *p, int wide, const float *q, int q_stride, const float *keys, int dim,
-                 const int R, const int W)
+static inline __attribute__((always_inline)) void KERN(score_tile)(float *p, int wide,
+                                                                   const float *q, int q_stride,
+                                                                   const float *keys, int dim,
+                                                                   const int R, const int W)
 {
     KERN(v16) sum[8][2] = { 0 };
     for (int d = 0; d < dim; d++)
@@ -77,9 +78,9 @@ KERN(score_tile)(float *p, int wide, const float *q, int q_stride, const float *
 }
 
 /* The same with two elements of a key in a word. */
-static inline __attribute__((always_inline)) void
-KERN(score_tile_bf16)(float *p, int wide, const float *q, int q_stride, const uint32_t *keys,
-                      int dim, const int R, const int W)
+static inline __attribute__((always_inline)) void KERN(score_tile_bf16)(
+    float *p, int wide, const float *q, int q_stride, const uint32_t *keys, int dim, const int R,
+    const int W)
 {
     KERN(v16) sum[8][2] = { 0 };
     for (int d = 0; d < dim / 2; d++)
@@ -95,9 +96,11 @@ KERN(score_tile_bf16)(float *p, int wide, const float *q, int q_stride, const ui
 }
 
 /* One memory's scores of one head. */
-static inline __attribute__((always_inline)) void
-KERN(score_rows)(float *p, int wide, const float *q, int q_stride, const shoal__memory *m,
-                 int head, int dim, const int bf16, const int R)
+static inline __attribute__((always_inline)) void KERN(score_rows)(float *p, int wide,
+                                                                   const float *q, int q_stride,
+                                                                   const shoal__memory *m, int head,
+                                                                   int dim, const int bf16,
+                                                                   const int R)
 {
     const int W = KERN(tile_columns), words = bf16 ? dim / 2 : dim;
     const uint32_t *keys = (const uint32_t *)m->keys + (ptrdiff_t)head * m->blocks * words * 16;
@@ -120,7 +123,7 @@ KERN(score_rows)(float *p, int wide, const float *q, int q_stride, const shoal__
 static void KERN(soften)(float *p, int past, int own_at, int own, int wide)
 {
     float top, sum = 0.0f;
-    wide &= ~15;        /* as the compiler should know */
+    wide &= ~15; /* as the compiler should know */
     for (int i = past; i < own_at; i++)
         p[i] = -1e30f;
     for (int i = own_at + own; i < wide; i++)
@@ -142,9 +145,11 @@ static void KERN(soften)(float *p, int past, int own_at, int own, int wide)
 }
 
 /* sum += p [R, frames] times the values of one memory, 16 * W columns; R and W are constants. */
-static inline __attribute__((always_inline)) void
-KERN(mix_memory)(KERN(v16) (*sum)[2], const float *p, int wide, const shoal__memory *m, int head, int at,
-                 const int bf16, const int R, const int W)
+static inline __attribute__((always_inline)) void KERN(mix_memory)(KERN(v16) (*sum)[2],
+                                                                   const float *p, int wide,
+                                                                   const shoal__memory *m, int head,
+                                                                   int at, const int bf16,
+                                                                   const int R, const int W)
 {
     const uint32_t *values = (const uint32_t *)m->values + head * m->value_head + at;
     for (int j = 0; j < m->frames; j += bf16 ? 2 : 1, values += m->value_stride)
@@ -160,10 +165,10 @@ KERN(mix_memory)(KERN(v16) (*sum)[2], const float *p, int wide, const shoal__mem
         }
 }
 
-static inline __attribute__((always_inline)) void
-KERN(mix_tile)(float *y, int y_stride, const float *p, int wide, const shoal__memory *past,
-               const shoal__memory *own, int own_at, int head, int at, const int bf16, const int R,
-               const int W)
+static inline __attribute__((always_inline)) void KERN(mix_tile)(
+    float *y, int y_stride, const float *p, int wide, const shoal__memory *past,
+    const shoal__memory *own, int own_at, int head, int at, const int bf16, const int R,
+    const int W)
 {
     KERN(v16) sum[8][2] = { 0 };
     KERN(mix_memory)(sum, p, wide, past, head, at, bf16, R, W);
@@ -190,10 +195,9 @@ static float KERN(mix_one)(const float *p, const shoal__memory *m, int head, int
 }
 
 /* R queries of one head; p [R, wide] is scratch. */
-static inline __attribute__((always_inline)) void
-KERN(attend_tile)(float *y, int y_stride, const float *q, int q_stride, const shoal__memory *past,
-                  const shoal__memory *own, int head, int dim, float *p, const int bf16,
-                  const int R)
+static inline __attribute__((always_inline)) void KERN(attend_tile)(
+    float *y, int y_stride, const float *q, int q_stride, const shoal__memory *past,
+    const shoal__memory *own, int head, int dim, float *p, const int bf16, const int R)
 {
     const int W = KERN(tile_columns);
     int own_at = (past->frames + 15) & ~15, wide = own_at + ((own->frames + 15) & ~15);
@@ -244,7 +248,7 @@ static void KERN(attend_bf16)(float *y, const float *q, int q_stride, const shoa
                 KERN(attend_tile)(y, D, rounded, D, past, own, h, dim, scratch, 1, R);
             else
                 for (int r = 0; r < n; r++)
-                    KERN(attend_tile)(y + r * D, D, rounded + r * D, D, past, own, h, dim, scratch,
-                                      1, 1);
+                    KERN(attend_tile)
+        (y + r * D, D, rounded + r * D, D, past, own, h, dim, scratch, 1, 1);
     }
 }

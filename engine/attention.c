@@ -12,7 +12,8 @@
  * first row of a chunk by cos and sin, the others each turned on by one frame from the last. */
 static void turn_rows(const shoal_batch *b, const shoal__item *it, int half)
 {
-    float *cs = b->cs + (size_t)it->row * (size_t)half, *sn = b->sn + (size_t)it->row * (size_t)half;
+    float *cs = b->cs + (size_t)it->row * (size_t)half,
+          *sn = b->sn + (size_t)it->row * (size_t)half;
     for (int k = 0; k < half; k++) {
         double angle = (double)it->position * b->freq[k], c = cos(angle), s = sin(angle);
         for (int f = 0; f < it->frames; f++) {
@@ -51,15 +52,19 @@ static void turn_keys(const shoal_batch *b, const void *rows, int stride, int fr
     const uint32_t *from = rows;
     size_t head = (size_t)((frames + 15) / 16 * 16 * words);
     for (int h = 0; h < b->model->config.heads; h++)
-        b->model->kern->columns(b->keys + (size_t)h * head, from + h * words, stride, frames, words);
+        b->model->kern->columns(b->keys + (size_t)h * head, from + h * words, stride, frames,
+                                words);
 }
 
 static shoal__memory own_fp32(const shoal_batch *b, const float *qkv, int frames)
 {
     int D = b->model->config.dim, dh = D / b->model->config.heads;
     turn_keys(b, qkv + D, 3 * D, frames, dh);
-    return (shoal__memory){ .keys = b->keys, .values = qkv + 2 * D, .frames = frames,
-                            .blocks = (frames + 15) / 16, .value_stride = 3 * D,
+    return (shoal__memory){ .keys = b->keys,
+                            .values = qkv + 2 * D,
+                            .frames = frames,
+                            .blocks = (frames + 15) / 16,
+                            .value_stride = 3 * D,
                             .value_head = dh };
 }
 
@@ -73,10 +78,14 @@ static shoal__memory own_bf16(const shoal_batch *b, const float *qkv, int frames
     for (int f = 0; f < frames; f += 2) {
         const float *v = qkv + (size_t)f * 3 * (size_t)D + 2 * D;
         /* a last frame without a partner is one with itself: what attention weighs with 0 */
-        kern->pair_bf16(b->pairs + (size_t)(f / 2) * (size_t)D, v, f + 1 < frames ? v + 3 * D : v, D);
+        kern->pair_bf16(b->pairs + (size_t)(f / 2) * (size_t)D, v, f + 1 < frames ? v + 3 * D : v,
+                        D);
     }
-    return (shoal__memory){ .keys = b->keys, .values = b->pairs, .frames = frames,
-                            .blocks = (frames + 15) / 16, .value_stride = D,
+    return (shoal__memory){ .keys = b->keys,
+                            .values = b->pairs,
+                            .frames = frames,
+                            .blocks = (frames + 15) / 16,
+                            .value_stride = D,
                             .value_head = dh };
 }
 
@@ -88,7 +97,8 @@ static void attend_stream(shoal_batch *b, const shoal__item *it, int layer)
     shoal__cache *cache = &it->stream->caches[layer];
     rotate(b, it, qkv);
     shoal__memory past = shoal__cache_view(it->stream, cache);
-    shoal__memory own = m->bf16_caches ? own_bf16(b, qkv, it->frames) : own_fp32(b, qkv, it->frames);
+    shoal__memory own =
+        m->bf16_caches ? own_bf16(b, qkv, it->frames) : own_fp32(b, qkv, it->frames);
     (m->bf16_caches ? m->kern->attend_bf16 : m->kern->attend)(y, qkv, 3 * D, &past, &own, heads,
                                                               D / heads, b->scores);
     shoal__cache_keep(it->stream, cache, &own);

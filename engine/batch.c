@@ -49,8 +49,8 @@ static size_t layout(shoal_batch *b, unsigned char *base)
     b->key_rows = shoal__carve(base, &at, chunk * D * sizeof *b->key_rows);
     b->keys = shoal__carve(base, &at, chunk * D * sizeof *b->keys);
     b->pairs = shoal__carve(base, &at, chunk / 2 * D * sizeof *b->pairs);
-    b->scores = shoal__carve_floats(base, &at, shoal__attend_scratch(SHOAL__MAX_LEFT,
-                                                                      SHOAL__MAX_CHUNK, c->dim));
+    b->scores = shoal__carve_floats(
+        base, &at, shoal__attend_scratch(SHOAL__MAX_LEFT, SHOAL__MAX_CHUNK, c->dim));
     b->logp = shoal__carve_floats(base, &at, (R + tapped) * (size_t)c->classes);
     return at;
 }
@@ -82,8 +82,8 @@ int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames
         b->turn_sin[i] = sin(b->freq[i]);
     }
     int rc = m->gemm->scratch_new(&b->gemm_scratch, m->linears, m->linear_count,
-                                  max_frames + (max_frames > max_tap_frames ? max_frames
-                                                                            : max_tap_frames));
+                                  max_frames +
+                                      (max_frames > max_tap_frames ? max_frames : max_tap_frames));
     if (rc < 0) {
         free(b);
         return rc;
@@ -178,10 +178,10 @@ static void arrange(shoal_batch *b, shoal_stream *const *streams, int n)
             if (streams[i]->params.depth == depth) {
                 int frames = shoal_stream_ready(streams[i]);
                 b->items[b->count++] = (shoal__item){ .stream = streams[i],
-                                                 .position = streams[i]->position,
-                                                 .index = i,
-                                                 .row = b->rows,
-                                                 .frames = frames };
+                                                      .position = streams[i]->position,
+                                                      .index = i,
+                                                      .row = b->rows,
+                                                      .frames = frames };
                 b->rows += frames;
             }
 }
@@ -216,7 +216,8 @@ static void keep_taps(shoal_batch *b, int depth, int streams)
 }
 
 /* The output of rows [first_row, first_row + frames), less the look-ahead that leads in. */
-static void report(const shoal_batch *b, const shoal__item *it, int first_row, int depth, shoal_result *r)
+static void report(const shoal_batch *b, const shoal__item *it, int first_row, int depth,
+                   shoal_result *r)
 {
     const shoal__config *c = &b->model->config;
     int64_t first = it->position - c->delay;

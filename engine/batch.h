@@ -6,9 +6,9 @@
 
 typedef struct shoal__item {
     shoal_stream *stream;
-    int64_t position;       /* of its first frame, internal */
-    int index;              /* place in the caller's array */
-    int row, frames;        /* rows [row, row + frames) of every matrix below */
+    int64_t position; /* of its first frame, internal */
+    int index;        /* place in the caller's array */
+    int row, frames;  /* rows [row, row + frames) of every matrix below */
 } shoal__item;
 
 /* Rows of x kept from a shallower depth of items[item]. */
@@ -19,26 +19,26 @@ typedef struct shoal__tap {
 struct shoal_batch {
     const shoal_model *model;
     int max_frames, max_tap_frames;
-    shoal__item *items;     /* [max_frames]: every stream has at least one frame */
-    shoal__tap *taps;       /* [max_tap_frames], likewise */
-    float *unfold;          /* [2R, 3 mels] then [R, 3D] */
-    float *conv;            /* [2R, D] first convolution's output; later one stream's depthwise
-                             * input with its history [frames + taps - 1, D] */
-    float *x;               /* [R, D] residual stream */
-    float *out;             /* [R + tapped rows, D] the embedding; x itself unless the model blends */
-    float *y;               /* [R, D] normed input of a module */
-    float *wide;            /* [R, max(ffn, 3D)] FFN's inner, q k v, GLU's input */
-    double *freq;           /* [dh/2] radians a frame: 10000^(-2i/dh) */
-    double *turn_cos, *turn_sin;    /* [dh/2] of freq */
-    float *cs, *sn;         /* [R, dh/2] rotary tables of each row */
-    uint16_t *key_rows;     /* [chunk, D] one stream's keys in bf16 */
-    uint32_t *keys;         /* [heads, chunk / 16, words, 16] its keys as attention reads them */
-    uint32_t *pairs;        /* [chunk / 2, D] its values, bf16 */
-    float *scores;          /* the attention kernels' scratch */
-    float *logp;            /* [R + tapped rows, C] */
-    void *gemm_scratch;     /* the backend's */
+    shoal__item *items; /* [max_frames]: every stream has at least one frame */
+    shoal__tap *taps;   /* [max_tap_frames], likewise */
+    float *unfold;      /* [2R, 3 mels] then [R, 3D] */
+    float *conv;        /* [2R, D] first convolution's output; later one stream's depthwise
+                         * input with its history [frames + taps - 1, D] */
+    float *x;           /* [R, D] residual stream */
+    float *out;         /* [R + tapped rows, D] the embedding; x itself unless the model blends */
+    float *y;           /* [R, D] normed input of a module */
+    float *wide;        /* [R, max(ffn, 3D)] FFN's inner, q k v, GLU's input */
+    double *freq;       /* [dh/2] radians a frame: 10000^(-2i/dh) */
+    double *turn_cos, *turn_sin; /* [dh/2] of freq */
+    float *cs, *sn;              /* [R, dh/2] rotary tables of each row */
+    uint16_t *key_rows;          /* [chunk, D] one stream's keys in bf16 */
+    uint32_t *keys;     /* [heads, chunk / 16, words, 16] its keys as attention reads them */
+    uint32_t *pairs;    /* [chunk / 2, D] its values, bf16 */
+    float *scores;      /* the attention kernels' scratch */
+    float *logp;        /* [R + tapped rows, C] */
+    void *gemm_scratch; /* the backend's */
     size_t bytes;
-    int rows, count;        /* of this run */
+    int rows, count; /* of this run */
     int tap_rows, tap_count;
 };
 

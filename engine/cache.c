@@ -90,8 +90,11 @@ shoal__memory shoal__cache_view(const shoal_stream *s, const shoal__cache *c)
 {
     const shoal__config *config = &s->model->config;
     int dh = config->dim / config->heads;
-    return (shoal__memory){ .keys = c->keys, .values = c->values, .frames = c->filled,
-                            .blocks = key_blocks(s), .value_stride = dh,
+    return (shoal__memory){ .keys = c->keys,
+                            .values = c->values,
+                            .frames = c->filled,
+                            .blocks = key_blocks(s),
+                            .value_stride = dh,
                             .value_head = value_rows(s) * dh };
 }
 
@@ -101,7 +104,7 @@ static void copy_keys(uint32_t *target, const uint32_t *source, int words, int t
     target += to / 16 * 16 * words + to % 16;
     source += from / 16 * 16 * words + from % 16;
     for (int w = 0; w < words; w++, target += 16, source += 16)
-        if (n == 8)     /* chunks of 160 ms: the compiler makes it one move */
+        if (n == 8) /* chunks of 160 ms: the compiler makes it one move */
             memcpy(target, source, 8 * sizeof *target);
         else
             memcpy(target, source, (size_t)n * sizeof *target);

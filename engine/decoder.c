@@ -2,20 +2,20 @@
  *
  * A path's score is the sum over frames of
  *     log p(phone | audio) - log_prior[phone]
- *   + at a change of phone: transition[before][phone][next] + leave[phone][age], or, where the model
- *                           has it, the fourgram's for (older, before, phone, next)
- *     else:                 transition[before][phone][phone] + stay[phone][age]
- * where the tables (all scaled) come with the model, one set for each search that a session may
- * choose: with or without a language model (transition, log trigram or bigram) and durations (leave
- * and stay, learnt hazards); the price of switching is in either. before is the phone before the
- * present one, older the one before that, silence at the start. So a state is a pair (before,
- * phone); without a trigram, a phone. older and age, how many frames the phone has lasted, are those
- * of the best path that ends in the state: a path that entered the state later or with another
- * history is forgotten even where its own would have served it better
- * (training/README.md has what that costs). A frame is settled once all paths that count agree on
- * it, or, after SHOAL_DECODER_LAG frames, on the best path; paths that disagree are dropped.
- * Settled frames are joined to phones; a phone is given out when the next one begins. What is
- * settled depends on the frames heard so far alone, never on how they were grouped into calls.
+ *   + at a change of phone: transition[before][phone][next] + leave[phone][age], or, where the
+ * model has it, the fourgram's for (older, before, phone, next) else:
+ * transition[before][phone][phone] + stay[phone][age] where the tables (all scaled) come with the
+ * model, one set for each search that a session may choose: with or without a language model
+ * (transition, log trigram or bigram) and durations (leave and stay, learnt hazards); the price of
+ * switching is in either. before is the phone before the present one, older the one before that,
+ * silence at the start. So a state is a pair (before, phone); without a trigram, a phone. older and
+ * age, how many frames the phone has lasted, are those of the best path that ends in the state: a
+ * path that entered the state later or with another history is forgotten even where its own would
+ * have served it better (training/README.md has what that costs). A frame is settled once all paths
+ * that count agree on it, or, after SHOAL_DECODER_LAG frames, on the best path; paths that disagree
+ * are dropped. Settled frames are joined to phones; a phone is given out when the next one begins.
+ * What is settled depends on the frames heard so far alone, never on how they were grouped into
+ * calls.
  *
  * States too far below the best are dead. From any state the best one's path can be followed at a
  * loss of at most two transitions (the next two changes of phone; then the states are the same),
@@ -23,7 +23,8 @@
  * Without trigram and durations that is the bound, and all living paths count. With either it keeps
  * most of the states, which costs time, and paths that hardly differ keep each other from being
  * settled, which costs latency. So there is a BEAM, at which no path changed over the development
- * clips, and a MARGIN below which a path does not hold the others up (measured: training/README.md).
+ * clips, and a MARGIN below which a path does not hold the others up (measured:
+ * training/README.md).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -31,29 +32,29 @@
 
 #include "model.h"
 
-#define BEAM 10.0f      /* nats */
+#define BEAM   10.0f /* nats */
 #define MARGIN 4.0f
 
-enum { LAG = SHOAL_DECODER_LAG, STAYED = 255 };     /* classes are at most 255: labels end at 254 */
+enum { LAG = SHOAL_DECODER_LAG, STAYED = 255 }; /* classes are at most 255: labels end at 254 */
 
 struct shoal_decoder {
     const shoal__search *search;
-    int classes, ages, states;          /* state: before * classes + phone */
-    const float *leave, *stay;          /* [classes, ages], the search's or zeros */
-    float beam, margin;                 /* nats */
-    int64_t heard, settled;             /* frames */
-    float *score, *next;                /* [states] best path ending in each; best of all is 0 */
-    unsigned char *from;                /* [LAG, states] at frame % LAG: STAYED, or the label that
-                                           `source` needs */
-    unsigned char *age;                 /* [states] frames in the phone less 1, below ages */
-    unsigned char *older;               /* [states] phone before `before` */
-    float *logp;                        /* [LAG, classes] */
-    int alive_count, *alive;            /* [states] those within the beam of the best */
-    int *trail;                         /* [states] scratch of agreement() */
-    unsigned char *met;                 /* [states] scratch of agreement(), 0 between calls */
-    int label;                          /* of the open phone; -1 before the first frame */
+    int classes, ages, states; /* state: before * classes + phone */
+    const float *leave, *stay; /* [classes, ages], the search's or zeros */
+    float beam, margin;        /* nats */
+    int64_t heard, settled;    /* frames */
+    float *score, *next;       /* [states] best path ending in each; best of all is 0 */
+    unsigned char *from;       /* [LAG, states] at frame % LAG: STAYED, or the label that
+                                  `source` needs */
+    unsigned char *age;        /* [states] frames in the phone less 1, below ages */
+    unsigned char *older;      /* [states] phone before `before` */
+    float *logp;               /* [LAG, classes] */
+    int alive_count, *alive;   /* [states] those within the beam of the best */
+    int *trail;                /* [states] scratch of agreement() */
+    unsigned char *met;        /* [states] scratch of agreement(), 0 between calls */
+    int label;                 /* of the open phone; -1 before the first frame */
     int64_t label_start;
-    double label_logp;                  /* sum over its frames */
+    double label_logp; /* sum over its frames */
 };
 
 static const float zeros[SHOAL__MAX_CLASSES];
@@ -158,10 +159,11 @@ static int close_phone(shoal_decoder *d, int64_t end, shoal_phone *out)
     d->label = -1;
     if (label <= 0)
         return 0;
-    *out = (shoal_phone){ .label = label,
-                          .first_frame = d->label_start,
-                          .end_frame = end,
-                          .confidence = (float)exp(d->label_logp / (double)(end - d->label_start)) };
+    *out =
+        (shoal_phone){ .label = label,
+                       .first_frame = d->label_start,
+                       .end_frame = end,
+                       .confidence = (float)exp(d->label_logp / (double)(end - d->label_start)) };
     return 1;
 }
 
@@ -219,8 +221,8 @@ static void leave(shoal_decoder *d, int state, unsigned char *from)
 static void stay(shoal_decoder *d, int state, unsigned char *from)
 {
     int phone = phone_of(d, state);
-    float s = d->score[state] + transitions(d, state)[phone] +
-              d->stay[phone * d->ages + d->age[state]];
+    float s =
+        d->score[state] + transitions(d, state)[phone] + d->stay[phone * d->ages + d->age[state]];
     if (s >= d->next[state]) {
         d->next[state] = s;
         from[state] = STAYED;

@@ -1,4 +1,5 @@
-/* fourgram.c - the listed fourgrams of a model file as rows of scores, one for each of their contexts
+/* fourgram.c - the listed fourgrams of a model file as rows of scores, one for each of their
+ * contexts
  *
  * Made once when the model opens: the decoder reads a row for every living path and frame.
  */
@@ -37,7 +38,8 @@ static void list(float *row, const float *entries, int first, int last, int C)
     row[phone] = staying;
 }
 
-int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, const float *trigram, int C)
+int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, const float *trigram,
+                         int C)
 {
     int contexts = count_contexts(entries, count, C), histories = C * C * C;
     if (contexts < 0)

@@ -16,7 +16,8 @@ static const shoal__gemm *choose_amx(shoal_precision precision, char *why, size_
     return shoal__gemm_amx(precision, why, why_size);
 #else
     (void)precision;
-    snprintf(why, why_size, "this build has no AMX kernels: the compiler or configure left them out");
+    snprintf(why, why_size,
+             "this build has no AMX kernels: the compiler or configure left them out");
     return NULL;
 #endif
 }
@@ -36,7 +37,8 @@ static const shoal__gemm *choose_openblas(shoal_precision precision, char *why, 
 {
     if (precision == SHOAL_FP32)
         return shoal__gemm_openblas(why, why_size);
-    snprintf(why, why_size, "bf16 and int8 need the amx or onednn backend, which this build, CPU or "
+    snprintf(why, why_size,
+             "bf16 and int8 need the amx or onednn backend, which this build, CPU or "
              "choice excludes: use precision fp32, or build with libdnnl-dev");
     return NULL;
 }

@@ -15,28 +15,28 @@
 #include "shoal.h"
 
 typedef enum shoal__epilogue {
-    SHOAL__STORE,           /* c = y */
-    SHOAL__SILU,            /* c = silu(y) */
-    SHOAL__ADD              /* c += y: the residual sum */
+    SHOAL__STORE, /* c = y */
+    SHOAL__SILU,  /* c = silu(y) */
+    SHOAL__ADD    /* c += y: the residual sum */
 } shoal__epilogue;
 
 /* y = scale * (x W^T + b). Set when the model opens, then constant. */
 typedef struct shoal__linear {
-    int in, out;            /* K, N */
+    int in, out; /* K, N */
     shoal__epilogue epilogue;
     float scale;
-    const float *weight;    /* [out, in], view into the model file */
-    float *bias;            /* [out], owned, times scale */
-    int id;                 /* place in the model's list of linears */
-    void *packed;           /* the backend's */
+    const float *weight; /* [out, in], view into the model file */
+    float *bias;         /* [out], owned, times scale */
+    int id;              /* place in the model's list of linears */
+    void *packed;        /* the backend's */
 } shoal__linear;
 
 typedef struct shoal__gemm {
-    const char *name;       /* library, version, kernels and precision in use */
+    const char *name; /* library, version, kernels and precision in use */
     shoal_precision precision;
     /* Fill l->packed from l->weight * l->scale; by shoal__gemm_pack. 0 or a negative SHOAL_E*. */
     int (*pack)(shoal__linear *l, shoal_precision precision);
-    void (*unpack)(shoal__linear *l);           /* free it; l->packed may be NULL */
+    void (*unpack)(shoal__linear *l); /* free it; l->packed may be NULL */
     /* What one thread needs beside the weights, for products of up to max_rows rows. */
     int (*scratch_new)(void **out, shoal__linear *const *all, int n, int max_rows);
     void (*scratch_free)(void *scratch);

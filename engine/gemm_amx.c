@@ -78,7 +78,8 @@ static float digit_scale(const amx_weight *w, const float *row, int n)
     float top = 0.0f;
     for (int i = 0; i < n; i++)
         top = fmaxf(top, fabsf(row[i]));
-    return (top > AMX_LEAST ? top : 1.0f) / (w->precision == SHOAL_INT8 ? AMX_LIMIT_1 : AMX_LIMIT_3);
+    return (top > AMX_LEAST ? top : 1.0f) /
+           (w->precision == SHOAL_INT8 ? AMX_LIMIT_1 : AMX_LIMIT_3);
 }
 
 static void fill(const shoal__linear *l, amx_weight *w)
@@ -173,13 +174,14 @@ static void run_pair(const shoal__linear *up, const shoal__linear *down, const s
                      void *scratch, const float *a, int rows, float *c)
 {
     amx_scratch *s = scratch;
-    int direct = up->epilogue == SHOAL__SILU &&
-                 ((const amx_weight *)up->packed)->precision == SHOAL_BF16;
+    int direct =
+        up->epilogue == SHOAL__SILU && ((const amx_weight *)up->packed)->precision == SHOAL_BF16;
     (void)kern;
     for (int row = 0; row < rows; row += AMX_GROUP) {
         int n = rows - row < AMX_GROUP ? rows - row : AMX_GROUP;
         shoal__amx_rows(s, up->packed, a + (size_t)row * (size_t)up->in, (size_t)up->in, n, up->in);
-        shoal__amx_product(up, s, s->rows, s->inner, s->inner_stride, direct ? s->inner_tiles : NULL);
+        shoal__amx_product(up, s, s->rows, s->inner, s->inner_stride,
+                           direct ? s->inner_tiles : NULL);
         if (!direct)
             shoal__amx_rows(s, down->packed, s->inner, s->inner_stride, n, down->in);
         shoal__amx_product(down, s, direct ? s->inner_tiles : s->rows,

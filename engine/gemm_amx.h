@@ -25,12 +25,12 @@
 #include "gemm.h"
 
 enum {
-    AMX_TILE = 1024,        /* bytes of a tile */
-    AMX_ROWS = 16,          /* rows of a tile */
-    AMX_PARTS = 3,          /* digits of an fp32 number */
-    AMX_GROUP = 64,         /* rows that go through a pair of products together */
-    AMX_LIMIT_1 = 127,      /* largest integer of one digit, and of three */
-    AMX_LIMIT_3 = 127 * 65536 + 127 * 256 + 120     /* 7 to spare for rounding */
+    AMX_TILE = 1024,   /* bytes of a tile */
+    AMX_ROWS = 16,     /* rows of a tile */
+    AMX_PARTS = 3,     /* digits of an fp32 number */
+    AMX_GROUP = 64,    /* rows that go through a pair of products together */
+    AMX_LIMIT_1 = 127, /* largest integer of one digit, and of three */
+    AMX_LIMIT_3 = 127 * 65536 + 127 * 256 + 120 /* 7 to spare for rounding */
 };
 
 /* Columns of tiles of a panel, by precision. */
@@ -45,25 +45,25 @@ enum {
 /* A packed weight. Constant once packed, shared by all threads. */
 typedef struct amx_weight {
     shoal_precision precision;
-    int steps;              /* k steps, the last one padded with zeros */
-    int columns;            /* of tiles, a multiple of PANEL_TILES: outputs padded with zeros */
-    unsigned char *tiles;   /* [chunks][panels][steps of the chunk][parts][PANEL_TILES] */
-    float *scale;           /* [16 * columns] of the outputs' integers; unused in bf16 */
+    int steps;            /* k steps, the last one padded with zeros */
+    int columns;          /* of tiles, a multiple of PANEL_TILES: outputs padded with zeros */
+    unsigned char *tiles; /* [chunks][panels][steps of the chunk][parts][PANEL_TILES] */
+    float *scale;         /* [16 * columns] of the outputs' integers; unused in bf16 */
 } amx_weight;
 
 /* What one thread needs. */
 typedef struct amx_scratch {
-    unsigned char *rows;    /* activation tiles [row blocks][steps][parts] */
-    float *row_scale;       /* [rows] of the rows' integers; unused in bf16 */
-    unsigned char *inner_tiles;     /* [AMX_GROUP / 16][the widest out's steps], bf16's run_pair's */
-    float *inner;           /* [AMX_GROUP, inner_stride], run_pair's */
-    size_t inner_stride;    /* the widest out and one line: rows 4 KiB apart would share L1 sets */
-    int rows_made;          /* in `rows`, of the run under way */
+    unsigned char *rows;        /* activation tiles [row blocks][steps][parts] */
+    float *row_scale;           /* [rows] of the rows' integers; unused in bf16 */
+    unsigned char *inner_tiles; /* [AMX_GROUP / 16][the widest out's steps], bf16's run_pair's */
+    float *inner;               /* [AMX_GROUP, inner_stride], run_pair's */
+    size_t inner_stride; /* the widest out and one line: rows 4 KiB apart would share L1 sets */
+    int rows_made;       /* in `rows`, of the run under way */
 } amx_scratch;
 
 /* Activations a [rows, in], a_stride apart, to tiles (gemm_amx_rows.c). */
-void shoal__amx_rows(amx_scratch *s, const amx_weight *w, const float *a, size_t a_stride,
-                     int rows, int in);
+void shoal__amx_rows(amx_scratch *s, const amx_weight *w, const float *a, size_t a_stride, int rows,
+                     int in);
 /* The rows of s, whose tiles these are, times the weight, through the epilogue into c [rows,
  * l->out], c_stride apart (gemm_amx_kern.c). next, in bf16 with the epilogue SiLU: the tiles of the
  * product that follows, which take the results; c then holds parts of sums. Else NULL. */

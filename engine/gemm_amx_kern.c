@@ -10,10 +10,10 @@
  * sum is that of k whatever the number of rows: its bytes do not depend on its company.
  */
 /* clang before 16 has macros without the second underscore */
-#if !(defined(__AMX_TILE__) || defined(__AMXTILE__)) || \
-    !(defined(__AMX_BF16__) || defined(__AMXBF16__)) || \
-    !(defined(__AMX_INT8__) || defined(__AMXINT8__)) || \
-    !defined(__AVX512BF16__) || !defined(__AVX512DQ__)
+#if !(defined(__AMX_TILE__) || defined(__AMXTILE__)) ||                                            \
+    !(defined(__AMX_BF16__) || defined(__AMXBF16__)) ||                                            \
+    !(defined(__AMX_INT8__) || defined(__AMXINT8__)) || !defined(__AVX512BF16__) ||                \
+    !defined(__AVX512DQ__)
 #error "compile this file with AMX_CFLAGS"
 #endif
 
@@ -43,19 +43,20 @@ static void configure_tiles(void)
 
 /* ---- what follows a product ------------------------------------------------------------------ */
 
-/* What is done with a row's sums y of one chunk of k: c = y, c += y, c = silu(y), c = silu(c + y) */
+/* What is done with a row's sums y of one chunk of k: c = y, c += y, c = silu(y), c = silu(c + y)
+ */
 typedef enum finish_kind { STORE, ADD, SILU, ADD_SILU } finish_kind;
 
 /* A block whose sums are known and whose rows are not all finished. */
 typedef struct pending {
-    const float *sum;           /* of its next row; in fp32 three tiles, SUM_TILE apart */
-    const float *row_scale;     /* of its next row; unused in bf16 */
-    float *c;                   /* its next row's first output */
+    const float *sum;       /* of its next row; in fp32 three tiles, SUM_TILE apart */
+    const float *row_scale; /* of its next row; unused in bf16 */
+    float *c;               /* its next row's first output */
     size_t c_stride;
-    unsigned char *next;        /* NULL, or its first row's place in the tiles of shoal__amx_product */
+    unsigned char *next; /* NULL, or its first row's place in the tiles of shoal__amx_product */
     size_t next_block;
-    int row, rows;              /* done, left */
-    __mmask16 mask[2];          /* the panel's outputs that there are */
+    int row, rows;     /* done, left */
+    __mmask16 mask[2]; /* the panel's outputs that there are */
     __m512 bias[2], scale[2];
 } pending;
 
@@ -66,7 +67,7 @@ INLINE __m512 silu_exact(__m512 x)
     const __m512 one = _mm512_set1_ps(1.0f);
     __m512 y = _mm512_max_ps(x, _mm512_set1_ps(-87.0f));
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(y, _mm512_set1_ps(-1.44269504f)), 0);
-    __m512 f = _mm512_fnmsub_ps(n, _mm512_set1_ps(0.693359375f), y);    /* ln 2 in two pieces */
+    __m512 f = _mm512_fnmsub_ps(n, _mm512_set1_ps(0.693359375f), y); /* ln 2 in two pieces */
     f = _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4f), f);
     __m512 p = _mm512_set1_ps(0.008297629f);
     p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.041915562f));
@@ -160,10 +161,10 @@ INLINE void begin_panel(pending *p, const shoal__linear *l, int column, int firs
 
 /* ---- sums over k ----------------------------------------------------------------------------- */
 
-/* bf16 and int8: sums 0 1 of the upper row block, 2 3 of the lower, rows 4 and 5, weights 6 and 7. */
-INLINE void step(const unsigned char *upper, const unsigned char *lower,
-                 const unsigned char *panel, pending *p, int share, shoal_precision precision,
-                 finish_kind kind, int two)
+/* bf16 and int8: sums 0 1 of the upper row block, 2 3 of the lower, rows 4 and 5, weights 6 and 7.
+ */
+INLINE void step(const unsigned char *upper, const unsigned char *lower, const unsigned char *panel,
+                 pending *p, int share, shoal_precision precision, finish_kind kind, int two)
 {
     _tile_loadd(6, panel, STRIDE);
     _tile_loadd(4, upper, STRIDE);
@@ -192,12 +193,11 @@ INLINE void step(const unsigned char *upper, const unsigned char *lower,
 
 /* fp32: sums of weight 1, 1/256 and 1/65536: 0 1 2 of the upper row block, 3 4 5 of the lower; one
  * digit of the rows in 6, of the weights in 7. */
-#define ROWS(from, digit) _tile_loadd(6, (from) + (digit) * AMX_TILE, STRIDE)
-#define WEIGHTS(digit) _tile_loadd(7, panel + (digit) * AMX_TILE, STRIDE)
+#define ROWS(from, digit) _tile_loadd(6, (from) + (digit)*AMX_TILE, STRIDE)
+#define WEIGHTS(digit)    _tile_loadd(7, panel + (digit)*AMX_TILE, STRIDE)
 
 INLINE void step_fp32(const unsigned char *upper, const unsigned char *lower,
-                      const unsigned char *panel, pending *p, int share, finish_kind kind,
-                      int two)
+                      const unsigned char *panel, pending *p, int share, finish_kind kind, int two)
 {
     WEIGHTS(0);
     ROWS(upper, 0);
@@ -288,13 +288,13 @@ INLINE void sum_block(const unsigned char *upper, const unsigned char *lower,
 
 /* A chunk of k for up to 32 rows and all outputs. */
 typedef struct chunk {
-    const unsigned char *upper, *lower;     /* its tiles of the two row blocks */
-    const unsigned char *weights;           /* its panels */
+    const unsigned char *upper, *lower; /* its tiles of the two row blocks */
+    const unsigned char *weights;       /* its panels */
     const float *row_scale;
-    int rows, steps, first;                 /* first: with it goes the bias */
-    float *c;                               /* the first row's */
+    int rows, steps, first; /* first: with it goes the bias */
+    float *c;               /* the first row's */
     size_t c_stride;
-    unsigned char *next;                    /* likewise */
+    unsigned char *next; /* likewise */
     size_t next_block;
 } chunk;
 
@@ -321,14 +321,14 @@ INLINE void run_chunk(const shoal__linear *l, const chunk *k, shoal_precision pr
     finish_rows(&p, p.rows, precision, kind);
 }
 
-#define CHUNK_FUNCTION(name, precision, kind)                           \
-    static void name##_one(const shoal__linear *l, const chunk *k)      \
-    {                                                                   \
-        run_chunk(l, k, precision, kind, 0);                            \
-    }                                                                   \
-    static void name##_two(const shoal__linear *l, const chunk *k)      \
-    {                                                                   \
-        run_chunk(l, k, precision, kind, 1);                            \
+#define CHUNK_FUNCTION(name, precision, kind)                                                      \
+    static void name##_one(const shoal__linear *l, const chunk *k)                                 \
+    {                                                                                              \
+        run_chunk(l, k, precision, kind, 0);                                                       \
+    }                                                                                              \
+    static void name##_two(const shoal__linear *l, const chunk *k)                                 \
+    {                                                                                              \
+        run_chunk(l, k, precision, kind, 1);                                                       \
     }
 
 CHUNK_FUNCTION(fp32_store, SHOAL_FP32, STORE)
@@ -346,7 +346,8 @@ CHUNK_FUNCTION(int8_add_silu, SHOAL_INT8, ADD_SILU)
 
 typedef void chunk_fn(const shoal__linear *l, const chunk *k);
 
-static chunk_fn *const chunks[3][4][2] = {          /* by precision, kind, lower row block */
+static chunk_fn *const chunks[3][4][2] = {
+    /* by precision, kind, lower row block */
     { { fp32_store_one, fp32_store_two },
       { fp32_add_one, fp32_add_two },
       { fp32_silu_one, fp32_silu_two },
@@ -389,7 +390,8 @@ static void run_rows(const shoal__linear *l, const amx_scratch *s, const unsigne
         int left = w->steps - step;
         k.steps = left < CHUNK_STEPS(w->precision) ? left : CHUNK_STEPS(w->precision);
         k.lower = k.upper + row_block;
-        chunks[w->precision][kind_of(l->epilogue, k.first, k.steps == left)][rows > AMX_ROWS](l, &k);
+        chunks[w->precision][kind_of(l->epilogue, k.first, k.steps == left)][rows > AMX_ROWS](l,
+                                                                                              &k);
         k.upper += (size_t)(k.steps * parts) * AMX_TILE;
         k.weights += (size_t)(k.steps * parts * w->columns) * AMX_TILE;
     }

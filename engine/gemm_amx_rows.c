@@ -22,8 +22,8 @@ static inline __m512 load(const float *row, int k, int n)
 static void row_bf16(unsigned char *to, const float *row, int steps, int in)
 {
     for (int k = 0; k < 32 * steps; k += 32, to += AMX_TILE)
-        _mm512_store_si512(to, (__m512i)_mm512_cvtne2ps_pbh(load(row, k + 16, in),
-                                                            load(row, k, in)));
+        _mm512_store_si512(to,
+                           (__m512i)_mm512_cvtne2ps_pbh(load(row, k + 16, in), load(row, k, in)));
 }
 
 /* Of the absolute values; four at once, or each would wait for the last. */
@@ -33,14 +33,14 @@ static float largest(const float *row, int in)
     for (int k = 0; k < in; k += 64)
         for (int i = 0; i < 4; i++)
             top[i] = _mm512_max_ps(top[i], _mm512_abs_ps(load(row, k + 16 * i, in)));
-    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(top[0], top[1]),
-                                              _mm512_max_ps(top[2], top[3])));
+    return _mm512_reduce_max_ps(
+        _mm512_max_ps(_mm512_max_ps(top[0], top[1]), _mm512_max_ps(top[2], top[3])));
 }
 
 /* Byte `digit` of each number of four vectors, as bytes 0 to 3 of one. */
 static inline __m512i gather_bytes(const __m512i *x, int digit)
 {
-    enum { SELECT = 0xca };     /* first ? second : third, bit by bit */
+    enum { SELECT = 0xca }; /* first ? second : third, bit by bit */
     const __m512i byte = _mm512_set1_epi32(0xff), half = _mm512_set1_epi32(0xffff);
     __m512i a[4];
     for (int i = 0; i < 4; i++) {
@@ -56,8 +56,8 @@ static inline __m512i gather_bytes(const __m512i *x, int digit)
 /* Rows as integers of `parts` signed digits in base 256, highest first, each digit to its own tile.
  * Adding 128 to every digit makes them the bytes of the sum. Returns what the integers are to be
  * multiplied by. */
-static inline __attribute__((always_inline)) float
-row_digits(unsigned char *to, const float *row, int steps, int in, int parts)
+static inline __attribute__((always_inline)) float row_digits(unsigned char *to, const float *row,
+                                                              int steps, int in, int parts)
 {
     const float limit = parts == 1 ? AMX_LIMIT_1 : AMX_LIMIT_3;
     float top = largest(row, in);
@@ -77,8 +77,8 @@ row_digits(unsigned char *to, const float *row, int steps, int in, int parts)
     return top / limit;
 }
 
-void shoal__amx_rows(amx_scratch *s, const amx_weight *w, const float *a, size_t a_stride,
-                     int rows, int in)
+void shoal__amx_rows(amx_scratch *s, const amx_weight *w, const float *a, size_t a_stride, int rows,
+                     int in)
 {
     int parts = w->precision == SHOAL_FP32 ? AMX_PARTS : 1;
     size_t block = (size_t)(w->steps * parts) * AMX_TILE;

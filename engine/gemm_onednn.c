@@ -1,7 +1,7 @@
 /* gemm_onednn.c - oneDNN behind the GEMM interface: fp32, bf16 and int8
  *
- * oneDNN makes a primitive for each shape, and making one takes a millisecond of code generation. The
- * number of rows changes from run to run, so every weight gets primitives for a few row counts
+ * oneDNN makes a primitive for each shape, and making one takes a millisecond of code generation.
+ * The number of rows changes from run to run, so every weight gets primitives for a few row counts
  * (`tiles`) when the model opens, and a run is cut into tiles: 100 rows = 64 + 32 + 4. No
  * primitive is made, and nothing allocated, in the frame path. All tiles read the same packed
  * copy of the weight.
@@ -38,9 +38,9 @@ enum { TILES = sizeof tiles / sizeof *tiles };
 typedef struct packed {
     shoal_precision precision;
     dnnl_primitive_t tile[TILES];
-    dnnl_memory_desc_t pad[TILES];  /* oneDNN's own scratch memory for each */
-    dnnl_memory_t weight, bias;     /* bias NULL for int8: added by finish_int8 */
-    float *scale;                   /* [out] of the weight's channels, int8 */
+    dnnl_memory_desc_t pad[TILES]; /* oneDNN's own scratch memory for each */
+    dnnl_memory_t weight, bias;    /* bias NULL for int8: added by finish_int8 */
+    float *scale;                  /* [out] of the weight's channels, int8 */
 } packed;
 
 /* Memory objects carry the pointer of their data, so every thread needs its own. */
@@ -50,17 +50,17 @@ typedef struct views {
 
 typedef struct scratch {
     dnnl_stream_t stream;
-    views *views;                   /* by linear id */
+    views *views; /* by linear id */
     int count;
-    void *pad;                      /* oneDNN's scratch memory, the largest that a tile wants */
-    void *source;                   /* [max_rows, widest in] of 1 or 2 bytes */
-    float *row_scale;               /* [max_rows], int8 */
-    int32_t *sums;                  /* [max_rows, widest out], int8 */
+    void *pad;        /* oneDNN's scratch memory, the largest that a tile wants */
+    void *source;     /* [max_rows, widest in] of 1 or 2 bytes */
+    float *row_scale; /* [max_rows], int8 */
+    int32_t *sums;    /* [max_rows, widest out], int8 */
 } scratch;
 
 static struct {
     pthread_once_t once;
-    dnnl_engine_t engine;           /* written once under `once`, then constant */
+    dnnl_engine_t engine; /* written once under `once`, then constant */
     char name[3][64];
 } dnn = { .once = PTHREAD_ONCE_INIT };
 
@@ -186,7 +186,8 @@ static int pack_weight(const shoal__linear *l, packed *p, const dnnl_memory_desc
     int rc = matrix(&plain, l->in, l->out, dnnl_f32, dnnl_ba);
     if (rc == 0 && dnnl_memory_create(&from, &plain, dnn.engine, w) == dnnl_success) {
         rc = SHOAL_ENOMEM;
-        if (dnnl_memory_create(&p->weight, layout, dnn.engine, DNNL_MEMORY_ALLOCATE) == dnnl_success)
+        if (dnnl_memory_create(&p->weight, layout, dnn.engine, DNNL_MEMORY_ALLOCATE) ==
+            dnnl_success)
             rc = reorder(from, p->weight);
         dnnl_memory_destroy(from);
     }
@@ -362,9 +363,7 @@ static void run(const shoal__linear *l, const shoal__kern *kern, void *opaque, c
     const packed *p = l->packed;
     one_thread();
     switch (p->precision) {
-    case SHOAL_FP32:
-        run_tiles(l, s, a, sizeof *a, rows, c);
-        break;
+    case SHOAL_FP32: run_tiles(l, s, a, sizeof *a, rows, c); break;
     case SHOAL_BF16:
         kern->to_bf16(s->source, a, rows * l->in);
         run_tiles(l, s, s->source, 2, rows, c);
@@ -426,9 +425,12 @@ const shoal__gemm *shoal__gemm_onednn(shoal_precision precision, char *why, size
     pthread_once(&dnn.once, start_once);
     if (dnn.engine && cpu_can(precision))
         return &backends[precision];
-    snprintf(why, why_size, dnn.engine ? "this CPU lacks the instructions for %s: use fp32"
-                                       : "oneDNN failed to start (%s)",
-             precision == SHOAL_BF16 ? "bf16" : precision == SHOAL_INT8 ? "int8" : "fp32");
+    snprintf(why, why_size,
+             dnn.engine ? "this CPU lacks the instructions for %s: use fp32"
+                        : "oneDNN failed to start (%s)",
+             precision == SHOAL_BF16   ? "bf16"
+             : precision == SHOAL_INT8 ? "int8"
+                                       : "fp32");
     return NULL;
 }
 

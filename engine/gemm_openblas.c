@@ -21,7 +21,7 @@
 #include "gemm.h"
 #include "shoal.h"
 
-enum { ROW_MAJOR = 101, NO_TRANS = 111 };   /* of cblas.h, which is fixed by the CBLAS standard */
+enum { ROW_MAJOR = 101, NO_TRANS = 111 }; /* of cblas.h, which is fixed by the CBLAS standard */
 
 typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float alpha,
                          const float *a, int lda, const float *b, int ldb, float beta, float *c,
@@ -29,7 +29,7 @@ typedef void (*sgemm_fn)(int order, int ta, int tb, int m, int n, int k, float a
 
 static struct {
     pthread_once_t once;
-    sgemm_fn sgemm;         /* written once under `once`, then constant */
+    sgemm_fn sgemm; /* written once under `once`, then constant */
     char name[64];
     char why[200];
 } blas = { .once = PTHREAD_ONCE_INIT };
@@ -78,7 +78,8 @@ static void load_once(void)
     char *(*config)(void) = (char *(*)(void))dlsym(lib, "openblas_get_config");
     char *(*core)(void) = (char *(*)(void))dlsym(lib, "openblas_get_corename");
     if (!blas.sgemm) {
-        snprintf(blas.why, sizeof blas.why, "libopenblas has no cblas_sgemm: install Debian's "
+        snprintf(blas.why, sizeof blas.why,
+                 "libopenblas has no cblas_sgemm: install Debian's "
                  "libopenblas0-pthread");
         return;
     }

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 enum {
-    SHOAL__KEY_BLOCK = 16,              /* frames whose keys lie together */
-    SHOAL__ATTEND_ROWS = 16             /* most queries looked at together */
+    SHOAL__KEY_BLOCK = 16,  /* frames whose keys lie together */
+    SHOAL__ATTEND_ROWS = 16 /* most queries looked at together */
 };
 
 /* Keys and values of some frames, in the order that attention reads them. Keys: by head, then by
@@ -20,12 +20,12 @@ enum {
  * word of 32 bits holds elements 2d and 2d + 1 of a key, and values of frames 2j and 2j + 1. So a
  * block is a tile of AMX as it stands. */
 typedef struct shoal__memory {
-    const void *keys;       /* [heads, blocks, dim (bf16: dim/2), 16] words; finite everywhere */
-    const void *values;     /* head by head: fp32 rows [frames, dim], bf16 [frames / 2, dim] words */
-    int frames;             /* how many count, from place 0 */
-    int blocks;             /* of keys, a head */
-    int value_stride;       /* words from one row of values to the next */
-    int value_head;         /* words from one head's values to the next one's */
+    const void *keys;   /* [heads, blocks, dim (bf16: dim/2), 16] words; finite everywhere */
+    const void *values; /* head by head: fp32 rows [frames, dim], bf16 [frames / 2, dim] words */
+    int frames;         /* how many count, from place 0 */
+    int blocks;         /* of keys, a head */
+    int value_stride;   /* words from one row of values to the next */
+    int value_head;     /* words from one head's values to the next one's */
 } shoal__memory;
 
 /* Floats of scratch that attend wants for memories of up to these lengths; width: heads * dim. */
@@ -39,15 +39,15 @@ enum { SHOAL__WINDOW = 400, SHOAL__FFT = 512, SHOAL__BINS = 257, SHOAL__MAX_MELS
 
 /* The log-mel transform (mel.c makes it). */
 typedef struct shoal__mel {
-    const float *window;                    /* [400] */
-    const float *mean, *istd;               /* [mels] */
+    const float *window;      /* [400] */
+    const float *mean, *istd; /* [mels] */
     float floor;
     int mels;
-    float turn_cos[256], turn_sin[256];     /* of 2 pi i j / 256 [16, 16] */
-    float half_cos[256], half_sin[256];     /* of 2 pi k / 512 */
-    int first[SHOAL__MAX_MELS];             /* bin that step 0 of a filter weighs */
-    int steps[SHOAL__MAX_MELS / 16];        /* of each group of 16 filters */
-    float *weights;                         /* [all groups' steps, 16], owned */
+    float turn_cos[256], turn_sin[256]; /* of 2 pi i j / 256 [16, 16] */
+    float half_cos[256], half_sin[256]; /* of 2 pi k / 512 */
+    int first[SHOAL__MAX_MELS];         /* bin that step 0 of a filter weighs */
+    int steps[SHOAL__MAX_MELS / 16];    /* of each group of 16 filters */
+    float *weights;                     /* [all groups' steps, 16], owned */
 } shoal__mel;
 
 typedef struct shoal__kern {
@@ -106,7 +106,8 @@ extern const shoal__kern shoal__kern_amx;
 const shoal__kern *shoal__kern_choose(void);
 
 #ifdef HAVE_AMX
-/* NULL: this process may use the tile registers (Linux is asked; again does no harm). Else why not. */
+/* NULL: this process may use the tile registers (Linux is asked; again does no harm). Else why not.
+ */
 const char *shoal__amx_missing(void);
 #endif
 

@@ -31,8 +31,8 @@ static void to_bf16(uint16_t *y, const float *x, int n)
 }
 
 /* Tile registers; sums are 0 to 3. Macros, because the intrinsics make strings of them. */
-#define A 4
-#define B 5
+#define A      4
+#define B      5
 #define A_LAST 6
 #define B_LAST 7
 
@@ -50,10 +50,10 @@ typedef struct tile_config {
 typedef struct job {
     const shoal__memory *past, *own;
     int rows, heads, dim;
-    int own_at, wide;       /* columns of p: past's, a multiple of 32, then own's, of 16 */
-    float *p;               /* [rows, wide] scores */
-    uint16_t *weights;      /* [rows, wide] softmax of them */
-    uint16_t *q;            /* [rows, heads * dim] */
+    int own_at, wide;  /* columns of p: past's, a multiple of 32, then own's, of 16 */
+    float *p;          /* [rows, wide] scores */
+    uint16_t *weights; /* [rows, wide] softmax of them */
+    uint16_t *q;       /* [rows, heads * dim] */
 } job;
 
 static void configure(int rows, int last_frames)
@@ -71,22 +71,22 @@ static void configure(int rows, int last_frames)
 }
 
 /* Each of n statements' first, n from 1 to 4. */
-#define FIRST(n, one, two, three, four) \
-    do {                                \
-        one;                            \
-        if ((n) > 1)                    \
-            two;                        \
-        if ((n) > 2)                    \
-            three;                      \
-        if ((n) > 3)                    \
-            four;                       \
+#define FIRST(n, one, two, three, four)                                                            \
+    do {                                                                                           \
+        one;                                                                                       \
+        if ((n) > 1)                                                                               \
+            two;                                                                                   \
+        if ((n) > 2)                                                                               \
+            three;                                                                                 \
+        if ((n) > 3)                                                                               \
+            four;                                                                                  \
     } while (0)
 
 /* c += a * the tile of b at `from` */
-#define TIMES(c, a, b, from, stride)    \
-    do {                                \
-        _tile_loadd(b, from, stride);   \
-        _tile_dpbf16ps(c, a, b);        \
+#define TIMES(c, a, b, from, stride)                                                               \
+    do {                                                                                           \
+        _tile_loadd(b, from, stride);                                                              \
+        _tile_dpbf16ps(c, a, b);                                                                   \
     } while (0)
 
 static void zero_sums(void)
@@ -196,8 +196,13 @@ static void attend_tiles(float *y, const float *q, int q_stride, const shoal__me
         return;
     }
     int D = heads * dim, own_at = (past->frames + 31) & ~31;
-    job j = { .past = past, .own = own, .heads = heads, .dim = dim, .own_at = own_at,
-              .wide = own_at + ((own->frames + 15) & ~15), .p = scratch };
+    job j = { .past = past,
+              .own = own,
+              .heads = heads,
+              .dim = dim,
+              .own_at = own_at,
+              .wide = own_at + ((own->frames + 15) & ~15),
+              .p = scratch };
     j.weights = (uint16_t *)(void *)(scratch + SHOAL__ATTEND_ROWS * j.wide);
     j.q = j.weights + SHOAL__ATTEND_ROWS * j.wide;
     for (int at = 0; at < own->frames; at += j.rows) {

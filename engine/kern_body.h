@@ -16,9 +16,9 @@
  * vectors wider than the file's registers cannot be passed to functions. */
 typedef float KERN(v16) __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint32_t KERN(w16) __attribute__((vector_size(64), aligned(4), may_alias));
-#define LOAD16(p) (*(const KERN(v16) *)(const void *)(p))
+#define LOAD16(p)     (*(const KERN(v16) *)(const void *)(p))
 #define STORE16(p, v) (*(KERN(v16) *)(void *)(p) = (v))
-#define LOAD16W(p) (*(const KERN(w16) *)(const void *)(p))
+#define LOAD16W(p)    (*(const KERN(w16) *)(const void *)(p))
 
 /* Query rows and 16-wide columns of a tile of sums, so that it fits the registers. */
 #ifdef __AVX512F__
@@ -134,9 +134,11 @@ static void KERN(glu)(float *restrict y, const float *restrict x, int rows, int 
 }
 
 /* R rows of n channels: each sum stays in a register over all taps; R is constant. */
-static inline __attribute__((always_inline)) void
-KERN(depthwise_rows)(float *restrict y, const float *restrict x, const float *restrict w,
-                     const float *restrict b, int n, int taps, const int R)
+static inline __attribute__((always_inline)) void KERN(depthwise_rows)(float *restrict y,
+                                                                       const float *restrict x,
+                                                                       const float *restrict w,
+                                                                       const float *restrict b,
+                                                                       int n, int taps, const int R)
 {
     int i = 0;
     for (; i + 16 <= n; i += 16) {
@@ -253,7 +255,7 @@ static void KERN(quantize)(int8_t *restrict q, float *restrict scale, const floa
         scale[r] = top / 127.0f;
         for (int i = 0; i < n; i++) {
             float v = x[i] * inverse;
-            v = v > -127.0f ? v : -127.0f;          /* NaN too */
+            v = v > -127.0f ? v : -127.0f; /* NaN too */
             q[i] = (int8_t)(int32_t)__builtin_rintf(v < 127.0f ? v : 127.0f);
         }
     }
@@ -281,15 +283,15 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
 
 /* A file may put its own here. */
 #define KERN_ATTEND_BF16 KERN(attend_bf16)
-#define KERN_TO_BF16 KERN(to_bf16)
+#define KERN_TO_BF16     KERN(to_bf16)
 
-#define KERN_TABLE(isa)                                                                        \
-    {                                                                                          \
-        .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu), \
-        .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                     \
-        .depthwise = KERN(depthwise), .rope = KERN(rope), .columns = KERN(columns),             \
-        .pair_bf16 = KERN(pair_bf16), .attend = KERN(attend),                                   \
-        .attend_bf16 = KERN_ATTEND_BF16, .log_softmax = KERN(log_softmax),                      \
-        .log_mel = KERN(log_mel), .to_bf16 = KERN_TO_BF16, .from_bf16 = KERN(from_bf16),           \
-        .quantize = KERN(quantize), .finish_int8 = KERN(finish_int8), .blend = KERN(blend)       \
+#define KERN_TABLE(isa)                                                                            \
+    {                                                                                              \
+        .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu),     \
+        .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                        \
+        .depthwise = KERN(depthwise), .rope = KERN(rope), .columns = KERN(columns),                \
+        .pair_bf16 = KERN(pair_bf16), .attend = KERN(attend), .attend_bf16 = KERN_ATTEND_BF16,     \
+        .log_softmax = KERN(log_softmax), .log_mel = KERN(log_mel), .to_bf16 = KERN_TO_BF16,       \
+        .from_bf16 = KERN(from_bf16), .quantize = KERN(quantize),                                  \
+        .finish_int8 = KERN(finish_int8), .blend = KERN(blend)                                     \
     }

@@ -7,7 +7,7 @@
  */
 
 /* Points 0, s, 2s, 3s: a transform of 4, forward. */
-static inline __attribute__((always_inline)) void KERN(dft4)(KERN(v16) *re, KERN(v16) *im, int s)
+static inline __attribute__((always_inline)) void KERN(dft4)(KERN(v16) * re, KERN(v16) * im, int s)
 {
     KERN(v16) ar = re[0] + re[2 * s], ai = im[0] + im[2 * s];
     KERN(v16) br = re[0] - re[2 * s], bi = im[0] - im[2 * s];
@@ -20,13 +20,20 @@ static inline __attribute__((always_inline)) void KERN(dft4)(KERN(v16) *re, KERN
 }
 
 /* Sixteen transforms of 16 points, one in each lane; in place. */
-static inline __attribute__((always_inline)) void KERN(dft16)(KERN(v16) *re, KERN(v16) *im)
+static inline __attribute__((always_inline)) void KERN(dft16)(KERN(v16) * re, KERN(v16) * im)
 {
     enum { A = 0, B = 1 };
-    static const float turn[10][2] = {      /* cos, sin of 2 pi i/16 */
-        { 1.0f, 0.0f },         { 0.923879533f, 0.382683432f },  { 0.707106781f, 0.707106781f },
-        { 0.382683432f, 0.923879533f },   { 0.0f, 1.0f },        { -0.382683432f, 0.923879533f },
-        { -0.707106781f, 0.707106781f },  { -0.923879533f, 0.382683432f }, { -1.0f, 0.0f },
+    static const float turn[10][2] = {
+        /* cos, sin of 2 pi i/16 */
+        { 1.0f, 0.0f },
+        { 0.923879533f, 0.382683432f },
+        { 0.707106781f, 0.707106781f },
+        { 0.382683432f, 0.923879533f },
+        { 0.0f, 1.0f },
+        { -0.382683432f, 0.923879533f },
+        { -0.707106781f, 0.707106781f },
+        { -0.923879533f, 0.382683432f },
+        { -1.0f, 0.0f },
         { -0.923879533f, -0.382683432f },
     };
     for (int b = 0; b < 4; b++)
@@ -40,7 +47,7 @@ static inline __attribute__((always_inline)) void KERN(dft16)(KERN(v16) *re, KER
         }
     for (int c = 0; c < 4; c++)
         KERN(dft4)(re + 4 * c, im + 4 * c, 1);
-    for (int c = 0; c < 4; c++)             /* point 4c + d is X[c + 4d] */
+    for (int c = 0; c < 4; c++) /* point 4c + d is X[c + 4d] */
         for (int d = c + 1; d < 4; d++) {
             KERN(v16) r = re[4 * c + d], i = im[4 * c + d];
             re[4 * c + d] = re[4 * d + c], im[4 * c + d] = im[4 * d + c];
@@ -78,8 +85,8 @@ static void KERN(untangle)(float *restrict power, float *restrict re, float *res
     for (int k = 0; k < 256; k++) {
         float er = re[k] + re[256 - k], ei = im[k] - im[256 - k];
         float or = im[k] + im[256 - k], oi = re[256 - k] - re[k];
-        float xr = er + or * m->half_cos[k] + oi * m->half_sin[k];
-        float xi = ei + oi * m->half_cos[k] - or * m->half_sin[k];
+        float xr = er + or *m->half_cos[k] + oi * m->half_sin[k];
+        float xi = ei + oi * m->half_cos[k] - or *m->half_sin[k];
         power[k] = 0.25f * (xr * xr + xi * xi);
     }
     power[256] = (re[0] - im[0]) * (re[0] - im[0]);

@@ -23,7 +23,7 @@
 
 #define MAX_FILE ((size_t)1 << 30)
 
-enum { FOURGRAM_CLASSES = 64 };     /* whose four digits a float holds exactly */
+enum { FOURGRAM_CLASSES = 64 }; /* whose four digits a float holds exactly */
 
 /* The built-in model (default_model.c). */
 extern const unsigned char shoal__default_model[], shoal__default_model_end[];
@@ -36,8 +36,8 @@ typedef struct binder {
     int rc;
 } binder;
 
-__attribute__((format(printf, 4, 5)))
-static int explain(char *why, size_t size, int rc, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static int explain(char *why, size_t size, int rc,
+                                                         const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -56,8 +56,8 @@ static int all_finite(const float *p, size_t n)
     return 1;
 }
 
-__attribute__((format(printf, 5, 6)))
-static const float *bind(binder *b, int rank, int d0, int d1, const char *format, ...)
+__attribute__((format(printf, 5, 6))) static const float *bind(binder *b, int rank, int d0, int d1,
+                                                               const char *format, ...)
 {
     char name[128];
     int shape[2] = { d0, d1 };
@@ -70,7 +70,8 @@ static const float *bind(binder *b, int rank, int d0, int d1, const char *format
     const float *p = shoal__safetensors_f32(b->m->tensors, name, rank, shape, b->why, b->size);
     if (!p || !all_finite(p, (size_t)d0 * (size_t)(rank > 1 ? d1 : 1)))
         b->rc = p ? explain(b->why, b->size, SHOAL_EMODEL, "tensor '%.80s' holds a NaN or infinity",
-                            name) : SHOAL_EMODEL;
+                            name)
+                  : SHOAL_EMODEL;
     return p;
 }
 
@@ -127,14 +128,16 @@ static void bind_block(binder *b, int index)
         shoal__linear shape;
     } linears[] = {
         { &k->ffn1_up, "ffn1.up", { .out = c->ffn, .in = c->dim, .epilogue = silu } },
-        { &k->ffn1_down, "ffn1.down",
+        { &k->ffn1_down,
+          "ffn1.down",
           { .out = c->dim, .in = c->ffn, .epilogue = add, .scale = 0.5f } },
         { &k->qkv, "att.qkv", { .out = 3 * c->dim, .in = c->dim } },
         { &k->att_out, "att.out", { .out = c->dim, .in = c->dim, .epilogue = add } },
         { &k->pw1, "conv.pw1", { .out = 2 * c->dim, .in = c->dim } },
         { &k->pw2, "conv.pw2", { .out = c->dim, .in = c->dim, .epilogue = add } },
         { &k->ffn2_up, "ffn2.up", { .out = c->ffn, .in = c->dim, .epilogue = silu } },
-        { &k->ffn2_down, "ffn2.down",
+        { &k->ffn2_down,
+          "ffn2.down",
           { .out = c->dim, .in = c->ffn, .epilogue = add, .scale = 0.5f } },
     };
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
@@ -194,13 +197,15 @@ static const shoal__fourgram *bind_fourgram(binder *b, const float *trigram)
     if (b->rc < 0)
         return NULL;
     if (C > FOURGRAM_CLASSES)
-        b->rc = explain(b->why, b->size, SHOAL_EMODEL, "tensor '%s' is for at most %d classes, not %d", name,
-                        FOURGRAM_CLASSES, C);
+        b->rc = explain(b->why, b->size, SHOAL_EMODEL,
+                        "tensor '%s' is for at most %d classes, not %d", name, FOURGRAM_CLASSES, C);
     else if ((b->rc = shoal__fourgram_make(f, entries, count, trigram, C)) == SHOAL_ENOMEM)
         explain(b->why, b->size, b->rc, "out of memory");
     else if (b->rc < 0)
-        explain(b->why, b->size, b->rc, "tensor '%s': its first column must be whole numbers, ascending, "
-                "below %d^4", name, C);
+        explain(b->why, b->size, b->rc,
+                "tensor '%s': its first column must be whole numbers, ascending, "
+                "below %d^4",
+                name, C);
     return b->rc < 0 ? NULL : f;
 }
 
@@ -208,10 +213,11 @@ static const shoal__fourgram *bind_fourgram(binder *b, const float *trigram)
 static void bind_language_model(binder *b)
 {
     shoal__search *s = &b->m->searches[SHOAL__LM];
-    int C = b->m->config.classes, trigram = shoal__safetensors_has(b->m->tensors, "decoder.trigram");
+    int C = b->m->config.classes,
+        trigram = shoal__safetensors_has(b->m->tensors, "decoder.trigram");
     s->histories = trigram ? C : 1;
-    s->transition = bind(b, 2, s->histories * C, C,
-                         trigram ? "decoder.trigram" : "decoder.transition");
+    s->transition =
+        bind(b, 2, s->histories * C, C, trigram ? "decoder.trigram" : "decoder.transition");
     s->log_prior = bind(b, 1, C, 0, "decoder.log_prior");
     if (trigram && shoal__safetensors_has(b->m->tensors, "decoder.fourgram"))
         s->fourgram = bind_fourgram(b, s->transition);
@@ -224,9 +230,11 @@ static int ages_of(binder *b, const char *leave)
         return 0;
     int ages = shoal__safetensors_dim(b->m->tensors, leave, 1);
     if (ages <= SHOAL__MAX_AGES)
-        return ages ? ages : 1;     /* a vector: bind will say what is wrong with it */
-    b->rc = explain(b->why, b->size, SHOAL_EMODEL, "tensor '%.80s' tells %d ages apart, at most %d are "
-                    "allowed", leave, ages, SHOAL__MAX_AGES);
+        return ages ? ages : 1; /* a vector: bind will say what is wrong with it */
+    b->rc = explain(b->why, b->size, SHOAL_EMODEL,
+                    "tensor '%.80s' tells %d ages apart, at most %d are "
+                    "allowed",
+                    leave, ages, SHOAL__MAX_AGES);
     return 0;
 }
 
@@ -392,8 +400,7 @@ int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_
 int shoal_model_open_with(shoal_model **out, const char *path, const shoal_model_params *params,
                           char *why, size_t why_size)
 {
-    if ((unsigned)params->backend > SHOAL_BACKEND_AMX ||
-        (unsigned)params->precision > SHOAL_INT8)
+    if ((unsigned)params->backend > SHOAL_BACKEND_AMX || (unsigned)params->precision > SHOAL_INT8)
         return explain(why, why_size, SHOAL_EINVAL, "no such backend or precision");
     if (!path)
         return open_copy(out, shoal__default_model,

@@ -25,12 +25,12 @@ enum { RATE = 16000, MAX_CHANNELS = 8, BLOCK = 1024, OPUS_MAX = 1920 /* 120 ms a
 struct shoal_pcm {
     shoal_pcm_format format;
     int channels;
-    size_t width;                   /* bytes of a sample frame, all channels */
+    size_t width; /* bytes of a sample frame, all channels */
     unsigned char part[MAX_CHANNELS * 4];
     size_t part_size;
-    soxr_t soxr;                    /* NULL at 16 kHz */
-    void *opus;                     /* OpusDecoder */
-    float pending[OPUS_MAX];        /* decoded packet not yet handed out */
+    soxr_t soxr;             /* NULL at 16 kHz */
+    void *opus;              /* OpusDecoder */
+    float pending[OPUS_MAX]; /* decoded packet not yet handed out */
     size_t pending_at, pending_count;
 };
 
@@ -143,8 +143,8 @@ static float mono(const shoal_pcm *c, const unsigned char *p)
 }
 
 /* Whole sample frames out of bytes, up to max; *used counts bytes. */
-static size_t unpack(shoal_pcm *c, const unsigned char *bytes, size_t size, size_t *used, float *out,
-                     size_t max)
+static size_t unpack(shoal_pcm *c, const unsigned char *bytes, size_t size, size_t *used,
+                     float *out, size_t max)
 {
     size_t n = 0, at = 0;
     while (n < max) {
@@ -188,7 +188,8 @@ static ptrdiff_t resample(shoal_pcm *c, const unsigned char *bytes, size_t size,
         /* soxr refuses input that the room for output could not absorb: rates of at least
          * 8 kHz give at most two samples out for one in, so this much is always taken. */
         size_t room = (max - total) / 4 + 1;
-        size_t n = unpack(c, bytes + *used, size - *used, &took, block, room < BLOCK ? room : BLOCK);
+        size_t n =
+            unpack(c, bytes + *used, size - *used, &took, block, room < BLOCK ? room : BLOCK);
         *used += took;
         if (!sane(block, n))
             return SHOAL_EAUDIO;

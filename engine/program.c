@@ -16,12 +16,11 @@
 typedef struct reader {
     char *why;
     size_t size;
-    int failed;             /* sticky: once set, nothing more is believed */
-    int no_memory;          /* and that is why */
+    int failed;    /* sticky: once set, nothing more is believed */
+    int no_memory; /* and that is why */
 } reader;
 
-__attribute__((format(printf, 2, 3)))
-static void fail(reader *r, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void fail(reader *r, const char *format, ...)
 {
     va_list args;
     if (r->failed)
@@ -88,7 +87,8 @@ static void read_sizes(reader *r, shoal__config *c, const json_t *root)
     c->blocks = get_int(r, root, "blocks", 1, SHOAL__MAX_POOL);
     c->norm_sets = get_int(r, root, "norm_sets", 1, SHOAL__MAX_POOL);
     if (c->dim % c->heads || c->dim / c->heads % 2)
-        fail(r, "configuration: 'dim' %d must be 'heads' %d times an even number", c->dim, c->heads);
+        fail(r, "configuration: 'dim' %d must be 'heads' %d times an even number", c->dim,
+             c->heads);
 }
 
 static void read_labels(reader *r, shoal_model *m, const json_t *root)
@@ -114,7 +114,8 @@ static double get_exit(reader *r, const json_t *entry, int index)
     double share = v ? json_number_value(v) : 1.0;
     if (index ? share > 0.0 && share <= 1.0 : share >= 1.0 && share <= 1.0)
         return share;
-    fail(r, "program entry %d: 'exit' must be %s", index, index ? "a number above 0, at most 1" : "1");
+    fail(r, "program entry %d: 'exit' must be %s", index,
+         index ? "a number above 0, at most 1" : "1");
     return 1.0;
 }
 
@@ -125,7 +126,8 @@ static void read_layer(reader *r, shoal_model *m, int index, const json_t *entry
     if (!r->failed && strcmp(op, "conformer"))
         fail(r, "program entry %d: operation '%.32s' is not supported by this version", index, op);
     if (!r->failed && strcmp(attn, "own"))
-        fail(r, "program entry %d: attention '%.32s' is not supported by this version", index, attn);
+        fail(r, "program entry %d: attention '%.32s' is not supported by this version", index,
+             attn);
     if (!r->failed && (json_object_get(entry, "router") || json_object_get(entry, "experts")))
         fail(r, "program entry %d: experts are not supported by this version", index);
     int block = get_int(r, entry, "block", 0, m->config.blocks - 1);
@@ -166,7 +168,7 @@ int shoal__config_read(shoal_model *m, char *why, size_t why_size)
     }
     json_error_t error;
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    if (!root && !*error.text)      /* jansson has a text for all but a lack of memory */
+    if (!root && !*error.text) /* jansson has a text for all but a lack of memory */
         fail_memory(&r);
     if (!root)
         fail(&r, "the \"shoal\" metadata is not JSON: %.100s", error.text);

@@ -17,11 +17,11 @@
 #define MAX_HEADER (4u << 20)
 
 typedef struct tensor {
-    const char *name;           /* owned by the JSON tree */
+    const char *name; /* owned by the JSON tree */
     const char *dtype;
     int rank;
     int64_t shape[SHOAL__MAX_RANK];
-    uint64_t begin, end;        /* bytes, from the end of the header */
+    uint64_t begin, end; /* bytes, from the end of the header */
     int used;
 } tensor;
 
@@ -33,8 +33,8 @@ struct shoal__safetensors {
     size_t count;
 };
 
-__attribute__((format(printf, 3, 4)))
-static int fail(char *why, size_t size, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int fail(char *why, size_t size, const char *format,
+                                                      ...)
 {
     va_list args;
     va_start(args, format);
@@ -54,7 +54,10 @@ static uint64_t load_u64(const unsigned char *p)
 
 static unsigned dtype_size(const char *dtype)
 {
-    static const struct { const char *name; unsigned size; } known[] = {
+    static const struct {
+        const char *name;
+        unsigned size;
+    } known[] = {
         { "F32", 4 }, { "BF16", 2 }, { "F16", 2 }, { "I8", 1 }, { "U8", 1 }, { "I32", 4 },
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -134,7 +137,8 @@ static int parse_entries(shoal__safetensors *st, char *why, size_t size)
     st->tensors = calloc(entries + 1, sizeof *st->tensors);
     if (!st->tensors)
         return SHOAL_ENOMEM;
-    json_object_foreach(st->header, name, entry) {
+    json_object_foreach(st->header, name, entry)
+    {
         if (!strcmp(name, "__metadata__"))
             continue;
         int rc = parse_tensor(st, &st->tensors[st->count++], name, entry, why, size);
@@ -156,11 +160,12 @@ static int parse_header(shoal__safetensors *st, const unsigned char *data, size_
         return fail(why, size, "the file has %zu bytes: not a safetensors file", bytes);
     uint64_t n = load_u64(data);
     if (n > MAX_HEADER || n > bytes - 8)
-        return fail(why, size, "not a safetensors file (or truncated): its header claims %llu bytes",
+        return fail(why, size,
+                    "not a safetensors file (or truncated): its header claims %llu bytes",
                     (unsigned long long)n);
     json_error_t error;
     st->header = json_loadb((const char *)data + 8, (size_t)n, JSON_REJECT_DUPLICATES, &error);
-    if (!st->header && !*error.text)    /* jansson has a text for all but a lack of memory */
+    if (!st->header && !*error.text) /* jansson has a text for all but a lack of memory */
         return SHOAL_ENOMEM;
     if (!json_is_object(st->header))
         return fail(why, size, "the safetensors header is not a JSON object: %.100s", error.text);
@@ -254,8 +259,8 @@ const float *shoal__safetensors_f32(shoal__safetensors *st, const char *name, in
             want.shape[i] = shape[i];
         print_shape(have_text, sizeof have_text, t);
         print_shape(want_text, sizeof want_text, &want);
-        fail(why, size, "tensor '%.80s' is %s [%s], this model's configuration needs F32 [%s]", name,
-             t->dtype, have_text, want_text);
+        fail(why, size, "tensor '%.80s' is %s [%s], this model's configuration needs F32 [%s]",
+             name, t->dtype, have_text, want_text);
         return NULL;
     }
     t->used = 1;
@@ -274,6 +279,7 @@ size_t shoal__safetensors_elements(const shoal__safetensors *st)
 {
     size_t n = 0;
     for (size_t i = 0; i < st->count; i++)
-        n += (size_t)((st->tensors[i].end - st->tensors[i].begin) / dtype_size(st->tensors[i].dtype));
+        n += (size_t)((st->tensors[i].end - st->tensors[i].begin) /
+                      dtype_size(st->tensors[i].dtype));
     return n;
 }

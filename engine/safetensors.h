@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define SHOAL__MAX_TENSORS 4096
-#define SHOAL__MAX_RANK 4
+#define SHOAL__MAX_RANK    4
 
 typedef struct shoal__safetensors shoal__safetensors;
 

@@ -69,14 +69,14 @@ extern "C" {
 #endif
 
 /* code, name, message */
-#define SHOAL_ERRORS(X)                                                                     \
-    X(-1, SHOAL_EINVAL, "an argument is out of range")                                      \
-    X(-2, SHOAL_ENOMEM, "out of memory")                                                    \
-    X(-3, SHOAL_EIO, "the file cannot be read")                                             \
-    X(-4, SHOAL_EMODEL, "the model file is damaged or not a shoal model")                   \
-    X(-5, SHOAL_EUNSUPPORTED, "not supported by this build, model or CPU")                  \
-    X(-6, SHOAL_EAUDIO, "the audio holds NaN, infinity or a value beyond 1e15")             \
-    X(-7, SHOAL_ESTATE, "the stream is finished, or not in a state that allows this")       \
+#define SHOAL_ERRORS(X)                                                                            \
+    X(-1, SHOAL_EINVAL, "an argument is out of range")                                             \
+    X(-2, SHOAL_ENOMEM, "out of memory")                                                           \
+    X(-3, SHOAL_EIO, "the file cannot be read")                                                    \
+    X(-4, SHOAL_EMODEL, "the model file is damaged or not a shoal model")                          \
+    X(-5, SHOAL_EUNSUPPORTED, "not supported by this build, model or CPU")                         \
+    X(-6, SHOAL_EAUDIO, "the audio holds NaN, infinity or a value beyond 1e15")                    \
+    X(-7, SHOAL_ESTATE, "the stream is finished, or not in a state that allows this")              \
     X(-8, SHOAL_EBACKEND, "the matrix library is missing or failed to start")
 
 enum {
@@ -86,9 +86,9 @@ enum {
 #undef SHOAL_X
 };
 
-SHOAL_API const char *shoal_version(void);          /* "0.1.0" */
-SHOAL_API const char *shoal_strerror(int code);     /* message; static */
-SHOAL_API const char *shoal_errname(int code);      /* "SHOAL_EINVAL"; static */
+SHOAL_API const char *shoal_version(void);      /* "0.1.0" */
+SHOAL_API const char *shoal_strerror(int code); /* message; static */
+SHOAL_API const char *shoal_errname(int code);  /* "SHOAL_EINVAL"; static */
 
 /* ---- model --------------------------------------------------------------------------- */
 
@@ -97,33 +97,33 @@ typedef struct shoal_stream shoal_stream;
 typedef struct shoal_batch shoal_batch;
 
 typedef struct shoal_model_info {
-    const char *name;            /* from the file's metadata, e.g. "shoal-base" */
-    const char *sha256;          /* 64 hex digits of the whole file */
-    int rate;                    /* input sample rate, Hz: 16000 */
-    int mels;                    /* 80 */
-    int frame_samples;           /* samples a feature frame: 320 */
-    int window_extra_samples;    /* audio needed past a frame's end by the mel window: 240 */
-    int delay_frames;            /* look-ahead of the trained labels, frames: 3 */
-    int dim;                     /* embedding size D */
-    int classes;                 /* posterior size C: 40 */
-    int depth;                   /* virtual layers in the program; depths are 1..depth */
-    int left_frames;             /* default left context, frames */
-    int max_left_frames;         /* largest left context a stream may ask for: 256 */
-    int max_chunk_frames;        /* longest chunk a stream may ask for: 64 (1.28 s) */
-    unsigned decoders;           /* bit lm + 2 durations: a shoal_decoder may have these params;
-                                  * bit 1 (lm alone) is always set */
-    size_t parameters;           /* weights in the file */
-    const char *const *labels;   /* [classes], labels[0] is "SIL" */
-    const char *backend;         /* matrix library in use, e.g. "openblas 0.3.21 SkylakeX" */
-    const char *kernels;         /* elementwise kernels in use: "amx", "avx512", "avx2" ... */
+    const char *name;          /* from the file's metadata, e.g. "shoal-base" */
+    const char *sha256;        /* 64 hex digits of the whole file */
+    int rate;                  /* input sample rate, Hz: 16000 */
+    int mels;                  /* 80 */
+    int frame_samples;         /* samples a feature frame: 320 */
+    int window_extra_samples;  /* audio needed past a frame's end by the mel window: 240 */
+    int delay_frames;          /* look-ahead of the trained labels, frames: 3 */
+    int dim;                   /* embedding size D */
+    int classes;               /* posterior size C: 40 */
+    int depth;                 /* virtual layers in the program; depths are 1..depth */
+    int left_frames;           /* default left context, frames */
+    int max_left_frames;       /* largest left context a stream may ask for: 256 */
+    int max_chunk_frames;      /* longest chunk a stream may ask for: 64 (1.28 s) */
+    unsigned decoders;         /* bit lm + 2 durations: a shoal_decoder may have these params;
+                                * bit 1 (lm alone) is always set */
+    size_t parameters;         /* weights in the file */
+    const char *const *labels; /* [classes], labels[0] is "SIL" */
+    const char *backend;       /* matrix library in use, e.g. "openblas 0.3.21 SkylakeX" */
+    const char *kernels;       /* elementwise kernels in use: "amx", "avx512", "avx2" ... */
 } shoal_model_info;
 
 /* Matrix library and precision of its products. Below fp32 caches are bf16; the rest is fp32. */
 typedef enum shoal_backend {
-    SHOAL_BACKEND_AUTO,          /* AMX on CPUs that have it, else oneDNN, else OpenBLAS */
-    SHOAL_BACKEND_OPENBLAS,      /* portable, the reference, fp32 only */
-    SHOAL_BACKEND_ONEDNN,        /* where it is built in */
-    SHOAL_BACKEND_AMX            /* own kernels for Intel AMX; fp32 as sums of bf16 products */
+    SHOAL_BACKEND_AUTO,     /* AMX on CPUs that have it, else oneDNN, else OpenBLAS */
+    SHOAL_BACKEND_OPENBLAS, /* portable, the reference, fp32 only */
+    SHOAL_BACKEND_ONEDNN,   /* where it is built in */
+    SHOAL_BACKEND_AMX       /* own kernels for Intel AMX; fp32 as sums of bf16 products */
 } shoal_backend;
 typedef enum shoal_precision { SHOAL_FP32, SHOAL_BF16, SHOAL_INT8 } shoal_precision;
 
@@ -132,20 +132,20 @@ typedef struct shoal_model_params {
     shoal_precision precision;
 } shoal_model_params;
 
-SHOAL_API shoal_model_params shoal_model_default_params(void);     /* AUTO, FP32 */
+SHOAL_API shoal_model_params shoal_model_default_params(void); /* AUTO, FP32 */
 
 /* Open a model file (docs/model-format.md); path NULL opens the built-in default.
  * why: receives cause and remedy when the result is negative; may be NULL.
  * Returns 0, SHOAL_EIO, SHOAL_EMODEL, SHOAL_ENOMEM, SHOAL_EBACKEND. */
 SHOAL_API int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size);
-/* The same with chosen backend and precision. SHOAL_EINVAL when there is no such one, SHOAL_EBACKEND
- * when this build or CPU lacks it. */
+/* The same with chosen backend and precision. SHOAL_EINVAL when there is no such one,
+ * SHOAL_EBACKEND when this build or CPU lacks it. */
 SHOAL_API int shoal_model_open_with(shoal_model **out, const char *path,
                                     const shoal_model_params *params, char *why, size_t why_size);
 /* The same as shoal_model_open from memory; data is copied and may be freed afterwards. */
 SHOAL_API int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
                                       size_t why_size);
-SHOAL_API void shoal_model_close(shoal_model *m);   /* NULL is fine */
+SHOAL_API void shoal_model_close(shoal_model *m); /* NULL is fine */
 /* View, valid as long as the model. */
 SHOAL_API const shoal_model_info *shoal_model_get_info(const shoal_model *m);
 
@@ -153,17 +153,17 @@ SHOAL_API const shoal_model_info *shoal_model_get_info(const shoal_model *m);
 
 /* What a layer that wakes up (after set_depth to deeper) finds as its history. */
 typedef enum shoal_wake {
-    SHOAL_WAKE_EMPTY,    /* nothing, as at the start of a stream: exactly defined, but for a while
-                          * the deeper features know less than the shallow ones did */
-    SHOAL_WAKE_COPY      /* a copy of what the deepest layer awake remembers: since layers share
-                          * weights and their features are alike, nearly what it would have */
+    SHOAL_WAKE_EMPTY, /* nothing, as at the start of a stream: exactly defined, but for a while
+                       * the deeper features know less than the shallow ones did */
+    SHOAL_WAKE_COPY   /* a copy of what the deepest layer awake remembers: since layers share
+                       * weights and their features are alike, nearly what it would have */
 } shoal_wake;
 
 typedef struct shoal_stream_params {
-    int depth;           /* 1..info.depth */
-    int chunk_frames;    /* 1..info.max_chunk_frames; 8 frames are 160 ms */
-    int left_frames;     /* 0..info.max_left_frames, attention's memory before the chunk */
-    shoal_wake wake;     /* default COPY */
+    int depth;        /* 1..info.depth */
+    int chunk_frames; /* 1..info.max_chunk_frames; 8 frames are 160 ms */
+    int left_frames;  /* 0..info.max_left_frames, attention's memory before the chunk */
+    shoal_wake wake;  /* default COPY */
 } shoal_stream_params;
 
 SHOAL_API shoal_stream_params shoal_stream_default_params(const shoal_model *m);
@@ -202,16 +202,16 @@ SHOAL_API int64_t shoal_stream_samples_done(const shoal_stream *s);
  * no encoder time (shoal_batch_get_tap). From the next chunk on. Bits at or above the stream's
  * depth are ignored. SHOAL_EINVAL for depths the model does not have. */
 SHOAL_API int shoal_stream_set_taps(shoal_stream *s, uint64_t depths);
-SHOAL_API size_t shoal_stream_memory(const shoal_stream *s);    /* bytes owned now, caches too */
+SHOAL_API size_t shoal_stream_memory(const shoal_stream *s); /* bytes owned now, caches too */
 
 /* ---- running ------------------------------------------------------------------------- */
 
 typedef struct shoal_result {
-    int64_t first_frame;        /* index of the first frame below */
-    int frames;                 /* may be 0: the look-ahead frames that lead in give no output */
-    int depth;                  /* depth used */
-    const float *embedding;     /* [frames, dim], owned by the batch, valid until its next run */
-    const float *logp;          /* [frames, classes], natural log, rows sum to 1 after exp */
+    int64_t first_frame;    /* index of the first frame below */
+    int frames;             /* may be 0: the look-ahead frames that lead in give no output */
+    int depth;              /* depth used */
+    const float *embedding; /* [frames, dim], owned by the batch, valid until its next run */
+    const float *logp;      /* [frames, classes], natural log, rows sum to 1 after exp */
 } shoal_result;
 
 /* Scratch for runs of up to max_frames internal frames in total, all streams together
@@ -234,7 +234,11 @@ SHOAL_API size_t shoal_batch_memory(const shoal_batch *b);
 /* ---- audio in: any format to 16 kHz mono float ---------------------------------------- */
 
 typedef enum shoal_pcm_format {
-    SHOAL_PCM_S16LE, SHOAL_PCM_F32LE, SHOAL_PCM_MULAW, SHOAL_PCM_ALAW, SHOAL_PCM_OPUS
+    SHOAL_PCM_S16LE,
+    SHOAL_PCM_F32LE,
+    SHOAL_PCM_MULAW,
+    SHOAL_PCM_ALAW,
+    SHOAL_PCM_OPUS
 } shoal_pcm_format;
 
 /* Bytes of one format, rate and channel count -> float mono at 16 kHz. Bytes may be cut
@@ -264,16 +268,16 @@ SHOAL_API ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
 typedef struct shoal_decoder shoal_decoder;
 
 typedef struct shoal_decoder_params {
-    int lm;                     /* 1 or 0; 1. Without for words in an order, or of a language, that
-                                 * the training text did not have */
-    int durations;              /* 1 or 0; 0. training/README.md has what either is worth */
+    int lm;        /* 1 or 0; 1. Without for words in an order, or of a language, that
+                    * the training text did not have */
+    int durations; /* 1 or 0; 0. training/README.md has what either is worth */
 } shoal_decoder_params;
 
 typedef struct shoal_phone {
-    int label;                  /* index into info.labels; 0 (SIL) is never given out */
-    int64_t first_frame;        /* first frame of the phone */
-    int64_t end_frame;          /* one past its last frame */
-    float confidence;           /* geometric mean of its posterior over its frames, 0..1 */
+    int label;           /* index into info.labels; 0 (SIL) is never given out */
+    int64_t first_frame; /* first frame of the phone */
+    int64_t end_frame;   /* one past its last frame */
+    float confidence;    /* geometric mean of its posterior over its frames, 0..1 */
 } shoal_phone;
 
 SHOAL_API shoal_decoder_params shoal_decoder_default_params(void);
@@ -285,7 +289,7 @@ SHOAL_API void shoal_decoder_free(shoal_decoder *d);
 /* Decode frames [frames, classes] that follow the last ones. Writes at most max phones and
  * returns how many; never more than frames + max_lag_frames (a caller with room for
  * frames + SHOAL_DECODER_LAG never loses one). */
-#define SHOAL_DECODER_LAG 64    /* frames: 1.28 s */
+#define SHOAL_DECODER_LAG 64 /* frames: 1.28 s */
 SHOAL_API int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out,
                                 int max);
 /* Settle everything heard so far (a flush or the end). At most SHOAL_DECODER_LAG phones.
@@ -300,20 +304,20 @@ SHOAL_API int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max);
  * hangover_frames after an end. docs/performance.md tells how well the defaults do. */
 typedef struct shoal_activity shoal_activity;
 
-#define SHOAL_ACTIVITY_LEAD 16              /* frames: 320 ms */
-#define SHOAL_ACTIVITY_MAX_HANGOVER 250     /* frames: 5 s */
+#define SHOAL_ACTIVITY_LEAD         16  /* frames: 320 ms */
+#define SHOAL_ACTIVITY_MAX_HANGOVER 250 /* frames: 5 s */
 
 typedef struct shoal_activity_params {
-    float threshold;            /* 1 - P(SIL) from which a frame is surely speech: in (0, 1); 0.8.
-                                 * Higher: fewer false alarms in noise, more speech missed */
-    float release;              /* below it a frame is silence: in (0, threshold]; 0.6 */
-    int min_speech_frames;      /* so many sure ones make a begin: 1..SHOAL_ACTIVITY_LEAD; 4 */
-    int hangover_frames;        /* so much silence makes an end, shorter pauses are part of the
-                                 * speech: 1..SHOAL_ACTIVITY_MAX_HANGOVER; 15 (300 ms) */
+    float threshold;       /* 1 - P(SIL) from which a frame is surely speech: in (0, 1); 0.8.
+                            * Higher: fewer false alarms in noise, more speech missed */
+    float release;         /* below it a frame is silence: in (0, threshold]; 0.6 */
+    int min_speech_frames; /* so many sure ones make a begin: 1..SHOAL_ACTIVITY_LEAD; 4 */
+    int hangover_frames;   /* so much silence makes an end, shorter pauses are part of the
+                            * speech: 1..SHOAL_ACTIVITY_MAX_HANGOVER; 15 (300 ms) */
 } shoal_activity_params;
 
 typedef struct shoal_activity_event {
-    int speech;                 /* 1: speech begins with this frame; 0: it ended before it */
+    int speech; /* 1: speech begins with this frame; 0: it ended before it */
     int64_t frame;
 } shoal_activity_event;
 

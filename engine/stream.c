@@ -34,7 +34,8 @@ static size_t layout(shoal_stream *s, unsigned char *base)
     shoal__carve(base, &at, sizeof *s);
     s->caches = shoal__carve(base, &at, (size_t)m->info.depth * sizeof *s->caches);
     s->pcm = shoal__carve_floats(base, &at, SHOAL__PCM_SIZE);
-    s->mel = shoal__carve_floats(base, &at, (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
+    s->mel = shoal__carve_floats(base, &at,
+                                 (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
     s->conv1_last = shoal__carve_floats(base, &at, D);
     return at;
 }

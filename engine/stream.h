@@ -20,32 +20,32 @@
 
 /* Cache of one virtual layer; that of a layer which wakes up is made by shoal__stream_wake. */
 typedef struct shoal__cache {
-    unsigned char *block;       /* owned, holds the three below; NULL: never used so far */
-    uint32_t *keys;             /* [heads, key_blocks, words, 16] ring */
-    uint32_t *values;           /* [left, D] ring; bf16: [left / 2 rounded up to 16, D] pairs */
-    void *tail;                 /* [kernel - 1, D] */
-    int filled;                 /* frames of history, 0..left */
-    int next;                   /* ring place that the next frame overwrites */
+    unsigned char *block; /* owned, holds the three below; NULL: never used so far */
+    uint32_t *keys;       /* [heads, key_blocks, words, 16] ring */
+    uint32_t *values;     /* [left, D] ring; bf16: [left / 2 rounded up to 16, D] pairs */
+    void *tail;           /* [kernel - 1, D] */
+    int filled;           /* frames of history, 0..left */
+    int next;             /* ring place that the next frame overwrites */
 } shoal__cache;
 
 struct shoal_stream {
     const shoal_model *model;
-    shoal_stream_params params;     /* depth: as wished for the next chunk */
-    uint64_t taps;                  /* bit d - 1: depth d is wanted as well */
-    int depth_used;                 /* depth of the last chunk: deeper caches are stale */
-    int finishing;                  /* finish was called */
-    int flushing;                   /* flush was called and frames of before it remain */
-    int64_t fed, total_frames;      /* samples taken; output frames in all, once finishing */
-    int64_t position;               /* internal frames computed so far */
+    shoal_stream_params params; /* depth: as wished for the next chunk */
+    uint64_t taps;              /* bit d - 1: depth d is wanted as well */
+    int depth_used;             /* depth of the last chunk: deeper caches are stale */
+    int finishing;              /* finish was called */
+    int flushing;               /* flush was called and frames of before it remain */
+    int64_t fed, total_frames;  /* samples taken; output frames in all, once finishing */
+    int64_t position;           /* internal frames computed so far */
 
-    float *pcm;                     /* [pcm_size] samples from mel frame `mel_rows` on */
+    float *pcm; /* [pcm_size] samples from mel frame `mel_rows` on */
     int pcm_count;
-    float *mel;                     /* [2 + 2 * chunk, mels] normalised; 2 rows of history */
-    int mel_rows;                   /* rows after the history */
-    float *conv1_last;              /* [D] last output row of the first convolution */
-    shoal__cache *caches;           /* [info.depth], the first `reserved` have their memory */
+    float *mel;           /* [2 + 2 * chunk, mels] normalised; 2 rows of history */
+    int mel_rows;         /* rows after the history */
+    float *conv1_last;    /* [D] last output row of the first convolution */
+    shoal__cache *caches; /* [info.depth], the first `reserved` have their memory */
     int reserved;
-    size_t bytes;                   /* of the stream's own allocation */
+    size_t bytes; /* of the stream's own allocation */
 };
 
 enum { SHOAL__PCM_SIZE = 2048 };

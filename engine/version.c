@@ -17,8 +17,9 @@ const char *shoal_version(void)
 const char *shoal_strerror(int code)
 {
     switch (code) {
-#define X(value, name, text) case value: return text;
-    SHOAL_ERRORS(X)
+#define X(value, name, text)                                                                       \
+    case value: return text;
+        SHOAL_ERRORS(X)
 #undef X
     default: return code >= 0 ? "success" : "unknown error";
     }
@@ -27,8 +28,9 @@ const char *shoal_strerror(int code)
 const char *shoal_errname(int code)
 {
     switch (code) {
-#define X(value, name, text) case value: return #name;
-    SHOAL_ERRORS(X)
+#define X(value, name, text)                                                                       \
+    case value: return #name;
+        SHOAL_ERRORS(X)
 #undef X
     default: return code >= 0 ? "SHOAL_OK" : "SHOAL_EUNKNOWN";
     }

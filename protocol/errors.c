@@ -11,7 +11,7 @@
 
 static const shoal_code_info infos[SHOAL_CODE_COUNT] = {
     { "unknown", 1008, 0, 0, 0, "the server gives a reason that this client does not know" },
-#define SHOAL_X(NAME, code, close, http, fatal, retry, text) \
+#define SHOAL_X(NAME, code, close, http, fatal, retry, text)                                       \
     { code, close, http, fatal, retry, text },
     SHOAL_WIRE_ERRORS(SHOAL_X)
 #undef SHOAL_X

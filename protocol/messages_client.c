@@ -11,12 +11,13 @@
 #include <string.h>
 
 static const char *const type_names[] = {
-    [SHOAL_MSG_UNKNOWN] = "unknown", [SHOAL_MSG_START] = "start", [SHOAL_MSG_SET] = "set",
-    [SHOAL_MSG_FLUSH] = "flush", [SHOAL_MSG_END] = "end", [SHOAL_MSG_PING] = "ping",
-    [SHOAL_MSG_READY] = "ready", [SHOAL_MSG_PHONES] = "phones",
-    [SHOAL_MSG_ACTIVITY] = "activity",
-    [SHOAL_MSG_FEATURES] = "features", [SHOAL_MSG_CHANGED] = "changed",
-    [SHOAL_MSG_FLUSHED] = "flushed", [SHOAL_MSG_DONE] = "done", [SHOAL_MSG_PONG] = "pong",
+    [SHOAL_MSG_UNKNOWN] = "unknown",   [SHOAL_MSG_START] = "start",
+    [SHOAL_MSG_SET] = "set",           [SHOAL_MSG_FLUSH] = "flush",
+    [SHOAL_MSG_END] = "end",           [SHOAL_MSG_PING] = "ping",
+    [SHOAL_MSG_READY] = "ready",       [SHOAL_MSG_PHONES] = "phones",
+    [SHOAL_MSG_ACTIVITY] = "activity", [SHOAL_MSG_FEATURES] = "features",
+    [SHOAL_MSG_CHANGED] = "changed",   [SHOAL_MSG_FLUSHED] = "flushed",
+    [SHOAL_MSG_DONE] = "done",         [SHOAL_MSG_PONG] = "pong",
     [SHOAL_MSG_ERROR] = "error",
 };
 
@@ -113,10 +114,9 @@ static int decode_start(shoal_client_msg *m, json_t *obj, shoal_error *err)
     const char *key;
     json_t *value;
 
-    json_object_foreach(obj, key, value)
-        if (strcmp(key, "type") != 0 &&
-            shoal__options_add_json(&m->options, key, value, err) < 0)
-            return -1;
+    json_object_foreach(obj, key, value) if (strcmp(key, "type") != 0 &&
+                                             shoal__options_add_json(&m->options, key, value, err) <
+                                                 0) return -1;
     return shoal_options_finish(&m->options, err);
 }
 
@@ -134,14 +134,16 @@ static int decode_set(shoal_client_msg *m, json_t *obj, shoal_error *err)
     const char *key;
     json_t *value;
 
-    json_object_foreach(obj, key, value) {
+    json_object_foreach(obj, key, value)
+    {
         if (strcmp(key, "type") == 0)
             continue;
         if (shoal__options_add_json(&m->options, key, value, err) < 0)
             return fail_set(err, NULL, NULL);
         if (m->options.given & ~(SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT))
-            return fail_set(err, key, "cannot change while the session runs, only depth and "
-                                      "output can: open a new connection");
+            return fail_set(err, key,
+                            "cannot change while the session runs, only depth and "
+                            "output can: open a new connection");
     }
     if (!m->options.given)
         return fail_set(err, "", "set changes nothing: give depth, output or both");
@@ -154,7 +156,8 @@ static int decode_id(shoal_client_msg *m, json_t *obj, shoal_error *err)
     const char *key;
     json_t *value;
 
-    json_object_foreach(obj, key, value) {
+    json_object_foreach(obj, key, value)
+    {
         int is_id = m->type != SHOAL_MSG_END && strcmp(key, "id") == 0;
         if (is_id)
             shoal__in_string(&in, key, m->id, sizeof m->id);
@@ -179,7 +182,8 @@ static int fail_type(const json_t *obj, shoal_error *err)
     shoal_error_set(err, SHOAL_CODE_BAD_MESSAGE, shown,
                     name ? "there is no message of type \"%s\": send start, set, flush, end or ping"
                          : "\"type\" is missing or not a string%s: send start, set, flush, end or "
-                           "ping", shown);
+                           "ping",
+                    shown);
     return -1;
 }
 

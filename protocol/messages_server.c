@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-typedef unsigned long long ull;    /* for %llu */
+typedef unsigned long long ull; /* for %llu */
 
 static int valid_count(uint64_t v)
 {
@@ -84,9 +84,10 @@ int shoal_ready_encode(shoal_buf *out, const shoal_ready *m)
     shoal__text_printf(&t, ",\"depth\":%d,\"latency_ms\":%d,\"options\":{", m->depth,
                        m->latency_ms);
     shoal__options_write_json(&t, &m->options, SHOAL_OPT_ALL);
-    shoal__text_printf(&t, "},\"limits\":{\"max_message_bytes\":%llu,\"max_backlog_ms\":%d,"
-                       "\"idle_timeout_s\":%d}}", (ull)m->max_message_bytes, m->max_backlog_ms,
-                       m->idle_timeout_s);
+    shoal__text_printf(&t,
+                       "},\"limits\":{\"max_message_bytes\":%llu,\"max_backlog_ms\":%d,"
+                       "\"idle_timeout_s\":%d}}",
+                       (ull)m->max_message_bytes, m->max_backlog_ms, m->idle_timeout_s);
     return shoal__text_end(&t);
 }
 
@@ -157,10 +158,11 @@ int shoal_changed_encode(shoal_buf *out, const shoal_changed *m)
     if (shoal_options_check(&o, &err) < 0)
         return -1;
     shoal__text_begin(&t, out);
-    shoal__text_printf(&t, "{\"type\":\"changed\",\"depth\":%d,\"range\":[%d,%d],"
-                       "\"from_frame\":%llu,\"from_sample\":%llu,\"reason\":\"%s\"", m->depth,
-                       m->depth_min, m->depth_max, (ull)m->from_frame, (ull)m->from_sample,
-                       m->reason == SHOAL_REASON_LOAD ? "load" : "set");
+    shoal__text_printf(&t,
+                       "{\"type\":\"changed\",\"depth\":%d,\"range\":[%d,%d],"
+                       "\"from_frame\":%llu,\"from_sample\":%llu,\"reason\":\"%s\"",
+                       m->depth, m->depth_min, m->depth_max, (ull)m->from_frame,
+                       (ull)m->from_sample, m->reason == SHOAL_REASON_LOAD ? "load" : "set");
     shoal__options_write_json(&t, &o, SHOAL_OPT_OUTPUT);
     shoal__text_char(&t, '}');
     return shoal__text_end(&t);
@@ -184,7 +186,8 @@ int shoal_done_encode(shoal_buf *out, const shoal_done *m)
     shoal__text t;
 
     shoal__text_begin(&t, out);
-    shoal__text_printf(&t, "{\"type\":\"done\",\"received\":%llu,\"processed\":%llu,"
+    shoal__text_printf(&t,
+                       "{\"type\":\"done\",\"received\":%llu,\"processed\":%llu,"
                        "\"frames\":%llu,\"phones\":%llu,\"packets\":%llu,\"seconds\":",
                        (ull)m->received, (ull)m->processed, (ull)m->frames, (ull)m->phones,
                        (ull)m->packets);

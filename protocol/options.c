@@ -16,8 +16,7 @@ static const char *const format_names[] = { "s16le", "f32le", "mulaw", "alaw", "
 static const char *const attention_names[] = { "own", "reuse", NULL };
 static const char *const encoding_names[] = { "json", "f32", "f16", NULL };
 static const char *const switch_names[] = { "off", "on", NULL };
-static const char *const output_names[] = { "phones", "posteriors", "embedding",
-                                            "activity", NULL };
+static const char *const output_names[] = { "phones", "posteriors", "embedding", "activity", NULL };
 
 #define AT(field) offsetof(shoal_options, field)
 
@@ -32,8 +31,8 @@ const shoal__option shoal__options[] = {
       "a layer count 1..255 or a range min-max (in JSON [min, max])" },
     { "chunk_ms", SHOAL_OPT_CHUNK_MS, SHOAL__INT, AT(chunk_ms), SHOAL_MIN_CHUNK_MS,
       SHOAL_MAX_CHUNK_MS, SHOAL_FRAME_MS, NULL, "20..1280 in steps of 20" },
-    { "left_ms", SHOAL_OPT_LEFT_MS, SHOAL__INT, AT(left_ms), 0, SHOAL_MAX_LEFT_MS,
-      SHOAL_FRAME_MS, NULL, "0..5120 in steps of 20" },
+    { "left_ms", SHOAL_OPT_LEFT_MS, SHOAL__INT, AT(left_ms), 0, SHOAL_MAX_LEFT_MS, SHOAL_FRAME_MS,
+      NULL, "0..5120 in steps of 20" },
     { "attention", SHOAL_OPT_ATTENTION, SHOAL__NAME, AT(attention), 0, 0, 0, attention_names,
       "own or reuse" },
     { "output", SHOAL_OPT_OUTPUT, SHOAL__OUTPUT, AT(outputs), 0, 0, 0, output_names,
@@ -43,9 +42,9 @@ const shoal__option shoal__options[] = {
       "f32, f16 or json" },
     { "activity_threshold", SHOAL_OPT_ACTIVITY_THRESHOLD, SHOAL__INT, AT(activity_threshold),
       SHOAL_MIN_THRESHOLD, SHOAL_MAX_THRESHOLD, 1, NULL, "30..99 (percent)" },
-    { "activity_hangover_ms", SHOAL_OPT_ACTIVITY_HANGOVER_MS, SHOAL__INT,
-      AT(activity_hangover_ms), SHOAL_MIN_HANGOVER_MS, SHOAL_MAX_HANGOVER_MS, SHOAL_FRAME_MS,
-      NULL, "20..5000 in steps of 20" },
+    { "activity_hangover_ms", SHOAL_OPT_ACTIVITY_HANGOVER_MS, SHOAL__INT, AT(activity_hangover_ms),
+      SHOAL_MIN_HANGOVER_MS, SHOAL_MAX_HANGOVER_MS, SHOAL_FRAME_MS, NULL,
+      "20..5000 in steps of 20" },
     { "lm", SHOAL_OPT_LM, SHOAL__NAME, AT(lm), 0, 0, 0, switch_names, "on or off" },
     { "durations", SHOAL_OPT_DURATIONS, SHOAL__NAME, AT(durations), 0, 0, 0, switch_names,
       "on or off" },
@@ -54,9 +53,18 @@ const shoal__option shoal__options[] = {
 
 #define NAME_OF(names, i) ((unsigned)(i) < COUNT(names) - 1 ? names[i] : NULL)
 
-const char *shoal_format_name(shoal_format f) { return NAME_OF(format_names, f); }
-const char *shoal_attention_name(shoal_attention a) { return NAME_OF(attention_names, a); }
-const char *shoal_encoding_name(shoal_encoding e) { return NAME_OF(encoding_names, e); }
+const char *shoal_format_name(shoal_format f)
+{
+    return NAME_OF(format_names, f);
+}
+const char *shoal_attention_name(shoal_attention a)
+{
+    return NAME_OF(attention_names, a);
+}
+const char *shoal_encoding_name(shoal_encoding e)
+{
+    return NAME_OF(encoding_names, e);
+}
 
 const char *shoal_output_name(unsigned one)
 {
@@ -224,9 +232,7 @@ static int parse_value(shoal_options *o, const shoal__option *row, const char *s
         if (!int_allowed(row, v))
             return -1;
         break;
-    case SHOAL__NAME:
-        v = find_name(row->names, s, strlen(s));
-        break;
+    case SHOAL__NAME: v = find_name(row->names, s, strlen(s)); break;
     }
     if (v < 0)
         return -1;
@@ -252,7 +258,8 @@ static int fail_unknown(shoal_error *err, const char *name, size_t n)
     shoal_error_set(err, SHOAL_CODE_BAD_OPTION, shown,
                     "unknown option \"%s\": there are format, rate, channels, depth, chunk_ms, "
                     "left_ms, attention, output, encoding, activity_threshold, "
-                    "activity_hangover_ms, lm, durations", shown);
+                    "activity_hangover_ms, lm, durations",
+                    shown);
     return -1;
 }
 
@@ -292,7 +299,8 @@ static int opus_rate(int rate)
 static int default_rate(shoal_format f)
 {
     return f == SHOAL_FORMAT_MULAW || f == SHOAL_FORMAT_ALAW ? 8000
-         : f == SHOAL_FORMAT_OPUS ? 48000 : 16000;
+           : f == SHOAL_FORMAT_OPUS                          ? 48000
+                                                             : 16000;
 }
 
 static int fail_value(shoal_error *err, const char *name, int v, const char *allowed)
@@ -314,8 +322,7 @@ static int check_taps(const shoal_options *o, shoal_error *err)
         return 0;
     snprintf(value, sizeof value, "%s@%d", output_names[__builtin_ctz(deepest.outputs)],
              deepest.depth);
-    snprintf(allowed, sizeof allowed, "depths up to %d, for that is what depth says",
-             o->depth_max);
+    snprintf(allowed, sizeof allowed, "depths up to %d, for that is what depth says", o->depth_max);
     shoal_error_set_option(err, "output", value, allowed);
     return -1;
 }
@@ -373,7 +380,8 @@ int shoal_options_check(const shoal_options *o, shoal_error *err)
 
     for (const shoal__option *row = shoal__options; row->name; row++)
         if (!row_allowed(o, row))
-            return fail_value(err, row->name, row->kind == SHOAL__DEPTH ? o->depth_min
-                                              : shoal__option_get(o, row), row->allowed);
+            return fail_value(err, row->name,
+                              row->kind == SHOAL__DEPTH ? o->depth_min : shoal__option_get(o, row),
+                              row->allowed);
     return shoal_options_finish(&copy, err);
 }

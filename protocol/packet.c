@@ -71,9 +71,9 @@ uint16_t shoal_f16_from_f32(float x)
     uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
 
     if (mag > 0x7f800000)
-        return sign | 0x7e00;                  /* NaN, quiet */
+        return sign | 0x7e00; /* NaN, quiet */
     if (mag >= 0x477ff000)
-        return sign | 0x7c00;                  /* 65520 and up round to infinity */
+        return sign | 0x7c00; /* 65520 and up round to infinity */
     if (mag < 0x38800000)
         return sign | subnormal_half(mag);
     return sign | (uint16_t)((mag - 0x38000000 + 0xfff + (mag >> 13 & 1)) >> 13);
@@ -107,11 +107,10 @@ static int kind_valid(int kind)
 int shoal__packet_valid(const shoal_packet *p)
 {
     return kind_valid((int)p->kind) && p->depth >= 1 && p->depth <= SHOAL_MAX_DEPTH &&
-           p->tap >= 0 && p->tap <= SHOAL_MAX_DEPTH &&
-           p->flags <= UINT16_MAX && p->frames >= 0 && p->frames <= SHOAL_MAX_PACKET_FRAMES &&
-           p->dim >= 1 && p->dim <= SHOAL_MAX_DIM && p->first_frame <= SHOAL_MAX_COUNT &&
-           p->start_sample <= SHOAL_MAX_COUNT && p->received <= SHOAL_MAX_COUNT &&
-           p->processed <= SHOAL_MAX_COUNT;
+           p->tap >= 0 && p->tap <= SHOAL_MAX_DEPTH && p->flags <= UINT16_MAX && p->frames >= 0 &&
+           p->frames <= SHOAL_MAX_PACKET_FRAMES && p->dim >= 1 && p->dim <= SHOAL_MAX_DIM &&
+           p->first_frame <= SHOAL_MAX_COUNT && p->start_sample <= SHOAL_MAX_COUNT &&
+           p->received <= SHOAL_MAX_COUNT && p->processed <= SHOAL_MAX_COUNT;
 }
 
 size_t shoal_packet_size(const shoal_packet *p)

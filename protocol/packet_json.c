@@ -6,18 +6,22 @@
  */
 #include "protocol-internal.h"
 
-typedef unsigned long long ull;    /* for %llu */
+typedef unsigned long long ull; /* for %llu */
 
 static void write_header(shoal__text *t, const shoal_packet *p)
 {
-    shoal__text_printf(t, "{\"type\":\"features\",\"kind\":\"%s\",\"seq\":%u,\"depth\":%d,"
-                       "\"flags\":%u,", p->kind == SHOAL_KIND_EMBEDDING ? "embedding"
-                       : "posteriors", p->seq, p->depth, p->flags);
+    shoal__text_printf(t,
+                       "{\"type\":\"features\",\"kind\":\"%s\",\"seq\":%u,\"depth\":%d,"
+                       "\"flags\":%u,",
+                       p->kind == SHOAL_KIND_EMBEDDING ? "embedding" : "posteriors", p->seq,
+                       p->depth, p->flags);
     if (p->tap)
         shoal__text_printf(t, "\"tap\":%d,", p->tap);
-    shoal__text_printf(t, "\"first_frame\":%llu,\"start_sample\":%llu,\"received\":%llu,"
-                       "\"processed\":%llu,", (ull)p->first_frame, (ull)p->start_sample,
-                       (ull)p->received, (ull)p->processed);
+    shoal__text_printf(t,
+                       "\"first_frame\":%llu,\"start_sample\":%llu,\"received\":%llu,"
+                       "\"processed\":%llu,",
+                       (ull)p->first_frame, (ull)p->start_sample, (ull)p->received,
+                       (ull)p->processed);
     shoal__text_printf(t, "\"frames\":%d,\"dim\":%d,\"queued_us\":%u,\"computed_us\":%u,",
                        p->frames, p->dim, p->queued_us, p->computed_us);
 }

@@ -16,15 +16,14 @@
 
 typedef struct shoal__text {
     shoal_buf *b;
-    size_t start;    /* b->size to go back to */
+    size_t start; /* b->size to go back to */
     int failed;
 } shoal__text;
 
 void shoal__text_begin(shoal__text *t, shoal_buf *out);
 int shoal__text_end(shoal__text *t);
 /* Integers and trusted ASCII only: the locale must not matter (no %f), nor escaping. */
-void shoal__text_printf(shoal__text *t, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+void shoal__text_printf(shoal__text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* "key": with a comma before it unless an object has just been opened. */
 void shoal__text_member(shoal__text *t, const char *key);
 void shoal__text_char(shoal__text *t, char c);
@@ -38,7 +37,7 @@ void shoal__text_float(shoal__text *t, float x);
 /* ---- reading JSON (json_in.c) ---- */
 
 typedef struct shoal__in {
-    json_t *obj;         /* borrowed; NULL after a failure */
+    json_t *obj; /* borrowed; NULL after a failure */
     shoal_error *err;
     int failed;
 } shoal__in;
@@ -53,14 +52,14 @@ double shoal__in_real(shoal__in *in, const char *key, double min, double max);
 int shoal__in_bool(shoal__in *in, const char *key);
 void shoal__in_string(shoal__in *in, const char *key, char *dst, size_t size);
 shoal__in shoal__in_object(shoal__in *in, const char *key);
-json_t *shoal__in_array(shoal__in *in, const char *key);    /* borrowed; NULL after a failure */
+json_t *shoal__in_array(shoal__in *in, const char *key); /* borrowed; NULL after a failure */
 
 /* Type of a message among first..last, UNKNOWN for any other (messages_client.c). */
 shoal_msg_type shoal__msg_type_of(const json_t *obj, shoal_msg_type first, shoal_msg_type last);
 
 /* ---- packets (packet.c) ---- */
 
-int shoal__packet_valid(const shoal_packet *p);    /* every field but the encoding in range */
+int shoal__packet_valid(const shoal_packet *p); /* every field but the encoding in range */
 
 /* ---- options as JSON (options_text.c) ---- */
 
@@ -69,8 +68,9 @@ int shoal__options_add_json(shoal_options *o, const char *key, const json_t *val
                             shoal_error *err);
 /* The members of a `ready`: unknown ones are skipped, all known ones must be there but for
  * those that the first servers of version 1 did not have. */
-#define SHOAL__LATER_OPTIONS (SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_ACTIVITY_HANGOVER_MS | \
-                              SHOAL_OPT_LM | SHOAL_OPT_DURATIONS)
+#define SHOAL__LATER_OPTIONS                                                                       \
+    (SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_ACTIVITY_HANGOVER_MS | SHOAL_OPT_LM |                \
+     SHOAL_OPT_DURATIONS)
 void shoal__options_read_json(shoal_options *o, shoal__in *in);
 /* "format":"s16le","rate":16000,... of the fields in which. */
 void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which);
@@ -81,15 +81,15 @@ enum shoal__kind { SHOAL__INT, SHOAL__NAME, SHOAL__DEPTH, SHOAL__OUTPUT };
 
 typedef struct shoal__option {
     const char *name;
-    unsigned bit;                  /* SHOAL_OPT_* */
+    unsigned bit; /* SHOAL_OPT_* */
     enum shoal__kind kind;
-    size_t offset;                 /* of the int or enum in shoal_options */
-    int min, max, step;            /* INT */
-    const char *const *names;      /* NAME: by enum value; OUTPUT: by bit number; NULL ends */
-    const char *allowed;           /* for people */
+    size_t offset;            /* of the int or enum in shoal_options */
+    int min, max, step;       /* INT */
+    const char *const *names; /* NAME: by enum value; OUTPUT: by bit number; NULL ends */
+    const char *allowed;      /* for people */
 } shoal__option;
 
-extern const shoal__option shoal__options[];    /* name NULL ends */
+extern const shoal__option shoal__options[]; /* name NULL ends */
 int shoal__option_get(const shoal_options *o, const shoal__option *row);
 
 /* ---- values as text (errors.c) ---- */

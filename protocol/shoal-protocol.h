@@ -34,43 +34,50 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-#pragma GCC visibility push(default)    /* libshoal-client.so gives these to its users */
+#pragma GCC visibility push(default) /* libshoal-client.so gives these to its users */
 
 /* ---- names and limits ------------------------------------------------------------------ */
 
-#define SHOAL_SUBPROTOCOL "shoal.v1"
-#define SHOAL_PATH "/v1/stream"
+#define SHOAL_SUBPROTOCOL  "shoal.v1"
+#define SHOAL_PATH         "/v1/stream"
 #define SHOAL_DEFAULT_PORT 7350
-#define SHOAL_FRAME_MS 20
+#define SHOAL_FRAME_MS     20
 
 enum {
     /* Hard limits of the format: a message beyond them is refused whatever the config says. */
-    SHOAL_MAX_TEXT_BYTES = 16 << 10,          /* client -> server text message */
-    SHOAL_MAX_AUDIO_BYTES = 1 << 20,          /* client -> server binary message (default) */
-    SHOAL_MAX_SERVER_TEXT_BYTES = 8 << 20,    /* server -> client text message */
+    SHOAL_MAX_TEXT_BYTES = 16 << 10,       /* client -> server text message */
+    SHOAL_MAX_AUDIO_BYTES = 1 << 20,       /* client -> server binary message (default) */
+    SHOAL_MAX_SERVER_TEXT_BYTES = 8 << 20, /* server -> client text message */
     SHOAL_MAX_QUERY_BYTES = 1024,
-    SHOAL_MAX_NESTING = 8,                    /* JSON arrays and objects inside each other */
-    SHOAL_MAX_ID = 64,                        /* bytes of a flush or ping id, without NUL */
-    SHOAL_MAX_LABEL = 15,                     /* bytes of a phone label */
+    SHOAL_MAX_NESTING = 8, /* JSON arrays and objects inside each other */
+    SHOAL_MAX_ID = 64,     /* bytes of a flush or ping id, without NUL */
+    SHOAL_MAX_LABEL = 15,  /* bytes of a phone label */
     SHOAL_MAX_CLASSES = 256,
     SHOAL_MAX_DIM = 8192,
-    SHOAL_MAX_DEPTH = 255,                    /* one byte in the packet header */
-    SHOAL_MAX_PHONES = 256,                   /* in one phones message */
+    SHOAL_MAX_DEPTH = 255,  /* one byte in the packet header */
+    SHOAL_MAX_PHONES = 256, /* in one phones message */
     SHOAL_MAX_PACKET_FRAMES = 4096,
-    SHOAL_MAX_TAPS = 12,                      /* depths that outputs of a session have of their own */
+    SHOAL_MAX_TAPS = 12, /* depths that outputs of a session have of their own */
     SHOAL_MAX_ERROR_TEXT = 447,
 
-    SHOAL_MIN_RATE = 8000, SHOAL_MAX_RATE = 48000,
+    SHOAL_MIN_RATE = 8000,
+    SHOAL_MAX_RATE = 48000,
     SHOAL_MAX_CHANNELS = 8,
-    SHOAL_MIN_CHUNK_MS = 20, SHOAL_MAX_CHUNK_MS = 1280, SHOAL_DEFAULT_CHUNK_MS = 160,
+    SHOAL_MIN_CHUNK_MS = 20,
+    SHOAL_MAX_CHUNK_MS = 1280,
+    SHOAL_DEFAULT_CHUNK_MS = 160,
     SHOAL_MAX_LEFT_MS = 5120,
-    SHOAL_MIN_HANGOVER_MS = 20, SHOAL_MAX_HANGOVER_MS = 5000, SHOAL_DEFAULT_HANGOVER_MS = 300,
-    SHOAL_MIN_THRESHOLD = 30, SHOAL_MAX_THRESHOLD = 99, SHOAL_DEFAULT_THRESHOLD = 80,
+    SHOAL_MIN_HANGOVER_MS = 20,
+    SHOAL_MAX_HANGOVER_MS = 5000,
+    SHOAL_DEFAULT_HANGOVER_MS = 300,
+    SHOAL_MIN_THRESHOLD = 30,
+    SHOAL_MAX_THRESHOLD = 99,
+    SHOAL_DEFAULT_THRESHOLD = 80,
 
     /* Defaults of server policy; `ready` tells the values in force. */
-    SHOAL_DEFAULT_MAX_BACKLOG_MS = 2000,      /* audio held before the socket is throttled */
-    SHOAL_DEFAULT_IDLE_TIMEOUT_S = 60,        /* nothing from the client */
-    SHOAL_DEFAULT_START_TIMEOUT_S = 10,       /* connected but no start */
+    SHOAL_DEFAULT_MAX_BACKLOG_MS = 2000, /* audio held before the socket is throttled */
+    SHOAL_DEFAULT_IDLE_TIMEOUT_S = 60,   /* nothing from the client */
+    SHOAL_DEFAULT_START_TIMEOUT_S = 10,  /* connected but no start */
 };
 
 /* Counters (samples, frames) stay below 2^53 so that JavaScript can hold them. */
@@ -93,15 +100,15 @@ static inline uint64_t shoal_frame_start_sample(uint64_t frame, int rate)
 /* Growable bytes. Zero-initialise (or shoal_buf_wrap), reset between messages, free once. */
 typedef struct shoal_buf {
     char *data;
-    size_t size;     /* bytes in use; may be set by the caller to anything <= cap */
-    size_t cap;      /* bytes allocated, or given to shoal_buf_wrap */
-    int fixed;       /* memory is the caller's and never grows */
+    size_t size; /* bytes in use; may be set by the caller to anything <= cap */
+    size_t cap;  /* bytes allocated, or given to shoal_buf_wrap */
+    int fixed;   /* memory is the caller's and never grows */
 } shoal_buf;
 
 /* Use the caller's memory, never allocate: for the hot path. Text needs one byte more than
  * its length, for the NUL. */
 void shoal_buf_wrap(shoal_buf *b, void *memory, size_t cap);
-void shoal_buf_free(shoal_buf *b);                     /* NULL data and fixed buffers are fine */
+void shoal_buf_free(shoal_buf *b); /* NULL data and fixed buffers are fine */
 /* Make room for extra more bytes. 0 or -1. */
 int shoal_buf_reserve(shoal_buf *b, size_t extra);
 int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
@@ -111,72 +118,72 @@ int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
 /* name, code on the wire, close code, HTTP status (before the upgrade; 0 = cannot happen
  * there), fatal (the server closes), retry (trying again unchanged may work), message.
  * The codes are stable: add, never change. docs/protocol.md lists them all. */
-#define SHOAL_WIRE_ERRORS(X)                                                                    \
-    X(BAD_MESSAGE, "bad_message", 1007, 400, 1, 0,                                              \
-      "the text message is not one that this protocol knows: send one JSON object with a "     \
-      "known \"type\"")                                                                        \
-    X(BAD_OPTION, "bad_option", 1008, 400, 1, 0,                                                \
-      "an option is unknown, given twice or out of range: correct it and connect again")       \
-    X(BAD_AUDIO_FORMAT, "bad_audio_format", 1003, 0, 1, 0,                                      \
-      "the audio is a file with a header where raw samples were promised: send the samples "   \
-      "only, or use shoal-file")                                                               \
-    X(RATE_MISMATCH, "rate_mismatch", 1003, 0, 1, 0,                                            \
-      "the audio has another sample rate than the session: set rate to the audio's own rate")  \
-    X(AUDIO_NOT_FINITE, "audio_not_finite", 1007, 0, 1, 0,                                      \
-      "the audio holds NaN or infinity: check that format says what you send (f32le or s16le)") \
-    X(BAD_AUDIO_PACKET, "bad_audio_packet", 1007, 0, 1, 0,                                      \
-      "an Opus packet cannot be decoded: send one whole packet, without Ogg, in each message") \
-    X(MESSAGE_TOO_LARGE, "message_too_large", 1009, 0, 1, 0,                                    \
-      "the message is larger than the server takes: send audio in smaller messages")           \
-    X(NOT_STARTED, "not_started", 1008, 0, 1, 0,                                                \
-      "the session has not begun: send a start message first, or put options in the URL")      \
-    X(ALREADY_STARTED, "already_started", 1008, 0, 0, 0,                                        \
-      "the session has begun already (by URL options or a start): use set to change depth "    \
-      "and output")                                                                            \
-    X(ALREADY_ENDED, "already_ended", 1008, 0, 0, 0,                                            \
-      "nothing may follow end: open a new connection for more audio")                          \
-    X(OVERLOADED, "overloaded", 1013, 503, 1, 1,                                                \
-      "the server cannot take another session in real time: try later, ask for a lower depth " \
-      "or give a range")                                                                       \
-    X(TOO_MANY_SESSIONS, "too_many_sessions", 1013, 503, 1, 1,                                  \
-      "the limit on sessions is reached: close one, or try later")                             \
-    X(START_TIMEOUT, "start_timeout", 1008, 0, 1, 1,                                            \
-      "no start message came in time: send it right after connecting")                         \
-    X(IDLE_TIMEOUT, "idle_timeout", 1008, 0, 1, 1,                                              \
-      "nothing came from the client for too long: send audio, or ping to stay")                \
-    X(SLOW_READER, "slow_reader", 1008, 0, 1, 1,                                                \
-      "the client does not read its results fast enough: read while sending")                  \
-    X(BACKLOG, "backlog", 1013, 0, 1, 1,                                                        \
-      "audio waits too long to be processed: ask for a lower depth or give a range")           \
-    X(DRAINING, "draining", 1012, 503, 1, 1,                                                    \
-      "the server restarts; what it had received was finished: connect again")                 \
-    X(SHUTDOWN, "shutdown", 1001, 503, 1, 1,                                                    \
-      "the server stops now and may have left audio unprocessed: connect to another server")   \
-    X(UNSUPPORTED, "unsupported", 1008, 501, 1, 0,                                              \
-      "this server's build or model cannot do that: see /v1/model for what it can")            \
-    X(UNAUTHORIZED, "unauthorized", 1008, 401, 1, 0,                                            \
-      "the credentials are missing or wrong: send Authorization: Bearer <token>")              \
-    X(NOT_FOUND, "not_found", 1008, 404, 1, 0,                                                  \
-      "there is nothing at this path: streams are at /v1/stream")                              \
-    X(BAD_SUBPROTOCOL, "bad_subprotocol", 1008, 400, 1, 0,                                      \
-      "the server does not speak that WebSocket subprotocol: offer shoal.v1 or none")          \
-    X(INTERNAL, "internal", 1011, 500, 1, 1,                                                    \
+#define SHOAL_WIRE_ERRORS(X)                                                                       \
+    X(BAD_MESSAGE, "bad_message", 1007, 400, 1, 0,                                                 \
+      "the text message is not one that this protocol knows: send one JSON object with a "         \
+      "known \"type\"")                                                                            \
+    X(BAD_OPTION, "bad_option", 1008, 400, 1, 0,                                                   \
+      "an option is unknown, given twice or out of range: correct it and connect again")           \
+    X(BAD_AUDIO_FORMAT, "bad_audio_format", 1003, 0, 1, 0,                                         \
+      "the audio is a file with a header where raw samples were promised: send the samples "       \
+      "only, or use shoal-file")                                                                   \
+    X(RATE_MISMATCH, "rate_mismatch", 1003, 0, 1, 0,                                               \
+      "the audio has another sample rate than the session: set rate to the audio's own rate")      \
+    X(AUDIO_NOT_FINITE, "audio_not_finite", 1007, 0, 1, 0,                                         \
+      "the audio holds NaN or infinity: check that format says what you send (f32le or s16le)")    \
+    X(BAD_AUDIO_PACKET, "bad_audio_packet", 1007, 0, 1, 0,                                         \
+      "an Opus packet cannot be decoded: send one whole packet, without Ogg, in each message")     \
+    X(MESSAGE_TOO_LARGE, "message_too_large", 1009, 0, 1, 0,                                       \
+      "the message is larger than the server takes: send audio in smaller messages")               \
+    X(NOT_STARTED, "not_started", 1008, 0, 1, 0,                                                   \
+      "the session has not begun: send a start message first, or put options in the URL")          \
+    X(ALREADY_STARTED, "already_started", 1008, 0, 0, 0,                                           \
+      "the session has begun already (by URL options or a start): use set to change depth "        \
+      "and output")                                                                                \
+    X(ALREADY_ENDED, "already_ended", 1008, 0, 0, 0,                                               \
+      "nothing may follow end: open a new connection for more audio")                              \
+    X(OVERLOADED, "overloaded", 1013, 503, 1, 1,                                                   \
+      "the server cannot take another session in real time: try later, ask for a lower depth "     \
+      "or give a range")                                                                           \
+    X(TOO_MANY_SESSIONS, "too_many_sessions", 1013, 503, 1, 1,                                     \
+      "the limit on sessions is reached: close one, or try later")                                 \
+    X(START_TIMEOUT, "start_timeout", 1008, 0, 1, 1,                                               \
+      "no start message came in time: send it right after connecting")                             \
+    X(IDLE_TIMEOUT, "idle_timeout", 1008, 0, 1, 1,                                                 \
+      "nothing came from the client for too long: send audio, or ping to stay")                    \
+    X(SLOW_READER, "slow_reader", 1008, 0, 1, 1,                                                   \
+      "the client does not read its results fast enough: read while sending")                      \
+    X(BACKLOG, "backlog", 1013, 0, 1, 1,                                                           \
+      "audio waits too long to be processed: ask for a lower depth or give a range")               \
+    X(DRAINING, "draining", 1012, 503, 1, 1,                                                       \
+      "the server restarts; what it had received was finished: connect again")                     \
+    X(SHUTDOWN, "shutdown", 1001, 503, 1, 1,                                                       \
+      "the server stops now and may have left audio unprocessed: connect to another server")       \
+    X(UNSUPPORTED, "unsupported", 1008, 501, 1, 0,                                                 \
+      "this server's build or model cannot do that: see /v1/model for what it can")                \
+    X(UNAUTHORIZED, "unauthorized", 1008, 401, 1, 0,                                               \
+      "the credentials are missing or wrong: send Authorization: Bearer <token>")                  \
+    X(NOT_FOUND, "not_found", 1008, 404, 1, 0,                                                     \
+      "there is nothing at this path: streams are at /v1/stream")                                  \
+    X(BAD_SUBPROTOCOL, "bad_subprotocol", 1008, 400, 1, 0,                                         \
+      "the server does not speak that WebSocket subprotocol: offer shoal.v1 or none")              \
+    X(INTERNAL, "internal", 1011, 500, 1, 1,                                                       \
       "the server made a mistake; its log says more: try again, and report it")
 
 typedef enum shoal_code {
-    SHOAL_CODE_UNKNOWN = 0,      /* a code of a newer server; shoal_error.name has it */
+    SHOAL_CODE_UNKNOWN = 0, /* a code of a newer server; shoal_error.name has it */
 #define SHOAL_X(NAME, code, close, http, fatal, retry, text) SHOAL_CODE_##NAME,
     SHOAL_WIRE_ERRORS(SHOAL_X)
 #undef SHOAL_X
-    SHOAL_CODE_COUNT
+        SHOAL_CODE_COUNT
 } shoal_code;
 
-#define SHOAL_CLOSE_NORMAL 1000   /* after done */
+#define SHOAL_CLOSE_NORMAL 1000 /* after done */
 
 typedef struct shoal_code_info {
-    const char *name;        /* "bad_option" */
+    const char *name; /* "bad_option" */
     int close_code;
-    int http_status;         /* 0: cannot happen before the upgrade */
+    int http_status; /* 0: cannot happen before the upgrade */
     int fatal, retry;
     const char *message;
 } shoal_code_info;
@@ -184,16 +191,16 @@ typedef struct shoal_code_info {
 /* An error message on the wire, and what every decoder fills in when it fails. */
 typedef struct shoal_error {
     shoal_code code;
-    char name[32];                            /* code on the wire */
-    char message[SHOAL_MAX_ERROR_TEXT + 1];   /* for people: cause, value, range, remedy */
-    int fatal;                                /* the server closes the connection after it */
-    int retry;                                /* trying again unchanged may work */
-    int retry_after_ms;                       /* 0: no advice */
-    char ref[SHOAL_MAX_ID + 1];               /* the option, message type or id meant, or "" */
+    char name[32];                          /* code on the wire */
+    char message[SHOAL_MAX_ERROR_TEXT + 1]; /* for people: cause, value, range, remedy */
+    int fatal;                              /* the server closes the connection after it */
+    int retry;                              /* trying again unchanged may work */
+    int retry_after_ms;                     /* 0: no advice */
+    char ref[SHOAL_MAX_ID + 1];             /* the option, message type or id meant, or "" */
 } shoal_error;
 
-const shoal_code_info *shoal_code_get_info(shoal_code code);   /* static; never NULL */
-shoal_code shoal_code_from_name(const char *name);             /* SHOAL_CODE_UNKNOWN if none */
+const shoal_code_info *shoal_code_get_info(shoal_code code); /* static; never NULL */
+shoal_code shoal_code_from_name(const char *name);           /* SHOAL_CODE_UNKNOWN if none */
 /* Fill err from the table; fmt may be NULL (default message), ref may be NULL. */
 void shoal_error_set(shoal_error *err, shoal_code code, const char *ref, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -204,62 +211,78 @@ void shoal_error_set_option(shoal_error *err, const char *option, const char *va
 /* ---- options --------------------------------------------------------------------------- */
 
 typedef enum shoal_format {
-    SHOAL_FORMAT_S16LE, SHOAL_FORMAT_F32LE, SHOAL_FORMAT_MULAW, SHOAL_FORMAT_ALAW,
-    SHOAL_FORMAT_OPUS       /* one packet a message, no container */
+    SHOAL_FORMAT_S16LE,
+    SHOAL_FORMAT_F32LE,
+    SHOAL_FORMAT_MULAW,
+    SHOAL_FORMAT_ALAW,
+    SHOAL_FORMAT_OPUS /* one packet a message, no container */
 } shoal_format;
 
 typedef enum shoal_attention { SHOAL_ATTENTION_OWN, SHOAL_ATTENTION_REUSE } shoal_attention;
 
-typedef enum shoal_encoding {       /* of posteriors and embedding; the others are always JSON */
-    SHOAL_ENCODING_JSON = 0, SHOAL_ENCODING_F32 = 1, SHOAL_ENCODING_F16 = 2
+typedef enum shoal_encoding { /* of posteriors and embedding; the others are always JSON */
+                              SHOAL_ENCODING_JSON = 0,
+                              SHOAL_ENCODING_F32 = 1,
+                              SHOAL_ENCODING_F16 = 2
 } shoal_encoding;
 
 typedef enum shoal_switch { SHOAL_OFF, SHOAL_ON } shoal_switch;
 
-enum {                              /* outputs, a set */
-    SHOAL_OUTPUT_PHONES = 1, SHOAL_OUTPUT_POSTERIORS = 2, SHOAL_OUTPUT_EMBEDDING = 4,
-    SHOAL_OUTPUT_ACTIVITY = 8, SHOAL_OUTPUT_ALL = 15
+enum { /* outputs, a set */
+       SHOAL_OUTPUT_PHONES = 1,
+       SHOAL_OUTPUT_POSTERIORS = 2,
+       SHOAL_OUTPUT_EMBEDDING = 4,
+       SHOAL_OUTPUT_ACTIVITY = 8,
+       SHOAL_OUTPUT_ALL = 15
 };
 
-typedef struct shoal_tap {          /* outputs that come from a depth of their own: phones@4 */
-    int depth;                      /* 1..255 */
-    unsigned outputs;               /* SHOAL_OUTPUT_*, at least one */
+typedef struct shoal_tap { /* outputs that come from a depth of their own: phones@4 */
+    int depth;             /* 1..255 */
+    unsigned outputs;      /* SHOAL_OUTPUT_*, at least one */
 } shoal_tap;
 
-enum {                              /* shoal_options.given, a set */
-    SHOAL_OPT_FORMAT = 1 << 0, SHOAL_OPT_RATE = 1 << 1, SHOAL_OPT_CHANNELS = 1 << 2,
-    SHOAL_OPT_DEPTH = 1 << 3, SHOAL_OPT_CHUNK_MS = 1 << 4, SHOAL_OPT_LEFT_MS = 1 << 5,
-    SHOAL_OPT_ATTENTION = 1 << 6, SHOAL_OPT_OUTPUT = 1 << 7, SHOAL_OPT_ENCODING = 1 << 8,
-    SHOAL_OPT_ACTIVITY_THRESHOLD = 1 << 9, SHOAL_OPT_ACTIVITY_HANGOVER_MS = 1 << 10,
-    SHOAL_OPT_LM = 1 << 11, SHOAL_OPT_DURATIONS = 1 << 12,
-    SHOAL_OPT_ALL = (1 << 13) - 1
+enum { /* shoal_options.given, a set */
+       SHOAL_OPT_FORMAT = 1 << 0,
+       SHOAL_OPT_RATE = 1 << 1,
+       SHOAL_OPT_CHANNELS = 1 << 2,
+       SHOAL_OPT_DEPTH = 1 << 3,
+       SHOAL_OPT_CHUNK_MS = 1 << 4,
+       SHOAL_OPT_LEFT_MS = 1 << 5,
+       SHOAL_OPT_ATTENTION = 1 << 6,
+       SHOAL_OPT_OUTPUT = 1 << 7,
+       SHOAL_OPT_ENCODING = 1 << 8,
+       SHOAL_OPT_ACTIVITY_THRESHOLD = 1 << 9,
+       SHOAL_OPT_ACTIVITY_HANGOVER_MS = 1 << 10,
+       SHOAL_OPT_LM = 1 << 11,
+       SHOAL_OPT_DURATIONS = 1 << 12,
+       SHOAL_OPT_ALL = (1 << 13) - 1
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
  * start from shoal_options_default(). */
 typedef struct shoal_options {
-    unsigned given;              /* SHOAL_OPT_*: said by the client, the rest is default;
-                                  * encoders write only these */
-    shoal_format format;         /* s16le */
-    int rate;                    /* Hz, 8000..48000; default 16000, mulaw and alaw 8000, opus
-                                  * 48000. opus: 8000, 12000, 16000, 24000 or 48000 */
-    int channels;                /* 1..8 (opus 1..2), interleaved; averaged by the server */
-    int depth_min, depth_max;    /* 1..255; equal: fixed depth; 0, 0: the server's choice.
-                                  * The server checks them against its model */
-    int chunk_ms;                /* multiple of 20, 20..1280 */
-    int left_ms;                 /* attention's left context, multiple of 20, 0..5120;
-                                  * -1: the server's choice */
-    shoal_attention attention;   /* own */
-    unsigned outputs;            /* SHOAL_OUTPUT_* at the session's depth; phones. None only if
-                                  * there are taps */
-    shoal_encoding encoding;     /* f32 */
-    int activity_threshold;      /* percent that speech must be likely to begin, 30..99; 80 */
-    int activity_hangover_ms;    /* silence that ends speech, multiple of 20, 20..5000; 300 */
-    int tap_count;               /* 0..SHOAL_MAX_TAPS; said by `output` too */
-    shoal_tap taps[SHOAL_MAX_TAPS];    /* depths ascend, each once; none beyond depth_max where
-                                        * depth is given; the rest is zero */
-    shoal_switch lm;             /* phones with the phone language model; on */
-    shoal_switch durations;      /* phones with the phone duration model; off */
+    unsigned given;                 /* SHOAL_OPT_*: said by the client, the rest is default;
+                                     * encoders write only these */
+    shoal_format format;            /* s16le */
+    int rate;                       /* Hz, 8000..48000; default 16000, mulaw and alaw 8000, opus
+                                     * 48000. opus: 8000, 12000, 16000, 24000 or 48000 */
+    int channels;                   /* 1..8 (opus 1..2), interleaved; averaged by the server */
+    int depth_min, depth_max;       /* 1..255; equal: fixed depth; 0, 0: the server's choice.
+                                     * The server checks them against its model */
+    int chunk_ms;                   /* multiple of 20, 20..1280 */
+    int left_ms;                    /* attention's left context, multiple of 20, 0..5120;
+                                     * -1: the server's choice */
+    shoal_attention attention;      /* own */
+    unsigned outputs;               /* SHOAL_OUTPUT_* at the session's depth; phones. None only if
+                                     * there are taps */
+    shoal_encoding encoding;        /* f32 */
+    int activity_threshold;         /* percent that speech must be likely to begin, 30..99; 80 */
+    int activity_hangover_ms;       /* silence that ends speech, multiple of 20, 20..5000; 300 */
+    int tap_count;                  /* 0..SHOAL_MAX_TAPS; said by `output` too */
+    shoal_tap taps[SHOAL_MAX_TAPS]; /* depths ascend, each once; none beyond depth_max where
+                                     * depth is given; the rest is zero */
+    shoal_switch lm;                /* phones with the phone language model; on */
+    shoal_switch durations;         /* phones with the phone duration model; off */
 } shoal_options;
 
 shoal_options shoal_options_default(void);
@@ -285,29 +308,40 @@ int shoal_options_check(const shoal_options *o, shoal_error *err);
 /* "format=s16le&rate=16000..." of the given fields, without '?'. */
 int shoal_options_encode_query(shoal_buf *out, const shoal_options *o);
 
-const char *shoal_format_name(shoal_format f);        /* "s16le"; NULL if out of range */
-const char *shoal_attention_name(shoal_attention a);  /* "own" */
-const char *shoal_encoding_name(shoal_encoding e);    /* "f32" */
-const char *shoal_output_name(unsigned one);          /* "phones" for SHOAL_OUTPUT_PHONES */
+const char *shoal_format_name(shoal_format f);       /* "s16le"; NULL if out of range */
+const char *shoal_attention_name(shoal_attention a); /* "own" */
+const char *shoal_encoding_name(shoal_encoding e);   /* "f32" */
+const char *shoal_output_name(unsigned one);         /* "phones" for SHOAL_OUTPUT_PHONES */
 
 /* ---- messages -------------------------------------------------------------------------- */
 
 typedef enum shoal_msg_type {
-    SHOAL_MSG_UNKNOWN = 0,       /* a reply of a newer server: skip it */
+    SHOAL_MSG_UNKNOWN = 0, /* a reply of a newer server: skip it */
     /* client -> server */
-    SHOAL_MSG_START, SHOAL_MSG_SET, SHOAL_MSG_FLUSH, SHOAL_MSG_END, SHOAL_MSG_PING,
+    SHOAL_MSG_START,
+    SHOAL_MSG_SET,
+    SHOAL_MSG_FLUSH,
+    SHOAL_MSG_END,
+    SHOAL_MSG_PING,
     /* server -> client */
-    SHOAL_MSG_READY, SHOAL_MSG_PHONES, SHOAL_MSG_ACTIVITY, SHOAL_MSG_FEATURES, SHOAL_MSG_CHANGED,
-    SHOAL_MSG_FLUSHED, SHOAL_MSG_DONE, SHOAL_MSG_PONG, SHOAL_MSG_ERROR
+    SHOAL_MSG_READY,
+    SHOAL_MSG_PHONES,
+    SHOAL_MSG_ACTIVITY,
+    SHOAL_MSG_FEATURES,
+    SHOAL_MSG_CHANGED,
+    SHOAL_MSG_FLUSHED,
+    SHOAL_MSG_DONE,
+    SHOAL_MSG_PONG,
+    SHOAL_MSG_ERROR
 } shoal_msg_type;
 
-const char *shoal_msg_type_name(shoal_msg_type t);    /* "start"; "unknown" for the rest */
+const char *shoal_msg_type_name(shoal_msg_type t); /* "start"; "unknown" for the rest */
 
 typedef struct shoal_client_msg {
-    shoal_msg_type type;             /* START .. PING */
-    shoal_options options;           /* START: finished and checked. SET: depth and outputs, as
-                                      * options.given says; the rest means nothing */
-    char id[SHOAL_MAX_ID + 1];       /* FLUSH, PING: UTF-8, echoed; "" if not given */
+    shoal_msg_type type;       /* START .. PING */
+    shoal_options options;     /* START: finished and checked. SET: depth and outputs, as
+                                * options.given says; the rest means nothing */
+    char id[SHOAL_MAX_ID + 1]; /* FLUSH, PING: UTF-8, echoed; "" if not given */
 } shoal_client_msg;
 
 int shoal_client_msg_encode(shoal_buf *out, const shoal_client_msg *m);
@@ -315,120 +349,120 @@ int shoal_client_msg_encode(shoal_buf *out, const shoal_client_msg *m);
 int shoal_client_msg_decode(shoal_client_msg *m, const char *text, size_t n, shoal_error *err);
 
 typedef struct shoal_ready {
-    char server[SHOAL_MAX_ID + 1];         /* "shoald 0.1.0" */
-    char session[SHOAL_MAX_ID + 1];        /* names the session in logs */
-    char model[SHOAL_MAX_ID + 1];          /* "shoal-base" */
-    char model_sha256[65];                 /* 64 hex digits, or "" */
-    int model_rate;                        /* Hz, what the model hears: 16000 */
-    int model_depth;                       /* depths 1..model_depth exist */
-    int dim;                               /* values an embedding frame */
-    int classes;                           /* values a posterior frame */
-    char labels[SHOAL_MAX_CLASSES][SHOAL_MAX_LABEL + 1];   /* [classes] */
-    shoal_options options;                 /* effective; all fields given */
-    int depth;                             /* in force now, within options.depth_min..max */
-    int latency_ms;                        /* algorithmic: chunk + look-ahead + window */
-    uint64_t max_message_bytes;            /* of one binary message */
+    char server[SHOAL_MAX_ID + 1];                       /* "shoald 0.1.0" */
+    char session[SHOAL_MAX_ID + 1];                      /* names the session in logs */
+    char model[SHOAL_MAX_ID + 1];                        /* "shoal-base" */
+    char model_sha256[65];                               /* 64 hex digits, or "" */
+    int model_rate;                                      /* Hz, what the model hears: 16000 */
+    int model_depth;                                     /* depths 1..model_depth exist */
+    int dim;                                             /* values an embedding frame */
+    int classes;                                         /* values a posterior frame */
+    char labels[SHOAL_MAX_CLASSES][SHOAL_MAX_LABEL + 1]; /* [classes] */
+    shoal_options options;                               /* effective; all fields given */
+    int depth;                  /* in force now, within options.depth_min..max */
+    int latency_ms;             /* algorithmic: chunk + look-ahead + window */
+    uint64_t max_message_bytes; /* of one binary message */
     int max_backlog_ms;
-    int idle_timeout_s;                    /* 0: none */
-} shoal_ready;    /* frame_ms, frame_seconds and frame_samples on the wire follow from rate */
+    int idle_timeout_s; /* 0: none */
+} shoal_ready;          /* frame_ms, frame_seconds and frame_samples on the wire follow from rate */
 
 typedef struct shoal_wire_phone {
-    char phone[SHOAL_MAX_LABEL + 1];       /* "HH" */
-    double start, end;                     /* seconds of the client's audio, 0..1e9; wire: ms */
-    double confidence;                     /* 0..1; wire: 4 decimals */
+    char phone[SHOAL_MAX_LABEL + 1]; /* "HH" */
+    double start, end;               /* seconds of the client's audio, 0..1e9; wire: ms */
+    double confidence;               /* 0..1; wire: 4 decimals */
 } shoal_wire_phone;
 
 typedef struct shoal_phones {
-    uint32_t seq;              /* one counter over all results of the session */
-    int depth;                 /* depth used */
-    int tap;                   /* depth asked for with @; 0: the session's */
-    uint64_t received;         /* samples (a channel) received at the client's rate */
-    uint64_t processed;        /* samples covered by results up to and with this one */
-    int lag_ms;                /* (received - processed) as time */
-    int count;                 /* 0..SHOAL_MAX_PHONES; 0 is common: it reports progress */
+    uint32_t seq;       /* one counter over all results of the session */
+    int depth;          /* depth used */
+    int tap;            /* depth asked for with @; 0: the session's */
+    uint64_t received;  /* samples (a channel) received at the client's rate */
+    uint64_t processed; /* samples covered by results up to and with this one */
+    int lag_ms;         /* (received - processed) as time */
+    int count;          /* 0..SHOAL_MAX_PHONES; 0 is common: it reports progress */
     shoal_wire_phone phones[SHOAL_MAX_PHONES];
 } shoal_phones;
 
 typedef struct shoal_wire_activity {
     uint32_t seq;
-    int depth, tap;            /* as in shoal_phones */
-    int speech;                /* 1: speech begins here; 0: it ended here */
-    uint64_t frame;            /* first frame of the new state */
-    uint64_t sample;           /* its first sample at the client's rate */
-    double time;               /* the same in seconds, 0..1e9; wire: ms */
+    int depth, tap;  /* as in shoal_phones */
+    int speech;      /* 1: speech begins here; 0: it ended here */
+    uint64_t frame;  /* first frame of the new state */
+    uint64_t sample; /* its first sample at the client's rate */
+    double time;     /* the same in seconds, 0..1e9; wire: ms */
     uint64_t received, processed;
 } shoal_wire_activity;
 
 typedef enum shoal_reason { SHOAL_REASON_SET, SHOAL_REASON_LOAD } shoal_reason;
 
 typedef struct shoal_changed {
-    int depth;                 /* from from_frame on */
-    int depth_min, depth_max;  /* range in force */
+    int depth;                /* from from_frame on */
+    int depth_min, depth_max; /* range in force */
     uint64_t from_frame, from_sample;
-    unsigned outputs;          /* this and the taps as in shoal_options */
-    shoal_reason reason;       /* "set": the client asked; "load": elastic depth */
+    unsigned outputs;    /* this and the taps as in shoal_options */
+    shoal_reason reason; /* "set": the client asked; "load": elastic depth */
     int tap_count;
     shoal_tap taps[SHOAL_MAX_TAPS];
 } shoal_changed;
 
 typedef struct shoal_flushed {
     char id[SHOAL_MAX_ID + 1];
-    uint64_t received, processed;    /* samples at the client's rate */
-    uint64_t frames;                 /* feature frames given so far */
+    uint64_t received, processed; /* samples at the client's rate */
+    uint64_t frames;              /* feature frames given so far */
 } shoal_flushed;
 
 typedef struct shoal_done {
-    uint64_t received, processed;    /* samples; equal: nothing was left behind */
-    uint64_t frames, phones, packets;/* totals; packets counts features messages of any encoding */
-    double seconds;                  /* of audio */
+    uint64_t received, processed;     /* samples; equal: nothing was left behind */
+    uint64_t frames, phones, packets; /* totals; packets counts features messages of any encoding */
+    double seconds;                   /* of audio */
 } shoal_done;
 
 /* Feature packet: what the header says about [frames, dim] values, in binary or JSON. */
 typedef enum shoal_kind { SHOAL_KIND_POSTERIORS = 1, SHOAL_KIND_EMBEDDING = 2 } shoal_kind;
 
 enum {                             /* shoal_packet.flags; receivers ignore bits they don't know */
-    SHOAL_PACKET_NEW_DEPTH = 1,    /* not the depth of the packet before, of this kind and tap */
-    SHOAL_PACKET_CUT = 2           /* chunk cut short by flush or end */
+       SHOAL_PACKET_NEW_DEPTH = 1, /* not the depth of the packet before, of this kind and tap */
+       SHOAL_PACKET_CUT = 2        /* chunk cut short by flush or end */
 };
 
-#define SHOAL_PACKET_HEADER 64     /* bytes; the payload begins aligned for Float32Array */
+#define SHOAL_PACKET_HEADER 64 /* bytes; the payload begins aligned for Float32Array */
 
 typedef struct shoal_packet {
     shoal_kind kind;
-    shoal_encoding encoding;   /* F32 or F16; JSON when it came as text */
-    int depth;                 /* depth used, 1..255 */
-    unsigned flags;            /* 16 bits */
+    shoal_encoding encoding; /* F32 or F16; JSON when it came as text */
+    int depth;               /* depth used, 1..255 */
+    unsigned flags;          /* 16 bits */
     uint32_t seq;
     uint64_t first_frame;
-    uint64_t start_sample;     /* first sample of first_frame at the client's rate */
+    uint64_t start_sample; /* first sample of first_frame at the client's rate */
     uint64_t received, processed;
-    int frames, dim;           /* 0..4096, 1..8192 */
-    uint32_t queued_us;        /* from the chunk's last sample received to its computation */
-    uint32_t computed_us;      /* its computation */
-    int tap;                   /* depth asked for with @, 1..255; 0: the session's */
-    const void *payload;       /* decoded binary: view into the packet, little-endian, maybe
-                                * unaligned; decoded JSON: float[frames * dim] of the message */
+    int frames, dim;      /* 0..4096, 1..8192 */
+    uint32_t queued_us;   /* from the chunk's last sample received to its computation */
+    uint32_t computed_us; /* its computation */
+    int tap;              /* depth asked for with @, 1..255; 0: the session's */
+    const void *payload;  /* decoded binary: view into the packet, little-endian, maybe
+                           * unaligned; decoded JSON: float[frames * dim] of the message */
 } shoal_packet;
 
 typedef struct shoal_server_msg {
-    shoal_msg_type type;                   /* READY .. ERROR, or UNKNOWN */
+    shoal_msg_type type; /* READY .. ERROR, or UNKNOWN */
     union {
         shoal_ready ready;
         shoal_phones phones;
         shoal_wire_activity activity;
-        shoal_packet features;             /* encoding JSON */
+        shoal_packet features; /* encoding JSON */
         shoal_changed changed;
         shoal_flushed flushed;
         shoal_done done;
-        char id[SHOAL_MAX_ID + 1];         /* pong */
+        char id[SHOAL_MAX_ID + 1]; /* pong */
         shoal_error error;
     } u;
-    float *owned;                          /* features' values; shoal_server_msg_free */
-} shoal_server_msg;                        /* about 12 KB */
+    float *owned;   /* features' values; shoal_server_msg_free */
+} shoal_server_msg; /* about 12 KB */
 
 /* err: SHOAL_CODE_BAD_MESSAGE, or SHOAL_CODE_INTERNAL when out of memory. */
 int shoal_server_msg_decode(shoal_server_msg *m, const char *text, size_t n, shoal_error *err);
-void shoal_server_msg_free(shoal_server_msg *m);      /* after a successful decode */
+void shoal_server_msg_free(shoal_server_msg *m); /* after a successful decode */
 
 int shoal_ready_encode(shoal_buf *out, const shoal_ready *m);
 int shoal_changed_encode(shoal_buf *out, const shoal_changed *m);
@@ -440,7 +474,7 @@ int shoal_error_encode(shoal_buf *out, const shoal_error *m);
 /* Hot path: never allocates when the buffer has SHOAL_PHONES_BYTES(m->count) bytes free. */
 #define SHOAL_PHONES_BYTES(count) (256 + 256 * (size_t)(count))
 int shoal_phones_encode(shoal_buf *out, const shoal_phones *m);
-#define SHOAL_ACTIVITY_BYTES 320    /* the same for one activity message */
+#define SHOAL_ACTIVITY_BYTES 320 /* the same for one activity message */
 int shoal_activity_encode(shoal_buf *out, const shoal_wire_activity *m);
 
 /* ---- feature packets ------------------------------------------------------------------- */
@@ -452,22 +486,25 @@ size_t shoal_packet_size(const shoal_packet *p);
 int shoal_packet_encode(shoal_buf *out, const shoal_packet *p, const float *values);
 /* The same as a text message {"type":"features",...}. Values keep all their bits; what is
  * not finite becomes null. Never allocates with SHOAL_PACKET_JSON_BYTES free. */
-#define SHOAL_PACKET_JSON_BYTES(frames, dim) (512 + (size_t)(frames) * ((size_t)(dim) * 16 + 4))
+#define SHOAL_PACKET_JSON_BYTES(frames, dim) (512 + (size_t)(frames) * ((size_t)(dim)*16 + 4))
 int shoal_packet_encode_json(shoal_buf *out, const shoal_packet *p, const float *values);
 /* p->payload views into bytes. Every length is checked: size must match exactly. */
 int shoal_packet_decode(shoal_packet *p, const void *bytes, size_t size, shoal_error *err);
 /* Values of a decoded packet of any encoding -> out[frames * dim]. */
 void shoal_packet_values(const shoal_packet *p, float *out);
 
-uint16_t shoal_f16_from_f32(float x);      /* rounds to nearest, ties to even */
+uint16_t shoal_f16_from_f32(float x); /* rounds to nearest, ties to even */
 float shoal_f16_to_f32(uint16_t h);
 
 /* ---- containers where raw samples were promised ------------------------------------------ */
 
-typedef enum shoal_sniff { SHOAL_SNIFF_NO = 0, SHOAL_SNIFF_YES = 1, SHOAL_SNIFF_MORE = 2 }
-    shoal_sniff;
+typedef enum shoal_sniff {
+    SHOAL_SNIFF_NO = 0,
+    SHOAL_SNIFF_YES = 1,
+    SHOAL_SNIFF_MORE = 2
+} shoal_sniff;
 
-#define SHOAL_SNIFF_BYTES 2048    /* never needs more than this */
+#define SHOAL_SNIFF_BYTES 2048 /* never needs more than this */
 
 /* Look at the first n bytes of an audio stream (from its very beginning) and tell whether they
  * are the header of a file: WAV, AIFF, AU, Ogg, WebM/Matroska, FLAC, MP3, MP4.

@@ -17,7 +17,7 @@
 typedef struct input {
     const unsigned char *p;
     size_t n;
-    const shoal_options *declared;    /* may be NULL */
+    const shoal_options *declared; /* may be NULL */
     size_t *need;
     shoal_error *err;
 } input;
@@ -56,10 +56,10 @@ static shoal_sniff match(const input *in, size_t offset, const char *magic, size
 typedef struct wav {
     unsigned tag, channels, bits;
     uint32_t rate;
-    size_t data;    /* offset of the samples, 0: unknown */
+    size_t data; /* offset of the samples, 0: unknown */
 } wav;
 
-#define FMT_BYTES 34    /* of a fmt chunk, up to the format tag inside WAVE_FORMAT_EXTENSIBLE */
+#define FMT_BYTES 34 /* of a fmt chunk, up to the format tag inside WAVE_FORMAT_EXTENSIBLE */
 
 static void wav_read_fmt(wav *w, const unsigned char *chunk, uint32_t size)
 {
@@ -87,7 +87,7 @@ static shoal_sniff wav_read(wav *w, const input *in)
         if (memcmp(chunk, "fmt ", 4) == 0)
             wav_read_fmt(w, chunk, size);
         if (size > SHOAL_SNIFF_BYTES)
-            return SHOAL_SNIFF_YES;    /* a long comment before the samples: stop here */
+            return SHOAL_SNIFF_YES; /* a long comment before the samples: stop here */
         at += 8 + size + (size & 1);
     }
     return at + FMT_BYTES <= SHOAL_SNIFF_BYTES ? more(in, at + FMT_BYTES) : SHOAL_SNIFF_YES;
@@ -129,7 +129,8 @@ static void wav_fail(const input *in, const wav *w)
         shoal_error_set(in->err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format",
                         "this is a WAV file of a kind the protocol does not have (%u Hz, %u "
                         "channels, %u bits): convert it to s16le at 8000..48000 Hz, or use "
-                        "shoal-file", w->rate, w->channels, w->bits);
+                        "shoal-file",
+                        w->rate, w->channels, w->bits);
 }
 
 static shoal_sniff sniff_wav(const input *in)
@@ -192,7 +193,7 @@ static shoal_sniff sniff_mp3(const input *in)
 
 static const struct signature {
     const char *name, *prefix, *magic;
-    size_t prefix_len, offset, len;    /* prefix at 0, magic at offset */
+    size_t prefix_len, offset, len; /* prefix at 0, magic at offset */
 } signatures[] = {
     { "an Ogg file", "", "OggS\0", 0, 0, 5 },
     { "a WebM or Matroska file (as MediaRecorder makes)", "", "\x1a\x45\xdf\xa3", 0, 0, 4 },

@@ -89,7 +89,7 @@ void shoal__text_char(shoal__text *t, char c)
 
 void shoal__text_printf(shoal__text *t, const char *fmt, ...)
 {
-    char line[512];    /* the longest format of this library with all its integers is below 400 */
+    char line[512]; /* the longest format of this library with all its integers is below 400 */
     va_list ap;
 
     va_start(ap, fmt);
@@ -111,8 +111,12 @@ void shoal__text_member(shoal__text *t, const char *key)
 /* Length of the UTF-8 sequence at s, 0 if it is not one (overlong, surrogate, > U+10FFFF). */
 static size_t utf8_length(const unsigned char *s)
 {
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3
-             : s[0] < 0xf5 ? 4 : 0;
+    size_t n = s[0] < 0x80   ? 1
+               : s[0] < 0xc2 ? 0
+               : s[0] < 0xe0 ? 2
+               : s[0] < 0xf0 ? 3
+               : s[0] < 0xf5 ? 4
+                             : 0;
     for (size_t i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80)
             return 0;
@@ -166,12 +170,12 @@ void shoal__text_float(shoal__text *t, float x)
         append(t, "null", 4);
         return;
     }
-    if (x == 0 && signbit(x)) {    /* JSON readers take "-0" for an integer without a sign */
+    if (x == 0 && signbit(x)) { /* JSON readers take "-0" for an integer without a sign */
         append(t, "-0.0", 4);
         return;
     }
     snprintf(s, sizeof s, "%.9g", (double)x);
-    for (const char *p = s; *p; p++) {    /* the locale's decimal point, of any length, is '.' */
+    for (const char *p = s; *p; p++) { /* the locale's decimal point, of any length, is '.' */
         if (strchr("+-0123456789e", *p))
             s[n++] = *p;
         else if (n && s[n - 1] != '.')

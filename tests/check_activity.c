@@ -54,20 +54,23 @@ static int detect(const shoal_activity_params *p, int64_t first, int n, uint32_t
 }
 
 /* frames, min_speech, hangover, events: +begin, -end */
-static const struct { const char *frames; int min_speech, hangover, events[7]; } by_hand[] = {
+static const struct {
+    const char *frames;
+    int min_speech, hangover, events[7];
+} by_hand[] = {
     { "", 2, 3, { 0 } },
     { "....", 2, 3, { 0 } },
-    { "..S....", 2, 3, { 0 } },                       /* too short */
+    { "..S....", 2, 3, { 0 } }, /* too short */
     { "..SS....", 2, 3, { 2, -4 } },
-    { "..SS.", 2, 3, { 2, -4 } },                     /* the end closes what is open */
+    { "..SS.", 2, 3, { 2, -4 } }, /* the end closes what is open */
     { "..SSSS", 2, 3, { 2, -6 } },
-    { "..SS..SS...", 2, 3, { 2, -8 } },               /* a pause shorter than the hangover */
-    { "..SS...SS...", 2, 3, { 2, -4, 7, -9 } },       /* and one as long */
-    { "..S.S.S.S...", 2, 3, { 0 } },                  /* never two in a run */
-    { "..dSdSd....", 2, 3, { 2, -7 } },               /* doubt neither begins nor ends */
+    { "..SS..SS...", 2, 3, { 2, -8 } },         /* a pause shorter than the hangover */
+    { "..SS...SS...", 2, 3, { 2, -4, 7, -9 } }, /* and one as long */
+    { "..S.S.S.S...", 2, 3, { 0 } },            /* never two in a run */
+    { "..dSdSd....", 2, 3, { 2, -7 } },         /* doubt neither begins nor ends */
     { "..dddddd....", 2, 3, { 0 } },
     { "..SS.d.d.d...", 2, 3, { 2, -10 } },
-    { "S...", 1, 1, { 1000, -1 } },                   /* 1000: frame 0, which has no sign */
+    { "S...", 1, 1, { 1000, -1 } }, /* 1000: frame 0, which has no sign */
     { "S.S.", 1, 1, { 1000, -1, 2, -3 } },
 };
 
@@ -206,9 +209,9 @@ START_TEST(params_are_checked)
 {
     shoal_activity *a;
     shoal_activity_params good = shoal_activity_default_params(), p;
-#define REFUSE(field, value)                                                  \
-    p = good;                                                                 \
-    p.field = (value);                                                        \
+#define REFUSE(field, value)                                                                       \
+    p = good;                                                                                      \
+    p.field = (value);                                                                             \
     ck_assert_int_eq(shoal_activity_new(&a, &model, &p, 0), SHOAL_EINVAL)
     REFUSE(threshold, 0.0f);
     REFUSE(threshold, 1.0f);

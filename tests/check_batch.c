@@ -65,7 +65,8 @@ static int feed_some(uint32_t *rng)
         client *c = &clients[i];
         size_t part = util_rand(rng) % 4000, left = c->samples - c->at;
         if (left) {
-            ptrdiff_t took = shoal_stream_feed(c->stream, c->pcm + c->at, part < left ? part : left);
+            ptrdiff_t took =
+                shoal_stream_feed(c->stream, c->pcm + c->at, part < left ? part : left);
             ck_assert_int_ge(took, 0);
             c->at += (size_t)took;
         } else if (shoal_stream_finish(c->stream) < 0 && !shoal_stream_ready(c->stream)) {
@@ -235,13 +236,11 @@ START_TEST(bytes_are_the_same_in_any_company)
     for (int c = 0; c < 4; c++) {
         features f = in_company(model, companies[c][0], companies[c][1]);
         ck_assert_int_eq(f.frames, alone.frames);
-        ck_assert_msg(!memcmp(f.embedding, alone.embedding,
-                              sizeof(float) * (size_t)(f.frames * f.dim)) &&
-                          !memcmp(f.logp, alone.logp,
-                                  sizeof(float) * (size_t)(f.frames * f.classes)),
-                      "precision %d, %d streams, place %d: bytes differ by up to %g", _i,
-                      companies[c][0], companies[c][1],
-                      util_max_diff(f.logp, alone.logp, (size_t)(f.frames * f.classes)));
+        ck_assert_msg(
+            !memcmp(f.embedding, alone.embedding, sizeof(float) * (size_t)(f.frames * f.dim)) &&
+                !memcmp(f.logp, alone.logp, sizeof(float) * (size_t)(f.frames * f.classes)),
+            "precision %d, %d streams, place %d: bytes differ by up to %g", _i, companies[c][0],
+            companies[c][1], util_max_diff(f.logp, alone.logp, (size_t)(f.frames * f.classes)));
         features_free(&f);
     }
     features_free(&alone);
@@ -337,11 +336,11 @@ START_TEST(bad_runs_change_nothing)
                  *foreign = fed_stream(twin, 8, LONGEST);
     ck_assert_int_eq(shoal_batch_new(&b, m, 16), 0);
     refuse(b, idle, SHOAL_ESTATE);
-    refuse(b, large, SHOAL_EINVAL);         /* 8 + 9 rows > 16 */
+    refuse(b, large, SHOAL_EINVAL); /* 8 + 9 rows > 16 */
     refuse(b, foreign, SHOAL_EINVAL);
     shoal_stream *tapping = fed_stream(m, 8, LONGEST);
     ck_assert_int_eq(shoal_stream_set_taps(tapping, 1), 0);
-    refuse(b, tapping, SHOAL_EINVAL);       /* a batch without room for taps */
+    refuse(b, tapping, SHOAL_EINVAL); /* a batch without room for taps */
     shoal_stream_free(tapping);
     ck_assert_int_eq(shoal_stream_samples_fed(idle), 2799);
     ck_assert_int_eq(shoal_stream_next_frame(large), 0);

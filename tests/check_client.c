@@ -39,8 +39,8 @@ static shoal_client_event expect(shoal_client *c, shoal_client_event_type type)
 {
     shoal_client_event e = next(c);
 
-    ck_assert_msg(e.type == type, "event %d instead of %d%s%s", e.type, type,
-                  e.error ? ": " : "", e.error ? e.error->message : "");
+    ck_assert_msg(e.type == type, "event %d instead of %d%s%s", e.type, type, e.error ? ": " : "",
+                  e.error ? e.error->message : "");
     return e;
 }
 
@@ -64,9 +64,23 @@ static void expect_failure(shoal_client *c, const char *name, const char *remedy
 START_TEST(bad_urls_are_refused)
 {
     static const char *const bad[] = {
-        "", "http://h:1", "ws://", "ws://:80", "ws://h:0", "ws://h:65536", "ws://h:1x", "ws://h:",
-        "ws://u@h:1", "ws://[::1", "ws://[]:1", "ws://h:1/a#b", "ws://h :1", "ws://h:1/?depth=0",
-        "ws://h:1/?nonsense=1", "ws://h:1/?rate=9&rate=9", "ws://[::1]7350",
+        "",
+        "http://h:1",
+        "ws://",
+        "ws://:80",
+        "ws://h:0",
+        "ws://h:65536",
+        "ws://h:1x",
+        "ws://h:",
+        "ws://u@h:1",
+        "ws://[::1",
+        "ws://[]:1",
+        "ws://h:1/a#b",
+        "ws://h :1",
+        "ws://h:1/?depth=0",
+        "ws://h:1/?nonsense=1",
+        "ws://h:1/?rate=9&rate=9",
+        "ws://[::1]7350",
     };
     shoal_client *c = NULL;
 
@@ -92,12 +106,14 @@ START_TEST(options_of_params_win_over_the_url)
     p.options.taps[p.options.tap_count++] = (shoal_tap){ 4, SHOAL_OUTPUT_PHONES };
     p.options.activity_threshold = 90;
     p.options.durations = SHOAL_ON;
-    p.options.given |= SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD |
-                       SHOAL_OPT_DURATIONS;
-    ck_assert_int_eq(shoal_client_open(&c, "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12"
+    p.options.given |=
+        SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_DURATIONS;
+    ck_assert_int_eq(shoal_client_open(&c,
+                                       "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12"
                                        "&output=embedding@2,embedding@3&activity_hangover_ms=500"
                                        "&lm=off&durations=off",
-                                       &p, why, sizeof why), 0);
+                                       &p, why, sizeof why),
+                     0);
     const shoal_options *o = shoal_client_get_options(c);
     ck_assert_int_eq(o->chunk_ms, 320);
     ck_assert_int_eq(o->format, SHOAL_FORMAT_MULAW);

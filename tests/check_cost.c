@@ -15,10 +15,15 @@ static double time_of(int depth, int streams, int frames)
 
 static shoald_cost_probe probe(int depth)
 {
-    return (shoald_cost_probe){ .depth = depth, .streams = 8, .frames = 8,
-                                .full = time_of(depth, 8, 8), .shallow = time_of(1, 8, 8),
-                                .lone = time_of(depth, 1, 8), .thin = time_of(depth, 8, 1),
-                                .other = 30, .speed = 1 };
+    return (shoald_cost_probe){ .depth = depth,
+                                .streams = 8,
+                                .frames = 8,
+                                .full = time_of(depth, 8, 8),
+                                .shallow = time_of(1, 8, 8),
+                                .lone = time_of(depth, 1, 8),
+                                .thin = time_of(depth, 8, 1),
+                                .other = 30,
+                                .speed = 1 };
 }
 
 START_TEST(four_runs_give_the_four_coefficients)
@@ -41,9 +46,14 @@ START_TEST(noise_gives_no_negative_costs)
 {
     srand(1);
     for (int i = 0; i < 1000; i++) {
-        shoald_cost_probe p = { .depth = 1 + i % 12, .streams = 8, .frames = 8,
-                                .full = rand() % 10000, .shallow = rand() % 10000,
-                                .lone = rand() % 10000, .thin = rand() % 10000, .speed = 1 };
+        shoald_cost_probe p = { .depth = 1 + i % 12,
+                                .streams = 8,
+                                .frames = 8,
+                                .full = rand() % 10000,
+                                .shallow = rand() % 10000,
+                                .lone = rand() % 10000,
+                                .thin = rand() % 10000,
+                                .speed = 1 };
         shoald_cost c;
 
         shoald_cost_init(&c, &p);
@@ -77,7 +87,8 @@ START_TEST(a_run_costs_what_its_parts_cost)
     ck_assert_int_eq(w.frames, 24);
     ck_assert_double_eq_tol(shoald_cost_run_ns(&c, &w),
                             12 * truth.layer_run + 15 * truth.chunk_layer + 24 * truth.frame +
-                                (12 * 8 + 3 * 16) * truth.frame_layer, 1e-6);
+                                (12 * 8 + 3 * 16) * truth.frame_layer,
+                            1e-6);
 }
 END_TEST
 
@@ -111,10 +122,10 @@ START_TEST(one_outlier_does_not_matter)
     shoald_cost c;
 
     shoald_cost_init(&c, &p);
-    shoald_cost_saw_run(&c, &w, 3.6e12);       /* the lid was shut for an hour */
+    shoald_cost_saw_run(&c, &w, 3.6e12); /* the lid was shut for an hour */
     ck_assert_double_le(c.speed, 1.1);
     w = (shoald_work){ 0 };
-    shoald_cost_saw_run(&c, &w, 1000);         /* nothing was run: nothing learned */
+    shoald_cost_saw_run(&c, &w, 1000); /* nothing was run: nothing learned */
     ck_assert(isfinite(c.speed));
 }
 END_TEST
@@ -128,7 +139,7 @@ START_TEST(what_lies_beside_the_runs_is_counted)
     shoald_cost_init(&c, &p);
     before = shoald_cost_share(&c, 6, 8);
     for (int i = 0; i < 20000; i++) {
-        shoald_cost_saw_other(&c, 0, 8000);    /* ticks that only feed */
+        shoald_cost_saw_other(&c, 0, 8000); /* ticks that only feed */
         shoald_cost_saw_other(&c, 64, 0);
     }
     ck_assert_double_eq_tol(c.other, 8000 / 64.0, 2);

@@ -11,17 +11,23 @@
 #include "engine_util.h"
 #include "model.h"
 
-enum { LAG = SHOAL_DECODER_LAG, MOST = 600, MAX_C = 8, MAX_S = MAX_C * MAX_C, MAX_K = 4,
-       MAX_H = MAX_S * MAX_C };
+enum {
+    LAG = SHOAL_DECODER_LAG,
+    MOST = 600,
+    MAX_C = 8,
+    MAX_S = MAX_C * MAX_C,
+    MAX_K = 4,
+    MAX_H = MAX_S * MAX_C
+};
 
 static shoal_model model;
-static shoal__search *search;           /* the only one of the model */
-static shoal_decoder_params params;     /* choose it */
+static shoal__search *search;       /* the only one of the model */
+static shoal_decoder_params params; /* choose it */
 static float transition[MAX_S * MAX_C], log_prior[MAX_C], logp[MOST * MAX_C];
 static float fourgram_entries[2 * MAX_H * MAX_C];
 static int fourgram_count;
 static shoal__fourgram fourgram;
-static double fourgram_score[MAX_H * MAX_C];    /* what it says, for the references */
+static double fourgram_score[MAX_H * MAX_C]; /* what it says, for the references */
 static float leave[MAX_C * MAX_K], stay[MAX_C * MAX_K];
 static uint32_t rng;
 
@@ -54,7 +60,8 @@ static void move_search(int lm, int durations)
 static void make_fourgram(int C)
 {
     shoal__fourgram_free(&fourgram);
-    ck_assert_int_eq(shoal__fourgram_make(&fourgram, fourgram_entries, fourgram_count, transition, C), 0);
+    ck_assert_int_eq(
+        shoal__fourgram_make(&fourgram, fourgram_entries, fourgram_count, transition, C), 0);
 }
 
 /* The trigram's model gets a fourgram without contexts. */
@@ -68,8 +75,8 @@ static void give_fourgram(int C)
         fourgram_score[i] = (double)transition[i % contexts];
 }
 
-/* After `context`, the next one of the fourgram's: `listed` (a bit each) phones have scores of their
- * own, the others the trigram's and back_off. */
+/* After `context`, the next one of the fourgram's: `listed` (a bit each) phones have scores of
+ * their own, the others the trigram's and back_off. */
 static void give_context(int C, int context, unsigned listed, const float *scores, float back_off)
 {
     int phone = context % C;
@@ -81,8 +88,8 @@ static void give_context(int C, int context, unsigned listed, const float *score
             e[1] = own ? scores[p] : back_off;
             fourgram_count++;
         }
-        fourgram_score[context * C + p] = own ? (double)scores[p]
-                                              : fourgram_score[context * C + p] + (double)back_off;
+        fourgram_score[context * C + p] =
+            own ? (double)scores[p] : fourgram_score[context * C + p] + (double)back_off;
     }
     make_fourgram(C);
 }
@@ -172,8 +179,8 @@ static void random_durations_alone(int C, int T, float sharp)
     move_search(0, 1);
 }
 
-/* Score of the change (or not) from `phone`, before which were `older` and `before`, to `next`, when
- * the phone has lasted `age` frames (1, 2, ...). */
+/* Score of the change (or not) from `phone`, before which were `older` and `before`, to `next`,
+ * when the phone has lasted `age` frames (1, 2, ...). */
 static double change(int C, int older, int before, int phone, int next, int age)
 {
     int K = search->ages, k = phone * K + (age < K ? age : K) - 1;
@@ -233,7 +240,8 @@ static double arrive(int C, int older, int q, int age, int before, int p)
 {
     int last = q % C, history = q / C;
     int stays = last == p && history == before, moves = last != p && before == last;
-    return stays || moves || search->histories == 1 ? change(C, older, history, last, p, age) : -INFINITY;
+    return stays || moves || search->histories == 1 ? change(C, older, history, last, p, age)
+                                                    : -INFINITY;
 }
 
 /* How long the best path to state p at t has been in its phone. */
@@ -342,9 +350,11 @@ START_TEST(clear_posteriors_give_their_phones)
 {
     shoal_phone got[80];
     plain_model(4, 2.0f);
-    for (int t = 0; t < 30; t++)        /* SIL 0-4, phone 1 5-11, 2 12-19, SIL 20-24, 3 25-29 */
+    for (int t = 0; t < 30; t++) /* SIL 0-4, phone 1 5-11, 2 12-19, SIL 20-24, 3 25-29 */
         sure(t, 4, t < 5 ? 0 : t < 12 ? 1 : t < 20 ? 2 : t < 25 ? 0 : 3, 0.9f);
-    static const shoal_phone want[] = { { 1, 5, 12, 0.9f }, { 2, 12, 20, 0.9f }, { 3, 25, 30, 0.9f } };
+    static const shoal_phone want[] = { { 1, 5, 12, 0.9f },
+                                        { 2, 12, 20, 0.9f },
+                                        { 3, 25, 30, 0.9f } };
     same_phones(got, decode(4, 30, 0, got), want, 3);
 }
 END_TEST
@@ -369,8 +379,8 @@ START_TEST(prior_is_taken_off)
     shoal_phone got[80];
     plain_model(3, 5.0f);
     for (int t = 0; t < 10; t++)
-        sure(t, 3, 1, 0.5f);            /* 0.25 0.5 0.25 */
-    log_prior[1] = 2.0f;                /* phone 1 is that common anyway */
+        sure(t, 3, 1, 0.5f); /* 0.25 0.5 0.25 */
+    log_prior[1] = 2.0f;     /* phone 1 is that common anyway */
     log_prior[0] = 1.0f;
     ck_assert_int_eq(decode(3, 10, 0, got), 1);
     ck_assert_int_eq(got[0].label, 2);
@@ -380,8 +390,8 @@ END_TEST
 
 /* The first three are exact: what a phone is left for does not depend on how long it lasted. */
 static void (*const problems[])(int C, int T, float sharp) = {
-    random_problem, random_trigram, random_geometric, random_durations, random_durations_alone,
-    random_fourgram,
+    random_problem,   random_trigram,         random_geometric,
+    random_durations, random_durations_alone, random_fourgram,
 };
 
 START_TEST(short_inputs_equal_trying_all_paths)
@@ -473,8 +483,9 @@ START_TEST(a_phone_lasts_as_long_as_such_phones_do)
         int n = decode(4, 30, 4, got);
         ck_assert_int_eq(n, least <= 3 ? 3 : 1);
         ck_assert_int_eq(got[n / 2].label, least <= 3 ? 2 : 1);
-        ck_assert_int_eq(got[n / 2].end_frame - got[n / 2].first_frame,
-                         least == 4 ? 30 : least == 3 ? 3 : 2);
+        ck_assert_int_eq(got[n / 2].end_frame - got[n / 2].first_frame, least == 4   ? 30
+                                                                        : least == 3 ? 3
+                                                                                     : 2);
     }
 }
 END_TEST
@@ -507,7 +518,7 @@ END_TEST
 START_TEST(only_searches_that_the_model_has)
 {
     shoal_decoder_params usual = shoal_decoder_default_params();
-    ck_assert(usual.lm == 1 && usual.durations == 0);   /* what every model file has */
+    ck_assert(usual.lm == 1 && usual.durations == 0); /* what every model file has */
     static const shoal_decoder_params wrong[] = { { 2, 0 }, { -1, 0 }, { 0, 2 }, { 1, -1 } };
     for (int which = 0; which < 4; which++) {
         plain_model(3, 1.0f);
@@ -515,7 +526,8 @@ START_TEST(only_searches_that_the_model_has)
         for (int i = 0; i < 4; i++) {
             shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
             shoal_decoder *d = NULL;
-            ck_assert_int_eq(shoal_decoder_new(&d, &model, &p), i == which ? 0 : SHOAL_EUNSUPPORTED);
+            ck_assert_int_eq(shoal_decoder_new(&d, &model, &p),
+                             i == which ? 0 : SHOAL_EUNSUPPORTED);
             ck_assert_int_eq(d != NULL, i == which);
             shoal_decoder_free(d);
             ck_assert_int_eq(shoal_decoder_new(&d, &model, &wrong[i]), SHOAL_EINVAL);
@@ -538,7 +550,7 @@ START_TEST(grouping_is_irrelevant)
     for (int g = 0; g < 4; g++) {
         int m = decode(C, MOST, groups[g], cut);
         same_phones(cut, m, whole, n);
-        for (int i = 0; i < n; i++)     /* to the bit; memcmp would compare padding too */
+        for (int i = 0; i < n; i++) /* to the bit; memcmp would compare padding too */
             ck_assert(memcmp(&cut[i].confidence, &whole[i].confidence, sizeof(float)) == 0);
     }
 }
@@ -555,8 +567,8 @@ START_TEST(ties_are_settled_within_the_lag)
     for (int t = 0; t < 400; t++) {
         /* blocks of 100: 1 and 2 equally likely, then 3 and SIL equally likely, ... */
         for (int c = 0; c < 4; c++)
-            logp[c] = (t / 100 % 2 ? c == 3 || c == 0 : c == 1 || c == 2) ? logf(0.499f)
-                                                                          : logf(0.001f);
+            logp[c] =
+                (t / 100 % 2 ? c == 3 || c == 0 : c == 1 || c == 2) ? logf(0.499f) : logf(0.001f);
         int n = shoal_decoder_run(d, logp, 1, out, 1 + LAG);
         for (int i = 0; i < n; i++, seen++) {
             ck_assert_msg(t + 1 - out[i].end_frame <= LAG, "phone %d ended at %ld, told at %d",
@@ -574,11 +586,11 @@ START_TEST(forced_frames_are_not_taken_back)
 {
     plain_model(3, 50.0f);
     for (int t = 0; t < 200; t++)
-        for (int c = 0; c < 3; c++)     /* 1 and 2 tie, but for 2 being sure at the end */
+        for (int c = 0; c < 3; c++) /* 1 and 2 tie, but for 2 being sure at the end */
             logp[3 * t + c] = logf(t < 100 ? (c ? 0.45f : 0.1f) : c == 2 ? 0.98f : 0.01f);
     shoal_phone got[200 + LAG];
     int n = decode(3, 200, 1, got);
-    ck_assert_int_eq(n, 2);             /* else one phone 2 from 0 to 200 would be best */
+    ck_assert_int_eq(n, 2); /* else one phone 2 from 0 to 200 would be best */
     ck_assert_int_eq(got[0].label, 1);
     ck_assert_int_eq(got[1].label, 2);
     ck_assert_int_eq(got[0].end_frame, got[1].first_frame);

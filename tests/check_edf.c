@@ -42,8 +42,11 @@ END_TEST
 
 static shoald_due due_at(int ms, int depth_min, int depth_max)
 {
-    return (shoald_due){ .deadline_ns = (uint64_t)ms * MS, .chunk_ns = (uint64_t)CHUNK_MS * MS,
-                         .frames = 8, .depth_min = depth_min, .depth_max = depth_max };
+    return (shoald_due){ .deadline_ns = (uint64_t)ms * MS,
+                         .chunk_ns = (uint64_t)CHUNK_MS * MS,
+                         .frames = 8,
+                         .depth_min = depth_min,
+                         .depth_max = depth_max };
 }
 
 /* One chunk takes ms milliseconds at depth 12, in proportion to its depth. */
@@ -80,9 +83,9 @@ START_TEST(the_ceiling_falls_until_all_fit)
 
     for (int i = 0; i < 40; i++)
         due[i] = due_at(1160, 3, 12);
-    ck_assert_int_eq(shoald_edf_fit(due, 38, &c, 12, 1000ull * MS), 12);    /* 76 of 80 ms */
+    ck_assert_int_eq(shoald_edf_fit(due, 38, &c, 12, 1000ull * MS), 12); /* 76 of 80 ms */
     ck_assert_int_eq(shoald_edf_fit(due, 40, &c, 8, 1000ull * MS), 8);
-    c = cost_of(4);                                                          /* 160 at 12 */
+    c = cost_of(4); /* 160 at 12 */
     ck_assert_int_eq(shoald_edf_fit(due, 40, &c, 12, 1000ull * MS), 6);
     ck_assert_int_eq(shoald_edf_fit(due, 40, &c, 5, 1000ull * MS), 5);
     c = cost_of(400);
@@ -128,7 +131,7 @@ START_TEST(a_run_is_as_long_as_it_may_be)
     ck_assert_int_eq(shoald_edf_take(due, 100, &c, 12, 40, 21 * MS, now, &work), 5);
     ck_assert_int_eq(shoald_edf_take(due, 100, &c, 12, 4, 0, now, &work), 1);
     for (int i = 0; i < 100; i++)
-        due[i] = due_at(1100, 12, 12);         /* 200 ms of work press: a third of them */
+        due[i] = due_at(1100, 12, 12); /* 200 ms of work press: a third of them */
     ck_assert_int_eq(shoald_edf_take(due, 100, &c, 12, 512, 40 * MS, now, &work), 33);
     ck_assert_int_eq(shoald_edf_take(due, 100, &c, 12, 512, 21 * MS, now, &work), 21);
 }

@@ -114,7 +114,7 @@ START_TEST(a_thousand_idle_and_two_hundred_active_fit)
     shoald_load l = { 0 };
     shoald_demand idle, active = speaker(12, 12);
 
-    shoald_demand_start(&idle, 12, 12, 8, 0);    /* they have only just come */
+    shoald_demand_start(&idle, 12, 12, 8, 0); /* they have only just come */
     for (int i = 0; i < 1000; i++)
         shoald_load_add(&l, &idle, &thousand);
     for (int i = 0; i < 200; i++)
@@ -147,7 +147,7 @@ START_TEST(a_rush_lowers_the_ceiling_at_once)
     shoald_elastic e;
 
     shoald_elastic_init(&e, 12);
-    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &calm, second), 4);    /* 67 % */
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &calm, second), 4); /* 67 % */
     ck_assert_double_le(l.at[e.ceiling], marks.high);
     ck_assert_double_gt(l.at[e.ceiling + 1], (marks.high + marks.low) / 2);
 }
@@ -218,14 +218,14 @@ START_TEST(rises_that_do_not_hold_become_rarer)
     int presses = 0;
 
     shoald_elastic_init(&e, 12);
-    for (int i = 1; i <= 240; i++) {          /* a minute */
+    for (int i = 1; i <= 240; i++) { /* a minute */
         const shoald_news *news = e.ceiling > 7 ? &pressed_to_7 : &calm;
 
         presses += news == &pressed_to_7;
         shoald_elastic_step(&e, &marks, &l, news, (uint64_t)i * second / 4);
     }
     ck_assert_int_ge(presses, 10);
-    ck_assert_int_le(presses, 17);            /* every 4 s or so */
+    ck_assert_int_le(presses, 17); /* every 4 s or so */
 }
 END_TEST
 

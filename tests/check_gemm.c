@@ -17,10 +17,11 @@
 #include "engine_util.h"
 #include "gemm.h"
 
-static const int shapes[][3] = {       /* rows, in, out */
-    { 1, 1, 1 },    { 1, 7, 3 },      { 2, 33, 17 },   { 3, 80, 31 },  { 5, 240, 32 },
-    { 8, 64, 40 },  { 13, 255, 129 }, { 16, 256, 40 }, { 1, 256, 1024 }, { 100, 96, 257 },
-    { 1, 1024, 256 }, { 71, 512, 256 }, { 33, 65, 33 },   { 48, 1024, 64 },
+static const int shapes[][3] = {
+    /* rows, in, out */
+    { 1, 1, 1 },      { 1, 7, 3 },      { 2, 33, 17 },   { 3, 80, 31 },    { 5, 240, 32 },
+    { 8, 64, 40 },    { 13, 255, 129 }, { 16, 256, 40 }, { 1, 256, 1024 }, { 100, 96, 257 },
+    { 1, 1024, 256 }, { 71, 512, 256 }, { 33, 65, 33 },  { 48, 1024, 64 },
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -28,7 +29,7 @@ static const struct {
     const char *name;
     shoal_backend backend;
     shoal_precision precision;
-    double tolerance;           /* of the sum of |x w| */
+    double tolerance; /* of the sum of |x w| */
 } backends[] = {
     { "openblas", SHOAL_BACKEND_OPENBLAS, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn fp32", SHOAL_BACKEND_ONEDNN, SHOAL_FP32, 4 * 1.2e-7 },
@@ -48,8 +49,8 @@ static int is_amx(int i)
 static const shoal__gemm *choose(int i)
 {
     char why[200] = "";
-    const shoal__gemm *g = shoal__gemm_choose(backends[i].backend, backends[i].precision, why,
-                                              sizeof why);
+    const shoal__gemm *g =
+        shoal__gemm_choose(backends[i].backend, backends[i].precision, why, sizeof why);
     if (g)
         ck_assert_msg(!strncmp(g->name, backends[i].name, strcspn(backends[i].name, " ")), "%s",
                       g->name);
@@ -81,7 +82,8 @@ static void rig_open(rig *r, const shoal__gemm *g, const int *shape, shoal__epil
     int in = shape[1], out = shape[2];
     *r = (rig){ .gemm = g, .weight = noise(in * out, &seed), .plain_bias = noise(out, &seed) };
     r->a = noise(shape[0] * in, &seed);
-    r->l = (shoal__linear){ .in = in, .out = out, .epilogue = e, .scale = scale, .weight = r->weight };
+    r->l =
+        (shoal__linear){ .in = in, .out = out, .epilogue = e, .scale = scale, .weight = r->weight };
     r->l.bias = noise(out, &seed);
     for (int i = 0; i < out; i++)
         r->l.bias[i] = scale * r->plain_bias[i];
@@ -94,7 +96,7 @@ static void rig_close(rig *r)
 {
     r->gemm->scratch_free(r->scratch);
     r->gemm->unpack(&r->l);
-    r->gemm->unpack(&r->l);     /* the second time there is nothing */
+    r->gemm->unpack(&r->l); /* the second time there is nothing */
     free(r->l.bias), free(r->weight), free(r->plain_bias), free(r->a);
 }
 
@@ -122,13 +124,13 @@ static void check_product(int backend, const int *shape, shoal__epilogue e)
     int rows = shape[0], out = shape[2];
     rig_open(&r, choose(backend), shape, e, e == SHOAL__ADD ? 0.5f : 1.0f);
     float *before = noise(rows * out, &seed), *c = malloc(sizeof(float) * (size_t)(rows * out));
-    for (int i = 0; i < rows * out; i++)        /* what is not added to must not be read */
+    for (int i = 0; i < rows * out; i++) /* what is not added to must not be read */
         c[i] = e == SHOAL__ADD ? before[i] : NAN;
     r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, rows, c);
     for (int i = 0; i < rows * out; i++) {
         double size, got = (double)c[i];
-        double want = definition(&r, i / out, i % out, e == SHOAL__ADD ? (double)before[i] : 0.0,
-                                 &size);
+        double want =
+            definition(&r, i / out, i % out, e == SHOAL__ADD ? (double)before[i] : 0.0, &size);
         ck_assert_msg(fabs(got - want) <= backends[backend].tolerance * (size + 1e-3),
                       "%s [%d, %d] of %dx%dx%d: %.8g, not %.8g", backends[backend].name, i / out,
                       i % out, rows, shape[1], out, got, want);
@@ -150,7 +152,8 @@ START_TEST(product_equals_definition)
 END_TEST
 
 /* A row gives the same bytes whatever rows lie around it: asked of AMX, and of oneDNN in fp32 and
- * int8; only told of OpenBLAS, and of bf16, where oneDNN sums in an order that depends on the tile. */
+ * int8; only told of OpenBLAS, and of bf16, where oneDNN sums in an order that depends on the tile.
+ */
 START_TEST(rows_do_not_influence_each_other)
 {
     static const int shape[3] = { 127, 96, 72 };
@@ -169,8 +172,8 @@ START_TEST(rows_do_not_influence_each_other)
     for (int i = 0; i < 127; i++)
         equal += !memcmp(one + i * 72, all + i * 72, 72 * sizeof(float));
     printf("%s: %d of 127 rows byte-identical in any company\n", backends[_i].name, equal);
-    if (is_amx(_i) || (backends[_i].backend == SHOAL_BACKEND_ONEDNN &&
-                       backends[_i].precision != SHOAL_BF16))
+    if (is_amx(_i) ||
+        (backends[_i].backend == SHOAL_BACKEND_ONEDNN && backends[_i].precision != SHOAL_BF16))
         ck_assert_int_eq(equal, 127);
     rig_close(&r);
 }
@@ -213,7 +216,8 @@ START_TEST(fp32_with_outliers)
         double size, want = definition(&r, i / 48, i % 48, 0.0, &size);
         worst = fmax(worst, fabs((double)c[i] - want) / size);
     }
-    printf("%s: numbers over five decades, error %.2g of the sum of |x w|\n", backends[_i].name, worst);
+    printf("%s: numbers over five decades, error %.2g of the sum of |x w|\n", backends[_i].name,
+           worst);
     ck_assert_msg(worst <= backends[_i].tolerance, "%s: %g", backends[_i].name, worst);
     rig_close(&r);
 }

@@ -92,7 +92,7 @@ static void blank(unsigned char *file, size_t size, const char *name, int rank, 
 
 static const struct {
     const char *module, *last;
-    int inner;              /* inputs of the module's last matrix */
+    int inner; /* inputs of the module's last matrix */
 } modules[] = {
     { "ffn1", "ffn1.down", 64 }, { "att", "att.out", 32 }, { "conv", "conv.pw2", 32 },
     { "ffn2", "ffn2.down", 64 }, { "none", NULL, 0 },
@@ -165,7 +165,7 @@ START_TEST(woken_layers_equal_a_fresh_start)
     features f = features_new(m);
     ck_assert_int_eq(shoal_stream_new(&s, m, &(shoal_stream_params){ 12, 8, 16 }), 0);
     ck_assert_int_eq(shoal_batch_new(&b, m, 8), 0);
-    util_feed(b, s, pcm, 3200, util_whole, &f);     /* one chunk of 8 internal frames */
+    util_feed(b, s, pcm, 3200, util_whole, &f); /* one chunk of 8 internal frames */
     ck_assert_int_eq(shoal_stream_next_frame(s), 6);
     ck_assert_int_eq(shoal_stream_set_depth(s, 2), 0);
     util_feed(b, s, pcm + 3200, 2560, util_whole, &f);

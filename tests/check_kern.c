@@ -38,7 +38,7 @@ static void find_tables(void)
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         tables[table_count++] = &shoal__kern_avx512;
     unsetenv("SHOAL_KERNELS");
-    if (shoal__kern_choose() != tables[table_count - 1])    /* AMX: a matter for CPU and Linux */
+    if (shoal__kern_choose() != tables[table_count - 1]) /* AMX: a matter for CPU and Linux */
         tables[table_count++] = shoal__kern_choose();
 #endif
 }
@@ -67,8 +67,9 @@ static void verify(const shoal__kern *k, const char *what, int n, double tol)
 {
     for (int i = 0; i < n; i++) {
         double size = fmax(1.0, fabs(want[i]));
-        ck_assert_msg(fabs((double)out[i] - want[i]) <= tol * size, "%s %s: [%d] of %d: %.9g, not %.9g",
-                      k->name, what, i, n, (double)out[i], want[i]);
+        ck_assert_msg(fabs((double)out[i] - want[i]) <= tol * size,
+                      "%s %s: [%d] of %d: %.9g, not %.9g", k->name, what, i, n, (double)out[i],
+                      want[i]);
         ck_assert_msg(fabs((double)out[i] - (double)scalar[i]) <= tol * size,
                       "%s %s: [%d] of %d: %.9g, scalar %.9g", k->name, what, i, n, (double)out[i],
                       (double)scalar[i]);
@@ -93,15 +94,17 @@ static void case_norm(const shoal__kern *k)
         for (int i = 0; i < n; i++)
             sq += pow((double)a[r * n + i] - sum / n, 2);
         for (int i = 0; i < n; i++)
-            want[r * n + i] = ((double)a[r * n + i] - sum / n) / sqrt(sq / n + 1e-5) *
-                              (double)b[i] + (double)c[i];
+            want[r * n + i] =
+                ((double)a[r * n + i] - sum / n) / sqrt(sq / n + 1e-5) * (double)b[i] +
+                (double)c[i];
     }
     k->layer_norm(out, a, b, c, rows, n);
     shoal__kern_scalar.layer_norm(scalar, a, b, c, rows, n);
     verify(k, "layer_norm", rows * n, 1e-5);
     memcpy(d, a, sizeof d);
     k->layer_norm(d, d, b, c, rows, n);
-    ck_assert_msg(!memcmp(d, out, sizeof(float) * (size_t)(rows * n)), "layer_norm in place differs");
+    ck_assert_msg(!memcmp(d, out, sizeof(float) * (size_t)(rows * n)),
+                  "layer_norm in place differs");
     for (int i = 0; i < rows * n; i++)
         want[i] *= sigmoid(want[i]);
     k->layer_norm_silu(out, a, b, c, rows, n);
@@ -318,12 +321,13 @@ static void case_attend(const shoal__kern *k)
     fill_memory(&own, frames, heads, dim, bf16);
     for (int r = 0; r < frames; r++)
         for (int h = 0; h < heads; h++)
-            attend_formula(want + r * width + h * dim, a + r * stride + h * dim, &past, &own, h * dim,
-                           dim);
-    ck_assert_uint_le(shoal__attend_scratch(FRAMES, FRAMES, WIDTH), sizeof scratch / sizeof *scratch);
+            attend_formula(want + r * width + h * dim, a + r * stride + h * dim, &past, &own,
+                           h * dim, dim);
+    ck_assert_uint_le(shoal__attend_scratch(FRAMES, FRAMES, WIDTH),
+                      sizeof scratch / sizeof *scratch);
     (bf16 ? k->attend_bf16 : k->attend)(out, a, stride, &past.m, &own.m, heads, dim, scratch);
-    (bf16 ? shoal__kern_scalar.attend_bf16 : shoal__kern_scalar.attend)(
-        scalar, a, stride, &past.m, &own.m, heads, dim, scratch);
+    (bf16 ? shoal__kern_scalar.attend_bf16
+          : shoal__kern_scalar.attend)(scalar, a, stride, &past.m, &own.m, heads, dim, scratch);
     verify(k, bf16 ? "attend_bf16" : "attend", frames * width, bf16 ? 4e-3 : 5e-6);
 }
 
@@ -345,7 +349,7 @@ static void case_log_softmax(const shoal__kern *k)
     memcpy(scalar, out, sizeof scalar);
     k->log_softmax(out, rows, n);
     shoal__kern_scalar.log_softmax(scalar, rows, n);
-    verify(k, "log_softmax", rows * n, 4e-6);  /* two roundings of values up to 60 */
+    verify(k, "log_softmax", rows * n, 4e-6); /* two roundings of values up to 60 */
 }
 
 /* Filters of any width anywhere; the spectrum by its definition. */
@@ -357,7 +361,8 @@ static void case_log_mel(const shoal__kern *k)
     int mels = pick(1, SHOAL__MAX_MELS);
     prepare(1.0f);
     memset(filters, 0, sizeof filters);
-    m = (shoal_model){ .config = { .mels = mels, .mel_floor = 1e-6f }, .mel_filters = filters,
+    m = (shoal_model){ .config = { .mels = mels, .mel_floor = 1e-6f },
+                       .mel_filters = filters,
                        .mel = { .window = b, .mean = c, .istd = d } };
     for (int i = 0; i < mels; i++) {
         m.mel_count[i] = pick(0, 40);
@@ -385,7 +390,7 @@ static void case_log_mel(const shoal__kern *k)
     k->log_mel(out, a, &m.mel);
     shoal__kern_scalar.log_mel(scalar, a, &m.mel);
     free(m.mel.weights);
-    verify(k, "log_mel", mels, 1e-4);   /* a lone bin may be a small difference of large sums */
+    verify(k, "log_mel", mels, 1e-4); /* a lone bin may be a small difference of large sums */
 }
 
 static void case_bf16(const shoal__kern *k)
@@ -396,7 +401,7 @@ static void case_bf16(const shoal__kern *k)
     k->to_bf16(got, a, n);
     for (int i = 0; i < n; i++) {
         int e;
-        frexp((double)a[i], &e);        /* 8 bits of mantissa: steps of 2^(e - 8), ties to even */
+        frexp((double)a[i], &e); /* 8 bits of mantissa: steps of 2^(e - 8), ties to even */
         double step = ldexp(1.0, e - 8), want_value = nearbyint((double)a[i] / step) * step;
         uint32_t u = (uint32_t)got[i] << 16;
         float value;
@@ -424,7 +429,7 @@ static void case_int8(const shoal__kern *k)
     int8_t q[MOST];
     int32_t sums[MOST];
     prepare(4.0f);
-    memset(a, 0, sizeof(float) * (size_t)n * (rows > 2));   /* a row of zeros is allowed */
+    memset(a, 0, sizeof(float) * (size_t)n * (rows > 2)); /* a row of zeros is allowed */
     k->quantize(q, out, a, rows, n);
     for (int r = 0; r < rows; r++) {
         float top = 0.0f;
@@ -441,8 +446,9 @@ static void case_int8(const shoal__kern *k)
     for (int i = 0; i < rows * n; i++) {
         sums[i] = pick(-100000, 100000);
         double y = (double)sums[i] * 1e-4 * (double)a[i / n] * (double)b[i % n] + (double)c[i % n];
-        want[i] = epilogue == SHOAL__ADD ? (double)d[i] + y
-                  : epilogue == SHOAL__SILU ? y * sigmoid(y) : y;
+        want[i] = epilogue == SHOAL__ADD    ? (double)d[i] + y
+                  : epilogue == SHOAL__SILU ? y * sigmoid(y)
+                                            : y;
     }
     for (int i = 0; i < rows; i++)
         a[i] *= 1e-4f;
@@ -452,9 +458,9 @@ static void case_int8(const shoal__kern *k)
 }
 
 static void (*const cases[])(const shoal__kern *) = {
-    case_norm,  case_norm_large_mean, case_bias, case_silu_glu, case_depthwise,
-    case_rope,  case_columns,      case_attend, case_log_softmax, case_log_mel,
-    case_bf16,  case_int8,         case_blend,
+    case_norm,    case_norm_large_mean, case_bias,        case_silu_glu, case_depthwise, case_rope,
+    case_columns, case_attend,          case_log_softmax, case_log_mel,  case_bf16,      case_int8,
+    case_blend,
 };
 
 START_TEST(kernel_equals_formula)

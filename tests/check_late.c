@@ -50,7 +50,7 @@ START_TEST(up_to_the_limit_nobody_goes)
     uint64_t limit = LIMIT_MS * ms;
 
     ck_assert_int_eq(gone(&l, 10, 60, limit, limit), 0);
-    ck_assert_int_eq(gone(&l, 60, 120, 100 * limit, 0), 0);       /* 0: no limit */
+    ck_assert_int_eq(gone(&l, 60, 120, 100 * limit, 0), 0); /* 0: no limit */
 }
 END_TEST
 
@@ -156,8 +156,9 @@ static const char *who_is_shed(void)
     static char text[SESSIONS + 1];
 
     for (int i = 0; i < SESSIONS; i++)
-        text[i] = sessions[i].phase != SHOALD_CLOSING ? '.'
-                  : sessions[i].error == SHOAL_CODE_BACKLOG ? 'x' : '?';
+        text[i] = sessions[i].phase != SHOALD_CLOSING       ? '.'
+                  : sessions[i].error == SHOAL_CODE_BACKLOG ? 'x'
+                                                            : '?';
     return text;
 }
 
@@ -179,7 +180,7 @@ START_TEST(the_newest_of_the_late_worker_goes_first)
     ck_assert_ptr_nonnull(strstr(sessions[2].last_text, "\"backlog\""));
     let_pass(2, 0, beyond_limit());
     ck_assert_str_eq(who_is_shed(), "x.x.");
-    let_pass(10, 0, beyond_limit());               /* nobody is left on it */
+    let_pass(10, 0, beyond_limit()); /* nobody is left on it */
     ck_assert_str_eq(who_is_shed(), "x.x.");
     ck_assert_uint_eq(server.stats.errors[SHOAL_CODE_BACKLOG], 2);
 }
@@ -226,7 +227,7 @@ START_TEST(a_run_that_does_not_end_is_late)
     atomic_store(&workers[0].run_due_ns, 0);
     let_pass(10, 0, 0);
     ck_assert_str_eq(who_is_shed(), "..x.");
-    atomic_store(&workers[0].run_due_ns, now_ns + 60 * second);    /* an upload's: no hurry */
+    atomic_store(&workers[0].run_due_ns, now_ns + 60 * second); /* an upload's: no hurry */
     let_pass(10, 0, 0);
     ck_assert_str_eq(who_is_shed(), "..x.");
 }

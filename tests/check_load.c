@@ -32,7 +32,7 @@ START_TEST(mix_values)
     ck_assert_int_eq(m.item[1].max, 12);
     ck_assert_double_eq_tol(m.item[0].weight, 0.25, 1e-12);
     ck_assert_double_eq_tol(m.item[1].weight, 0.75, 1e-12);
-    m = mix("3..12:2,7");          /* as on the wire */
+    m = mix("3..12:2,7"); /* as on the wire */
     ck_assert_int_eq(m.item[0].min, 3);
     ck_assert_int_eq(m.item[0].max, 12);
     ck_assert_int_eq(m.item[1].min, 7);
@@ -43,8 +43,17 @@ START_TEST(mix_values)
 END_TEST
 
 static const char *const bad_mixes[] = {
-    "", ",", "3,", "3:", "3:0", "3:-1", "3:x", "3:nan", "3:inf", "x", "-3", "0", "12-3", "3-", "3 ",
-    "3:1;4:1", "100000", "3.12", "3...12", "12..3", "3..", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+    "",       ",",
+    "3,",     "3:",
+    "3:0",    "3:-1",
+    "3:x",    "3:nan",
+    "3:inf",  "x",
+    "-3",     "0",
+    "12-3",   "3-",
+    "3 ",     "3:1;4:1",
+    "100000", "3.12",
+    "3...12", "12..3",
+    "3..",    "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
 };
 
 START_TEST(mix_bad)
@@ -54,7 +63,7 @@ START_TEST(mix_bad)
 
     ck_assert_msg(load_mix_parse(&m, bad_mixes[_i], why, sizeof why) == -1, "accepted: %s",
                   bad_mixes[_i]);
-    ck_assert_ptr_nonnull(strstr(why, "3:0.5,12:0.5"));    /* the remedy */
+    ck_assert_ptr_nonnull(strstr(why, "3:0.5,12:0.5")); /* the remedy */
 }
 END_TEST
 
@@ -80,8 +89,12 @@ END_TEST
 
 static load_options some_load(int sessions)
 {
-    return (load_options){ .sessions = sessions, .ramp_s = 4, .duration_s = 10, .seed = 7,
-                           .depths = mix("3:0.5,6-12:0.5"), .chunks = mix("160"),
+    return (load_options){ .sessions = sessions,
+                           .ramp_s = 4,
+                           .duration_s = 10,
+                           .seed = 7,
+                           .depths = mix("3:0.5,6-12:0.5"),
+                           .chunks = mix("160"),
                            .packets = mix("20") };
 }
 
@@ -96,7 +109,7 @@ START_TEST(schedule_is_fixed)
     o.seed = 8;
     load_schedule_make(&o, b);
     ck_assert_int_ne(a[0].start_ns, b[0].start_ns);
-    ck_assert_int_eq(w.from, 5 * LOAD_S);      /* 0.5 + 4 + 0.16 s, rounded up */
+    ck_assert_int_eq(w.from, 5 * LOAD_S); /* 0.5 + 4 + 0.16 s, rounded up */
     ck_assert_int_eq(w.to, 15 * LOAD_S);
 }
 END_TEST
@@ -112,7 +125,7 @@ START_TEST(schedule_times)
 
         ck_assert_int_eq(p[i].connect_ns, 4 * LOAD_S * i / 50);
         ck_assert_int_ge(lead, LOAD_LEAD_MS * LOAD_MS);
-        ck_assert_int_lt(lead, (LOAD_LEAD_MS + 160) * LOAD_MS);    /* the phase: within a chunk */
+        ck_assert_int_lt(lead, (LOAD_LEAD_MS + 160) * LOAD_MS); /* the phase: within a chunk */
         ck_assert_int_eq(load_due_ns(&p[i], 0), p[i].start_ns + 20 * LOAD_MS);
         ck_assert_int_le(load_due_ns(&p[i], p[i].packets - 1), w.to);
         ck_assert_int_gt(load_due_ns(&p[i], p[i].packets), w.to);
@@ -155,9 +168,11 @@ END_TEST
 /* Frames 0..4 need 5 * 20 + 75 ms: with packets of 20 ms that is the 9th one, of 175 the first. */
 START_TEST(schedule_packet_holding)
 {
-    static const struct { int packet_ms, ms, k; } t[] = {
-        { 20, 175, 8 }, { 20, 160, 7 }, { 20, 161, 8 }, { 20, 1, 0 }, { 20, 20, 0 },
-        { 175, 175, 0 }, { 1, 175, 174 }, { 1000, 1001, 1 },
+    static const struct {
+        int packet_ms, ms, k;
+    } t[] = {
+        { 20, 175, 8 }, { 20, 160, 7 },  { 20, 161, 8 },  { 20, 1, 0 },
+        { 20, 20, 0 },  { 175, 175, 0 }, { 1, 175, 174 }, { 1000, 1001, 1 },
     };
 
     for (int i = 0; i < COUNT(t); i++) {
@@ -174,7 +189,7 @@ START_TEST(schedule_fast)
 
     o.fast = 1;
     load_schedule_make(&o, p);
-    ck_assert_int_eq(p[0].packets, 500);       /* all of --duration, wherever it began */
+    ck_assert_int_eq(p[0].packets, 500); /* all of --duration, wherever it began */
     ck_assert_int_eq(p[1].packets, 500);
 }
 END_TEST
@@ -218,7 +233,7 @@ START_TEST(calendar_sorts)
     ck_assert_int_eq(load_calendar_next(&c), LOAD_NEVER);
     for (int i = 0; i < 500; i++)
         load_calendar_put(&c, at[i] = (int64_t)(load_random(&random) % 200), i);
-    load_calendar_put(&c, LOAD_NEVER, 0);      /* is not put in */
+    load_calendar_put(&c, LOAD_NEVER, 0); /* is not put in */
     for (int i = 0; i < 500; i++) {
         int64_t next = load_calendar_next(&c);
 
@@ -328,12 +343,12 @@ END_TEST
 
 START_TEST(knee_none)
 {
-    fake strong = { .capacity = 1 << 30 }, weak = { .capacity = 0 }, stopped = { .capacity = 100,
-                                                                                 .stop_after = 3 };
+    fake strong = { .capacity = 1 << 30 }, weak = { .capacity = 0 },
+         stopped = { .capacity = 100, .stop_after = 3 };
     load_knee k;
 
     ck_assert_int_eq(load_knee_find(&k, 4, 100, measure_fake, &strong), 0);
-    ck_assert_int_eq(k.holds, 100);            /* 4 8 16 32 64 100 */
+    ck_assert_int_eq(k.holds, 100); /* 4 8 16 32 64 100 */
     ck_assert_int_eq(k.breaks, 0);
     ck_assert_int_eq(k.steps, 6);
     ck_assert_int_eq(load_knee_find(&k, 4, 100, measure_fake, &weak), 0);
@@ -347,8 +362,10 @@ END_TEST
 
 START_TEST(rush_parsed)
 {
-    static const char *const bad[] = { "", "5", "5@", "5@3", "5@3+", "0@3+4", "5@3+1", "5@3+4x",
-                                       "-5@3+4", "5@-3+4", "99999@3+4", " 5@3+4" };
+    static const char *const bad[] = {
+        "",      "5",      "5@",     "5@3",    "5@3+",      "0@3+4",
+        "5@3+1", "5@3+4x", "-5@3+4", "5@-3+4", "99999@3+4", " 5@3+4"
+    };
     load_rush r;
     char why[256];
 
@@ -358,7 +375,7 @@ START_TEST(rush_parsed)
     ck_assert_int_eq(r.for_s, 10);
     for (int i = 0; i < COUNT(bad); i++)
         ck_assert_msg(load_rush_parse(&r, bad[i], why, sizeof why) == -1, "accepted: %s", bad[i]);
-    ck_assert_ptr_nonnull(strstr(why, "100@20+10"));       /* the remedy */
+    ck_assert_ptr_nonnull(strstr(why, "100@20+10")); /* the remedy */
 }
 END_TEST
 
@@ -372,10 +389,14 @@ START_TEST(rush_measured)
     load_rush_effect e;
 
     for (int i = 0; i < 8; i++)
-        rows[i] = (load_row){ .t_s = i, .steady = i > 0, .frames = 50, .depth = depth[i],
-                              .lag = i == 4 ? 1.5 : 0.5, .active = i == 3 ? 20 : 10 };
+        rows[i] = (load_row){ .t_s = i,
+                              .steady = i > 0,
+                              .frames = 50,
+                              .depth = depth[i],
+                              .lag = i == 4 ? 1.5 : 0.5,
+                              .active = i == 3 ? 20 : 10 };
     e = load_rush_measure(&rush, &st);
-    ck_assert_double_eq(e.before.depth, 12);   /* the ramp does not count */
+    ck_assert_double_eq(e.before.depth, 12); /* the ramp does not count */
     ck_assert_double_eq(e.during.depth, 4);
     ck_assert_double_eq_tol(e.after.depth, 32.0 / 3, 1e-9);
     ck_assert_double_eq(e.during.lag, 1.5);

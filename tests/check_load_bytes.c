@@ -13,7 +13,7 @@
 START_TEST(ws_header)
 {
     static const uint8_t audio[] = { 0x82, 0xfe, 0x02, 0x80, 0, 0, 0, 0 };
-    static const uint8_t end[] = { 0x81, 0x8e, 0, 0, 0, 0 };      /* text, masked, 14 bytes */
+    static const uint8_t end[] = { 0x81, 0x8e, 0, 0, 0, 0 }; /* text, masked, 14 bytes */
     uint8_t header[LOAD_WS_HEADER];
 
     ck_assert_uint_eq(load_ws_header(header, LOAD_WS_BINARY, 640), sizeof audio);
@@ -26,7 +26,10 @@ END_TEST
 /* Text "abc", binary of 300, binary of 70000, cut anywhere. */
 START_TEST(ws_parse)
 {
-    static const struct { uint8_t head[10]; size_t head_size, size; } t[] = {
+    static const struct {
+        uint8_t head[10];
+        size_t head_size, size;
+    } t[] = {
         { { 0x81, 3 }, 2, 3 },
         { { 0x82, 126, 1, 44 }, 4, 300 },
         { { 0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70 }, 10, 70000 },
@@ -51,11 +54,11 @@ END_TEST
 START_TEST(ws_parse_bad)
 {
     static const uint8_t bad[][10] = {
-        { 0x01, 3 },                               /* a fragment */
-        { 0x80, 3 },                               /* a continuation */
-        { 0xc1, 3 },                               /* compressed */
-        { 0x81, 0x83 },                            /* masked by a server */
-        { 0x82, 127, 0x7f, 0, 0, 0, 0, 0, 0, 0 },  /* enormous */
+        { 0x01, 3 },                              /* a fragment */
+        { 0x80, 3 },                              /* a continuation */
+        { 0xc1, 3 },                              /* compressed */
+        { 0x81, 0x83 },                           /* masked by a server */
+        { 0x82, 127, 0x7f, 0, 0, 0, 0, 0, 0, 0 }, /* enormous */
     };
     load_frame f;
 

@@ -13,7 +13,7 @@
 enum { SAMPLES = 10000, HOP = SHOAL__HOP, MELS = 80, ROWS = 68 };
 
 static shoal_model *m;
-static float pcm[(ROWS - 1) * HOP + SHOAL__WINDOW];     /* the signal, then silence */
+static float pcm[(ROWS - 1) * HOP + SHOAL__WINDOW]; /* the signal, then silence */
 
 static void set_up(void)
 {
@@ -38,7 +38,7 @@ START_TEST(rows_equal_pytorch)
     const float *want = shoal__safetensors_f32(st, "mel", 2, shape, why, sizeof why);
     ck_assert_msg(want != NULL, "%s", why);
     float got[20 * MELS];
-    for (int i = 0; i < 20; i++)        /* rows 0..9 and 58..67 */
+    for (int i = 0; i < 20; i++) /* rows 0..9 and 58..67 */
         m->kern->log_mel(got + MELS * i, pcm + HOP * (i < 10 ? i : i + 48), &m->mel);
     util_close("mel", got, want, 20 * MELS, MELS, 2e-5);
     shoal__safetensors_free(st);

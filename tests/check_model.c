@@ -43,7 +43,7 @@ static void refuse(const char *word)
 {
     size_t size;
     unsigned char *file = image_bytes(&im, &size);
-    unsigned char *exact = malloc(size);        /* so that ASan sees the file's end */
+    unsigned char *exact = malloc(size); /* so that ASan sees the file's end */
     memcpy(exact, file, size);
     refuse_bytes(exact, size, SHOAL_EMODEL, word);
     free(exact);
@@ -94,7 +94,7 @@ START_TEST(untouched_image_opens)
     shoal_model *m = NULL;
     unsigned char *file = image_bytes(&im, &size);
     ck_assert_int_eq(shoal_model_open_memory(&m, file, size, NULL, 0), 0);
-    memset(file, 0xff, size);           /* the model has its own copy */
+    memset(file, 0xff, size); /* the model has its own copy */
     free(file);
     shoal_model_close(m);
 }
@@ -127,7 +127,8 @@ START_TEST(every_truncation_is_refused)
         refuse_bytes(file, n, SHOAL_EMODEL, NULL);
     const char *name;
     json_t *entry;
-    json_object_foreach(im.header, name, entry) {
+    json_object_foreach(im.header, name, entry)
+    {
         json_t *end = json_array_get(json_object_get(entry, "data_offsets"), 1);
         for (size_t back = 1; end && back < 5; back++)
             refuse_bytes(file, header + (size_t)json_integer_value(end) - back, SHOAL_EMODEL,
@@ -139,8 +140,13 @@ END_TEST
 
 START_TEST(header_length_lies)
 {
-    static const uint64_t lies[] = { 0, 1, 2, 7, 63, 1 << 16, 4 << 20, (4 << 20) + 4, UINT32_MAX,
-                                     (uint64_t)1 << 40, INT64_MAX, UINT64_MAX - 7, UINT64_MAX };
+    static const uint64_t lies[] = { 0,          1,
+                                     2,          7,
+                                     63,         1 << 16,
+                                     4 << 20,    (4 << 20) + 4,
+                                     UINT32_MAX, (uint64_t)1 << 40,
+                                     INT64_MAX,  UINT64_MAX - 7,
+                                     UINT64_MAX };
     size_t size;
     unsigned char *file = image_bytes(&im, &size);
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
@@ -201,7 +207,7 @@ START_TEST(deep_nesting_is_refused)
         deep = outer;
     }
     json_object_set_new(im.config, "program", deep);
-    refuse("'op'");                     /* an array is no program entry */
+    refuse("'op'"); /* an array is no program entry */
 }
 END_TEST
 
@@ -223,9 +229,8 @@ static const char *nth_tensor(int index)
 {
     const char *name;
     json_t *entry;
-    json_object_foreach(im.header, name, entry)
-        if (strcmp(name, "__metadata__") && index-- == 0)
-            return name;
+    json_object_foreach(im.header, name,
+                        entry) if (strcmp(name, "__metadata__") && index-- == 0) return name;
     return NULL;
 }
 
@@ -238,15 +243,15 @@ START_TEST(every_tensor_is_needed_as_it_is)
     snprintf(name, sizeof name, "%s", nth_tensor(_i));
     json_t *entry = image_tensor(&im, name), *shape = json_object_get(entry, "shape");
     json_int_t first = json_integer_value(json_array_get(shape, 0));
-    for (int by = -1; by <= 1; by += 2) {       /* shape off by one, size as it was */
+    for (int by = -1; by <= 1; by += 2) { /* shape off by one, size as it was */
         json_array_set_new(shape, 0, json_integer(first + by));
         refuse(name);
     }
     json_array_set_new(shape, 0, json_integer(first));
-    json_array_insert_new(shape, 0, json_integer(1));       /* one dimension too many */
+    json_array_insert_new(shape, 0, json_integer(1)); /* one dimension too many */
     refuse(name);
     json_array_remove(shape, 0);
-    json_object_set_new(entry, "dtype", json_string("I32"));        /* the right size */
+    json_object_set_new(entry, "dtype", json_string("I32")); /* the right size */
     refuse(name);
     json_object_set_new(entry, "dtype", json_string("F64"));
     refuse(name);
@@ -266,7 +271,8 @@ END_TEST
 START_TEST(one_row_less_is_refused)
 {
     json_t *entry = image_tensor(&im, "head.weight");
-    json_int_t begin = json_integer_value(json_array_get(json_object_get(entry, "data_offsets"), 0));
+    json_int_t begin =
+        json_integer_value(json_array_get(json_object_get(entry, "data_offsets"), 0));
     json_array_set_new(json_object_get(entry, "shape"), 0, json_integer(39));
     image_set_offset(&im, "head.weight", 1, begin + 39 * 32 * 4);
     refuse("head.weight");
@@ -298,13 +304,13 @@ END_TEST
 START_TEST(overlap_and_misalignment)
 {
     json_t *window = json_object_get(image_tensor(&im, "frontend.window"), "data_offsets");
-    json_t *other = json_array_get(json_object_get(image_tensor(&im, "frontend.mean"), "data_offsets"),
-                                   0);
+    json_t *other =
+        json_array_get(json_object_get(image_tensor(&im, "frontend.mean"), "data_offsets"), 0);
     json_int_t begin = json_integer_value(other);
     json_array_set_new(window, 0, json_integer(begin + 4));
     json_array_set_new(window, 1, json_integer(begin + 1604));
     refuse("overlap");
-    im.body = realloc(im.body, im.body_size + 1604);        /* apart, but on an odd address */
+    im.body = realloc(im.body, im.body_size + 1604); /* apart, but on an odd address */
     memset(im.body + im.body_size, 0, 1604);
     json_array_set_new(window, 0, json_integer((json_int_t)im.body_size + 1));
     json_array_set_new(window, 1, json_integer((json_int_t)im.body_size + 1601));
@@ -316,8 +322,17 @@ END_TEST
 START_TEST(shapes_that_overflow)
 {
     static const char *const shapes[] = {
-        "[16777216, 16777216, 16777216, 16777216]", "[-1]", "[0]", "[1.0]", "[16777217]", "{}",
-        "[1,1,1,1,1]", "\"4\"", "[4611686018427387904, 4]", "null", "[null]",
+        "[16777216, 16777216, 16777216, 16777216]",
+        "[-1]",
+        "[0]",
+        "[1.0]",
+        "[16777217]",
+        "{}",
+        "[1,1,1,1,1]",
+        "\"4\"",
+        "[4611686018427387904, 4]",
+        "null",
+        "[null]",
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         json_object_set_new(image_tensor(&im, "head.bias"), "shape",
@@ -341,8 +356,9 @@ END_TEST
 
 /* ---- configuration ----------------------------------------------------------------------- */
 
-static const char *const integers[] = { "format", "dim", "ffn", "heads", "kernel", "classes",
-                                        "delay_frames", "left_frames", "blocks", "norm_sets" };
+static const char *const integers[] = { "format", "dim",      "ffn",          "heads",
+                                        "kernel", "classes",  "delay_frames", "left_frames",
+                                        "blocks", "norm_sets" };
 
 static int classes_of(void)
 {
@@ -418,8 +434,8 @@ END_TEST
 START_TEST(fourgrams_are_numbered)
 {
     float C = (float)classes_of(), end = C * C * C * C;
-    const float wrong[][3] = { { 5, 4, 0 }, { 5, 5, 0 }, { 0.5f, 4, 0 }, { -1, 4, 0 }, { 5, end, 0 },
-                               { NAN, 4, 0 }, { 5, INFINITY, 0 }, { 4, 5, NAN } };
+    const float wrong[][3] = { { 5, 4, 0 },   { 5, 5, 0 },   { 0.5f, 4, 0 },     { -1, 4, 0 },
+                               { 5, end, 0 }, { NAN, 4, 0 }, { 5, INFINITY, 0 }, { 4, 5, NAN } };
     give_trigram(0, 0);
     give_fourgram(wrong[_i][0], wrong[_i][1], wrong[_i][2]);
     refuse("decoder.fourgram");
@@ -463,8 +479,8 @@ END_TEST
 /* Of each search: what is wrong, and the part that the message must name. */
 START_TEST(searches_are_whole_and_fit)
 {
-    static const char *const parts[] = { "stay", "log_prior", "stay", "leave", "leave", "leave",
-                                         "stay", "prior" };
+    static const char *const parts[] = { "stay",  "log_prior", "stay", "leave",
+                                         "leave", "leave",     "stay", "prior" };
     static const int whichs[] = { 0, 2, 3 };
     static const float nan_first[256] = { NAN };
     int C = classes_of(), which = whichs[_i / 8], kind = _i % 8;
@@ -493,8 +509,9 @@ END_TEST
 START_TEST(every_size_is_bounded)
 {
     const char *key = integers[_i];
-    static const char *const values[] = { "-1", "1048576", "9223372036854775807", "32.0", "1e9",
-                                          "\"32\"", "null", "[]", "true" };
+    static const char *const values[] = { "-1",   "1048576", "9223372036854775807",
+                                          "32.0", "1e9",     "\"32\"",
+                                          "null", "[]",      "true" };
     json_t *good = json_incref(json_object_get(im.config, key));
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         json_object_set_new(im.config, key, json_loads(values[i], JSON_DECODE_ANY, NULL));
@@ -518,9 +535,9 @@ START_TEST(sizes_must_fit_the_tensors)
         int value;
         const char *word;
     } cases[] = {
-        { "dim", 36, "tensor" }, { "dim", 33, "dim" },       { "heads", 3, "heads" },
-        { "heads", 32, "heads" }, { "dim", 2048, "tensor" }, { "ffn", 65, "tensor" },
-        { "ffn", 8192, "tensor" }, { "kernel", 14, "tensor" }, { "classes", 41, "labels" },
+        { "dim", 36, "tensor" },   { "dim", 33, "dim" },         { "heads", 3, "heads" },
+        { "heads", 32, "heads" },  { "dim", 2048, "tensor" },    { "ffn", 65, "tensor" },
+        { "ffn", 8192, "tensor" }, { "kernel", 14, "tensor" },   { "classes", 41, "labels" },
         { "blocks", 2, "tensor" }, { "norm_sets", 2, "tensor" }, { "blocks", 64, "tensor" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -574,24 +591,23 @@ START_TEST(program_asks_for_what_there_is_not)
     static const struct {
         const char *key, *value, *word;
     } cases[] = {
-        { "op", "\"mimic\"", "mimic" },      { "op", "3", "op" },
-        { "attn", "\"reuse\"", "reuse" },    { "attn", "{\"reuse\": 0}", "attn" },
-        { "block", "1", "block" },           { "block", "-1", "block" },
-        { "block", "0.0", "block" },         { "block", "1e300", "block" },
-        { "norms", "1", "norms" },           { "norms", "9999999999", "norms" },
-        { "norms", "null", "norms" },        { "router", "0", "experts" },
-        { "experts", "0", "experts" },       { "exit", "0", "exit" },
-        { "exit", "1.5", "exit" },           { "exit", "-0.5", "exit" },
-        { "exit", "\"all\"", "exit" },       { "exit", "null", "exit" },
+        { "op", "\"mimic\"", "mimic" },   { "op", "3", "op" },
+        { "attn", "\"reuse\"", "reuse" }, { "attn", "{\"reuse\": 0}", "attn" },
+        { "block", "1", "block" },        { "block", "-1", "block" },
+        { "block", "0.0", "block" },      { "block", "1e300", "block" },
+        { "norms", "1", "norms" },        { "norms", "9999999999", "norms" },
+        { "norms", "null", "norms" },     { "router", "0", "experts" },
+        { "experts", "0", "experts" },    { "exit", "0", "exit" },
+        { "exit", "1.5", "exit" },        { "exit", "-0.5", "exit" },
+        { "exit", "\"all\"", "exit" },    { "exit", "null", "exit" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *layer = image_layer(&im, 5), *good = json_deep_copy(layer);
-        json_object_set_new(layer, cases[i].key,
-                            json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
+        json_object_set_new(layer, cases[i].key, json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
         refuse(cases[i].word);
         json_array_set_new(json_object_get(im.config, "program"), 5, good);
     }
-    json_object_set_new(image_layer(&im, 0), "exit", json_real(0.5));    /* of what? */
+    json_object_set_new(image_layer(&im, 0), "exit", json_real(0.5)); /* of what? */
     refuse("exit");
     json_object_del(image_layer(&im, 0), "exit");
     json_array_set_new(json_object_get(im.config, "program"), 5, json_string("conformer"));

@@ -91,16 +91,16 @@ START_TEST(opening_a_model)
         shoal_model *m = NULL;
         char why[256] = "";
         begin(step);
-        int rc = from_file ? shoal_model_open(&m, SRCDIR "/tests/data/tiny.safetensors", why,
-                                              sizeof why)
-                           : shoal_model_open_memory(&m, file, file_size, why, sizeof why);
+        int rc = from_file
+                     ? shoal_model_open(&m, SRCDIR "/tests/data/tiny.safetensors", why, sizeof why)
+                     : shoal_model_open_memory(&m, file, file_size, why, sizeof why);
         failed = end();
         if (failed) {
             ck_assert_msg(rc < 0, "step %ld failed, the model opened", step);
             ck_assert_ptr_null(m);
             ck_assert_msg(*why != '\0', "step %ld: no message", step);
-            ck_assert_msg(rc == SHOAL_ENOMEM || (from_file && rc == SHOAL_EIO),
-                          "step %ld: %s (%s)", step, shoal_errname(rc), why);
+            ck_assert_msg(rc == SHOAL_ENOMEM || (from_file && rc == SHOAL_EIO), "step %ld: %s (%s)",
+                          step, shoal_errname(rc), why);
         } else {
             ck_assert_msg(rc == 0, "%s", why);
             shoal_model_close(m);
@@ -151,7 +151,7 @@ START_TEST(first_audio_and_deeper_layers)
     shoal_stream *s;
     ck_assert_int_eq(shoal_stream_new(&s, m, &(shoal_stream_params){ 3, 8, 16 }), 0);
     size_t silent = shoal_stream_memory(s), three;
-    for (int step = 1; step <= 3; step += 2) {      /* the first layer, then the last of three */
+    for (int step = 1; step <= 3; step += 2) { /* the first layer, then the last of three */
         begin(step);
         ptrdiff_t took = shoal_stream_feed(s, pcm, 4000);
         ck_assert(end());

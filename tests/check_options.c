@@ -12,7 +12,9 @@
 
 #define COUNT(a) (int)(sizeof(a) / sizeof *(a))
 
-static const struct { const char *query, *members; } same[] = {
+static const struct {
+    const char *query, *members;
+} same[] = {
     { "", "" },
     { "rate=8000", ",\"rate\":8000" },
     { "?format=f32le&rate=48000&channels=8",
@@ -67,7 +69,9 @@ START_TEST(query_equals_start)
 END_TEST
 
 /* query, what the message must name: the option, the value, what is allowed */
-static const struct { const char *query, *ref, *says; } bad_queries[] = {
+static const struct {
+    const char *query, *ref, *says;
+} bad_queries[] = {
     { "rate=7999", "rate", "rate: 7999 is not allowed, use 8000..48000" },
     { "rate=48001", "rate", "8000..48000" },
     { "rate=16000.0", "rate", "16000.0" },
@@ -107,7 +111,8 @@ static const struct { const char *query, *ref, *says; } bad_queries[] = {
     { "output=words@4", "output", "words@4" },
     { "output=phones@4,phones@04", "output", "each once" },
     { "output=phones@1,phones@2,phones@3,phones@4,phones@5,phones@6,phones@7,phones@8,phones@9,"
-      "phones@10,phones@11,phones@12,phones@13", "output", "at most 12 such depths" },
+      "phones@10,phones@11,phones@12,phones@13",
+      "output", "at most 12 such depths" },
     { "depth=6&output=phones,embedding@12", "output",
       "embedding@12 is not allowed, use depths up to 6, for that is what depth says" },
     { "output=activity@9&depth=3-8", "output", "depths up to 8" },

@@ -17,20 +17,19 @@
  * with sample 12800 = 40 * 320; 16000 samples received, 13440 processed; queued 1000 us,
  * computed 258 us; values 1, -2, 0.5 / 65504, -inf, 2^-24. */
 static const unsigned char golden[] = {
-    'S', 'H', 'O', 'L',              /*  0 magic */
-    1, 1, 2, 6,                      /*  4 version, kind, encoding, depth */
-    0x40, 0, 1, 0,                   /*  8 header size 64, flags */
-    7, 0, 0, 0,                      /* 12 seq */
-    40, 0, 0, 0, 0, 0, 0, 0,         /* 16 first_frame */
-    0x00, 0x32, 0, 0, 0, 0, 0, 0,    /* 24 start_sample 12800 */
-    0x80, 0x3e, 0, 0, 0, 0, 0, 0,    /* 32 received 16000 */
-    0x80, 0x34, 0, 0, 0, 0, 0, 0,    /* 40 processed 13440 */
-    2, 0, 3, 0,                      /* 48 frames, dim */
-    0xe8, 0x03, 0, 0,                /* 52 queued_us */
-    0x02, 0x01, 0, 0,                /* 56 computed_us */
-    0, 0, 0, 0,                      /* 60 zero */
-    0x00, 0x3c, 0x00, 0xc0, 0x00, 0x38,
-    0xff, 0x7b, 0x00, 0xfc, 0x01, 0x00,
+    'S',  'H',  'O',  'L',                       /*  0 magic */
+    1,    1,    2,    6,                         /*  4 version, kind, encoding, depth */
+    0x40, 0,    1,    0,                         /*  8 header size 64, flags */
+    7,    0,    0,    0,                         /* 12 seq */
+    40,   0,    0,    0,    0,    0,    0,    0, /* 16 first_frame */
+    0x00, 0x32, 0,    0,    0,    0,    0,    0, /* 24 start_sample 12800 */
+    0x80, 0x3e, 0,    0,    0,    0,    0,    0, /* 32 received 16000 */
+    0x80, 0x34, 0,    0,    0,    0,    0,    0, /* 40 processed 13440 */
+    2,    0,    3,    0,                         /* 48 frames, dim */
+    0xe8, 0x03, 0,    0,                         /* 52 queued_us */
+    0x02, 0x01, 0,    0,                         /* 56 computed_us */
+    0,    0,    0,    0,                         /* 60 zero */
+    0x00, 0x3c, 0x00, 0xc0, 0x00, 0x38, 0xff, 0x7b, 0x00, 0xfc, 0x01, 0x00,
 };
 
 static const float golden_values[6] = { 1, -2, 0.5f, 65504, -INFINITY, 0x1p-24f };
@@ -38,9 +37,18 @@ static const float golden_values[6] = { 1, -2, 0.5f, 65504, -INFINITY, 0x1p-24f 
 static shoal_packet golden_packet(void)
 {
     return (shoal_packet){
-        .kind = SHOAL_KIND_POSTERIORS, .encoding = SHOAL_ENCODING_F16, .depth = 6,
-        .flags = SHOAL_PACKET_NEW_DEPTH, .seq = 7, .first_frame = 40, .start_sample = 12800,
-        .received = 16000, .processed = 13440, .frames = 2, .dim = 3, .queued_us = 1000,
+        .kind = SHOAL_KIND_POSTERIORS,
+        .encoding = SHOAL_ENCODING_F16,
+        .depth = 6,
+        .flags = SHOAL_PACKET_NEW_DEPTH,
+        .seq = 7,
+        .first_frame = 40,
+        .start_sample = 12800,
+        .received = 16000,
+        .processed = 13440,
+        .frames = 2,
+        .dim = 3,
+        .queued_us = 1000,
         .computed_us = 258,
     };
 }
@@ -57,7 +65,7 @@ START_TEST(packet_golden)
     ck_assert_int_eq(shoal_packet_encode(&b, &p, golden_values), 0);
     ck_assert_uint_eq(b.size, sizeof golden);
     ck_assert_mem_eq(memory, golden, sizeof golden);
-    ck_assert_int_eq(shoal_packet_encode(&b, &p, golden_values), -1);    /* full */
+    ck_assert_int_eq(shoal_packet_encode(&b, &p, golden_values), -1); /* full */
 
     ck_assert_int_eq(shoal_packet_decode(&q, golden, sizeof golden, &err), 0);
     ck_assert_ptr_eq(q.payload, golden + 64);
@@ -133,14 +141,15 @@ START_TEST(packet_json_stays_in_its_bound)
 END_TEST
 
 /* offset, new byte, what the error must say */
-static const struct { int at, byte; const char *says; } bad_packets[] = {
-    { 0, 'R', "SHOL" },            { 4, 2, "version" },           { 5, 0, "kind" },
-    { 5, 3, "kind" },              { 6, 0, "encoding" },          { 6, 3, "encoding" },
-    { 7, 0, "range" },             { 8, 63, "header size" },      { 8, 72, "length" },
-    { 9, 0xff, "length" },         { 22, 0x20, "range" },         { 23, 0x80, "range" },
-    { 46, 0xff, "range" },         { 48, 3, "length" },           { 49, 0xff, "range" },
-    { 50, 4, "length" },           { 51, 0xff, "range" },         { 50, 0, "range" },
-    { 51, 0x1f, "length" },        { 49, 0x0f, "length" },
+static const struct {
+    int at, byte;
+    const char *says;
+} bad_packets[] = {
+    { 0, 'R', "SHOL" },    { 4, 2, "version" },   { 5, 0, "kind" },       { 5, 3, "kind" },
+    { 6, 0, "encoding" },  { 6, 3, "encoding" },  { 7, 0, "range" },      { 8, 63, "header size" },
+    { 8, 72, "length" },   { 9, 0xff, "length" }, { 22, 0x20, "range" },  { 23, 0x80, "range" },
+    { 46, 0xff, "range" }, { 48, 3, "length" },   { 49, 0xff, "range" },  { 50, 4, "length" },
+    { 51, 0xff, "range" }, { 50, 0, "range" },    { 51, 0x1f, "length" }, { 49, 0x0f, "length" },
 };
 
 START_TEST(packet_hostile)
@@ -240,7 +249,8 @@ START_TEST(sniff_wav_header)
         ck_assert_int_eq(sniff(bytes, n, &o, &need, &err), SHOAL_SNIFF_MORE);
     ck_assert_int_eq(sniff(bytes, 70, &o, &need, &err), SHOAL_SNIFF_YES);
     ck_assert_int_eq(err.code, SHOAL_CODE_RATE_MISMATCH);
-    ck_assert_ptr_nonnull(strstr(err.message, "44100 Hz, 2 channels, 16 bits, but the session says "
+    ck_assert_ptr_nonnull(strstr(err.message,
+                                 "44100 Hz, 2 channels, 16 bits, but the session says "
                                  "16000 Hz): send the samples only (skip 44 bytes) with rate=44100"
                                  "&channels=2&format=s16le, or use shoal-file"));
     o.rate = 44100;
@@ -254,11 +264,17 @@ START_TEST(sniff_wav_header)
 }
 END_TEST
 
-static const struct { const char *bytes; size_t n; const char *says; } files[] = {
+static const struct {
+    const char *bytes;
+    size_t n;
+    const char *says;
+} files[] = {
     { "OggS\0\2\0\0\0\0\0\0", 12, "Ogg" },
     { "\x1a\x45\xdf\xa3\x9f\x42\x86\x81\1\x42\xf7\x81", 12, "WebM" },
     { "fLaC\0\0\0\x22\0\0\0\0", 12, "FLAC" },
-    { "\0\0\0\x20" "ftypM4A ", 12, "MP4" },
+    { "\0\0\0\x20"
+      "ftypM4A ",
+      12, "MP4" },
     { "FORM\0\0\0\0AIFF", 12, "AIFF" },
     { ".snd\0\0\0\x18\0\0\0\0", 12, "AU" },
     { "ID3\4\0\0\0\0\0\0\0\0", 12, "MP3" },
@@ -284,7 +300,7 @@ START_TEST(sniff_mp3_frames)
     size_t need;
 
     opus.format = SHOAL_FORMAT_OPUS;
-    memcpy(bytes, "\xff\xfb\x90\x44", 4);    /* MPEG-1 Layer III, 128 kbit/s, 44100 Hz: 417 bytes */
+    memcpy(bytes, "\xff\xfb\x90\x44", 4); /* MPEG-1 Layer III, 128 kbit/s, 44100 Hz: 417 bytes */
     ck_assert_int_eq(sniff(bytes, 100, NULL, &need, &err), SHOAL_SNIFF_MORE);
     ck_assert_uint_eq(need, 421);
     ck_assert_int_eq(sniff(bytes, 100, &opus, &need, &err), SHOAL_SNIFF_NO);

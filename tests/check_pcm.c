@@ -62,10 +62,10 @@ static size_t convert(shoal_pcm_format format, int rate, int channels, const voi
 
 START_TEST(s16_golden_values)
 {
-    static const unsigned char bytes[] = { 0x00, 0x00, 0x01, 0x00, 0xff, 0xff, 0xff, 0x7f,
-                                           0x00, 0x80, 0x34, 0x12 };
-    static const float want[] = { 0, 1 / 32768.0f, -1 / 32768.0f, 32767 / 32768.0f, -1.0f,
-                                  0x1234 / 32768.0f };
+    static const unsigned char bytes[] = { 0x00, 0x00, 0x01, 0x00, 0xff, 0xff,
+                                           0xff, 0x7f, 0x00, 0x80, 0x34, 0x12 };
+    static const float want[] = { 0,     1 / 32768.0f,     -1 / 32768.0f, 32767 / 32768.0f,
+                                  -1.0f, 0x1234 / 32768.0f };
     ck_assert_uint_eq(convert(SHOAL_PCM_S16LE, 16000, 1, bytes, sizeof bytes, 0, MOST, out), 6);
     util_close("s16", out, want, 6, 1, 0.0);
 }
@@ -73,9 +73,8 @@ END_TEST
 
 START_TEST(f32_golden_values)
 {
-    static const unsigned char bytes[] = {
-        0x00, 0x00, 0x80, 0x3f, 0x00, 0x00, 0x00, 0xbf, 0xdb, 0x0f, 0x49, 0x40, 0x00, 0x00, 0x00, 0x80
-    };
+    static const unsigned char bytes[] = { 0x00, 0x00, 0x80, 0x3f, 0x00, 0x00, 0x00, 0xbf,
+                                           0xdb, 0x0f, 0x49, 0x40, 0x00, 0x00, 0x00, 0x80 };
     static const float want[] = { 1.0f, -0.5f, 3.14159274f, -0.0f };
     ck_assert_uint_eq(convert(SHOAL_PCM_F32LE, 16000, 1, bytes, sizeof bytes, 0, MOST, out), 4);
     util_close("f32", out, want, 4, 1, 0.0);
@@ -192,7 +191,7 @@ START_TEST(any_slicing_gives_the_same_bytes)
     for (int i = 0; i < BYTES; i++)
         bytes[i] = (unsigned char)util_rand(&rng);
     for (int i = 3; i < BYTES && streams[_i].format == SHOAL_PCM_F32LE; i += 4)
-        bytes[i] = 0x3e;                /* an exponent that is finite and small */
+        bytes[i] = 0x3e; /* an exponent that is finite and small */
     size_t n = convert(streams[_i].format, streams[_i].rate, streams[_i].channels, bytes, BYTES, 0,
                        MOST, out);
     for (int k = 0; k < 20; k++) {
@@ -226,13 +225,13 @@ static double tone_level(const float *x, size_t n, double hz, double *rest)
 
 START_TEST(a_sine_stays_a_sine)
 {
-    int rate = rates[_i], n = rate;                 /* one second */
+    int rate = rates[_i], n = rate; /* one second */
     float *x = malloc((size_t)n * sizeof *x);
     for (int i = 0; i < n; i++)
         x[i] = (float)(0.5 * sin(2.0 * M_PI * 1000.0 * i / rate));
     size_t made = convert(SHOAL_PCM_F32LE, rate, 1, x, (size_t)n * sizeof *x, 4000, 512, out);
     ck_assert_msg(made >= 15998 && made <= 16002, "%d Hz: %zu samples", rate, made);
-    double rest, level = tone_level(out + 1600, 12800, 1000.0, &rest);  /* away from the ends */
+    double rest, level = tone_level(out + 1600, 12800, 1000.0, &rest); /* away from the ends */
     ck_assert_msg(fabs(level - 0.5) < 1e-3, "%d Hz: level %g", rate, level);
     ck_assert_msg(rest < 1e-7, "%d Hz: power beside the tone %g", rate, rest);
     /* no delay: where the input crosses zero, the output does */

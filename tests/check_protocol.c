@@ -79,15 +79,15 @@ START_TEST(client_encode_refuses)
     m.options.rate = 7999;
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
     m.options = shoal_options_default();
-    m.type = SHOAL_MSG_SET;    /* nothing given */
+    m.type = SHOAL_MSG_SET; /* nothing given */
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
     m.options.given = SHOAL_OPT_RATE;
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
     m.options.given = SHOAL_OPT_OUTPUT;
-    m.options.outputs = 0;    /* nothing at all */
+    m.options.outputs = 0; /* nothing at all */
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
     m.options.tap_count = 2;
-    m.options.taps[0] = m.options.taps[1] = (shoal_tap){ 4, SHOAL_OUTPUT_PHONES };    /* twice */
+    m.options.taps[0] = m.options.taps[1] = (shoal_tap){ 4, SHOAL_OUTPUT_PHONES }; /* twice */
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
     m.options.taps[1] = (shoal_tap){ 5, 0 };
     ck_assert_int_eq(shoal_client_msg_encode(&b, &m), -1);
@@ -105,7 +105,11 @@ END_TEST
 
 #define N8 "[[[[[[[["
 
-static const struct { const char *text; shoal_code code; const char *says; } hostile[] = {
+static const struct {
+    const char *text;
+    shoal_code code;
+    const char *says;
+} hostile[] = {
     { "", SHOAL_CODE_BAD_MESSAGE, "not correct JSON" },
     { "{", SHOAL_CODE_BAD_MESSAGE, "not correct JSON" },
     { "[]", SHOAL_CODE_BAD_MESSAGE, "JSON object" },
@@ -168,7 +172,7 @@ START_TEST(hostile_client)
     shoal_client_msg m;
     shoal_error err;
     size_t n = strlen(hostile[_i].text);
-    char *exact = malloc(n + 1);    /* ASan sees a read past the end */
+    char *exact = malloc(n + 1); /* ASan sees a read past the end */
 
     memcpy(exact, hostile[_i].text, n);
     ck_assert_msg(shoal_client_msg_decode(&m, exact, n, &err) == -1, "accepted: %s",
@@ -304,7 +308,9 @@ START_TEST(server_lenient)
 }
 END_TEST
 
-static const struct { const char *text, *says; } hostile_server[] = {
+static const struct {
+    const char *text, *says;
+} hostile_server[] = {
     { "{}", "\"type\" must be" },
     { "{\"type\":\"phones\",\"seq\":4294967296}", "\"seq\" must be an integer in 0..4294967295" },
     { "{\"type\":\"phones\",\"seq\":0,\"depth\":1,\"received\":9007199254740993}", "received" },
@@ -312,17 +318,20 @@ static const struct { const char *text, *says; } hostile_server[] = {
     { "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":0,\"phones\":[0]}",
       "phone" },
     { "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":0,\"phones\":[{\"phone\":"
-      "\"0123456789abcdef\"}]}", "at most 15 bytes" },
+      "\"0123456789abcdef\"}]}",
+      "at most 15 bytes" },
     { "{\"type\":\"changed\",\"depth\":12,\"range\":[12,3],\"output\":[\"phones\"]}", "depth" },
     { "{\"type\":\"activity\",\"seq\":0,\"depth\":1,\"state\":\"music\"}", "speech or silence" },
     { "{\"type\":\"activity\",\"seq\":0,\"depth\":1,\"tap\":0,\"state\":\"speech\"}", "tap" },
     { "{\"type\":\"features\",\"kind\":\"soup\"}", "posteriors or embedding" },
     { "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":6,\"flags\":1,"
       "\"first_frame\":0,\"start_sample\":0," COUNTS ",\"frames\":2,\"dim\":8192,\"queued_us\":1,"
-      "\"computed_us\":2,\"data\":[[1],[2]]}", "dim" },
+      "\"computed_us\":2,\"data\":[[1],[2]]}",
+      "dim" },
     { "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":6,\"flags\":1,"
       "\"first_frame\":0,\"start_sample\":0," COUNTS ",\"frames\":3,\"dim\":1,\"queued_us\":1,"
-      "\"computed_us\":2,\"data\":[[1],[2]]}", "frames" },
+      "\"computed_us\":2,\"data\":[[1],[2]]}",
+      "frames" },
 };
 
 START_TEST(hostile_from_server)
@@ -339,8 +348,12 @@ END_TEST
 
 START_TEST(phones_stay_in_their_bound)
 {
-    static shoal_phones m = { .seq = UINT32_MAX, .depth = 255, .tap = 255, .received = SHOAL_MAX_COUNT,
-                              .processed = SHOAL_MAX_COUNT, .lag_ms = -2147483647 };
+    static shoal_phones m = { .seq = UINT32_MAX,
+                              .depth = 255,
+                              .tap = 255,
+                              .received = SHOAL_MAX_COUNT,
+                              .processed = SHOAL_MAX_COUNT,
+                              .lag_ms = -2147483647 };
     static char memory[SHOAL_PHONES_BYTES(SHOAL_MAX_PHONES)];
     shoal_buf b;
 
@@ -352,7 +365,7 @@ START_TEST(phones_stay_in_their_bound)
         ck_assert_int_eq(shoal_phones_encode(&b, &m), 0);
     }
     shoal_buf_wrap(&b, memory, 300);
-    b.size = 20;    /* as for LWS_PRE */
+    b.size = 20; /* as for LWS_PRE */
     ck_assert_int_eq(shoal_phones_encode(&b, &m), -1);
     ck_assert_uint_eq(b.size, 20);
     m.phones[0].start = NAN;
@@ -364,9 +377,14 @@ END_TEST
 START_TEST(activity_stays_in_its_bound)
 {
     static char memory[SHOAL_ACTIVITY_BYTES];
-    shoal_wire_activity m = { .seq = UINT32_MAX, .depth = 255, .tap = 255, .time = 1e9,
-                              .frame = SHOAL_MAX_COUNT, .sample = SHOAL_MAX_COUNT,
-                              .received = SHOAL_MAX_COUNT, .processed = SHOAL_MAX_COUNT };
+    shoal_wire_activity m = { .seq = UINT32_MAX,
+                              .depth = 255,
+                              .tap = 255,
+                              .time = 1e9,
+                              .frame = SHOAL_MAX_COUNT,
+                              .sample = SHOAL_MAX_COUNT,
+                              .received = SHOAL_MAX_COUNT,
+                              .processed = SHOAL_MAX_COUNT };
     shoal_buf b;
 
     shoal_buf_wrap(&b, memory, sizeof memory);
@@ -523,7 +541,7 @@ START_TEST(time_of_frames)
     ck_assert_double_eq(shoal_frame_samples(11025), 220.5);
     ck_assert_uint_eq(shoal_frame_start_sample(3, 11025), 661);
     ck_assert_uint_eq(shoal_frame_start_sample(40, 16000), 12800);
-    ck_assert_uint_eq(shoal_frame_start_sample(1440000, 48000), 1382400000);    /* 8 hours */
+    ck_assert_uint_eq(shoal_frame_start_sample(1440000, 48000), 1382400000); /* 8 hours */
 }
 END_TEST
 

@@ -42,7 +42,7 @@ START_TEST(a_full_queue_refuses_and_loses_nothing)
 
     ck_assert_int_eq(shoald_queue_init(&q, CAPACITY), 0);
     put(&q, 1, 100);
-    take(&q, 1, 100);    /* so that it does not begin where data begins */
+    take(&q, 1, 100); /* so that it does not begin where data begins */
     for (unsigned i = 0; i < 4; i++)
         put(&q, i, size);
     ck_assert_uint_eq(shoald_queue_room(&q), 0);

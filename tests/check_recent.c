@@ -22,7 +22,7 @@ START_TEST(percentiles_are_of_the_last_minute)
     ck_assert_double_ge(shoald_recent_percentile(counts, 1), 100 * MS);
     ck_assert_double_le(shoald_recent_percentile(counts, 1), 119 * MS);
     shoald_recent_add(&r, 3, 1, at + 30 * second);
-    for (int age = 0; age < 4; age++) {            /* 101 values, 1 value, none */
+    for (int age = 0; age < 4; age++) { /* 101 values, 1 value, none */
         static const uint64_t expected[] = { 101, 1, 0, 0 };
         uint64_t total = 0;
 
@@ -33,7 +33,7 @@ START_TEST(percentiles_are_of_the_last_minute)
         ck_assert_uint_eq(total, expected[age]);
     }
     memset(counts, 0, sizeof counts);
-    shoald_recent_sum(&r, 2, at, counts);          /* another depth */
+    shoald_recent_sum(&r, 2, at, counts); /* another depth */
     ck_assert_double_eq(shoald_recent_percentile(counts, 0.5), 0);
     shoald_recent_add(&r, 4, UINT64_MAX, 1000 * second);
     shoald_recent_sum(&r, 4, 1000 * second, counts);

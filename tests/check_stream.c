@@ -73,15 +73,17 @@ END_TEST
 
 START_TEST(frames_are_samples_over_320_rounded_up)
 {
-    static const size_t lengths[] = { 0,   1,   159, 160,  319,  320,  321,  399,   400,  401, 559,
-                                      560, 561, 640, 641, 2559, 2560, 2561, 2799, 2800, 5120, 5121 };
+    static const size_t lengths[] = {
+        0,   1,   159, 160, 319,  320,  321,  399,  400,  401,  559,
+        560, 561, 640, 641, 2559, 2560, 2561, 2799, 2800, 5120, 5121
+    };
     static const int chunks[] = { 1, 2, 3, 8, 64 };
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         size_t n = lengths[i];
-        features f = util_stream(m, (shoal_stream_params){ 2, chunks[_i], 8 }, pcm, n,
-                                 (slicing){ 1, 100 });
-        ck_assert_msg((size_t)f.frames == (n + FRAME - 1) / FRAME, "%zu samples, chunk %d: %d frames",
-                      n, chunks[_i], f.frames);
+        features f =
+            util_stream(m, (shoal_stream_params){ 2, chunks[_i], 8 }, pcm, n, (slicing){ 1, 100 });
+        ck_assert_msg((size_t)f.frames == (n + FRAME - 1) / FRAME,
+                      "%zu samples, chunk %d: %d frames", n, chunks[_i], f.frames);
         features_free(&f);
     }
 }
@@ -124,8 +126,8 @@ END_TEST
 START_TEST(parameters_out_of_range_are_refused)
 {
     static const shoal_stream_params bad[] = {
-        { 0, 8, 16 }, { 13, 8, 16 }, { -1, 8, 16 }, { 3, 0, 16 },
-        { 3, 65, 16 }, { 3, -8, 16 }, { 3, 8, -1 }, { 3, 8, 257 },
+        { 0, 8, 16 },  { 13, 8, 16 }, { -1, 8, 16 }, { 3, 0, 16 },
+        { 3, 65, 16 }, { 3, -8, 16 }, { 3, 8, -1 },  { 3, 8, 257 },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         shoal_stream *s = NULL;
@@ -152,15 +154,11 @@ START_TEST(any_order_of_calls_keeps_every_frame)
     size_t at = 0;
     for (int step = 0; step < 60; step++) {
         switch (util_rand(&rng) % 5) {
-        case 0:
-            ck_assert_int_eq(shoal_stream_flush(s), 0);
-            break;
+        case 0: ck_assert_int_eq(shoal_stream_flush(s), 0); break;
         case 1:
             ck_assert_int_eq(shoal_stream_set_depth(s, 1 + (int)(util_rand(&rng) % 4)), 0);
             break;
-        case 2:
-            util_run_ready(b, s, &f);
-            break;
+        case 2: util_run_ready(b, s, &f); break;
         default: {
             ptrdiff_t took = shoal_stream_feed(s, pcm + at, util_rand(&rng) % 3000);
             ck_assert_int_ge(took, 0);
@@ -169,8 +167,7 @@ START_TEST(any_order_of_calls_keeps_every_frame)
         }
         ck_assert_int_eq(shoal_stream_samples_fed(s), (int64_t)at);
         ck_assert_int_le(shoal_stream_samples_done(s), (int64_t)at);
-        ck_assert_int_eq(shoal_stream_samples_done(s),
-                         shoal_stream_next_frame(s) * FRAME);
+        ck_assert_int_eq(shoal_stream_samples_done(s), shoal_stream_next_frame(s) * FRAME);
     }
     ck_assert_int_eq(shoal_stream_finish(s), 0);
     util_run_ready(b, s, &f);
@@ -195,7 +192,7 @@ START_TEST(flush_makes_every_whole_frame_ready)
         util_run_ready(b, s, &f);
         int64_t whole = n < 560 ? 0 : ((int64_t)n - 240) / FRAME;
         ck_assert_int_eq(f.frames, whole < DELAY ? 0 : whole - DELAY);
-        ck_assert_int_eq(shoal_stream_feed(s, pcm, 10), 10);    /* and it takes audio again */
+        ck_assert_int_eq(shoal_stream_feed(s, pcm, 10), 10); /* and it takes audio again */
         shoal_stream_free(s);
         features_free(&f);
     }
@@ -209,7 +206,7 @@ START_TEST(flush_on_a_boundary_changes_nothing)
     shoal_stream *s = new_stream(4, 8, 16);
     shoal_batch *b = new_batch();
     features f = features_new(m), want;
-    util_feed(b, s, pcm, 20480, util_whole, &f);    /* 8 chunks, the last 240 samples short */
+    util_feed(b, s, pcm, 20480, util_whole, &f); /* 8 chunks, the last 240 samples short */
     ck_assert_int_eq(shoal_stream_feed(s, pcm + 20480, 240), 240);
     ck_assert_int_eq(shoal_stream_ready(s), 8);
     ck_assert_int_eq(shoal_stream_flush(s), 0);
@@ -356,8 +353,8 @@ START_TEST(old_streams_equal_fresh_ones)
         ck_assert_int_eq(shoal_batch_run(b, &s, 1, &r), 0);
         ck_assert_int_eq(r.first_frame, ages[_i] + frame);
         for (int i = frame < 0 ? (int)-frame : 0; i < r.frames; i++)
-            util_close("aged", r.embedding + i * want.dim,
-                       want.embedding + (frame + i) * want.dim, (size_t)want.dim, want.dim, 1e-4);
+            util_close("aged", r.embedding + i * want.dim, want.embedding + (frame + i) * want.dim,
+                       (size_t)want.dim, want.dim, 1e-4);
         frame += r.frames;
     }
     ck_assert_int_eq(shoal_stream_ready(s), 0);
@@ -386,13 +383,13 @@ START_TEST(last_frames_depend_on_the_receptive_field_only)
     ck_assert_int_eq(shoal_stream_finish(s), 0);
     util_run_ready(b, s, &f);
     ck_assert_int_eq(f.frames, 9 * MOST / FRAME);
-    ck_assert_uint_eq(shoal_stream_memory(s), silent);      /* the caches went with the last frame */
+    ck_assert_uint_eq(shoal_stream_memory(s), silent); /* the caches went with the last frame */
     ck_assert_uint_eq(shoal_batch_memory(b), scratch);
     /* a layer sees its chunk, 16 frames of attention and 14 of convolution before it; the
      * subsampling 2 more: whole chunks of that many frames are skipped at the tail's start */
     int field = (p.depth * (16 + 14 + 8) + 8) / 8 * 8, keep = 64;
     int start = MOST / FRAME - field - keep;
-    start -= start % 8;         /* 9 * MOST holds whole chunks, so this is a chunk's first frame */
+    start -= start % 8; /* 9 * MOST holds whole chunks, so this is a chunk's first frame */
     tail = util_stream(m, p, pcm + start * FRAME, (size_t)(MOST - start * FRAME), util_whole);
     const float *got = f.embedding + (f.frames - keep) * f.dim;
     util_close("tail", got, tail.embedding + (tail.frames - keep) * f.dim, (size_t)(keep * f.dim),

@@ -57,7 +57,7 @@ void util_signal(float *pcm, size_t n)
 
 uint32_t util_rand(uint32_t *state)
 {
-    uint32_t x = *state * 747796405u + 2891336453u;    /* PCG-RXS-M-XS */
+    uint32_t x = *state * 747796405u + 2891336453u; /* PCG-RXS-M-XS */
     *state = x;
     x = ((x >> ((x >> 28) + 4)) ^ x) * 277803737u;
     return x >> 22 ^ x;

@@ -14,9 +14,9 @@
 /* Features of one stream, gathered from many runs; frame 0 is the stream's first. */
 typedef struct features {
     int dim, classes, frames, room;
-    float *embedding;       /* [frames, dim], owned */
-    float *logp;            /* [frames, classes], owned */
-    int *depth;             /* [frames] depth that made it, owned */
+    float *embedding; /* [frames, dim], owned */
+    float *logp;      /* [frames, classes], owned */
+    int *depth;       /* [frames] depth that made it, owned */
 } features;
 
 /* How audio is cut into feeds: sizes 1 + random % most; most 0: everything at once. */

@@ -34,8 +34,10 @@ static void sha1_block(uint32_t h[5], const uint8_t *p)
         w[i] = rotate(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
     memcpy(s, h, sizeof s);
     for (int i = 0; i < 80; i++) {
-        uint32_t f = i < 20 ? (s[1] & s[2]) | (~s[1] & s[3]) : i < 40 ? s[1] ^ s[2] ^ s[3]
-                   : i < 60 ? (s[1] & s[2]) | (s[1] & s[3]) | (s[2] & s[3]) : s[1] ^ s[2] ^ s[3];
+        uint32_t f = i < 20   ? (s[1] & s[2]) | (~s[1] & s[3])
+                     : i < 40 ? s[1] ^ s[2] ^ s[3]
+                     : i < 60 ? (s[1] & s[2]) | (s[1] & s[3]) | (s[2] & s[3])
+                              : s[1] ^ s[2] ^ s[3];
         uint32_t k = i < 20 ? 0x5a827999 : i < 40 ? 0x6ed9eba1 : i < 60 ? 0x8f1bbcdc : 0xca62c1d6;
         uint32_t t = rotate(s[0], 5) + f + s[4] + k + w[i];
 
@@ -64,8 +66,7 @@ static void sha1(const char *text, uint8_t out[20])
 
 static void base64(const uint8_t *in, size_t n, char *out)
 {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
     for (size_t i = 0; i < n; i += 3) {
         uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) |
@@ -119,7 +120,8 @@ static int shake_hands(int fd)
     n = (size_t)snprintf(head, sizeof head,
                          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                          "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n"
-                         "Sec-WebSocket-Protocol: shoal.v1\r\n\r\n", accept_key);
+                         "Sec-WebSocket-Protocol: shoal.v1\r\n\r\n",
+                         accept_key);
     write_all(fd, head, n);
     return 1;
 }
@@ -257,8 +259,13 @@ void fake_send_close(fake_peer *p, int code, const char *reason)
 
 void fake_send_packet(fake_peer *p, shoal_encoding encoding, uint32_t seq, int frames, int dim)
 {
-    shoal_packet k = { .kind = SHOAL_KIND_POSTERIORS, .encoding = encoding, .depth = 6,
-                       .seq = seq, .first_frame = seq * 8, .frames = frames, .dim = dim };
+    shoal_packet k = { .kind = SHOAL_KIND_POSTERIORS,
+                       .encoding = encoding,
+                       .depth = 6,
+                       .seq = seq,
+                       .first_frame = seq * 8,
+                       .frames = frames,
+                       .dim = dim };
     float *values = calloc((size_t)frames * (size_t)dim, sizeof *values);
     shoal_buf b = { 0 };
     int json = encoding == SHOAL_ENCODING_JSON;

@@ -18,9 +18,9 @@
 
 typedef struct fake_peer {
     int fd;
-    uint8_t message[1 << 17];     /* the last message read */
+    uint8_t message[1 << 17]; /* the last message read */
     size_t size;
-    int opcode;                   /* 1 text, 2 binary, 8 close, 9 ping */
+    int opcode; /* 1 text, 2 binary, 8 close, 9 ping */
 } fake_peer;
 
 typedef void fake_script(fake_peer *p);

@@ -76,8 +76,8 @@ void image_add_tensor(image *im, const char *name, int rows, int columns, const 
         memset(im->body + begin, 0, n);
     im->body_size = begin + n;
     json_object_set_new(im->header, name,
-                        json_pack("{s:s,s:o,s:[I,I]}", "dtype", "F32", "shape", shape, "data_offsets",
-                                  (json_int_t)begin, (json_int_t)(begin + n)));
+                        json_pack("{s:s,s:o,s:[I,I]}", "dtype", "F32", "shape", shape,
+                                  "data_offsets", (json_int_t)begin, (json_int_t)(begin + n)));
 }
 
 json_t *image_layer(const image *im, size_t index)

@@ -10,9 +10,9 @@
 #include <stddef.h>
 
 typedef struct image {
-    json_t *header;         /* owned; tensors and __metadata__ */
-    json_t *config;         /* owned; NULL: leave the metadata as it is in header */
-    unsigned char *body;    /* owned */
+    json_t *header;      /* owned; tensors and __metadata__ */
+    json_t *config;      /* owned; NULL: leave the metadata as it is in header */
+    unsigned char *body; /* owned */
     size_t body_size;
 } image;
 

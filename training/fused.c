@@ -1,19 +1,20 @@
-/* fused.c - one virtual layer (model.py: Block + Norms), forward and backward, for training on a CPU
- * with AMX.
+/* fused.c - one virtual layer (model.py: Block + Norms), forward and backward, for training on a
+ * CPU with AMX.
  *
  * PyTorch spends two thirds of such a step on copies, casts and element-wise passes between the
  * products. Here a group of 128 frames passes through a whole run of row-wise steps (LayerNorm,
- * product, bias, SiLU, product, residual add, ...) while it lies in the cache. Products take bf16 and
- * sum in fp32; the residual stream and its gradient stay in fp32; what backward needs is kept in bf16.
+ * product, bias, SiLU, product, residual add, ...) while it lies in the cache. Products take bf16
+ * and sum in fp32; the residual stream and its gradient stay in fp32; what backward needs is kept
+ * in bf16.
  *
  *   forward    1  FFN1, LN, qkv, rope    2  attention    3  out, LN, pw1, GLU
  *              4  depthwise, LN, SiLU, pw2, FFN2, LN
  *   backward   the same four in reverse; operands of the weight gradients are left behind packed
  *              (fused_tiles.h), and after 1024 frames their products are added to fp32 buffers
  *
- * A frame's neighbours are needed only by 2 and by the depthwise convolution: a barrier before each.
- * fused.py compiles this file, owns all memory and calls the five functions at the end. Tensors are
- * contiguous, [N, D] means N = B T frames, weights are [out, in] as in PyTorch.
+ * A frame's neighbours are needed only by 2 and by the depthwise convolution: a barrier before
+ * each. fused.py compiles this file, owns all memory and calls the five functions at the end.
+ * Tensors are contiguous, [N, D] means N = B T frames, weights are [out, in] as in PyTorch.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -46,7 +47,8 @@ void fused_sizes(const struct shape *s, size_t sizes[3])
 /* Ask for huge pages: the buffers are tens of megabytes and live for the whole run. */
 void fused_advise(void *p, size_t bytes)
 {
-    uintptr_t from = ((uintptr_t)p + 4095) & ~(uintptr_t)4095, to = ((uintptr_t)p + bytes) & ~(uintptr_t)4095;
+    uintptr_t from = ((uintptr_t)p + 4095) & ~(uintptr_t)4095,
+              to = ((uintptr_t)p + bytes) & ~(uintptr_t)4095;
     if (to > from)
         madvise((void *)from, to - from, MADV_HUGEPAGE);
 }
@@ -72,8 +74,9 @@ void fused_pack(const struct shape *s, const float *const *block, void *weights)
 }
 
 /* x [N, D] -> y [N, D], both fp32 */
-void fused_forward(const struct shape *s, void *weights, const float *const *block, const float *const *norm,
-                   const float *cos, const float *sin, const float *x, float *y, void *saved, void *scratch)
+void fused_forward(const struct shape *s, void *weights, const float *const *block,
+                   const float *const *norm, const float *cos, const float *sin, const float *x,
+                   float *y, void *saved, void *scratch)
 {
     struct layer l = make_layer(s, weights, block, norm, cos, sin, saved);
 #pragma omp parallel num_threads(s->threads)
@@ -86,9 +89,9 @@ void fused_forward(const struct shape *s, void *weights, const float *const *blo
 }
 
 /* dx [N, D]: gradient of y in, of x out; adds to the gradients of all parameters */
-void fused_backward(const struct shape *s, void *weights, const float *const *block, const float *const *norm,
-                    const float *cos, const float *sin, float *dx, float *const *block_grads,
-                    float *const *norm_grads, void *saved, void *scratch)
+void fused_backward(const struct shape *s, void *weights, const float *const *block,
+                    const float *const *norm, const float *cos, const float *sin, float *dx,
+                    float *const *block_grads, float *const *norm_grads, void *saved, void *scratch)
 {
     struct layer l = make_layer(s, weights, block, norm, cos, sin, saved);
     char *none = NULL, *p = scratch;

@@ -8,28 +8,31 @@
 /* ---- backward, row-wise; dx [rows, D] is the gradient of the residual stream ---- */
 
 /* c [rows, cols] = g W for W's columns from .. from + cols - 1; n: W's rows */
-static void back_product(const struct layer *l, int i, int rows, int from, int cols, const bf16 *g, long ldg,
-                         int n, float *c)
+static void back_product(const struct layer *l, int i, int rows, int from, int cols, const bf16 *g,
+                         long ldg, int n, float *c)
 {
     product(rows, cols, n / 32, rows_of(g, ldg), l->w.back[i] + (long)from * n, n / 32, c, l->s->D);
 }
 
 /* Columns from .. from + cols - 1 of the gradient of matrix i's output, packed for weights_back. */
-static void keep_gradient(const struct work *w, int i, int from, size_t first, const bf16 *dy, long ld, int rows,
-                          int cols)
+static void keep_gradient(const struct work *w, int i, int from, size_t first, const bf16 *dy,
+                          long ld, int rows, int cols)
 {
-    pack_left_rows(w->dy[i] + (long)from * SPAN, SPAN / 32, (first - w->base) / 32, dy, ld, rows, cols);
+    pack_left_rows(w->dy[i] + (long)from * SPAN, SPAN / 32, (first - w->base) / 32, dy, ld, rows,
+                   cols);
 }
 
 /* The same of its input. */
-static void keep_input(const struct work *w, int i, int from, size_t first, const bf16 *x, long ld, int rows,
-                       int cols)
+static void keep_input(const struct work *w, int i, int from, size_t first, const bf16 *x, long ld,
+                       int rows, int cols)
 {
-    pack_right_rows(w->in[i] + (long)from * SPAN, SPAN / 32, (first - w->base) / 32, x, ld, rows, cols);
+    pack_right_rows(w->in[i] + (long)from * SPAN, SPAN / 32, (first - w->base) / 32, x, ld, rows,
+                    cols);
 }
 
 /* dx += gradient through LN `ln` of c; keeps LN's output as the input of matrix i */
-static void normalise_back(const struct layer *l, struct work *w, float *dx, size_t first, int rows, int ln, int i)
+static void normalise_back(const struct layer *l, struct work *w, float *dx, size_t first, int rows,
+                           int ln, int i)
 {
     int D = l->s->D;
     const float *g = l->norm[2 * ln], *b = l->norm[2 * ln + 1];
@@ -46,8 +49,8 @@ static void normalise_back(const struct layer *l, struct work *w, float *dx, siz
 }
 
 /* w.g = scale dx, the output gradient of matrix i */
-static void residual_back(const struct layer *l, struct work *w, const float *dx, size_t first, int rows, int i,
-                          float scale)
+static void residual_back(const struct layer *l, struct work *w, const float *dx, size_t first,
+                          int rows, int i, float scale)
 {
     int D = l->s->D;
     for (int r0 = 0; r0 < rows; r0 += 32) {
@@ -59,7 +62,8 @@ static void residual_back(const struct layer *l, struct work *w, const float *dx
 }
 
 /* Through SiLU: c [rows, cols] is the gradient of a = SiLU(u), columns f .. of FFN's inner ones. */
-static void silu_back(const struct layer *l, struct work *w, size_t first, int rows, int f, int cols, int second)
+static void silu_back(const struct layer *l, struct work *w, size_t first, int rows, int f,
+                      int cols, int second)
 {
     int D = l->s->D, F = l->s->F, up = second ? UP2 : UP1, down = second ? DOWN2 : DOWN1;
     float *sums = w->block[up + 1] + f;
@@ -82,7 +86,8 @@ static void silu_back(const struct layer *l, struct work *w, size_t first, int r
     }
 }
 
-static void ffn_back(const struct layer *l, struct work *w, float *dx, size_t first, int rows, int second)
+static void ffn_back(const struct layer *l, struct work *w, float *dx, size_t first, int rows,
+                     int second)
 {
     int D = l->s->D, F = l->s->F, up = second ? UP2 : UP1, down = second ? DOWN2 : DOWN1;
     residual_back(l, w, dx, first, rows, down, 0.5f);
@@ -100,12 +105,14 @@ static void out_norm_back(const struct layer *l, struct work *w, float *dx, size
 {
     int D = l->s->D;
     for (int r = 0; r < rows; r++)
-        norm_row_back(dx + (long)r * D, l->v.hat[LN_OUT] + (first + r) * D, l->v.rstd[LN_OUT][first + r], D,
-                      l->norm[2 * LN_OUT], w->norm[2 * LN_OUT], w->norm[2 * LN_OUT + 1], dx + (long)r * D, 0);
+        norm_row_back(dx + (long)r * D, l->v.hat[LN_OUT] + (first + r) * D,
+                      l->v.rstd[LN_OUT][first + r], D, l->norm[2 * LN_OUT], w->norm[2 * LN_OUT],
+                      w->norm[2 * LN_OUT + 1], dx + (long)r * D, 0);
 }
 
 /* dconv = gradient after the depthwise convolution */
-static void conv_back(const struct layer *l, struct work *w, const float *dx, size_t first, int rows)
+static void conv_back(const struct layer *l, struct work *w, const float *dx, size_t first,
+                      int rows)
 {
     int D = l->s->D;
     const float *g = l->norm[2 * LN_MID], *b = l->norm[2 * LN_MID + 1];
@@ -119,8 +126,8 @@ static void conv_back(const struct layer *l, struct work *w, const float *dx, si
             stb(w->n + r * (D + 32) + i, y);
             st(c + i, ld(c + i) * silu_slope(y, s));
         }
-        norm_row_back(c, hat, l->v.rstd[LN_MID][first + r], D, g, w->norm[2 * LN_MID], w->norm[2 * LN_MID + 1],
-                      c, 0);
+        norm_row_back(c, hat, l->v.rstd[LN_MID][first + r], D, g, w->norm[2 * LN_MID],
+                      w->norm[2 * LN_MID + 1], c, 0);
         round_row(c, D, 1, l->m.dconv + (first + r) * D, w->block[DW_B]);
     }
     keep_input(w, PW2, 0, first, w->n, D + 32, rows, D);
@@ -130,8 +137,8 @@ static void conv_back(const struct layer *l, struct work *w, const float *dx, si
 static void glu_row_back(const struct layer *l, struct work *w, size_t n, bf16 *dpre)
 {
     int D = l->s->D, K = l->s->taps, T = l->s->T, t = n % T;
-    int k0 = t < K - 1 ? K - 1 - t : 0;               /* taps that this frame's output read */
-    int k1 = T - t < K ? K - (T - t) : 0;             /* taps through which this frame was read */
+    int k0 = t < K - 1 ? K - 1 - t : 0;   /* taps that this frame's output read */
+    int k1 = T - t < K ? K - (T - t) : 0; /* taps through which this frame was read */
     const bf16 *dconv = l->m.dconv + n * D, *glu = l->v.glu + n * D, *pre = l->v.pre + n * 2 * D;
     for (int i = 0; i < D; i += 16) {
         vec d = set1(0), y = ldb(dconv + i);
@@ -184,8 +191,9 @@ static void attention_back(const struct layer *l, struct work *w, int head)
     const struct shape *s = l->s;
     int D = s->D, H = s->H, W = D / H, h = head % H;
     size_t n = (size_t)(head / H) * s->T;
-    attend_back(mask_of(s), W, D, H, l->v.qkv + n * 3 * D + h * W, l->v.o + n * D + h * W, l->v.lse + n * H + h,
-                l->m.dout + n * D + h * W, l->cos, l->sin, l->m.dqkv + n * 3 * D + h * W, w->heads);
+    attend_back(mask_of(s), W, D, H, l->v.qkv + n * 3 * D + h * W, l->v.o + n * D + h * W,
+                l->v.lse + n * H + h, l->m.dout + n * D + h * W, l->cos, l->sin,
+                l->m.dqkv + n * 3 * D + h * W, w->heads);
 }
 
 /* The gradients of the matrices listed (-1 ends them), of the `count` frames from w->base on. */
@@ -220,9 +228,11 @@ static void head_back(const struct layer *l, struct work *w, float *dx, size_t f
 typedef void row_run(const struct layer *l, struct work *w, float *dx, size_t first, int rows);
 
 /* One such run over this thread's share of the frames; other threads may still be at theirs. */
-static void run_back(const struct layer *l, struct work *w, float *dx, row_run *run, const int *matrices)
+static void run_back(const struct layer *l, struct work *w, float *dx, row_run *run,
+                     const int *matrices)
 {
-    size_t groups = (frames(l->s) + GROUP - 1) / GROUP, me = omp_get_thread_num(), all = omp_get_num_threads();
+    size_t groups = (frames(l->s) + GROUP - 1) / GROUP, me = omp_get_thread_num(),
+           all = omp_get_num_threads();
     size_t end = groups * (me + 1) / all * GROUP;
     if (end > frames(l->s))
         end = frames(l->s);
@@ -248,7 +258,8 @@ static void layer_back(const struct layer *l, float *dx, struct work *w)
 }
 
 /* Adds a thread's gradients to the result. */
-static void add_gradients(const struct shape *s, const struct work *w, float *const *block, float *const *norm)
+static void add_gradients(const struct shape *s, const struct work *w, float *const *block,
+                          float *const *norm)
 {
     for (int i = 0; i < PARAMS; i++)
         for (size_t j = 0, n = parameter_size(s, i); j < n; j++)

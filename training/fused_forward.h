@@ -8,23 +8,27 @@
 /* ---- row-wise steps on the frames first .. first + rows - 1 ---- */
 
 /* w.n = LN(x), kept in saved; x [rows, D] */
-static void normalise(const struct layer *l, struct work *w, const float *x, size_t first, int rows, int ln)
+static void normalise(const struct layer *l, struct work *w, const float *x, size_t first, int rows,
+                      int ln)
 {
     int D = l->s->D;
     for (int r = 0; r < rows; r++)
-        l->v.rstd[ln][first + r] = norm_row(x + (long)r * D, D, l->norm[2 * ln], l->norm[2 * ln + 1],
-                                            l->v.hat[ln] + (first + r) * D, w->n + r * (D + 32), 0);
+        l->v.rstd[ln][first + r] =
+            norm_row(x + (long)r * D, D, l->norm[2 * ln], l->norm[2 * ln + 1],
+                     l->v.hat[ln] + (first + r) * D, w->n + r * (D + 32), 0);
 }
 
 /* c [rows, cols] = a W^T for W's rows from .. from + cols - 1; k: W's columns */
-static void forward_product(const struct layer *l, int i, int rows, int from, int cols, const bf16 *a, int k,
-                            float *c)
+static void forward_product(const struct layer *l, int i, int rows, int from, int cols,
+                            const bf16 *a, int k, float *c)
 {
-    product(rows, cols, k / 32, rows_of(a, k + 32), l->w.forward[i] + (long)from * k, k / 32, c, l->s->D);
+    product(rows, cols, k / 32, rows_of(a, k + 32), l->w.forward[i] + (long)from * k, k / 32, c,
+            l->s->D);
 }
 
 /* x += 1/2 FFN(LN(x)) */
-static void ffn_forward(const struct layer *l, struct work *w, float *x, size_t first, int rows, int second)
+static void ffn_forward(const struct layer *l, struct work *w, float *x, size_t first, int rows,
+                        int second)
 {
     int D = l->s->D, F = l->s->F, up = second ? UP2 : UP1, down = second ? DOWN2 : DOWN1;
     const float *b = l->block[up + 1];
@@ -34,7 +38,8 @@ static void ffn_forward(const struct layer *l, struct work *w, float *x, size_t 
         forward_product(l, up, rows, f, cols, w->n, D, w->c);
         for (int r = 0; r < rows; r++) {
             const float *c = w->c + (long)r * D, *bias = b + f;
-            bf16 *keep = hidden(l->s, l->v.u[second], first + r, f, cols), *a = w->a + (long)r * (F + 32) + f;
+            bf16 *keep = hidden(l->s, l->v.u[second], first + r, f, cols),
+                 *a = w->a + (long)r * (F + 32) + f;
             for (int i = 0; i < cols; i += 16) {
                 vec u = ld(c + i) + ld(bias + i);
                 stb(keep + i, u);
@@ -45,11 +50,13 @@ static void ffn_forward(const struct layer *l, struct work *w, float *x, size_t 
     forward_product(l, down, rows, 0, D, w->a, F, w->c);
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < D; i += 16)
-            add_to(x + (long)r * D + i, set1(0.5f) * (ld(w->c + (long)r * D + i) + ld(l->block[down + 1] + i)));
+            add_to(x + (long)r * D + i,
+                   set1(0.5f) * (ld(w->c + (long)r * D + i) + ld(l->block[down + 1] + i)));
 }
 
 /* saved qkv = rope(LN(x) Wqkv^T + b) */
-static void qkv_forward(const struct layer *l, struct work *w, const float *x, size_t first, int rows)
+static void qkv_forward(const struct layer *l, struct work *w, const float *x, size_t first,
+                        int rows)
 {
     int D = l->s->D, W = D / l->s->H;
     normalise(l, w, x, first, rows, LN_ATT);
@@ -63,7 +70,8 @@ static void qkv_forward(const struct layer *l, struct work *w, const float *x, s
             for (int h = 0; h < D; h += W)
                 for (int i = h; i < h + W / 2; i += 16) {
                     vec p = ld(c + i) + ld(b + i), q = ld(c + i + W / 2) + ld(b + i + W / 2);
-                    vec co = part < 2 ? ld(cs + i - h) : set1(1), si = part < 2 ? ld(sn + i - h) : set1(0);
+                    vec co = part < 2 ? ld(cs + i - h) : set1(1),
+                        si = part < 2 ? ld(sn + i - h) : set1(0);
                     stb(out + i, p * co - q * si);
                     stb(out + i + W / 2, p * si + q * co);
                 }
@@ -99,7 +107,8 @@ static void out_glu_forward(const struct layer *l, struct work *w, float *x, siz
     for (int r = 0; r < rows; r++) {
         bf16 *pre = l->v.pre + (first + r) * 2 * D;
         for (int i = 0; i < D; i += 16) {
-            vec p = ld(w->c + (long)r * D + i) + ld(b + i), q = ld(w->c2 + (long)r * D + i) + ld(b + D + i);
+            vec p = ld(w->c + (long)r * D + i) + ld(b + i),
+                q = ld(w->c2 + (long)r * D + i) + ld(b + D + i);
             stb(pre + i, p);
             stb(pre + D + i, q);
             stb(l->v.glu + (first + r) * D + i, p * sigmoid(q));
@@ -120,8 +129,9 @@ static void conv_forward(const struct layer *l, struct work *w, float *x, size_t
                 y += ld(l->w.taps + (long)k * D + i) * ldb(in + (long)(k - K + 1) * D + i);
             st(w->c + i, y);
         }
-        l->v.rstd[LN_MID][first + r] = norm_row(w->c, D, l->norm[2 * LN_MID], l->norm[2 * LN_MID + 1],
-                                                l->v.hat[LN_MID] + (first + r) * D, w->n + r * (D + 32), 1);
+        l->v.rstd[LN_MID][first + r] =
+            norm_row(w->c, D, l->norm[2 * LN_MID], l->norm[2 * LN_MID + 1],
+                     l->v.hat[LN_MID] + (first + r) * D, w->n + r * (D + 32), 1);
     }
     forward_product(l, PW2, rows, 0, D, w->n, D, w->c);
     add_rows(rows, D, x, w->c, l->block[PW2_B]);
@@ -134,8 +144,8 @@ static void attention_forward(const struct layer *l, struct work *w, int head)
     const struct shape *s = l->s;
     int D = s->D, H = s->H, W = D / H, h = head % H;
     size_t n = (size_t)(head / H) * s->T;
-    attend(mask_of(s), W, D, H, l->v.qkv + n * 3 * D + h * W, l->v.o + n * D + h * W, l->v.lse + n * H + h,
-           w->heads);
+    attend(mask_of(s), W, D, H, l->v.qkv + n * 3 * D + h * W, l->v.o + n * D + h * W,
+           l->v.lse + n * H + h, w->heads);
 }
 
 static void layer_forward(const struct layer *l, const float *x, float *y, struct work *w)
@@ -162,8 +172,9 @@ static void layer_forward(const struct layer *l, const float *x, float *y, struc
         conv_forward(l, w, yn, n, rows);
         ffn_forward(l, w, yn, n, rows, 1);
         for (int r = 0; r < rows; r++)
-            l->v.rstd[LN_OUT][n + r] = norm_row_inplace(yn + (long)r * D, D, l->norm[2 * LN_OUT],
-                                                        l->norm[2 * LN_OUT + 1], l->v.hat[LN_OUT] + (n + r) * D);
+            l->v.rstd[LN_OUT][n + r] =
+                norm_row_inplace(yn + (long)r * D, D, l->norm[2 * LN_OUT], l->norm[2 * LN_OUT + 1],
+                                 l->v.hat[LN_OUT] + (n + r) * D);
     }
 }
 

@@ -7,15 +7,35 @@
 #include "fused_attention.h"
 #include "fused_tiles.h"
 
-enum { GROUP = 128 };    /* frames that pass through row-wise steps together */
-enum { SPAN = 8 * GROUP };    /* frames after which weight gradients are summed */
+enum { GROUP = 128 };      /* frames that pass through row-wise steps together */
+enum { SPAN = 8 * GROUP }; /* frames after which weight gradients are summed */
 
-struct shape { int B, T, D, F, H, taps, chunk, left, threads; };
+struct shape {
+    int B, T, D, F, H, taps, chunk, left, threads;
+};
 
-/* A block's parameters in the order of Block.parameters(); a norm set's are weight, bias of each. */
+/* A block's parameters in the order of Block.parameters(); a norm set's are weight, bias of each.
+ */
 enum {
-    UP1, UP1_B, DOWN1, DOWN1_B, UP2, UP2_B, DOWN2, DOWN2_B, QKV, QKV_B, OUT, OUT_B,
-    PW1, PW1_B, DW, DW_B, PW2, PW2_B, PARAMS
+    UP1,
+    UP1_B,
+    DOWN1,
+    DOWN1_B,
+    UP2,
+    UP2_B,
+    DOWN2,
+    DOWN2_B,
+    QKV,
+    QKV_B,
+    OUT,
+    OUT_B,
+    PW1,
+    PW1_B,
+    DW,
+    DW_B,
+    PW2,
+    PW2_B,
+    PARAMS
 };
 enum { LN_FFN1, LN_ATT, LN_CONV, LN_MID, LN_FFN2, LN_OUT, NORMS };
 
@@ -28,9 +48,18 @@ static void *carve(char **p, size_t bytes)
     return at;
 }
 
-static size_t frames(const struct shape *s) { return (size_t)s->B * s->T; }
-static size_t padded(const struct shape *s) { return (frames(s) + GROUP - 1) / GROUP * GROUP + 32; }
-static int widest(const struct shape *s) { return s->F > 3 * s->D ? s->F : 3 * s->D; }
+static size_t frames(const struct shape *s)
+{
+    return (size_t)s->B * s->T;
+}
+static size_t padded(const struct shape *s)
+{
+    return (frames(s) + GROUP - 1) / GROUP * GROUP + 32;
+}
+static int widest(const struct shape *s)
+{
+    return s->F > 3 * s->D ? s->F : 3 * s->D;
+}
 
 /* [out, in] of a matrix; 0 for biases and the depthwise taps */
 static void matrix_size(const struct shape *s, int i, int *rows, int *cols)
@@ -38,11 +67,14 @@ static void matrix_size(const struct shape *s, int i, int *rows, int *cols)
     int D = s->D, F = s->F;
     *rows = *cols = D;
     switch (i) {
-    case UP1: case UP2: *rows = F; break;
-    case DOWN1: case DOWN2: *cols = F; break;
+    case UP1:
+    case UP2: *rows = F; break;
+    case DOWN1:
+    case DOWN2: *cols = F; break;
     case QKV: *rows = 3 * D; break;
     case PW1: *rows = 2 * D; break;
-    case OUT: case PW2: break;
+    case OUT:
+    case PW2: break;
     default: *rows = *cols = 0;
     }
 }
@@ -59,10 +91,15 @@ static size_t parameter_size(const struct shape *s, int i)
     int rows, cols;
     matrix_size(s, i, &rows, &cols);
     switch (i) {
-    case UP1_B: case UP2_B: return s->F;
+    case UP1_B:
+    case UP2_B: return s->F;
     case QKV_B: return 3 * s->D;
     case PW1_B: return 2 * s->D;
-    case DOWN1_B: case DOWN2_B: case OUT_B: case DW_B: case PW2_B: return s->D;
+    case DOWN1_B:
+    case DOWN2_B:
+    case OUT_B:
+    case DW_B:
+    case PW2_B: return s->D;
     case DW: return (size_t)s->taps * s->D;
     default: return (size_t)rows * cols;
     }
@@ -71,7 +108,7 @@ static size_t parameter_size(const struct shape *s, int i)
 /* Weights in bf16, packed as right operands: forward for x W^T, back for dy W. */
 struct weights {
     bf16 *forward[PARAMS], *back[PARAMS];
-    float *taps;                     /* depthwise [K, D] */
+    float *taps; /* depthwise [K, D] */
 };
 
 static struct weights carve_weights(const struct shape *s, char **p)
@@ -89,12 +126,12 @@ static struct weights carve_weights(const struct shape *s, char **p)
 
 /* What one layer keeps for its backward pass. */
 struct saved {
-    bf16 *hat[NORMS];                /* [N, D] normalised rows */
-    float *rstd[NORMS];              /* [N] */
-    bf16 *u[2];                      /* before SiLU of FFN1, FFN2; see hidden() */
-    bf16 *qkv, *o;                   /* [N, 3D] rotated; [N, D] attention before `out` */
-    float *lse;                      /* [N, H] */
-    bf16 *pre, *glu;                 /* [N, 2D] before GLU; [N, D] */
+    bf16 *hat[NORMS];   /* [N, D] normalised rows */
+    float *rstd[NORMS]; /* [N] */
+    bf16 *u[2];         /* before SiLU of FFN1, FFN2; see hidden() */
+    bf16 *qkv, *o;      /* [N, 3D] rotated; [N, D] attention before `out` */
+    float *lse;         /* [N, H] */
+    bf16 *pre, *glu;    /* [N, 2D] before GLU; [N, D] */
 };
 
 static struct saved carve_saved(const struct shape *s, char **p)
@@ -123,13 +160,13 @@ static bf16 *hidden(const struct shape *s, bf16 *u, size_t n, int f, int cols)
 
 /* Memory of one thread. The first thread adds the gradients of matrices to the result itself. */
 struct work {
-    float *x, *c, *c2;               /* [GROUP, D] residual stream or its gradient; products */
-    bf16 *n, *g;                     /* [GROUP, D + 32] normalised; gradient */
-    bf16 *a, *du;                    /* [GROUP, widest + 32] */
+    float *x, *c, *c2; /* [GROUP, D] residual stream or its gradient; products */
+    bf16 *n, *g;       /* [GROUP, D + 32] normalised; gradient */
+    bf16 *a, *du;      /* [GROUP, widest + 32] */
     struct heads heads;
-    bf16 *dy[PARAMS], *in[PARAMS];   /* packed, of up to SPAN frames from `base`: dW = dy^T in */
+    bf16 *dy[PARAMS], *in[PARAMS]; /* packed, of up to SPAN frames from `base`: dW = dy^T in */
     size_t base;
-    float *block[PARAMS], *norm[2 * NORMS];    /* this thread's gradients of parameters */
+    float *block[PARAMS], *norm[2 * NORMS]; /* this thread's gradients of parameters */
     char *grads, *grads_end;
 };
 
@@ -164,7 +201,8 @@ static struct work carve_work(const struct shape *s, char **p, int own_matrices)
     }
     w.grads = *p;
     for (int i = 0; i < PARAMS; i++)
-        w.block[i] = carve(p, sizeof(float) * (own_matrices || !is_matrix(s, i) ? parameter_size(s, i) : 0));
+        w.block[i] =
+            carve(p, sizeof(float) * (own_matrices || !is_matrix(s, i) ? parameter_size(s, i) : 0));
     for (int i = 0; i < 2 * NORMS; i++)
         w.norm[i] = carve(p, sizeof(float) * D);
     w.grads_end = *p;
@@ -173,7 +211,7 @@ static struct work carve_work(const struct shape *s, char **p, int own_matrices)
 
 /* Memory of one backward call: gradients between its steps. */
 struct shared {
-    bf16 *dconv, *dout, *dqkv;       /* [N, D], [N, D], [N, 3D] */
+    bf16 *dconv, *dout, *dqkv; /* [N, D], [N, D], [N, 3D] */
 };
 
 static struct shared carve_shared(const struct shape *s, char **p)
@@ -189,15 +227,16 @@ static struct shared carve_shared(const struct shape *s, char **p)
 /* Everything about the layer at hand. */
 struct layer {
     const struct shape *s;
-    const float *const *block, *const *norm;   /* fp32 parameters */
-    const float *cos, *sin;                    /* [T, W/2] */
+    const float *const *block, *const *norm; /* fp32 parameters */
+    const float *cos, *sin;                  /* [T, W/2] */
     struct weights w;
     struct saved v;
     struct shared m;
 };
 
 static struct layer make_layer(const struct shape *s, void *weights, const float *const *block,
-                               const float *const *norm, const float *cos, const float *sin, void *saved)
+                               const float *const *norm, const float *cos, const float *sin,
+                               void *saved)
 {
     char *w = weights, *v = saved;
     struct layer l = { s, block, norm, cos, sin, carve_weights(s, &w), carve_saved(s, &v), { 0 } };

@@ -6,9 +6,18 @@
 
 typedef __m512 vec;
 
-static inline vec ld(const float *p) { return _mm512_loadu_ps(p); }
-static inline void st(float *p, vec v) { _mm512_storeu_ps(p, v); }
-static inline vec set1(float v) { return _mm512_set1_ps(v); }
+static inline vec ld(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+static inline void st(float *p, vec v)
+{
+    _mm512_storeu_ps(p, v);
+}
+static inline vec set1(float v)
+{
+    return _mm512_set1_ps(v);
+}
 
 static inline vec ldb(const bf16 *p)
 {
@@ -21,14 +30,17 @@ static inline void stb(bf16 *p, vec v)
     _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(v));
 }
 
-static inline void add_to(float *p, vec v) { st(p, ld(p) + v); }
+static inline void add_to(float *p, vec v)
+{
+    st(p, ld(p) + v);
+}
 
 /* e^x, relative error 5e-5 (bf16 rounds by 4e-3); 0 and infinity beyond the range */
 static inline vec vexp(vec x)
 {
     vec y = x * set1(1.44269504f);
     vec n = _mm512_roundscale_ps(y, _MM_FROUND_TO_NEAREST_INT), f = y - n;
-    vec p = set1(0.00961813f);                /* 2^f on [-1/2, 1/2] */
+    vec p = set1(0.00961813f); /* 2^f on [-1/2, 1/2] */
     p = p * f + set1(0.05550411f);
     p = p * f + set1(0.24022651f);
     p = p * f + set1(0.69314718f);
@@ -41,10 +53,16 @@ static inline vec sigmoid(vec x)
     return _mm512_rcp14_ps(set1(1.0f) + vexp(-x));
 }
 
-static inline vec silu(vec x) { return x * sigmoid(x); }
+static inline vec silu(vec x)
+{
+    return x * sigmoid(x);
+}
 
 /* d silu(x) / dx, given y = silu(x) and s = sigmoid(x) */
-static inline vec silu_slope(vec y, vec s) { return s + y * (set1(1.0f) - s); }
+static inline vec silu_slope(vec y, vec s)
+{
+    return s + y * (set1(1.0f) - s);
+}
 
 /* ---- LayerNorm; g, b: weight and bias [D] ---- */
 
@@ -63,7 +81,8 @@ static inline void moments(const float *x, int D, vec *mean, float *rstd)
 }
 
 /* x [D] -> n = LN(x), or SiLU of it, in bf16; hat = (x - mean) / std in bf16; returns 1 / std */
-static inline float norm_row(const float *x, int D, const float *g, const float *b, bf16 *hat, bf16 *n, int act)
+static inline float norm_row(const float *x, int D, const float *g, const float *b, bf16 *hat,
+                             bf16 *n, int act)
 {
     vec mean;
     float rstd;
@@ -93,8 +112,8 @@ static inline float norm_row_inplace(float *x, int D, const float *g, const floa
 }
 
 /* dx (+)= gradient through LN of dn [D]; adds to the gradients dg, db of weight and bias */
-static inline void norm_row_back(const float *dn, const bf16 *hat, float rstd, int D, const float *g,
-                                 float *dg, float *db, float *dx, int add)
+static inline void norm_row_back(const float *dn, const bf16 *hat, float rstd, int D,
+                                 const float *g, float *dg, float *db, float *dx, int add)
 {
     vec s1 = set1(0), s2 = set1(0);
     for (int i = 0; i < D; i += 16) {

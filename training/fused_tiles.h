@@ -3,9 +3,9 @@
  * A tile is 16 rows of 64 bytes (1 KiB). C[16, 16] fp32 += A[16, 32] bf16 x B[32, 16] bf16, where B
  * lies in pairs of its contraction index: row i holds (B[2i][n], B[2i+1][n]) for n = 0..15.
  *
- * A packed operand is an array of such tiles [panel of 16 outer indices][32 contraction indices], so
- * that the tiles of one output column follow each other in memory. All dimensions are multiples of
- * 32; pack functions write zeros where rows are missing.
+ * A packed operand is an array of such tiles [panel of 16 outer indices][32 contraction indices],
+ * so that the tiles of one output column follow each other in memory. All dimensions are multiples
+ * of 32; pack functions write zeros where rows are missing.
  */
 #ifndef FUSED_TILES_H
 #define FUSED_TILES_H
@@ -17,7 +17,7 @@
 
 typedef uint16_t bf16;
 
-enum { TILE = 512 };     /* bf16 elements of one packed tile */
+enum { TILE = 512 }; /* bf16 elements of one packed tile */
 
 static inline int round_up(int n, int to)
 {
@@ -28,10 +28,14 @@ static inline int round_up(int n, int to)
 
 static void tiles_begin(void)
 {
-    struct { uint8_t palette, start, zero[14]; uint16_t bytes[16]; uint8_t rows[16]; } cfg = { .palette = 1 };
+    struct {
+        uint8_t palette, start, zero[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } cfg = { .palette = 1 };
     for (int i = 0; i < 8; i++)
         cfg.bytes[i] = 64, cfg.rows[i] = 16;
-    __asm__ volatile("" :: "r"(&cfg) : "memory");   /* gcc 12 takes it to read 8 bytes only */
+    __asm__ volatile("" ::"r"(&cfg) : "memory"); /* gcc 12 takes it to read 8 bytes only */
     _tile_loadconfig(&cfg);
 }
 
@@ -43,9 +47,9 @@ static void tiles_end(void)
 /* The left operand of a product: row-major bf16, or packed tiles. */
 struct left {
     const bf16 *p;
-    long row;      /* bytes between rows of a tile */
-    long step;     /* elements to the next 32 of the contraction */
-    long panel;    /* elements to the next 16 rows */
+    long row;   /* bytes between rows of a tile */
+    long step;  /* elements to the next 32 of the contraction */
+    long panel; /* elements to the next 16 rows */
 };
 
 static inline struct left rows_of(const bf16 *p, long ld)
@@ -59,7 +63,8 @@ static inline struct left packed(const bf16 *p, long tiles)
 }
 
 /* C [32, 32] (+)= A [32, 32 kt] x B [32 kt, 32]; bpanel: elements between B's panels. */
-static inline void tile_block(struct left a, const bf16 *b, long bpanel, int kt, float *c, long ldc, int add)
+static inline void tile_block(struct left a, const bf16 *b, long bpanel, int kt, float *c, long ldc,
+                              int add)
 {
     const bf16 *a1 = a.p + a.panel, *b1 = b + bpanel;
     float *c1 = c + 16 * ldc;
@@ -92,9 +97,10 @@ static inline void tile_block(struct left a, const bf16 *b, long bpanel, int kt,
 }
 
 /* C [rows, cols] = A [rows, 32 kt] x B [32 kt, cols]; rows are rounded up to 32. */
-static void product(int rows, int cols, int kt, struct left a, const bf16 *b, long btiles, float *c, long ldc)
+static void product(int rows, int cols, int kt, struct left a, const bf16 *b, long btiles, float *c,
+                    long ldc)
 {
-    __asm__ volatile("" ::: "memory");   /* tile loads are invisible to the compiler */
+    __asm__ volatile("" ::: "memory"); /* tile loads are invisible to the compiler */
     for (int n = 0; n < cols; n += 32)
         for (int m = 0; m < rows; m += 32) {
             struct left am = a;
@@ -104,17 +110,18 @@ static void product(int rows, int cols, int kt, struct left a, const bf16 *b, lo
     __asm__ volatile("" ::: "memory");
 }
 
-/* W [rows, cols] += A x B over `count` x 32 frames; both packed, `tiles` to a panel. The operand of the
- * inner loop is W's shorter side: it stays in the L2 cache. */
-static void accumulate(int rows, int cols, int tiles, int count, const bf16 *a, const bf16 *b, float *w)
+/* W [rows, cols] += A x B over `count` x 32 frames; both packed, `tiles` to a panel. The operand of
+ * the inner loop is W's shorter side: it stays in the L2 cache. */
+static void accumulate(int rows, int cols, int tiles, int count, const bf16 *a, const bf16 *b,
+                       float *w)
 {
     int tall = rows >= cols, outer = (tall ? rows : cols) / 32, inner = (tall ? cols : rows) / 32;
     __asm__ volatile("" ::: "memory");
     for (int o = 0; o < outer; o++)
         for (int i = 0; i < inner; i++) {
             int m = tall ? o : i, n = tall ? i : o;
-            tile_block(packed(a + 2L * m * tiles * TILE, tiles), b + 2L * n * tiles * TILE, (long)tiles * TILE,
-                       count, w + 32L * m * cols + 32 * n, cols, 1);
+            tile_block(packed(a + 2L * m * tiles * TILE, tiles), b + 2L * n * tiles * TILE,
+                       (long)tiles * TILE, count, w + 32L * m * cols + 32 * n, cols, 1);
         }
     __asm__ volatile("" ::: "memory");
 }
@@ -156,8 +163,8 @@ static inline __m512i row_or_zero(const bf16 *p, int r, int rows, long ld)
 /* Pairs of the rows r, r + 1 for columns 0..15 (lo) and 16..31 (hi). */
 static inline void pair_rows(const bf16 *p, int r, int rows, long ld, __m512i *lo, __m512i *hi)
 {
-    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8,
-                                         39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
+                                         8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
     __m512i a = row_or_zero(p, r, rows, ld), b = row_or_zero(p, r + 1, rows, ld);
     *lo = _mm512_permutex2var_epi16(a, low, b);
@@ -165,7 +172,8 @@ static inline void pair_rows(const bf16 *p, int r, int rows, long ld, __m512i *l
 }
 
 /* X [rows, cols] -> right operand contracted over rows, at tile `first` of `tiles` a panel. */
-static void pack_right_rows(bf16 *dst, long tiles, long first, const bf16 *x, long ld, int rows, int cols)
+static void pack_right_rows(bf16 *dst, long tiles, long first, const bf16 *x, long ld, int rows,
+                            int cols)
 {
     for (int r = 0; r < rows; r += 32)
         for (int c = 0; c < cols; c += 32) {
@@ -180,7 +188,8 @@ static void pack_right_rows(bf16 *dst, long tiles, long first, const bf16 *x, lo
 }
 
 /* X [rows, cols] -> left operand X^T, contracted over rows, at tile `first` of `tiles` a panel. */
-static void pack_left_rows(bf16 *dst, long tiles, long first, const bf16 *x, long ld, int rows, int cols)
+static void pack_left_rows(bf16 *dst, long tiles, long first, const bf16 *x, long ld, int rows,
+                           int cols)
 {
     for (int r = 0; r < rows; r += 32)
         for (int c = 0; c < cols; c += 32) {

@@ -19,22 +19,22 @@ double bench_cpu_seconds(void);
 
 /* ---- what is asked for ------------------------------------------------------------------- */
 
-enum { BENCH_MAX_LIST = 16, BENCH_FULL = 0 };   /* FULL: a depth, until the model is known */
+enum { BENCH_MAX_LIST = 16, BENCH_FULL = 0 }; /* FULL: a depth, until the model is known */
 
 typedef struct bench_depths {
-    int depth[2];               /* of even and odd streams */
+    int depth[2]; /* of even and odd streams */
 } bench_depths;
 
 typedef struct bench_plan {
-    double seconds;             /* of CPU a case */
-    int backend[BENCH_MAX_LIST], backends;          /* places in bench_backends */
+    double seconds;                        /* of CPU a case */
+    int backend[BENCH_MAX_LIST], backends; /* places in bench_backends */
     int precision[BENCH_MAX_LIST], precisions;
     bench_depths depth[BENCH_MAX_LIST];
     int depths;
     int chunk_ms[BENCH_MAX_LIST], chunks, streams[BENCH_MAX_LIST], counts;
     int plain;
-    const char *json;           /* file, "-" for stdout, or NULL */
-    FILE *tables;               /* NULL: cannot be opened */
+    const char *json; /* file, "-" for stdout, or NULL */
+    FILE *tables;     /* NULL: cannot be opened */
 } bench_plan;
 
 /* Exits with a complaint when the command line is wrong. */
@@ -45,23 +45,23 @@ bench_plan bench_plan_read(int argc, char **argv);
 /* The engine is not instrumented: the bench puts itself between model and matrix library, and
  * since the products of a layer come in a fixed order, the time between two of them is
  * that of what lies between. Nothing of this is in the product. */
-#define BENCH_STAGES(X)                                                                        \
-    X(MEL, "log-mel (feed)")                                                                   \
-    X(SUBSAMPLE, "subsampling")                                                                \
-    X(FFN, "FFN products")                                                                     \
-    X(ATT_PRODUCTS, "attention products")                                                      \
-    X(ATT_CORE, "attention core")                                                              \
-    X(CONV_PRODUCTS, "convolution products")                                                   \
-    X(CONV, "GLU, depthwise conv., norm")                                                      \
-    X(NORMS, "other norms")                                                                    \
-    X(HEAD, "head, log softmax, results")                                                      \
+#define BENCH_STAGES(X)                                                                            \
+    X(MEL, "log-mel (feed)")                                                                       \
+    X(SUBSAMPLE, "subsampling")                                                                    \
+    X(FFN, "FFN products")                                                                         \
+    X(ATT_PRODUCTS, "attention products")                                                          \
+    X(ATT_CORE, "attention core")                                                                  \
+    X(CONV_PRODUCTS, "convolution products")                                                       \
+    X(CONV, "GLU, depthwise conv., norm")                                                          \
+    X(NORMS, "other norms")                                                                        \
+    X(HEAD, "head, log softmax, results")                                                          \
     X(OTHER, "arranging, rotary tables")
 
 typedef enum bench_stage {
 #define BENCH_X(id, name) BENCH_##id,
     BENCH_STAGES(BENCH_X)
 #undef BENCH_X
-    BENCH_STAGE_COUNT
+        BENCH_STAGE_COUNT
 } bench_stage;
 
 extern const char *const bench_stage_names[BENCH_STAGE_COUNT];
@@ -84,14 +84,14 @@ bench_profile bench_stages_end(void);
 enum { BENCH_MAX_STREAMS = 256, BENCH_MAX_CHUNK = 64 };
 
 typedef struct bench_case {
-    int depth[2];               /* of even and odd streams */
+    int depth[2]; /* of even and odd streams */
     int chunk_frames, streams;
 } bench_case;
 
 typedef struct bench_outcome {
-    double streams_per_core;    /* seconds of audio a CPU second */
-    double cpu_per_run_s;       /* of one run: one chunk of every stream */
-    bench_profile profile;      /* zero unless asked for */
+    double streams_per_core; /* seconds of audio a CPU second */
+    double cpu_per_run_s;    /* of one run: one chunk of every stream */
+    bench_profile profile;   /* zero unless asked for */
 } bench_outcome;
 
 /* Runs for about so many CPU seconds, at least one chunk of every stream, from full caches. */
@@ -108,9 +108,9 @@ double bench_case_independence(shoal_model *m);
 /* ---- peaks ------------------------------------------------------------------------------- */
 
 typedef struct bench_peak {
-    double flops;               /* a second; 0: no backend has this precision */
-    char backend[80];           /* that reached it */
-    double through;             /* the same through the engine's interface: fp32 in and out */
+    double flops;     /* a second; 0: no backend has this precision */
+    char backend[80]; /* that reached it */
+    double through;   /* the same through the engine's interface: fp32 in and out */
 } bench_peak;
 
 /* The fastest product of any backend, the best of several shapes and repetitions: bare where the

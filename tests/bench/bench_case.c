@@ -17,7 +17,7 @@ static float noise[NOISE];
 
 typedef struct herd {
     shoal_stream *s[BENCH_MAX_STREAMS];
-    size_t at[BENCH_MAX_STREAMS];           /* place in the loop of noise */
+    size_t at[BENCH_MAX_STREAMS]; /* place in the loop of noise */
     shoal_result r[BENCH_MAX_STREAMS];
     shoal_batch *b;
     int n;

@@ -19,7 +19,7 @@ enum { SHARE_STREAMS = 32 };
 typedef struct book {
     json_t *cases, *stages, *memory, *independence, *loading;
     bench_peak peak[3];
-    double rate[3];             /* best GEMM rate at SHARE_STREAMS streams or more, full depth */
+    double rate[3]; /* best GEMM rate at SHARE_STREAMS streams or more, full depth */
 } book;
 
 /* ---- tables ------------------------------------------------------------------------------ */
@@ -43,8 +43,8 @@ static void table_head(const bench_plan *p, const char *title, const char *first
 }
 
 /* One row of streams per core. A mix of depths needs two streams. */
-static void rate_row(const bench_plan *p, book *b, shoal_model *m, int precision, bench_depths d, int chunk_ms,
-                     const char *name)
+static void rate_row(const bench_plan *p, book *b, shoal_model *m, int precision, bench_depths d,
+                     int chunk_ms, const char *name)
 {
     fprintf(p->tables, "  %-30s", name);
     for (int c = 0; c < p->counts; c++) {
@@ -56,10 +56,11 @@ static void rate_row(const bench_plan *p, book *b, shoal_model *m, int precision
         bench_outcome o = bench_case_run(m, k, p->seconds, 0);
         fprintf(p->tables, " %8.1f", o.streams_per_core);
         fflush(p->tables);
-        json_array_append_new(b->cases, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}",
-            "backend", m->info.backend, "precision", bench_precisions[precision], "depth",
-            depth_name(d), "chunk_ms", chunk_ms, "streams", p->streams[c], "streams_per_core",
-            o.streams_per_core, "cpu_per_run_s", o.cpu_per_run_s));
+        json_array_append_new(
+            b->cases, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f}", "backend", m->info.backend,
+                                "precision", bench_precisions[precision], "depth", depth_name(d),
+                                "chunk_ms", chunk_ms, "streams", p->streams[c], "streams_per_core",
+                                o.streams_per_core, "cpu_per_run_s", o.cpu_per_run_s));
     }
     fputc('\n', p->tables);
 }
@@ -136,8 +137,8 @@ static void stage_table(const bench_plan *p, book *b, shoal_model *m, int precis
     for (int c = 0; c < p->counts; c++) {
         bench_case k = { { depth, depth }, p->chunk_ms[0] / 20, p->streams[c] };
         o[c] = bench_case_run(m, k, p->seconds, 1);
-        json_array_append_new(b->stages, stage_json(m, precision, depth, p->streams[c],
-                                                    p->chunk_ms[0], &o[c]));
+        json_array_append_new(
+            b->stages, stage_json(m, precision, depth, p->streams[c], p->chunk_ms[0], &o[c]));
         if (p->streams[c] >= SHARE_STREAMS && gemm_rate(&o[c]) > b->rate[precision])
             b->rate[precision] = gemm_rate(&o[c]);
     }
@@ -152,12 +153,15 @@ static void company(const bench_plan *p, book *b, shoal_model *m, int precision)
 {
     double worst = bench_case_independence(m);
     if (worst > 0.0)
-        fprintf(p->tables, "\n  a stream alone and among 31 at all depths: log posteriors differ "
-                "by at most %.1e\n", worst);
+        fprintf(p->tables,
+                "\n  a stream alone and among 31 at all depths: log posteriors differ "
+                "by at most %.1e\n",
+                worst);
     else
         fputs("\n  a stream alone and among 31 at all depths: the same bytes\n", p->tables);
-    json_array_append_new(b->independence, json_pack("{s:s, s:s, s:f}", "backend", m->info.backend,
-                          "precision", bench_precisions[precision], "max_diff", worst));
+    json_array_append_new(b->independence,
+                          json_pack("{s:s, s:s, s:f}", "backend", m->info.backend, "precision",
+                                    bench_precisions[precision], "max_diff", worst));
 }
 
 /* ---- bytes per stream -------------------------------------------------------------------- */
@@ -173,9 +177,11 @@ static void memory(const bench_plan *p, book *b, const shoal_model *m, int preci
             continue;
         bytes = bench_case_bytes(m, depth, p->chunk_ms[0] / 20);
         fprintf(p->tables, "  depth %d: %.0f", depth, (double)bytes.speaking / 1e3);
-        json_array_append_new(b->memory, json_pack("{s:s, s:s, s:i, s:I, s:I}", "backend",
-            m->info.backend, "precision", bench_precisions[precision], "depth", depth, "bytes",
-            (json_int_t)bytes.speaking, "bytes_before_audio", (json_int_t)bytes.silent));
+        json_array_append_new(b->memory,
+                              json_pack("{s:s, s:s, s:i, s:I, s:I}", "backend", m->info.backend,
+                                        "precision", bench_precisions[precision], "depth", depth,
+                                        "bytes", (json_int_t)bytes.speaking, "bytes_before_audio",
+                                        (json_int_t)bytes.silent));
     }
     fprintf(p->tables, "; before any audio: %.0f\n", (double)bytes.silent / 1e3);
 }
@@ -246,8 +252,9 @@ static void measure(bench_plan *p, book *b, int backend, int precision)
     double opening = load_ms(backend, precision);
     fprintf(p->tables, "\n%s; kernels %s; model %s, %zu parameters, open in %.1f ms; one core\n",
             m->info.backend, m->info.kernels, m->info.name, m->info.parameters, opening);
-    json_array_append_new(b->loading, json_pack("{s:s, s:s, s:f}", "backend", m->info.backend, "precision",
-                                                bench_precisions[precision], "cpu_ms", opening));
+    json_array_append_new(b->loading,
+                          json_pack("{s:s, s:s, s:f}", "backend", m->info.backend, "precision",
+                                    bench_precisions[precision], "cpu_ms", opening));
     rate_tables(p, b, m, precision);
     if (!p->plain) {
         stage_table(p, b, m, precision);
@@ -289,15 +296,17 @@ static json_t *summary(const bench_plan *p, book *b)
     for (int i = 0; i < p->precisions && !p->plain; i++) {
         int k = p->precision[i];
         double peak = b->peak[k].flops;
-        set_named(o, "peak_share", k, number_or_null(b->rate[k] / peak, b->rate[k] > 0 && peak > 0));
+        set_named(o, "peak_share", k,
+                  number_or_null(b->rate[k] / peak, b->rate[k] > 0 && peak > 0));
         set_named(o, "gemm_peak_gflops", k, number_or_null(peak * 1e-9, peak > 0));
         set_named(o, "gemm_peak_fp32_io_gflops", k,
                   number_or_null(b->peak[k].through * 1e-9, peak > 0));
         set_named(o, "gemm_peak_backend", k, json_string(b->peak[k].backend));
     }
-    json_object_set_new(o, "engine", json_pack("{s:f, s:o, s:o, s:o, s:o, s:o}", "seconds_per_case",
-        p->seconds, "cases", b->cases, "stages", b->stages, "stream_bytes", b->memory,
-        "independence", b->independence, "loading", b->loading));
+    json_object_set_new(o, "engine",
+                        json_pack("{s:f, s:o, s:o, s:o, s:o, s:o}", "seconds_per_case", p->seconds,
+                                  "cases", b->cases, "stages", b->stages, "stream_bytes", b->memory,
+                                  "independence", b->independence, "loading", b->loading));
     return o;
 }
 
@@ -329,8 +338,11 @@ static int write_json(const bench_plan *p, book *b)
 int main(int argc, char **argv)
 {
     bench_plan p = bench_plan_read(argc, argv);
-    book b = { .cases = json_array(), .stages = json_array(), .memory = json_array(),
-               .independence = json_array(), .loading = json_array() };
+    book b = { .cases = json_array(),
+               .stages = json_array(),
+               .memory = json_array(),
+               .independence = json_array(),
+               .loading = json_array() };
     if (!p.tables)
         return 1;
     if (!p.plain)

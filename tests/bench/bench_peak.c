@@ -101,7 +101,7 @@ static dnnl_memory_t operand(const dnnl_memory_desc_t *d, dnnl_engine_t engine)
     if (dnnl_memory_create(&m, d, engine, DNNL_MEMORY_ALLOCATE) != dnnl_success)
         exit(1);
     dnnl_memory_get_data_handle(m, &data);
-    memset(data, 0x3c, dnnl_memory_desc_get_size(d));   /* 0.01 in f32 and bf16, 60 in s8 */
+    memset(data, 0x3c, dnnl_memory_desc_get_size(d)); /* 0.01 in f32 and bf16, 60 in s8 */
     return m;
 }
 

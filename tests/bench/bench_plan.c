@@ -18,7 +18,8 @@
 
 static void usage(const char *what, const char *word)
 {
-    fprintf(stderr, "bench_engine: %s '%s': see the head of tests/bench/bench_plan.c\n", what, word);
+    fprintf(stderr, "bench_engine: %s '%s': see the head of tests/bench/bench_plan.c\n", what,
+            word);
     exit(2);
 }
 
@@ -100,21 +101,28 @@ static void take(bench_plan *p, int option, char *value)
 
 bench_plan bench_plan_read(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "seconds", required_argument, NULL, SECONDS },
-        { "backends", required_argument, NULL, BACKENDS },
-        { "precisions", required_argument, NULL, PRECISIONS },
-        { "depths", required_argument, NULL, DEPTHS },
-        { "chunks", required_argument, NULL, CHUNKS },
-        { "streams", required_argument, NULL, STREAMS },
-        { "plain", no_argument, NULL, PLAIN },
-        { "json", required_argument, NULL, JSON },
-        { 0 }
+    static const struct option options[] = { { "seconds", required_argument, NULL, SECONDS },
+                                             { "backends", required_argument, NULL, BACKENDS },
+                                             { "precisions", required_argument, NULL, PRECISIONS },
+                                             { "depths", required_argument, NULL, DEPTHS },
+                                             { "chunks", required_argument, NULL, CHUNKS },
+                                             { "streams", required_argument, NULL, STREAMS },
+                                             { "plain", no_argument, NULL, PLAIN },
+                                             { "json", required_argument, NULL, JSON },
+                                             { 0 } };
+    bench_plan p = {
+        .seconds = 0.15,
+        .backend = { 1, 2, 3 },
+        .backends = 3,
+        .precision = { 0, 1, 2 },
+        .precisions = 3,
+        .depth = { { { 3, 3 } }, { { 6, 6 } }, { { 12, 12 } }, { { 3, 12 } }, { { 7, 8 } } },
+        .depths = 5,
+        .chunk_ms = { 160, 80, 320 },
+        .chunks = 3,
+        .streams = { 1, 8, 32, 64 },
+        .counts = 4
     };
-    bench_plan p = { .seconds = 0.15, .backend = { 1, 2, 3 }, .backends = 3, .precision = { 0, 1, 2 },
-               .precisions = 3, .depth = { { { 3, 3 } }, { { 6, 6 } }, { { 12, 12 } },
-               { { 3, 12 } }, { { 7, 8 } } }, .depths = 5, .chunk_ms = { 160, 80, 320 },
-               .chunks = 3, .streams = { 1, 8, 32, 64 }, .counts = 4 };
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
         take(&p, option, optarg);

@@ -18,7 +18,7 @@ static struct {
     bench_stage product[SHOAL__MAX_LINEARS], gap[SHOAL__MAX_LINEARS];
     bench_profile profile;
     long intervals[BENCH_STAGE_COUNT], products;
-    bench_stage stage;          /* of the interval that runs */
+    bench_stage stage; /* of the interval that runs */
     double since;
 } meter;
 

@@ -55,7 +55,8 @@ static ptrdiff_t convert(const uint8_t *choice, const uint8_t *audio, size_t siz
             n += got > 0 ? (size_t)got : 0;
         } while (got >= 0 && n < MOST && (done < part || (size_t)got == room));
     }
-    while (c && got >= 0 && (got = shoal_pcm_drain(c, out + n, room < MOST - n ? room : MOST - n)) > 0)
+    while (c && got >= 0 &&
+           (got = shoal_pcm_drain(c, out + n, room < MOST - n ? room : MOST - n)) > 0)
         n += (size_t)got;
     shoal_pcm_free(c);
     return got < 0 ? -1 : (ptrdiff_t)n;

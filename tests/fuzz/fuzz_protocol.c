@@ -72,7 +72,7 @@ static int encode_server(shoal_buf *b, const shoal_server_msg *m)
     case SHOAL_MSG_DONE: return shoal_done_encode(b, &m->u.done);
     case SHOAL_MSG_PONG: return shoal_pong_encode(b, m->u.id);
     case SHOAL_MSG_ERROR: return shoal_error_encode(b, &m->u.error);
-    default: return shoal_pong_encode(b, "");    /* skipped by clients: nothing to compare */
+    default: return shoal_pong_encode(b, ""); /* skipped by clients: nothing to compare */
     }
 }
 

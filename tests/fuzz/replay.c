@@ -18,9 +18,8 @@ static int replay_file(const char *path)
     long size = -1;
     if (f && fseek(f, 0, SEEK_END) == 0)
         size = ftell(f);
-    uint8_t *data = size >= 0 ? malloc((size_t)size + !size) : NULL;    /* exact, for ASan */
-    int ok = data && fseek(f, 0, SEEK_SET) == 0 &&
-             fread(data, 1, (size_t)size, f) == (size_t)size;
+    uint8_t *data = size >= 0 ? malloc((size_t)size + !size) : NULL; /* exact, for ASan */
+    int ok = data && fseek(f, 0, SEEK_SET) == 0 && fread(data, 1, (size_t)size, f) == (size_t)size;
     if (ok)
         LLVMFuzzerTestOneInput(data, (size_t)size);
     else

@@ -66,7 +66,7 @@ static pid_t spawn(const char *const *argv, const char *out_path, const char *er
     signal(SIGPIPE, SIG_DFL);
     if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
         _exit(126);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);     /* nothing outlives a test that fails */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing outlives a test that fails */
     execv(argv[0], (char *const *)argv);
     _exit(127);
 }
@@ -159,8 +159,8 @@ void daemon_start(daemon_process *d, const char *const *args)
 void daemon_start_program(daemon_process *d, const char *program, const char *const *args)
 {
     char ready[96], log[96];
-    const char *argv[MAX_ARGS] = { program, "--listen", "127.0.0.1:0", "--ready-file", ready,
-                                   "--workers", "2", "--model", test_model_path() };
+    const char *argv[MAX_ARGS] = { program,     "--listen", "127.0.0.1:0", "--ready-file",   ready,
+                                   "--workers", "2",        "--model",     test_model_path() };
     int n = 9, status;
 
     make_dir(d->dir, sizeof d->dir);

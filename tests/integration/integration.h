@@ -36,7 +36,7 @@ enum { PATIENCE_MS = 60000 };
 typedef struct daemon_process {
     pid_t pid;
     int port;
-    char dir[64];         /* its folder under /tmp: log and ready file; removed at the end */
+    char dir[64]; /* its folder under /tmp: log and ready file; removed at the end */
 } daemon_process;
 
 /* Start shoald with the small test model and these extra arguments (NULL-terminated, may be
@@ -81,30 +81,30 @@ int16_t *make_audio(size_t samples, unsigned seed);
 enum { STREAM_MAX_EVENTS = 64 };
 
 typedef struct stream_plan {
-    const char *query;            /* "depth=2&output=posteriors"; audio is s16le mono 16 kHz
-                                   * unless it says otherwise */
+    const char *query; /* "depth=2&output=posteriors"; audio is s16le mono 16 kHz
+                        * unless it says otherwise */
     const void *audio;
-    size_t size;                  /* bytes */
-    const size_t *slices;         /* message sizes, used in turn, ended by 0; NULL: 64 KiB */
-    int realtime;                 /* pace the audio, 32 bytes a millisecond */
-    size_t control_at;            /* byte after which the following is sent: */
-    const shoal_options *set;     /* NULL: none */
-    int flushes;                  /* this many, with ids "0", "1", ... */
+    size_t size;              /* bytes */
+    const size_t *slices;     /* message sizes, used in turn, ended by 0; NULL: 64 KiB */
+    int realtime;             /* pace the audio, 32 bytes a millisecond */
+    size_t control_at;        /* byte after which the following is sent: */
+    const shoal_options *set; /* NULL: none */
+    int flushes;              /* this many, with ids "0", "1", ... */
 } stream_plan;
 
 typedef struct stream_rows {
-    float *rows;                  /* [frames, dim] */
-    unsigned char *depths;        /* [frames] layers used */
+    float *rows;           /* [frames, dim] */
+    unsigned char *depths; /* [frames] layers used */
     size_t frames;
     int dim;
 } stream_rows;
 
-typedef struct stream_tap {       /* of outputs with an @ */
-    int depth;                    /* asked for */
+typedef struct stream_tap { /* of outputs with an @ */
+    int depth;              /* asked for */
     stream_rows posteriors, embedding;
     shoal_wire_phone *phones;
     size_t phone_count;
-    int phones_depth;             /* of the last phones message */
+    int phones_depth; /* of the last phones message */
 } stream_tap;
 
 typedef struct stream_result {
@@ -120,11 +120,11 @@ typedef struct stream_result {
     shoal_changed changed[STREAM_MAX_EVENTS];
     int changed_count;
     shoal_flushed flushed[STREAM_MAX_EVENTS];
-    size_t flushed_frames[STREAM_MAX_EVENTS];    /* posterior frames that had come before it */
+    size_t flushed_frames[STREAM_MAX_EVENTS]; /* posterior frames that had come before it */
     int flushed_count;
     shoal_done done;
     int has_done;
-    shoal_error error;            /* the last one; name "" if none */
+    shoal_error error; /* the last one; name "" if none */
     int close_code;
     shoal_client_stats stats;
 } stream_result;

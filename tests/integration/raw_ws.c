@@ -30,7 +30,8 @@ static int64_t now_ms(void)
 
 int raw_tcp_connect(int port, int receive_buffer)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)port),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -133,7 +134,8 @@ int raw_ws_open(raw_ws *w, int port, const char *path, const char *subprotocol)
     snprintf(request, sizeof request,
              "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
              "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-             "Sec-WebSocket-Version: 13\r\n%s\r\n", path, port, protocol_header);
+             "Sec-WebSocket-Version: 13\r\n%s\r\n",
+             path, port, protocol_header);
     return raw_ws_open_request(w, -1, port, request);
 }
 
@@ -228,8 +230,11 @@ static size_t parse_frame(const raw_ws *w, raw_frame *f)
     head += extra + (p[1] & 0x80 ? 4 : 0);
     if (w->in_size < head || w->in_size - head < size)
         return 0;
-    *f = (raw_frame){ .opcode = p[0] & 15, .flags = p[0] & 0xf0, .masked = p[1] >> 7,
-                      .data = p + head, .size = (size_t)size };
+    *f = (raw_frame){ .opcode = p[0] & 15,
+                      .flags = p[0] & 0xf0,
+                      .masked = p[1] >> 7,
+                      .data = p + head,
+                      .size = (size_t)size };
     return head + (size_t)size;
 }
 

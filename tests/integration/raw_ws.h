@@ -20,24 +20,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RAW_CONTINUATION = 0, RAW_TEXT = 1, RAW_BINARY = 2, RAW_CLOSE = 8, RAW_PING = 9,
-       RAW_PONG = 10 };
+enum {
+    RAW_CONTINUATION = 0,
+    RAW_TEXT = 1,
+    RAW_BINARY = 2,
+    RAW_CLOSE = 8,
+    RAW_PING = 9,
+    RAW_PONG = 10
+};
 
 /* First header byte as it goes out is flags | opcode. */
 enum { RAW_FIN = 0x80, RAW_RSV1 = 0x40, RAW_RSV2 = 0x20, RAW_RSV3 = 0x10 };
 
 typedef struct raw_ws {
-    int fd;               /* -1 when closed */
-    uint8_t *in;          /* bytes received and not yet consumed */
+    int fd;      /* -1 when closed */
+    uint8_t *in; /* bytes received and not yet consumed */
     size_t in_size, in_room;
-    size_t in_used;       /* of which the last frame took this many */
-    char head[4096];      /* the server's answer to the handshake, NUL-terminated */
+    size_t in_used;  /* of which the last frame took this many */
+    char head[4096]; /* the server's answer to the handshake, NUL-terminated */
 } raw_ws;
 
 typedef struct raw_frame {
     int opcode;
-    int flags;            /* RAW_FIN and RSV bits */
-    int masked;           /* a server must never mask */
+    int flags;  /* RAW_FIN and RSV bits */
+    int masked; /* a server must never mask */
     const uint8_t *data;
     size_t size;
 } raw_frame;
@@ -68,8 +74,8 @@ int raw_ws_recv_opcode(raw_ws *w, raw_frame *f, int opcode, int timeout_ms);
 /* Code of a close frame; 1005 when it carries none. */
 int raw_frame_close_code(const raw_frame *f);
 
-void raw_ws_close(raw_ws *w);      /* plain FIN */
-void raw_ws_reset(raw_ws *w);      /* RST: SO_LINGER 0 */
+void raw_ws_close(raw_ws *w); /* plain FIN */
+void raw_ws_reset(raw_ws *w); /* RST: SO_LINGER 0 */
 
 /* GET path over HTTP/1.1. Returns the status, or -1; the body (cut to room - 1 bytes) and a NUL
  * go to body. */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { BYTES_PER_MS = 32 };      /* s16le mono 16 kHz */
+enum { BYTES_PER_MS = 32 }; /* s16le mono 16 kHz */
 
 static int64_t now_ms(void)
 {

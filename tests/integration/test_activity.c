@@ -55,8 +55,8 @@ START_TEST(activity_equals_the_detector)
     p.slices = odd;
     stream_run(&r, shared.port, &p);
     stream_check_complete(&r, samples, 16000);
-    const stream_rows *rows = r.posteriors.frames ? &r.posteriors
-                                                  : &stream_get_tap(&r, 3)->posteriors;
+    const stream_rows *rows =
+        r.posteriors.frames ? &r.posteriors : &stream_get_tap(&r, 3)->posteriors;
     int n = detect(rows, &r.ready.options, want);
     ck_assert_int_gt(n, 0);
     ck_assert_int_eq(r.activity_count, n);

@@ -1,5 +1,5 @@
-/* test_admission.c - what does not fit is refused: before the upgrade, at start, at the first sound,
- * at a `set`
+/* test_admission.c - what does not fit is refused: before the upgrade, at start, at the first
+ * sound, at a `set`
  *
  * The setting `capacity` says how many streams at full depth count as full load, so nothing here
  * depends on how fast this machine is. The test model has 12 layers.
@@ -11,7 +11,7 @@
 
 enum { SECOND = 16000 };
 
-enum { TRIES = 50 };    /* a session counts while it speaks, and this machine may be slow */
+enum { TRIES = 50 }; /* a session counts while it speaks, and this machine may be slow */
 
 static int try_upgrade(int port, const char *path, raw_ws *w)
 {

@@ -1,8 +1,8 @@
 /* test_decoder.c - a session chooses how its phones are found: lm and durations
  *
- * A daemon whose model has tables for every search (made here, at random), and the shared one, whose
- * model knows a bigram only. Phones are compared with the engine's decoder over the posteriors of
- * the same session.
+ * A daemon whose model has tables for every search (made here, at random), and the shared one,
+ * whose model knows a bigram only. Phones are compared with the engine's decoder over the
+ * posteriors of the same session.
  */
 #include "../engine_util.h"
 #include "../model_image.h"
@@ -19,7 +19,7 @@
 enum { CLASSES = 40, AGES = 3, SECOND = 16000, MOST = 512 };
 
 static const size_t odd[] = { 3, 7, 639, 1, 12345, 0 };
-static daemon_process every;            /* its model has every search */
+static daemon_process every; /* its model has every search */
 static char model_path[] = "/tmp/shoal-decoder-XXXXXX";
 
 /* ---- the model ---- */
@@ -183,7 +183,9 @@ END_TEST
 START_TEST(a_model_may_lack_searches)
 {
     static const char *const refused[][2] = {
-        { "durations=on", "durations" }, { "lm=off", "lm" }, { "lm=off&durations=on", "lm" },
+        { "durations=on", "durations" },
+        { "lm=off", "lm" },
+        { "lm=off&durations=on", "lm" },
     };
     int16_t *audio = make_audio(SECOND, 29);
     stream_plan p = { .query = "output=phones&lm=on", .audio = audio, .size = SECOND * 2 };
@@ -211,7 +213,8 @@ START_TEST(the_model_page_lists_searches)
     static const int counts[] = { 4, 1 };
     char page[8192];
 
-    ck_assert_int_eq(raw_http_get(_i ? shared.port : every.port, "/v1/model", page, sizeof page), 200);
+    ck_assert_int_eq(raw_http_get(_i ? shared.port : every.port, "/v1/model", page, sizeof page),
+                     200);
     json_t *model = json_loads(page, 0, NULL);
     const json_t *list = json_object_get(model, "decoders");
     ck_assert_int_eq((int)json_array_size(list), counts[_i]);

@@ -15,13 +15,14 @@ START_TEST(moving_between_workers_changes_no_byte)
 {
     size_t samples = 3 * SECOND;
     int16_t *audio = make_audio(samples, 40);
-    stream_plan p = { .query = "depth=3&output=posteriors,embedding,phones", .audio = audio,
+    stream_plan p = { .query = "depth=3&output=posteriors,embedding,phones",
+                      .audio = audio,
                       .size = samples * 2 };
     daemon_process d;
     stream_result still, moved;
 
     daemon_start(&d, restless);
-    stream_run(&still, d.port, &p);                /* too short to move */
+    stream_run(&still, d.port, &p); /* too short to move */
     p.realtime = 1;
     stream_run(&moved, d.port, &p);
     stream_check_complete(&moved, samples, 16000);
@@ -65,9 +66,12 @@ START_TEST(a_moving_crowd_loses_nothing)
     daemon_start(&d, restless);
     for (int i = 0; i < CROWD; i++) {
         crowd[i].port = d.port;
-        crowd[i].plan = (stream_plan){ .query = "depth=2&output=posteriors,phones", .audio = audio,
-                                       .size = samples * 2, .realtime = i % 3 > 0,
-                                       .control_at = samples, .flushes = i % 2 };
+        crowd[i].plan = (stream_plan){ .query = "depth=2&output=posteriors,phones",
+                                       .audio = audio,
+                                       .size = samples * 2,
+                                       .realtime = i % 3 > 0,
+                                       .control_at = samples,
+                                       .flushes = i % 2 };
         ck_assert(!pthread_create(&crowd[i].thread, NULL, run_member, &crowd[i]));
     }
     for (int i = 0; i < 40; i++) {

@@ -17,8 +17,8 @@ enum { STEP_MS = 20, STEP_BYTES = STEP_MS * 32, FULL = 12 };
 
 typedef struct talker {
     shoal_client *client;
-    int ready, depth, lowest, highest;     /* depth: of the last packet; 0: none yet */
-    int by_load;                           /* `changed` with the reason load */
+    int ready, depth, lowest, highest; /* depth: of the last packet; 0: none yet */
+    int by_load;                       /* `changed` with the reason load */
     int done, closed;
     uint64_t frames;
     shoal_error error;
@@ -147,8 +147,8 @@ START_TEST(a_rush_is_served_shallower_and_then_depth_returns)
         finish(&t[2 + i]);
     talk_until(t, 2, FULL);
     ck_assert_int_lt(t[0].lowest, FULL);
-    ck_assert_int_ge(t[0].by_load, 2);             /* down and up */
-    ck_assert_int_eq(t[1].lowest, FULL);           /* a fixed depth is fixed */
+    ck_assert_int_ge(t[0].by_load, 2);   /* down and up */
+    ck_assert_int_eq(t[1].lowest, FULL); /* a fixed depth is fixed */
     ck_assert_int_eq(t[1].by_load, 0);
     finish(&t[0]);
     finish(&t[1]);
@@ -158,8 +158,8 @@ END_TEST
 
 START_TEST(without_elastic_depth_is_what_was_asked)
 {
-    static const char *const args[] = { "--set", "capacity=1", "--set", "elastic=off", "--set",
-                                        "admission=off", NULL };
+    static const char *const args[] = { "--set", "capacity=1",    "--set", "elastic=off",
+                                        "--set", "admission=off", NULL };
     daemon_process d;
     talker t[3];
 
@@ -228,8 +228,10 @@ static void check_shed(const talker *t)
  * is itself held up for seconds, more than one goes, the newest first all the same.) */
 START_TEST(a_worker_that_stays_late_loses_its_newest_session)
 {
-    static const char *const args[] = { "--workers", "1", "--set", "capacity=100000", "--set",
-                                        "late_limit_ms=500", "--set", "backlog_ms=10000", NULL };
+    static const char *const args[] = {
+        "--workers",        "1", "--set", "capacity=100000", "--set", "late_limit_ms=500", "--set",
+        "backlog_ms=10000", NULL
+    };
     daemon_process d;
     talker t[SPEAKERS];
     int left = 0;

@@ -50,7 +50,7 @@ START_TEST(the_price_list_is_measured)
         ck_assert_double_ge(number(one, "cpu_ms"), last);
         last = number(one, "cpu_ms");
         ck_assert_double_gt(number(one, "streams"), 0);
-        ck_assert(json_is_null(json_object_get(one, "per")));      /* there is no card */
+        ck_assert(json_is_null(json_object_get(one, "per"))); /* there is no card */
         ck_assert_int_eq(json_is_object(latency), depth == 2);
         if (depth == 2) {
             /* the first is live; where this test is held up, others come in heaps */

@@ -138,8 +138,7 @@ START_TEST(sigterm_finishes_what_was_received)
     next_of(c, SHOAL_CLIENT_PONG);
     kill(d.pid, SIGTERM);
     shoal_client_event e = next_of(c, SHOAL_CLIENT_ERROR);
-    ck_assert_msg(e.error->code == SHOAL_CODE_DRAINING, "%s: %s", e.error->name,
-                  e.error->message);
+    ck_assert_msg(e.error->code == SHOAL_CODE_DRAINING, "%s: %s", e.error->name, e.error->message);
     ck_assert_int_eq(next_of(c, SHOAL_CLIENT_CLOSED).close_code, 1012);
     ck_assert_uint_eq(shoal_client_get_stats(c).frames, samples / 320);
     ck_assert_uint_eq(shoal_client_get_stats(c).processed, samples);
@@ -212,7 +211,8 @@ START_TEST(an_unreadable_model_is_a_clear_failure)
 }
 END_TEST
 
-static const char *const bad_lines[][2] = { { "wrokers=2", "workers" }, { "workers=-1", "workers" },
+static const char *const bad_lines[][2] = { { "wrokers=2", "workers" },
+                                            { "workers=-1", "workers" },
                                             { "max_sessions=many", "max_sessions" } };
 
 START_TEST(a_wrong_setting_is_a_clear_failure)
@@ -228,8 +228,7 @@ END_TEST
 static const char *sample_config(void)
 {
     static const char *const places[] = { TOP_BUILDDIR "/daemon/shoald.conf",
-                                          TOP_BUILDDIR "/shoald.conf",
-                                          SRCDIR "/daemon/shoald.conf",
+                                          TOP_BUILDDIR "/shoald.conf", SRCDIR "/daemon/shoald.conf",
                                           SRCDIR "/daemon/shoald.conf.in" };
 
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
@@ -261,8 +260,8 @@ END_TEST
 /* Wherever it stands on the command line, --version tells of what the rest asks for. */
 START_TEST(the_version_is_that_of_the_other_options)
 {
-    const char *after[] = { shoald_path(), "--version", "--model", test_model_path(), "--backend",
-                            "openblas", NULL };
+    const char *after[] = { shoald_path(), "--version", "--model", test_model_path(),
+                            "--backend",   "openblas",  NULL };
     const char *wrong[] = { shoald_path(), "--precision", "none", "--version", NULL };
     char out[4096], err[4096];
 

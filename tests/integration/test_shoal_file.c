@@ -32,8 +32,7 @@ static void remove_dir(void)
 }
 
 /* A path in dir; good until four calls later. */
-__attribute__((format(printf, 1, 2)))
-static const char *in_dir(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static const char *in_dir(const char *fmt, ...)
 {
     static char paths[4][128];
     static int turn;
@@ -52,8 +51,10 @@ static void write_wav(const char *path, size_t samples, unsigned rate, unsigned 
 {
     int16_t *audio = make_audio(samples, 40);
     uint32_t bytes = (uint32_t)(samples * channels * 2);
-    uint32_t words[] = { 36 + bytes, 16, 1 | channels << 16, rate, rate * channels * 2,
-                         channels * 2 | 16u << 16, bytes };
+    uint32_t words[] = {
+        36 + bytes, 16, 1 | channels << 16, rate, rate * channels * 2, channels * 2 | 16u << 16,
+        bytes
+    };
     FILE *f = fopen(path, "wb");
 
     ck_assert(f != NULL);
@@ -143,8 +144,8 @@ START_TEST(text_has_a_line_a_phone)
         double start, end, confidence;
         char phone[16];
 
-        ck_assert_msg(sscanf(line, "%lf %lf %15s %lf", &start, &end, phone, &confidence) == 4,
-                      "%s", line);
+        ck_assert_msg(sscanf(line, "%lf %lf %15s %lf", &start, &end, phone, &confidence) == 4, "%s",
+                      line);
     }
     ck_assert_int_gt(lines, 0);
 }
@@ -161,8 +162,11 @@ static long check_npy(const char *path, int dim)
     ck_assert_uint_ge(n, 128);
     ck_assert(!memcmp(bytes, "\x93NUMPY\x01\x00\x76\x00", 10));
     ck_assert_int_eq(bytes[127], '\n');
-    ck_assert_int_eq(sscanf(bytes + 10, "{'descr': '<f4', 'fortran_order': False, 'shape': "
-                                        "(%ld, %d), }", &frames, &found_dim), 2);
+    ck_assert_int_eq(sscanf(bytes + 10,
+                            "{'descr': '<f4', 'fortran_order': False, 'shape': "
+                            "(%ld, %d), }",
+                            &frames, &found_dim),
+                     2);
     ck_assert_int_eq(found_dim, dim);
     ck_assert_uint_eq(n, 128 + (size_t)frames * (size_t)dim * 4);
     return frames;
@@ -231,8 +235,8 @@ static void check_textgrid(const char *path, double duration)
 static const struct {
     size_t samples;
     unsigned rate, channels;
-} shapes[] = { { 30001, 16000, 1 }, { 30001, 44100, 2 }, { 96001, 96000, 1 }, { 9000, 6000, 1 },
-               { 30000, 16000, 9 }, { 1, 16000, 1 } };
+} shapes[] = { { 30001, 16000, 1 }, { 30001, 44100, 2 }, { 96001, 96000, 1 },
+               { 9000, 6000, 1 },   { 30000, 16000, 9 }, { 1, 16000, 1 } };
 
 START_TEST(a_textgrid_covers_the_file_at_any_rate)
 {
@@ -379,7 +383,8 @@ START_TEST(a_full_disk_is_a_clear_error)
     ck_assert_int_eq(shell("eval $P --fast a.wav > /dev/full"), 1);
     ck_assert_msg(strstr(err, "No space left") != NULL, "%s", err);
     ck_assert_int_eq(shell("ln -s /dev/full a.posteriors.npy.part; "
-                           "eval $P --fast --output npy a.wav"), 1);
+                           "eval $P --fast --output npy a.wav"),
+                     1);
     ck_assert_msg(strstr(err, "No space left") != NULL, "%s", err);
 }
 END_TEST
@@ -421,9 +426,16 @@ START_TEST(an_error_of_the_server_is_shown)
 END_TEST
 
 static const char *const usages[] = {
-    "--depth 0 a.wav", "--chunk-ms 70 a.wav", "--output csv a.wav", "--outputs words a.wav",
-    "--output text,jsonl a.wav", "--output textgrid --outputs embedding a.wav",
-    "--output npy --outputs phones@4,activity a.wav", "--outputs phones@ a.wav", "--nonsense", "",
+    "--depth 0 a.wav",
+    "--chunk-ms 70 a.wav",
+    "--output csv a.wav",
+    "--outputs words a.wav",
+    "--output text,jsonl a.wav",
+    "--output textgrid --outputs embedding a.wav",
+    "--output npy --outputs phones@4,activity a.wav",
+    "--outputs phones@ a.wav",
+    "--nonsense",
+    "",
 };
 
 START_TEST(a_wrong_command_line_exits_with_2)

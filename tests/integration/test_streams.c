@@ -36,8 +36,8 @@ static void check_same_results(const stream_result *a, const stream_result *b)
 START_TEST(ready_tells_what_was_granted)
 {
     int16_t *audio = make_audio(SECOND, 1);
-    stream_plan p = plan_of("depth=2&chunk_ms=320&left_ms=640&output=phones&rate=16000", audio,
-                            SECOND);
+    stream_plan p =
+        plan_of("depth=2&chunk_ms=320&left_ms=640&output=phones&rate=16000", audio, SECOND);
     stream_result r;
 
     stream_run(&r, shared.port, &p);
@@ -55,9 +55,10 @@ START_TEST(ready_tells_what_was_granted)
 }
 END_TEST
 
-static const size_t one_byte[] = { 1, 0 }, odd[] = { 3, 7, 639, 1, 12345, 0 },
-                    small[] = { 320, 0 }, large[] = { 100001, 0 }, growing[] = { 1, 2, 4, 8, 16,
-                    32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 0 };
+static const size_t one_byte[] = { 1, 0 }, odd[] = { 3, 7, 639, 1, 12345, 0 }, small[] = { 320, 0 },
+                    large[] = { 100001, 0 },
+                    growing[] = { 1,   2,   4,    8,    16,   32,   64,    128,
+                                  256, 512, 1024, 2048, 4096, 8192, 16384, 0 };
 static const size_t *const slicings[] = { one_byte, odd, small, large, growing };
 
 START_TEST(slicing_does_not_matter)
@@ -105,9 +106,12 @@ static const struct {
     const char *query;
     int rate, bytes;
 } formats[] = {
-    { "format=s16le&rate=8000", 8000, 2 },       { "format=s16le&rate=44100", 44100, 2 },
-    { "format=s16le&rate=48000&channels=2", 48000, 4 }, { "format=mulaw", 8000, 1 },
-    { "format=alaw&rate=16000", 16000, 1 },      { "format=s16le&rate=11025", 11025, 2 },
+    { "format=s16le&rate=8000", 8000, 2 },
+    { "format=s16le&rate=44100", 44100, 2 },
+    { "format=s16le&rate=48000&channels=2", 48000, 4 },
+    { "format=mulaw", 8000, 1 },
+    { "format=alaw&rate=16000", 16000, 1 },
+    { "format=s16le&rate=11025", 11025, 2 },
 };
 
 START_TEST(every_format_loses_nothing)
@@ -115,8 +119,7 @@ START_TEST(every_format_loses_nothing)
     size_t samples = (size_t)formats[_i].rate * 3 / 2 + 1;
     int16_t *audio = make_audio(samples * 2, 4);
     char query[128];
-    stream_plan p = { .query = query, .audio = audio,
-                      .size = samples * (size_t)formats[_i].bytes };
+    stream_plan p = { .query = query, .audio = audio, .size = samples * (size_t)formats[_i].bytes };
     stream_result r;
 
     snprintf(query, sizeof query, "%s&depth=2&" ALL_OUTPUTS, formats[_i].query);
@@ -140,7 +143,9 @@ START_TEST(f32_equals_s16)
         floats[i] = (float)audio[i] / 32768;
     stream_run(&s16, shared.port, &p);
     p = (stream_plan){ .query = "format=f32le&depth=3&chunk_ms=160&" ALL_OUTPUTS,
-                       .audio = floats, .size = samples * 4, .slices = odd };
+                       .audio = floats,
+                       .size = samples * 4,
+                       .slices = odd };
     stream_run(&f32, shared.port, &p);
     stream_check_complete(&f32, samples, 16000);
     check_same_results(&s16, &f32);
@@ -209,7 +214,7 @@ START_TEST(depth_changes_where_changed_says)
     set.given = SHOAL_OPT_DEPTH;
     stream_run(&before, shared.port, &p);
     p.set = &set;
-    p.control_at = samples;      /* bytes: the middle */
+    p.control_at = samples; /* bytes: the middle */
     stream_run(&r, shared.port, &p);
     stream_check_complete(&r, samples, 16000);
     ck_assert_int_eq(r.changed_count, 1);
@@ -239,7 +244,7 @@ START_TEST(flushes_come_back_in_order_after_their_frames)
     stream_result r;
 
     p.flushes = 3;
-    p.control_at = samples + 641;    /* bytes, inside a sample: not at a chunk's end */
+    p.control_at = samples + 641; /* bytes, inside a sample: not at a chunk's end */
     stream_run(&r, shared.port, &p);
     stream_check_complete(&r, samples, 16000);
     ck_assert_int_eq(r.flushed_count, 3);
@@ -284,7 +289,7 @@ END_TEST
 
 /* ---- many at once ---- */
 
-enum { CROWD = 8, ROUNDS = 12 };    /* a race between workers needs several rounds to show */
+enum { CROWD = 8, ROUNDS = 12 }; /* a race between workers needs several rounds to show */
 
 typedef struct member {
     stream_plan plan;
@@ -320,8 +325,10 @@ static void check_member(member *m, size_t samples)
 START_TEST(a_crowd_at_many_depths_gets_what_each_would_get_alone)
 {
     static const char *const queries[] = {
-        "depth=1&chunk_ms=80&" ALL_OUTPUTS, "depth=2&chunk_ms=160&" ALL_OUTPUTS,
-        "depth=3&chunk_ms=320&" ALL_OUTPUTS, "depth=4&chunk_ms=160&left_ms=320&" ALL_OUTPUTS,
+        "depth=1&chunk_ms=80&" ALL_OUTPUTS,
+        "depth=2&chunk_ms=160&" ALL_OUTPUTS,
+        "depth=3&chunk_ms=320&" ALL_OUTPUTS,
+        "depth=4&chunk_ms=160&left_ms=320&" ALL_OUTPUTS,
     };
     size_t samples = 4 * SECOND;
     int16_t *audio = make_audio(samples + CROWD, 11);

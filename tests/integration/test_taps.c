@@ -84,7 +84,11 @@ START_TEST(taps_equal_sessions_of_their_depth)
 END_TEST
 
 /* query, what `ready` must say: depth in force, range, outputs */
-static const struct { const char *query; int depth, min, max; const char *output; } granted[] = {
+static const struct {
+    const char *query;
+    int depth, min, max;
+    const char *output;
+} granted[] = {
     { "output=phones@4,embedding@7", 7, 7, 7, "phones@4,embedding@7" },
     { "output=embedding@7,phones@4,phones", 12, 12, 12, "phones,phones@4,embedding@7" },
     { "depth=12&output=phones@4", 4, 4, 4, "phones@4" },
@@ -157,7 +161,7 @@ START_TEST(taps_change_with_set)
     ck_assert_uint_eq(r.stats.seq_gaps, 0);
     ck_assert_int_eq(r.ready.depth, 4);
     ck_assert_int_eq(r.changed_count, 1);
-    ck_assert_int_eq(r.changed[0].depth, 12);    /* nobody said depth: as deep as outputs need */
+    ck_assert_int_eq(r.changed[0].depth, 12); /* nobody said depth: as deep as outputs need */
     ck_assert_uint_eq(r.changed[0].outputs, 0);
     ck_assert_int_eq(r.changed[0].tap_count, 3);
     ck_assert_uint_eq(stream_get_tap(&r, 3)->posteriors.frames, r.changed[0].from_frame);
@@ -174,7 +178,9 @@ START_TEST(taps_change_with_set)
 END_TEST
 
 /* query, set, what the error that is not fatal must say */
-static const struct { const char *query, *set, *says; } bad_sets[] = {
+static const struct {
+    const char *query, *set, *says;
+} bad_sets[] = {
     { "depth=6&output=phones", "output=embedding@7", "depths up to 6" },
     { "depth=8&output=phones,embedding@7", "depth=6", "embedding@7 is not allowed" },
     { "output=phones", "output=embedding@13", "depths 1..12" },
@@ -233,7 +239,7 @@ END_TEST
 /* ---- load below a tap's depth ---- */
 
 /* Whoever has a range runs at its lower end, whatever this machine can do. */
-static const char *const pressed[] = { "--set", "capacity=1", "--set", "elastic_high_percent=1",
+static const char *const pressed[] = { "--set", "capacity=1",    "--set", "elastic_high_percent=1",
                                        "--set", "admission=off", NULL };
 
 static void check_depths(const stream_rows *rows, size_t from, size_t to, int depth)
@@ -251,8 +257,8 @@ START_TEST(taps_above_the_ceiling_are_what_it_leaves)
     int16_t *audio = make_audio(samples, 27);
     stream_plan p = plan_of("depth=3..12&output=posteriors@2,posteriors@4,phones@4,embedding@12",
                             audio, samples);
-    stream_plan q = plan_of("depth=3&output=posteriors@2,posteriors,embedding,phones", audio,
-                            samples);
+    stream_plan q =
+        plan_of("depth=3&output=posteriors@2,posteriors,embedding,phones", audio, samples);
     daemon_process d;
     stream_result r, three;
 
@@ -279,7 +285,10 @@ START_TEST(taps_above_the_ceiling_are_what_it_leaves)
 END_TEST
 
 /* From one chunk to the next, there and (in the other order) back. */
-static const struct { const char *query, *set; int before, after; } moves[] = {
+static const struct {
+    const char *query, *set;
+    int before, after;
+} moves[] = {
     { "depth=12&output=posteriors@4,embedding@12", "depth=3..12", 12, 3 },
     { "depth=3..12&output=posteriors@4,embedding@12", "depth=12", 3, 12 },
 };
@@ -299,7 +308,7 @@ START_TEST(taps_follow_the_ceiling_in_mid_stream)
     stream_result r;
 
     p.set = &set;
-    p.control_at = samples;    /* bytes: half of it */
+    p.control_at = samples; /* bytes: half of it */
     daemon_start(&d, pressed);
     stream_run(&r, d.port, &p);
     stream_check_complete(&r, samples, 16000);

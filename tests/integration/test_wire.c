@@ -97,7 +97,7 @@ static uint8_t *stream_raw(raw_ws *w, const void *audio, size_t size, size_t *go
     *got = 0;
     while (raw_ws_recv(w, &f, PATIENCE_MS) == 1 && f.opcode != RAW_CLOSE)
         if (f.opcode == RAW_BINARY && f.size > SHOAL_PACKET_HEADER) {
-            size_t n = f.size - SHOAL_PACKET_HEADER;    /* the header holds times */
+            size_t n = f.size - SHOAL_PACKET_HEADER; /* the header holds times */
 
             all = realloc(all, *got + n);
             memcpy(all + *got, f.data + SHOAL_PACKET_HEADER, n);
@@ -152,7 +152,7 @@ START_TEST(a_wav_header_is_refused_with_a_remedy)
     uint8_t audio[3200] = { 0 };
 
     put_wav(audio, _i ? 44100 : 16000);
-    for (size_t i = 0; i < sizeof audio; i += 20)     /* the header in pieces */
+    for (size_t i = 0; i < sizeof audio; i += 20) /* the header in pieces */
         if (raw_ws_send(&w, RAW_BINARY, audio + i, 20) < 0)
             break;
     expect_error(&w, _i ? SHOAL_CODE_RATE_MISMATCH : SHOAL_CODE_BAD_AUDIO_FORMAT,
@@ -281,8 +281,8 @@ static const struct {
 START_TEST(a_wrong_request_is_not_upgraded)
 {
     raw_ws w;
-    int status = raw_ws_open(&w, shared.port, wrong_requests[_i].path,
-                             wrong_requests[_i].subprotocol);
+    int status =
+        raw_ws_open(&w, shared.port, wrong_requests[_i].path, wrong_requests[_i].subprotocol);
 
     ck_assert_int_eq(status, wrong_requests[_i].status);
     raw_ws_close(&w);
@@ -331,7 +331,7 @@ START_TEST(no_option_of_the_url_is_overlooked)
     raw_ws w;
 
     snprintf(path, sizeof path, SHOAL_PATH "?%s", queries[_i % 3]);
-    if (_i == 3)      /* longer than a query may be */
+    if (_i == 3) /* longer than a query may be */
         snprintf(path, sizeof path, SHOAL_PATH "?depth=1&bogus=%01100d&rate=8000", 1);
     ck_assert_int_eq(raw_ws_open(&w, shared.port, path, SHOAL_SUBPROTOCOL), 101);
     expect_error(&w, SHOAL_CODE_BAD_OPTION, _i == 3 ? "1024" : "bogus");
@@ -343,8 +343,8 @@ START_TEST(empty_pieces_of_the_query_mean_nothing)
 {
     raw_ws w;
 
-    ck_assert_int_eq(raw_ws_open(&w, shared.port, SHOAL_PATH "?&depth=1&&rate=8000&",
-                                 SHOAL_SUBPROTOCOL), 101);
+    ck_assert_int_eq(
+        raw_ws_open(&w, shared.port, SHOAL_PATH "?&depth=1&&rate=8000&", SHOAL_SUBPROTOCOL), 101);
     shoal_ready *r = read_ready(&w);
     ck_assert_int_eq(r->depth, 1);
     ck_assert_int_eq(r->options.rate, 8000);

@@ -115,7 +115,8 @@ int load_total(const load_options *o);
 
 /* ---- schedule ----------------------------------------------------------------------------- */
 
-typedef struct load_plan {    /* of one session; constant during a run */
+/* of one session; constant during a run */
+typedef struct load_plan {
     int depth_min, depth_max; /* 0, 0: the server's choice */
     int chunk_ms, packet_ms;
     int64_t connect_ns;
@@ -125,7 +126,8 @@ typedef struct load_plan {    /* of one session; constant during a run */
     uint64_t audio_ms; /* where in the shared audio it begins */
 } load_plan;
 
-typedef struct load_window_ns { /* what the summary covers: whole seconds after the ramp */
+/* what the summary covers: whole seconds after the ramp */
+typedef struct load_window_ns {
     int64_t from, to;
 } load_window_ns;
 
@@ -183,7 +185,8 @@ double load_proc_own_cpu_s(void);
 
 /* ---- stats -------------------------------------------------------------------------------- */
 
-typedef struct load_window {    /* what is counted both for a second and for the summary */
+/* what is counted both for a second and for the summary */
+typedef struct load_window {
     load_hist latency;          /* due time of the last needed packet -> result at the client */
     load_hist queued, computed; /* the server's own clocks */
     load_hist server;           /* their sum: last sample received -> result */
@@ -194,7 +197,8 @@ typedef struct load_window {    /* what is counted both for a second and for the
     double lag;               /* latency of the worst chunk, in chunks */
 } load_window;
 
-typedef struct load_row { /* one second */
+/* one second */
+typedef struct load_row {
     int t_s, steady;
     int offered, active, refused, failed;
     uint64_t results, frames, throttled;
@@ -231,7 +235,8 @@ typedef struct load_stats {
     int reasons;
 } load_stats;
 
-typedef struct load_summary { /* over the steady rows */
+/* over the steady rows */
+typedef struct load_summary {
     double latency[5], server[5], queued[5], computed[5], late[5], own_late[5], ready[5];
     double seconds, audio_s, cpu_s, rss_mb, own_cpu_s;
     double depth;         /* mean over frames */
@@ -260,10 +265,11 @@ void load_stats_reason(load_stats *st, const char *text);
 const load_row *load_stats_tick(load_stats *st, const load_options *o, int t_s, int steady);
 load_summary load_stats_summarise(const load_stats *st);
 
-typedef struct load_phase { /* some seconds of a run */
-    double depth;           /* mean over frames; 0: no result */
-    double p99_ms, lag;     /* of the worst second */
-    int active;             /* most sessions */
+/* some seconds of a run */
+typedef struct load_phase {
+    double depth;       /* mean over frames; 0: no result */
+    double p99_ms, lag; /* of the worst second */
+    int active;         /* most sessions */
 } load_phase;
 
 typedef struct load_rush_effect {
@@ -407,7 +413,8 @@ int load_knee_find(load_knee *k, int start, int max, load_measure *measure, void
 
 /* ---- reports ------------------------------------------------------------------------------ */
 
-typedef struct load_step { /* one measurement of the search */
+/* one measurement of the search */
+typedef struct load_step {
     int sessions, holds;
     load_summary summary;
     int refused, failed;

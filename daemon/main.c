@@ -1,5 +1,5 @@
 /* main.c - shoald: command line -> server; everything else is in libshoald, for tests to link */
-#include "options.h"
+#include "base/options.h"
 #include "server.h"
 
 int main(int argc, char **argv)

@@ -8,10 +8,10 @@
  * both are done from the clock. */
 #include "server.h"
 
-#include "card.h"
-#include "conn.h"
-#include "log.h"
-#include "notify.h"
+#include "base/card.h"
+#include "net/conn.h"
+#include "base/log.h"
+#include "base/notify.h"
 
 #include <errno.h>
 #include <libwebsockets.h>

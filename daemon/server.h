@@ -7,13 +7,13 @@
 #ifndef SHOALD_SERVER_H
 #define SHOALD_SERVER_H
 
-#include "govern.h"
-#include "listen.h"
-#include "metrics.h"
-#include "options.h"
-#include "session.h"
-#include "settings.h"
-#include "worker.h"
+#include "plan/govern.h"
+#include "net/listen.h"
+#include "base/metrics.h"
+#include "base/options.h"
+#include "session/session.h"
+#include "base/settings.h"
+#include "work/worker.h"
 
 #include <uv.h>
 

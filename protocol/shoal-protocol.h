@@ -220,42 +220,46 @@ typedef enum shoal_format {
 
 typedef enum shoal_attention { SHOAL_ATTENTION_OWN, SHOAL_ATTENTION_REUSE } shoal_attention;
 
-typedef enum shoal_encoding { /* of posteriors and embedding; the others are always JSON */
-                              SHOAL_ENCODING_JSON = 0,
-                              SHOAL_ENCODING_F32 = 1,
-                              SHOAL_ENCODING_F16 = 2
+/* of posteriors and embedding; the others are always JSON */
+typedef enum shoal_encoding {
+    SHOAL_ENCODING_JSON = 0,
+    SHOAL_ENCODING_F32 = 1,
+    SHOAL_ENCODING_F16 = 2
 } shoal_encoding;
 
 typedef enum shoal_switch { SHOAL_OFF, SHOAL_ON } shoal_switch;
 
-enum { /* outputs, a set */
-       SHOAL_OUTPUT_PHONES = 1,
-       SHOAL_OUTPUT_POSTERIORS = 2,
-       SHOAL_OUTPUT_EMBEDDING = 4,
-       SHOAL_OUTPUT_ACTIVITY = 8,
-       SHOAL_OUTPUT_ALL = 15
+/* outputs, a set */
+enum {
+    SHOAL_OUTPUT_PHONES = 1,
+    SHOAL_OUTPUT_POSTERIORS = 2,
+    SHOAL_OUTPUT_EMBEDDING = 4,
+    SHOAL_OUTPUT_ACTIVITY = 8,
+    SHOAL_OUTPUT_ALL = 15
 };
 
-typedef struct shoal_tap { /* outputs that come from a depth of their own: phones@4 */
-    int depth;             /* 1..255 */
-    unsigned outputs;      /* SHOAL_OUTPUT_*, at least one */
+/* outputs that come from a depth of their own: phones@4 */
+typedef struct shoal_tap {
+    int depth;        /* 1..255 */
+    unsigned outputs; /* SHOAL_OUTPUT_*, at least one */
 } shoal_tap;
 
-enum { /* shoal_options.given, a set */
-       SHOAL_OPT_FORMAT = 1 << 0,
-       SHOAL_OPT_RATE = 1 << 1,
-       SHOAL_OPT_CHANNELS = 1 << 2,
-       SHOAL_OPT_DEPTH = 1 << 3,
-       SHOAL_OPT_CHUNK_MS = 1 << 4,
-       SHOAL_OPT_LEFT_MS = 1 << 5,
-       SHOAL_OPT_ATTENTION = 1 << 6,
-       SHOAL_OPT_OUTPUT = 1 << 7,
-       SHOAL_OPT_ENCODING = 1 << 8,
-       SHOAL_OPT_ACTIVITY_THRESHOLD = 1 << 9,
-       SHOAL_OPT_ACTIVITY_HANGOVER_MS = 1 << 10,
-       SHOAL_OPT_LM = 1 << 11,
-       SHOAL_OPT_DURATIONS = 1 << 12,
-       SHOAL_OPT_ALL = (1 << 13) - 1
+/* shoal_options.given, a set */
+enum {
+    SHOAL_OPT_FORMAT = 1 << 0,
+    SHOAL_OPT_RATE = 1 << 1,
+    SHOAL_OPT_CHANNELS = 1 << 2,
+    SHOAL_OPT_DEPTH = 1 << 3,
+    SHOAL_OPT_CHUNK_MS = 1 << 4,
+    SHOAL_OPT_LEFT_MS = 1 << 5,
+    SHOAL_OPT_ATTENTION = 1 << 6,
+    SHOAL_OPT_OUTPUT = 1 << 7,
+    SHOAL_OPT_ENCODING = 1 << 8,
+    SHOAL_OPT_ACTIVITY_THRESHOLD = 1 << 9,
+    SHOAL_OPT_ACTIVITY_HANGOVER_MS = 1 << 10,
+    SHOAL_OPT_LM = 1 << 11,
+    SHOAL_OPT_DURATIONS = 1 << 12,
+    SHOAL_OPT_ALL = (1 << 13) - 1
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
@@ -420,9 +424,10 @@ typedef struct shoal_done {
 /* Feature packet: what the header says about [frames, dim] values, in binary or JSON. */
 typedef enum shoal_kind { SHOAL_KIND_POSTERIORS = 1, SHOAL_KIND_EMBEDDING = 2 } shoal_kind;
 
-enum {                             /* shoal_packet.flags; receivers ignore bits they don't know */
-       SHOAL_PACKET_NEW_DEPTH = 1, /* not the depth of the packet before, of this kind and tap */
-       SHOAL_PACKET_CUT = 2        /* chunk cut short by flush or end */
+/* shoal_packet.flags; receivers ignore bits they don't know */
+enum {
+    SHOAL_PACKET_NEW_DEPTH = 1, /* not the depth of the packet before, of this kind and tap */
+    SHOAL_PACKET_CUT = 2        /* chunk cut short by flush or end */
 };
 
 #define SHOAL_PACKET_HEADER 64 /* bytes; the payload begins aligned for Float32Array */

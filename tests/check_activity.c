@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine_util.h"
-#include "model.h"
+#include "model/model.h"
 
 enum { C = 3, MOST = 2000 };
 

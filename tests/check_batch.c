@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "engine_util.h"
-#include "stream.h"
+#include "run/stream.h"
 
 enum { STREAMS = 24, SAMPLES = 16000, LONGEST = 32000 };
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "cost.h"
+#include "plan/cost.h"
 
 static const shoald_cost_shape truth = { 1000, 50, 400, 20 };
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "engine_util.h"
-#include "model.h"
+#include "model/model.h"
 
 enum {
     LAG = SHOAL_DECODER_LAG,

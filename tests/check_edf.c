@@ -1,7 +1,7 @@
 /* check_edf.c - deadlines, the order of chunks, what fits: pure functions, a made-up clock */
 #include <check.h>
 
-#include "edf.h"
+#include "plan/edf.h"
 
 enum { MS = 1000000, CHUNK_MS = 160 };
 

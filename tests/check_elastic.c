@@ -2,7 +2,7 @@
 #include <check.h>
 #include <math.h>
 
-#include "elastic.h"
+#include "plan/elastic.h"
 
 /* ---- projected load ---- */
 

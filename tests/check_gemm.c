@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "engine_util.h"
-#include "gemm.h"
+#include "gemm/gemm.h"
 
 static const int shapes[][3] = {
     /* rows, in, out */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "engine_util.h"
-#include "safetensors.h"
+#include "model/safetensors.h"
 
 enum { SAMPLES = 10000, FRAMES = 32, DIM = 32, CLASSES = 40, MELS = 80 };
 

@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "engine_util.h"
-#include "gemm.h"
-#include "model.h"
+#include "gemm/gemm.h"
+#include "model/model.h"
 
 enum { ROUNDS = 25, MOST = 4096, GUARD = 16 };
 

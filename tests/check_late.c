@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn.h"
-#include "late.h"
-#include "log.h"
+#include "net/conn.h"
+#include "plan/late.h"
+#include "base/log.h"
 #include "server.h"
 
 int __wrap_lws_callback_on_writable(struct lws *wsi);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "engine_util.h"
-#include "stream.h"
+#include "run/stream.h"
 
 enum { SAMPLES = 10000, HOP = SHOAL__HOP, MELS = 80, ROWS = 68 };
 

@@ -2,7 +2,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "recent.h"
+#include "plan/recent.h"
 
 enum { MS = 1000000 };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "engine_util.h"
-#include "stream.h"
+#include "run/stream.h"
 
 enum { RATE = 16000, FRAME = 320, DEPTH = 12, DELAY = 2, MOST = 20 * RATE };
 

@@ -1,6 +1,6 @@
 """Sequence loss: the labels' path against all paths of the phone decoder.
 
-Frame cross-entropy asks every frame for its own answer; the decoder (engine/decoder.c) chooses
+Frame cross-entropy asks every frame for its own answer; the decoder (engine/phones/decoder.c) chooses
 whole paths. This is the negative log-likelihood of a linear-chain conditional random field
 (Lafferty et al. 2001; with one state a phone it is what LF-MMI, Povey et al. 2016, does with a
 phone bigram) whose transitions are those of the decoder with a bigram:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tables of the phone decoder (engine/decoder.c; docs/model-format.md), for each of its searches.
+"""Tables of the phone decoder (engine/phones/decoder.c; docs/model-format.md), for each of its searches.
 
     decoder.py --checkpoint /tmp/shoal-run/last.pt --out /tmp/shoal-run/decoder.npz
     decoder.py --checkpoint MODEL --report 4 12          # and what each is worth, at these depths

@@ -8,7 +8,7 @@ Every clip of the development split goes through libshoal in chunks, left contex
 default, all depths tapped in one pass (a tap equals a stream of that depth; tests/check_batch.c).
 Errors by kind, phone, speaker, noise level and other recordings: breakdown.py.
 PER compares phone sequences without SIL: greedy (argmax, repeats merged) and decoded (the
-streaming Viterbi of engine/decoder.c, what `output=phones` gives). Frame accuracy counts frames
+streaming Viterbi of engine/phones/decoder.c, what `output=phones` gives). Frame accuracy counts frames
 that the alignment labels as speech.
 """
 

@@ -1,4 +1,4 @@
-"""Log-mel front-end in numpy: the oracle of engine/mel.c.
+"""Log-mel front-end in numpy: the oracle of engine/front/mel.c.
 
 16 kHz mono in [-1, 1] -> log-mel [F, 80]. Frame f reads samples [160 f, 160 f + 400): a
 periodic Hann window, 512-point power spectrum, 80 triangular filters on the HTK mel scale

@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-#include "stream.h"
+#include "run/stream.h"
 
 double bench_cpu_seconds(void);
 

@@ -99,8 +99,9 @@ typedef struct stream_rows {
     int dim;
 } stream_rows;
 
-typedef struct stream_tap { /* of outputs with an @ */
-    int depth;              /* asked for */
+/* of outputs with an @ */
+typedef struct stream_tap {
+    int depth; /* asked for */
     stream_rows posteriors, embedding;
     shoal_wire_phone *phones;
     size_t phone_count;

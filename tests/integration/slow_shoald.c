@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "options.h"
+#include "base/options.h"
 #include "server.h"
 
 enum { SLOW_MS = 300 };

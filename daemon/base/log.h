@@ -1,0 +1,33 @@
+/* log.h - one line an event: key=value pairs, to stderr
+ *
+ *     shoald_log(SHOALD_LOG_INFO, "session_open", "session=%s peer=%s", id, peer);
+ *   ->
+ *     2026-11-22T01:20:00.123Z info session_open session=6f1c peer=[::1]:40112
+ *
+ * Under systemd (JOURNAL_STREAM is set) the time is left out and the line begins with <6>, so
+ * that journald files it under its priority. Values that come from outside go through
+ * shoald_log_quote. Any thread may log; a line is one write(). Nothing in the frame path logs.
+ */
+#ifndef SHOALD_LOG_H
+#define SHOALD_LOG_H
+
+#include <stddef.h>
+
+/* syslog priorities */
+typedef enum shoald_log_level {
+    SHOALD_LOG_ERROR = 3,
+    SHOALD_LOG_WARNING = 4,
+    SHOALD_LOG_NOTICE = 5,
+    SHOALD_LOG_INFO = 6,
+    SHOALD_LOG_DEBUG = 7
+} shoald_log_level;
+
+void shoald_log_set_level(int level);
+int shoald_log_level_from_name(const char *name); /* -1: no such level */
+const char *shoald_log_level_name(int level);
+void shoald_log(int level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A value fit for a line: as it is, or "quoted" with control characters as \xHH. Returns to. */
+const char *shoald_log_quote(char *to, size_t size, const char *value);
+
+#endif

@@ -1,0 +1,221 @@
+/* metrics.c - writing /metrics; see metrics.h */
+#include "base/metrics.h"
+
+#include "server.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS] = {
+    .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10
+};
+const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512 };
+const double shoald_late_bounds[SHOALD_LATE_BUCKETS] = { 0, .01, .02, .05, .1, .2, .5, 1, 2 };
+const double shoald_lag_bounds[SHOALD_LAG_BUCKETS] = { .001, .002, .005, .01, .02,
+                                                       .05,  .1,   .2,   .5,  1 };
+
+void shoald_observe(shoald_histogram *h, const double *bounds, int buckets, double value)
+{
+    int i = 0;
+    while (i < buckets && value > bounds[i])
+        i++;
+    shoald_count(&h->counts[i], 1);
+    shoald_count(&h->sum, value > 0 ? (uint64_t)(value * 1e6) : 0);
+}
+
+/* ---- the text format ----------------------------------------------------------------- */
+
+typedef struct page {
+    shoal_buf *out;
+    int result; /* sticky */
+} page;
+
+static void print(page *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void print(page *p, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (n < 0 || n >= (int)sizeof line || shoal_buf_append(p->out, line, (size_t)n) < 0)
+        p->result = -1;
+}
+
+static void head(page *p, const char *name, const char *type, const char *help)
+{
+    print(p, "# HELP shoal_%s %s\n# TYPE shoal_%s %s\n", name, help, name, type);
+}
+
+static uint64_t value_of(const shoald_counter *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+static void gauge(page *p, const char *name, const char *help, double value)
+{
+    head(p, name, "gauge", help);
+    print(p, "shoal_%s %.15g\n", name, value);
+}
+
+static void counter(page *p, const char *name, const char *help, double value)
+{
+    head(p, name, "counter", help);
+    print(p, "shoal_%s %.15g\n", name, value);
+}
+
+static void add_histogram(uint64_t *counts, uint64_t *sum, const shoald_histogram *h, int buckets)
+{
+    for (int i = 0; i <= buckets; i++)
+        counts[i] += value_of(&h->counts[i]);
+    *sum += value_of(&h->sum);
+}
+
+static void histogram(page *p, const char *name, const char *help, const double *bounds,
+                      int buckets, const uint64_t *counts, uint64_t sum)
+{
+    uint64_t total = 0;
+    head(p, name, "histogram", help);
+    for (int i = 0; i < buckets; i++) {
+        total += counts[i];
+        print(p, "shoal_%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, bounds[i], total);
+    }
+    total += counts[buckets];
+    print(p, "shoal_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, total);
+    print(p, "shoal_%s_sum %.6f\nshoal_%s_count %" PRIu64 "\n", name, (double)sum / 1e6, name,
+          total);
+}
+
+/* ---- what is on the page ------------------------------------------------------------- */
+
+/* Sum over workers of the counter at this offset in shoald_worker_stats. */
+static uint64_t all_workers(const shoald_server *server, size_t offset)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < server->worker_count; i++)
+        sum += value_of((const shoald_counter *)((const char *)&server->workers[i].stats + offset));
+    return sum;
+}
+#define ALL(server, field) all_workers(server, offsetof(shoald_worker_stats, field))
+
+static void write_sessions(page *p, const shoald_server *server)
+{
+    const shoald_loop_stats *l = &server->stats;
+    gauge(p, "sessions", "Sessions that hold a slot.", server->session_count);
+    gauge(p, "sessions_limit", "Sessions allowed at once.", server->settings.max_sessions);
+    head(p, "sessions_total", "counter", "Sessions that ended, by how.");
+    print(p, "shoal_sessions_total{result=\"done\"} %" PRIu64 "\n", value_of(&l->sessions_done));
+    print(p, "shoal_sessions_total{result=\"error\"} %" PRIu64 "\n", value_of(&l->sessions_error));
+    print(p, "shoal_sessions_total{result=\"lost\"} %" PRIu64 "\n", value_of(&l->sessions_lost));
+    counter(p, "sessions_refused_total", "Upgrades refused.", (double)value_of(&l->refused));
+    counter(p, "migrations_total", "Sessions moved from one worker to another.",
+            (double)server->governor.migrations);
+    head(p, "protocol_errors_total", "counter", "Errors told to clients, by code.");
+    for (int code = 1; code < SHOAL_CODE_COUNT; code++)
+        print(p, "shoal_protocol_errors_total{code=\"%s\"} %" PRIu64 "\n",
+              shoal_code_get_info((shoal_code)code)->name,
+              value_of(&l->errors[code]) + ALL(server, errors[code]));
+}
+
+static void write_work(page *p, const shoald_server *server)
+{
+    counter(p, "audio_seconds_total", "Audio turned into features.",
+            (double)ALL(server, samples) / server->info->rate);
+    counter(p, "frames_total", "Feature frames computed.", (double)ALL(server, frames));
+    counter(p, "chunks_total", "Chunks computed.", (double)ALL(server, chunks));
+    counter(p, "phones_total", "Phones given out.", (double)ALL(server, phones));
+    counter(p, "runs_total", "Engine runs, each of one or more chunks.", (double)ALL(server, runs));
+    counter(p, "busy_seconds_total", "Time that workers spent in the engine.",
+            (double)ALL(server, busy_ns) / 1e9);
+    gauge(p, "workers", "Worker threads.", server->worker_count);
+    gauge(p, "load_projected",
+          "Share of the workers that the sessions need, by what they cost now.",
+          shoald_govern_load(server));
+    gauge(p, "load_least", "The same with every session as shallow as it allows.",
+          server->governor.total.at[1] / server->worker_count);
+    gauge(p, "capacity_streams", "Streams at full depth that the workers carry in real time.",
+          shoald_govern_capacity(server));
+    gauge(p, "depth_ceiling", "Depth that elastic sessions reach now; the least of the workers.",
+          shoald_govern_ceiling(server));
+}
+
+static void write_histograms(page *p, const shoald_server *server)
+{
+    uint64_t latency[SHOALD_LATENCY_BUCKETS + 1] = { 0 }, batch[SHOALD_BATCH_BUCKETS + 1] = { 0 },
+                                              late[SHOALD_LATE_BUCKETS + 1] = { 0 },
+                                              lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[4] = { 0 };
+    for (int i = 0; i < server->worker_count; i++) {
+        const shoald_worker_stats *w = &server->workers[i].stats;
+        add_histogram(latency, &sums[0], &w->latency, SHOALD_LATENCY_BUCKETS);
+        add_histogram(batch, &sums[1], &w->batch, SHOALD_BATCH_BUCKETS);
+        add_histogram(late, &sums[3], &w->late, SHOALD_LATE_BUCKETS);
+    }
+    add_histogram(lag, &sums[2], &server->stats.lag, SHOALD_LAG_BUCKETS);
+    histogram(p, "chunk_latency_seconds", "Last sample of a chunk received to its result queued.",
+              shoald_latency_bounds, SHOALD_LATENCY_BUCKETS, latency, sums[0]);
+    histogram(p, "chunk_lateness_seconds",
+              "Deadline of a chunk (one chunk after its audio was complete) to its result queued.",
+              shoald_late_bounds, SHOALD_LATE_BUCKETS, late, sums[3]);
+    histogram(p, "batch_size", "Streams in one engine run.", shoald_batch_bounds,
+              SHOALD_BATCH_BUCKETS, batch, sums[1]);
+    histogram(p, "loop_lag_seconds", "How late the event loop's clock came.", shoald_lag_bounds,
+              SHOALD_LAG_BUCKETS, lag, sums[2]);
+}
+
+static void write_io(page *p, const shoald_server *server)
+{
+    const shoald_loop_stats *l = &server->stats;
+    size_t tx = 0, rx = 0;
+    for (const shoald_session *s = server->sessions; s; s = s->next) {
+        tx += s->worker ? shoald_queue_fill(&s->out) : 0;
+        rx += s->worker ? shoald_queue_fill(&s->in) : 0;
+    }
+    gauge(p, "connections", "TCP connections, sessions included.", server->connection_count);
+    counter(p, "connections_total", "TCP connections accepted.", (double)value_of(&l->connections));
+    counter(p, "http_requests_total", "Plain HTTP answers.", (double)value_of(&l->http_requests));
+    counter(p, "received_bytes_total", "Payload received in sessions.",
+            (double)value_of(&l->received_bytes));
+    counter(p, "sent_bytes_total", "Payload sent in sessions.", (double)value_of(&l->sent_bytes));
+    gauge(p, "rx_queue_bytes", "Input waiting for workers.", (double)rx);
+    gauge(p, "tx_queue_bytes", "Results waiting for sockets.", (double)tx);
+    counter(p, "backpressure_pauses_total", "Times that reading from a socket was stopped.",
+            (double)value_of(&l->pauses));
+    counter(p, "dropped_audio_seconds_total", "Audio thrown away; stays 0 by design.", 0);
+}
+
+/* The model's name comes from its file: no quote may end the label early. */
+static const char *label_value(char *to, size_t size, const char *from)
+{
+    size_t n = 0;
+    for (; *from && n + 1 < size; from++)
+        to[n++] = (unsigned char)*from < ' ' || *from == '"' || *from == '\\' ? '_' : *from;
+    to[n] = '\0';
+    return to;
+}
+
+static void write_process(page *p, const shoald_server *server)
+{
+    const shoal_model_info *m = server->info;
+    char name[80], backend[80];
+    gauge(p, "up_seconds", "Time since the start.",
+          (double)(uv_hrtime() - server->started_ns) / 1e9);
+    gauge(p, "draining", "1 while the server finishes its sessions to stop.", server->draining);
+    head(p, "build_info", "gauge", "What is running.");
+    print(p,
+          "shoal_build_info{version=\"%s\",model=\"%s\",model_sha256=\"%.16s\",backend=\"%s\","
+          "kernels=\"%s\"} 1\n",
+          shoal_version(), label_value(name, sizeof name, m->name), m->sha256,
+          label_value(backend, sizeof backend, m->backend), m->kernels);
+}
+
+int shoald_metrics_write(shoal_buf *out, const shoald_server *server)
+{
+    page p = { out, 0 };
+    write_sessions(&p, server);
+    write_work(&p, server);
+    write_histograms(&p, server);
+    write_io(&p, server);
+    write_process(&p, server);
+    return p.result;
+}

@@ -1,0 +1,296 @@
+/* settings.c - one table of keys; the file parser and the reload walk along it */
+#include "base/settings.h"
+
+#include "base/log.h"
+#include "shoal-protocol.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum { KEY_INT, KEY_PATH, KEY_LEVEL, KEY_WORD, KEY_LISTEN } key_type;
+
+typedef struct settings_key {
+    const char *name;
+    key_type type;
+    size_t offset; /* of its field in shoald_settings */
+    int initial;   /* KEY_INT, KEY_LEVEL, KEY_WORD */
+    int min, max;  /* KEY_INT */
+    bool reloadable;
+    const char *const *words; /* KEY_WORD: the value is the index of one of these */
+} settings_key;
+
+#define FIELD(name) offsetof(shoald_settings, name)
+
+static const char *const switch_words[] = { "off", "on", NULL };
+/* indices: shoal_backend, shoal_precision */
+static const char *const backend_words[] = { "auto", "openblas", "onednn", "amx", NULL };
+static const char *const precision_words[] = { "fp32", "bf16", "int8", NULL };
+
+static const settings_key keys[] = {
+    { "listen", KEY_LISTEN, FIELD(listen), 0, 0, 0, false, NULL },
+    { "model", KEY_PATH, FIELD(model), 0, 0, 0, false, NULL },
+    { "backend", KEY_WORD, FIELD(backend), 0, 0, 0, false, backend_words },
+    { "precision", KEY_WORD, FIELD(precision), 0, 0, 0, false, precision_words },
+    { "workers", KEY_INT, FIELD(workers), 0, 0, 256, false, NULL },
+    { "log_level", KEY_LEVEL, FIELD(log_level), SHOALD_LOG_INFO, 0, 0, true, NULL },
+    { "max_sessions", KEY_INT, FIELD(max_sessions), 1000, 1, 100000, false, NULL },
+    { "max_sessions_per_ip", KEY_INT, FIELD(max_sessions_per_ip), 0, 0, 100000, true, NULL },
+    { "max_http_connections", KEY_INT, FIELD(max_http_connections), 128, 8, 100000, true, NULL },
+    { "max_message_bytes", KEY_INT, FIELD(max_message_bytes), SHOAL_MAX_AUDIO_BYTES, 1024, 16 << 20,
+      true, NULL },
+    { "backlog_ms", KEY_INT, FIELD(backlog_ms), 2000, 100, 60000, true, NULL },
+    { "output_buffer_bytes", KEY_INT, FIELD(output_buffer_bytes), 128 << 10, 16 << 10, 64 << 20,
+      true, NULL },
+    { "batch_frames", KEY_INT, FIELD(batch_frames), 512, 128, 8192, false, NULL },
+    { "default_depth", KEY_INT, FIELD(default_depth), 0, 0, SHOAL_MAX_DEPTH, true, NULL },
+    { "elastic", KEY_WORD, FIELD(elastic), 1, 0, 0, true, switch_words },
+    { "elastic_high_percent", KEY_INT, FIELD(elastic_high_percent), 85, 1, 1000, true, NULL },
+    { "elastic_low_percent", KEY_INT, FIELD(elastic_low_percent), 75, 1, 1000, true, NULL },
+    { "admission", KEY_WORD, FIELD(admission), 1, 0, 0, true, switch_words },
+    { "admission_percent", KEY_INT, FIELD(admission_percent), 95, 1, 1000, true, NULL },
+    { "capacity", KEY_INT, FIELD(capacity), 0, 0, 100000, true, NULL },
+    { "late_limit_ms", KEY_INT, FIELD(late_limit_ms), 4000, 0, 600000, true, NULL },
+    { "rebalance_percent", KEY_INT, FIELD(rebalance_percent), 10, 0, 1000, true, NULL },
+    { "handshake_timeout_s", KEY_INT, FIELD(handshake_timeout_s), 10, 1, 600, false, NULL },
+    { "start_timeout_s", KEY_INT, FIELD(start_timeout_s), SHOAL_DEFAULT_START_TIMEOUT_S, 1, 3600,
+      true, NULL },
+    { "idle_timeout_s", KEY_INT, FIELD(idle_timeout_s), SHOAL_DEFAULT_IDLE_TIMEOUT_S, 0, 86400,
+      true, NULL },
+    { "ping_interval_s", KEY_INT, FIELD(ping_interval_s), 20, 0, 3600, true, NULL },
+    { "slow_reader_timeout_s", KEY_INT, FIELD(slow_reader_timeout_s), 15, 1, 3600, true, NULL },
+    { "drain_timeout_s", KEY_INT, FIELD(drain_timeout_s), 20, 0, 3600, true, NULL },
+    { "stall_timeout_s", KEY_INT, FIELD(stall_timeout_s), 10, 1, 600, true, NULL },
+    { "retry_after_s", KEY_INT, FIELD(retry_after_s), 5, 1, 3600, true, NULL },
+};
+
+#define KEY_COUNT (sizeof keys / sizeof keys[0])
+
+static void *field(shoald_settings *c, const settings_key *k)
+{
+    return (char *)c + k->offset;
+}
+
+void shoald_settings_default(shoald_settings *c)
+{
+    memset(c, 0, sizeof *c);
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        if (keys[i].type == KEY_INT || keys[i].type == KEY_LEVEL || keys[i].type == KEY_WORD)
+            *(int *)field(c, &keys[i]) = keys[i].initial;
+    snprintf(c->listen[0], sizeof c->listen[0], "127.0.0.1:%d", SHOAL_DEFAULT_PORT);
+    c->listen_count = 1;
+}
+
+/* ---- one setting --------------------------------------------------------------------- */
+
+static int edit_distance(const char *a, const char *b)
+{
+    int row[64];
+    size_t n = strlen(b) < 63 ? strlen(b) : 63;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = (int)j;
+    for (size_t i = 0; a[i]; i++) {
+        int diagonal = row[0];
+        row[0] = (int)i + 1;
+        for (size_t j = 1; j <= n; j++) {
+            int best = diagonal + (a[i] != b[j - 1]);
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+static const char *nearest_key(const char *name)
+{
+    const char *nearest = keys[0].name;
+    int least = 1000;
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        int distance = edit_distance(name, keys[i].name);
+        if (distance < least) {
+            least = distance;
+            nearest = keys[i].name;
+        }
+    }
+    return nearest;
+}
+
+static const settings_key *find_key(const char *name)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        if (strcmp(keys[i].name, name) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+static int set_int(const settings_key *k, int *to, const char *value, char *why, size_t why_size)
+{
+    char *end;
+    errno = 0;
+    long n = strtol(value, &end, 10);
+    if (errno || end == value || *end || n < k->min || n > k->max) {
+        snprintf(why, why_size, "%s: \"%s\" is not a whole number from %d to %d", k->name, value,
+                 k->min, k->max);
+        return -1;
+    }
+    *to = (int)n;
+    return 0;
+}
+
+static int set_level(int *to, const char *value, char *why, size_t why_size)
+{
+    int level = shoald_log_level_from_name(value);
+    if (level < 0) {
+        snprintf(why, why_size,
+                 "log_level: \"%s\" is unknown, use error, warning, notice, info or debug", value);
+        return -1;
+    }
+    *to = level;
+    return 0;
+}
+
+static int set_word(const settings_key *k, int *to, const char *value, char *why, size_t why_size)
+{
+    size_t n = 0;
+    for (int i = 0; k->words[i]; i++)
+        if (strcmp(k->words[i], value) == 0) {
+            *to = i;
+            return 0;
+        }
+    n += (size_t)snprintf(why, why_size, "%s: \"%.40s\" is unknown, use", k->name, value);
+    for (int i = 0; k->words[i] && n < why_size; i++)
+        n += (size_t)snprintf(why + n, why_size - n, "%s%s", i ? ", " : " ", k->words[i]);
+    return -1;
+}
+
+static int set_path(char *to, const char *value, char *why, size_t why_size)
+{
+    if (strlen(value) >= PATH_MAX) {
+        snprintf(why, why_size, "model: the path is longer than %d bytes", PATH_MAX - 1);
+        return -1;
+    }
+    strcpy(to, value);
+    return 0;
+}
+
+static int add_listen(shoald_settings *c, const char *value, shoald_source source, char *why,
+                      size_t why_size)
+{
+    if (c->listen_source != source)
+        c->listen_count = 0;
+    c->listen_source = source;
+    if (c->listen_count == SHOALD_MAX_LISTEN || strlen(value) >= SHOALD_LISTEN_LENGTH) {
+        snprintf(why, why_size, "listen: at most %d addresses of %d bytes", SHOALD_MAX_LISTEN,
+                 SHOALD_LISTEN_LENGTH - 1);
+        return -1;
+    }
+    strcpy(c->listen[c->listen_count++], value);
+    return 0;
+}
+
+int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
+                        shoald_source source, char *why, size_t why_size)
+{
+    const settings_key *k = find_key(key);
+    if (!k) {
+        snprintf(why, why_size, "unknown key \"%.40s\", did you mean \"%s\"?", key,
+                 nearest_key(key));
+        return -1;
+    }
+    switch (k->type) {
+    case KEY_INT: return set_int(k, field(c, k), value, why, why_size);
+    case KEY_LEVEL: return set_level(field(c, k), value, why, why_size);
+    case KEY_WORD: return set_word(k, field(c, k), value, why, why_size);
+    case KEY_PATH: return set_path(field(c, k), value, why, why_size);
+    case KEY_LISTEN: return add_listen(c, value, source, why, why_size);
+    }
+    return -1;
+}
+
+/* ---- the file ------------------------------------------------------------------------ */
+
+static char *trim(char *s)
+{
+    while (isspace((unsigned char)*s))
+        s++;
+    char *end = s + strlen(s);
+    while (end > s && isspace((unsigned char)end[-1]))
+        end--;
+    *end = '\0';
+    return s;
+}
+
+static int read_line(shoald_settings *c, char *line, char *why, size_t why_size)
+{
+    char *text = trim(line);
+    if (*text == '\0' || *text == '#')
+        return 0;
+    char *equals = strchr(text, '=');
+    if (!equals) {
+        snprintf(why, why_size, "\"%.40s\" is not of the form key = value", text);
+        return -1;
+    }
+    *equals = '\0';
+    return shoald_settings_set(c, trim(text), trim(equals + 1), SHOALD_FROM_FILE, why, why_size);
+}
+
+int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t why_size)
+{
+    FILE *f = fopen(path, "re");
+    if (!f) {
+        snprintf(why, why_size, "%s: %s: name a readable file with --config", path,
+                 strerror(errno));
+        return -1;
+    }
+    char line[PATH_MAX + 128], cause[320];
+    int number = 0, result = 0;
+    while (result == 0 && fgets(line, sizeof line, f)) {
+        number++;
+        result = read_line(c, line, cause, sizeof cause);
+    }
+    int broken = ferror(f) ? errno : 0; /* a directory can be opened, but not read */
+    fclose(f);
+    if (broken && result == 0) {
+        snprintf(why, why_size, "%s: %s: name a readable file with --config", path,
+                 strerror(broken));
+        return -1;
+    }
+    if (result < 0)
+        snprintf(why, why_size, "%s, line %d: %s", path, number, cause);
+    return result;
+}
+
+/* ---- reload -------------------------------------------------------------------------- */
+
+static bool same(const shoald_settings *a, const shoald_settings *b, const settings_key *k)
+{
+    const char *x = (const char *)a + k->offset, *y = (const char *)b + k->offset;
+    if (k->type == KEY_PATH)
+        return strcmp(x, y) == 0;
+    if (k->type == KEY_LISTEN)
+        return a->listen_count == b->listen_count && memcmp(x, y, sizeof a->listen) == 0;
+    return *(const int *)x == *(const int *)y;
+}
+
+void shoald_settings_reload(shoald_settings *c, const shoald_settings *fresh, char *pending,
+                            size_t pending_size)
+{
+    size_t n = 0;
+    *pending = '\0';
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        const settings_key *k = &keys[i];
+        if (same(c, fresh, k))
+            continue;
+        if (k->reloadable)
+            *(int *)field(c, k) = *(const int *)((const char *)fresh + k->offset);
+        else if (n < pending_size)
+            n += (size_t)snprintf(pending + n, pending_size - n, "%s%s", n ? "," : "", k->name);
+    }
+}

@@ -1,0 +1,95 @@
+/* cost.c - the cost model and its running correction; see cost.h */
+#include "plan/cost.h"
+
+#include "shoal-protocol.h"
+
+/* Rows of a run that shares its fixed part well: matrix products near their peak. */
+#define LARGE_RUN_FRAMES 64
+/* How much past work is remembered, ns of expected time. */
+#define MEMORY_NS 5e8
+/* What the calibration weighs at the start. */
+#define PRIOR_NS 2e8
+/* One run (a machine that slept, a debugger) does not count for more than this much of itself. */
+#define OUTLIER             4.0
+#define OTHER_MEMORY_FRAMES 2e4
+#define OTHER_PRIOR_FRAMES  2e3
+
+static double at_least_0(double x)
+{
+    return x > 0 ? x : 0;
+}
+
+/* The four equations of run(), for each of the probe's runs, solved for the coefficients.
+ * Noise may make one of them negative: then it is none. */
+static shoald_cost_shape solve(const shoald_cost_probe *p)
+{
+    double n = p->streams, m = p->frames, depth = p->depth;
+    shoald_cost_shape s = { 0 };
+    double layer = depth > 1 ? (p->full - p->shallow) / (depth - 1) : p->full / 2; /* of full */
+    if (m > 1)
+        s.chunk_layer = at_least_0((p->thin - p->lone) / ((m - 1) * depth));
+    s.frame = at_least_0((p->full - depth * layer) / (n * m));
+    double more = (p->full - p->lone) / ((n - 1) * m); /* a frame more in a run */
+    s.frame_layer = at_least_0((more - s.frame) / depth - s.chunk_layer / m);
+    s.layer_run = at_least_0(layer - n * s.chunk_layer - n * m * s.frame_layer);
+    return s;
+}
+
+void shoald_cost_init(shoald_cost *c, const shoald_cost_probe *p)
+{
+    *c = (shoald_cost){ .shape = solve(p), .speed = p->speed, .other = p->other };
+    c->expected = PRIOR_NS;
+    c->taken = PRIOR_NS * p->speed;
+    c->other_frames = OTHER_PRIOR_FRAMES;
+    c->other_ns = p->other * OTHER_PRIOR_FRAMES;
+}
+
+void shoald_work_add(shoald_work *w, int depth, int frames)
+{
+    w->layers = depth > w->layers ? depth : w->layers;
+    w->frames += frames;
+    w->chunk_layers += depth;
+    w->frame_layers += depth * frames;
+}
+
+static double expected_ns(const shoald_cost_shape *s, const shoald_work *w)
+{
+    return w->layers * s->layer_run + w->chunk_layers * s->chunk_layer + w->frames * s->frame +
+           w->frame_layers * s->frame_layer;
+}
+
+double shoald_cost_run_ns(const shoald_cost *c, const shoald_work *w)
+{
+    return c->speed * expected_ns(&c->shape, w);
+}
+
+double shoald_cost_chunk_ns(const shoald_cost *c, int depth, int frames)
+{
+    const shoald_cost_shape *s = &c->shape;
+    double a_layer = s->chunk_layer + frames * (s->frame_layer + s->layer_run / LARGE_RUN_FRAMES);
+    return c->speed * (depth * a_layer + frames * s->frame) + frames * c->other;
+}
+
+double shoald_cost_share(const shoald_cost *c, int depth, int chunk_frames)
+{
+    return shoald_cost_chunk_ns(c, depth, chunk_frames) / (chunk_frames * SHOAL_FRAME_MS * 1e6);
+}
+
+void shoald_cost_saw_run(shoald_cost *c, const shoald_work *w, double ns)
+{
+    double expected = expected_ns(&c->shape, w), most = OUTLIER * c->speed * expected;
+    double keep = MEMORY_NS / (MEMORY_NS + expected);
+    if (expected <= 0)
+        return;
+    c->taken = keep * (c->taken + (ns < most ? ns : most));
+    c->expected = keep * (c->expected + expected);
+    c->speed = c->taken / c->expected;
+}
+
+void shoald_cost_saw_other(shoald_cost *c, int frames, double ns)
+{
+    double keep = OTHER_MEMORY_FRAMES / (OTHER_MEMORY_FRAMES + frames);
+    c->other_ns = keep * (c->other_ns + ns);
+    c->other_frames = keep * (c->other_frames + frames);
+    c->other = c->other_ns / c->other_frames;
+}

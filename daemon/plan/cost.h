@@ -1,0 +1,64 @@
+/* cost.h - what a worker's work costs, as the worker itself has measured it
+ *
+ *   a run   = layers run x layer_run + chunk-layers x chunk_layer
+ *           + frames x frame + frame-layers x frame_layer            (all x speed)
+ *   beside  = frames x other      PCM, log-mel, encoding: what is no engine run
+ *
+ * The shape (the four coefficients) comes from a calibration at the start (calibrate.h); speed, the
+ * ratio of what recent runs took and what the shape says, follows the machine: neighbours,
+ * clock rate, streams unlike those of the calibration. One number is always well determined, where
+ * a regression of four would not be when all sessions are alike. Pure: no clock, no threads.
+ */
+#ifndef SHOALD_COST_H
+#define SHOALD_COST_H
+
+/* nanoseconds */
+typedef struct shoald_cost_shape {
+    double layer_run;   /* of each layer that a run goes through, whatever is in it */
+    double chunk_layer; /* of each chunk and layer: attention reads the left context */
+    double frame;       /* of each frame: subsampling, head */
+    double frame_layer; /* of each frame and layer */
+} shoald_cost_shape;
+
+typedef struct shoald_cost {
+    shoald_cost_shape shape;
+    double speed;                  /* measured / shape; above 1: slower than calibrated */
+    double other;                  /* ns a frame beside the runs */
+    double taken, expected;        /* ns: sums behind speed, recent ones weigh most */
+    double other_ns, other_frames; /* the same behind other */
+} shoald_cost;
+
+/* of one run */
+typedef struct shoald_work {
+    int layers;       /* the deepest stream's */
+    int frames;       /* sum over chunks */
+    int chunk_layers; /* sum of their depths */
+    int frame_layers; /* sum of frames x depth */
+} shoald_work;
+
+/* Measured times of four runs, ns; n streams of m frames stand for enough to saturate. */
+typedef struct shoald_cost_probe {
+    int depth, streams, frames; /* of `full`: n streams of m frames at this depth */
+    double full;
+    double shallow; /* the same at depth 1 */
+    double lone;    /* one stream of m frames at this depth */
+    double thin;    /* m streams of one frame at this depth */
+    double other;   /* beside the runs, a frame */
+    double speed;   /* time on the clock / the processor's time above */
+} shoald_cost_probe;
+
+void shoald_cost_init(shoald_cost *c, const shoald_cost_probe *p);
+
+/* One chunk joins the run. */
+void shoald_work_add(shoald_work *w, int depth, int frames);
+double shoald_cost_run_ns(const shoald_cost *c, const shoald_work *w);
+/* A chunk's part of a large run, and what it costs beside, ns. */
+double shoald_cost_chunk_ns(const shoald_cost *c, int depth, int frames);
+/* Share of a worker that one stream in real time takes, in large runs. */
+double shoald_cost_share(const shoald_cost *c, int depth, int chunk_frames);
+
+/* Learn from what was measured. */
+void shoald_cost_saw_run(shoald_cost *c, const shoald_work *w, double ns);
+void shoald_cost_saw_other(shoald_cost *c, int frames, double ns);
+
+#endif

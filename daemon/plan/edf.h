@@ -1,0 +1,45 @@
+/* edf.h - which chunk when: earliest deadline first, and the depth at which all are in time
+ *
+ * A chunk is due one chunk after its audio was complete: by then the next one is there. So for
+ * a live stream. One that sends faster than real time pays with ever later deadlines and only
+ * gets what others leave; an eighth of a chunk is forgiven each chunk, so that a live stream whose
+ * network held up some seconds, or whose clock runs fast, is soon treated as live again.
+ * Pure functions; times are nanoseconds of any clock.
+ */
+#ifndef SHOALD_EDF_H
+#define SHOALD_EDF_H
+
+#include "plan/cost.h"
+
+#include <stdint.h>
+
+struct shoald_session;
+
+/* a chunk that is ready */
+typedef struct shoald_due {
+    uint64_t deadline_ns, chunk_ns;
+    int frames;
+    int depth_min, depth_max; /* what its session allows */
+    struct shoald_session *session;
+} shoald_due;
+
+/* From when its time counts: arrived, or later for what came faster than real time. previous is
+ * the deadline of the stream's last chunk, 0: none. */
+uint64_t shoald_edf_release(uint64_t arrived_ns, uint64_t previous_ns, uint64_t chunk_ns);
+
+void shoald_edf_sort(shoald_due *due, int n); /* earliest deadline first */
+/* The depth of a chunk under a ceiling. */
+int shoald_edf_depth(const shoald_due *due, int ceiling);
+/* due is sorted. The largest ceiling, at most the one given and at least 1, at which by the cost
+ * model each chunk is through half a chunk before its deadline; one that is too late for that,
+ * soon. */
+int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
+                   uint64_t now_ns);
+/* due is sorted. How many from the front make the next run: at least one, at most batch_frames
+ * frames, and about run_ns long (at the speed of the calibration: when others take the processor,
+ * smaller runs would only cost more). When more than three such runs are due within a chunk the run
+ * gets up to twice as long, because large ones cost less. work: what they are. */
+int shoald_edf_take(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
+                    int batch_frames, double run_ns, uint64_t now_ns, shoald_work *work);
+
+#endif

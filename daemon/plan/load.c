@@ -1,0 +1,84 @@
+/* load.c - see load.h */
+#include "plan/load.h"
+
+#define SILENCE_S     2.0 /* shorter pauses change nothing */
+#define RATE_MEMORY_S 1.5
+#define IDLE_RATE     0.01 /* of a session that says nothing */
+
+double shoald_price_share(const shoald_price *p, int depth, int chunk_frames)
+{
+    if (p->full_share > 0)
+        return p->full_share * depth / p->depths;
+    return shoald_cost_share(&p->cost, depth, chunk_frames);
+}
+
+void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chunk_frames,
+                         uint64_t now_ns)
+{
+    *d = (shoald_demand){ .depth_min = depth_min,
+                          .depth_max = depth_max,
+                          .chunk_frames = chunk_frames,
+                          .rate = IDLE_RATE,
+                          .sound_ns = now_ns,
+                          .look_ns = now_ns };
+}
+
+void shoald_demand_speak(shoald_demand *d, uint64_t now_ns)
+{
+    d->rate = 1;
+    d->sound_ns = d->look_ns = now_ns;
+}
+
+static void mix(double *rate, double towards, double seconds)
+{
+    *rate += (towards - *rate) * seconds / (seconds + RATE_MEMORY_S);
+}
+
+void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t now_ns)
+{
+    double came_s = audio_s - d->audio_s;
+    int first = d->audio_s <= 0;
+    double quiet_s = (double)(now_ns - d->sound_ns) / 1e9; /* before this look */
+    double look_s = (double)(now_ns - d->look_ns) / 1e9;
+    d->look_ns = now_ns;
+    d->audio_s = audio_s;
+    if (came_s <= 0) {
+        if (!first && quiet_s > SILENCE_S)
+            mix(&d->rate, IDLE_RATE, look_s);
+        return;
+    }
+    d->sound_ns = now_ns;
+    if (first || quiet_s > SILENCE_S)
+        d->rate = 1;
+    else if (quiet_s > 0)
+        mix(&d->rate, came_s / quiet_s, quiet_s);
+}
+
+double shoald_demand_rate(const shoald_demand *d)
+{
+    return d->rate < 1 ? d->rate : 1;
+}
+
+static void add(shoald_load *l, const shoald_demand *d, const shoald_price *p, int sign)
+{
+    double rate = sign * shoald_demand_rate(d), share = 0;
+    for (int ceiling = 1; ceiling <= p->depths; ceiling++) {
+        if (ceiling == 1 || (ceiling > d->depth_min && ceiling <= d->depth_max))
+            share = shoald_price_share(p, ceiling > d->depth_min ? ceiling : d->depth_min,
+                                       d->chunk_frames);
+        l->at[ceiling] += rate * share;
+    }
+    l->sessions += sign;
+}
+
+void shoald_load_add(shoald_load *l, const shoald_demand *d, const shoald_price *p)
+{
+    add(l, d, p, 1);
+}
+
+void shoald_load_remove(shoald_load *l, const shoald_demand *d, const shoald_price *p)
+{
+    add(l, d, p, -1);
+    if (l->sessions == 0)
+        *l = (shoald_load){ 0 }; /* nor what rounding has left */
+}

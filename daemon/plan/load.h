@@ -1,0 +1,54 @@
+/* load.h - what sessions will cost: projected load under every ceiling of depth
+ *
+ * A session in real time takes rate x share(depth) of a worker. Its rate is measured: 1 while it
+ * speaks as live clients do, less when less comes. Until its first sound, and after some seconds
+ * of silence, it is a small floor, so that a thousand idle sessions leave room for those that
+ * speak. The first sound counts as real time at once. Pure; times are nanoseconds of any clock.
+ */
+#ifndef SHOALD_LOAD_H
+#define SHOALD_LOAD_H
+
+#include "plan/cost.h"
+#include "shoal-protocol.h"
+
+#include <stdint.h>
+
+/* of a stream */
+typedef struct shoald_price {
+    shoald_cost cost;
+    double full_share; /* not 0: what a stream at full depth takes of a worker, as
+                        * the setting `capacity` says, whatever was measured */
+    int depths;        /* of the model */
+} shoald_price;
+
+/* Share of a worker that a stream in real time takes. */
+double shoald_price_share(const shoald_price *p, int depth, int chunk_frames);
+
+/* of a session; all 0: none yet */
+typedef struct shoald_demand {
+    int depth_min, depth_max, chunk_frames;
+    double rate;       /* seconds of audio a second; an upload has more than 1 */
+    double audio_s;    /* as of the last look */
+    uint64_t sound_ns; /* when audio was last seen to have come, or the beginning */
+    uint64_t look_ns;
+} shoald_demand;
+
+void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chunk_frames,
+                         uint64_t now_ns);
+/* Its very first sound is coming. */
+void shoald_demand_speak(shoald_demand *d, uint64_t now_ns);
+/* audio_s: received so far. */
+void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t now_ns);
+/* What counts: uploads are promised no more than real time. */
+double shoald_demand_rate(const shoald_demand *d);
+
+typedef struct shoald_load {
+    double at[SHOAL_MAX_DEPTH + 1]; /* [1..depths] share of a worker under this ceiling */
+    int sessions;
+} shoald_load;
+
+void shoald_load_add(shoald_load *l, const shoald_demand *d, const shoald_price *p);
+/* The same demand and price as when it was added. */
+void shoald_load_remove(shoald_load *l, const shoald_demand *d, const shoald_price *p);
+
+#endif

@@ -1,0 +1,116 @@
+/* grant.c - effective options; see grant.h */
+#include "session/grant.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+static int refuse(shoal_error *err, const char *option, int value, const char *allowed)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", value);
+    shoal_error_set_option(err, option, text, allowed);
+    return -1;
+}
+
+static int grant_depth(const shoal_options *o, const shoal_model_info *m, shoal_error *err)
+{
+    char allowed[32];
+    snprintf(allowed, sizeof allowed, "1..%d", m->depth);
+    if (o->depth_max > m->depth)
+        return refuse(err, "depth", o->depth_max, allowed);
+    return 0;
+}
+
+/* The deepest output with a depth of its own must be reached; where all have one, more would be
+ * for nothing. */
+static int grant_taps(shoal_options *o, const shoal_model_info *m, bool depth_said,
+                      shoal_error *err)
+{
+    char allowed[64];
+    int deepest = o->tap_count ? o->taps[o->tap_count - 1].depth : 0;
+    snprintf(allowed, sizeof allowed, "depths 1..%d after the @", m->depth);
+    if (deepest > m->depth)
+        return refuse(err, "output", deepest, allowed);
+    if (!depth_said && deepest > o->depth_max)
+        o->depth_min = o->depth_max = deepest;
+    if (!o->outputs && deepest < o->depth_max)
+        o->depth_max = deepest;
+    if (o->depth_min > o->depth_max)
+        o->depth_min = o->depth_max;
+    return 0;
+}
+
+static int grant_chunk(const shoal_options *o, const shoal_model_info *m, shoal_error *err)
+{
+    char allowed[64];
+    int most = m->max_chunk_frames * SHOAL_FRAME_MS;
+    snprintf(allowed, sizeof allowed, "%d..%d in steps of %d", SHOAL_FRAME_MS, most,
+             SHOAL_FRAME_MS);
+    return o->chunk_ms > most ? refuse(err, "chunk_ms", o->chunk_ms, allowed) : 0;
+}
+
+static int grant_left(shoal_options *o, const shoal_model_info *m, shoal_error *err)
+{
+    char allowed[64];
+    int most = m->max_left_frames * SHOAL_FRAME_MS;
+    if (o->left_ms < 0)
+        o->left_ms = m->left_frames * SHOAL_FRAME_MS;
+    snprintf(allowed, sizeof allowed, "0..%d in steps of %d", most, SHOAL_FRAME_MS);
+    return o->left_ms > most ? refuse(err, "left_ms", o->left_ms, allowed) : 0;
+}
+
+static int grant_decoder(const shoal_options *o, const shoal_model_info *m, shoal_error *err)
+{
+    if (m->decoders >> (o->lm + 2 * o->durations) & 1)
+        return 0;
+    shoal_error_set(err, SHOAL_CODE_UNSUPPORTED, o->lm == SHOAL_ON ? "durations" : "lm",
+                    "the model %s has no tables to find phones with lm=%s and durations=%s: use "
+                    "those that /v1/model lists, or load a model that has them",
+                    m->name, o->lm == SHOAL_ON ? "on" : "off",
+                    o->durations == SHOAL_ON ? "on" : "off");
+    return -1;
+}
+
+int shoald_grant_options(shoal_options *o, const shoal_model_info *m, int default_depth,
+                         shoal_error *err)
+{
+    if (o->depth_max == 0) {
+        o->depth_max = default_depth && default_depth < m->depth ? default_depth : m->depth;
+        o->depth_min = o->depth_max;
+    }
+    if (o->attention == SHOAL_ATTENTION_REUSE) {
+        shoal_error_set(err, SHOAL_CODE_UNSUPPORTED, "attention",
+                        "the model %s has no layers that reuse attention: leave attention out, "
+                        "or load a model that was trained for it",
+                        m->name);
+        return -1;
+    }
+    bool depth_said = o->given & SHOAL_OPT_DEPTH;
+    o->given = SHOAL_OPT_ALL;
+    if (grant_depth(o, m, err) < 0 || grant_taps(o, m, depth_said, err) < 0 ||
+        grant_chunk(o, m, err) < 0 || grant_decoder(o, m, err) < 0)
+        return -1;
+    return grant_left(o, m, err);
+}
+
+int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_options *effective,
+                     const shoal_model_info *m, int default_depth, shoal_error *err)
+{
+    shoal_options o = *asked;
+    o.given |= set->given;
+    if (set->given & SHOAL_OPT_DEPTH) {
+        o.depth_min = set->depth_min;
+        o.depth_max = set->depth_max;
+    }
+    if (set->given & SHOAL_OPT_OUTPUT)
+        shoal_options_copy_outputs(&o, set);
+    *effective = o;
+    if (shoald_grant_options(effective, m, default_depth, err) < 0 ||
+        shoal_options_finish(&o, err) < 0) {
+        err->fatal = 0;
+        return -1;
+    }
+    effective->given = set->given;
+    *asked = o;
+    return 0;
+}

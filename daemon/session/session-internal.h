@@ -1,0 +1,33 @@
+/* session-internal.h - between session.c, session_in.c and session_out.c; loop thread only */
+#ifndef SHOALD_SESSION_INTERNAL_H
+#define SHOALD_SESSION_INTERNAL_H
+
+#include "session/session.h"
+
+enum {
+    SHOALD_REPLY_BYTES = 4096,  /* pongs and the like, per session */
+    SHOALD_RX_SLACK = 64 << 10, /* lws may deliver this much before a pause takes effect */
+    SHOALD_MIN_INPUT_BYTES = 16 << 10
+};
+
+/* session.c */
+void shoald_session_review_later(shoald_session *s);
+/* There is something new for its worker. */
+void shoald_session_wake_worker(shoald_session *s);
+void shoald_session_want_write(shoald_session *s);
+void shoald_session_enter_closing(shoald_session *s, int close_code);
+/* At once, past the queues. */
+void shoald_session_fail_with(shoald_session *s, const shoal_error *err);
+/* One input record. A full queue fails the session; flow control sees to it that it is not. */
+void shoald_session_put(shoald_session *s, int kind, const void *payload, size_t n, int code);
+/* Tell an error at its place among the results; fatal ones end the session there. */
+void shoald_session_put_error(shoald_session *s, const shoal_error *err);
+/* Not through the worker: pongs and errors before the start and after the end. */
+void shoald_session_reply(shoald_session *s, const shoal_buf *b);
+void shoald_session_count_error(shoald_session *s, shoal_code code);
+void shoald_session_start(shoald_session *s, const shoal_options *asked);
+
+/* session_out.c */
+bool shoald_session_has_output(const shoald_session *s);
+
+#endif

@@ -1,0 +1,358 @@
+/* session.c - the loop's side of a session: messages in, records out; see session.h
+ *
+ *   WAITING    -> options in the URL, or a start message -> STREAMING
+ *   STREAMING  -> end, drain, a fatal error in the client's own messages -> ENDING
+ *   any        -> the record with a close code has been written, or shoald_session_fail
+ *              -> CLOSING -> lws sends Close
+ *
+ * This file: making, starting, failing, ending. session_in.c: messages -> input records.
+ * session_out.c: output records -> lws_write, flow control, timeouts.
+ *
+ * In ENDING and CLOSING what still comes in is read and thrown away, because closing a socket
+ * with unread bytes would reset it and the last words to the client with it. */
+#include "session/session.h"
+
+#include "net/conn.h"
+#include "session/grant.h"
+#include "base/log.h"
+#include "server.h"
+#include "session/session-internal.h"
+
+#include <libwebsockets.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void shoald_session_review_later(shoald_session *s)
+{
+    if (s->in_review)
+        return;
+    s->in_review = true;
+    s->next_review = s->server->review;
+    s->server->review = s;
+}
+
+/* On the way from one worker to another it needs no waking: the new one looks anyway. */
+void shoald_session_wake_worker(shoald_session *s)
+{
+    if (!s->move_to)
+        shoald_worker_post(s->worker, s);
+}
+
+void shoald_session_want_write(shoald_session *s)
+{
+    if (!s->conn)
+        return;
+    if (s->written_ns == 0)
+        s->written_ns = uv_hrtime();
+    lws_callback_on_writable(s->conn->wsi);
+}
+
+/* ---- making and ending --------------------------------------------------------------- */
+
+shoald_session *shoald_session_new(shoald_server *server, shoald_conn *conn)
+{
+    shoald_session *s = aligned_alloc(_Alignof(shoald_session), sizeof *s);
+    if (!s)
+        return NULL;
+    memset(s, 0, sizeof *s);
+    if (shoald_queue_init(&s->replies, SHOALD_REPLY_BYTES) < 0) {
+        free(s);
+        return NULL;
+    }
+    snprintf(
+        s->id, sizeof s->id, "%016llx",
+        (unsigned long long)((server->id_salt + server->next_session++) * 0x9e3779b97f4a7c15u));
+    snprintf(s->peer, sizeof s->peer, "%s", conn->peer);
+    s->server = server;
+    s->conn = conn;
+    s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
+    s->next = server->sessions;
+    s->link = &server->sessions;
+    if (s->next)
+        s->next->link = &s->next;
+    server->sessions = s;
+    server->session_count++;
+    return s;
+}
+
+static const char *result_of(const shoald_session *s, const char **error)
+{
+    shoal_code code = s->error ? s->error : s->track.error;
+    *error = code ? shoal_code_get_info(code)->name : "-";
+    return s->track.done ? "done" : code ? "error" : "lost";
+}
+
+static void log_close(const shoald_session *s)
+{
+    const char *error, *result = result_of(s, &error);
+    const shoald_track *t = &s->track;
+    shoald_log(SHOALD_LOG_INFO, "session_close",
+               "session=%s peer=%s result=%s error=%s seconds=%.1f audio_s=%.2f frames=%llu "
+               "phones=%llu packets=%llu",
+               s->id, s->peer, result, error, (double)(uv_hrtime() - s->opened_ns) / 1e9,
+               (double)t->samples_done / 16000, (unsigned long long)t->frames,
+               (unsigned long long)t->phones, (unsigned long long)t->packets);
+}
+
+static void count_close(const shoald_session *s)
+{
+    shoald_loop_stats *stats = &s->server->stats;
+    const char *error, *result = result_of(s, &error);
+    shoald_count(*result == 'd'   ? &stats->sessions_done
+                 : *result == 'e' ? &stats->sessions_error
+                                  : &stats->sessions_lost,
+                 1);
+}
+
+static void leave_review(shoald_session *s)
+{
+    shoald_session **link = &s->server->review;
+    while (*link && *link != s)
+        link = &(*link)->next_review;
+    if (*link)
+        *link = s->next_review;
+}
+
+static void free_session(shoald_session *s)
+{
+    log_close(s);
+    count_close(s);
+    if (s->in_review)
+        leave_review(s);
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
+    s->server->session_count--;
+    shoald_govern_leave(s);
+    shoald_queue_free(&s->in);
+    shoald_queue_free(&s->out);
+    shoald_queue_free(&s->replies);
+    free(s->part);
+    free(s->url_error);
+    free(s);
+}
+
+void shoald_session_on_gone(shoald_session *s)
+{
+    s->conn = NULL;
+    if (!s->worker)
+        free_session(s);
+    else if (!s->move_to)
+        shoald_worker_post_last(s->worker, s);
+}
+
+static void on_moved(shoald_session *s)
+{
+    shoald_govern_moved(s);
+    if (s->conn)
+        shoald_worker_post(s->worker, s);
+    else
+        shoald_worker_post_last(s->worker, s);
+}
+
+void shoald_session_on_mail(void *mail)
+{
+    shoald_session *s = SHOALD_UNMARK(mail);
+    if (SHOALD_MARKED(mail)) {
+        free_session(s);
+        return;
+    }
+    if (SHOALD_MOVED(mail)) {
+        on_moved(s);
+        return;
+    }
+    atomic_store(&s->in_outbox, false);
+    if (!s->conn)
+        return;
+    if (shoald_session_has_output(s))
+        shoald_session_want_write(s);
+    if (atomic_load(&s->rx_paused))
+        shoald_session_review_later(s);
+}
+
+/* ---- errors -------------------------------------------------------------------------- */
+
+void shoald_session_count_error(shoald_session *s, shoal_code code)
+{
+    shoald_count(&s->server->stats.errors[code], 1);
+}
+
+void shoald_session_enter_closing(shoald_session *s, int close_code)
+{
+    s->phase = SHOALD_CLOSING;
+    s->close_code = close_code;
+    s->closing_ns = uv_hrtime();
+    shoald_session_want_write(s);
+}
+
+void shoald_session_fail_with(shoald_session *s, const shoal_error *err)
+{
+    if (s->phase == SHOALD_CLOSING || !s->conn)
+        return;
+    shoal_buf b;
+    shoal_buf_wrap(&b, s->last_text, sizeof s->last_text);
+    s->error = err->code;
+    s->last_size = shoal_error_encode(&b, err) == 0 ? b.size : 0;
+    shoald_session_count_error(s, err->code);
+    shoald_session_enter_closing(s, shoal_code_get_info(err->code)->close_code);
+}
+
+void shoald_session_fail(shoald_session *s, shoal_code code, const char *format, ...)
+{
+    shoal_error err;
+    char text[SHOAL_MAX_ERROR_TEXT + 1];
+    va_list args;
+    va_start(args, format);
+    if (format)
+        vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    shoal_error_set(&err, code, NULL, format ? "%s" : NULL, text);
+    err.fatal = 1;
+    shoald_session_fail_with(s, &err);
+}
+
+/* ---- input records ------------------------------------------------------------------- */
+
+void shoald_session_put(shoald_session *s, int kind, const void *payload, size_t n, int code)
+{
+    shoald_record r = { (uint32_t)n, (uint16_t)kind, (uint16_t)code, uv_hrtime() };
+    if (!shoald_queue_put(&s->in, &r, payload)) {
+        shoald_session_fail(s, SHOAL_CODE_BACKLOG, NULL);
+        return;
+    }
+    shoald_session_wake_worker(s);
+    if (shoald_queue_fill(&s->in) > s->in_high)
+        shoald_session_review_later(s);
+}
+
+void shoald_session_put_error(shoald_session *s, const shoal_error *err)
+{
+    char text[1024];
+    shoal_buf b;
+    if (!s->worker) {
+        shoald_session_fail_with(s, err);
+        return;
+    }
+    shoal_buf_wrap(&b, text, sizeof text);
+    if (shoal_error_encode(&b, err) < 0)
+        return;
+    shoald_session_count_error(s, err->code);
+    int close_code = err->fatal ? shoal_code_get_info(err->code)->close_code : 0;
+    shoald_session_put(s, SHOALD_IN_REPLY, text, b.size, close_code);
+    if (!err->fatal)
+        return;
+    s->error = err->code;
+    if (s->phase == SHOALD_STREAMING)
+        s->phase = SHOALD_ENDING;
+}
+
+void shoald_session_reply(shoald_session *s, const shoal_buf *b)
+{
+    shoald_record r = { (uint32_t)b->size, SHOALD_OUT_TEXT, 0, uv_hrtime() };
+    if (!shoald_queue_put(&s->replies, &r, b->data))
+        shoald_session_fail(s, SHOAL_CODE_SLOW_READER,
+                            "too many pings at once: wait for the pong of each");
+    shoald_session_want_write(s);
+    if (shoald_queue_fill(&s->replies) > SHOALD_REPLY_BYTES / 2)
+        shoald_session_review_later(s);
+}
+
+/* ---- start --------------------------------------------------------------------------- */
+
+static size_t audio_bytes(const shoal_options *o, int ms)
+{
+    size_t width = o->format == SHOAL_FORMAT_F32LE ? 4 : o->format == SHOAL_FORMAT_S16LE ? 2 : 1;
+    size_t bytes = width * (size_t)o->channels * (size_t)o->rate * (size_t)ms / 1000;
+    return bytes > SHOALD_MIN_INPUT_BYTES ? bytes : SHOALD_MIN_INPUT_BYTES;
+}
+
+static int make_queues(shoald_session *s)
+{
+    const shoald_settings *c = &s->server->settings;
+    s->in_high = s->options.format == SHOAL_FORMAT_OPUS ? (size_t)SHOALD_MIN_INPUT_BYTES
+                                                        : audio_bytes(&s->options, c->backlog_ms);
+    s->in_low = s->in_high / 2;
+    s->out_step = shoald_track_step_bytes(s->server->info, &s->options);
+    size_t out = (size_t)c->output_buffer_bytes;
+    if (out < 2 * s->out_step)
+        out = 2 * s->out_step;
+    if (shoald_queue_init(&s->in, s->in_high + SHOALD_RX_SLACK) < 0)
+        return -1;
+    return shoald_queue_init(&s->out, out);
+}
+
+static void log_open(const shoald_session *s)
+{
+    const shoal_options *o = &s->options;
+    shoald_log(SHOALD_LOG_INFO, "session_open",
+               "session=%s peer=%s format=%s rate=%d channels=%d depth=%d..%d chunk_ms=%d "
+               "left_ms=%d outputs=%u taps=%d encoding=%s worker=%d",
+               s->id, s->peer, shoal_format_name(o->format), o->rate, o->channels, o->depth_min,
+               o->depth_max, o->chunk_ms, o->left_ms, o->outputs, o->tap_count,
+               shoal_encoding_name(o->encoding), s->worker->index);
+}
+
+void shoald_session_start(shoald_session *s, const shoal_options *asked)
+{
+    const shoald_settings *c = &s->server->settings;
+    shoal_error err;
+    s->options = s->asked = *asked;
+    if (shoald_grant_options(&s->options, s->server->info, c->default_depth, &err) < 0) {
+        shoald_session_fail_with(s, &err);
+        return;
+    }
+    if (!s->demand.depth_max) { /* else it was admitted before the upgrade */
+        if (!shoald_govern_admits(s->server, &s->options, &err)) {
+            shoald_session_fail_with(s, &err);
+            return;
+        }
+        shoald_govern_enter(s, &s->options);
+    }
+    if (make_queues(s) < 0) {
+        shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
+        return;
+    }
+    s->max_message_bytes = (uint64_t)c->max_message_bytes;
+    s->backlog_ms = c->backlog_ms;
+    s->idle_timeout_s = c->idle_timeout_s;
+    shoald_govern_place(s);
+    s->phase = SHOALD_STREAMING;
+    log_open(s);
+    shoald_worker_post(s->worker, s);
+}
+
+void shoald_session_set_url(shoald_session *s, const shoal_options *o, const shoal_error *err)
+{
+    s->has_url_options = true;
+    s->options = *o;
+    if (!err)
+        return;
+    s->url_error = malloc(sizeof *err);
+    if (s->url_error)
+        *s->url_error = *err;
+}
+
+void shoald_session_on_open(shoald_session *s)
+{
+    s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
+    if (s->phase == SHOALD_CLOSING)
+        shoald_session_want_write(s); /* drained while it was being upgraded */
+    if (s->url_error)
+        shoald_session_fail_with(s, s->url_error);
+    else if (s->has_url_options && s->phase == SHOALD_WAITING)
+        shoald_session_start(s, &s->options);
+}
+
+void shoald_session_drain(shoald_session *s)
+{
+    if (!s->conn)
+        return;
+    if (s->phase == SHOALD_WAITING) {
+        shoald_session_fail(s, SHOAL_CODE_DRAINING, NULL);
+    } else if (s->phase == SHOALD_STREAMING) {
+        shoald_session_put(s, SHOALD_IN_DRAIN, NULL, 0, 0);
+        s->phase = s->phase == SHOALD_STREAMING ? SHOALD_ENDING : s->phase;
+    }
+}

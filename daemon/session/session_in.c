@@ -1,0 +1,230 @@
+/* session_in.c - what the client sends: pieces -> messages -> input records, in order
+ *
+ * Audio goes into the input queue as lws delivers it; text (and Opus packets, which must stay
+ * whole) are put together first. What can be judged here is; whatever has a place in the audio
+ * is put into the queue at that place. */
+#include "session/session.h"
+
+#include "net/conn.h"
+#include "session/grant.h"
+#include "server.h"
+#include "session/session-internal.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void put_error_code(shoald_session *s, shoal_code code, const char *ref)
+{
+    shoal_error err;
+    shoal_error_set(&err, code, ref, NULL);
+    shoald_session_put_error(s, &err);
+}
+
+/* ---- messages in --------------------------------------------------------------------- */
+
+static void on_start(shoald_session *s, const shoal_client_msg *m)
+{
+    if (s->phase == SHOALD_WAITING)
+        shoald_session_start(s, &m->options);
+    else
+        put_error_code(s, SHOAL_CODE_ALREADY_STARTED, "start");
+}
+
+/* The output queue was made for what was asked for at the start. */
+static bool has_room(const shoald_session *s, const shoal_options *o, shoal_error *err)
+{
+    if (shoald_track_step_bytes(s->server->info, o) <= s->out.capacity)
+        return true;
+    shoal_error_set(err, SHOAL_CODE_BAD_OPTION, "output",
+                    "output: the session has no room for that many results at once: ask for them "
+                    "when it starts, or for a shorter chunk_ms");
+    err->fatal = 0;
+    return false;
+}
+
+static void on_set(shoald_session *s, const shoal_client_msg *m)
+{
+    const shoald_server *server = s->server;
+    shoal_options asked = s->asked, effective;
+    shoal_error err;
+    if (shoald_grant_set(&asked, &m->options, &effective, server->info,
+                         server->settings.default_depth, &err) < 0 ||
+        !has_room(s, &effective, &err) ||
+        !shoald_govern_set(s, effective.depth_min, effective.depth_max, &err)) {
+        shoald_session_put_error(s, &err);
+        return;
+    }
+    s->asked = asked;
+    shoald_session_put(s, SHOALD_IN_SET, &effective, sizeof effective, 0);
+}
+
+static void on_end(shoald_session *s)
+{
+    shoald_session_put(s, SHOALD_IN_END, NULL, 0, 0);
+    if (s->phase == SHOALD_STREAMING)
+        s->phase = SHOALD_ENDING;
+}
+
+/* In its place while streaming; before and after there is nothing to wait for. */
+static void on_ping(shoald_session *s, const shoal_client_msg *m)
+{
+    char text[512];
+    shoal_buf b;
+    shoal_buf_wrap(&b, text, sizeof text);
+    if (shoal_pong_encode(&b, m->id) < 0)
+        return;
+    if (s->phase == SHOALD_STREAMING)
+        shoald_session_put(s, SHOALD_IN_REPLY, b.data, b.size, 0);
+    else
+        shoald_session_reply(s, &b);
+}
+
+/* Said once; a client that has not noticed may go on sending audio for a while. */
+static void on_late(shoald_session *s)
+{
+    char text[1024];
+    shoal_error err;
+    shoal_buf b;
+    if (s->after_end_told || s->error || s->server->draining)
+        return;
+    s->after_end_told = true;
+    shoal_buf_wrap(&b, text, sizeof text);
+    shoal_error_set(&err, SHOAL_CODE_ALREADY_ENDED, NULL, NULL);
+    shoald_session_count_error(s, err.code);
+    if (shoal_error_encode(&b, &err) == 0)
+        shoald_session_reply(s, &b);
+}
+
+static void on_message(shoald_session *s, const shoal_client_msg *m)
+{
+    if (m->type == SHOAL_MSG_PING) {
+        on_ping(s, m);
+        return;
+    }
+    if (s->phase == SHOALD_ENDING) {
+        on_late(s);
+        return;
+    }
+    if (s->phase == SHOALD_WAITING && m->type != SHOAL_MSG_START) {
+        put_error_code(s, SHOAL_CODE_NOT_STARTED, shoal_msg_type_name(m->type));
+        return;
+    }
+    switch (m->type) {
+    case SHOAL_MSG_START: on_start(s, m); break;
+    case SHOAL_MSG_SET: on_set(s, m); break;
+    case SHOAL_MSG_FLUSH:
+        shoald_session_put(s, SHOALD_IN_FLUSH, m->id, strlen(m->id) + 1, 0);
+        break;
+    case SHOAL_MSG_END: on_end(s); break;
+    default: break;
+    }
+}
+
+static void on_text(shoald_session *s, const char *text, size_t n)
+{
+    shoal_client_msg m;
+    shoal_error err;
+    if (shoal_client_msg_decode(&m, text, n, &err) == 0)
+        on_message(s, &m);
+    else if (s->phase == SHOALD_ENDING)
+        on_late(s);
+    else
+        shoald_session_put_error(s, &err);
+}
+
+static void on_audio(shoald_session *s, const void *bytes, size_t n)
+{
+    shoal_error err;
+    if (s->phase == SHOALD_ENDING) {
+        on_late(s);
+        return;
+    }
+    if (n == 0)
+        return;
+    if (atomic_load(&s->received_bytes) == 0 && !shoald_govern_hears(s, &err)) {
+        shoald_session_fail_with(s, &err);
+        return;
+    }
+    atomic_fetch_add(&s->received_bytes, n);
+    shoald_session_put(s, SHOALD_IN_AUDIO, bytes, n, 0);
+}
+
+/* ---- pieces -> messages -------------------------------------------------------------- */
+
+/* Messages that must be whole: text and opus packets. true when this was the last piece. */
+static bool put_together(shoald_session *s, const void *piece, size_t n, bool last)
+{
+    if (!s->part && !(s->part = malloc(SHOAL_MAX_TEXT_BYTES))) {
+        shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the message: try again later");
+        return false;
+    }
+    if (s->part_size + n > SHOAL_MAX_TEXT_BYTES) {
+        shoald_session_fail(s, SHOAL_CODE_MESSAGE_TOO_LARGE,
+                            "text messages and Opus packets may have %d bytes",
+                            SHOAL_MAX_TEXT_BYTES);
+        return false;
+    }
+    if (n)
+        memcpy(s->part + s->part_size, piece, n);
+    s->part_size += n;
+    return last;
+}
+
+static void receive_text(shoald_session *s, const void *piece, size_t n, bool last)
+{
+    if (!put_together(s, piece, n, last))
+        return;
+    size_t size = s->part_size;
+    s->part_size = 0;
+    on_text(s, s->part, size);
+}
+
+static void receive_audio(shoald_session *s, const void *piece, size_t n, bool last)
+{
+    if (s->phase == SHOALD_WAITING) {
+        put_error_code(s, SHOAL_CODE_NOT_STARTED, "audio"); /* no guess of the rate */
+        return;
+    }
+    if (s->options.format != SHOAL_FORMAT_OPUS) {
+        on_audio(s, piece, n);
+    } else if (put_together(s, piece, n, last)) {
+        size_t size = s->part_size;
+        s->part_size = 0;
+        on_audio(s, s->part, size);
+    }
+}
+
+static bool too_large(shoald_session *s, struct lws *wsi, size_t n)
+{
+    uint64_t limit = (uint64_t)s->server->settings.max_message_bytes;
+    if (lws_is_first_fragment(wsi))
+        s->message_bytes = 0;
+    s->message_bytes += n;
+    if (s->message_bytes + lws_remaining_packet_payload(wsi) <= limit)
+        return false;
+    shoald_session_fail(s, SHOAL_CODE_MESSAGE_TOO_LARGE,
+                        "a message may have %llu bytes: send audio in smaller messages",
+                        (unsigned long long)limit);
+    return true;
+}
+
+int shoald_session_on_receive(shoald_session *s, const void *bytes, size_t n)
+{
+    struct lws *wsi = s->conn->wsi;
+    bool last = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
+    s->heard_ns = s->spoken_ns = uv_hrtime();
+    shoald_count(&s->server->stats.received_bytes, n);
+    if (s->phase == SHOALD_CLOSING || too_large(s, wsi, n))
+        return 0;
+    if (lws_frame_is_binary(wsi))
+        receive_audio(s, bytes, n, last);
+    else
+        receive_text(s, bytes, n, last);
+    return 0;
+}
+
+void shoald_session_on_pong(shoald_session *s)
+{
+    s->heard_ns = uv_hrtime();
+}

@@ -1,0 +1,178 @@
+/* outputs.c - outputs of several depths from one run; see outputs.h */
+#include "work/outputs.h"
+
+#include "work/emit.h"
+
+#include <string.h>
+
+/* ---- which ones ---------------------------------------------------------------------- */
+
+static shoald_output *find(shoald_outputs *all, int tap)
+{
+    for (int i = 0; i < all->count; i++)
+        if (all->at[i].tap == tap)
+            return &all->at[i];
+    return NULL;
+}
+
+static int open_state(shoald_session *s, shoald_worker *w, shoald_output *out,
+                      const shoal_options *o)
+{
+    int64_t next = shoal_stream_next_frame(s->track.stream);
+    shoal_activity_params p = shoal_activity_default_params();
+    float margin = p.threshold - p.release;
+    int result = 0;
+    if (out->kinds & SHOAL_OUTPUT_PHONES && !out->decoder) {
+        shoal_decoder_params d = { .lm = o->lm, .durations = o->durations };
+        out->decoder_base = next;
+        result = shoal_decoder_new(&out->decoder, w->model, &d);
+    }
+    if (result < 0 || !(out->kinds & SHOAL_OUTPUT_ACTIVITY) || out->activity)
+        return result;
+    p.threshold = (float)o->activity_threshold / 100.0f;
+    p.release = p.threshold - margin;
+    p.hangover_frames = o->activity_hangover_ms / SHOAL_FRAME_MS;
+    return shoal_activity_new(&out->activity, w->model, &p, next);
+}
+
+/* Settle, give and forget what is not among kinds any more. */
+static void close_state(shoald_session *s, shoald_worker *w, shoald_output *out, unsigned kinds)
+{
+    if (out->decoder && !(kinds & SHOAL_OUTPUT_PHONES)) {
+        shoald_emit_last_phones(s, w, out);
+        shoal_decoder_free(out->decoder);
+        out->decoder = NULL;
+    }
+    if (out->activity && !(kinds & SHOAL_OUTPUT_ACTIVITY)) {
+        shoald_emit_last_activity(s, w, out);
+        shoal_activity_free(out->activity);
+        out->activity = NULL;
+    }
+    if (!(kinds & SHOAL_OUTPUT_POSTERIORS))
+        out->posteriors_depth = 0;
+    if (!(kinds & SHOAL_OUTPUT_EMBEDDING))
+        out->embedding_depth = 0;
+}
+
+static unsigned kinds_at(const shoal_options *o, int tap)
+{
+    if (tap == 0)
+        return o->outputs;
+    for (int i = 0; i < o->tap_count; i++)
+        if (o->taps[i].depth == tap)
+            return o->taps[i].outputs;
+    return 0;
+}
+
+/* The output of that depth with what it remembers, if it was there before. */
+static void take_over(shoald_outputs *from, shoald_outputs *to, int tap, unsigned kinds)
+{
+    const shoald_output *old = find(from, tap);
+    shoald_output *out = &to->at[to->count++];
+    if (old)
+        *out = *old;
+    out->tap = tap;
+    out->kinds = kinds;
+}
+
+int shoald_outputs_set(shoald_session *s, shoald_worker *w, const shoal_options *o)
+{
+    shoald_outputs *all = &s->track.outputs, next = { 0 };
+    uint64_t taps = 0;
+    for (int i = 0; i < all->count; i++)
+        close_state(s, w, &all->at[i], kinds_at(o, all->at[i].tap));
+    take_over(all, &next, 0, o->outputs);
+    for (int i = 0; i < o->tap_count; i++) {
+        take_over(all, &next, o->taps[i].depth, o->taps[i].outputs);
+        taps |= (uint64_t)1 << (o->taps[i].depth - 1);
+    }
+    *all = next;
+    int result = shoal_stream_set_taps(s->track.stream, taps);
+    for (int i = 0; i < all->count && result == 0; i++)
+        result = open_state(s, w, &all->at[i], o);
+    return result;
+}
+
+void shoald_outputs_tell(const shoald_outputs *outputs, shoal_options *o)
+{
+    o->outputs = outputs->at[0].kinds;
+    o->tap_count = outputs->count - 1;
+    for (int i = 0; i < o->tap_count; i++)
+        o->taps[i] = (shoal_tap){ outputs->at[i + 1].tap, outputs->at[i + 1].kinds };
+}
+
+void shoald_outputs_free(shoald_outputs *outputs)
+{
+    for (int i = 0; i < outputs->count; i++) {
+        shoal_decoder_free(outputs->at[i].decoder);
+        shoal_activity_free(outputs->at[i].activity);
+    }
+    memset(outputs, 0, sizeof *outputs);
+}
+
+/* ---- results ------------------------------------------------------------------------- */
+
+/* Elastic depth may have left a tap's depth above what was run: then that has to do. */
+static int result_of(const shoald_worker *w, int index, int tap, shoal_result *r)
+{
+    *r = w->results[index];
+    return tap && tap < r->depth ? shoal_batch_get_tap(w->batch, index, tap, r) : 0;
+}
+
+int shoald_outputs_deliver(shoald_session *s, shoald_worker *w, int index, uint32_t queued_us,
+                           uint32_t computed_us)
+{
+    shoald_outputs *all = &s->track.outputs;
+    for (int i = 0; i < all->count; i++) {
+        shoal_result r;
+        int result = result_of(w, index, all->at[i].tap, &r);
+        if (result < 0)
+            return result;
+        shoald_emit_result(s, w, &all->at[i], &r, queued_us, computed_us);
+    }
+    return 0;
+}
+
+void shoald_outputs_settle(shoald_session *s, shoald_worker *w, bool end)
+{
+    shoald_outputs *all = &s->track.outputs;
+    for (int i = 0; i < all->count; i++) {
+        shoald_emit_last_phones(s, w, &all->at[i]);
+        if (end)
+            shoald_emit_last_activity(s, w, &all->at[i]);
+    }
+}
+
+/* ---- room ---------------------------------------------------------------------------- */
+
+static size_t packet_bytes(const shoal_options *o, size_t frames, int dim)
+{
+    size_t n = o->encoding == SHOAL_ENCODING_JSON
+                   ? SHOAL_PACKET_JSON_BYTES(frames, dim)
+                   : SHOAL_PACKET_HEADER + frames * (size_t)dim * sizeof(float);
+    return n + SHOALD_RECORD_BYTES;
+}
+
+static size_t kinds_bytes(const shoal_model_info *m, const shoal_options *o, unsigned kinds)
+{
+    size_t frames = (size_t)(o->chunk_ms / SHOAL_FRAME_MS + m->delay_frames), n = 0;
+    if (kinds & SHOAL_OUTPUT_POSTERIORS)
+        n += packet_bytes(o, frames, m->classes);
+    if (kinds & SHOAL_OUTPUT_EMBEDDING)
+        n += packet_bytes(o, frames, m->dim);
+    if (kinds & SHOAL_OUTPUT_PHONES)
+        n += SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG) + SHOALD_RECORD_BYTES;
+    if (kinds & SHOAL_OUTPUT_ACTIVITY) /* an event a frame, and one for the end */
+        n += (frames + 1) * (SHOAL_ACTIVITY_BYTES + SHOALD_RECORD_BYTES);
+    return n;
+}
+
+/* At the session's depth a `set` may always ask for any of the first three. */
+size_t shoald_outputs_step_bytes(const shoal_model_info *m, const shoal_options *o)
+{
+    size_t n = kinds_bytes(
+        m, o, o->outputs | SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING);
+    for (int i = 0; i < o->tap_count; i++)
+        n += kinds_bytes(m, o, o->taps[i].outputs);
+    return n;
+}

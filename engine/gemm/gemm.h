@@ -1,0 +1,73 @@
+/* gemm.h - the one matrix product of the engine: activations times a constant weight
+ *
+ * A backend packs every weight once when the model opens and multiplies any number of rows by
+ * it afterwards, from any number of threads at once (each with its own scratch). OpenBLAS is
+ * the portable backend and the reference in tests; oneDNN, where it is built in, adds bf16 and
+ * int8; own kernels are faster than both where the CPU has AMX. What follows a product (bias,
+ * SiLU, the residual sum) belongs to the product, because a backend may fuse it.
+ */
+#ifndef SHOAL_GEMM_H
+#define SHOAL_GEMM_H
+
+#include <stddef.h>
+
+#include "kern/kern.h"
+#include "shoal.h"
+
+typedef enum shoal__epilogue {
+    SHOAL__STORE, /* c = y */
+    SHOAL__SILU,  /* c = silu(y) */
+    SHOAL__ADD    /* c += y: the residual sum */
+} shoal__epilogue;
+
+/* y = scale * (x W^T + b). Set when the model opens, then constant. */
+typedef struct shoal__linear {
+    int in, out; /* K, N */
+    shoal__epilogue epilogue;
+    float scale;
+    const float *weight; /* [out, in], view into the model file */
+    float *bias;         /* [out], owned, times scale */
+    int id;              /* place in the model's list of linears */
+    void *packed;        /* the backend's */
+} shoal__linear;
+
+typedef struct shoal__gemm {
+    const char *name; /* library, version, kernels and precision in use */
+    shoal_precision precision;
+    /* Fill l->packed from l->weight * l->scale; by shoal__gemm_pack. 0 or a negative SHOAL_E*. */
+    int (*pack)(shoal__linear *l, shoal_precision precision);
+    void (*unpack)(shoal__linear *l); /* free it; l->packed may be NULL */
+    /* What one thread needs beside the weights, for products of up to max_rows rows. */
+    int (*scratch_new)(void **out, shoal__linear *const *all, int n, int max_rows);
+    void (*scratch_free)(void *scratch);
+    /* a [rows, in], c [rows, out], contiguous. */
+    void (*run)(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
+                int rows, float *c);
+    /* run(up), then run(down) of what it gave: a [rows, up->in], c [rows, down->out]. NULL where
+     * two runs do. A backend that has it keeps the inner activations in cache. */
+    void (*run_pair)(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
+                     void *scratch, const float *a, int rows, float *c);
+} shoal__gemm;
+
+static inline int shoal__gemm_pack(const shoal__gemm *g, shoal__linear *l)
+{
+    return g->pack(l, g->precision);
+}
+
+/* Load the library (once a process) and return the backend; NULL with a reason in why. */
+const shoal__gemm *shoal__gemm_openblas(char *why, size_t why_size);
+#ifdef HAVE_ONEDNN
+/* NULL with a reason where the CPU lacks what the precision needs. */
+const shoal__gemm *shoal__gemm_onednn(shoal_precision precision, char *why, size_t why_size);
+#endif
+
+#ifdef HAVE_AMX
+/* NULL with a reason where the CPU or the kernel lacks AMX. */
+const shoal__gemm *shoal__gemm_amx(shoal_precision precision, char *why, size_t why_size);
+#endif
+
+/* The backend for these wishes; NULL with a reason in why (gemm.c). */
+const shoal__gemm *shoal__gemm_choose(shoal_backend backend, shoal_precision precision, char *why,
+                                      size_t why_size);
+
+#endif

@@ -1,0 +1,297 @@
+/* kern_body.h - bodies of the elementwise kernels; see kern.h
+ *
+ * Included once by each kern_<isa>.c after it has defined KERN(name). The loops carry no
+ * intrinsics: the per-file compiler flags (reassociation of sums, no errno, no traps) let GCC
+ * vectorise them for the file's instruction set. Attention and log-mel have bodies of their own,
+ * a part of this one.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "gemm/gemm.h"
+#include "kern/kern.h"
+
+/* Sixteen floats: one register with AVX-512, two with AVX2, four with SSE. Macros, because
+ * vectors wider than the file's registers cannot be passed to functions. */
+typedef float KERN(v16) __attribute__((vector_size(64), aligned(4), may_alias));
+typedef uint32_t KERN(w16) __attribute__((vector_size(64), aligned(4), may_alias));
+#define LOAD16(p)     (*(const KERN(v16) *)(const void *)(p))
+#define STORE16(p, v) (*(KERN(v16) *)(void *)(p) = (v))
+#define LOAD16W(p)    (*(const KERN(w16) *)(const void *)(p))
+
+/* Query rows and 16-wide columns of a tile of sums, so that it fits the registers. */
+#ifdef __AVX512F__
+enum { KERN(tile_rows) = 8, KERN(tile_columns) = 2 };
+#else
+enum { KERN(tile_rows) = 4, KERN(tile_columns) = 1 };
+#endif
+
+/* e^x = 2^n * 2^r, r in [-1/2, 1/2], 2^r by a degree-6 polynomial (relative error < 2e-7).
+ * Clamped to [-87, 88], where float stays normal. NaN, which only absurd weights can make, becomes
+ * -87: it must not reach the conversion to int. */
+static inline float KERN(exp)(float x)
+{
+    x = x > -87.0f ? x : -87.0f;
+    x = x < 88.0f ? x : 88.0f;
+    float t = x * 1.44269504088896f;
+    float n = __builtin_rintf(t);
+    float f = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two pieces (Cody-Waite) */
+    float p = 1.0f / 720;
+    p = p * f + 1.0f / 120;
+    p = p * f + 1.0f / 24;
+    p = p * f + 1.0f / 6;
+    p = p * f + 0.5f;
+    p = p * f + 1.0f;
+    p = p * f + 1.0f;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+
+static inline float KERN(sigmoid)(float x)
+{
+    return 1.0f / (1.0f + KERN(exp)(-x));
+}
+
+/* Mean and 1/sqrt(variance + eps) of a row. Two passes: the row is in L1 and the variance of
+ * small residuals survives a large mean. Four sums at once, or each would wait for the last. */
+static inline void KERN(moments)(const float *x, int n, float *mean, float *scale)
+{
+    KERN(v16) sums[4] = { 0 }, squares[4] = { 0 };
+    float sum = 0.0f, sq = 0.0f;
+    int i = 0;
+    for (; i + 64 <= n; i += 64)
+        for (int k = 0; k < 4; k++)
+            sums[k] += LOAD16(x + i + 16 * k);
+    for (; i < n; i++)
+        sum += x[i];
+    sums[0] += sums[1] + sums[2] + sums[3];
+    for (int k = 0; k < 16; k++)
+        sum += sums[0][k];
+    float m = sum / (float)n;
+    for (i = 0; i + 64 <= n; i += 64)
+        for (int k = 0; k < 4; k++) {
+            KERN(v16) d = LOAD16(x + i + 16 * k) - m;
+            squares[k] += d * d;
+        }
+    for (; i < n; i++)
+        sq += (x[i] - m) * (x[i] - m);
+    squares[0] += squares[1] + squares[2] + squares[3];
+    for (int k = 0; k < 16; k++)
+        sq += squares[0][k];
+    *mean = m;
+    *scale = 1.0f / sqrtf(sq / (float)n + 1e-5f);
+}
+
+static void KERN(layer_norm)(float *y, const float *x, const float *w, const float *b, int rows,
+                             int n)
+{
+    for (int r = 0; r < rows; r++, x += n, y += n) {
+        float mean, scale;
+        KERN(moments)(x, n, &mean, &scale);
+        for (int i = 0; i < n; i++)
+            y[i] = (x[i] - mean) * scale * w[i] + b[i];
+    }
+}
+
+static void KERN(layer_norm_silu)(float *y, const float *x, const float *w, const float *b,
+                                  int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += n, y += n) {
+        float mean, scale;
+        KERN(moments)(x, n, &mean, &scale);
+        for (int i = 0; i < n; i++) {
+            float v = (x[i] - mean) * scale * w[i] + b[i];
+            y[i] = v * KERN(sigmoid)(v);
+        }
+    }
+}
+
+static void KERN(bias_rows)(float *restrict c, const float *restrict b, int rows, int n, int add)
+{
+    for (int r = 0; r < rows; r++, c += n) {
+        if (!add)
+            memcpy(c, b, (size_t)n * sizeof *c);
+        else
+            for (int i = 0; i < n; i++)
+                c[i] += b[i];
+    }
+}
+
+static void KERN(silu)(float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        x[i] = x[i] * KERN(sigmoid)(x[i]);
+}
+
+static void KERN(glu)(float *restrict y, const float *restrict x, int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += 2 * n, y += n)
+        for (int i = 0; i < n; i++)
+            y[i] = x[i] * KERN(sigmoid)(x[n + i]);
+}
+
+/* R rows of n channels: each sum stays in a register over all taps; R is constant. */
+static inline __attribute__((always_inline)) void KERN(depthwise_rows)(float *restrict y,
+                                                                       const float *restrict x,
+                                                                       const float *restrict w,
+                                                                       const float *restrict b,
+                                                                       int n, int taps, const int R)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) {
+        KERN(v16) sum[8];
+        for (int r = 0; r < R; r++)
+            sum[r] = LOAD16(b + i);
+        for (int k = 0; k < taps; k++)
+            for (int r = 0; r < R; r++)
+                sum[r] += LOAD16(w + k * n + i) * LOAD16(x + (r + k) * n + i);
+        for (int r = 0; r < R; r++)
+            STORE16(y + r * n + i, sum[r]);
+    }
+    for (; i < n; i++)
+        for (int r = 0; r < R; r++) {
+            float sum = b[i];
+            for (int k = 0; k < taps; k++)
+                sum += w[k * n + i] * x[(r + k) * n + i];
+            y[r * n + i] = sum;
+        }
+}
+
+static void KERN(depthwise)(float *restrict y, const float *restrict x, const float *restrict w,
+                            const float *restrict b, int rows, int n, int taps)
+{
+    const int R = KERN(tile_rows);
+    for (; rows >= R; rows -= R, x += R * n, y += R * n)
+        KERN(depthwise_rows)(y, x, w, b, n, taps, R);
+    for (; rows > 0; rows--, x += n, y += n)
+        KERN(depthwise_rows)(y, x, w, b, n, taps, 1);
+}
+
+static void KERN(rope)(float *x, const float *restrict cs, const float *restrict sn, int heads,
+                       int dim, float scale)
+{
+    int half = dim / 2;
+    for (int h = 0; h < heads; h++) {
+        float *restrict a = x + h * dim, *restrict b = a + half;
+        for (int i = 0; i < half; i++) {
+            float u = scale * a[i], v = scale * b[i];
+            a[i] = u * cs[i] - v * sn[i];
+            b[i] = u * sn[i] + v * cs[i];
+        }
+    }
+}
+
+/* Of n numbers; in sixteen lanes, because a comparison with one is not vectorised (NaN). */
+static float KERN(largest)(const float *x, int n)
+{
+    float top[16];
+    int i = 0;
+    for (int k = 0; k < 16; k++)
+        top[k] = x[0];
+    for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; k++)
+            top[k] = x[i + k] > top[k] ? x[i + k] : top[k];
+    for (; i < n; i++)
+        top[0] = x[i] > top[0] ? x[i] : top[0];
+    for (int w = 8; w > 0; w /= 2)
+        for (int k = 0; k < w; k++)
+            top[k] = top[k + w] > top[k] ? top[k + w] : top[k];
+    return top[0];
+}
+
+static void KERN(log_softmax)(float *x, int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += n) {
+        float top = KERN(largest)(x, n), sum = 0.0f;
+        for (int i = 0; i < n; i++)
+            sum += KERN(exp)(x[i] - top);
+        float shift = top + logf(sum);
+        for (int i = 0; i < n; i++)
+            x[i] -= shift;
+    }
+}
+
+/* The float's bits with its nearest bfloat16, ties to even, in the upper half. */
+static inline uint32_t KERN(round_bits)(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u + 0x7fffu + (u >> 16 & 1);
+}
+
+static void KERN(blend)(float *restrict y, const float *restrict x, float share, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] += share * (x[i] - y[i]);
+}
+
+static void KERN(to_bf16)(uint16_t *restrict y, const float *restrict x, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = (uint16_t)(KERN(round_bits)(x[i]) >> 16);
+}
+
+static void KERN(from_bf16)(float *restrict y, const uint16_t *restrict x, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t u = (uint32_t)x[i] << 16;
+        memcpy(&y[i], &u, sizeof u);
+    }
+}
+
+static void KERN(quantize)(int8_t *restrict q, float *restrict scale, const float *restrict x,
+                           int rows, int n)
+{
+    for (int r = 0; r < rows; r++, x += n, q += n) {
+        float top = 0.0f;
+        for (int i = 0; i < n; i++) {
+            float a = fabsf(x[i]);
+            top = a > top ? a : top;
+        }
+        float inverse = top > 0.0f ? 127.0f / top : 0.0f;
+        scale[r] = top / 127.0f;
+        for (int i = 0; i < n; i++) {
+            float v = x[i] * inverse;
+            v = v > -127.0f ? v : -127.0f; /* NaN too */
+            q[i] = (int8_t)(int32_t)__builtin_rintf(v < 127.0f ? v : 127.0f);
+        }
+    }
+}
+
+static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
+                              const float *restrict row_scale, const float *restrict column_scale,
+                              const float *restrict bias, int rows, int n, int epilogue)
+{
+    for (int r = 0; r < rows; r++, c += n, sums += n) {
+        float s = row_scale[r];
+        if (epilogue == SHOAL__ADD)
+            for (int i = 0; i < n; i++)
+                c[i] += (float)sums[i] * (s * column_scale[i]) + bias[i];
+        else
+            for (int i = 0; i < n; i++)
+                c[i] = (float)sums[i] * (s * column_scale[i]) + bias[i];
+        if (epilogue == SHOAL__SILU)
+            KERN(silu)(c, n);
+    }
+}
+
+#include "kern/attend_body.h"
+#include "kern/mel_body.h"
+
+/* A file may put its own here. */
+#define KERN_ATTEND_BF16 KERN(attend_bf16)
+#define KERN_TO_BF16     KERN(to_bf16)
+
+#define KERN_TABLE(isa)                                                                            \
+    {                                                                                              \
+        .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu),     \
+        .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                        \
+        .depthwise = KERN(depthwise), .rope = KERN(rope), .columns = KERN(columns),                \
+        .pair_bf16 = KERN(pair_bf16), .attend = KERN(attend), .attend_bf16 = KERN_ATTEND_BF16,     \
+        .log_softmax = KERN(log_softmax), .log_mel = KERN(log_mel), .to_bf16 = KERN_TO_BF16,       \
+        .from_bf16 = KERN(from_bf16), .quantize = KERN(quantize),                                  \
+        .finish_int8 = KERN(finish_int8), .blend = KERN(blend)                                     \
+    }

@@ -1,0 +1,124 @@
+/* model.h - the opened model: pools of weights and the program that strings them together
+ *
+ * Everything here is written while the model opens and constant afterwards. Weights point into
+ * the one copy of the file that the model owns, but for matrices, which the GEMM backend packs.
+ */
+#ifndef SHOAL_MODEL_H
+#define SHOAL_MODEL_H
+
+#include "gemm/gemm.h"
+#include "kern/kern.h"
+#include "model/safetensors.h"
+#include "shoal.h"
+
+enum {
+    SHOAL__HOP = 160,
+    SHOAL__MAX_DEPTH = 64,
+    SHOAL__MAX_POOL = 64,
+    SHOAL__MAX_DIM = 2048,
+    SHOAL__MAX_FFN = 8192,
+    SHOAL__MAX_CLASSES = 255,
+    SHOAL__MAX_KERNEL = 63,
+    SHOAL__MAX_LINEARS = 8 * SHOAL__MAX_POOL + 3,
+    SHOAL__MAX_CHUNK = 64,
+    SHOAL__MAX_LEFT = 256,
+    SHOAL__MAX_DELAY = 16
+};
+
+typedef struct shoal__config {
+    char name[64];
+    int mels, dim, ffn, heads, kernel, classes, delay, left;
+    float mel_floor;
+    int blocks, norm_sets; /* pool sizes */
+} shoal__config;
+
+typedef struct shoal__norm {
+    const float *weight, *bias; /* [D] */
+} shoal__norm;
+
+/* The LayerNorms of one virtual layer; a pool apart from blocks, so that they may be private. */
+typedef struct shoal__norm_set {
+    shoal__norm ffn1, att, conv, conv_mid, ffn2, out;
+} shoal__norm_set;
+
+typedef struct shoal__block {
+    shoal__linear ffn1_up, ffn1_down; /* down: scale 1/2, the half step */
+    shoal__linear qkv, att_out;       /* [3D, D], [D, D] */
+    shoal__linear pw1, pw2;           /* [2D, D], [D, D] */
+    shoal__linear ffn2_up, ffn2_down;
+    float *dw_weight;     /* [taps, D], owned */
+    const float *dw_bias; /* [D] */
+} shoal__block;
+
+/* One step of the program. Caches are indexed by its place in the program, never by block. */
+typedef struct shoal__layer {
+    const shoal__block *block;
+    const shoal__norm_set *norms;
+    float exit; /* share of its output in what leaves after it; the rest is
+                 * what would have left before. 1: its output alone */
+} shoal__layer;
+
+/* A way to decode, by its bits: what the session may leave out. */
+enum { SHOAL__LM = 1, SHOAL__DURATIONS = 2, SHOAL__SEARCHES = 4, SHOAL__MAX_AGES = 64 };
+
+/* Log scores of going to each phone where the phones (older, before, phone) are known and the model
+ * lists what follows them. */
+typedef struct shoal__fourgram {
+    int *row;          /* [C^3] context (older C + before) C + phone -> its row,
+                        * from 1; 0: not listed, the trigram's holds. Owned */
+    float *rows;       /* [rows, C], owned */
+    float least, most; /* of all rows and the trigram's first score */
+} shoal__fourgram;
+
+/* Its tables (decoder.c). */
+typedef struct shoal__search {
+    int histories;                   /* C with a trigram, else 1 */
+    const float *transition;         /* [histories C, C] log scores: (before, phone) -> next;
+                                      * NULL: all 0 */
+    const shoal__fourgram *fourgram; /* NULL: none */
+    int ages;                        /* 0: leaving and staying cost nothing further */
+    const float *leave, *stay;       /* [C, ages] after the phone's 1st, 2nd ... frame */
+    const float *log_prior;          /* [C], subtracted; NULL: the model lacks this search */
+} shoal__search;
+
+struct shoal_model {
+    shoal__config config;
+    shoal_model_info info;
+    char sha256[65];
+    const char *labels[SHOAL__MAX_CLASSES];
+    void *file; /* the whole file, owned */
+    shoal__safetensors *tensors;
+    const shoal__gemm *gemm;
+    shoal__linear *linears[SHOAL__MAX_LINEARS]; /* every linear below, by its id */
+    int linear_count;
+    const shoal__kern *kern;
+    int bf16_caches; /* precision below fp32: streams remember in bf16 */
+
+    const float *mel_filters;       /* [mels, 257] */
+    int mel_first[SHOAL__MAX_MELS]; /* bins where filter m is not zero: */
+    int mel_count[SHOAL__MAX_MELS]; /*   [first, first + count) */
+    shoal__mel mel;                 /* the same for the kernel */
+    shoal__linear conv1, conv2;     /* [D, 3 * mels], [D, 3 * D]: taps unrolled */
+    shoal__norm subsample_norm;
+    shoal__block *blocks;                   /* [config.blocks] */
+    shoal__norm_set *norm_sets;             /* [config.norm_sets] */
+    shoal__layer program[SHOAL__MAX_DEPTH]; /* [info.depth] */
+    int blends;                             /* some layer's exit is not 1 */
+    shoal__linear head;                     /* [C, D] */
+    shoal__fourgram fourgram;
+    shoal__search searches[SHOAL__SEARCHES];
+};
+
+/* fourgram.c: rows of the entries [count, 2] of a model file (docs/model-format.md) over a trigram
+ * [C^2, C]. 0, SHOAL_EMODEL (keys) or SHOAL_ENOMEM; freed alike. C^4 at most 2^24. */
+int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, const float *trigram,
+                         int C);
+void shoal__fourgram_free(shoal__fourgram *f);
+
+/* Fill m->mel but for what is bound: 0 or SHOAL_ENOMEM (mel.c). */
+int shoal__mel_make(shoal_model *m);
+
+/* Read configuration and program from the file's metadata (program.c). */
+int shoal__config_read(shoal_model *m, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,285 @@
+/* safetensors.c - the container of the model file; see safetensors.h
+ *
+ * The header's JSON is jansson's work; what is ours is not to trust it. A parsed tensor is a
+ * small record in an array sorted by offset, which makes the overlap check one pass.
+ */
+#include "model/safetensors.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shoal.h"
+
+#define MAX_HEADER (4u << 20)
+
+typedef struct tensor {
+    const char *name; /* owned by the JSON tree */
+    const char *dtype;
+    int rank;
+    int64_t shape[SHOAL__MAX_RANK];
+    uint64_t begin, end; /* bytes, from the end of the header */
+    int used;
+} tensor;
+
+struct shoal__safetensors {
+    json_t *header;
+    const unsigned char *body;
+    uint64_t body_size;
+    tensor *tensors;
+    size_t count;
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(char *why, size_t size, const char *format,
+                                                      ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (why && size)
+        vsnprintf(why, size, format, args);
+    va_end(args);
+    return SHOAL_EMODEL;
+}
+
+static uint64_t load_u64(const unsigned char *p)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--)
+        v = v << 8 | p[i];
+    return v;
+}
+
+static unsigned dtype_size(const char *dtype)
+{
+    static const struct {
+        const char *name;
+        unsigned size;
+    } known[] = {
+        { "F32", 4 }, { "BF16", 2 }, { "F16", 2 }, { "I8", 1 }, { "U8", 1 }, { "I32", 4 },
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(known[i].name, dtype))
+            return known[i].size;
+    return 0;
+}
+
+static int parse_shape(tensor *t, const json_t *shape)
+{
+    t->rank = (int)json_array_size(shape);
+    if (!json_is_array(shape) || t->rank > SHOAL__MAX_RANK)
+        return -1;
+    for (int i = 0; i < t->rank; i++) {
+        const json_t *v = json_array_get(shape, (size_t)i);
+        t->shape[i] = json_integer_value(v);
+        if (!json_is_integer(v) || t->shape[i] < 1 || t->shape[i] > 1 << 24)
+            return -1;
+    }
+    return 0;
+}
+
+static int parse_offsets(tensor *t, const json_t *offsets, uint64_t body_size)
+{
+    const json_t *a = json_array_get(offsets, 0), *b = json_array_get(offsets, 1);
+    if (json_array_size(offsets) != 2 || !json_is_integer(a) || !json_is_integer(b))
+        return -1;
+    if (json_integer_value(a) < 0 || json_integer_value(b) < json_integer_value(a))
+        return -1;
+    t->begin = (uint64_t)json_integer_value(a);
+    t->end = (uint64_t)json_integer_value(b);
+    return t->end <= body_size ? 0 : -1;
+}
+
+/* Bytes the shape asks for; 0 when that overflows what a file can hold. */
+static uint64_t shape_bytes(const tensor *t, unsigned item)
+{
+    uint64_t n = item;
+    for (int i = 0; i < t->rank; i++) {
+        n *= (uint64_t)t->shape[i];
+        if (n > (uint64_t)1 << 40)
+            return 0;
+    }
+    return n;
+}
+
+static int parse_tensor(const shoal__safetensors *st, tensor *t, const char *name,
+                        const json_t *entry, char *why, size_t size)
+{
+    t->name = name;
+    t->dtype = json_string_value(json_object_get(entry, "dtype"));
+    unsigned item = t->dtype ? dtype_size(t->dtype) : 0;
+    if (!item)
+        return fail(why, size, "tensor '%.80s': unknown dtype", name);
+    if (parse_shape(t, json_object_get(entry, "shape")) < 0)
+        return fail(why, size, "tensor '%.80s': bad shape", name);
+    if (parse_offsets(t, json_object_get(entry, "data_offsets"), st->body_size) < 0)
+        return fail(why, size, "tensor '%.80s': its bytes lie outside the file (truncated?)", name);
+    if (t->end - t->begin != shape_bytes(t, item))
+        return fail(why, size, "tensor '%.80s': size and shape disagree", name);
+    return 0;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const tensor *x = a, *y = b;
+    return x->begin < y->begin ? -1 : x->begin > y->begin;
+}
+
+static int parse_entries(shoal__safetensors *st, char *why, size_t size)
+{
+    const char *name;
+    json_t *entry;
+    size_t entries = json_object_size(st->header);
+    if (entries > SHOAL__MAX_TENSORS)
+        return fail(why, size, "%zu tensors are more than %d", entries, SHOAL__MAX_TENSORS);
+    st->tensors = calloc(entries + 1, sizeof *st->tensors);
+    if (!st->tensors)
+        return SHOAL_ENOMEM;
+    json_object_foreach(st->header, name, entry)
+    {
+        if (!strcmp(name, "__metadata__"))
+            continue;
+        int rc = parse_tensor(st, &st->tensors[st->count++], name, entry, why, size);
+        if (rc < 0)
+            return rc;
+    }
+    qsort(st->tensors, st->count, sizeof *st->tensors, by_offset);
+    for (size_t i = 1; i < st->count; i++)
+        if (st->tensors[i].begin < st->tensors[i - 1].end)
+            return fail(why, size, "tensors '%.60s' and '%.60s' overlap", st->tensors[i - 1].name,
+                        st->tensors[i].name);
+    return 0;
+}
+
+static int parse_header(shoal__safetensors *st, const unsigned char *data, size_t bytes, char *why,
+                        size_t size)
+{
+    if (bytes < 8)
+        return fail(why, size, "the file has %zu bytes: not a safetensors file", bytes);
+    uint64_t n = load_u64(data);
+    if (n > MAX_HEADER || n > bytes - 8)
+        return fail(why, size,
+                    "not a safetensors file (or truncated): its header claims %llu bytes",
+                    (unsigned long long)n);
+    json_error_t error;
+    st->header = json_loadb((const char *)data + 8, (size_t)n, JSON_REJECT_DUPLICATES, &error);
+    if (!st->header && !*error.text) /* jansson has a text for all but a lack of memory */
+        return SHOAL_ENOMEM;
+    if (!json_is_object(st->header))
+        return fail(why, size, "the safetensors header is not a JSON object: %.100s", error.text);
+    if (n % 4)
+        return fail(why, size, "the safetensors header is not padded to 4 bytes");
+    st->body = data + 8 + n;
+    st->body_size = bytes - 8 - n;
+    return 0;
+}
+
+int shoal__safetensors_parse(shoal__safetensors **out, const void *data, size_t size, char *why,
+                             size_t why_size)
+{
+    shoal__safetensors *st = calloc(1, sizeof *st);
+    if (!st)
+        return SHOAL_ENOMEM;
+    int rc = parse_header(st, data, size, why, why_size);
+    if (rc == 0)
+        rc = parse_entries(st, why, why_size);
+    if (rc < 0) {
+        shoal__safetensors_free(st);
+        return rc;
+    }
+    *out = st;
+    return 0;
+}
+
+void shoal__safetensors_free(shoal__safetensors *st)
+{
+    if (!st)
+        return;
+    json_decref(st->header);
+    free(st->tensors);
+    free(st);
+}
+
+const char *shoal__safetensors_metadata(const shoal__safetensors *st, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(st->header, "__metadata__"), key));
+}
+
+static tensor *find(const shoal__safetensors *st, const char *name)
+{
+    for (size_t i = 0; i < st->count; i++)
+        if (!strcmp(st->tensors[i].name, name))
+            return &st->tensors[i];
+    return NULL;
+}
+
+int shoal__safetensors_has(const shoal__safetensors *st, const char *name)
+{
+    return find(st, name) != NULL;
+}
+
+int shoal__safetensors_dim(const shoal__safetensors *st, const char *name, int axis)
+{
+    const tensor *t = find(st, name);
+    return t && axis < t->rank ? (int)t->shape[axis] : 0;
+}
+
+static int same_shape(const tensor *t, int rank, const int *shape)
+{
+    if (t->rank != rank)
+        return 0;
+    for (int i = 0; i < rank; i++)
+        if (t->shape[i] != shape[i])
+            return 0;
+    return 1;
+}
+
+static void print_shape(char *out, size_t size, const tensor *t)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (int i = 0; i < t->rank && at < size; i++)
+        at += (size_t)snprintf(out + at, size - at, "%s%lld", i ? "," : "", (long long)t->shape[i]);
+}
+
+const float *shoal__safetensors_f32(shoal__safetensors *st, const char *name, int rank,
+                                    const int *shape, char *why, size_t size)
+{
+    tensor *t = find(st, name);
+    if (!t) {
+        fail(why, size, "tensor '%.80s' is missing", name);
+        return NULL;
+    }
+    if (strcmp(t->dtype, "F32") || !same_shape(t, rank, shape) || t->begin % 4) {
+        tensor want = { .rank = rank };
+        char have_text[64], want_text[64];
+        for (int i = 0; i < rank; i++)
+            want.shape[i] = shape[i];
+        print_shape(have_text, sizeof have_text, t);
+        print_shape(want_text, sizeof want_text, &want);
+        fail(why, size, "tensor '%.80s' is %s [%s], this model's configuration needs F32 [%s]",
+             name, t->dtype, have_text, want_text);
+        return NULL;
+    }
+    t->used = 1;
+    return (const float *)(const void *)(st->body + t->begin);
+}
+
+const char *shoal__safetensors_unused(const shoal__safetensors *st)
+{
+    for (size_t i = 0; i < st->count; i++)
+        if (!st->tensors[i].used)
+            return st->tensors[i].name;
+    return NULL;
+}
+
+size_t shoal__safetensors_elements(const shoal__safetensors *st)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < st->count; i++)
+        n += (size_t)((st->tensors[i].end - st->tensors[i].begin) /
+                      dtype_size(st->tensors[i].dtype));
+    return n;
+}

@@ -8,7 +8,9 @@
 
 #include "gemm/gemm.h"
 #include "kern/kern.h"
+#include "model/reader.h"
 #include "model/safetensors.h"
+#include "phones/tables.h"
 #include "shoal.h"
 
 enum {
@@ -19,7 +21,6 @@ enum {
     SHOAL__MAX_FFN = 8192,
     SHOAL__MAX_CLASSES = 255,
     SHOAL__MAX_KERNEL = 63,
-    SHOAL__MAX_LINEARS = 8 * SHOAL__MAX_POOL + 3,
     SHOAL__MAX_CHUNK = 64,
     SHOAL__MAX_LEFT = 256,
     SHOAL__MAX_DELAY = 16
@@ -58,28 +59,13 @@ typedef struct shoal__layer {
                  * what would have left before. 1: its output alone */
 } shoal__layer;
 
-/* A way to decode, by its bits: what the session may leave out. */
-enum { SHOAL__LM = 1, SHOAL__DURATIONS = 2, SHOAL__SEARCHES = 4, SHOAL__MAX_AGES = 64 };
-
-/* Log scores of going to each phone where the phones (older, before, phone) are known and the model
- * lists what follows them. */
-typedef struct shoal__fourgram {
-    int *row;          /* [C^3] context (older C + before) C + phone -> its row,
-                        * from 1; 0: not listed, the trigram's holds. Owned */
-    float *rows;       /* [rows, C], owned */
-    float least, most; /* of all rows and the trigram's first score */
-} shoal__fourgram;
-
-/* Its tables (decoder.c). */
-typedef struct shoal__search {
-    int histories;                   /* C with a trigram, else 1 */
-    const float *transition;         /* [histories C, C] log scores: (before, phone) -> next;
-                                      * NULL: all 0 */
-    const shoal__fourgram *fourgram; /* NULL: none */
-    int ages;                        /* 0: leaving and staying cost nothing further */
-    const float *leave, *stay;       /* [C, ages] after the phone's 1st, 2nd ... frame */
-    const float *log_prior;          /* [C], subtracted; NULL: the model lacks this search */
-} shoal__search;
+/* What a session chooses: an order of virtual layers over the pools. */
+typedef struct shoal__program {
+    char name[32];
+    int depth;
+    int blends;           /* some layer's exit is not 1 */
+    shoal__layer *layers; /* [depth], owned */
+} shoal__program;
 
 struct shoal_model {
     shoal__config config;
@@ -89,7 +75,7 @@ struct shoal_model {
     void *file; /* the whole file, owned */
     shoal__safetensors *tensors;
     const shoal__gemm *gemm;
-    shoal__linear *linears[SHOAL__MAX_LINEARS]; /* every linear below, by its id */
+    shoal__linear **linears; /* [linear_count] every linear below, by its id */
     int linear_count;
     const shoal__kern *kern;
     int bf16_caches; /* precision below fp32: streams remember in bf16 */
@@ -100,25 +86,29 @@ struct shoal_model {
     shoal__mel mel;                 /* the same for the kernel */
     shoal__linear conv1, conv2;     /* [D, 3 * mels], [D, 3 * D]: taps unrolled */
     shoal__norm subsample_norm;
-    shoal__block *blocks;                   /* [config.blocks] */
-    shoal__norm_set *norm_sets;             /* [config.norm_sets] */
-    shoal__layer program[SHOAL__MAX_DEPTH]; /* [info.depth] */
-    int blends;                             /* some layer's exit is not 1 */
-    shoal__linear head;                     /* [C, D] */
+    shoal__block *blocks;       /* [config.blocks] */
+    shoal__norm_set *norm_sets; /* [config.norm_sets] */
+    shoal__program *programs;   /* [program_count], the first is the default */
+    int program_count;
+    shoal__linear head; /* [C, D] */
     shoal__fourgram fourgram;
     shoal__search searches[SHOAL__SEARCHES];
 };
 
-/* fourgram.c: rows of the entries [count, 2] of a model file (docs/model-format.md) over a trigram
- * [C^2, C]. 0, SHOAL_EMODEL (keys) or SHOAL_ENOMEM; freed alike. C^4 at most 2^24. */
-int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, const float *trigram,
-                         int C);
-void shoal__fourgram_free(shoal__fourgram *f);
-
 /* Fill m->mel but for what is bound: 0 or SHOAL_ENOMEM (mel.c). */
 int shoal__mel_make(shoal_model *m);
 
-/* Read configuration and program from the file's metadata (program.c). */
+/* Text to why (which may be NULL), and rc back (model.c). */
+__attribute__((format(printf, 4, 5))) int shoal__explain(char *why, size_t size, int rc,
+                                                         const char *format, ...);
+
+/* Read configuration and programs from the file's metadata (config.c). */
 int shoal__config_read(shoal_model *m, char *why, size_t why_size);
+
+/* The programs of the configuration, and the pools' memory; free them (program.c). */
+void shoal__program_read(shoal__reader *r, shoal_model *m, const json_t *root);
+void shoal__program_free(shoal_model *m);
+
+typedef struct shoal__binder shoal__binder; /* bind.h */
 
 #endif

@@ -73,7 +73,7 @@ static void convolution(shoal_batch *b, const shoal__layer *l, int layer, int ro
 
 void shoal__batch_layer(shoal_batch *b, int layer, int rows, int streams)
 {
-    const shoal__layer *l = &b->model->program[layer];
+    const shoal__layer *l = &b->model->programs->layers[layer];
     feed_forward(b, &l->block->ffn1_up, &l->block->ffn1_down, l->norms->ffn1, rows);
     attention(b, l, layer, rows, streams);
     convolution(b, l, layer, rows, streams);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/model.h"
+#include "phones/tables.h"
 
 /* Keys must be whole, ascending and below C^4. Returns the number of contexts, or -1. */
 static int count_contexts(const float *entries, int count, int C)

@@ -36,7 +36,7 @@ static size_t layout(shoal_batch *b, unsigned char *base)
     b->unfold = shoal__carve_floats(base, &at, max_size(2 * R * 3 * mels, R * 3 * D));
     b->conv = shoal__carve_floats(base, &at, max_size(2 * R, R + taps - 1) * D);
     b->out = shoal__carve_floats(base, &at, (R + tapped) * D);
-    b->x = b->model->blends ? shoal__carve_floats(base, &at, R * D) : b->out;
+    b->x = b->model->programs->blends ? shoal__carve_floats(base, &at, R * D) : b->out;
     b->y = shoal__carve_floats(base, &at, R * D);
     b->wide = shoal__carve_floats(base, &at, R * max_size((size_t)c->ffn, 3 * D));
     size_t half = D / (size_t)c->heads / 2;
@@ -189,7 +189,7 @@ static void arrange(shoal_batch *b, shoal_stream *const *streams, int n)
 /* What leaves after this layer: the first `rows` rows of out. */
 static void leave(shoal_batch *b, int layer, int rows)
 {
-    float share = b->model->program[layer].exit;
+    float share = b->model->programs->layers[layer].exit;
     int n = rows * b->model->config.dim;
     if (b->out == b->x)
         return;

@@ -6,6 +6,8 @@
  */
 #include "bench.h"
 
+#include <err.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define BENCH_X(id, name) name,
@@ -15,7 +17,7 @@ const char *const bench_stage_names[BENCH_STAGE_COUNT] = { BENCH_STAGES(BENCH_X)
 static struct {
     const shoal__gemm *real;
     shoal__gemm metered;
-    bench_stage product[SHOAL__MAX_LINEARS], gap[SHOAL__MAX_LINEARS];
+    bench_stage *product, *gap; /* [linear_count], owned */
     bench_profile profile;
     long intervals[BENCH_STAGE_COUNT], products;
     bench_stage stage; /* of the interval that runs */
@@ -96,6 +98,10 @@ static void place_block(const shoal__block *b)
 
 void bench_stages_attach(shoal_model *m)
 {
+    meter.product = calloc((size_t)m->linear_count, sizeof *meter.product);
+    meter.gap = calloc((size_t)m->linear_count, sizeof *meter.gap);
+    if (!meter.product || !meter.gap)
+        err(1, "out of memory");
     place(&m->conv1, BENCH_SUBSAMPLE, BENCH_SUBSAMPLE);
     place(&m->conv2, BENCH_SUBSAMPLE, BENCH_NORMS);
     for (int i = 0; i < m->config.blocks; i++)
@@ -111,6 +117,8 @@ void bench_stages_attach(shoal_model *m)
 void bench_stages_detach(shoal_model *m)
 {
     m->gemm = meter.real;
+    free(meter.product);
+    free(meter.gap);
 }
 
 void bench_stages_begin(void)

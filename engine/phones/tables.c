@@ -1,0 +1,95 @@
+/* tables.c - the tensors decoder.* to the decoder's searches
+ *
+ * Every file has the search with the language model and without durations; the others may be
+ * missing (docs/model-format.md).
+ */
+#include "phones/tables.h"
+
+#include <stdio.h>
+
+#include "model/bind.h"
+
+enum { FOURGRAM_CLASSES = 64 }; /* whose four digits a float holds exactly */
+
+static const shoal__fourgram *bind_fourgram(shoal__binder *b, const float *trigram)
+{
+    static const char name[] = "decoder.fourgram";
+    shoal__fourgram *f = &b->m->fourgram;
+    int C = b->m->config.classes, count = shoal__safetensors_dim(b->m->tensors, name, 0);
+    const float *entries = shoal__bind(b, 2, count, 2, name);
+    if (b->rc < 0)
+        return NULL;
+    if (C > FOURGRAM_CLASSES)
+        b->rc = shoal__explain(b->why, b->size, SHOAL_EMODEL,
+                               "tensor '%s' is for at most %d classes, not %d", name,
+                               FOURGRAM_CLASSES, C);
+    else if ((b->rc = shoal__fourgram_make(f, entries, count, trigram, C)) == SHOAL_ENOMEM)
+        shoal__explain(b->why, b->size, b->rc, "out of memory");
+    else if (b->rc < 0)
+        shoal__explain(b->why, b->size, b->rc,
+                       "tensor '%s': its first column must be whole numbers, ascending, "
+                       "below %d^4",
+                       name, C);
+    return b->rc < 0 ? NULL : f;
+}
+
+/* A file has a bigram or a trigram; with both, the bigram belongs to nothing. */
+static void bind_language_model(shoal__binder *b)
+{
+    shoal__search *s = &b->m->searches[SHOAL__LM];
+    int C = b->m->config.classes,
+        trigram = shoal__safetensors_has(b->m->tensors, "decoder.trigram");
+    s->histories = trigram ? C : 1;
+    s->transition =
+        shoal__bind(b, 2, s->histories * C, C, trigram ? "decoder.trigram" : "decoder.transition");
+    s->log_prior = shoal__bind(b, 1, C, 0, "decoder.log_prior");
+    if (trigram && shoal__safetensors_has(b->m->tensors, "decoder.fourgram"))
+        s->fourgram = bind_fourgram(b, s->transition);
+}
+
+/* Columns of a search's tables; 0 if the file does not have it. */
+static int ages_of(shoal__binder *b, const char *leave)
+{
+    if (b->rc < 0 || !shoal__safetensors_has(b->m->tensors, leave))
+        return 0;
+    int ages = shoal__safetensors_dim(b->m->tensors, leave, 1);
+    if (ages <= SHOAL__MAX_AGES)
+        return ages ? ages : 1; /* a vector: bind will say what is wrong with it */
+    b->rc = shoal__explain(b->why, b->size, SHOAL_EMODEL,
+                           "tensor '%.80s' tells %d ages apart, at most %d are "
+                           "allowed",
+                           leave, ages, SHOAL__MAX_AGES);
+    return 0;
+}
+
+/* The other searches; files may lack them. */
+static void bind_search(shoal__binder *b, int which, const char *prefix)
+{
+    shoal__search *s = &b->m->searches[which];
+    const shoal__search *lm = &b->m->searches[SHOAL__LM];
+    int C = b->m->config.classes;
+    char leave[64];
+    snprintf(leave, sizeof leave, "%s.leave", prefix);
+    s->ages = ages_of(b, leave);
+    if (s->ages == 0)
+        return;
+    s->histories = which & SHOAL__LM ? lm->histories : 1;
+    s->transition = which & SHOAL__LM ? lm->transition : NULL;
+    s->fourgram = which & SHOAL__LM ? lm->fourgram : NULL;
+    s->leave = shoal__bind(b, 2, C, s->ages, "%s", leave);
+    s->stay = shoal__bind(b, 2, C, s->ages, "%s.stay", prefix);
+    s->log_prior = shoal__bind(b, 1, C, 0, "%s.log_prior", prefix);
+}
+
+void shoal__tables_bind(shoal__binder *b)
+{
+    bind_language_model(b);
+    bind_search(b, SHOAL__LM | SHOAL__DURATIONS, "decoder.lm_durations");
+    bind_search(b, SHOAL__DURATIONS, "decoder.durations");
+    bind_search(b, 0, "decoder.plain");
+}
+
+void shoal__tables_free(shoal_model *m)
+{
+    shoal__fourgram_free(&m->fourgram);
+}

@@ -1,7 +1,7 @@
 /* check_load.c - the parts of shoal-load that need no server: mixes, schedule, calendar,
  * histogram, knee. What goes over the wire: check_load_bytes.c
  */
-#include "shoal-load.h"
+#include "load/load.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* check_load_bytes.c - what shoal-load puts on the wire and takes from it: WebSocket, audio */
-#include "shoal-load.h"
+#include "load/load.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,0 +1,210 @@
+/* file_audio.c - see file_audio.h
+ *
+ * Two readers: `direct` copies samples, `converted` goes
+ * read block -> mean of channels -> soxr, and drains soxr at the end of the file. Samples are
+ * sent little-endian; on a big-endian machine they are swapped after reading.
+ */
+#include "file/file_audio.h"
+
+#include <errno.h>
+#include <sndfile.h>
+#include <soxr.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BLOCK_FRAMES = 4096 };
+
+struct file_audio {
+    SNDFILE *file;
+    SF_INFO source;
+    file_audio_info info;
+    int64_t frames_read;
+    /* conversion only: */
+    soxr_t soxr;
+    float *block;                /* [BLOCK_FRAMES, source.channels] */
+    float *mono;                 /* [BLOCK_FRAMES] */
+    size_t mono_used, mono_size; /* the part of mono that soxr has not taken yet */
+    int at_end;
+};
+
+static void to_little_endian(void *bytes, size_t n, size_t width)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    uint8_t *p = bytes;
+
+    for (size_t i = 0; i < n; i++, p += width)
+        for (size_t k = 0; k < width / 2; k++) {
+            uint8_t t = p[k];
+            p[k] = p[width - 1 - k];
+            p[width - 1 - k] = t;
+        }
+#else
+    (void)bytes, (void)n, (void)width;
+#endif
+}
+
+static int is_s16(const SF_INFO *source)
+{
+    return (source->format & SF_FORMAT_SUBMASK) == SF_FORMAT_PCM_16;
+}
+
+static int needs_conversion(const SF_INFO *source, const file_audio_limits *limits)
+{
+    return source->samplerate < limits->min_rate || source->samplerate > limits->max_rate ||
+           source->channels > limits->max_channels;
+}
+
+static int open_converter(file_audio *a, int rate, char *why, size_t why_size)
+{
+    soxr_error_t error = NULL;
+
+    a->soxr = soxr_create(a->source.samplerate, rate, 1, &error, NULL, NULL, NULL);
+    a->block = malloc(sizeof(float) * BLOCK_FRAMES * (size_t)a->source.channels);
+    a->mono = malloc(sizeof(float) * BLOCK_FRAMES);
+    if (!a->soxr || !a->block || !a->mono) {
+        snprintf(why, why_size, "cannot resample from %d to %d Hz: %s", a->source.samplerate, rate,
+                 error ? soxr_strerror(error) : "out of memory");
+        return -1;
+    }
+    return 0;
+}
+
+static void describe(file_audio *a, int converted, int rate)
+{
+    file_audio_info *info = &a->info;
+
+    info->s16 = !converted && is_s16(&a->source);
+    info->rate = converted ? rate : a->source.samplerate;
+    info->channels = converted ? 1 : a->source.channels;
+    info->file_rate = a->source.samplerate;
+    info->frame_bytes = (info->s16 ? 2 : 4) * (size_t)info->channels;
+    /* Pipes and some streams carry "unknown" as an enormous length. */
+    if (a->source.frames > 0 && a->source.frames < (sf_count_t)1 << 48)
+        info->duration = (double)a->source.frames / a->source.samplerate;
+}
+
+int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits, char *why,
+                    size_t why_size)
+{
+    file_audio *a = calloc(1, sizeof *a);
+    int convert;
+
+    if (!a) {
+        snprintf(why, why_size, "out of memory");
+        return -1;
+    }
+    if (access(path, R_OK) < 0) {
+        snprintf(why, why_size, "cannot read it: %s", strerror(errno));
+        file_audio_close(a);
+        return -1;
+    }
+    a->file = sf_open(path, SFM_READ, &a->source);
+    if (!a->file) {
+        snprintf(why, why_size, "cannot read it as audio: %s", sf_strerror(NULL));
+        file_audio_close(a);
+        return -1;
+    }
+    convert = needs_conversion(&a->source, limits);
+    if (convert && open_converter(a, limits->convert_rate, why, why_size) < 0) {
+        file_audio_close(a);
+        return -1;
+    }
+    describe(a, convert, limits->convert_rate);
+    *out = a;
+    return 0;
+}
+
+void file_audio_close(file_audio *a)
+{
+    if (!a)
+        return;
+    if (a->file)
+        sf_close(a->file);
+    if (a->soxr)
+        soxr_delete(a->soxr);
+    free(a->block);
+    free(a->mono);
+    free(a);
+}
+
+const file_audio_info *file_audio_get_info(const file_audio *a)
+{
+    return &a->info;
+}
+
+int64_t file_audio_frames_read(const file_audio *a)
+{
+    return a->frames_read;
+}
+
+static ptrdiff_t check_read(file_audio *a, sf_count_t got, char *why, size_t why_size)
+{
+    if (got <= 0 && sf_error(a->file) != SF_ERR_NO_ERROR) {
+        snprintf(why, why_size, "reading stopped after %.2f s: %s",
+                 (double)a->frames_read / a->source.samplerate, sf_strerror(a->file));
+        return -1;
+    }
+    a->frames_read += got;
+    return got;
+}
+
+static ptrdiff_t read_direct(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size)
+{
+    sf_count_t got = a->info.s16 ? sf_readf_short(a->file, bytes, (sf_count_t)frames)
+                                 : sf_readf_float(a->file, bytes, (sf_count_t)frames);
+
+    if (got > 0)
+        to_little_endian(bytes, (size_t)got * (size_t)a->info.channels, a->info.s16 ? 2 : 4);
+    return check_read(a, got, why, why_size);
+}
+
+/* Refill mono with the mean of the file's channels. Returns as check_read. */
+static ptrdiff_t read_mono(file_audio *a, char *why, size_t why_size)
+{
+    size_t channels = (size_t)a->source.channels;
+    ptrdiff_t got = check_read(a, sf_readf_float(a->file, a->block, BLOCK_FRAMES), why, why_size);
+
+    for (ptrdiff_t i = 0; i < got; i++) {
+        float sum = 0;
+        for (size_t k = 0; k < channels; k++)
+            sum += a->block[(size_t)i * channels + k];
+        a->mono[i] = sum / (float)channels;
+    }
+    a->mono_used = 0;
+    a->mono_size = got > 0 ? (size_t)got : 0;
+    return got;
+}
+
+static ptrdiff_t read_converted(file_audio *a, float *out, size_t frames, char *why,
+                                size_t why_size)
+{
+    size_t used = 0, made = 0;
+
+    while (!made) {
+        if (!a->at_end && a->mono_used == a->mono_size) {
+            ptrdiff_t got = read_mono(a, why, why_size);
+            if (got < 0)
+                return -1;
+            a->at_end = got == 0;
+        }
+        soxr_error_t error = soxr_process(a->soxr, a->at_end ? NULL : a->mono + a->mono_used,
+                                          a->mono_size - a->mono_used, &used, out, frames, &made);
+        if (error) {
+            snprintf(why, why_size, "resampling failed: %s", soxr_strerror(error));
+            return -1;
+        }
+        if (a->at_end)
+            break;
+        a->mono_used += used;
+    }
+    to_little_endian(out, made, 4);
+    return (ptrdiff_t)made;
+}
+
+ptrdiff_t file_audio_read(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size)
+{
+    return a->soxr ? read_converted(a, bytes, frames, why, why_size)
+                   : read_direct(a, bytes, frames, why, why_size);
+}

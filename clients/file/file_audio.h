@@ -1,0 +1,45 @@
+/* file_audio.h - an audio file as bytes that a shoal server takes
+ *
+ *     file (anything libsndfile reads)
+ *       -> as it is: s16 files as s16le, others as f32le, at the file's own rate
+ *       -> or, where the server would refuse the rate or the channels: mean of the channels,
+ *          libsoxr to 16000 Hz, f32le mono
+ *
+ * One thread. Memory does not grow with the file.
+ */
+#ifndef SHOAL_FILE_AUDIO_H
+#define SHOAL_FILE_AUDIO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct file_audio file_audio;
+
+typedef struct file_audio_info {
+    int s16;            /* bytes are s16le; else f32le */
+    int rate;           /* Hz, of the bytes given out */
+    int channels;       /* of the bytes given out */
+    int file_rate;      /* Hz, of the file */
+    size_t frame_bytes; /* one sample of all channels */
+    double duration;    /* seconds by the file's header; 0 when it does not say */
+} file_audio_info;
+
+/* What the server takes; outside of this the file is converted. */
+typedef struct file_audio_limits {
+    int min_rate, max_rate, max_channels;
+    int convert_rate; /* Hz to convert to */
+} file_audio_limits;
+
+/* Returns 0, or -1 with cause and remedy in why. */
+int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits, char *why,
+                    size_t why_size);
+void file_audio_close(file_audio *a); /* NULL is fine */
+const file_audio_info *file_audio_get_info(const file_audio *a);
+
+/* Up to frames sample frames. Returns how many, 0 at the end, -1 with cause in why. */
+ptrdiff_t file_audio_read(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size);
+
+/* Sample frames of the file read so far: its true length once read has returned 0. */
+int64_t file_audio_frames_read(const file_audio *a);
+
+#endif

@@ -2,16 +2,17 @@
  *
  * Errors at the start are one line, cause and remedy, and exit status 1. Draining: no new
  * sessions, every session finishes what it has received (shoald_session_drain), and when the
- * last is gone or drain_timeout_s is over, lws is taken down (stop_lws) and then the rest
- * (stop_rest). lws must be destroyed while the loop still runs and never from inside one of its
- * callbacks, and on a foreign loop it closes connections only in later turns of the loop, so
- * both are done from the clock. */
+ * last is gone or drain_timeout_s is over, lws is taken down (shoald_server_stop) and then the rest
+ * (shoald_server_stop_rest). lws must be destroyed while the loop still runs and never from inside
+ * one of its callbacks, and on a foreign loop it closes connections only in later turns of the
+ * loop, so both are done from the clock. */
 #include "server.h"
 
-#include "base/card.h"
-#include "net/conn.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "net/conn.h"
+#include "session/admit.h"
+#include "session/session.h"
 
 #include <errno.h>
 #include <libwebsockets.h>
@@ -26,7 +27,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { CLOCK_MS = 250, WHY_SIZE = 768 };
+enum { WHY_SIZE = 768 };
 
 static int complain(const char *why)
 {
@@ -34,14 +35,14 @@ static int complain(const char *why)
     return -1;
 }
 
-/* ---- mail, reading, time ------------------------------------------------------------- */
+/* ---- mail, reading ------------------------------------------------------------- */
 
 static void on_mail(uv_async_t *async)
 {
     shoald_server *server = async->data;
     void *mail;
     for (int i = 0; i < server->worker_count; i++)
-        while ((mail = shoald_mailbox_take(&server->workers[i].outbox)))
+        while ((mail = shoald_mailbox_take(&server->workers[i].port.outbox)))
             shoald_session_on_mail(mail);
 }
 
@@ -50,126 +51,35 @@ static void on_mail(uv_async_t *async)
 static void on_check(uv_check_t *check)
 {
     shoald_server *server = check->data;
-    while (server->review) {
-        shoald_session *s = server->review;
-        server->review = s->next_review;
+    while (server->house.review) {
+        shoald_session *s = server->house.review;
+        server->house.review = s->next_review;
         s->in_review = false;
         shoald_session_review(s);
     }
-}
-
-int shoald_server_stalled_worker(const shoald_server *server)
-{
-    uint64_t now_ns = uv_hrtime();
-    uint64_t limit_ns = (uint64_t)server->settings.stall_timeout_s * 1000000000u;
-    for (int i = 0; i < server->worker_count; i++)
-        if (now_ns - server->worker_moved_ns[i] > limit_ns)
-            return i;
-    return -1;
-}
-
-/* An idle worker is poked, so that a living one always moves. */
-static void watch_workers(shoald_server *server, uint64_t now_ns)
-{
-    for (int i = 0; i < server->worker_count; i++) {
-        uint64_t ticks = atomic_load(&server->workers[i].ticks);
-        if (ticks != server->worker_ticks[i]) {
-            server->worker_ticks[i] = ticks;
-            server->worker_moved_ns[i] = now_ns;
-        }
-        shoald_worker_poke(&server->workers[i]);
-    }
-}
-
-static void feed_watchdog(shoald_server *server, uint64_t now_ns)
-{
-    static uint64_t fed_ns;
-    if (!server->watchdog_ns || now_ns - fed_ns < server->watchdog_ns ||
-        shoald_server_stalled_worker(server) >= 0)
-        return;
-    fed_ns = now_ns;
-    shoald_notify("WATCHDOG=1\nSTATUS=%d sessions%s", server->session_count,
-                  server->draining ? ", draining" : "");
-}
-
-static void stop_lws(shoald_server *server);
-static void stop_rest(shoald_server *server);
-
-/* A last second for the message and the Close to go out. */
-static void tell_shutdown(shoald_server *server, uint64_t now_ns)
-{
-    server->told_shutdown = true;
-    server->drain_deadline_ns = now_ns + 1000000000u;
-    for (shoald_session *s = server->sessions; s; s = s->next)
-        shoald_session_fail(s, SHOAL_CODE_SHUTDOWN, NULL);
-}
-
-static void check_drained(shoald_server *server, uint64_t now_ns)
-{
-    if (!server->draining)
-        return;
-    if (server->session_count > 0 && now_ns < server->drain_deadline_ns)
-        return;
-    if (server->session_count > 0 && !server->told_shutdown) {
-        shoald_log(SHOALD_LOG_WARNING, "drain_timeout", "sessions=%d", server->session_count);
-        tell_shutdown(server, now_ns);
-        return;
-    }
-    stop_lws(server);
-}
-
-static void check_stopped(shoald_server *server, uint64_t now_ns)
-{
-    if (server->connection_count == 0 && server->session_count == 0)
-        stop_rest(server);
-    else if (now_ns > server->stop_deadline_ns)
-        stop_rest(server); /* a leak on the way out is better than to hang */
-}
-
-static void on_clock(uv_timer_t *timer)
-{
-    shoald_server *server = timer->data;
-    uint64_t now_ns = uv_hrtime();
-    double late = now_ns > server->clock_due_ns ? (double)(now_ns - server->clock_due_ns) : 0;
-    shoald_observe(&server->stats.lag, shoald_lag_bounds, SHOALD_LAG_BUCKETS, late / 1e9);
-    server->clock_due_ns = now_ns + CLOCK_MS * 1000000u;
-    if (server->stopping) {
-        check_stopped(server, now_ns);
-        return;
-    }
-    for (shoald_session *s = server->sessions, *next; s; s = next) {
-        next = s->next; /* it may close and free itself */
-        shoald_session_on_second(s, now_ns);
-    }
-    for (int i = 0; i < server->listener_count; i++)
-        shoald_listen_wake(&server->listeners[i]);
-    shoald_govern_step(server, now_ns);
-    watch_workers(server, now_ns);
-    feed_watchdog(server, now_ns);
-    check_drained(server, now_ns);
 }
 
 /* ---- signals ------------------------------------------------------------------------- */
 
 void shoald_server_drain(shoald_server *server)
 {
-    int seconds = server->settings.drain_timeout_s;
-    if (server->draining) {
+    int seconds = server->house.settings.drain_timeout_s;
+    if (server->house.draining) {
         shoald_log(SHOALD_LOG_WARNING, "exit", "reason=second_signal sessions=%d",
-                   server->session_count);
+                   server->house.session_count);
         _exit(1);
     }
-    server->draining = true;
+    server->house.draining = true;
     server->drain_deadline_ns = uv_hrtime() + (uint64_t)seconds * 1000000000u;
-    shoald_log(SHOALD_LOG_NOTICE, "draining", "sessions=%d timeout_s=%d", server->session_count,
-               seconds);
+    shoald_log(SHOALD_LOG_NOTICE, "draining", "sessions=%d timeout_s=%d",
+               server->house.session_count, seconds);
     shoald_notify("STOPPING=1\nSTATUS=draining %d sessions\nEXTEND_TIMEOUT_USEC=%lld",
-                  server->session_count, (seconds + 5) * 1000000LL);
+                  server->house.session_count, (seconds + 5) * 1000000LL);
     /* systemd keeps an inherited socket and gives what waits there to the next shoald; our own
      * goes on answering, so that /readyz can say 503 and upgrades be refused politely */
     for (int i = 0; server->inherited && i < server->listener_count; i++)
         shoald_listen_close(&server->listeners[i]);
-    for (shoald_session *s = server->sessions; s; s = s->next)
+    for (shoald_session *s = server->house.sessions; s; s = s->next)
         shoald_session_drain(s);
 }
 
@@ -182,8 +92,8 @@ static void reload(shoald_server *server)
                    shoald_log_quote(quoted, sizeof quoted, why));
         return;
     }
-    shoald_settings_reload(&server->settings, &fresh, pending, sizeof pending);
-    shoald_log_set_level(server->settings.log_level);
+    shoald_settings_reload(&server->house.settings, &fresh, pending, sizeof pending);
+    shoald_log_set_level(server->house.settings.log_level);
     shoald_log(SHOALD_LOG_NOTICE, "reloaded", "needs_restart=%s", *pending ? pending : "nothing");
 }
 
@@ -198,22 +108,13 @@ static void on_signal(uv_signal_t *signal, int number)
 
 /* ---- starting ------------------------------------------------------------------------ */
 
-static int open_model(shoald_server *server)
+static int open_service(shoald_server *server)
 {
-    char why[WHY_SIZE], text[WHY_SIZE + PATH_MAX + 32];
-    const char *path = server->settings.model[0] ? server->settings.model : NULL;
-    const shoal_model_params params = { (shoal_backend)server->settings.backend,
-                                        (shoal_precision)server->settings.precision };
-    if (shoal_model_open_with(&server->model, path, &params, why, sizeof why) < 0) {
-        snprintf(text, sizeof text, "cannot open the model %s: %s", path ? path : "(built-in)",
-                 why);
-        return complain(text);
-    }
-    server->info = shoal_model_get_info(server->model);
-    server->per = calloc((size_t)server->info->depth, sizeof *server->per);
-    if (!server->per)
-        return complain("no memory");
-    shoald_card_read(server->per, server->info, server->settings.model, SHOAL_DEFAULT_CHUNK_MS);
+    char why[WHY_SIZE + PATH_MAX];
+    const shoald_settings *c = &server->house.settings;
+    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision };
+    if (shoald_service_open(&server->house.service, c->model, &params, why, sizeof why) < 0)
+        return complain(why);
     return 0;
 }
 
@@ -226,26 +127,38 @@ static int complain_of_worker(int index, int result)
     return complain(why);
 }
 
+static int allocate_workers(shoald_server *server, int count)
+{
+    size_t n = (size_t)count;
+    server->workers = aligned_alloc(SHOALD_CACHE_LINE, n * sizeof *server->workers);
+    server->worker_ticks = calloc(n, sizeof *server->worker_ticks);
+    server->worker_moved_ns = calloc(n, sizeof *server->worker_moved_ns);
+    server->house.ports = calloc(n, sizeof(shoald_port *));
+    if (!server->workers || !server->worker_ticks || !server->worker_moved_ns ||
+        !server->house.ports)
+        return complain("no memory for the workers: lower workers");
+    return 0;
+}
+
 static int start_workers(shoald_server *server)
 {
-    const shoald_settings *c = &server->settings;
+    shoald_house *house = &server->house;
+    const shoald_settings *c = &house->settings;
     int result, count = c->workers ? c->workers : (int)uv_available_parallelism();
-    server->workers = aligned_alloc(SHOALD_CACHE_LINE, (size_t)count * sizeof *server->workers);
-    server->worker_ticks = calloc((size_t)count, sizeof *server->worker_ticks);
-    server->worker_moved_ns = calloc((size_t)count, sizeof *server->worker_moved_ns);
-    if (!server->workers || !server->worker_ticks || !server->worker_moved_ns)
-        return complain("no memory for the workers: lower workers");
+    if (allocate_workers(server, count) < 0)
+        return -1;
     for (int i = 0; i < count; i++, server->worker_count++)
-        if ((result = shoald_worker_start(&server->workers[i], i, server->model, &server->mail,
+        if ((result = shoald_worker_start(&server->workers[i], i, &house->service, &server->mail,
                                           c->max_sessions, c->batch_frames)) < 0)
             return complain_of_worker(i, result);
     for (int i = 0; i < count; i++) {
         if ((result = shoald_worker_wait(&server->workers[i])) < 0)
             return complain_of_worker(i, result);
-        server->worker_moved_ns[i] = uv_hrtime();
+        house->ports[house->port_count++] = &server->workers[i].port;
     }
-    if (shoald_govern_init(server) < 0)
+    if (shoald_admit_init(house) < 0)
         return complain("no memory for the workers: lower workers");
+    shoald_watch_start(server);
     return 0;
 }
 
@@ -253,7 +166,7 @@ static int start_workers(shoald_server *server)
 static int raise_descriptor_limit(shoald_server *server)
 {
     struct rlimit limit;
-    const shoald_settings *c = &server->settings;
+    const shoald_settings *c = &server->house.settings;
     rlim_t need = (rlim_t)c->max_sessions + (rlim_t)c->max_http_connections + 64;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
         return 0;
@@ -290,7 +203,7 @@ static int start_lws(shoald_server *server)
         .alpn = "http/1.1",
         .pt_serv_buf_size = 8192,
         .max_http_header_data = 8192,
-        .timeout_secs = (unsigned)server->settings.handshake_timeout_s,
+        .timeout_secs = (unsigned)server->house.settings.handshake_timeout_s,
         .keepalive_timeout = 15,
         .vhost_name = "shoald",
         .gid = (gid_t)-1,
@@ -298,8 +211,8 @@ static int start_lws(shoald_server *server)
     };
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
     server->lws = lws_create_context(&info);
-    server->vhost = server->lws ? lws_get_vhost_by_name(server->lws, "shoald") : NULL;
-    if (!server->vhost)
+    server->house.vhost = server->lws ? lws_get_vhost_by_name(server->lws, "shoald") : NULL;
+    if (!server->house.vhost)
         return complain("libwebsockets does not start with libuv: is the package "
                         "libwebsockets-evlib-uv installed?");
     return 0;
@@ -309,24 +222,24 @@ static int start_lws(shoald_server *server)
 static int make_tx(shoald_server *server)
 {
     shoal_options largest = shoal_options_default();
-    largest.chunk_ms = server->info->max_chunk_frames * SHOAL_FRAME_MS;
+    largest.chunk_ms = server->house.service.info->max_chunk_frames * SHOAL_FRAME_MS;
     largest.encoding = SHOAL_ENCODING_JSON;
-    server->tx_size = LWS_PRE + shoald_track_step_bytes(server->info, &largest);
-    server->tx = malloc(server->tx_size);
-    return server->tx ? 0 : complain("no memory");
+    server->house.tx_size = LWS_PRE + shoald_lane_step_bytes(server->house.service.info, &largest);
+    server->house.tx = malloc(server->house.tx_size);
+    return server->house.tx ? 0 : complain("no memory");
 }
 
 static int bind_all(shoald_server *server)
 {
     char why[WHY_SIZE];
     int inherited = shoald_notify_inherited();
-    int count = inherited ? inherited : server->settings.listen_count;
+    int count = inherited ? inherited : server->house.settings.listen_count;
     server->inherited = inherited > 0;
     for (int i = 0; i < count && i < SHOALD_MAX_LISTEN; i++) {
         shoald_listener *l = &server->listeners[i];
         int result = inherited
                          ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, why, sizeof why)
-                         : shoald_listen_bind(l, server->settings.listen[i], why, sizeof why);
+                         : shoald_listen_bind(l, server->house.settings.listen[i], why, sizeof why);
         if (result < 0)
             return complain(why);
         server->listener_count++;
@@ -337,7 +250,7 @@ static int bind_all(shoald_server *server)
 static int start_listening(shoald_server *server)
 {
     for (int i = 0; i < server->listener_count; i++) {
-        if (shoald_listen_start(&server->listeners[i], server) < 0)
+        if (shoald_listen_start(&server->listeners[i], &server->loop, &server->house) < 0)
             return complain("libuv cannot poll a listening socket");
         shoald_log(SHOALD_LOG_NOTICE, "listening", "address=%s from=%s", server->listeners[i].name,
                    server->inherited ? "systemd" : "settings");
@@ -350,11 +263,9 @@ static void start_handles(shoald_server *server)
     static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
     uv_async_init(&server->loop, &server->mail, on_mail);
     uv_check_init(&server->loop, &server->check);
-    uv_timer_init(&server->loop, &server->clock);
-    server->mail.data = server->check.data = server->clock.data = server;
+    server->mail.data = server->check.data = server;
     uv_check_start(&server->check, on_check);
-    server->clock_due_ns = uv_hrtime() + CLOCK_MS * 1000000u;
-    uv_timer_start(&server->clock, on_clock, CLOCK_MS, CLOCK_MS);
+    shoald_clock_start(server);
     for (int i = 0; i < 3; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
         server->signals[i].data = server;
@@ -363,7 +274,7 @@ static void start_handles(shoald_server *server)
 }
 
 /* Written under another name and moved, so that a waiting script never reads half of it. */
-static int write_ready_file(const shoald_server *server)
+static int write_ready_file(shoald_server *server)
 {
     const char *path = server->options->ready_file;
     char temporary[PATH_MAX], why[WHY_SIZE];
@@ -374,7 +285,8 @@ static int write_ready_file(const shoald_server *server)
     int ok = f && fprintf(f, "%s\n", server->listeners[0].name) > 0;
     if (f && fclose(f) != 0)
         ok = 0;
-    if (ok && rename(temporary, path) == 0)
+    server->wrote_ready = ok && rename(temporary, path) == 0;
+    if (server->wrote_ready)
         return 0;
     snprintf(why, sizeof why, "cannot write --ready-file %.200s: %s", path, strerror(errno));
     return complain(why);
@@ -382,24 +294,23 @@ static int write_ready_file(const shoald_server *server)
 
 static void say_ready(const shoald_server *server)
 {
-    const shoal_model_info *m = server->info;
+    const shoal_model_info *m = server->house.service.info;
     char backend[128];
     shoald_log(SHOALD_LOG_NOTICE, "ready",
                "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d capacity_streams=%.0f "
                "kernels=%s backend=%s",
                shoal_version(), m->name, m->sha256, m->depth, m->dim, server->worker_count,
-               shoald_govern_capacity(server), m->kernels,
+               shoald_admit_capacity(&server->house), m->kernels,
                shoald_log_quote(backend, sizeof backend, m->backend));
     shoald_notify("READY=1\nSTATUS=listening on %s", server->listeners[0].name);
 }
 
 static int start(shoald_server *server)
 {
-    server->started_ns = uv_hrtime();
-    server->watchdog_ns = shoald_notify_watchdog_ns();
-    if (getrandom(&server->id_salt, sizeof server->id_salt, 0) < 0)
-        server->id_salt = server->started_ns;
-    if (raise_descriptor_limit(server) < 0 || bind_all(server) < 0 || open_model(server) < 0 ||
+    server->house.started_ns = uv_hrtime();
+    if (getrandom(&server->house.id_salt, sizeof server->house.id_salt, 0) < 0)
+        server->house.id_salt = server->house.started_ns;
+    if (raise_descriptor_limit(server) < 0 || bind_all(server) < 0 || open_service(server) < 0 ||
         make_tx(server) < 0)
         return -1;
     if (start_workers(server) < 0 || start_lws(server) < 0 || start_listening(server) < 0 ||
@@ -411,7 +322,7 @@ static int start(shoald_server *server)
 
 /* ---- stopping ------------------------------------------------------------------------ */
 
-static void stop_lws(shoald_server *server)
+void shoald_server_stop(shoald_server *server)
 {
     for (int i = 0; i < server->listener_count; i++)
         shoald_listen_close(&server->listeners[i]);
@@ -423,7 +334,7 @@ static void stop_lws(shoald_server *server)
 }
 
 /* The loop ends when the last handle has closed. */
-static void stop_rest(shoald_server *server)
+void shoald_server_stop_rest(shoald_server *server)
 {
     for (int i = 0; i < server->worker_count; i++)
         shoald_worker_stop(&server->workers[i]);
@@ -439,14 +350,14 @@ static void free_all(shoald_server *server)
 {
     for (int i = 0; i < server->worker_count; i++)
         shoald_worker_free(&server->workers[i]);
-    shoald_govern_free(server);
+    shoald_admit_free(&server->house);
     free(server->workers);
     free(server->worker_ticks);
     free(server->worker_moved_ns);
-    free(server->tx);
-    free(server->per);
-    shoal_model_close(server->model);
-    if (server->options->ready_file)
+    free(server->house.tx);
+    free(server->house.ports);
+    shoald_service_close(&server->house.service);
+    if (server->wrote_ready)
         unlink(server->options->ready_file);
 }
 
@@ -465,7 +376,7 @@ int shoald_server_run(const shoald_options *options)
     static shoald_server server; /* zero; large, and there is one a process */
     char why[WHY_SIZE];
     server.options = options;
-    if (shoald_options_load(options, &server.settings, why, sizeof why) < 0) {
+    if (shoald_options_load(options, &server.house.settings, why, sizeof why) < 0) {
         complain(why);
         return 1;
     }
@@ -473,20 +384,20 @@ int shoald_server_run(const shoald_options *options)
         printf("the settings are good\n");
         return 0;
     }
-    shoald_log_set_level(server.settings.log_level);
+    shoald_log_set_level(server.house.settings.log_level);
     signal(SIGPIPE, SIG_IGN);
     return_memory();
     uv_loop_init(&server.loop);
     start_handles(&server);
     int started = start(&server);
     if (started < 0)
-        stop_lws(&server); /* the clock does the rest */
+        shoald_server_stop(&server); /* the clock does the rest */
     uv_run(&server.loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&server.loop) != 0)
         shoald_log(SHOALD_LOG_ERROR, "bug", "what=handles_left_open");
     free_all(&server);
     if (started == 0)
         shoald_log(SHOALD_LOG_NOTICE, "stopped", "seconds=%.1f",
-                   (double)(uv_hrtime() - server.started_ns) / 1e9);
+                   (double)(uv_hrtime() - server.house.started_ns) / 1e9);
     return started < 0 ? 1 : 0;
 }

@@ -1,17 +1,18 @@
 /* check_late.c - who must go when a worker is late, and when: a made-up clock
  *
- * The first part is the decision alone (late.h). The second is the governor of a server that has
- * two workers without threads and sessions without connections: lws is told through
+ * The first part is the decision alone (late.h). The second is a house that has two
+ * ports without workers and sessions without connections: lws is told through
  * __wrap_lws_callback_on_writable only (tests/Makefile.am).
  */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "net/conn.h"
 #include "plan/late.h"
-#include "base/log.h"
-#include "server.h"
+#include "session/admit.h"
+#include "session/session.h"
 
 int __wrap_lws_callback_on_writable(struct lws *wsi);
 
@@ -86,8 +87,8 @@ END_TEST
 
 enum { WORKERS = 2, SESSIONS = 4, DEPTHS = 12 };
 
-static shoald_server server;
-static shoald_worker workers[WORKERS];
+static shoald_house house;
+static shoald_port ports[WORKERS];
 static shoald_session sessions[SESSIONS];
 static shoald_conn conn;
 static uint64_t now_ns;
@@ -105,48 +106,51 @@ static void add_session(shoald_session *s, int worker)
 {
     const shoald_record r = { 4, SHOALD_IN_AUDIO, 0, 0 };
 
-    s->server = &server;
+    s->house = &house;
     s->conn = &conn;
     s->phase = SHOALD_STREAMING;
-    s->worker = &workers[worker];
-    s->next = server.sessions;
-    server.sessions = s;
-    ck_assert_int_eq(shoald_queue_init(&s->in, 4096), 0);
-    ck_assert(shoald_queue_put(&s->in, &r, "abcd"));
+    s->port = &ports[worker];
+    s->next = house.sessions;
+    house.sessions = s;
+    ck_assert_int_eq(shoald_queue_init(&s->lane.in, 4096), 0);
+    ck_assert(shoald_queue_put(&s->lane.in, &r, "abcd"));
 }
 
 static void start_server(void)
 {
     static shoal_model_info info = { .depth = DEPTHS };
+    static shoald_port *list[WORKERS] = { &ports[0], &ports[1] };
 
     shoald_log_set_level(SHOALD_LOG_ERROR);
-    memset(workers, 0, sizeof workers);
+    memset(ports, 0, sizeof ports);
     memset(sessions, 0, sizeof sessions);
-    server = (shoald_server){ .info = &info, .workers = workers, .worker_count = WORKERS };
-    shoald_settings_default(&server.settings);
+    house = (shoald_house){ .service = { .info = &info, .price = { .depths = DEPTHS } },
+                            .ports = list,
+                            .port_count = WORKERS };
+    shoald_settings_default(&house.settings);
     for (int i = 0; i < WORKERS; i++)
-        workers[i].index = i;
+        ports[i].index = i;
     now_ns = 100 * second;
     asked_to_write = 0;
-    ck_assert_int_eq(shoald_govern_init(&server), 0);
+    ck_assert_int_eq(shoald_admit_init(&house), 0);
     for (int i = 0; i < SESSIONS; i++)
         add_session(&sessions[i], i % WORKERS);
 }
 
 static void stop_server(void)
 {
-    shoald_govern_free(&server);
+    shoald_admit_free(&house);
     for (int i = 0; i < SESSIONS; i++)
-        shoald_queue_free(&sessions[i].in);
+        shoald_queue_free(&sessions[i].lane.in);
 }
 
 /* Ticks of the clock; before each, a chunk of this worker came out so late (0: none did). */
 static void let_pass(double seconds, int worker, uint64_t late_ns)
 {
     for (double at = 0; at < seconds; at += 0.25) {
-        atomic_store(&workers[worker].late_ns, late_ns);
+        atomic_store(&ports[worker].late_ns, late_ns);
         now_ns += second / 4;
-        shoald_govern_step(&server, now_ns);
+        shoald_admit_step(&house, now_ns);
     }
 }
 
@@ -164,7 +168,7 @@ static const char *who_is_shed(void)
 
 static uint64_t beyond_limit(void)
 {
-    return (uint64_t)server.settings.late_limit_ms * ms + 1;
+    return (uint64_t)house.settings.late_limit_ms * ms + 1;
 }
 
 /* Sessions 0 and 2 are on the late worker, 1 and 3 are not. */
@@ -176,13 +180,13 @@ START_TEST(the_newest_of_the_late_worker_goes_first)
     ck_assert_str_eq(who_is_shed(), "..x.");
     ck_assert_int_eq(asked_to_write, 1);
     ck_assert_int_eq(sessions[2].close_code, 1013);
-    ck_assert_uint_eq(server.stats.errors[SHOAL_CODE_BACKLOG], 1);
+    ck_assert_uint_eq(house.stats.errors[SHOAL_CODE_BACKLOG], 1);
     ck_assert_ptr_nonnull(strstr(sessions[2].last_text, "\"backlog\""));
     let_pass(2, 0, beyond_limit());
     ck_assert_str_eq(who_is_shed(), "x.x.");
     let_pass(10, 0, beyond_limit()); /* nobody is left on it */
     ck_assert_str_eq(who_is_shed(), "x.x.");
-    ck_assert_uint_eq(server.stats.errors[SHOAL_CODE_BACKLOG], 2);
+    ck_assert_uint_eq(house.stats.errors[SHOAL_CODE_BACKLOG], 2);
 }
 END_TEST
 
@@ -197,7 +201,7 @@ END_TEST
 
 START_TEST(without_a_limit_nobody_goes)
 {
-    server.settings.late_limit_ms = 0;
+    house.settings.late_limit_ms = 0;
     let_pass(60, 0, 1000 * second);
     ck_assert_str_eq(who_is_shed(), "....");
 }
@@ -206,7 +210,7 @@ END_TEST
 /* Ending them would free nothing: nothing waits, it has said its end, or its client is gone. */
 START_TEST(only_who_has_audio_waiting_goes)
 {
-    shoald_queue_drop(&sessions[2].in, shoald_queue_fill(&sessions[2].in));
+    shoald_queue_drop(&sessions[2].lane.in, shoald_queue_fill(&sessions[2].lane.in));
     let_pass(2.25, 0, beyond_limit());
     ck_assert_str_eq(who_is_shed(), "x...");
     sessions[3].phase = SHOALD_ENDING;
@@ -219,15 +223,15 @@ END_TEST
 /* A run of seconds: no chunk comes out meanwhile, and yet they are late. */
 START_TEST(a_run_that_does_not_end_is_late)
 {
-    atomic_store(&workers[0].run_due_ns, now_ns - beyond_limit());
+    atomic_store(&ports[0].run_due_ns, now_ns - beyond_limit());
     let_pass(2, 0, 0);
     ck_assert_str_eq(who_is_shed(), "....");
     let_pass(0.25, 0, 0);
     ck_assert_str_eq(who_is_shed(), "..x.");
-    atomic_store(&workers[0].run_due_ns, 0);
+    atomic_store(&ports[0].run_due_ns, 0);
     let_pass(10, 0, 0);
     ck_assert_str_eq(who_is_shed(), "..x.");
-    atomic_store(&workers[0].run_due_ns, now_ns + 60 * second); /* an upload's: no hurry */
+    atomic_store(&ports[0].run_due_ns, now_ns + 60 * second); /* an upload's: no hurry */
     let_pass(10, 0, 0);
     ck_assert_str_eq(who_is_shed(), "..x.");
 }
@@ -240,16 +244,16 @@ START_TEST(while_a_worker_is_late_nobody_is_admitted)
     shoal_error err;
 
     o.depth_min = o.depth_max = DEPTHS;
-    ck_assert(shoald_govern_admits(&server, &o, &err));
+    ck_assert(shoald_admit_may_begin(&house, &o, &err));
     let_pass(0.25, 1, beyond_limit() / 4);
-    ck_assert(shoald_govern_admits(&server, &o, &err));
+    ck_assert(shoald_admit_may_begin(&house, &o, &err));
     let_pass(0.25, 1, beyond_limit() / 4 + 1);
-    ck_assert(!shoald_govern_admits(&server, &o, &err));
+    ck_assert(!shoald_admit_may_begin(&house, &o, &err));
     ck_assert_int_eq(err.code, SHOAL_CODE_OVERLOADED);
-    ck_assert(!shoald_govern_has_room(&server));
+    ck_assert(!shoald_admit_has_room(&house));
     let_pass(0.25, 1, 0);
-    ck_assert(shoald_govern_admits(&server, &o, &err));
-    ck_assert(shoald_govern_has_room(&server));
+    ck_assert(shoald_admit_may_begin(&house, &o, &err));
+    ck_assert(shoald_admit_has_room(&house));
     ck_assert_str_eq(who_is_shed(), "....");
 }
 END_TEST

@@ -6,10 +6,11 @@
  * answers with a JSON body; lws itself would just hang up. */
 #include "net/conn.h"
 
-#include "session/grant.h"
+#include "plan/grant.h"
 #include "net/http.h"
 #include "base/log.h"
-#include "server.h"
+#include "session/admit.h"
+#include "session/session.h"
 
 #include <arpa/inet.h>
 #include <libwebsockets.h>
@@ -45,15 +46,15 @@ static bool subprotocol_fits(struct lws *wsi)
 static int sessions_of(const shoald_conn *c)
 {
     int count = 0;
-    for (const shoald_session *s = c->server->sessions; s; s = s->next)
+    for (const shoald_session *s = c->house->sessions; s; s = s->next)
         count += s->conn && memcmp(s->conn->ip, c->ip, sizeof c->ip) == 0;
     return count;
 }
 
 static int refuse_with(shoald_conn *c, const shoal_error *err)
 {
-    shoald_count(&c->server->stats.refused, 1);
-    shoald_count(&c->server->stats.errors[err->code], 1);
+    shoald_count(&c->house->stats.refused, 1);
+    shoald_count(&c->house->stats.errors[err->code], 1);
     return shoald_http_refuse(c, err);
 }
 
@@ -62,17 +63,17 @@ static int refuse(shoald_conn *c, shoal_code code, const char *why)
     shoal_error err;
     shoal_error_set(&err, code, NULL, why ? "%s" : NULL, why);
     if (err.retry)
-        err.retry_after_ms = c->server->settings.retry_after_s * 1000;
+        err.retry_after_ms = c->house->settings.retry_after_s * 1000;
     return refuse_with(c, &err);
 }
 
 /* Too full, or going away: 0 to go on, else what the callback returns. */
 static int check_limits(shoald_conn *c)
 {
-    const shoald_settings *limits = &c->server->settings;
-    if (c->server->draining)
+    const shoald_settings *limits = &c->house->settings;
+    if (c->house->draining)
         return refuse(c, SHOAL_CODE_DRAINING, "the server is restarting: try again soon");
-    if (c->server->session_count >= limits->max_sessions)
+    if (c->house->session_count >= limits->max_sessions)
         return refuse(c, SHOAL_CODE_TOO_MANY_SESSIONS, NULL);
     if (limits->max_sessions_per_ip && sessions_of(c) >= limits->max_sessions_per_ip)
         return refuse(c, SHOAL_CODE_TOO_MANY_SESSIONS,
@@ -117,23 +118,23 @@ static query_kind read_query(shoald_conn *c, shoal_options *o, shoal_error *err)
 /* What the URL asks for is known and may not fit; what is wrong with it is told later. */
 static int make_session(shoald_conn *c)
 {
-    const shoald_server *server = c->server;
+    const shoald_house *house = c->house;
     shoal_options asked, granted;
     shoal_error err;
     query_kind query = read_query(c, &asked, &err);
     granted = asked;
-    if (query == QUERY_GOOD &&
-        shoald_grant_options(&granted, server->info, server->settings.default_depth, &err) < 0)
+    if (query == QUERY_GOOD && shoald_grant_options(&granted, house->service.info,
+                                                    house->settings.default_depth, &err) < 0)
         query = QUERY_BAD;
-    if (query == QUERY_GOOD && !shoald_govern_admits(c->server, &granted, &err))
+    if (query == QUERY_GOOD && !shoald_admit_may_begin(c->house, &granted, &err))
         return refuse_with(c, &err);
-    c->session = shoald_session_new(c->server, c);
+    c->session = shoald_session_new(c->house, c);
     if (!c->session)
         return refuse(c, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
     if (query != QUERY_NONE)
         shoald_session_set_url(c->session, &asked, query == QUERY_BAD ? &err : NULL);
     if (query == QUERY_GOOD)
-        shoald_govern_enter(c->session, &granted);
+        shoald_admit_enter(c->session, &granted);
     return 0;
 }
 
@@ -167,7 +168,7 @@ static void leave_session(shoald_conn *c)
 static void on_destroy(shoald_conn *c)
 {
     leave_session(c);
-    c->server->connection_count--;
+    c->house->connection_count--;
     free(c);
 }
 
@@ -235,12 +236,12 @@ static void name_peer(shoald_conn *c, const struct sockaddr_storage *peer)
 }
 
 /* Sessions have their own limit; this one is for those that never become one. */
-static bool too_many_connections(const shoald_server *server)
+static bool too_many_connections(const shoald_house *house)
 {
     static uint64_t told_ns;
     uint64_t now_ns = uv_hrtime();
-    int waiting = server->connection_count - server->session_count;
-    if (waiting < server->settings.max_http_connections)
+    int waiting = house->connection_count - house->session_count;
+    if (waiting < house->settings.max_http_connections)
         return false;
     if (told_ns == 0 || now_ns - told_ns > 10000000000u) {
         told_ns = now_ns;
@@ -261,20 +262,20 @@ static void set_socket_options(int fd, const struct sockaddr_storage *peer)
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
 }
 
-void shoald_conn_adopt(shoald_server *server, int fd, const struct sockaddr_storage *peer)
+void shoald_conn_adopt(shoald_house *house, int fd, const struct sockaddr_storage *peer)
 {
-    shoald_conn *c = too_many_connections(server) ? NULL : calloc(1, sizeof *c);
+    shoald_conn *c = too_many_connections(house) ? NULL : calloc(1, sizeof *c);
     if (!c) {
         close(fd);
         return;
     }
-    c->server = server;
+    c->house = house;
     name_peer(c, peer);
     set_socket_options(fd, peer);
-    server->connection_count++;
-    shoald_count(&server->stats.connections, 1);
+    house->connection_count++;
+    shoald_count(&house->stats.connections, 1);
     lws_adopt_desc_t desc = {
-        .vh = server->vhost,
+        .vh = house->vhost,
         .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
         .fd.sockfd = fd,
         .opaque = c,

@@ -9,7 +9,7 @@
 struct lws_protocols;
 
 typedef struct shoald_conn {
-    struct shoald_server *server;
+    struct shoald_house *house;
     struct lws *wsi;
     shoald_session *session;       /* NULL before the upgrade */
     char peer[SHOALD_PEER_LENGTH]; /* "127.0.0.1:40112", "unix" */
@@ -19,6 +19,6 @@ typedef struct shoald_conn {
 const struct lws_protocols *shoald_conn_protocols(void); /* for the vhost; static */
 
 /* Take over an accepted descriptor; closes it if that fails. */
-void shoald_conn_adopt(struct shoald_server *server, int fd, const struct sockaddr_storage *peer);
+void shoald_conn_adopt(struct shoald_house *house, int fd, const struct sockaddr_storage *peer);
 
 #endif

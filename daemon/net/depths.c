@@ -1,7 +1,7 @@
 /* depths.c - see depths.h, and docs/protocol.md for the members */
 #include "net/depths.h"
 
-#include "server.h"
+#include "session/admit.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -11,11 +11,11 @@ static json_t *rounded(double x)
     return isfinite(x) ? json_real(round(x * 1000) / 1000) : json_null();
 }
 
-static json_t *latency(const shoald_server *server, int depth)
+static json_t *latency(const shoald_house *house, int depth)
 {
     uint64_t counts[SHOALD_RECENT_BUCKETS] = { 0 }, chunks = 0, now_ns = uv_hrtime();
-    for (int i = 0; i < server->worker_count; i++)
-        shoald_recent_sum(&server->workers[i].recent, depth, now_ns, counts);
+    for (int i = 0; i < house->port_count; i++)
+        shoald_recent_sum(&house->ports[i]->recent, depth, now_ns, counts);
     for (int i = 0; i < SHOALD_RECENT_BUCKETS; i++)
         chunks += counts[i];
     if (chunks == 0)
@@ -25,23 +25,23 @@ static json_t *latency(const shoald_server *server, int depth)
                      (json_int_t)chunks);
 }
 
-static json_t *describe(const shoald_server *server, int depth)
+static json_t *describe(const shoald_house *house, int depth)
 {
     double share =
-        shoald_price_share(&server->governor.price, depth, SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
+        shoald_price_share(&house->service.price, depth, SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
     return json_pack("{si so so so so}", "depth", depth, "cpu_ms", rounded(share * 1000), "streams",
                      rounded(share > 0 ? 1 / share : (double)NAN), "latency_ms",
-                     latency(server, depth), "per", rounded(server->per[depth - 1]));
+                     latency(house, depth), "per", rounded(house->service.per[depth - 1]));
 }
 
-json_t *shoald_depths_describe(const shoald_server *server)
+json_t *shoald_depths_describe(const shoald_house *house)
 {
     json_t *list = json_array();
-    for (int depth = 1; depth <= server->info->depth; depth++)
-        json_array_append_new(list, describe(server, depth));
-    return json_pack("{ss ss si si so so si so}", "model", server->info->name, "sha256",
-                     server->info->sha256, "chunk_ms", SHOAL_DEFAULT_CHUNK_MS, "workers",
-                     server->worker_count, "capacity", rounded(shoald_govern_capacity(server)),
-                     "load", rounded(shoald_govern_load(server)), "ceiling",
-                     shoald_govern_ceiling(server), "depths", list);
+    for (int depth = 1; depth <= house->service.info->depth; depth++)
+        json_array_append_new(list, describe(house, depth));
+    return json_pack("{ss ss si si so so si so}", "model", house->service.info->name, "sha256",
+                     house->service.info->sha256, "chunk_ms", SHOAL_DEFAULT_CHUNK_MS, "workers",
+                     house->port_count, "capacity", rounded(shoald_admit_capacity(house)), "load",
+                     rounded(shoald_govern_load(&house->governor)), "ceiling",
+                     shoald_govern_ceiling(&house->governor), "depths", list);
 }

@@ -4,9 +4,9 @@
 #define SHOALD_DEPTHS_H
 
 struct json_t;
-struct shoald_server;
+struct shoald_house;
 
 /* The page; the caller frees it with json_decref. NULL: no memory. */
-struct json_t *shoald_depths_describe(const struct shoald_server *server);
+struct json_t *shoald_depths_describe(const struct shoald_house *house);
 
 #endif

@@ -3,8 +3,8 @@
 #include "net/http.h"
 
 #include "net/depths.h"
-#include "base/metrics.h"
-#include "server.h"
+#include "net/metrics.h"
+#include "session/admit.h"
 
 #include <jansson.h>
 #include <libwebsockets.h>
@@ -46,7 +46,7 @@ static int send_answer(shoald_conn *c, int status, const char *type, const char 
     memcpy(answer + LWS_PRE + m, body, n);
     int written = lws_write(c->wsi, answer + LWS_PRE, (size_t)m + n, LWS_WRITE_HTTP);
     free(answer);
-    shoald_count(&c->server->stats.http_requests, 1);
+    shoald_count(&c->house->stats.http_requests, 1);
     return written < 0 ? -1 : 0;
 }
 
@@ -85,7 +85,7 @@ int shoald_http_refuse(shoald_conn *c, const shoal_error *err)
 static int healthz(shoald_conn *c)
 {
     char text[96];
-    int worker = shoald_server_stalled_worker(c->server);
+    int worker = c->house->stalled;
     if (worker < 0)
         return answer_text(c, 200, "ok\n");
     snprintf(text, sizeof text, "worker %d makes no progress\n", worker);
@@ -94,14 +94,14 @@ static int healthz(shoald_conn *c)
 
 static int readyz(shoald_conn *c)
 {
-    shoald_server *server = c->server;
-    if (server->draining)
+    shoald_house *house = c->house;
+    if (house->draining)
         return answer_text(c, 503, "draining\n");
-    if (server->session_count >= server->settings.max_sessions)
+    if (house->session_count >= house->settings.max_sessions)
         return answer_text(c, 503, "full\n");
-    if (shoald_server_stalled_worker(server) >= 0)
+    if (house->stalled >= 0)
         return answer_text(c, 503, "stalled\n");
-    if (!shoald_govern_has_room(server))
+    if (!shoald_admit_has_room(house))
         return answer_text(c, 503, "overloaded\n");
     return answer_text(c, 200, "ready\n");
 }
@@ -134,9 +134,9 @@ static json_t *limits(const shoald_settings *s)
                      "slow_reader_timeout_s", s->slow_reader_timeout_s);
 }
 
-static json_t *describe_model(const shoald_server *server)
+static json_t *describe_model(const shoald_house *house)
 {
-    const shoal_model_info *m = server->info;
+    const shoal_model_info *m = house->service.info;
     int samples = m->delay_frames * m->frame_samples + m->window_extra_samples;
     return json_pack(
         "{ss ss ss sI si si si so si si si si si sf ss ss so so}", "server", "shoald", "version",
@@ -146,7 +146,7 @@ static json_t *describe_model(const shoald_server *server)
         m->left_frames * SHOAL_FRAME_MS, "max_left_ms", m->max_left_frames * SHOAL_FRAME_MS,
         "max_chunk_ms", m->max_chunk_frames * SHOAL_FRAME_MS, "look_ahead_ms",
         samples * 1000.0 / m->rate, "backend", m->backend, "kernels", m->kernels, "decoders",
-        decoder_list(m), "limits", limits(&server->settings));
+        decoder_list(m), "limits", limits(&house->settings));
 }
 
 /* Takes page. */
@@ -163,21 +163,21 @@ static int answer_json(shoald_conn *c, json_t *page)
 
 static int model_page(shoald_conn *c)
 {
-    json_t *page = describe_model(c->server);
-    json_object_set_new(page, "sha256", json_string(c->server->info->sha256));
-    json_object_set_new(page, "workers", json_integer(c->server->worker_count));
+    json_t *page = describe_model(c->house);
+    json_object_set_new(page, "sha256", json_string(c->house->service.info->sha256));
+    json_object_set_new(page, "workers", json_integer(c->house->port_count));
     return answer_json(c, page);
 }
 
 static int depths_page(shoald_conn *c)
 {
-    return answer_json(c, shoald_depths_describe(c->server));
+    return answer_json(c, shoald_depths_describe(c->house));
 }
 
 static int metrics_page(shoald_conn *c)
 {
     shoal_buf b = { 0 };
-    int sent = shoald_metrics_write(&b, c->server);
+    int sent = shoald_metrics_write(&b, c->house);
     if (sent == 0)
         sent = send_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", "", b.data, b.size);
     shoal_buf_free(&b);
@@ -216,14 +216,15 @@ static void copy_host(shoald_conn *c, char *host, size_t size)
 
 static int front_page(shoald_conn *c)
 {
-    const shoald_server *server = c->server;
+    const shoald_house *house = c->house;
     char host[128], name[80], page[2048];
     copy_host(c, host, sizeof host);
-    snprintf(name, sizeof name, "%s", server->info->name);
+    snprintf(name, sizeof name, "%s", house->service.info->name);
     only_plain(name);
-    int n = snprintf(page, sizeof page, page_format, shoal_version(), name, server->info->depth,
-                     server->info->dim, server->info->classes, server->session_count,
-                     server->settings.max_sessions, host, host);
+    int n =
+        snprintf(page, sizeof page, page_format, shoal_version(), name, house->service.info->depth,
+                 house->service.info->dim, house->service.info->classes, house->session_count,
+                 house->settings.max_sessions, host, host);
     return finish(c, send_answer(c, 200, "text/html; charset=utf-8", "", page, (size_t)n));
 }
 

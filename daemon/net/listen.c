@@ -6,7 +6,7 @@
 
 #include "net/conn.h"
 #include "base/log.h"
-#include "server.h"
+#include "session/house.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -221,14 +221,14 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         }
         if (size <= sizeof(sa_family_t))
             peer.ss_family = AF_UNIX; /* unnamed */
-        shoald_conn_adopt(l->server, fd, &peer);
+        shoald_conn_adopt(l->house, fd, &peer);
     }
 }
 
-int shoald_listen_start(shoald_listener *l, struct shoald_server *server)
+int shoald_listen_start(shoald_listener *l, uv_loop_t *loop, struct shoald_house *house)
 {
-    l->server = server;
-    int result = uv_poll_init(&server->loop, &l->poll, l->fd);
+    l->house = house;
+    int result = uv_poll_init(loop, &l->poll, l->fd);
     if (result < 0)
         return result;
     l->poll.data = l;

@@ -10,10 +10,10 @@
 #include <stddef.h>
 #include <uv.h>
 
-struct shoald_server;
+struct shoald_house;
 
 typedef struct shoald_listener {
-    struct shoald_server *server;
+    struct shoald_house *house;
     uv_poll_t poll;
     int fd;
     int polled;          /* poll is an open handle */
@@ -26,7 +26,7 @@ typedef struct shoald_listener {
 int shoald_listen_bind(shoald_listener *l, const char *address, char *why, size_t why_size);
 int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size);
 /* Accept from now on. 0 or a libuv error. */
-int shoald_listen_start(shoald_listener *l, struct shoald_server *server);
+int shoald_listen_start(shoald_listener *l, uv_loop_t *loop, struct shoald_house *house);
 /* A few times a second: try again after a rest. */
 void shoald_listen_wake(shoald_listener *l);
 void shoald_listen_close(shoald_listener *l); /* twice is fine */

@@ -14,6 +14,14 @@ uint64_t shoald_edf_release(uint64_t arrived_ns, uint64_t previous_ns, uint64_t 
     return arrived_ns > earliest ? arrived_ns : earliest;
 }
 
+uint64_t shoald_edf_run_ns(int chunk_ms)
+{
+    uint64_t quarter_ns = (uint64_t)chunk_ms * 250000u;
+    if (quarter_ns > SHOALD_LONGEST_RUN_NS)
+        return SHOALD_LONGEST_RUN_NS;
+    return quarter_ns > SHOALD_SHORTEST_RUN_NS ? quarter_ns : SHOALD_SHORTEST_RUN_NS;
+}
+
 static int by_deadline(const void *a, const void *b)
 {
     const shoald_due *x = a, *y = b;

@@ -13,19 +13,25 @@
 
 #include <stdint.h>
 
-struct shoald_session;
+#define SHOALD_LONGEST_RUN_NS 40000000u /* unless much is due at once */
+#define SHOALD_SHORTEST_RUN_NS                                                                     \
+    10000000u /* however short the chunks are, for very short runs cost                            \
+               * too much */
 
 /* a chunk that is ready */
 typedef struct shoald_due {
     uint64_t deadline_ns, chunk_ns;
     int frames;
     int depth_min, depth_max; /* what its session allows */
-    struct shoald_session *session;
+    void *owner;              /* the caller's */
 } shoald_due;
 
 /* From when its time counts: arrived, or later for what came faster than real time. previous is
  * the deadline of the stream's last chunk, 0: none. */
 uint64_t shoald_edf_release(uint64_t arrived_ns, uint64_t previous_ns, uint64_t chunk_ns);
+
+/* How long runs may be beside sessions with such chunks: a quarter, within the limits above. */
+uint64_t shoald_edf_run_ns(int chunk_ms);
 
 void shoald_edf_sort(shoald_due *due, int n); /* earliest deadline first */
 /* The depth of a chunk under a ceiling. */

@@ -1,7 +1,8 @@
-/* govern.h - the loop's policy: who is let in, at which ceiling of depth, on which worker
+/* govern.h - policy: who is let in, at which ceiling of depth, on which worker
  *
- * Puts together what was measured (cost.h), projected (load.h) and decided (elastic.h, late.h), and
- * is the only file that applies it to sessions and workers. Loop thread only.
+ * Puts together what was measured (cost.h), projected (load.h) and decided (elastic.h, late.h) for
+ * all workers. It sees numbers and answers with decisions; session/admit.c gathers the numbers and
+ * does what is decided. Pure: no clock, no threads, no sessions.
  *
  * Load counts in workers: 1 is what one worker can do. Sessions count from their first sound,
  * before a chunk of it is there, so a rush lowers the ceiling in time. Two looks at the same
@@ -13,54 +14,66 @@
 
 #include "plan/elastic.h"
 #include "plan/late.h"
+#include "plan/load.h"
 
 #include <stdbool.h>
 
-struct shoald_server;
-struct shoald_session;
+/* What the administrator has set. */
+typedef struct shoald_policy {
+    bool elastic;           /* else everybody runs as deep as asked */
+    bool admission;         /* else everybody is let in */
+    double admission_share; /* of a worker, that those who are in may need at least */
+    shoald_marks marks;
+    uint64_t late_limit_ns; /* 0: none */
+} shoald_policy;
 
 typedef struct shoald_governor {
-    shoald_price price;
+    int workers, depths;
     shoald_load total;       /* all sessions, those between upgrade and start included */
     shoald_load *loads;      /* [workers] those of each */
     shoald_elastic *elastic; /* [workers] */
-    double *sums;            /* [workers] scratch: what their sessions cost now */
-    uint64_t *run_ns;        /* [workers] scratch */
     shoald_late *late;       /* [workers] */
-    bool refusing;           /* the last decision, for the log */
-    bool moving;             /* a session is on its way from one worker to another */
-    uint64_t balanced_ns;    /* when it was last looked at */
-    uint64_t migrations;
 } shoald_governor;
 
-/* The workers have been calibrated. 0 or -1 (no memory). */
-int shoald_govern_init(struct shoald_server *server);
-void shoald_govern_free(struct shoald_server *server);
-/* Every tick of the clock. */
-void shoald_govern_step(struct shoald_server *server, uint64_t now_ns);
+/* 0 or -1 (no memory, nothing to free). */
+int shoald_govern_init(shoald_governor *g, int workers, int depths);
+void shoald_govern_free(shoald_governor *g); /* a zeroed one is fine */
 
-/* May a session with these effective options begin? If not *err says why and when to retry. */
-bool shoald_govern_admits(struct shoald_server *server, const shoal_options *o, shoal_error *err);
-/* Would one with default options? */
-bool shoald_govern_has_room(struct shoald_server *server);
-/* It is in, and counts as an idle one from now on. */
-void shoald_govern_enter(struct shoald_session *s, const shoal_options *o);
-/* Give it a worker. */
-void shoald_govern_place(struct shoald_session *s);
-/* May it change its depths? If so they count from now on. The error is not fatal. */
-bool shoald_govern_set(struct shoald_session *s, int depth_min, int depth_max, shoal_error *err);
-/* Its first sound is coming: may it speak? If not *err says why, and it must go. */
-bool shoald_govern_hears(struct shoald_session *s, shoal_error *err);
-void shoald_govern_leave(struct shoald_session *s);
-/* Share of its worker that it takes now, uploads as they come. */
-double shoald_govern_cost(const struct shoald_session *s);
-/* Its old worker has let go of it. */
-void shoald_govern_moved(struct shoald_session *s);
+/* ---- counting: demands as of now ----------------------------------------------------------- */
 
-/* For /metrics and /v1/depths: mean load of the workers, streams at full depth that all of them
- * carry, lowest ceiling. */
-double shoald_govern_load(const struct shoald_server *server);
-double shoald_govern_capacity(const struct shoald_server *server);
-int shoald_govern_ceiling(const struct shoald_server *server);
+void shoald_govern_clear(shoald_governor *g);
+/* worker -1: it has none yet. sign 1: it counts from now on; -1: no longer, and nothing of demand,
+ * price and policy has changed since. */
+void shoald_govern_count(shoald_governor *g, const shoald_policy *policy, const shoald_price *price,
+                         int worker, const shoald_demand *d, int sign);
+
+/* ---- decisions ----------------------------------------------------------------------------- */
+
+/* May a session that allows these depths speak, with everybody as low as allowed? now: the same of
+ * what it already counts for; NULL: nothing. */
+bool shoald_govern_fits(const shoald_governor *g, const shoald_policy *policy,
+                        const shoald_price *price, const shoald_demand *d,
+                        const shoald_demand *now);
+/* The worker that has most room at full depth. */
+int shoald_govern_place(const shoald_governor *g);
+/* The ceiling of a worker from now on. pressed: ceiling at which its chunks would be in time; 0:
+ * they are. */
+int shoald_govern_depth(shoald_governor *g, const shoald_policy *policy, int worker, int pressed,
+                        uint64_t now_ns);
+/* late_ns: most that a chunk of the worker was late since the last call. true: one must go. */
+bool shoald_govern_late(shoald_governor *g, const shoald_policy *policy, int worker,
+                        uint64_t late_ns, uint64_t now_ns);
+/* What a session takes of its worker now, uploads as they come. */
+double shoald_govern_cost(const shoald_governor *g, const shoald_policy *policy,
+                          const shoald_price *price, int worker, const shoald_demand *d);
+
+/* ---- what is told -------------------------------------------------------------------------- */
+
+double shoald_govern_load(const shoald_governor *g);       /* mean of the workers */
+double shoald_govern_least_load(const shoald_governor *g); /* with everybody as low as allowed */
+int shoald_govern_ceiling(const shoald_governor *g);       /* lowest of the workers */
+/* Streams at full depth that all workers carry. */
+double shoald_govern_capacity(const shoald_governor *g, const shoald_price *price,
+                              int chunk_frames);
 
 #endif

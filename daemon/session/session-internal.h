@@ -4,11 +4,7 @@
 
 #include "session/session.h"
 
-enum {
-    SHOALD_REPLY_BYTES = 4096,  /* pongs and the like, per session */
-    SHOALD_RX_SLACK = 64 << 10, /* lws may deliver this much before a pause takes effect */
-    SHOALD_MIN_INPUT_BYTES = 16 << 10
-};
+enum { SHOALD_REPLY_BYTES = 4096 }; /* pongs and the like, per session */
 
 /* session.c */
 void shoald_session_review_later(shoald_session *s);

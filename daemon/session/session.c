@@ -13,9 +13,9 @@
 #include "session/session.h"
 
 #include "net/conn.h"
-#include "session/grant.h"
+#include "plan/grant.h"
 #include "base/log.h"
-#include "server.h"
+#include "session/admit.h"
 #include "session/session-internal.h"
 
 #include <libwebsockets.h>
@@ -29,15 +29,15 @@ void shoald_session_review_later(shoald_session *s)
     if (s->in_review)
         return;
     s->in_review = true;
-    s->next_review = s->server->review;
-    s->server->review = s;
+    s->next_review = s->house->review;
+    s->house->review = s;
 }
 
 /* On the way from one worker to another it needs no waking: the new one looks anyway. */
 void shoald_session_wake_worker(shoald_session *s)
 {
     if (!s->move_to)
-        shoald_worker_post(s->worker, s);
+        shoald_lane_post(&s->lane, s->port);
 }
 
 void shoald_session_want_write(shoald_session *s)
@@ -51,7 +51,7 @@ void shoald_session_want_write(shoald_session *s)
 
 /* ---- making and ending --------------------------------------------------------------- */
 
-shoald_session *shoald_session_new(shoald_server *server, shoald_conn *conn)
+shoald_session *shoald_session_new(shoald_house *house, shoald_conn *conn)
 {
     shoald_session *s = aligned_alloc(_Alignof(shoald_session), sizeof *s);
     if (!s)
@@ -61,44 +61,46 @@ shoald_session *shoald_session_new(shoald_server *server, shoald_conn *conn)
         free(s);
         return NULL;
     }
-    snprintf(
-        s->id, sizeof s->id, "%016llx",
-        (unsigned long long)((server->id_salt + server->next_session++) * 0x9e3779b97f4a7c15u));
+    snprintf(s->lane.id, sizeof s->lane.id, "%016llx",
+             (unsigned long long)((house->id_salt + house->next_session++) * 0x9e3779b97f4a7c15u));
     snprintf(s->peer, sizeof s->peer, "%s", conn->peer);
-    s->server = server;
+    s->house = house;
     s->conn = conn;
+    s->lane.session = s;
+    s->lane.service = &house->service;
     s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
-    s->next = server->sessions;
-    s->link = &server->sessions;
+    s->next = house->sessions;
+    s->link = &house->sessions;
     if (s->next)
         s->next->link = &s->next;
-    server->sessions = s;
-    server->session_count++;
+    house->sessions = s;
+    house->session_count++;
     return s;
 }
 
 static const char *result_of(const shoald_session *s, const char **error)
 {
-    shoal_code code = s->error ? s->error : s->track.error;
+    shoal_code code = s->error ? s->error : (shoal_code)atomic_load(&s->lane.totals.error);
     *error = code ? shoal_code_get_info(code)->name : "-";
-    return s->track.done ? "done" : code ? "error" : "lost";
+    return atomic_load(&s->lane.totals.done) ? "done" : code ? "error" : "lost";
 }
 
 static void log_close(const shoald_session *s)
 {
     const char *error, *result = result_of(s, &error);
-    const shoald_track *t = &s->track;
-    shoald_log(SHOALD_LOG_INFO, "session_close",
-               "session=%s peer=%s result=%s error=%s seconds=%.1f audio_s=%.2f frames=%llu "
-               "phones=%llu packets=%llu",
-               s->id, s->peer, result, error, (double)(uv_hrtime() - s->opened_ns) / 1e9,
-               (double)t->samples_done / 16000, (unsigned long long)t->frames,
-               (unsigned long long)t->phones, (unsigned long long)t->packets);
+    const shoald_totals *t = &s->lane.totals;
+    shoald_log(
+        SHOALD_LOG_INFO, "session_close",
+        "session=%s peer=%s result=%s error=%s seconds=%.1f audio_s=%.2f frames=%llu "
+        "phones=%llu packets=%llu",
+        s->lane.id, s->peer, result, error, (double)(uv_hrtime() - s->opened_ns) / 1e9,
+        (double)atomic_load(&t->samples) / 16000, (unsigned long long)atomic_load(&t->frames),
+        (unsigned long long)atomic_load(&t->phones), (unsigned long long)atomic_load(&t->packets));
 }
 
 static void count_close(const shoald_session *s)
 {
-    shoald_loop_stats *stats = &s->server->stats;
+    shoald_loop_stats *stats = &s->house->stats;
     const char *error, *result = result_of(s, &error);
     shoald_count(*result == 'd'   ? &stats->sessions_done
                  : *result == 'e' ? &stats->sessions_error
@@ -108,7 +110,7 @@ static void count_close(const shoald_session *s)
 
 static void leave_review(shoald_session *s)
 {
-    shoald_session **link = &s->server->review;
+    shoald_session **link = &s->house->review;
     while (*link && *link != s)
         link = &(*link)->next_review;
     if (*link)
@@ -124,10 +126,9 @@ static void free_session(shoald_session *s)
     *s->link = s->next;
     if (s->next)
         s->next->link = s->link;
-    s->server->session_count--;
-    shoald_govern_leave(s);
-    shoald_queue_free(&s->in);
-    shoald_queue_free(&s->out);
+    s->house->session_count--;
+    shoald_admit_leave(s);
+    shoald_lane_free(&s->lane);
     shoald_queue_free(&s->replies);
     free(s->part);
     free(s->url_error);
@@ -137,24 +138,24 @@ static void free_session(shoald_session *s)
 void shoald_session_on_gone(shoald_session *s)
 {
     s->conn = NULL;
-    if (!s->worker)
+    if (!s->port)
         free_session(s);
     else if (!s->move_to)
-        shoald_worker_post_last(s->worker, s);
+        shoald_lane_post_last(&s->lane, s->port);
 }
 
 static void on_moved(shoald_session *s)
 {
-    shoald_govern_moved(s);
+    shoald_admit_moved(s);
     if (s->conn)
-        shoald_worker_post(s->worker, s);
+        shoald_lane_post(&s->lane, s->port);
     else
-        shoald_worker_post_last(s->worker, s);
+        shoald_lane_post_last(&s->lane, s->port);
 }
 
 void shoald_session_on_mail(void *mail)
 {
-    shoald_session *s = SHOALD_UNMARK(mail);
+    shoald_session *s = SHOALD_UNMARK(mail)->session;
     if (SHOALD_MARKED(mail)) {
         free_session(s);
         return;
@@ -163,12 +164,14 @@ void shoald_session_on_mail(void *mail)
         on_moved(s);
         return;
     }
-    atomic_store(&s->in_outbox, false);
+    atomic_store(&s->lane.in_outbox, false);
     if (!s->conn)
         return;
+    if (atomic_load(&s->lane.overflow))
+        shoald_session_fail(s, SHOAL_CODE_INTERNAL, NULL);
     if (shoald_session_has_output(s))
         shoald_session_want_write(s);
-    if (atomic_load(&s->rx_paused))
+    if (atomic_load(&s->lane.rx_paused))
         shoald_session_review_later(s);
 }
 
@@ -176,7 +179,7 @@ void shoald_session_on_mail(void *mail)
 
 void shoald_session_count_error(shoald_session *s, shoal_code code)
 {
-    shoald_count(&s->server->stats.errors[code], 1);
+    shoald_count(&s->house->stats.errors[code], 1);
 }
 
 void shoald_session_enter_closing(shoald_session *s, int close_code)
@@ -218,12 +221,12 @@ void shoald_session_fail(shoald_session *s, shoal_code code, const char *format,
 void shoald_session_put(shoald_session *s, int kind, const void *payload, size_t n, int code)
 {
     shoald_record r = { (uint32_t)n, (uint16_t)kind, (uint16_t)code, uv_hrtime() };
-    if (!shoald_queue_put(&s->in, &r, payload)) {
+    if (!shoald_queue_put(&s->lane.in, &r, payload)) {
         shoald_session_fail(s, SHOAL_CODE_BACKLOG, NULL);
         return;
     }
     shoald_session_wake_worker(s);
-    if (shoald_queue_fill(&s->in) > s->in_high)
+    if (shoald_queue_fill(&s->lane.in) > s->lane.in_high)
         shoald_session_review_later(s);
 }
 
@@ -231,7 +234,7 @@ void shoald_session_put_error(shoald_session *s, const shoal_error *err)
 {
     char text[1024];
     shoal_buf b;
-    if (!s->worker) {
+    if (!s->port) {
         shoald_session_fail_with(s, err);
         return;
     }
@@ -261,72 +264,51 @@ void shoald_session_reply(shoald_session *s, const shoal_buf *b)
 
 /* ---- start --------------------------------------------------------------------------- */
 
-static size_t audio_bytes(const shoal_options *o, int ms)
-{
-    size_t width = o->format == SHOAL_FORMAT_F32LE ? 4 : o->format == SHOAL_FORMAT_S16LE ? 2 : 1;
-    size_t bytes = width * (size_t)o->channels * (size_t)o->rate * (size_t)ms / 1000;
-    return bytes > SHOALD_MIN_INPUT_BYTES ? bytes : SHOALD_MIN_INPUT_BYTES;
-}
-
-static int make_queues(shoald_session *s)
-{
-    const shoald_settings *c = &s->server->settings;
-    s->in_high = s->options.format == SHOAL_FORMAT_OPUS ? (size_t)SHOALD_MIN_INPUT_BYTES
-                                                        : audio_bytes(&s->options, c->backlog_ms);
-    s->in_low = s->in_high / 2;
-    s->out_step = shoald_track_step_bytes(s->server->info, &s->options);
-    size_t out = (size_t)c->output_buffer_bytes;
-    if (out < 2 * s->out_step)
-        out = 2 * s->out_step;
-    if (shoald_queue_init(&s->in, s->in_high + SHOALD_RX_SLACK) < 0)
-        return -1;
-    return shoald_queue_init(&s->out, out);
-}
-
 static void log_open(const shoald_session *s)
 {
-    const shoal_options *o = &s->options;
+    const shoal_options *o = &s->lane.options;
     shoald_log(SHOALD_LOG_INFO, "session_open",
                "session=%s peer=%s format=%s rate=%d channels=%d depth=%d..%d chunk_ms=%d "
                "left_ms=%d outputs=%u taps=%d encoding=%s worker=%d",
-               s->id, s->peer, shoal_format_name(o->format), o->rate, o->channels, o->depth_min,
-               o->depth_max, o->chunk_ms, o->left_ms, o->outputs, o->tap_count,
-               shoal_encoding_name(o->encoding), s->worker->index);
+               s->lane.id, s->peer, shoal_format_name(o->format), o->rate, o->channels,
+               o->depth_min, o->depth_max, o->chunk_ms, o->left_ms, o->outputs, o->tap_count,
+               shoal_encoding_name(o->encoding), s->port->index);
 }
 
 void shoald_session_start(shoald_session *s, const shoal_options *asked)
 {
-    const shoald_settings *c = &s->server->settings;
+    const shoald_settings *c = &s->house->settings;
     shoal_error err;
-    s->options = s->asked = *asked;
-    if (shoald_grant_options(&s->options, s->server->info, c->default_depth, &err) < 0) {
+    s->lane.options = s->asked = *asked;
+    if (shoald_grant_options(&s->lane.options, s->house->service.info, c->default_depth, &err) <
+        0) {
         shoald_session_fail_with(s, &err);
         return;
     }
     if (!s->demand.depth_max) { /* else it was admitted before the upgrade */
-        if (!shoald_govern_admits(s->server, &s->options, &err)) {
+        if (!shoald_admit_may_begin(s->house, &s->lane.options, &err)) {
             shoald_session_fail_with(s, &err);
             return;
         }
-        shoald_govern_enter(s, &s->options);
+        shoald_admit_enter(s, &s->lane.options);
     }
-    if (make_queues(s) < 0) {
+    if (shoald_lane_init(&s->lane, c->backlog_ms, (size_t)c->output_buffer_bytes) < 0) {
         shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
         return;
     }
-    s->max_message_bytes = (uint64_t)c->max_message_bytes;
-    s->backlog_ms = c->backlog_ms;
-    s->idle_timeout_s = c->idle_timeout_s;
-    shoald_govern_place(s);
+    s->lane.max_message_bytes = (uint64_t)c->max_message_bytes;
+    s->lane.backlog_ms = c->backlog_ms;
+    s->lane.idle_timeout_s = c->idle_timeout_s;
+    shoald_admit_place(s);
     s->phase = SHOALD_STREAMING;
     log_open(s);
-    shoald_worker_post(s->worker, s);
+    shoald_lane_post(&s->lane, s->port);
 }
 
 void shoald_session_set_url(shoald_session *s, const shoal_options *o, const shoal_error *err)
 {
     s->has_url_options = true;
-    s->options = *o;
+    s->lane.options = *o;
     if (!err)
         return;
     s->url_error = malloc(sizeof *err);
@@ -342,7 +324,7 @@ void shoald_session_on_open(shoald_session *s)
     if (s->url_error)
         shoald_session_fail_with(s, s->url_error);
     else if (s->has_url_options && s->phase == SHOALD_WAITING)
-        shoald_session_start(s, &s->options);
+        shoald_session_start(s, &s->lane.options);
 }
 
 void shoald_session_drain(shoald_session *s)

@@ -1,57 +1,22 @@
-/* session.h - one stream of one client: what the loop thread and its worker share
+/* session.h - one stream of one client, as the loop thread sees it
  *
- *      loop thread (session.c)                       worker thread (track.c, emit.c)
- *      RECEIVE -> [in: audio|set|flush|end|...] ->   convert, feed, batched run
- *      lws_write <- [out: text|binary]           <-  encode
- *
- * The input queue is ordered, so a control message takes effect exactly at its place in the
- * audio, and errors that the client's own messages cause are answered at their place too
- * (SHOALD_IN_REPLY). Memory: one block here and the two rings, all made at the start of the
- * session from its options; the engine's objects are made and freed by the worker.
- *
- * Life: made by the loop before the upgrade (it holds a slot from then on), given to a worker
- * at the start, freed by the loop. When the connection is gone the loop posts the session a
- * last time, marked (SHOALD_MARK); the worker answers with a marked one after its own last
- * touch, and only that lets the loop free it. Both go through first-in first-out mailboxes, so
- * no pointer to a freed session can lie in one. A move to another worker goes the same way: posted
- * marked to the old one, which answers after its last touch; until then the loop posts nothing,
- * and then posts to the new one, which looks at whatever has come meanwhile.
- *
- * Waking up. Each flag below is "set mine, then look at yours" on both sides:
- *   in_inbox   set by the loop that posts; cleared by the worker before it looks at the input
- *   in_outbox  the same, the other way round
- *   blocked    set by the worker that lacks room in out, which then looks once more; the loop
- *              that makes room clears it and posts
- *   rx_paused  set by the loop that stops reading the socket, which then looks once more; the
- *              worker that drains the input below in_low notifies the loop
+ * What it shares with its worker is its lane (lane.h says who may touch what, and when it may be
+ * freed). The session is made before the upgrade (it holds a slot from then on), is given to a
+ * worker's port at the start, and frees itself when the connection is gone and the worker has let
+ * go of the lane. Memory: one block here and the two rings, all made at the start of the session
+ * from its options.
  */
 #ifndef SHOALD_SESSION_H
 #define SHOALD_SESSION_H
 
+#include "lane.h"
 #include "plan/load.h"
-#include "queue.h"
-#include "work/track.h"
+#include "session/house.h"
 #include "shoal-protocol.h"
 
-struct lws;
 struct shoald_conn;
-struct shoald_server;
-struct shoald_worker;
 
-#define SHOALD_SESSION_ID  16 /* hex digits */
 #define SHOALD_PEER_LENGTH 96
-
-/* kinds of input records */
-enum {
-    SHOALD_IN_AUDIO, /* payload: bytes in the session's format; opus: one packet */
-    SHOALD_IN_SET,   /* payload: shoal_options, effective */
-    SHOALD_IN_FLUSH, /* payload: id with its NUL */
-    SHOALD_IN_END,
-    SHOALD_IN_DRAIN, /* finish what was received, then error `draining` */
-    SHOALD_IN_REPLY  /* payload: text to send at this place; code: then close */
-};
-
-enum { SHOALD_OUT_TEXT, SHOALD_OUT_BINARY }; /* kinds of output records */
 
 /* the loop's view */
 typedef enum shoald_phase {
@@ -62,30 +27,19 @@ typedef enum shoald_phase {
 } shoald_phase;
 
 typedef struct shoald_session {
-    /* set at init or start, then constant */
-    struct shoald_server *server;
-    char id[SHOALD_SESSION_ID + 1];
+    /* set at init, then constant */
+    shoald_house *house;
     char peer[SHOALD_PEER_LENGTH];
-    shoal_options options;      /* effective at the start */
-    size_t in_high, in_low;     /* bytes of input: stop, go on reading the socket */
-    uint64_t max_message_bytes; /* told in `ready`, as are the next two */
-    int backlog_ms, idle_timeout_s;
 
-    shoald_queue in, out;
-    _Atomic size_t out_step; /* room in out that one step of the worker may need; a `set`
-                              * (worker) changes it */
-    _Atomic bool in_inbox, in_outbox, blocked, rx_paused;
-    _Atomic uint64_t received_bytes; /* of audio, by the loop */
-
-    shoald_track track; /* worker only; the loop reads totals after the release */
+    shoald_lane lane; /* set at the start, but for its id */
 
     /* loop only */
-    struct shoald_worker *worker;        /* NULL until the start */
-    struct shoald_worker *move_to;       /* its next one, while the old one has not let go */
-    shoald_demand demand;                /* what it counts in the projected load (govern.h) */
+    shoald_port *port;                   /* its worker's; NULL until the start */
+    shoald_port *move_to;                /* its next one, while the old one has not let go */
+    shoald_demand demand;                /* what it counts in the projected load (load.h) */
     uint64_t looked_bytes;               /* received_bytes as of the last look */
     struct shoald_conn *conn;            /* NULL once the connection is gone */
-    struct shoald_session *next, **link; /* list in shoald_server */
+    struct shoald_session *next, **link; /* list in the house */
     shoald_phase phase;
     shoal_options asked;    /* what the client said, every `set` included */
     bool has_url_options;   /* then it starts when the upgrade is done */
@@ -112,16 +66,9 @@ typedef struct shoald_session {
     shoal_code error; /* why the loop closed it */
 } shoald_session;
 
-/* Pointers in mailboxes: marked means "this is the last of it", for ever or for this worker. */
-#define SHOALD_MARK(s)      ((void *)((uintptr_t)(s) | 1))
-#define SHOALD_MARK_MOVE(s) ((void *)((uintptr_t)(s) | 2))
-#define SHOALD_MARKED(p)    ((uintptr_t)(p)&1)
-#define SHOALD_MOVED(p)     ((uintptr_t)(p)&2)
-#define SHOALD_UNMARK(p)    ((shoald_session *)((uintptr_t)(p) & ~(uintptr_t)3))
-
 /* ---- session.c: the loop's side. conn.c calls these for the events of a connection --------- */
 
-shoald_session *shoald_session_new(struct shoald_server *server, struct shoald_conn *conn);
+shoald_session *shoald_session_new(shoald_house *house, struct shoald_conn *conn);
 /* Options of the URL (the session has been admitted), or (not NULL) what is wrong with them. That
  * is told after the upgrade, because browsers show nothing of an upgrade that is refused. */
 void shoald_session_set_url(shoald_session *s, const shoal_options *o, const shoal_error *err);

@@ -6,8 +6,8 @@
 #include "session/session.h"
 
 #include "net/conn.h"
-#include "session/grant.h"
-#include "server.h"
+#include "plan/grant.h"
+#include "session/admit.h"
 #include "session/session-internal.h"
 
 #include <libwebsockets.h>
@@ -34,7 +34,7 @@ static void on_start(shoald_session *s, const shoal_client_msg *m)
 /* The output queue was made for what was asked for at the start. */
 static bool has_room(const shoald_session *s, const shoal_options *o, shoal_error *err)
 {
-    if (shoald_track_step_bytes(s->server->info, o) <= s->out.capacity)
+    if (shoald_lane_step_bytes(s->house->service.info, o) <= s->lane.out.capacity)
         return true;
     shoal_error_set(err, SHOAL_CODE_BAD_OPTION, "output",
                     "output: the session has no room for that many results at once: ask for them "
@@ -45,13 +45,13 @@ static bool has_room(const shoald_session *s, const shoal_options *o, shoal_erro
 
 static void on_set(shoald_session *s, const shoal_client_msg *m)
 {
-    const shoald_server *server = s->server;
+    const shoald_house *house = s->house;
     shoal_options asked = s->asked, effective;
     shoal_error err;
-    if (shoald_grant_set(&asked, &m->options, &effective, server->info,
-                         server->settings.default_depth, &err) < 0 ||
+    if (shoald_grant_set(&asked, &m->options, &effective, house->service.info,
+                         house->settings.default_depth, &err) < 0 ||
         !has_room(s, &effective, &err) ||
-        !shoald_govern_set(s, effective.depth_min, effective.depth_max, &err)) {
+        !shoald_admit_set(s, effective.depth_min, effective.depth_max, &err)) {
         shoald_session_put_error(s, &err);
         return;
     }
@@ -86,7 +86,7 @@ static void on_late(shoald_session *s)
     char text[1024];
     shoal_error err;
     shoal_buf b;
-    if (s->after_end_told || s->error || s->server->draining)
+    if (s->after_end_told || s->error || s->house->draining)
         return;
     s->after_end_told = true;
     shoal_buf_wrap(&b, text, sizeof text);
@@ -142,11 +142,11 @@ static void on_audio(shoald_session *s, const void *bytes, size_t n)
     }
     if (n == 0)
         return;
-    if (atomic_load(&s->received_bytes) == 0 && !shoald_govern_hears(s, &err)) {
+    if (atomic_load(&s->lane.received_bytes) == 0 && !shoald_admit_hears(s, &err)) {
         shoald_session_fail_with(s, &err);
         return;
     }
-    atomic_fetch_add(&s->received_bytes, n);
+    atomic_fetch_add(&s->lane.received_bytes, n);
     shoald_session_put(s, SHOALD_IN_AUDIO, bytes, n, 0);
 }
 
@@ -186,7 +186,7 @@ static void receive_audio(shoald_session *s, const void *piece, size_t n, bool l
         put_error_code(s, SHOAL_CODE_NOT_STARTED, "audio"); /* no guess of the rate */
         return;
     }
-    if (s->options.format != SHOAL_FORMAT_OPUS) {
+    if (s->lane.options.format != SHOAL_FORMAT_OPUS) {
         on_audio(s, piece, n);
     } else if (put_together(s, piece, n, last)) {
         size_t size = s->part_size;
@@ -197,7 +197,7 @@ static void receive_audio(shoald_session *s, const void *piece, size_t n, bool l
 
 static bool too_large(shoald_session *s, struct lws *wsi, size_t n)
 {
-    uint64_t limit = (uint64_t)s->server->settings.max_message_bytes;
+    uint64_t limit = (uint64_t)s->house->settings.max_message_bytes;
     if (lws_is_first_fragment(wsi))
         s->message_bytes = 0;
     s->message_bytes += n;
@@ -214,7 +214,7 @@ int shoald_session_on_receive(shoald_session *s, const void *bytes, size_t n)
     struct lws *wsi = s->conn->wsi;
     bool last = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
     s->heard_ns = s->spoken_ns = uv_hrtime();
-    shoald_count(&s->server->stats.received_bytes, n);
+    shoald_count(&s->house->stats.received_bytes, n);
     if (s->phase == SHOALD_CLOSING || too_large(s, wsi, n))
         return 0;
     if (lws_frame_is_binary(wsi))

@@ -8,7 +8,7 @@
 
 #include "net/conn.h"
 #include "base/log.h"
-#include "server.h"
+#include "session/house.h"
 #include "session/session-internal.h"
 
 #include <libwebsockets.h>
@@ -30,28 +30,28 @@ static void close_now(shoald_session *s)
 
 static int write_bytes(shoald_session *s, size_t n, enum lws_write_protocol how)
 {
-    int written = lws_write(s->conn->wsi, s->server->tx + LWS_PRE, n, how);
+    int written = lws_write(s->conn->wsi, s->house->tx + LWS_PRE, n, how);
     if (written < (int)n)
         return -1; /* the connection is broken; lws will call on_gone */
     s->written_ns = uv_hrtime();
-    shoald_count(&s->server->stats.sent_bytes, n);
+    shoald_count(&s->house->stats.sent_bytes, n);
     return 0;
 }
 
 static int write_last_text(shoald_session *s)
 {
     size_t n = s->last_size;
-    memcpy(s->server->tx + LWS_PRE, s->last_text, n);
+    memcpy(s->house->tx + LWS_PRE, s->last_text, n);
     s->last_size = 0;
     return write_bytes(s, n, LWS_WRITE_TEXT);
 }
 
-/* Copies the record into server->tx and drops it. */
+/* Copies the record into house->tx and drops it. */
 static int write_record(shoald_session *s, shoald_queue *q)
 {
     shoald_record r;
     shoald_queue_peek(q, &r);
-    shoald_queue_copy(q, SHOALD_RECORD_BYTES, s->server->tx + LWS_PRE, r.size);
+    shoald_queue_copy(q, SHOALD_RECORD_BYTES, s->house->tx + LWS_PRE, r.size);
     shoald_queue_drop(q, SHOALD_RECORD_BYTES + r.size);
     int result =
         write_bytes(s, r.size, r.kind == SHOALD_OUT_TEXT ? LWS_WRITE_TEXT : LWS_WRITE_BINARY);
@@ -62,9 +62,9 @@ static int write_record(shoald_session *s, shoald_queue *q)
 
 static int write_result(shoald_session *s)
 {
-    int result = write_record(s, &s->out);
-    if (atomic_load(&s->blocked) && shoald_queue_room(&s->out) >= s->out_step &&
-        atomic_exchange(&s->blocked, false))
+    int result = write_record(s, &s->lane.out);
+    if (atomic_load(&s->lane.blocked) && shoald_queue_room(&s->lane.out) >= s->lane.out_step &&
+        atomic_exchange(&s->lane.blocked, false))
         shoald_session_wake_worker(s);
     return result;
 }
@@ -73,13 +73,13 @@ static int write_result(shoald_session *s)
 static int write_ping(shoald_session *s)
 {
     s->ping_due = false;
-    memcpy(s->server->tx + LWS_PRE, "shoal", 5);
-    return lws_write(s->conn->wsi, s->server->tx + LWS_PRE, 5, LWS_WRITE_PING) < 0 ? -1 : 0;
+    memcpy(s->house->tx + LWS_PRE, "shoal", 5);
+    return lws_write(s->conn->wsi, s->house->tx + LWS_PRE, 5, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
 bool shoald_session_has_output(const shoald_session *s)
 {
-    return s->worker && shoald_queue_fill(&s->out) > 0;
+    return s->port && shoald_queue_fill(&s->lane.out) > 0;
 }
 
 /* One write a call, as lws wants it. lws also calls when nobody asked, even after Close. */
@@ -114,7 +114,7 @@ int shoald_session_on_writable(shoald_session *s)
 
 static bool input_above(const shoald_session *s, size_t in_limit, size_t reply_limit)
 {
-    return (s->worker && shoald_queue_fill(&s->in) > in_limit) ||
+    return (s->port && shoald_queue_fill(&s->lane.in) > in_limit) ||
            shoald_queue_fill(&s->replies) > reply_limit;
 }
 
@@ -122,18 +122,18 @@ static bool input_above(const shoald_session *s, size_t in_limit, size_t reply_l
  * queue low enough for us to see that. */
 static void pause_rx(shoald_session *s)
 {
-    atomic_store(&s->rx_paused, true);
-    if (!input_above(s, s->in_low, SHOALD_REPLY_BYTES / 4)) {
-        atomic_store(&s->rx_paused, false);
+    atomic_store(&s->lane.rx_paused, true);
+    if (!input_above(s, s->lane.in_low, SHOALD_REPLY_BYTES / 4)) {
+        atomic_store(&s->lane.rx_paused, false);
         return;
     }
-    shoald_count(&s->server->stats.pauses, 1);
+    shoald_count(&s->house->stats.pauses, 1);
     lws_rx_flow_control(s->conn->wsi, 0);
 }
 
 static void resume_rx(shoald_session *s)
 {
-    atomic_store(&s->rx_paused, false);
+    atomic_store(&s->lane.rx_paused, false);
     s->heard_ns = s->spoken_ns = uv_hrtime();
     lws_rx_flow_control(s->conn->wsi, 1);
 }
@@ -146,11 +146,11 @@ void shoald_session_review(shoald_session *s)
         close_now(s);
         return;
     }
-    bool paused = atomic_load(&s->rx_paused);
-    if (!paused && input_above(s, s->in_high, SHOALD_REPLY_BYTES / 2))
+    bool paused = atomic_load(&s->lane.rx_paused);
+    if (!paused && input_above(s, s->lane.in_high, SHOALD_REPLY_BYTES / 2))
         pause_rx(s);
-    else if (paused &&
-             (s->phase == SHOALD_CLOSING || !input_above(s, s->in_low, SHOALD_REPLY_BYTES / 4)))
+    else if (paused && (s->phase == SHOALD_CLOSING ||
+                        !input_above(s, s->lane.in_low, SHOALD_REPLY_BYTES / 4)))
         resume_rx(s);
 }
 
@@ -169,10 +169,10 @@ static void kill_connection(shoald_session *s)
 
 static void check_peer(shoald_session *s, uint64_t now_ns, int interval_s)
 {
-    if (interval_s == 0 || s->phase == SHOALD_CLOSING || atomic_load(&s->rx_paused))
+    if (interval_s == 0 || s->phase == SHOALD_CLOSING || atomic_load(&s->lane.rx_paused))
         return;
     if (passed(s->heard_ns, now_ns, 2 * interval_s)) {
-        shoald_log(SHOALD_LOG_INFO, "peer_lost", "session=%s peer=%s", s->id, s->peer);
+        shoald_log(SHOALD_LOG_INFO, "peer_lost", "session=%s peer=%s", s->lane.id, s->peer);
         kill_connection(s);
     } else if (passed(s->heard_ns, now_ns, interval_s) &&
                passed(s->pinged_ns, now_ns, interval_s)) {
@@ -186,15 +186,16 @@ static void check_idle(shoald_session *s, uint64_t now_ns, const shoald_settings
 {
     if (s->phase == SHOALD_WAITING && passed(s->opened_ns, now_ns, c->start_timeout_s))
         shoald_session_fail(s, SHOAL_CODE_START_TIMEOUT, NULL);
-    else if (s->phase == SHOALD_STREAMING && s->idle_timeout_s && !atomic_load(&s->rx_paused) &&
-             passed(s->spoken_ns, now_ns, s->idle_timeout_s))
+    else if (s->phase == SHOALD_STREAMING && s->lane.idle_timeout_s &&
+             !atomic_load(&s->lane.rx_paused) &&
+             passed(s->spoken_ns, now_ns, s->lane.idle_timeout_s))
         shoald_session_fail(s, SHOAL_CODE_IDLE_TIMEOUT, NULL);
 }
 
 void shoald_session_on_second(shoald_session *s, uint64_t now_ns)
 {
     enum { CLOSING_TIMEOUT_S = 5 };
-    const shoald_settings *c = &s->server->settings;
+    const shoald_settings *c = &s->house->settings;
     if (!s->conn || s->close_sent)
         return;
     if (s->phase == SHOALD_CLOSING) {

@@ -15,36 +15,35 @@ static shoald_output *find(shoald_outputs *all, int tap)
     return NULL;
 }
 
-static int open_state(shoald_session *s, shoald_worker *w, shoald_output *out,
-                      const shoal_options *o)
+static int open_state(shoald_lane *l, shoald_output *out, const shoal_options *o)
 {
-    int64_t next = shoal_stream_next_frame(s->track.stream);
+    int64_t next = shoal_stream_next_frame(l->track->stream);
     shoal_activity_params p = shoal_activity_default_params();
     float margin = p.threshold - p.release;
     int result = 0;
     if (out->kinds & SHOAL_OUTPUT_PHONES && !out->decoder) {
         shoal_decoder_params d = { .lm = o->lm, .durations = o->durations };
         out->decoder_base = next;
-        result = shoal_decoder_new(&out->decoder, w->model, &d);
+        result = shoal_decoder_new(&out->decoder, l->service->model, &d);
     }
     if (result < 0 || !(out->kinds & SHOAL_OUTPUT_ACTIVITY) || out->activity)
         return result;
     p.threshold = (float)o->activity_threshold / 100.0f;
     p.release = p.threshold - margin;
     p.hangover_frames = o->activity_hangover_ms / SHOAL_FRAME_MS;
-    return shoal_activity_new(&out->activity, w->model, &p, next);
+    return shoal_activity_new(&out->activity, l->service->model, &p, next);
 }
 
 /* Settle, give and forget what is not among kinds any more. */
-static void close_state(shoald_session *s, shoald_worker *w, shoald_output *out, unsigned kinds)
+static void close_state(shoald_lane *l, shoald_bench *w, shoald_output *out, unsigned kinds)
 {
     if (out->decoder && !(kinds & SHOAL_OUTPUT_PHONES)) {
-        shoald_emit_last_phones(s, w, out);
+        shoald_emit_last_phones(l, w, out);
         shoal_decoder_free(out->decoder);
         out->decoder = NULL;
     }
     if (out->activity && !(kinds & SHOAL_OUTPUT_ACTIVITY)) {
-        shoald_emit_last_activity(s, w, out);
+        shoald_emit_last_activity(l, w, out);
         shoal_activity_free(out->activity);
         out->activity = NULL;
     }
@@ -75,30 +74,22 @@ static void take_over(shoald_outputs *from, shoald_outputs *to, int tap, unsigne
     out->kinds = kinds;
 }
 
-int shoald_outputs_set(shoald_session *s, shoald_worker *w, const shoal_options *o)
+int shoald_outputs_set(shoald_lane *l, shoald_bench *w, const shoal_options *o)
 {
-    shoald_outputs *all = &s->track.outputs, next = { 0 };
+    shoald_outputs *all = &l->track->outputs, next = { 0 };
     uint64_t taps = 0;
     for (int i = 0; i < all->count; i++)
-        close_state(s, w, &all->at[i], kinds_at(o, all->at[i].tap));
+        close_state(l, w, &all->at[i], kinds_at(o, all->at[i].tap));
     take_over(all, &next, 0, o->outputs);
     for (int i = 0; i < o->tap_count; i++) {
         take_over(all, &next, o->taps[i].depth, o->taps[i].outputs);
         taps |= (uint64_t)1 << (o->taps[i].depth - 1);
     }
     *all = next;
-    int result = shoal_stream_set_taps(s->track.stream, taps);
+    int result = shoal_stream_set_taps(l->track->stream, taps);
     for (int i = 0; i < all->count && result == 0; i++)
-        result = open_state(s, w, &all->at[i], o);
+        result = open_state(l, &all->at[i], o);
     return result;
-}
-
-void shoald_outputs_tell(const shoald_outputs *outputs, shoal_options *o)
-{
-    o->outputs = outputs->at[0].kinds;
-    o->tap_count = outputs->count - 1;
-    for (int i = 0; i < o->tap_count; i++)
-        o->taps[i] = (shoal_tap){ outputs->at[i + 1].tap, outputs->at[i + 1].kinds };
 }
 
 void shoald_outputs_free(shoald_outputs *outputs)
@@ -113,66 +104,32 @@ void shoald_outputs_free(shoald_outputs *outputs)
 /* ---- results ------------------------------------------------------------------------- */
 
 /* Elastic depth may have left a tap's depth above what was run: then that has to do. */
-static int result_of(const shoald_worker *w, int index, int tap, shoal_result *r)
+static int result_of(const shoald_bench *w, int index, int tap, shoal_result *r)
 {
     *r = w->results[index];
     return tap && tap < r->depth ? shoal_batch_get_tap(w->batch, index, tap, r) : 0;
 }
 
-int shoald_outputs_deliver(shoald_session *s, shoald_worker *w, int index, uint32_t queued_us,
+int shoald_outputs_deliver(shoald_lane *l, shoald_bench *w, int index, uint32_t queued_us,
                            uint32_t computed_us)
 {
-    shoald_outputs *all = &s->track.outputs;
+    shoald_outputs *all = &l->track->outputs;
     for (int i = 0; i < all->count; i++) {
         shoal_result r;
         int result = result_of(w, index, all->at[i].tap, &r);
         if (result < 0)
             return result;
-        shoald_emit_result(s, w, &all->at[i], &r, queued_us, computed_us);
+        shoald_emit_result(l, w, &all->at[i], &r, queued_us, computed_us);
     }
     return 0;
 }
 
-void shoald_outputs_settle(shoald_session *s, shoald_worker *w, bool end)
+void shoald_outputs_settle(shoald_lane *l, shoald_bench *w, bool end)
 {
-    shoald_outputs *all = &s->track.outputs;
+    shoald_outputs *all = &l->track->outputs;
     for (int i = 0; i < all->count; i++) {
-        shoald_emit_last_phones(s, w, &all->at[i]);
+        shoald_emit_last_phones(l, w, &all->at[i]);
         if (end)
-            shoald_emit_last_activity(s, w, &all->at[i]);
+            shoald_emit_last_activity(l, w, &all->at[i]);
     }
-}
-
-/* ---- room ---------------------------------------------------------------------------- */
-
-static size_t packet_bytes(const shoal_options *o, size_t frames, int dim)
-{
-    size_t n = o->encoding == SHOAL_ENCODING_JSON
-                   ? SHOAL_PACKET_JSON_BYTES(frames, dim)
-                   : SHOAL_PACKET_HEADER + frames * (size_t)dim * sizeof(float);
-    return n + SHOALD_RECORD_BYTES;
-}
-
-static size_t kinds_bytes(const shoal_model_info *m, const shoal_options *o, unsigned kinds)
-{
-    size_t frames = (size_t)(o->chunk_ms / SHOAL_FRAME_MS + m->delay_frames), n = 0;
-    if (kinds & SHOAL_OUTPUT_POSTERIORS)
-        n += packet_bytes(o, frames, m->classes);
-    if (kinds & SHOAL_OUTPUT_EMBEDDING)
-        n += packet_bytes(o, frames, m->dim);
-    if (kinds & SHOAL_OUTPUT_PHONES)
-        n += SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG) + SHOALD_RECORD_BYTES;
-    if (kinds & SHOAL_OUTPUT_ACTIVITY) /* an event a frame, and one for the end */
-        n += (frames + 1) * (SHOAL_ACTIVITY_BYTES + SHOALD_RECORD_BYTES);
-    return n;
-}
-
-/* At the session's depth a `set` may always ask for any of the first three. */
-size_t shoald_outputs_step_bytes(const shoal_model_info *m, const shoal_options *o)
-{
-    size_t n = kinds_bytes(
-        m, o, o->outputs | SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING);
-    for (int i = 0; i < o->tap_count; i++)
-        n += kinds_bytes(m, o, o->taps[i].outputs);
-    return n;
 }

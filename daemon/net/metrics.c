@@ -1,28 +1,12 @@
 /* metrics.c - writing /metrics; see metrics.h */
-#include "base/metrics.h"
+#include "net/metrics.h"
 
-#include "server.h"
+#include "session/admit.h"
+#include "session/session.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS] = {
-    .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10
-};
-const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512 };
-const double shoald_late_bounds[SHOALD_LATE_BUCKETS] = { 0, .01, .02, .05, .1, .2, .5, 1, 2 };
-const double shoald_lag_bounds[SHOALD_LAG_BUCKETS] = { .001, .002, .005, .01, .02,
-                                                       .05,  .1,   .2,   .5,  1 };
-
-void shoald_observe(shoald_histogram *h, const double *bounds, int buckets, double value)
-{
-    int i = 0;
-    while (i < buckets && value > bounds[i])
-        i++;
-    shoald_count(&h->counts[i], 1);
-    shoald_count(&h->sum, value > 0 ? (uint64_t)(value * 1e6) : 0);
-}
 
 /* ---- the text format ----------------------------------------------------------------- */
 
@@ -90,68 +74,68 @@ static void histogram(page *p, const char *name, const char *help, const double 
 /* ---- what is on the page ------------------------------------------------------------- */
 
 /* Sum over workers of the counter at this offset in shoald_worker_stats. */
-static uint64_t all_workers(const shoald_server *server, size_t offset)
+static uint64_t all_workers(const shoald_house *house, size_t offset)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < server->worker_count; i++)
-        sum += value_of((const shoald_counter *)((const char *)&server->workers[i].stats + offset));
+    for (int i = 0; i < house->port_count; i++)
+        sum += value_of((const shoald_counter *)((const char *)&house->ports[i]->stats + offset));
     return sum;
 }
-#define ALL(server, field) all_workers(server, offsetof(shoald_worker_stats, field))
+#define ALL(house, field) all_workers(house, offsetof(shoald_worker_stats, field))
 
-static void write_sessions(page *p, const shoald_server *server)
+static void write_sessions(page *p, const shoald_house *house)
 {
-    const shoald_loop_stats *l = &server->stats;
-    gauge(p, "sessions", "Sessions that hold a slot.", server->session_count);
-    gauge(p, "sessions_limit", "Sessions allowed at once.", server->settings.max_sessions);
+    const shoald_loop_stats *l = &house->stats;
+    gauge(p, "sessions", "Sessions that hold a slot.", house->session_count);
+    gauge(p, "sessions_limit", "Sessions allowed at once.", house->settings.max_sessions);
     head(p, "sessions_total", "counter", "Sessions that ended, by how.");
     print(p, "shoal_sessions_total{result=\"done\"} %" PRIu64 "\n", value_of(&l->sessions_done));
     print(p, "shoal_sessions_total{result=\"error\"} %" PRIu64 "\n", value_of(&l->sessions_error));
     print(p, "shoal_sessions_total{result=\"lost\"} %" PRIu64 "\n", value_of(&l->sessions_lost));
     counter(p, "sessions_refused_total", "Upgrades refused.", (double)value_of(&l->refused));
     counter(p, "migrations_total", "Sessions moved from one worker to another.",
-            (double)server->governor.migrations);
+            (double)house->migrations);
     head(p, "protocol_errors_total", "counter", "Errors told to clients, by code.");
     for (int code = 1; code < SHOAL_CODE_COUNT; code++)
         print(p, "shoal_protocol_errors_total{code=\"%s\"} %" PRIu64 "\n",
               shoal_code_get_info((shoal_code)code)->name,
-              value_of(&l->errors[code]) + ALL(server, errors[code]));
+              value_of(&l->errors[code]) + ALL(house, errors[code]));
 }
 
-static void write_work(page *p, const shoald_server *server)
+static void write_work(page *p, const shoald_house *house)
 {
     counter(p, "audio_seconds_total", "Audio turned into features.",
-            (double)ALL(server, samples) / server->info->rate);
-    counter(p, "frames_total", "Feature frames computed.", (double)ALL(server, frames));
-    counter(p, "chunks_total", "Chunks computed.", (double)ALL(server, chunks));
-    counter(p, "phones_total", "Phones given out.", (double)ALL(server, phones));
-    counter(p, "runs_total", "Engine runs, each of one or more chunks.", (double)ALL(server, runs));
+            (double)ALL(house, samples) / house->service.info->rate);
+    counter(p, "frames_total", "Feature frames computed.", (double)ALL(house, frames));
+    counter(p, "chunks_total", "Chunks computed.", (double)ALL(house, chunks));
+    counter(p, "phones_total", "Phones given out.", (double)ALL(house, phones));
+    counter(p, "runs_total", "Engine runs, each of one or more chunks.", (double)ALL(house, runs));
     counter(p, "busy_seconds_total", "Time that workers spent in the engine.",
-            (double)ALL(server, busy_ns) / 1e9);
-    gauge(p, "workers", "Worker threads.", server->worker_count);
+            (double)ALL(house, busy_ns) / 1e9);
+    gauge(p, "workers", "Worker threads.", house->port_count);
     gauge(p, "load_projected",
           "Share of the workers that the sessions need, by what they cost now.",
-          shoald_govern_load(server));
+          shoald_govern_load(&house->governor));
     gauge(p, "load_least", "The same with every session as shallow as it allows.",
-          server->governor.total.at[1] / server->worker_count);
+          shoald_govern_least_load(&house->governor));
     gauge(p, "capacity_streams", "Streams at full depth that the workers carry in real time.",
-          shoald_govern_capacity(server));
+          shoald_admit_capacity(house));
     gauge(p, "depth_ceiling", "Depth that elastic sessions reach now; the least of the workers.",
-          shoald_govern_ceiling(server));
+          shoald_govern_ceiling(&house->governor));
 }
 
-static void write_histograms(page *p, const shoald_server *server)
+static void write_histograms(page *p, const shoald_house *house)
 {
     uint64_t latency[SHOALD_LATENCY_BUCKETS + 1] = { 0 }, batch[SHOALD_BATCH_BUCKETS + 1] = { 0 },
                                               late[SHOALD_LATE_BUCKETS + 1] = { 0 },
                                               lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[4] = { 0 };
-    for (int i = 0; i < server->worker_count; i++) {
-        const shoald_worker_stats *w = &server->workers[i].stats;
+    for (int i = 0; i < house->port_count; i++) {
+        const shoald_worker_stats *w = &house->ports[i]->stats;
         add_histogram(latency, &sums[0], &w->latency, SHOALD_LATENCY_BUCKETS);
         add_histogram(batch, &sums[1], &w->batch, SHOALD_BATCH_BUCKETS);
         add_histogram(late, &sums[3], &w->late, SHOALD_LATE_BUCKETS);
     }
-    add_histogram(lag, &sums[2], &server->stats.lag, SHOALD_LAG_BUCKETS);
+    add_histogram(lag, &sums[2], &house->stats.lag, SHOALD_LAG_BUCKETS);
     histogram(p, "chunk_latency_seconds", "Last sample of a chunk received to its result queued.",
               shoald_latency_bounds, SHOALD_LATENCY_BUCKETS, latency, sums[0]);
     histogram(p, "chunk_lateness_seconds",
@@ -163,15 +147,15 @@ static void write_histograms(page *p, const shoald_server *server)
               SHOALD_LAG_BUCKETS, lag, sums[2]);
 }
 
-static void write_io(page *p, const shoald_server *server)
+static void write_io(page *p, const shoald_house *house)
 {
-    const shoald_loop_stats *l = &server->stats;
+    const shoald_loop_stats *l = &house->stats;
     size_t tx = 0, rx = 0;
-    for (const shoald_session *s = server->sessions; s; s = s->next) {
-        tx += s->worker ? shoald_queue_fill(&s->out) : 0;
-        rx += s->worker ? shoald_queue_fill(&s->in) : 0;
+    for (const shoald_session *s = house->sessions; s; s = s->next) {
+        tx += s->port ? shoald_queue_fill(&s->lane.out) : 0;
+        rx += s->port ? shoald_queue_fill(&s->lane.in) : 0;
     }
-    gauge(p, "connections", "TCP connections, sessions included.", server->connection_count);
+    gauge(p, "connections", "TCP connections, sessions included.", house->connection_count);
     counter(p, "connections_total", "TCP connections accepted.", (double)value_of(&l->connections));
     counter(p, "http_requests_total", "Plain HTTP answers.", (double)value_of(&l->http_requests));
     counter(p, "received_bytes_total", "Payload received in sessions.",
@@ -194,13 +178,13 @@ static const char *label_value(char *to, size_t size, const char *from)
     return to;
 }
 
-static void write_process(page *p, const shoald_server *server)
+static void write_process(page *p, const shoald_house *house)
 {
-    const shoal_model_info *m = server->info;
+    const shoal_model_info *m = house->service.info;
     char name[80], backend[80];
     gauge(p, "up_seconds", "Time since the start.",
-          (double)(uv_hrtime() - server->started_ns) / 1e9);
-    gauge(p, "draining", "1 while the server finishes its sessions to stop.", server->draining);
+          (double)(uv_hrtime() - house->started_ns) / 1e9);
+    gauge(p, "draining", "1 while the server finishes its sessions to stop.", house->draining);
     head(p, "build_info", "gauge", "What is running.");
     print(p,
           "shoal_build_info{version=\"%s\",model=\"%s\",model_sha256=\"%.16s\",backend=\"%s\","
@@ -209,13 +193,13 @@ static void write_process(page *p, const shoald_server *server)
           label_value(backend, sizeof backend, m->backend), m->kernels);
 }
 
-int shoald_metrics_write(shoal_buf *out, const shoald_server *server)
+int shoald_metrics_write(shoal_buf *out, const shoald_house *house)
 {
     page p = { out, 0 };
-    write_sessions(&p, server);
-    write_work(&p, server);
-    write_histograms(&p, server);
-    write_io(&p, server);
-    write_process(&p, server);
+    write_sessions(&p, house);
+    write_work(&p, house);
+    write_histograms(&p, house);
+    write_io(&p, house);
+    write_process(&p, house);
     return p.result;
 }

@@ -1,5 +1,5 @@
 /* grant.c - effective options; see grant.h */
-#include "session/grant.h"
+#include "plan/grant.h"
 
 #include <stdbool.h>
 #include <stdio.h>

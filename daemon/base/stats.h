@@ -1,18 +1,16 @@
-/* metrics.h - counters for /metrics, in Prometheus' text format
+/* stats.h - counters and histograms, for /metrics
  *
  * A worker's numbers have one writer (the worker) and are read by the loop whenever somebody
  * scrapes; relaxed atomics are enough. The loop's own are plain. Histograms have fixed buckets,
  * no labels a session, so the page's size does not depend on the load.
  */
-#ifndef SHOALD_METRICS_H
-#define SHOALD_METRICS_H
+#ifndef SHOALD_STATS_H
+#define SHOALD_STATS_H
 
 #include "shoal-protocol.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
-
-struct shoald_server;
 
 enum {
     SHOALD_LATENCY_BUCKETS = 14,
@@ -56,7 +54,5 @@ static inline void shoald_count(shoald_counter *c, uint64_t n)
 }
 
 void shoald_observe(shoald_histogram *h, const double *bounds, int buckets, double value);
-/* The whole page. 0 or -1. */
-int shoald_metrics_write(shoal_buf *out, const struct shoald_server *server);
 
 #endif

@@ -1,0 +1,38 @@
+/* service.c - see service.h */
+#include "base/service.h"
+
+#include "base/card.h"
+#include "shoal-protocol.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CAUSE_SIZE = 512 };
+
+int shoald_service_open(shoald_service *s, const char *path, const shoal_model_params *params,
+                        char *why, size_t why_size)
+{
+    char cause[CAUSE_SIZE];
+    *s = (shoald_service){ 0 };
+    if (shoal_model_open_with(&s->model, *path ? path : NULL, params, cause, sizeof cause) < 0) {
+        snprintf(why, why_size, "cannot open the model %s: %s", *path ? path : "(built-in)", cause);
+        return -1;
+    }
+    s->info = shoal_model_get_info(s->model);
+    s->per = calloc((size_t)s->info->depth, sizeof *s->per);
+    if (!s->per) {
+        snprintf(why, why_size, "no memory for the model's card");
+        shoald_service_close(s);
+        return -1;
+    }
+    shoald_card_read(s->per, s->info, path, SHOAL_DEFAULT_CHUNK_MS);
+    s->price.depths = s->info->depth;
+    return 0;
+}
+
+void shoald_service_close(shoald_service *s)
+{
+    free(s->per);
+    shoal_model_close(s->model);
+    *s = (shoald_service){ 0 };
+}

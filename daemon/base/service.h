@@ -1,0 +1,27 @@
+/* service.h - a model as the daemon offers it: weights, what is known of them, what they cost
+ *
+ * One today; a second one would be a second model in the same daemon. Opened before the workers
+ * start. model and info are then constant and may be read by any thread; price and per belong to
+ * the loop.
+ */
+#ifndef SHOALD_SERVICE_H
+#define SHOALD_SERVICE_H
+
+#include "plan/load.h"
+#include "shoal.h"
+
+#include <stddef.h>
+
+typedef struct shoald_service {
+    shoal_model *model;
+    const shoal_model_info *info; /* the model's */
+    double *per;                  /* [info->depth] phone error rate by its card, NAN: unknown */
+    shoald_price price;           /* as the workers have measured it, renewed by admit.c */
+} shoald_service;
+
+/* path "": the built-in model. 0 or -1, and why says cause and remedy (nothing to free). */
+int shoald_service_open(shoald_service *s, const char *path, const shoal_model_params *params,
+                        char *why, size_t why_size);
+void shoald_service_close(shoald_service *s); /* a zeroed one is fine */
+
+#endif

@@ -1,0 +1,168 @@
+/* lane.c - mail between loop and worker, and the room that a session's rings need; see lane.h */
+#include "lane.h"
+
+#include <string.h>
+
+enum {
+    RX_SLACK = 64 << 10, /* lws may deliver this much before a pause takes effect */
+    MIN_INPUT_BYTES = 16 << 10
+};
+
+/* ---- ports --------------------------------------------------------------------------- */
+
+int shoald_port_init(shoald_port *p, int index, const shoal_model_info *m, uv_async_t *notify,
+                     int lanes)
+{
+    size_t n = (size_t)lanes;
+    memset(p, 0, sizeof *p);
+    p->index = index;
+    p->notify = notify;
+    atomic_store(&p->ceiling, m->depth);
+    uv_sem_init(&p->wake, 0);
+    /* a lane lies in a mailbox at most twice: once to be looked at, once marked */
+    if (shoald_recent_init(&p->recent, m->depth) == 0 &&
+        shoald_mailbox_init(&p->inbox, 2 * n) == 0 && shoald_mailbox_init(&p->outbox, 2 * n) == 0)
+        return 0;
+    shoald_port_free(p);
+    return -1;
+}
+
+void shoald_port_free(shoald_port *p)
+{
+    uv_sem_destroy(&p->wake);
+    shoald_recent_free(&p->recent);
+    shoald_mailbox_free(&p->inbox);
+    shoald_mailbox_free(&p->outbox);
+}
+
+void shoald_port_poke(shoald_port *p)
+{
+    if (!atomic_exchange(&p->woken, true))
+        uv_sem_post(&p->wake);
+}
+
+shoald_cost shoald_port_cost(const shoald_port *p)
+{
+    return (shoald_cost){ .shape = p->shape,
+                          .speed = atomic_load_explicit(&p->speed, memory_order_relaxed),
+                          .other = atomic_load_explicit(&p->other, memory_order_relaxed) };
+}
+
+void shoald_port_notify(shoald_port *p)
+{
+    if (!p->mail_sent)
+        return;
+    p->mail_sent = false;
+    uv_async_send(p->notify);
+}
+
+/* ---- mail ---------------------------------------------------------------------------- */
+
+void shoald_lane_post(shoald_lane *l, shoald_port *p)
+{
+    if (!atomic_exchange(&l->in_inbox, true))
+        shoald_mailbox_put(&p->inbox, l);
+    shoald_port_poke(p);
+}
+
+void shoald_lane_post_last(shoald_lane *l, shoald_port *p)
+{
+    shoald_mailbox_put(&p->inbox, SHOALD_MARK(l));
+    shoald_port_poke(p);
+}
+
+void shoald_lane_post_move(shoald_lane *l, shoald_port *p)
+{
+    shoald_mailbox_put(&p->inbox, SHOALD_MARK_MOVE(l));
+    shoald_port_poke(p);
+}
+
+void shoald_lane_report(shoald_lane *l, shoald_port *p)
+{
+    if (!atomic_exchange(&l->in_outbox, true))
+        shoald_mailbox_put(&p->outbox, l);
+    p->mail_sent = true;
+}
+
+/* ---- sizes --------------------------------------------------------------------------- */
+
+static int sample_bytes(shoal_format f)
+{
+    switch (f) {
+    case SHOAL_FORMAT_S16LE: return 2;
+    case SHOAL_FORMAT_F32LE: return 4;
+    default: return 1;
+    }
+}
+
+int shoald_lane_frame_bytes(const shoal_options *o)
+{
+    return o->format == SHOAL_FORMAT_OPUS ? 1 : sample_bytes(o->format) * o->channels;
+}
+
+static size_t packet_bytes(const shoal_options *o, size_t frames, int dim)
+{
+    size_t n = o->encoding == SHOAL_ENCODING_JSON
+                   ? SHOAL_PACKET_JSON_BYTES(frames, dim)
+                   : SHOAL_PACKET_HEADER + frames * (size_t)dim * sizeof(float);
+    return n + SHOALD_RECORD_BYTES;
+}
+
+static size_t kinds_bytes(const shoal_model_info *m, const shoal_options *o, unsigned kinds)
+{
+    size_t frames = (size_t)(o->chunk_ms / SHOAL_FRAME_MS + m->delay_frames), n = 0;
+    if (kinds & SHOAL_OUTPUT_POSTERIORS)
+        n += packet_bytes(o, frames, m->classes);
+    if (kinds & SHOAL_OUTPUT_EMBEDDING)
+        n += packet_bytes(o, frames, m->dim);
+    if (kinds & SHOAL_OUTPUT_PHONES)
+        n += SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG) + SHOALD_RECORD_BYTES;
+    if (kinds & SHOAL_OUTPUT_ACTIVITY) /* an event a frame, and one for the end */
+        n += (frames + 1) * (SHOAL_ACTIVITY_BYTES + SHOALD_RECORD_BYTES);
+    return n;
+}
+
+/* At the session's depth a `set` may always ask for any of the first three. */
+static size_t outputs_bytes(const shoal_model_info *m, const shoal_options *o)
+{
+    size_t n = kinds_bytes(
+        m, o, o->outputs | SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING);
+    for (int i = 0; i < o->tap_count; i++)
+        n += kinds_bytes(m, o, o->taps[i].outputs);
+    return n;
+}
+
+size_t shoald_lane_step_bytes(const shoal_model_info *m, const shoal_options *o)
+{
+    size_t ready = 4096 + (size_t)m->classes * 32;
+    return outputs_bytes(m, o) + ready + 8 * SHOALD_RECORD_BYTES;
+}
+
+/* ---- rings --------------------------------------------------------------------------- */
+
+static size_t audio_bytes(const shoal_options *o, int ms)
+{
+    size_t bytes = (size_t)shoald_lane_frame_bytes(o) * (size_t)o->rate * (size_t)ms / 1000;
+    return o->format == SHOAL_FORMAT_OPUS || bytes < MIN_INPUT_BYTES ? (size_t)MIN_INPUT_BYTES
+                                                                     : bytes;
+}
+
+int shoald_lane_init(shoald_lane *l, int backlog_ms, size_t output_bytes)
+{
+    size_t step = shoald_lane_step_bytes(l->service->info, &l->options);
+    l->in_high = audio_bytes(&l->options, backlog_ms);
+    l->in_low = l->in_high / 2;
+    l->out_step = step;
+    if (shoald_queue_init(&l->in, l->in_high + RX_SLACK) < 0)
+        return -1;
+    if (shoald_queue_init(&l->out, output_bytes > 2 * step ? output_bytes : 2 * step) == 0)
+        return 0;
+    shoald_queue_free(&l->in);
+    return -1;
+}
+
+void shoald_lane_free(shoald_lane *l)
+{
+    shoald_queue_free(&l->in);
+    shoald_queue_free(&l->out);
+}

@@ -1,0 +1,48 @@
+/* house.h - what the loop thread's rooms have in common: settings, service, ports, sessions
+ *
+ * session/ and net/ see this and no more of the process. Everything belongs to the loop thread; the
+ * ports' atomics are what the workers tell. Made and torn down by server.c.
+ */
+#ifndef SHOALD_HOUSE_H
+#define SHOALD_HOUSE_H
+
+#include "base/service.h"
+#include "base/settings.h"
+#include "base/stats.h"
+#include "lane.h"
+#include "plan/govern.h"
+
+struct lws_vhost;
+struct shoald_session;
+
+typedef struct shoald_house {
+    /* set at the start, then constant; settings change with SIGHUP */
+    shoald_settings settings;
+    shoald_service service;
+    shoald_port **ports; /* [port_count] one a worker */
+    int port_count;
+    struct lws_vhost *vhost; /* what adopts connections */
+    uint64_t started_ns;
+    uint64_t id_salt;
+    unsigned char *tx; /* LWS_PRE + one message on its way to lws_write */
+    size_t tx_size;
+
+    shoald_governor governor; /* who gets in, how deep, where; admit.c acts on it */
+    double *costs;            /* [port_count] scratch: what the sessions of each cost now */
+    uint64_t *run_ns;         /* [port_count] scratch */
+    bool refusing;            /* the last decision, for the log */
+    bool moving;              /* a session is on its way from one worker to another */
+    uint64_t balanced_ns;     /* when it was last looked whether one should */
+    uint64_t migrations;
+
+    struct shoald_session *sessions; /* list of all that hold a slot */
+    int session_count;
+    struct shoald_session *review; /* sessions to pause, resume or close */
+    int connection_count;          /* TCP connections, sessions included */
+    uint64_t next_session;         /* makes ids */
+    bool draining;
+    int stalled; /* a worker that makes no progress (watch.c); -1: none */
+    shoald_loop_stats stats;
+} shoald_house;
+
+#endif

@@ -1,0 +1,84 @@
+/* state.h - what a worker keeps of each lane; worker thread only
+ *
+ *   intake   records of audio -> samples in the engine's stream         (intake.h)
+ *   outputs  one for the session's own depth and one for each depth that outputs ask for with @ (a
+ *            tap of the engine). Each has its own decoder and detector: phones from different
+ *            depths are different paths.                                 (outputs.h)
+ *   track    both, the stream, and how far it has come                   (track.h)
+ */
+#ifndef SHOALD_STATE_H
+#define SHOALD_STATE_H
+
+#include "shoal-protocol.h"
+#include "shoal.h"
+#include "work/probe.h"
+
+#include <stdbool.h>
+
+/* ---- intake -------------------------------------------------------------------------------- */
+
+enum { SHOALD_INTAKE_FLOATS = 1024 };
+
+typedef struct shoald_intake {
+    shoal_pcm *pcm;
+    float floats[SHOALD_INTAKE_FLOATS]; /* converted, not fed yet: [float_used, float_count) */
+    int float_count, float_used;
+    bool pcm_full;                         /* the converter may hold more than it could write */
+    uint32_t audio_left;                   /* bytes of the audio record at the queue's front */
+    uint64_t taken;                        /* bytes of audio taken from the queue */
+    unsigned char head[SHOAL_SNIFF_BYTES]; /* the first bytes, until sniffed and converted */
+    size_t head_size, head_used, head_need;
+    bool sniffed;
+    shoald_probe probe;
+    uint64_t converted; /* floats so far, 16 kHz */
+} shoald_intake;
+
+/* ---- outputs ------------------------------------------------------------------------------- */
+
+typedef struct shoald_output {
+    int tap;              /* depth asked for; 0: the session's */
+    unsigned kinds;       /* SHOAL_OUTPUT_* */
+    int depth;            /* of its last result; 0: none yet */
+    int posteriors_depth; /* of its last packets; 0: none yet */
+    int embedding_depth;
+    shoal_decoder *decoder;   /* NULL while phones are not asked for */
+    int64_t decoder_base;     /* the stream's frame that the decoder calls 0 */
+    shoal_activity *activity; /* NULL while activity is not asked for */
+} shoald_output;
+
+typedef struct shoald_outputs {
+    shoald_output at[1 + SHOAL_MAX_TAPS]; /* [0] the session's depth, then taps, ascending */
+    int count;                            /* at least 1 once set */
+} shoald_outputs;
+
+/* ---- track --------------------------------------------------------------------------------- */
+
+typedef enum shoald_track_phase {
+    SHOALD_TRACK_NEW, /* no engine objects yet */
+    SHOALD_TRACK_RUN,
+    SHOALD_TRACK_FLUSH,  /* flush asked; the short chunk is being run */
+    SHOALD_TRACK_DRAIN,  /* no more audio: emptying the resampler */
+    SHOALD_TRACK_FINISH, /* padding chunks are being run */
+    SHOALD_TRACK_OVER    /* the last text is in the output queue, or it failed */
+} shoald_track_phase;
+
+typedef struct shoald_track {
+    shoald_track_phase phase;
+    bool active;   /* in the worker's list */
+    bool draining; /* finish with `draining` instead of `done` */
+    shoal_stream *stream;
+    shoald_intake in;
+    shoald_outputs outputs;
+
+    int depth_min, depth_max;
+    char flush_id[SHOAL_MAX_ID + 1];
+    uint64_t arrived_ns;  /* when the last audio fed was received */
+    uint64_t record_ns;   /* when the last record read was received, audio or not */
+    bool due;             /* a chunk is ready and has its deadline */
+    bool was_blocked;     /* it waited for room in the output */
+    uint64_t release_ns;  /* from when on the chunk's time counts (edf.h) */
+    uint64_t deadline_ns; /* of the chunk that is due, or of the last one */
+    uint32_t seq;         /* of the next message */
+} shoald_track;
+
+#endif

@@ -44,8 +44,7 @@ void shoald_port_poke(shoald_port *p)
 shoald_cost shoald_port_cost(const shoald_port *p)
 {
     return (shoald_cost){ .shape = p->shape,
-                          .speed = atomic_load_explicit(&p->speed, memory_order_relaxed),
-                          .other = atomic_load_explicit(&p->other, memory_order_relaxed) };
+                          .speed = atomic_load_explicit(&p->speed, memory_order_relaxed) };
 }
 
 void shoald_port_notify(shoald_port *p)

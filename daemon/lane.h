@@ -78,7 +78,7 @@ typedef struct shoald_port {
     _Atomic uint64_t late_ns;    /* most that a chunk was late since the loop last looked */
     _Atomic uint64_t run_due_ns; /* earliest deadline in the run that goes on; 0: none does */
     shoald_cost_shape shape;     /* as calibrated; constant once the worker is ready */
-    _Atomic double speed, other; /* of its cost, as of the last run */
+    _Atomic double speed;        /* of its cost, as of the last run */
 
     int lanes; /* loop only: how many it carries */
 } shoald_port;
@@ -99,7 +99,8 @@ void shoald_port_notify(shoald_port *p);
 /* Written by the worker, read by anyone. */
 typedef struct shoald_totals {
     shoald_counter frames, phones, packets;
-    shoald_counter samples; /* of 16 kHz, done */
+    shoald_counter samples;   /* of 16 kHz, done */
+    shoald_counter beside_ns; /* time that its worker spent on it, engine runs left out */
     _Atomic int depth;      /* of its last run */
     _Atomic int error;      /* shoal_code: why it is over; 0: no error */
     _Atomic bool done;      /* it has ended as it should */

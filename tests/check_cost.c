@@ -37,7 +37,7 @@ START_TEST(four_runs_give_the_four_coefficients)
     ck_assert_double_eq_tol(c.shape.frame, truth.frame, 1e-6);
     ck_assert_double_eq_tol(c.shape.frame_layer, truth.frame_layer, 1e-6);
     ck_assert_double_eq(c.speed, 1);
-    ck_assert_double_eq(c.other, 30);
+    ck_assert_double_eq(c.shape.other, 30);
 }
 END_TEST
 
@@ -130,20 +130,39 @@ START_TEST(one_outlier_does_not_matter)
 }
 END_TEST
 
+/* The price of a frame has conversion and log-mel in it, at the speed of the machine. */
 START_TEST(what_lies_beside_the_runs_is_counted)
 {
     shoald_cost_probe p = probe(12);
+    shoald_cost with, without;
+
+    shoald_cost_init(&with, &p);
+    p.other = 0;
+    shoald_cost_init(&without, &p);
+    with.speed = without.speed = 2;
+    ck_assert_double_eq_tol(shoald_cost_share(&with, 6, 8) - shoald_cost_share(&without, 6, 8),
+                            2 * 30 / 20e6, 1e-12);
+}
+END_TEST
+
+/* A machine that was thirty times as slow for a while, so that nobody is let in any more: without
+ * anybody's work the price comes back to what was calibrated. */
+START_TEST(a_slow_spell_is_forgotten_without_work)
+{
+    shoald_cost_probe p = probe(12);
+    shoald_work w = work_of(8, 6, 8);
     shoald_cost c;
-    double before;
 
     shoald_cost_init(&c, &p);
-    before = shoald_cost_share(&c, 6, 8);
-    for (int i = 0; i < 20000; i++) {
-        shoald_cost_saw_other(&c, 0, 8000); /* ticks that only feed */
-        shoald_cost_saw_other(&c, 64, 0);
-    }
-    ck_assert_double_eq_tol(c.other, 8000 / 64.0, 2);
-    ck_assert_double_eq_tol(shoald_cost_share(&c, 6, 8) - before, (8000 / 64.0 - 30) / 20e6, 1e-6);
+    for (double spent = 0; spent < 50e9; spent += 30 * time_of(6, 8, 8))
+        shoald_cost_saw_run(&c, &w, 30 * time_of(6, 8, 8));
+    ck_assert_double_gt(c.speed, 20);
+    for (int i = 0; i < 4 * 180; i++)
+        shoald_cost_saw_rest(&c, 250e6);
+    ck_assert_double_eq_tol(c.speed, 1, 0.5);
+    for (int i = 0; i < 4 * 180; i++)
+        shoald_cost_saw_rest(&c, 250e6);
+    ck_assert_double_eq_tol(c.speed, 1, 0.01);
 }
 END_TEST
 
@@ -158,6 +177,7 @@ static Suite *cost_suite(void)
     tcase_add_test(cost, speed_follows_the_machine);
     tcase_add_test(cost, one_outlier_does_not_matter);
     tcase_add_test(cost, what_lies_beside_the_runs_is_counted);
+    tcase_add_test(cost, a_slow_spell_is_forgotten_without_work);
     suite_add_tcase(s, cost);
     return s;
 }

@@ -52,7 +52,7 @@ START_TEST(a_live_session_counts_as_real_time)
         for (int i = 1; i < 80; i++) {
             double now = i * 0.25;
 
-            shoald_demand_look(&d, floor(now / packets[p] + 1e-9) * packets[p],
+            shoald_demand_look(&d, floor(now / packets[p] + 1e-9) * packets[p], 0,
                                (uint64_t)i * second / 4);
             ck_assert_double_ge(shoald_demand_rate(&d), 0.9);
             ck_assert_double_le(shoald_demand_rate(&d), 1);
@@ -67,7 +67,7 @@ START_TEST(an_upload_counts_as_real_time)
 
     shoald_demand_start(&d, 1, 12, 8, 0);
     for (int i = 1; i < 40; i++)
-        shoald_demand_look(&d, i * 5.0, (uint64_t)i * second / 4);
+        shoald_demand_look(&d, i * 5.0, 0, (uint64_t)i * second / 4);
     ck_assert_double_gt(d.rate, 10);
     ck_assert_double_eq(shoald_demand_rate(&d), 1);
 }
@@ -81,13 +81,12 @@ START_TEST(silence_frees_what_a_session_held)
 
     shoald_demand_start(&d, 1, 12, 8, 0);
     for (; i <= 8; i++)
-        shoald_demand_look(&d, 0.1, (uint64_t)i * second / 4);
+        shoald_demand_look(&d, 0.1, 0, (uint64_t)i * second / 4);
     ck_assert_double_eq(d.rate, 1);
     for (; i <= 100; i++)
-        shoald_demand_look(&d, 0.1, (uint64_t)i * second / 4);
-    ck_assert_double_lt(d.rate, 0.02);
-    ck_assert_double_gt(d.rate, 0);
-    shoald_demand_look(&d, 0.12, (uint64_t)i * second / 4);
+        shoald_demand_look(&d, 0.1, 0, (uint64_t)i * second / 4);
+    ck_assert_double_eq(d.rate, 0);
+    shoald_demand_look(&d, 0.12, 0, (uint64_t)i * second / 4);
     ck_assert_double_eq(d.rate, 1);
 }
 END_TEST
@@ -98,13 +97,76 @@ START_TEST(a_session_counts_from_its_first_sound)
 
     shoald_demand_start(&d, 1, 12, 8, 0);
     for (int i = 0; i < 100; i++) {
-        ck_assert_double_lt(d.rate, 0.02);
-        shoald_demand_look(&d, 0, (uint64_t)i * second / 4);
+        ck_assert_double_eq(d.rate, 0);
+        shoald_demand_look(&d, 0, 0, (uint64_t)i * second / 4);
     }
     shoald_demand_speak(&d, 25 * second);
     ck_assert_double_eq(d.rate, 1);
-    shoald_demand_look(&d, 0.02, 25 * second + second / 4);
+    shoald_demand_look(&d, 0.02, 0, 25 * second + second / 4);
     ck_assert_double_eq(d.rate, 1);
+}
+END_TEST
+
+/* A price as measured: a tenth of a worker at depth 12 for 8 frames, 1/40 of it beside the runs. */
+static shoald_price measured(void)
+{
+    return (shoald_price){ .cost = { .shape = { .frame_layer = 0.0975 * 20e6 / 12,
+                                                .other = 0.0025 * 20e6 },
+                                     .speed = 1 },
+                           .depths = 12 };
+}
+
+/* Looked at four times a second, for so long; each second it takes the worker so much. */
+static void keep(shoald_demand *d, double seconds, double audio_each_s, double beside_each_s)
+{
+    double audio_s = d->audio_s;
+    uint64_t at_ns = d->look_ns, beside_ns = d->beside_ns;
+
+    for (int i = 0; i < 4 * seconds; i++) {
+        audio_s += audio_each_s / 4;
+        beside_ns += (uint64_t)(beside_each_s * 1e9 / 4);
+        at_ns += second / 4;
+        shoald_demand_look(d, audio_s, beside_ns, at_ns);
+    }
+}
+
+static double load_of(const shoald_demand *d, int n)
+{
+    shoald_price p = measured();
+    shoald_load l = { 0 };
+
+    for (int i = 0; i < n; i++)
+        shoald_load_add(&l, d, &p);
+    return l.at[12];
+}
+
+/* 1,287 of them took 0.4 % of a CPU: that much, and not the room of a hundred and twenty streams.
+ */
+START_TEST(who_is_idle_costs_what_it_measures)
+{
+    shoald_demand d;
+
+    shoald_demand_start(&d, 12, 12, 8, 0);
+    keep(&d, 60, 0, 0.004 / 1287);
+    ck_assert_double_eq_tol(load_of(&d, 1287), 0.004, 1e-4);
+    keep(&d, 60, 0, 0);
+    ck_assert_double_lt(load_of(&d, 1287), 1e-6); /* all of it is forgotten */
+}
+END_TEST
+
+/* Conversion and log-mel are in the price; only what it takes beyond them comes on top. */
+START_TEST(what_a_session_takes_beside_the_runs_is_its_own)
+{
+    shoald_demand d = speaker(12, 12);
+
+    ck_assert_double_eq_tol(load_of(&d, 1), 0.1, 1e-9);
+    keep(&d, 60, 1, 0.0025);
+    ck_assert_double_eq_tol(load_of(&d, 1), 0.1, 1e-3);
+    keep(&d, 60, 1, 0.0525);
+    ck_assert_double_eq_tol(load_of(&d, 1), 0.15, 2e-3);
+    d = speaker(12, 12);
+    keep(&d, 60, 10, 0.525); /* the same ten times as fast: promised no more than real time */
+    ck_assert_double_eq_tol(load_of(&d, 1), 0.15, 2e-3);
 }
 END_TEST
 
@@ -252,6 +314,8 @@ static Suite *elastic_suite(void)
     tcase_add_test(load, an_upload_counts_as_real_time);
     tcase_add_test(load, silence_frees_what_a_session_held);
     tcase_add_test(load, a_session_counts_from_its_first_sound);
+    tcase_add_test(load, who_is_idle_costs_what_it_measures);
+    tcase_add_test(load, what_a_session_takes_beside_the_runs_is_its_own);
     tcase_add_test(load, a_thousand_idle_and_two_hundred_active_fit);
     suite_add_tcase(s, load);
     tcase_add_test(elastic, a_rush_lowers_the_ceiling_at_once);

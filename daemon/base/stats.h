@@ -32,6 +32,7 @@ typedef struct shoald_histogram {
 
 typedef struct shoald_worker_stats {
     shoald_counter chunks, frames, runs, samples, phones, busy_ns;
+    shoald_counter beside_ns; /* spent on sessions beside the engine */
     shoald_counter errors[SHOAL_CODE_COUNT];
     shoald_histogram latency; /* last sample of a chunk received -> result queued */
     shoald_histogram late;    /* deadline of a chunk -> result queued; 0: in time */

@@ -112,6 +112,9 @@ static void write_work(page *p, const shoald_house *house)
     counter(p, "runs_total", "Engine runs, each of one or more chunks.", (double)ALL(house, runs));
     counter(p, "busy_seconds_total", "Time that workers spent in the engine.",
             (double)ALL(house, busy_ns) / 1e9);
+    counter(p, "beside_seconds_total",
+            "Time that workers spent beside the engine: opening, conversion, phones, encoding.",
+            (double)ALL(house, beside_ns) / 1e9);
     gauge(p, "workers", "Worker threads.", house->port_count);
     gauge(p, "load_projected",
           "Share of the workers that the sessions need, by what they cost now.",

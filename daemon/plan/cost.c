@@ -3,6 +3,8 @@
 
 #include "shoal-protocol.h"
 
+#include <math.h>
+
 /* Rows of a run that shares its fixed part well: matrix products near their peak. */
 #define LARGE_RUN_FRAMES 64
 /* How much past work is remembered, ns of expected time. */
@@ -10,9 +12,9 @@
 /* What the calibration weighs at the start. */
 #define PRIOR_NS 2e8
 /* One run (a machine that slept, a debugger) does not count for more than this much of itself. */
-#define OUTLIER             4.0
-#define OTHER_MEMORY_FRAMES 2e4
-#define OTHER_PRIOR_FRAMES  2e3
+#define OUTLIER 4.0
+/* Without runs what was measured fades: to a third in half a minute. */
+#define REST_NS 3e10
 
 static double at_least_0(double x)
 {
@@ -31,17 +33,16 @@ static shoald_cost_shape solve(const shoald_cost_probe *p)
     s.frame = at_least_0((p->full - depth * layer) / (n * m));
     double more = (p->full - p->lone) / ((n - 1) * m); /* a frame more in a run */
     s.frame_layer = at_least_0((more - s.frame) / depth - s.chunk_layer / m);
+    s.other = p->other;
     s.layer_run = at_least_0(layer - n * s.chunk_layer - n * m * s.frame_layer);
     return s;
 }
 
 void shoald_cost_init(shoald_cost *c, const shoald_cost_probe *p)
 {
-    *c = (shoald_cost){ .shape = solve(p), .speed = p->speed, .other = p->other };
+    *c = (shoald_cost){ .shape = solve(p), .speed = p->speed, .prior = p->speed };
     c->expected = PRIOR_NS;
     c->taken = PRIOR_NS * p->speed;
-    c->other_frames = OTHER_PRIOR_FRAMES;
-    c->other_ns = p->other * OTHER_PRIOR_FRAMES;
 }
 
 void shoald_work_add(shoald_work *w, int depth, int frames)
@@ -67,7 +68,7 @@ double shoald_cost_chunk_ns(const shoald_cost *c, int depth, int frames)
 {
     const shoald_cost_shape *s = &c->shape;
     double a_layer = s->chunk_layer + frames * (s->frame_layer + s->layer_run / LARGE_RUN_FRAMES);
-    return c->speed * (depth * a_layer + frames * s->frame) + frames * c->other;
+    return c->speed * (depth * a_layer + frames * (s->frame + s->other));
 }
 
 double shoald_cost_share(const shoald_cost *c, int depth, int chunk_frames)
@@ -86,10 +87,10 @@ void shoald_cost_saw_run(shoald_cost *c, const shoald_work *w, double ns)
     c->speed = c->taken / c->expected;
 }
 
-void shoald_cost_saw_other(shoald_cost *c, int frames, double ns)
+void shoald_cost_saw_rest(shoald_cost *c, double ns)
 {
-    double keep = OTHER_MEMORY_FRAMES / (OTHER_MEMORY_FRAMES + frames);
-    c->other_ns = keep * (c->other_ns + ns);
-    c->other_frames = keep * (c->other_frames + frames);
-    c->other = c->other_ns / c->other_frames;
+    double keep = exp(-ns / REST_NS);
+    c->expected = keep * c->expected + (1 - keep) * PRIOR_NS;
+    c->taken = keep * c->taken + (1 - keep) * PRIOR_NS * c->prior;
+    c->speed = c->taken / c->expected;
 }

@@ -1,13 +1,20 @@
 /* cost.h - what a worker's work costs, as the worker itself has measured it
  *
  *   a run   = layers run x layer_run + chunk-layers x chunk_layer
- *           + frames x frame + frame-layers x frame_layer            (all x speed)
- *   beside  = frames x other      PCM, log-mel, encoding: what is no engine run
+ *           + frames x frame + frame-layers x frame_layer
+ *   beside  = frames x other      PCM and log-mel: what each frame takes before it can run
+ *                                                                    (all x speed)
  *
- * The shape (the four coefficients) comes from a calibration at the start (calibrate.h); speed, the
+ * The shape (the five coefficients) comes from a calibration at the start (calibrate.h); speed, the
  * ratio of what recent runs took and what the shape says, follows the machine: neighbours,
  * clock rate, streams unlike those of the calibration. One number is always well determined, where
- * a regression of four would not be when all sessions are alike. Pure: no clock, no threads.
+ * a regression of four would not be when all sessions are alike.
+ *
+ * What one session's messages, options and outputs cost beside the runs is that session's affair
+ * and counts in its own demand (load.h): nothing that a client does may raise the price of others'
+ * frames. And nothing is remembered for ever: where no runs come, speed goes back to what the
+ * calibration found, or one slow spell could shut everybody out for good. Pure: no clock, no
+ * threads.
  */
 #ifndef SHOALD_COST_H
 #define SHOALD_COST_H
@@ -18,14 +25,14 @@ typedef struct shoald_cost_shape {
     double chunk_layer; /* of each chunk and layer: attention reads the left context */
     double frame;       /* of each frame: subsampling, head */
     double frame_layer; /* of each frame and layer */
+    double other;       /* of each frame, beside the runs */
 } shoald_cost_shape;
 
 typedef struct shoald_cost {
     shoald_cost_shape shape;
-    double speed;                  /* measured / shape; above 1: slower than calibrated */
-    double other;                  /* ns a frame beside the runs */
-    double taken, expected;        /* ns: sums behind speed, recent ones weigh most */
-    double other_ns, other_frames; /* the same behind other */
+    double speed;           /* measured / shape; above 1: slower than calibrated */
+    double prior;           /* speed as the calibration found it */
+    double taken, expected; /* ns: sums behind speed, recent ones weigh most */
 } shoald_cost;
 
 /* of one run */
@@ -59,6 +66,7 @@ double shoald_cost_share(const shoald_cost *c, int depth, int chunk_frames);
 
 /* Learn from what was measured. */
 void shoald_cost_saw_run(shoald_cost *c, const shoald_work *w, double ns);
-void shoald_cost_saw_other(shoald_cost *c, int frames, double ns);
+/* No run for so long. */
+void shoald_cost_saw_rest(shoald_cost *c, double ns);
 
 #endif

@@ -117,7 +117,7 @@ double shoald_govern_cost(const shoald_governor *g, const shoald_policy *policy,
 {
     shoald_demand run = as_run(policy, d);
     int depth = shoald_elastic_depth(g->elastic[worker].ceiling, run.depth_min, run.depth_max);
-    return run.rate * shoald_price_share(price, depth, run.chunk_frames);
+    return shoald_demand_share(&run, price, depth);
 }
 
 /* ---- what is told -------------------------------------------------------------------- */

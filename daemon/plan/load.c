@@ -1,9 +1,11 @@
 /* load.c - see load.h */
 #include "plan/load.h"
 
+#include <math.h>
+
 #define SILENCE_S     2.0 /* shorter pauses change nothing */
 #define RATE_MEMORY_S 1.5
-#define IDLE_RATE     0.01 /* of a session that says nothing */
+#define IDLE_RATE     1e-3 /* below it a session that says nothing has none */
 
 double shoald_price_share(const shoald_price *p, int depth, int chunk_frames)
 {
@@ -12,13 +14,18 @@ double shoald_price_share(const shoald_price *p, int depth, int chunk_frames)
     return shoald_cost_share(&p->cost, depth, chunk_frames);
 }
 
+/* Share that the frames of a stream in real time take beside the runs, as calibrated. */
+static double price_beside(const shoald_price *p)
+{
+    return p->cost.speed * p->cost.shape.other / (SHOAL_FRAME_MS * 1e6);
+}
+
 void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chunk_frames,
                          uint64_t now_ns)
 {
     *d = (shoald_demand){ .depth_min = depth_min,
                           .depth_max = depth_max,
                           .chunk_frames = chunk_frames,
-                          .rate = IDLE_RATE,
                           .sound_ns = now_ns,
                           .look_ns = now_ns };
 }
@@ -34,7 +41,21 @@ static void mix(double *rate, double towards, double seconds)
     *rate += (towards - *rate) * seconds / (seconds + RATE_MEMORY_S);
 }
 
-void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t now_ns)
+static void fall_silent(shoald_demand *d, double seconds)
+{
+    mix(&d->rate, 0, seconds);
+    if (d->rate < IDLE_RATE)
+        d->rate = 0;
+}
+
+static void look_beside(shoald_demand *d, uint64_t beside_ns, double seconds)
+{
+    if (seconds > 0)
+        mix(&d->beside, (double)(beside_ns - d->beside_ns) / 1e9 / seconds, seconds);
+    d->beside_ns = beside_ns;
+}
+
+void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t beside_ns, uint64_t now_ns)
 {
     double came_s = audio_s - d->audio_s;
     int first = d->audio_s <= 0;
@@ -42,9 +63,10 @@ void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t now_ns)
     double look_s = (double)(now_ns - d->look_ns) / 1e9;
     d->look_ns = now_ns;
     d->audio_s = audio_s;
+    look_beside(d, beside_ns, look_s);
     if (came_s <= 0) {
         if (!first && quiet_s > SILENCE_S)
-            mix(&d->rate, IDLE_RATE, look_s);
+            fall_silent(d, look_s);
         return;
     }
     d->sound_ns = now_ns;
@@ -59,14 +81,27 @@ double shoald_demand_rate(const shoald_demand *d)
     return d->rate < 1 ? d->rate : 1;
 }
 
+/* The price of a frame has PCM and log-mel in it; what is measured has that and the rest. */
+static double share(const shoald_demand *d, const shoald_price *p, double rate, int depth)
+{
+    double frames = rate * shoald_price_share(p, depth, d->chunk_frames);
+    double known = p->full_share > 0 ? INFINITY : rate * price_beside(p);
+    double beside = d->rate > 1 ? d->beside * rate / d->rate : d->beside;
+    return beside > known ? frames + beside - known : frames;
+}
+
+double shoald_demand_share(const shoald_demand *d, const shoald_price *p, int depth)
+{
+    return share(d, p, d->rate, depth);
+}
+
 static void add(shoald_load *l, const shoald_demand *d, const shoald_price *p, int sign)
 {
-    double rate = sign * shoald_demand_rate(d), share = 0;
+    double rate = shoald_demand_rate(d), more = 0;
     for (int ceiling = 1; ceiling <= p->depths; ceiling++) {
         if (ceiling == 1 || (ceiling > d->depth_min && ceiling <= d->depth_max))
-            share = shoald_price_share(p, ceiling > d->depth_min ? ceiling : d->depth_min,
-                                       d->chunk_frames);
-        l->at[ceiling] += rate * share;
+            more = share(d, p, rate, ceiling > d->depth_min ? ceiling : d->depth_min);
+        l->at[ceiling] += sign * more;
     }
     l->sessions += sign;
 }

@@ -1,9 +1,12 @@
 /* load.h - what sessions will cost: projected load under every ceiling of depth
  *
- * A session in real time takes rate x share(depth) of a worker. Its rate is measured: 1 while it
- * speaks as live clients do, less when less comes. Until its first sound, and after some seconds
- * of silence, it is a small floor, so that a thousand idle sessions leave room for those that
- * speak. The first sound counts as real time at once. Pure; times are nanoseconds of any clock.
+ * A session in real time takes rate x share(depth) of a worker, and beside that what its worker
+ * has measured that its messages, options and outputs take (opening, conversion, the search for
+ * phones, encoding), if that is more than the price of its frames has in it already. Both are
+ * measured: rate is 1 while it speaks as live clients do, less when less comes, and 0 before the
+ * first sound and after some seconds of silence. So a session that is idle costs what it does, and
+ * a thousand of them leave room for those that speak. The first sound counts as real time at once.
+ * Pure; times are nanoseconds of any clock.
  */
 #ifndef SHOALD_LOAD_H
 #define SHOALD_LOAD_H
@@ -27,8 +30,10 @@ double shoald_price_share(const shoald_price *p, int depth, int chunk_frames);
 /* of a session; all 0: none yet */
 typedef struct shoald_demand {
     int depth_min, depth_max, chunk_frames;
-    double rate;       /* seconds of audio a second; an upload has more than 1 */
-    double audio_s;    /* as of the last look */
+    double rate;    /* seconds of audio a second; an upload has more than 1 */
+    double beside;  /* share of a worker that it takes beside the runs */
+    double audio_s; /* as of the last look, as is the next */
+    uint64_t beside_ns;
     uint64_t sound_ns; /* when audio was last seen to have come, or the beginning */
     uint64_t look_ns;
 } shoald_demand;
@@ -37,8 +42,10 @@ void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chu
                          uint64_t now_ns);
 /* Its very first sound is coming. */
 void shoald_demand_speak(shoald_demand *d, uint64_t now_ns);
-/* audio_s: received so far. */
-void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t now_ns);
+/* audio_s: received so far. beside_ns: what it took its worker so far beside the runs. */
+void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t beside_ns, uint64_t now_ns);
+/* What it takes at this depth, uploads as they come. */
+double shoald_demand_share(const shoald_demand *d, const shoald_price *p, int depth);
 /* What counts: uploads are promised no more than real time. */
 double shoald_demand_rate(const shoald_demand *d);
 

@@ -34,14 +34,11 @@ static int chunk_frames(const shoal_options *o)
 static void measure_price(shoald_house *house)
 {
     shoald_price *price = &house->service.price;
-    double speed = 0, other = 0, n = house->port_count;
+    double speed = 0, n = house->port_count;
     for (int i = 0; i < house->port_count; i++) {
-        shoald_cost c = shoald_port_cost(house->ports[i]);
-        speed += c.speed / n;
-        other += c.other / n;
+        speed += shoald_port_cost(house->ports[i]).speed / n;
     }
     price->cost.speed = speed;
-    price->cost.other = other;
     price->full_share = house->settings.capacity ? n / house->settings.capacity : 0;
 }
 
@@ -78,7 +75,9 @@ static void look_at(shoald_session *s, uint64_t now_ns)
     uint64_t bytes = atomic_load_explicit(&s->lane.received_bytes, memory_order_relaxed);
     if (s->demand.depth_max == 0)
         return;
-    shoald_demand_look(&s->demand, audio_seconds(s, bytes, now_ns), now_ns);
+    shoald_demand_look(&s->demand, audio_seconds(s, bytes, now_ns),
+                       atomic_load_explicit(&s->lane.totals.beside_ns, memory_order_relaxed),
+                       now_ns);
     s->looked_bytes = bytes;
 }
 

@@ -96,14 +96,25 @@ static shoald_due due_of(shoald_lane *l)
     return (shoald_due){ t->deadline_ns, chunk_ns, frames, t->depth_min, t->depth_max, l };
 }
 
+/* What was done since then was for l. Returns the time. */
+static uint64_t charge(shoald_worker *w, shoald_lane *l, uint64_t since_ns)
+{
+    uint64_t now_ns = uv_hrtime();
+    shoald_count(&l->totals.beside_ns, now_ns - since_ns);
+    shoald_count(&w->port.stats.beside_ns, now_ns - since_ns);
+    return now_ns;
+}
+
 /* Everything received goes as far as it can without running the engine. Fills w->due. */
 static int advance_all(shoald_worker *w)
 {
     int ready = 0;
+    uint64_t at_ns = w->active_count ? uv_hrtime() : 0;
     for (int i = 0; i < w->active_count;) {
         shoald_lane *l = w->active[i];
         shoald_track_state state = shoald_track_advance(l, &w->bench);
         report_drained_input(w, l);
+        at_ns = charge(w, l, at_ns);
         if (state == SHOALD_READY) {
             w->due[ready++] = due_of(l);
             i++;
@@ -188,50 +199,50 @@ static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result 
     shoald_track_deliver(l, &w->bench, r, start_ns, end_ns);
 }
 
-/* ns that the engine took */
-static uint64_t run(shoald_worker *w, int n, const shoald_work *work)
+static void run(shoald_worker *w, int n, const shoald_work *work)
 {
     uint64_t start_ns = uv_hrtime();
     int result = shoal_batch_run(w->bench.batch, w->bench.streams, n, w->bench.results);
-    uint64_t end_ns = uv_hrtime();
+    uint64_t end_ns = uv_hrtime(), at_ns = end_ns;
     if (result < 0) {
         fail_run(w, n, result);
-        return end_ns - start_ns;
+        return;
     }
     count_run(w, n, work, end_ns - start_ns);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         deliver(w, &w->due[i], &w->bench.results[i], start_ns, end_ns);
-    return end_ns - start_ns;
+        at_ns = charge(w, w->due[i].owner, at_ns);
+    }
 }
 
-static uint64_t run_ready(shoald_worker *w, int ready, shoald_work *work)
+static void run_ready(shoald_worker *w, int ready)
 {
-    int n = pick_run(w, ready, work);
+    shoald_work work;
+    int n = pick_run(w, ready, &work);
     atomic_store(&w->port.run_due_ns, w->due[0].deadline_ns);
-    uint64_t engine_ns = run(w, n, work);
+    run(w, n, &work);
     atomic_store(&w->port.run_due_ns, 0);
-    return engine_ns;
+    w->ran_ns = uv_hrtime();
 }
 
-static void learn(shoald_worker *w, int frames, uint64_t other_ns)
+/* The loop pokes an idle worker now and then. */
+static void rest(shoald_worker *w)
 {
-    shoald_cost_saw_other(&w->cost, frames, (double)other_ns);
-    atomic_store_explicit(&w->port.speed, w->cost.speed, memory_order_relaxed);
-    atomic_store_explicit(&w->port.other, w->cost.other, memory_order_relaxed);
+    uint64_t now_ns = uv_hrtime();
+    shoald_cost_saw_rest(&w->cost, (double)(now_ns - w->ran_ns));
+    w->ran_ns = now_ns;
 }
 
 static void tick(shoald_worker *w)
 {
-    shoald_work work = { 0 };
-    uint64_t start_ns = uv_hrtime(), engine_ns = 0;
     take_mail(w);
-    bool worked = w->active_count > 0;
     int ready = advance_all(w);
     if (ready > 0)
-        engine_ns = run_ready(w, ready, &work);
+        run_ready(w, ready);
+    else
+        rest(w);
     shoald_port_notify(&w->port);
-    if (worked)
-        learn(w, work.frames, uv_hrtime() - start_ns - engine_ns);
+    atomic_store_explicit(&w->port.speed, w->cost.speed, memory_order_relaxed);
     atomic_store(&w->port.ticks, atomic_load(&w->port.ticks) + 1);
 }
 
@@ -240,7 +251,7 @@ static void calibrate(shoald_worker *w)
     w->calibrated = shoald_calibrate(&w->cost, w->bench.service->model, w->bench.batch);
     w->port.shape = w->cost.shape;
     atomic_store(&w->port.speed, w->cost.speed);
-    atomic_store(&w->port.other, w->cost.other);
+    w->ran_ns = uv_hrtime();
     uv_sem_post(&w->ready);
 }
 

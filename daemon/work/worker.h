@@ -29,6 +29,7 @@ typedef struct shoald_worker {
     int active_count;
     shoald_due *due; /* [max_lanes] of them, a chunk is ready */
     shoald_cost cost;
+    uint64_t ran_ns;   /* when the last run ended, or resting was last counted */
     int local_ceiling; /* until the loop has taken notice of `pressed` */
     uint64_t local_until_ns;
 } shoald_worker;

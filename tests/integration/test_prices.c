@@ -81,6 +81,40 @@ START_TEST(error_rates_are_those_of_the_card)
 }
 END_TEST
 
+enum { BYSTANDERS = 200 };
+
+/* They cost what they measure while they are there, and leave no trace: nothing has run, so the
+ * capacity is to the last digit what was calibrated. */
+START_TEST(sessions_without_audio_move_no_price)
+{
+    static raw_ws idle[BYSTANDERS];
+    daemon_process d;
+
+    daemon_start(&d, NULL);
+    double capacity = daemon_metric(&d, "shoal_capacity_streams");
+    for (int i = 0; i < BYSTANDERS; i++)
+        ck_assert_int_eq(raw_ws_open(&idle[i], d.port, SHOAL_PATH "?depth=12", SHOAL_SUBPROTOCOL),
+                         101);
+    for (int i = 0; i < BYSTANDERS; i++) {
+        static shoal_server_msg m;
+        raw_frame f;
+        shoal_error err;
+
+        ck_assert_int_eq(raw_ws_recv_opcode(&idle[i], &f, RAW_TEXT, PATIENCE_MS), 1);
+        ck_assert_int_eq(shoal_server_msg_decode(&m, (const char *)f.data, f.size, &err), 0);
+        ck_assert_int_eq(m.type, SHOAL_MSG_READY);
+        shoal_server_msg_free(&m);
+    }
+    ck_assert_double_eq_tol(daemon_metric(&d, "shoal_capacity_streams"), capacity, 1e-6 * capacity);
+    for (int i = 0; i < BYSTANDERS; i++)
+        raw_ws_close(&idle[i]);
+    daemon_wait_empty(&d);
+    ck_assert_double_gt(daemon_metric(&d, "shoal_beside_seconds_total"), 0);
+    ck_assert_double_eq_tol(daemon_metric(&d, "shoal_capacity_streams"), capacity, 1e-6 * capacity);
+    ck_assert_int_eq(daemon_stop(&d, SIGTERM), 0);
+}
+END_TEST
+
 TCase *prices_case(void)
 {
     TCase *t = tcase_create("prices");
@@ -88,5 +122,6 @@ TCase *prices_case(void)
     tcase_set_timeout(t, 2 * PATIENCE_MS / 1000.0);
     tcase_add_test(t, the_price_list_is_measured);
     tcase_add_test(t, error_rates_are_those_of_the_card);
+    tcase_add_test(t, sessions_without_audio_move_no_price);
     return t;
 }

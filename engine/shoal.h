@@ -264,13 +264,20 @@ SHOAL_API ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
  *              the model's price of a change of phone is left
  *   durations  how long each phone lasts: leaving and staying are scored by its age
  * A phone is given out once it has ended and no likely path would take it back, at the latest
- * SHOAL_DECODER_LAG frames after it; so the output does not depend on how frames were grouped. */
+ * settle_frames after it; so the output does not depend on how frames were grouped. What waits for
+ * that can be looked at as it stands: shoal_decoder_tentative. */
 typedef struct shoal_decoder shoal_decoder;
 
 typedef struct shoal_decoder_params {
     int lm;        /* 1 or 0; 1. Without for words in an order, or of a language, that
                     * the training text did not have */
     int durations; /* 1 or 0; 0. training/README.md has what either is worth */
+    /* When the best path is taken though others are nearly as good: so many frames after a frame,
+     * 0..SHOAL_DECODER_LAG; 0 (LAG). Lower: sooner, more errors. */
+    int settle_frames;
+    /* And at once when so many frames in a row are surely silence, 0 (never)..SHOAL_DECODER_LAG; 0:
+     * the last phone before a pause need not wait for the next word. */
+    int settle_silence_frames;
 } shoal_decoder_params;
 
 typedef struct shoal_phone {
@@ -295,6 +302,17 @@ SHOAL_API int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames,
 /* Settle everything heard so far (a flush or the end). At most SHOAL_DECODER_LAG phones.
  * A phone that goes on after a flush is given out as a new one. */
 SHOAL_API int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max);
+
+/* A phone that is not settled: the next frames may change or remove it. */
+typedef struct shoal_tentative {
+    shoal_phone phone; /* end_frame: so far */
+    int stood_frames;  /* since it was first shown; its begin may have moved by 2 frames */
+} shoal_tentative;
+
+/* The unsettled end of the best path, oldest first; out has room for SHOAL_DECODER_LAG + 1. The
+ * first may be the open phone, whose begin is settled. Returns how many. Call it after each run,
+ * once: stood_frames counts from call to call. */
+SHOAL_API int shoal_decoder_tentative(shoal_decoder *d, shoal_tentative *out);
 
 /* ---- activity: log posteriors to where speech begins and ends -------------------------- */
 

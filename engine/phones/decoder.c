@@ -1,4 +1,5 @@
-/* decoder.c - log posteriors to timed phones: a streaming Viterbi with bounded lag
+/* decoder.c - log posteriors to timed phones: a streaming Viterbi. Here: the search; settle.c says
+ * when a part of the best path is final, tentative.c shows the part that is not yet
  *
  * A path's score is the sum over frames of
  *     log p(phone | audio) - log_prior[phone]
@@ -11,51 +12,27 @@
  * silence at the start. So a state is a pair (before, phone); without a trigram, a phone. older and
  * age, how many frames the phone has lasted, are those of the best path that ends in the state: a
  * path that entered the state later or with another history is forgotten even where its own would
- * have served it better (training/README.md has what that costs). A frame is settled once all paths
- * that count agree on it, or, after SHOAL_DECODER_LAG frames, on the best path; paths that disagree
- * are dropped. Settled frames are joined to phones; a phone is given out when the next one begins.
- * What is settled depends on the frames heard so far alone, never on how they were grouped into
- * calls.
+ * have served it better (training/README.md has what that costs).
  *
  * States too far below the best are dead. From any state the best one's path can be followed at a
  * loss of at most two transitions (the next two changes of phone; then the states are the same),
  * so twice their range loses nothing if staying costs the same after any `before` and at any age.
  * Without trigram and durations that is the bound, and all living paths count. With either it keeps
- * most of the states, which costs time, and paths that hardly differ keep each other from being
- * settled, which costs latency. So there is a BEAM, at which no path changed over the development
- * clips, and a MARGIN below which a path does not hold the others up (measured:
- * training/README.md).
+ * most of the states, which costs time: so there is a BEAM, at which no path changed over the
+ * development clips, and a MARGIN below which a path does not hold the others up (settle.c;
+ * measured: training/README.md).
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/model.h"
+#include "phones/decoder.h"
 
-#define BEAM   10.0f /* nats */
-#define MARGIN 4.0f
+#define BEAM         10.0f /* nats */
+#define MARGIN       4.0f
+#define SURE_SILENCE -0.223f /* log 0.8: as sure as activity is of speech */
 
-enum { LAG = SHOAL_DECODER_LAG, STAYED = 255 }; /* classes are at most 255: labels end at 254 */
-
-struct shoal_decoder {
-    const shoal__search *search;
-    int classes, ages, states; /* state: before * classes + phone */
-    const float *leave, *stay; /* [classes, ages], the search's or zeros */
-    float beam, margin;        /* nats */
-    int64_t heard, settled;    /* frames */
-    float *score, *next;       /* [states] best path ending in each; best of all is 0 */
-    unsigned char *from;       /* [LAG, states] at frame % LAG: STAYED, or the label that
-                                  `source` needs */
-    unsigned char *age;        /* [states] frames in the phone less 1, below ages */
-    unsigned char *older;      /* [states] phone before `before` */
-    float *logp;               /* [LAG, classes] */
-    int alive_count, *alive;   /* [states] those within the beam of the best */
-    int *trail;                /* [states] scratch of agreement() */
-    unsigned char *met;        /* [states] scratch of agreement(), 0 between calls */
-    int label;                 /* of the open phone; -1 before the first frame */
-    int64_t label_start;
-    double label_logp; /* sum over its frames */
-};
+enum { LAG = SHOAL__LAG, STAYED = SHOAL__STAYED };
 
 static const float zeros[SHOAL__MAX_CLASSES];
 
@@ -111,7 +88,8 @@ static const shoal__search *search_of(const shoal_model *m, const shoal_decoder_
 
 int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_decoder_params *p)
 {
-    if ((p->lm | p->durations) & ~1)
+    if ((p->lm | p->durations) & ~1 || p->settle_frames < 0 || p->settle_frames > LAG ||
+        p->settle_silence_frames < 0 || p->settle_silence_frames > LAG)
         return SHOAL_EINVAL;
     const shoal__search *search = search_of(m, p);
     if (!search->log_prior)
@@ -122,6 +100,8 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     if (!d)
         return SHOAL_ENOMEM;
     d->search = search;
+    d->settle_frames = p->settle_frames ? p->settle_frames : LAG;
+    d->settle_silence_frames = p->settle_silence_frames;
     d->classes = (int)C;
     d->states = (int)S;
     d->ages = search->ages ? search->ages : 1;
@@ -152,59 +132,15 @@ void shoal_decoder_free(shoal_decoder *d)
     free(d);
 }
 
-/* Close the open phone at frame `end`; returns 1 if *out was written. */
-static int close_phone(shoal_decoder *d, int64_t end, shoal_phone *out)
-{
-    int label = d->label;
-    d->label = -1;
-    if (label <= 0)
-        return 0;
-    *out =
-        (shoal_phone){ .label = label,
-                       .first_frame = d->label_start,
-                       .end_frame = end,
-                       .confidence = (float)exp(d->label_logp / (double)(end - d->label_start)) };
-    return 1;
-}
-
-/* The oldest unsettled frame is `label`. */
-static int settle(shoal_decoder *d, int label, shoal_phone *out)
-{
-    int wrote = 0;
-    if (label != d->label) {
-        wrote = close_phone(d, d->settled, out);
-        d->label = label;
-        d->label_start = d->settled;
-        d->label_logp = 0.0;
-    }
-    d->label_logp += (double)d->logp[d->settled % LAG * d->classes + label];
-    d->settled++;
-    return wrote;
-}
-
-static int phone_of(const shoal_decoder *d, int state)
-{
-    return state % d->classes;
-}
-
 static unsigned char *from_at(const shoal_decoder *d, int64_t frame)
 {
     return d->from + (size_t)(frame % LAG) * (size_t)d->states;
 }
 
-/* The state at frame - 1 on the best path to `state` at frame. */
-static int source(const shoal_decoder *d, int64_t frame, int state)
-{
-    int C = d->classes, label = from_at(d, frame)[state];
-    if (label == STAYED)
-        return state;
-    return d->search->histories > 1 ? label * C + state / C : label;
-}
-
 /* Every change of phone out of `state`, where it beats what was found before. */
 static void leave(shoal_decoder *d, int state, unsigned char *from)
 {
-    int C = d->classes, phone = phone_of(d, state);
+    int C = d->classes, phone = shoal__decoder_phone(d, state);
     int trigram = d->search->histories > 1, first = trigram ? phone * C : 0;
     const float *row = changes(d, state);
     unsigned char label = (unsigned char)(trigram ? state / C : phone);
@@ -220,7 +156,7 @@ static void leave(shoal_decoder *d, int state, unsigned char *from)
 
 static void stay(shoal_decoder *d, int state, unsigned char *from)
 {
-    int phone = phone_of(d, state);
+    int phone = shoal__decoder_phone(d, state);
     float s =
         d->score[state] + transitions(d, state)[phone] + d->stay[phone * d->ages + d->age[state]];
     if (s >= d->next[state]) {
@@ -267,122 +203,12 @@ static void keep_alive(shoal_decoder *d)
     }
 }
 
-static void step(shoal_decoder *d, const float *logp)
+void shoal__decoder_step(shoal_decoder *d, const float *logp)
 {
     advance(d);
     add_frame(d, logp);
     keep_alive(d);
     memcpy(d->logp + d->heard % LAG * d->classes, logp, (size_t)d->classes * sizeof *logp);
+    d->silent = logp[0] >= SURE_SILENCE ? d->silent + 1 : 0;
     d->heard++;
-}
-
-static int best_state(const shoal_decoder *d)
-{
-    int best = d->alive[0];
-    for (int i = 1; i < d->alive_count; i++)
-        if (d->score[d->alive[i]] > d->score[best])
-            best = d->alive[i];
-    return best;
-}
-
-/* trail[count] at `frame` -> the states they come from, each once; returns how many. */
-static int step_back(shoal_decoder *d, int64_t frame, int count)
-{
-    int n = 0;
-    for (int i = 0; i < count; i++) {
-        int s = source(d, frame, d->trail[i]);
-        if (!d->met[s])
-            d->trail[n++] = s;
-        d->met[s] = 1;
-    }
-    for (int i = 0; i < n; i++)
-        d->met[d->trail[i]] = 0;
-    return n;
-}
-
-/* Last frame at which all paths that count are in one state, and the state; -1 if none. */
-static int64_t agreement(shoal_decoder *d, int *state)
-{
-    int count = 0;
-    for (int i = 0; i < d->alive_count; i++)
-        if (d->score[d->alive[i]] >= -d->margin)
-            d->trail[count++] = d->alive[i];
-    for (int64_t t = d->heard - 1; t >= d->settled; t--) {
-        *state = d->trail[0];
-        if (count == 1)
-            return t;
-        if (t > d->settled)
-            count = step_back(d, t, count);
-    }
-    return -1;
-}
-
-static int state_at(const shoal_decoder *d, int state, int64_t frame)
-{
-    for (int64_t t = d->heard - 1; t > frame; t--)
-        state = source(d, t, state);
-    return state;
-}
-
-/* Drop the paths that are not in `state` at `frame`. */
-static void keep_through(shoal_decoder *d, int64_t frame, int state)
-{
-    int kept = 0;
-    for (int i = 0; i < d->alive_count; i++)
-        if (state_at(d, d->alive[i], frame) == state)
-            d->alive[kept++] = d->alive[i];
-    d->alive_count = kept;
-}
-
-/* Settle all frames up to `at`, on the path that is in `state` there. */
-static int settle_path(shoal_decoder *d, int state, int64_t at, shoal_phone *out, int max)
-{
-    int labels[LAG], count = 0, n = (int)(at + 1 - d->settled);
-    for (int i = n - 1; i >= 0; i--) {
-        labels[i] = phone_of(d, state);
-        state = i ? source(d, d->settled + i, state) : state;
-    }
-    for (int i = 0; i < n; i++) {
-        shoal_phone p;
-        if (settle(d, labels[i], &p) && count < max)
-            out[count++] = p;
-    }
-    return count;
-}
-
-/* Settle what can be settled: where paths agree, or, with a full window, its first frame on the
- * best path. */
-static int settle_some(shoal_decoder *d, shoal_phone *out, int max)
-{
-    int state = 0;
-    int64_t at = agreement(d, &state);
-    if (at < 0 && d->heard - d->settled < LAG)
-        return 0;
-    if (at < 0) {
-        at = d->settled;
-        state = state_at(d, best_state(d), at);
-    }
-    keep_through(d, at, state);
-    return settle_path(d, state, at, out, max);
-}
-
-int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out, int max)
-{
-    int count = 0;
-    for (int f = 0; f < frames; f++) {
-        step(d, logp + (size_t)f * (size_t)d->classes);
-        count += settle_some(d, out + count, max - count);
-    }
-    return count;
-}
-
-int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max)
-{
-    int count = 0;
-    shoal_phone p;
-    if (d->heard > d->settled)
-        count = settle_path(d, best_state(d), d->heard - 1, out, max);
-    if (close_phone(d, d->settled, &p) && count < max)
-        out[count++] = p;
-    return count;
 }

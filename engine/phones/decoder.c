@@ -30,7 +30,7 @@
 
 #define BEAM         10.0f /* nats */
 #define MARGIN       4.0f
-#define SURE_SILENCE -0.223f /* log 0.8: as sure as activity is of speech */
+#define SURE_SILENCE -0.693f /* log 0.5 */
 
 enum { LAG = SHOAL__LAG, STAYED = SHOAL__STAYED };
 
@@ -95,7 +95,7 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     if (!search->log_prior)
         return SHOAL_EUNSUPPORTED;
     size_t C = (size_t)m->config.classes, S = (size_t)search->histories * C;
-    size_t floats = 2 * S + LAG * C, bytes = LAG * S + 3 * S;
+    size_t floats = 3 * S + LAG * C, bytes = LAG * S + 3 * S;
     shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + 2 * S * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
@@ -115,7 +115,8 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     }
     d->score = (float *)(d + 1);
     d->next = d->score + S;
-    d->logp = d->next + S;
+    d->trail_score = d->next + S;
+    d->logp = d->trail_score + S;
     d->alive = (int *)(d->logp + LAG * C);
     d->trail = d->alive + S;
     d->from = (unsigned char *)(d->trail + S);

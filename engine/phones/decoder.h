@@ -38,9 +38,10 @@ struct shoal_decoder {
     unsigned char *older;      /* [states] phone before `before` */
     float *logp;               /* [LAG, classes] */
     int alive_count, *alive;   /* [states] those within the beam of the best */
-    int *trail;                /* [states] scratch of agreement() */
-    unsigned char *met;        /* [states] scratch of agreement(), 0 between calls */
-    int label;                 /* of the open phone; -1 before the first frame */
+    int *trail;                /* [states] scratch of agreement(), with their scores */
+    float *trail_score;
+    unsigned char *met; /* [states] scratch of agreement(), 0 between calls */
+    int label;          /* of the open phone; -1 before the first frame */
     int64_t label_start;
     double label_logp; /* sum over its frames */
     int silent;        /* frames of sure silence up to the last one heard */

@@ -2,7 +2,7 @@
  *
  * A frame is settled
  *   once all paths that count agree on it: those within `margin` of the best, because paths that
- *     hardly differ would keep each other from being settled;
+ *     hardly differ would keep each other from being settled; the margin shrinks while it waits;
  *   at the latest settle_frames after it, on the best path; paths that disagree are dropped;
  *   at once when the last settle_silence_frames were surely silence and the best path is in
  *     silence: nobody waits for the last phone before a pause.
@@ -13,6 +13,8 @@
 #include <math.h>
 
 #include "phones/decoder.h"
+
+#define CALM 0.3f /* share of settle_frames for which nothing is hurried */
 
 /* Close the open phone at frame `end`; returns 1 if *out was written. */
 static int close_phone(shoal_decoder *d, int64_t end, shoal_phone *out)
@@ -44,14 +46,17 @@ static int settle(shoal_decoder *d, int label, shoal_phone *out)
     return wrote;
 }
 
-/* trail[count] at `frame` -> the states they come from, each once; returns how many. */
+/* trail[count] at `frame` -> the states they come from, each once, the best path to each first;
+ * returns how many. */
 static int step_back(shoal_decoder *d, int64_t frame, int count)
 {
     int n = 0;
     for (int i = 0; i < count; i++) {
         int s = shoal__decoder_source(d, frame, d->trail[i]);
-        if (!d->met[s])
-            d->trail[n++] = s;
+        if (!d->met[s]) {
+            d->trail[n] = s;
+            d->trail_score[n++] = d->trail_score[i];
+        }
         d->met[s] = 1;
     }
     for (int i = 0; i < n; i++)
@@ -59,14 +64,43 @@ static int step_back(shoal_decoder *d, int64_t frame, int count)
     return n;
 }
 
+/* Those that count now, best first. */
+static int begin_trail(shoal_decoder *d)
+{
+    int count = 0;
+    for (int i = 0; i < d->alive_count; i++) {
+        int s = d->alive[i], at = count;
+        if (d->score[s] < -d->margin)
+            continue;
+        for (; at > 0 && d->trail_score[at - 1] < d->score[s]; at--) {
+            d->trail[at] = d->trail[at - 1];
+            d->trail_score[at] = d->trail_score[at - 1];
+        }
+        d->trail[at] = s;
+        d->trail_score[at] = d->score[s];
+        count++;
+    }
+    return count;
+}
+
+/* How much worse than the best a path may be and still hold up a frame that has waited so long: in
+ * a hurry less and less, down to nothing after settle_frames. Giving up slowly costs fewer errors
+ * at the same delay than one hard limit (training/settle.py). */
+static float patience(const shoal_decoder *d, int64_t waited)
+{
+    float calm = CALM * (float)d->settle_frames, hurry = (float)waited - calm;
+    if (d->settle_frames == SHOAL__LAG || hurry <= 0.0f)
+        return d->margin;
+    return d->margin * fmaxf(0.0f, 1.0f - hurry / ((float)d->settle_frames - calm));
+}
+
 /* Last frame at which all paths that count are in one state, and the state; -1 if none. */
 static int64_t agreement(shoal_decoder *d, int *state)
 {
-    int count = 0;
-    for (int i = 0; i < d->alive_count; i++)
-        if (d->score[d->alive[i]] >= -d->margin)
-            d->trail[count++] = d->alive[i];
+    int count = begin_trail(d);
     for (int64_t t = d->heard - 1; t >= d->settled; t--) {
+        while (count > 1 && d->trail_score[count - 1] < -patience(d, d->heard - 1 - t))
+            count--;
         *state = d->trail[0];
         if (count == 1)
             return t;

@@ -2,7 +2,8 @@
  *
  * What only a wrong, dying or silent server shows: each failure gives one ERROR that names cause
  * and remedy, then CLOSED, then SHOAL_CLIENT_ECLOSED, never a hang and never unbounded memory.
- * The client against the real shoald is in integration/.
+ * How connections begin is in check_client_open.c, the session without a socket in
+ * check_client_session.c; the client against the real shoald is in integration/.
  */
 #include <check.h>
 #include <stdio.h>
@@ -11,158 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client_util.h"
 #include "fake_server.h"
-#include "shoal-client.h"
-
-enum { PATIENCE_MS = 20000 };
-
-static shoal_client *connect_to(int port, const shoal_client_params *params)
-{
-    shoal_client *c;
-    char url[64], why[512];
-
-    snprintf(url, sizeof url, "ws://127.0.0.1:%d", port);
-    ck_assert_msg(shoal_client_open(&c, url, params, why, sizeof why) == 0, "%s", why);
-    return c;
-}
-
-static shoal_client_event next(shoal_client *c)
-{
-    shoal_client_event e;
-    int r = shoal_client_poll(c, PATIENCE_MS, &e);
-
-    ck_assert_msg(r == 1, "no event: %d", r);
-    return e;
-}
-
-static shoal_client_event expect(shoal_client *c, shoal_client_event_type type)
-{
-    shoal_client_event e = next(c);
-
-    ck_assert_msg(e.type == type, "event %d instead of %d%s%s", e.type, type, e.error ? ": " : "",
-                  e.error ? e.error->message : "");
-    return e;
-}
-
-/* ERROR with this name, a text that mentions remedy, then CLOSED, then nothing for ever. */
-static void expect_failure(shoal_client *c, const char *name, const char *remedy)
-{
-    shoal_client_event e = expect(c, SHOAL_CLIENT_ERROR);
-
-    ck_assert_str_eq(e.error->name, name);
-    ck_assert_msg(strstr(e.error->message, remedy) != NULL, "%s", e.error->message);
-    ck_assert_int_eq(e.error->fatal, 1);
-    expect(c, SHOAL_CLIENT_CLOSED);
-    for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(shoal_client_poll(c, 0, &e), SHOAL_CLIENT_ECLOSED);
-    ck_assert_uint_eq(shoal_client_send(c, "abc", 3), 3);
-    shoal_client_free(c);
-}
-
-/* ---- opening ---- */
-
-START_TEST(bad_urls_are_refused)
-{
-    static const char *const bad[] = {
-        "",
-        "http://h:1",
-        "ws://",
-        "ws://:80",
-        "ws://h:0",
-        "ws://h:65536",
-        "ws://h:1x",
-        "ws://h:",
-        "ws://u@h:1",
-        "ws://[::1",
-        "ws://[]:1",
-        "ws://h:1/a#b",
-        "ws://h :1",
-        "ws://h:1/?depth=0",
-        "ws://h:1/?nonsense=1",
-        "ws://h:1/?rate=9&rate=9",
-        "ws://[::1]7350",
-    };
-    shoal_client *c = NULL;
-
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char why[512] = "";
-
-        ck_assert_msg(shoal_client_open(&c, bad[i], NULL, why, sizeof why) == SHOAL_CLIENT_EURL,
-                      "accepted: %s", bad[i]);
-        ck_assert_msg(why[0] != 0, "no reason: %s", bad[i]);
-    }
-    ck_assert_int_eq(shoal_client_open(&c, "nonsense", NULL, NULL, 0), SHOAL_CLIENT_EURL);
-}
-END_TEST
-
-START_TEST(options_of_params_win_over_the_url)
-{
-    shoal_client_params p = shoal_client_default_params();
-    shoal_client *c;
-    char why[512];
-
-    p.options.chunk_ms = 320;
-    p.options.outputs = SHOAL_OUTPUT_ACTIVITY;
-    p.options.taps[p.options.tap_count++] = (shoal_tap){ 4, SHOAL_OUTPUT_PHONES };
-    p.options.activity_threshold = 90;
-    p.options.durations = SHOAL_ON;
-    p.options.given |=
-        SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_DURATIONS;
-    ck_assert_int_eq(shoal_client_open(&c,
-                                       "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12"
-                                       "&output=embedding@2,embedding@3&activity_hangover_ms=500"
-                                       "&lm=off&durations=off",
-                                       &p, why, sizeof why),
-                     0);
-    const shoal_options *o = shoal_client_get_options(c);
-    ck_assert_int_eq(o->chunk_ms, 320);
-    ck_assert_int_eq(o->format, SHOAL_FORMAT_MULAW);
-    ck_assert_int_eq(o->rate, 8000);
-    ck_assert_int_eq(o->depth_min, 3);
-    ck_assert_int_eq(o->depth_max, 12);
-    ck_assert_uint_eq(o->outputs, SHOAL_OUTPUT_ACTIVITY);
-    ck_assert_int_eq(o->tap_count, 1);
-    ck_assert_int_eq(o->taps[0].depth, 4);
-    ck_assert_int_eq(o->activity_threshold, 90);
-    ck_assert_int_eq(o->activity_hangover_ms, 500);
-    ck_assert_int_eq(o->lm, SHOAL_OFF);
-    ck_assert_int_eq(o->durations, SHOAL_ON);
-    shoal_client_free(c);
-}
-END_TEST
-
-START_TEST(params_are_checked)
-{
-    shoal_client_params p = shoal_client_default_params();
-    shoal_client *c;
-    char why[512];
-
-    p.queue_bytes = 10;
-    ck_assert_int_eq(shoal_client_open(&c, "ws://h:1", &p, why, sizeof why), SHOAL_CLIENT_EINVAL);
-    p = shoal_client_default_params();
-    p.options.chunk_ms = 7;
-    p.options.given = SHOAL_OPT_CHUNK_MS;
-    ck_assert_int_eq(shoal_client_open(&c, "ws://h:1", &p, why, sizeof why), SHOAL_CLIENT_EINVAL);
-    ck_assert(strstr(why, "chunk_ms") != NULL);
-}
-END_TEST
-
-static void read_nothing(fake_peer *p)
-{
-    while (fake_read(p))
-        ;
-}
-
-START_TEST(refused_connection_says_so)
-{
-    int port = fake_server_start(read_nothing, 1);
-    shoal_client *c = connect_to(port, NULL);
-
-    shoal_client_free(c);
-    fake_server_join();
-    expect_failure(connect_to(port, NULL), "connection_refused", "is shoald running");
-}
-END_TEST
 
 static void hold(fake_peer *p)
 {
@@ -170,61 +21,11 @@ static void hold(fake_peer *p)
         ;
 }
 
-START_TEST(silent_server_times_out)
+static void read_nothing(fake_peer *p)
 {
-    shoal_client_params p = shoal_client_default_params();
-
-    p.connect_timeout_ms = 300;
-    expect_failure(connect_to(fake_server_start(hold, 1), &p), "connect_timeout",
-                   "no answer within 300 ms");
-    fake_server_join();
+    while (fake_read(p))
+        ;
 }
-END_TEST
-
-START_TEST(upgraded_but_silent_server_times_out)
-{
-    shoal_client_params p = shoal_client_default_params();
-
-    p.connect_timeout_ms = 300;
-    expect_failure(connect_to(fake_server_start(read_nothing, 0), &p), "connect_timeout",
-                   "no answer");
-    fake_server_join();
-}
-END_TEST
-
-static void answer_503(fake_peer *p)
-{
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
-
-    if (recv(p->fd, p->message, sizeof p->message, 0) > 0 &&
-        write(p->fd, answer, sizeof answer - 1) > 0)
-        hold(p);
-}
-
-START_TEST(refused_upgrade_tells_the_status)
-{
-    expect_failure(connect_to(fake_server_start(answer_503, 1), NULL), "upgrade_refused", "503");
-    fake_server_join();
-}
-END_TEST
-
-static void answer_rubbish(fake_peer *p)
-{
-    if (write(p->fd, "SSH-2.0-OpenSSH_9.2\r\n\r\n", 23) > 0)
-        usleep(100000);
-}
-
-START_TEST(another_kind_of_server_is_recognised)
-{
-    shoal_client *c = connect_to(fake_server_start(answer_rubbish, 1), NULL);
-    shoal_client_event e = expect(c, SHOAL_CLIENT_ERROR);
-
-    ck_assert(strstr(e.error->message, "shoal server") != NULL);
-    expect(c, SHOAL_CLIENT_CLOSED);
-    shoal_client_free(c);
-    fake_server_join();
-}
-END_TEST
 
 /* ---- a session ---- */
 
@@ -534,17 +335,9 @@ END_TEST
 static Suite *client_suite(void)
 {
     Suite *s = suite_create("client");
-    TCase *opening = tcase_create("opening"), *session = tcase_create("session"),
-          *wrong = tcase_create("wrong servers"), *bounds = tcase_create("bounds");
+    TCase *session = tcase_create("session"), *wrong = tcase_create("wrong servers"),
+          *bounds = tcase_create("bounds");
 
-    tcase_add_test(opening, bad_urls_are_refused);
-    tcase_add_test(opening, options_of_params_win_over_the_url);
-    tcase_add_test(opening, params_are_checked);
-    tcase_add_test(opening, refused_connection_says_so);
-    tcase_add_test(opening, silent_server_times_out);
-    tcase_add_test(opening, upgraded_but_silent_server_times_out);
-    tcase_add_test(opening, refused_upgrade_tells_the_status);
-    tcase_add_test(opening, another_kind_of_server_is_recognised);
     tcase_add_test(session, a_session_in_order);
     tcase_add_test(session, missing_results_are_counted);
     tcase_add_test(session, wake_ends_a_wait);
@@ -558,7 +351,6 @@ static Suite *client_suite(void)
     tcase_add_test(bounds, a_full_queue_takes_less_and_asks_for_more_later);
     tcase_add_test(bounds, control_fits_beside_a_full_queue_but_not_for_ever);
     tcase_add_test(bounds, an_opus_packet_is_never_cut);
-    suite_add_tcase(s, opening);
     suite_add_tcase(s, session);
     suite_add_tcase(s, wrong);
     suite_add_tcase(s, bounds);

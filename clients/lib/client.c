@@ -1,28 +1,36 @@
 /* client.c - the public calls of libshoal-client: see shoal-client.h
  *
- *     send, set, flush, ... -> tx -> client_ws.c -> server
- *     server -> client_ws.c -> rx -> client_events.c -> one shoal_client_event a poll
+ *     client.c -> client_ws.c (the socket) -> client_session.c (messages, events) -> the rest
  *
- * The socket is only read while rx is empty, so a program that does not poll slows the server
- * down instead of filling memory.
+ * The socket is only read while the session has no event to give, so a program that does not poll
+ * slows the server down instead of filling memory. All is touched by the thread that polls, except
+ * `woken`.
  */
-#include "lib/client_internal.h"
+#include "shoal-client.h"
 
-#include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum {
-    MIN_QUEUE_BYTES = 4 << 10,
-    MAX_QUEUE_BYTES = 1 << 30,
-    CONTROL_BYTES = 16 << 10, /* of tx that audio leaves to set, flush, ping and end */
-    RX_FIRST_BYTES = 16 << 10,
-    RX_MAX_BYTES = SHOAL_MAX_SERVER_TEXT_BYTES + (256 << 10) /* a message and one read */
+#include "lib/client_session.h"
+#include "lib/client_url.h"
+#include "lib/client_ws.h"
+
+struct shoal_client {
+    shoal__url url;             /* set at open, then constant, as the next two are */
+    shoal_client_params params; /* strings are owned */
+    char peer[300];             /* "host:port" */
+    shoal__session session;
+    int has_session;
+    shoal__ws *ws;
+    int hung_up;      /* the session ended by itself, and the socket was told */
+    atomic_int woken; /* any thread */
+    int64_t connect_deadline_ms;
 };
 
-int64_t shoal__now_ms(void)
+static int64_t now_ms(void)
 {
     struct timespec t;
 
@@ -41,18 +49,9 @@ const char *shoal_client_strerror(int code)
     }
 }
 
-void shoal__fail(shoal_client *c, const char *name, int retry, const char *fmt, ...)
+const char *shoal_client_version(void)
 {
-    va_list args;
-
-    if (c->has_failure)
-        return;
-    c->has_failure = 1;
-    c->failure = (shoal_error){ .code = SHOAL_CODE_UNKNOWN, .fatal = 1, .retry = retry };
-    snprintf(c->failure.name, sizeof c->failure.name, "%s", name);
-    va_start(args, fmt);
-    vsnprintf(c->failure.message, sizeof c->failure.message, fmt, args);
-    va_end(args);
+    return SHOAL_CLIENT_VERSION;
 }
 
 /* ---- opening ---- */
@@ -63,14 +62,40 @@ shoal_client_params shoal_client_default_params(void)
                                   .queue_bytes = 256 << 10,
                                   .message_bytes = 64 << 10,
                                   .connect_timeout_ms = 10000,
-                                  .ping_s = 20 };
+                                  .ping_s = 20,
+                                  .keep_alive = 1 };
+}
+
+/* A header takes visible ASCII; a line break in it would make a header of its own. */
+static const char *check_token(const char *token)
+{
+    size_t n = token ? strlen(token) : 0;
+
+    if (n > SHOAL__MAX_TOKEN)
+        return "the token is longer than 4096 bytes, which no server takes";
+    for (size_t i = 0; i < n; i++)
+        if (token[i] <= ' ' || token[i] > '~')
+            return "the token holds a blank, a line break or another character that no header may "
+                   "have: is there a line end in the file it came from?";
+    return token && !n ? "the token is empty" : NULL;
+}
+
+static const char *check_proxy(const char *proxy)
+{
+    const char *colon = proxy ? strrchr(proxy, ':') : NULL;
+
+    if (!proxy || (colon && colon > proxy && atoi(colon + 1) > 0 && !strchr(proxy, '/')))
+        return NULL;
+    return "the proxy must be HOST:PORT or http://HOST:PORT";
 }
 
 static int check_params(const shoal_client_params *p, char *why, size_t why_size)
 {
-    const char *wrong = NULL;
+    const char *wrong = check_token(p->token);
 
-    if (p->queue_bytes < MIN_QUEUE_BYTES || p->queue_bytes > MAX_QUEUE_BYTES)
+    if (!wrong)
+        wrong = check_proxy(p->proxy);
+    if (p->queue_bytes < SHOAL__MIN_QUEUE_BYTES || p->queue_bytes > SHOAL__MAX_QUEUE_BYTES)
         wrong = "queue_bytes must be 4 KiB to 1 GiB";
     else if (p->message_bytes < 1 || p->message_bytes > SHOAL_MAX_AUDIO_BYTES)
         wrong = "message_bytes must be 1 byte to 1 MiB";
@@ -78,6 +103,8 @@ static int check_params(const shoal_client_params *p, char *why, size_t why_size
         wrong = "connect_timeout_ms must be 1 or more";
     else if (p->ping_s < 0 || p->ping_s > 30000)
         wrong = "ping_s must be 0 to 30000";
+    else if (p->keep_bytes > SHOAL__MAX_QUEUE_BYTES)
+        wrong = "keep_bytes must be 1 GiB or less";
     if (wrong)
         snprintf(why, why_size, "%s", wrong);
     return wrong ? SHOAL_CLIENT_EINVAL : 0;
@@ -85,58 +112,73 @@ static int check_params(const shoal_client_params *p, char *why, size_t why_size
 
 static int copy_string(const char **s)
 {
-    if (*s && !(*s = strdup(*s)))
-        return -1;
-    return 0;
+    return *s && !(*s = strdup(*s)) ? -1 : 0;
 }
 
-static int push_control(shoal_client *c, const shoal_client_msg *m)
+/* Strings become c's own, or NULL. */
+static int copy_strings(shoal_client_params *p)
 {
-    char text[SHOAL_MAX_TEXT_BYTES];
-    shoal_buf buf;
+    int bad = copy_string(&p->token);
 
-    if (c->ended)
-        return SHOAL_CLIENT_ESTATE;
-    shoal_buf_wrap(&buf, text, sizeof text);
-    if (shoal_client_msg_encode(&buf, m) < 0)
-        return SHOAL_CLIENT_EINVAL;
-    if (shoal__queue_push(&c->tx, SHOAL__TEXT, buf.data, buf.size) < 0)
-        return SHOAL_CLIENT_EFULL;
-    shoal__ws_want_write(c);
-    return 0;
+    bad |= copy_string(&p->ca_file);
+    bad |= copy_string(&p->proxy);
+    return bad ? SHOAL_CLIENT_ENOMEM : 0;
+}
+
+/* "http://HOST:PORT/" -> "HOST:PORT" */
+static const char *strip_proxy(const char *proxy, char *room, size_t size)
+{
+    if (!proxy)
+        return NULL;
+    snprintf(room, size, "%s", strncmp(proxy, "http://", 7) ? proxy : proxy + 7);
+    if (*room && room[strlen(room) - 1] == '/')
+        room[strlen(room) - 1] = 0;
+    return room;
+}
+
+/* Everything that can be told without the network. */
+static int configure(shoal_client *c, const char *url, const shoal_client_params *params, char *why,
+                     size_t why_size)
+{
+    shoal_client_params p = *params;
+    char proxy[300];
+    int r = shoal__url_parse(&c->url, url, why, why_size);
+
+    p.proxy = strip_proxy(p.proxy, proxy, sizeof proxy);
+    if (!r)
+        r = check_params(&p, why, why_size);
+    if (!r)
+        r = shoal__options_merge(&c->url.options, &p.options, why, why_size);
+    if (r)
+        return r;
+    snprintf(c->peer, sizeof c->peer, "%s:%d", c->url.host, c->url.port);
+    c->params = p;
+    return copy_strings(&c->params);
 }
 
 static int set_up(shoal_client *c)
 {
-    shoal_client_msg start = { .type = SHOAL_MSG_START, .options = c->url.options };
+    const shoal_client_params *p = &c->params;
+    shoal__session_params session = { .options = c->url.options,
+                                      .queue_bytes = p->queue_bytes,
+                                      .message_bytes = p->message_bytes,
+                                      .keep_bytes = p->keep_bytes,
+                                      .keep_alive = p->keep_alive,
+                                      .peer = c->peer };
+    shoal__ws_params ws = { .url = &c->url,
+                            .peer = c->peer,
+                            .token = p->token,
+                            .ca_file = p->ca_file,
+                            .proxy = p->proxy,
+                            .ping_s = p->ping_s,
+                            .max_message = p->message_bytes + SHOAL_MAX_TEXT_BYTES,
+                            .session = &c->session };
 
-    c->connect_deadline_ms = shoal__now_ms() + c->params.connect_timeout_ms;
-    if (shoal__queue_init(&c->tx, MIN_QUEUE_BYTES, c->params.queue_bytes + CONTROL_BYTES) < 0 ||
-        shoal__queue_init(&c->rx, RX_FIRST_BYTES, RX_MAX_BYTES) < 0)
+    c->connect_deadline_ms = now_ms() + p->connect_timeout_ms;
+    if (shoal__session_init(&c->session, &session) < 0)
         return SHOAL_CLIENT_ENOMEM;
-    if (push_control(c, &start) < 0)
-        return SHOAL_CLIENT_ENOMEM;
-    return shoal__ws_open(c);
-}
-
-/* Everything that can be told without the network. Strings of params become c's own. */
-static int configure(shoal_client *c, const char *url, const shoal_client_params *params, char *why,
-                     size_t why_size)
-{
-    int r = shoal__url_parse(&c->url, url, why, why_size);
-
-    if (!r)
-        r = check_params(params, why, why_size);
-    if (!r)
-        r = shoal__options_merge(&c->url.options, &params->options, why, why_size);
-    if (r)
-        return r;
-    c->params = *params;
-    if (copy_string(&c->params.token) < 0) {
-        c->params.ca_file = NULL;
-        return SHOAL_CLIENT_ENOMEM;
-    }
-    return copy_string(&c->params.ca_file) < 0 ? SHOAL_CLIENT_ENOMEM : 0;
+    c->has_session = 1;
+    return shoal__ws_open(&c->ws, &ws);
 }
 
 int shoal_client_open(shoal_client **out, const char *url, const shoal_client_params *params,
@@ -169,143 +211,120 @@ void shoal_client_free(shoal_client *c)
 {
     if (!c)
         return;
-    shoal__ws_free(c);
-    shoal__release_event(c);
-    shoal__queue_free(&c->tx);
-    shoal__queue_free(&c->rx);
+    shoal__ws_free(c->ws);
+    if (c->has_session)
+        shoal__session_free(&c->session);
     free((char *)c->params.token);
     free((char *)c->params.ca_file);
-    free(c->rows);
+    free((char *)c->params.proxy);
     free(c);
 }
 
 /* ---- sending ---- */
 
-static size_t largest_message(const shoal_client *c)
+static int queued(shoal_client *c, int r)
 {
-    size_t limit = c->params.message_bytes;
-
-    return c->has_ready && c->ready.max_message_bytes && c->ready.max_message_bytes < limit
-               ? (size_t)c->ready.max_message_bytes
-               : limit;
-}
-
-/* Bytes of audio that tx still takes as one message. */
-static size_t room_for_audio(const shoal_client *c)
-{
-    size_t used = shoal__queue_used(&c->tx) + SHOAL__RECORD_BYTES;
-
-    return used < c->params.queue_bytes ? c->params.queue_bytes - used : 0;
-}
-
-static size_t push_audio(shoal_client *c, const uint8_t *bytes, size_t n)
-{
-    size_t limit = largest_message(c), taken = 0;
-    int whole = c->url.options.format == SHOAL_FORMAT_OPUS;
-
-    while (taken < n) {
-        size_t room = room_for_audio(c), piece = n - taken;
-
-        piece = piece < limit ? piece : limit;
-        piece = piece < room ? piece : room;
-        if (!piece || (whole && piece < n) ||
-            shoal__queue_push(&c->tx, SHOAL__BINARY, bytes + taken, piece) < 0)
-            break;
-        taken += piece;
-    }
-    return taken;
+    if (!r)
+        shoal__ws_want_write(c->ws);
+    return r;
 }
 
 size_t shoal_client_send(shoal_client *c, const void *bytes, size_t n)
 {
-    size_t taken;
+    size_t taken = shoal__session_send(&c->session, bytes, n);
 
-    if (c->ended)
-        return 0;
-    if (c->has_failure || c->state == SHOAL__CLOSED)
-        return n;
-    taken = push_audio(c, bytes, n);
-    c->stats.audio_taken += taken;
-    c->want_room |= taken < n;
     if (taken)
-        shoal__ws_want_write(c);
+        shoal__ws_want_write(c->ws);
     return taken;
 }
 
 int shoal_client_set(shoal_client *c, const shoal_options *o)
 {
-    shoal_client_msg m = { .type = SHOAL_MSG_SET, .options = *o };
-
-    return push_control(c, &m);
-}
-
-static int push_id(shoal_client *c, shoal_msg_type type, const char *id)
-{
-    shoal_client_msg m = { .type = type };
-
-    if (id && strlen(id) > SHOAL_MAX_ID)
-        return SHOAL_CLIENT_EINVAL;
-    snprintf(m.id, sizeof m.id, "%s", id ? id : "");
-    return push_control(c, &m);
+    return queued(c, shoal__session_set(&c->session, o));
 }
 
 int shoal_client_flush(shoal_client *c, const char *id)
 {
-    return push_id(c, SHOAL_MSG_FLUSH, id);
+    return queued(c, shoal__session_flush(&c->session, id));
 }
 
 int shoal_client_ping(shoal_client *c, const char *id)
 {
-    return push_id(c, SHOAL_MSG_PING, id);
+    return queued(c, shoal__session_ping(&c->session, id));
 }
 
 int shoal_client_end(shoal_client *c)
 {
-    int r = push_id(c, SHOAL_MSG_END, NULL);
-
-    if (!r)
-        c->ended = 1;
-    return r;
+    return queued(c, shoal__session_end(&c->session));
 }
 
 /* ---- receiving ---- */
 
 static void check_connect_time(shoal_client *c)
 {
-    if (c->has_ready || c->state == SHOAL__CLOSED || shoal__queue_used(&c->rx) ||
-        shoal__now_ms() < c->connect_deadline_ms)
+    shoal__session *s = &c->session;
+
+    if (s->progress.ready || s->over || shoal__queue_used(&s->rx) ||
+        now_ms() < c->connect_deadline_ms)
         return;
-    shoal__fail(c, "connect_timeout", 1,
-                "%s:%d gave no answer within %d ms: is it a shoal server, "
-                "and does a firewall let it through?",
-                c->url.host, c->url.port, c->params.connect_timeout_ms);
-    shoal__ws_hang_up(c);
+    shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connect_timeout",
+                        "%s gave no answer within %d ms: is it a shoal server, and does a firewall "
+                        "let it through?",
+                        c->peer, c->params.connect_timeout_ms);
+    shoal__ws_hang_up(c->ws);
+}
+
+/* Returns when it is due again. */
+static int64_t keep_alive(shoal_client *c)
+{
+    int64_t due = shoal__session_tick(&c->session, now_ms());
+
+    if (due != INT64_MAX && shoal__queue_used(&c->session.tx))
+        shoal__ws_want_write(c->ws);
+    return due;
 }
 
 /* Milliseconds to wait: until deadline, or until something of our own is due. */
-static int time_left(const shoal_client *c, int64_t deadline)
+static int time_left(const shoal_client *c, int64_t deadline, int64_t tick)
 {
     int64_t left;
 
-    if (!c->has_ready && c->connect_deadline_ms < deadline)
+    if (!c->session.progress.ready && c->connect_deadline_ms < deadline)
         deadline = c->connect_deadline_ms;
-    left = deadline - shoal__now_ms();
+    if (tick < deadline)
+        deadline = tick;
+    left = deadline - now_ms();
     return left <= 0 ? 0 : left > 60000 ? 60000 : (int)left;
+}
+
+/* The session may end by itself: at an answer that makes no sense. */
+static void follow_session(shoal_client *c)
+{
+    if (c->session.over && !c->hung_up) {
+        c->hung_up = 1;
+        shoal__ws_hang_up(c->ws);
+    }
 }
 
 int shoal_client_poll(shoal_client *c, int timeout_ms, shoal_client_event *event)
 {
-    int64_t deadline = timeout_ms < 0 ? INT64_MAX : shoal__now_ms() + timeout_ms;
+    int64_t deadline = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
 
-    shoal__release_event(c);
     for (int first = 1;; first = 0) {
-        if (shoal__next_event(c, event))
+        int given = shoal__session_next_event(&c->session, event);
+        int64_t tick;
+
+        follow_session(c);
+        if (given)
             return 1;
-        if (c->told_closed)
+        if (c->session.told_closed)
             return SHOAL_CLIENT_ECLOSED;
-        if (atomic_exchange(&c->woken, 0) || (!first && shoal__now_ms() >= deadline))
+        if (c->session.over)
+            continue;
+        if (atomic_exchange(&c->woken, 0) || (!first && now_ms() >= deadline))
             return 0;
-        shoal__ws_service(c, time_left(c, deadline));
+        tick = keep_alive(c);
+        shoal__ws_service(c->ws, time_left(c, deadline, tick));
         check_connect_time(c);
     }
 }
@@ -313,25 +332,31 @@ int shoal_client_poll(shoal_client *c, int timeout_ms, shoal_client_event *event
 void shoal_client_wake(shoal_client *c)
 {
     atomic_store(&c->woken, 1);
-    shoal__ws_wake(c);
+    shoal__ws_wake(c->ws);
 }
 
 /* ---- looking ---- */
 
 shoal_client_stats shoal_client_get_stats(const shoal_client *c)
 {
-    shoal_client_stats s = c->stats;
-
-    s.queued_bytes = shoal__queue_used(&c->tx);
-    return s;
+    return shoal__session_stats(&c->session);
 }
 
 const shoal_ready *shoal_client_get_ready(const shoal_client *c)
 {
-    return c->has_ready ? &c->ready : NULL;
+    return c->session.progress.ready ? &c->session.ready : NULL;
 }
 
 const shoal_options *shoal_client_get_options(const shoal_client *c)
 {
     return &c->url.options;
+}
+
+int shoal_client_get_kept(const shoal_client *c, size_t *at, const void **bytes, size_t *n)
+{
+    const uint8_t *view = NULL;
+    int r = shoal__session_replay(&c->session, at, &view, n);
+
+    *bytes = view;
+    return r;
 }

@@ -6,15 +6,15 @@
  * The block starts small and doubles up to max. When the end is reached but there is room in
  * front, everything moves down: each byte moves at most about once for each block it passes.
  */
-#include "lib/client_internal.h"
+#include "lib/client_queue.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int shoal__queue_init(shoal__queue *q, size_t initial, size_t max)
 {
-    *q = (shoal__queue){ .data = malloc(initial), .cap = initial, .max = max };
-    return q->data ? 0 : -1;
+    *q = (shoal__queue){ .data = initial ? malloc(initial) : NULL, .cap = initial, .max = max };
+    return q->data || !initial ? 0 : -1;
 }
 
 void shoal__queue_free(shoal__queue *q)
@@ -52,7 +52,8 @@ static int reserve(shoal__queue *q, size_t n)
         return -1;
     if (q->tail + q->open + n <= q->cap)
         return 0;
-    memmove(q->data, q->data + q->head, used);
+    if (used)
+        memmove(q->data, q->data + q->head, used);
     q->tail -= q->head;
     q->head = 0;
     return used + n <= q->cap ? 0 : grow(q, used + n);
@@ -90,17 +91,27 @@ int shoal__queue_push(shoal__queue *q, int kind, const void *bytes, size_t n)
     return shoal__queue_append(q, bytes, n) < 0 ? -1 : shoal__queue_commit(q, kind);
 }
 
-int shoal__queue_front(const shoal__queue *q, int *kind, const uint8_t **bytes, size_t *n)
+int shoal__queue_walk(const shoal__queue *q, size_t *at, int *kind, const uint8_t **bytes,
+                      size_t *n)
 {
+    const uint8_t *message = q->data + q->head + *at;
     uint32_t record[2];
 
-    if (q->head == q->tail)
+    if (q->head + *at == q->tail)
         return 0;
-    memcpy(record, q->data + q->head, sizeof record);
+    memcpy(record, message, sizeof record);
     *n = record[0];
     *kind = (int)record[1];
-    *bytes = q->data + q->head + SHOAL__RECORD_BYTES;
+    *bytes = message + SHOAL__RECORD_BYTES;
+    *at += SHOAL__RECORD_BYTES + *n;
     return 1;
+}
+
+int shoal__queue_front(const shoal__queue *q, int *kind, const uint8_t **bytes, size_t *n)
+{
+    size_t at = 0;
+
+    return shoal__queue_walk(q, &at, kind, bytes, n);
 }
 
 void shoal__queue_pop(shoal__queue *q)
@@ -114,4 +125,9 @@ void shoal__queue_pop(shoal__queue *q)
     q->head += SHOAL__RECORD_BYTES + n;
     if (q->head == q->tail && !q->open)
         q->head = q->tail = 0;
+}
+
+void shoal__queue_clear(shoal__queue *q)
+{
+    q->head = q->tail = q->open = 0;
 }

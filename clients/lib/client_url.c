@@ -4,7 +4,7 @@
  * answer to a bad option is then an error message with its remedy, where a refused upgrade
  * would leave no more than an HTTP status.
  */
-#include "lib/client_internal.h"
+#include "lib/client_url.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,17 +1,18 @@
-/* client_ws.c - one libwebsockets context for one client
+/* client_ws.c - one libwebsockets context for one session: see client_ws.h
  *
  *     poll -> shoal__ws_service -> lws_service -> callback
- *                 RECEIVE:   fragments -> rx, committed at the final one
- *                 WRITEABLE: oldest message of tx -> socket, one a call
- *                 the rest:  shoal__fail, state
+ *                 RECEIVE:   pieces of messages -> session
+ *                 WRITEABLE: the session's next message -> socket, one a call
+ *                 the rest:  the session is over, and why
  *
  * libwebsockets 4.1 in particular: lws_service ignores its timeout unless negative, so a timer
  * (sul) ends the wait; a lost connection comes without its errno, so a refused one is told apart
  * by asking once more (probe); permessage-deflate is broken, so no extension is given;
- * logging is one switch for the process, and a library must not write to stderr: it is off.
- * rx is bounded by one read of the socket, because nothing is read while it holds an event.
+ * logging is one switch for the process, and a library must not write to stderr: it is off;
+ * http_proxy in the environment is obeyed without a look at no_proxy, so the proxy is always
+ * said, as none if need be.
  */
-#include "lib/client_internal.h"
+#include "lib/client_ws.h"
 
 #include <errno.h>
 #include <libwebsockets.h>
@@ -20,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/client_failure.h"
+
 enum {
     READ_BYTES = 64 << 10, /* largest read of the socket */
     CONTEXT_FDS = 16,      /* the socket, the wake-up pipe, and lws' own spares */
@@ -27,11 +30,13 @@ enum {
 };
 
 struct shoal__ws {
+    shoal__ws_params params; /* set at open, then constant */
     struct lws_context *context;
     struct lws *wsi;
     lws_sorted_usec_list_t wait_end;
     lws_retry_bo_t keepalive;
-    int upgrade_status; /* HTTP status of a refused upgrade, or 0 */
+    int open;       /* the upgrade is done and the connection stands */
+    uint8_t *frame; /* [LWS_PRE + max_message] a message on its way out */
 };
 
 /* ---- why a connection was not made ---- */
@@ -71,160 +76,143 @@ static int probe(const shoal__url *u)
     return refused ? PROBE_REFUSED : PROBE_NO_IDEA;
 }
 
-/* What a status means where only one error of the protocol has it. */
-static const char *remedy_of(int status)
+static int header_number(struct lws *wsi, enum lws_token_indexes token)
 {
-    const char *message = NULL;
+    char text[16];
 
-    if (status == 503)
-        return "it takes no more sessions now (overloaded, full or restarting): try again later";
-    for (int i = 1; i < SHOAL_CODE_COUNT; i++) {
-        const shoal_code_info *info = shoal_code_get_info((shoal_code)i);
-
-        if (info->http_status == status && message)
-            return "it did not like the request; its log says more";
-        if (info->http_status == status)
-            message = info->message;
-    }
-    return message ? message : "is this a shoal server? Check host, port and path";
+    return lws_hdr_copy(wsi, text, sizeof text, token) > 0 ? atoi(text) : 0;
 }
 
-static void fail_upgrade(shoal_client *c, int status)
+static void fail_upgrade(shoal__ws *ws, struct lws *wsi, int status)
 {
-    shoal__fail(c, "upgrade_refused", status >= 500,
-                "%s:%d refused the session with HTTP status "
-                "%d: %s",
-                c->url.host, c->url.port, status, remedy_of(status));
+    int later = header_number(wsi, WSI_TOKEN_HTTP_RETRY_AFTER);
+    shoal_client_failure f = shoal__failure_of_status(status, later, ws->params.peer);
+
+    shoal__session_fail_with(ws->params.session, &f);
 }
 
-static void fail_connect(shoal_client *c, const char *detail, size_t n)
+static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
 {
-    const char *host = c->url.host;
-    int port = c->url.port;
+    shoal__session *s = ws->params.session;
+    const shoal__url *u = ws->params.url;
 
-    if (c->ws->upgrade_status && c->ws->upgrade_status != 101) {
-        fail_upgrade(c, c->ws->upgrade_status);
-        return;
-    }
-    switch (c->has_failure ? PROBE_NO_IDEA : probe(&c->url)) {
+    switch (s->has_failure ? PROBE_NO_IDEA : probe(u)) {
     case PROBE_REFUSED:
-        shoal__fail(c, "connection_refused", 1,
-                    "nothing answers at %s:%d (connection refused): "
-                    "is shoald running there? Start it with: shoald --listen %s:%d",
-                    host, port, host, port);
+        shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_refused",
+                            "nothing answers at %s:%d (connection refused): is shoald running "
+                            "there? Start it with: shoald --listen %s:%d",
+                            u->host, u->port, u->host, u->port);
         break;
     case PROBE_UNKNOWN_HOST:
-        shoal__fail(c, "connection_failed", 1, "nobody knows the host %s: check its name", host);
+        shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_failed",
+                            "nobody knows the host %s: check its name", u->host);
         break;
     default:
-        shoal__fail(c, "connection_failed", 1,
-                    "cannot connect to %s:%d: %.*s; check the address, "
-                    "the network, %sand that it is a shoal server",
-                    host, port, n ? (int)n : 9, n ? detail : "no answer",
-                    c->url.tls ? "the certificate (does this system trust it?) " : "");
+        shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_failed",
+                            "cannot connect to %s:%d%s%s: %.*s; check the address, the network, "
+                            "%sand that it is a shoal server",
+                            u->host, u->port, ws->params.proxy ? " by the proxy " : "",
+                            ws->params.proxy ? ws->params.proxy : "", n ? (int)n : 9,
+                            n ? detail : "no answer",
+                            u->tls ? "the certificate (does this system trust it?) " : "");
     }
+}
+
+static void connection_error(shoal__ws *ws, struct lws *wsi, const char *detail, size_t n)
+{
+    int status = (int)lws_http_client_http_response(wsi);
+
+    if (status && status != 101)
+        fail_upgrade(ws, wsi, status);
+    else
+        fail_connect(ws, detail, n);
 }
 
 /* ---- callback ---- */
 
-static int add_token(shoal_client *c, struct lws *wsi, unsigned char **p, size_t room)
+static int add_token(shoal__ws *ws, struct lws *wsi, unsigned char **p, size_t room)
 {
-    char value[1024];
+    char value[SHOAL__MAX_TOKEN + sizeof "Bearer "];
     int n;
 
-    if (!c->params.token)
+    if (!ws->params.token)
         return 0;
-    n = lws_snprintf(value, sizeof value, "Bearer %s", c->params.token);
+    n = lws_snprintf(value, sizeof value, "Bearer %s", ws->params.token);
     return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, (unsigned char *)value,
                                         n, p, *p + room);
 }
 
-static int receive(shoal_client *c, struct lws *wsi, const void *in, size_t n)
+static int receive(shoal__ws *ws, struct lws *wsi, const void *in, size_t n)
 {
     int kind = lws_frame_is_binary(wsi) ? SHOAL__BINARY : SHOAL__TEXT;
     int last = lws_is_final_fragment(wsi) && !lws_remaining_packet_payload(wsi);
 
-    if (shoal__queue_append(&c->rx, in, n) < 0 || (last && shoal__queue_commit(&c->rx, kind) < 0)) {
-        shoal__fail(c, "bad_answer", 0,
-                    "the server sent a message of more than %zu bytes, or "
-                    "memory is out",
-                    c->rx.max);
-        return -1;
-    }
-    return 0;
+    return shoal__session_receive(ws->params.session, kind, in, n, last);
 }
 
-static int send_front(shoal_client *c, struct lws *wsi)
+static int send_front(shoal__ws *ws, struct lws *wsi)
 {
+    shoal__session *s = ws->params.session;
     const uint8_t *bytes;
     size_t n;
     int kind;
 
-    if (!shoal__queue_front(&c->tx, &kind, &bytes, &n))
+    if (!shoal__session_front(s, &kind, &bytes, &n))
         return 0;
-    memcpy(c->frame + LWS_PRE, bytes, n); /* lws masks in place and writes in front */
-    if (lws_write(wsi, c->frame + LWS_PRE, n,
+    memcpy(ws->frame + LWS_PRE, bytes, n); /* lws masks in place and writes in front */
+    if (lws_write(wsi, ws->frame + LWS_PRE, n,
                   kind == SHOAL__BINARY ? LWS_WRITE_BINARY : LWS_WRITE_TEXT) < (int)n)
         return -1;
-    if (kind == SHOAL__BINARY)
-        c->stats.audio_sent += n;
-    shoal__queue_pop(&c->tx);
-    if (shoal__queue_used(&c->tx))
+    shoal__session_sent(s);
+    if (shoal__session_front(s, &kind, &bytes, &n))
         lws_callback_on_writable(wsi);
     return 0;
 }
 
-static void note_close(shoal_client *c, const unsigned char *in, size_t n)
+static void note_close(shoal__ws *ws, const unsigned char *in, size_t n)
 {
-    size_t keep = n > 2 ? n - 2 : 0;
-
-    if (n < 2)
-        return;
-    c->close_code = in[0] << 8 | in[1];
-    if (keep >= sizeof c->close_reason)
-        keep = sizeof c->close_reason - 1;
-    memcpy(c->close_reason, in + 2, keep);
-    c->close_reason[keep] = 0;
+    if (n >= 2)
+        shoal__session_close(ws->params.session, in[0] << 8 | in[1], (const char *)in + 2, n - 2);
 }
 
 /* lws runs its timers first and then waits: a connection that a timer ends must end the wait. */
-static void gone(shoal_client *c)
+static void gone(shoal__ws *ws)
 {
-    c->state = SHOAL__CLOSED;
-    c->ws->wsi = NULL;
-    lws_cancel_service(c->ws->context);
+    shoal__session_gone(ws->params.session);
+    ws->wsi = NULL;
+    ws->open = 0;
+    lws_cancel_service(ws->context);
 }
 
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t n)
 {
     struct lws_context *context = lws_get_context(wsi);
-    shoal_client *c = context ? lws_context_user(context) : NULL;
+    shoal__ws *ws = context ? lws_context_user(context) : NULL;
 
     (void)user;
-    if (!c)
+    if (!ws)
         return 0;
     switch (reason) {
-    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return add_token(c, wsi, in, n);
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return add_token(ws, wsi, in, n);
     case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
-        shoal__fail(c, "upgrade_refused", 0,
-                    "%s:%d answered with a redirect, which is not "
-                    "followed: use the final address",
-                    c->url.host, c->url.port);
+        shoal__session_fail(ws->params.session, SHOAL_CLIENT_REJECTED, "upgrade_refused",
+                            "%s answered with a redirect, which is not followed: use the final "
+                            "address",
+                            ws->params.peer);
         return 1;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-        c->ws->upgrade_status = (int)lws_http_client_http_response(wsi);
-        fail_connect(c, in, in ? n : 0);
-        gone(c);
+        connection_error(ws, wsi, in, in ? n : 0);
+        gone(ws);
         return 0;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
-        c->state = SHOAL__OPEN;
+        ws->open = 1;
         lws_callback_on_writable(wsi);
         return 0;
-    case LWS_CALLBACK_CLIENT_RECEIVE: return receive(c, wsi, in, n);
-    case LWS_CALLBACK_CLIENT_WRITEABLE: return send_front(c, wsi);
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE: note_close(c, in, n); return 0;
-    case LWS_CALLBACK_CLIENT_CLOSED: gone(c); return 0;
+    case LWS_CALLBACK_CLIENT_RECEIVE: return receive(ws, wsi, in, n);
+    case LWS_CALLBACK_CLIENT_WRITEABLE: return send_front(ws, wsi);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE: note_close(ws, in, n); return 0;
+    case LWS_CALLBACK_CLIENT_CLOSED: gone(ws); return 0;
     default: return 0;
     }
 }
@@ -235,77 +223,83 @@ static const struct lws_protocols protocols[] = {
 
 /* ---- context ---- */
 
-static struct lws_context *make_context(shoal_client *c)
+static struct lws_context *make_context(shoal__ws *ws)
 {
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN,
         .protocols = protocols,
         .gid = (gid_t)-1,
         .uid = (uid_t)-1,
-        .user = c,
+        .user = ws,
         .fd_limit_per_thread = CONTEXT_FDS,
         .pt_serv_buf_size = READ_BYTES,
-        .client_ssl_ca_filepath = c->params.ca_file,
-        .options = c->url.tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
+        .client_ssl_ca_filepath = ws->params.ca_file,
+        .http_proxy_address = ws->params.proxy ? ws->params.proxy : "",
+        .options = ws->params.url->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
     };
 
     lws_set_log_level(0, NULL);
     return lws_create_context(&info);
 }
 
-static void connect_to(shoal_client *c)
+static void connect_to(shoal__ws *ws)
 {
+    const shoal__url *u = ws->params.url;
     char authority[300];
     struct lws_client_connect_info info = {
-        .context = c->ws->context,
-        .address = c->url.host,
-        .port = c->url.port,
-        .path = c->url.path,
+        .context = ws->context,
+        .address = u->host,
+        .port = u->port,
+        .path = u->path,
         .host = authority,
         .origin = NULL,
         .protocol = SHOAL_SUBPROTOCOL,
         .local_protocol_name = SHOAL_SUBPROTOCOL,
         .ietf_version_or_minus_one = -1,
-        .ssl_connection = c->url.tls ? LCCSCF_USE_SSL : 0,
+        .ssl_connection = u->tls ? LCCSCF_USE_SSL : 0,
         .alpn = "http/1.1",
-        .pwsi = &c->ws->wsi,
-        .retry_and_idle_policy = &c->ws->keepalive,
+        .pwsi = &ws->wsi,
+        .retry_and_idle_policy = &ws->keepalive,
     };
 
-    lws_snprintf(authority, sizeof authority, strchr(c->url.host, ':') ? "[%s]:%d" : "%s:%d",
-                 c->url.host, c->url.port);
-    if (!lws_client_connect_via_info(&info) && c->state != SHOAL__CLOSED) {
-        fail_connect(c, NULL, 0);
-        gone(c);
+    lws_snprintf(authority, sizeof authority, strchr(u->host, ':') ? "[%s]:%d" : "%s:%d", u->host,
+                 u->port);
+    if (!lws_client_connect_via_info(&info) && !ws->params.session->over) {
+        fail_connect(ws, NULL, 0);
+        gone(ws);
     }
 }
 
-int shoal__ws_open(shoal_client *c)
+int shoal__ws_open(shoal__ws **out, const shoal__ws_params *params)
 {
-    shoal__ws *ws = c->ws = calloc(1, sizeof *ws);
+    shoal__ws *ws = calloc(1, sizeof *ws);
 
-    c->frame = malloc(LWS_PRE + c->params.message_bytes + SHOAL_MAX_TEXT_BYTES);
-    if (!ws || !c->frame)
+    if (!ws)
         return SHOAL_CLIENT_ENOMEM;
-    ws->keepalive.secs_since_valid_ping = (uint16_t)c->params.ping_s;
-    ws->keepalive.secs_since_valid_hangup = (uint16_t)(2 * c->params.ping_s);
-    ws->context = make_context(c);
-    if (!ws->context)
+    ws->params = *params;
+    ws->frame = malloc(LWS_PRE + params->max_message);
+    ws->keepalive.secs_since_valid_ping = (uint16_t)params->ping_s;
+    ws->keepalive.secs_since_valid_hangup = (uint16_t)(2 * params->ping_s);
+    ws->context = ws->frame ? make_context(ws) : NULL;
+    if (!ws->context) {
+        shoal__ws_free(ws);
         return SHOAL_CLIENT_ENOMEM;
-    connect_to(c);
+    }
+    *out = ws;
+    connect_to(ws);
     return 0;
 }
 
-void shoal__ws_free(shoal_client *c)
+void shoal__ws_free(shoal__ws *ws)
 {
-    if (c->ws && c->ws->context) {
-        lws_sul_cancel(&c->ws->wait_end);
-        lws_context_destroy(c->ws->context);
+    if (!ws)
+        return;
+    if (ws->context) {
+        lws_sul_cancel(&ws->wait_end);
+        lws_context_destroy(ws->context);
     }
-    free(c->ws);
-    free(c->frame);
-    c->ws = NULL;
-    c->frame = NULL;
+    free(ws->frame);
+    free(ws);
 }
 
 static void end_wait(lws_sorted_usec_list_t *sul)
@@ -313,10 +307,8 @@ static void end_wait(lws_sorted_usec_list_t *sul)
     (void)sul;
 }
 
-void shoal__ws_service(shoal_client *c, int timeout_ms)
+void shoal__ws_service(shoal__ws *ws, int timeout_ms)
 {
-    shoal__ws *ws = c->ws;
-
     if (timeout_ms > 0)
         lws_sul_schedule(ws->context, 0, &ws->wait_end, end_wait,
                          (lws_usec_t)timeout_ms * LWS_US_PER_MS);
@@ -324,20 +316,20 @@ void shoal__ws_service(shoal_client *c, int timeout_ms)
     lws_sul_cancel(&ws->wait_end);
 }
 
-void shoal__ws_want_write(shoal_client *c)
+void shoal__ws_want_write(shoal__ws *ws)
 {
-    if (c->state == SHOAL__OPEN && c->ws->wsi)
-        lws_callback_on_writable(c->ws->wsi);
+    if (ws->open && ws->wsi)
+        lws_callback_on_writable(ws->wsi);
 }
 
-void shoal__ws_wake(shoal_client *c)
+void shoal__ws_wake(shoal__ws *ws)
 {
-    lws_cancel_service(c->ws->context);
+    lws_cancel_service(ws->context);
 }
 
-void shoal__ws_hang_up(shoal_client *c)
+void shoal__ws_hang_up(shoal__ws *ws)
 {
-    if (c->ws->wsi)
-        lws_set_timeout(c->ws->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
-    gone(c);
+    if (ws->wsi)
+        lws_set_timeout(ws->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    gone(ws);
 }

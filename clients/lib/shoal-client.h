@@ -1,38 +1,67 @@
 /* shoal-client.h - send audio to a shoal server, get phones and speech features back
  *
- *     shoal_client *c;
- *     char why[512];
- *     shoal_client_params p = shoal_client_default_params();
- *     p.options.depth_min = p.options.depth_max = 6;
- *     p.options.given |= SHOAL_OPT_DEPTH;
- *     if (shoal_client_open(&c, "ws://127.0.0.1:7350", &p, why, sizeof why) < 0)
- *         errx(1, "%s", why);
- *     shoal_client_event e;
- *     while (shoal_client_poll(c, timeout_ms, &e) >= 0) {     // < 0: closed, nothing more comes
- *         size_t n = audio_to_send(&bytes);                   // any amount, any slicing
- *         audio_sent(shoal_client_send(c, bytes, n));         // takes what fits in its queue
- *         if (end_of_audio)
- *             shoal_client_end(c);                            // DONE follows all results
- *         if (e.type == SHOAL_CLIENT_PHONES)
- *             use(e.phones);                                  // valid until the next poll
- *         else if (e.type == SHOAL_CLIENT_ERROR)
- *             warnx("%s", e.error->message);                  // cause and remedy
- *     }
- *     shoal_client_free(c);
+ * A whole program (clients/lib/example.c, which the tests compile and run; build it with
+ * cc example.c $(pkg-config --cflags --libs libshoal-client)):
  *
- * One object is one session. Nothing happens outside of shoal_client_poll (and the name look-up
- * in shoal_client_open): no threads, no callbacks. A process may hold any number of clients; each
- * belongs to one thread at a time, only shoal_client_wake may be called from anywhere.
+ *     #include <stdio.h>
+ *
+ *     #include <shoal-client.h>
+ *
+ *     // Phones of raw audio (s16le, mono, 16 kHz) on stdin: example ws://HOST:PORT < audio
+ *     int main(int argc, char **argv)
+ *     {
+ *         shoal_client_params params = shoal_client_default_params();
+ *         shoal_client *c;
+ *         shoal_client_event e;
+ *         char why[512], audio[3200]; // 100 ms
+ *         size_t have = 0, sent = 0;
+ *         int ended = 0, failed = 0, r;
+ *
+ *         params.options.rate = 16000;
+ *         params.options.given |= SHOAL_OPT_RATE;
+ *         if (shoal_client_open(&c, argc > 1 ? argv[1] : "", &params, why, sizeof why) < 0) {
+ *             fprintf(stderr, "%s\n", why);
+ *             return 1;
+ *         }
+ *         // < 0: closed, nothing more comes. There is something to wait for when nothing can be
+ * sent. while ((r = shoal_client_poll(c, ended || sent < have ? -1 : 0, &e)) >= 0) { if (r == 1 &&
+ * e.type == SHOAL_CLIENT_PHONES) for (int i = 0; i < e.phones->count; i++) printf("%.3f %.3f %s\n",
+ * e.phones->phones[i].start, e.phones->phones[i].end, e.phones->phones[i].phone); if (r == 1 &&
+ * e.type == SHOAL_CLIENT_ERROR) fprintf(stderr, "%s\n", e.error->message); // cause and remedy if
+ * (r == 1 && e.type == SHOAL_CLIENT_CLOSED) failed = e.failure != NULL; if (sent == have && !ended)
+ * { sent = 0; have = fread(audio, 1, sizeof audio, stdin); ended = have == 0 && shoal_client_end(c)
+ * == 0; // DONE follows all results
+ *             }
+ *             sent += shoal_client_send(c, audio + sent, have - sent); // takes what fits
+ *         }
+ *         shoal_client_free(c);
+ *         return failed;
+ *     }
+ *
+ * Threads. One object is one session. Nothing happens outside of shoal_client_poll (and the name
+ * look-up in shoal_client_open): no threads, no callbacks. A process may hold any number of
+ * clients; each belongs to one thread at a time, only shoal_client_wake may be called from
+ * anywhere, signal handlers too. Poll while you have nothing to send: polling reads results,
+ * answers the server's pings and holds off its idle timeout.
+ *
+ * Ownership. What is given in is copied, strings too. What an event points to is a view, good until
+ * the next poll or free. A client that could be opened must be freed; if open failed there is
+ * nothing to free.
  *
  * Memory is bounded: audio waits in a queue of fixed size (a full one takes less, it never
  * grows), and results that the program does not poll for stay with the server.
  *
  * Order: everything that is sent (audio, set, flush, ping, end) arrives in the order of the calls,
- * also before READY came. Sending to a client that has failed is harmless: the next poll says
- * what happened. A lost connection, a dead server, an answer that makes no sense: one ERROR
- * event with cause and remedy, then CLOSED, then SHOAL_CLIENT_ECLOSED for ever.
+ * also before READY came.
  *
- * The library ignores SIGPIPE for the process (libwebsockets does), and never offers compression.
+ * Errors. Calls return 0 or a count, or a negative SHOAL_CLIENT_E*; one whose result must be looked
+ * at warns if it is not. Whatever ends a session early (a refusal, a lost connection, a dead
+ * server, an answer that makes no sense) is one ERROR event with cause and remedy and a
+ * shoal_client_failure that tells a program what to do, then CLOSED, then SHOAL_CLIENT_ECLOSED for
+ * ever. Sending to a client that has failed is harmless: the next poll says what happened.
+ *
+ * The library ignores SIGPIPE for the process (libwebsockets does), never offers compression, and
+ * takes nothing from the environment: no proxy unless params.proxy says so.
  */
 #ifndef SHOAL_CLIENT_H
 #define SHOAL_CLIENT_H
@@ -46,7 +75,15 @@
 extern "C" {
 #endif
 
-#define SHOAL_CLIENT_API __attribute__((visibility("default")))
+#define SHOAL_CLIENT_API   __attribute__((visibility("default")))
+#define SHOAL_CLIENT_CHECK __attribute__((warn_unused_result))
+
+/* Of this header; shoal_client_version() tells that of the library in use. */
+#define SHOAL_CLIENT_VERSION_MAJOR 0
+#define SHOAL_CLIENT_VERSION_MINOR 1
+#define SHOAL_CLIENT_VERSION_PATCH 0
+#define SHOAL_CLIENT_VERSION       "0.1.0"
+SHOAL_CLIENT_API const char *shoal_client_version(void); /* static */
 
 /* code, name, message */
 #define SHOAL_CLIENT_ERRORS(X)                                                                     \
@@ -74,12 +111,20 @@ typedef struct shoal_client shoal_client;
 typedef struct shoal_client_params {
     shoal_options options;  /* those in options.given win over the URL's query */
     size_t queue_bytes;     /* audio waiting to be sent: 4 KiB .. 1 GiB; 256 KiB */
-    size_t message_bytes;   /* larger sends are cut into messages of this: 1 .. 1 MiB; 64 KiB */
+    size_t message_bytes;   /* larger sends are cut into messages of this: 1 .. 1 MiB; 64 KiB.
+                             * Never more than the server takes, and 1 KiB before READY */
     int connect_timeout_ms; /* until READY; 10000 */
     int ping_s;             /* a silent server is asked for a sign of life after this many
                              * seconds and given up after twice as many; 20; 0: never */
-    const char *token;      /* sent as Authorization: Bearer; NULL. Copied */
+    const char *token;      /* sent as Authorization: Bearer, visible ASCII, at most 4096
+                             * bytes; NULL. Copied */
     const char *ca_file;    /* wss: certificates to trust besides the system's; NULL. Copied */
+    const char *proxy;      /* http://HOST:PORT or HOST:PORT to connect through; NULL: none,
+                             * whatever the environment says. Copied */
+    int keep_alive;         /* while the program polls, the library pings before the server's
+                             * idle timeout; 1 */
+    size_t keep_bytes;      /* audio kept after it was sent, see shoal_client_get_kept: 0 .. 1 GiB;
+                             * 0: none. 20 s at 16 kHz, s16le: 640 KB */
 } shoal_client_params;
 
 SHOAL_CLIENT_API shoal_client_params shoal_client_default_params(void);
@@ -89,9 +134,9 @@ SHOAL_CLIENT_API shoal_client_params shoal_client_default_params(void);
  *   port 7350 (wss: 443), the query is as in docs/protocol.md: "?depth=6&output=phones".
  * params: NULL for the defaults.
  * Returns 0, or SHOAL_CLIENT_EURL, _EINVAL, _ENOMEM with cause and remedy in why (may be NULL). */
-SHOAL_CLIENT_API int shoal_client_open(shoal_client **out, const char *url,
-                                       const shoal_client_params *params, char *why,
-                                       size_t why_size);
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_open(shoal_client **out, const char *url,
+                                                          const shoal_client_params *params,
+                                                          char *why, size_t why_size);
 /* Hangs up if need be (the server forgets the session). NULL is fine. */
 SHOAL_CLIENT_API void shoal_client_free(shoal_client *c);
 
@@ -101,17 +146,18 @@ SHOAL_CLIENT_API void shoal_client_free(shoal_client *c);
  * taken whole or not at all). Returns how many bytes were taken, 0..n; less than n means that the
  * queue is full, and a ROOM event will tell when it is half empty. Takes everything, to no
  * effect, once the connection has failed. */
-SHOAL_CLIENT_API size_t shoal_client_send(shoal_client *c, const void *bytes, size_t n);
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK size_t shoal_client_send(shoal_client *c, const void *bytes,
+                                                             size_t n);
 /* Change depth and outputs from the next chunk on, as o->given says (SHOAL_OPT_DEPTH,
  * SHOAL_OPT_OUTPUT). CHANGED tells from which frame. All four return 0, SHOAL_CLIENT_EFULL,
  * _ESTATE, _EINVAL (a value out of range, an id above SHOAL_MAX_ID bytes). */
-SHOAL_CLIENT_API int shoal_client_set(shoal_client *c, const shoal_options *o);
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_set(shoal_client *c, const shoal_options *o);
 /* Compute everything sent so far now; FLUSHED with the same id follows its results. */
-SHOAL_CLIENT_API int shoal_client_flush(shoal_client *c, const char *id);
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_flush(shoal_client *c, const char *id);
 /* PONG with the same id follows. */
-SHOAL_CLIENT_API int shoal_client_ping(shoal_client *c, const char *id);
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_ping(shoal_client *c, const char *id);
 /* No more audio. All results, then DONE with totals, then CLOSED follow. */
-SHOAL_CLIENT_API int shoal_client_end(shoal_client *c);
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_end(shoal_client *c);
 
 /* ---- receiving --------------------------------------------------------------------------- */
 
@@ -130,6 +176,31 @@ typedef enum shoal_client_event_type {
     SHOAL_CLIENT_ACTIVITY  /* activity: speech begins or has ended */
 } shoal_client_event_type;
 
+enum { SHOAL_CLIENT_HUNG_UP = 1006 }; /* the close code of a connection that ended without one */
+
+/* Why a session ended before it was done, whatever the road that told it: an error message, the
+ * status of a refused upgrade (HTTP 503 and 429 are FULL), a close code (1013 FULL, 1012 and 1001
+ * RESTARTING, 1006 LOST), a socket. */
+typedef enum shoal_client_cause {
+    SHOAL_CLIENT_UNREACHABLE = 1, /* nobody answers: is it running, are host and port right? */
+    SHOAL_CLIENT_FULL,            /* no room for this session now: later, or ask for less */
+    SHOAL_CLIENT_RESTARTING,      /* the server stops or restarts: connect again, or elsewhere */
+    SHOAL_CLIENT_LOST,            /* the connection broke, or one side waited too long */
+    SHOAL_CLIENT_REJECTED,        /* the request is wrong: correct what the message names */
+    SHOAL_CLIENT_BROKEN           /* one side has a fault: report it */
+} shoal_client_cause;
+
+typedef struct shoal_client_failure {
+    shoal_client_cause cause;
+    int retry_ms;      /* the same session may be tried again after so many; -1: it will not help */
+    int http_status;   /* of the refused upgrade; 0: there was none */
+    int close_code;    /* of the WebSocket, known with CLOSED; 0: there was none */
+    shoal_error error; /* the server's, or the library's own: then code is SHOAL_CODE_UNKNOWN
+                        * and name one of connection_refused, connection_failed,
+                        * connection_lost, connect_timeout, upgrade_refused, bad_answer,
+                        * closed_early. message: cause and remedy, for people */
+} shoal_client_failure;
+
 /* Pointers that do not belong to the type are NULL; all are valid until the next poll or free. */
 typedef struct shoal_client_event {
     shoal_client_event_type type;
@@ -141,19 +212,19 @@ typedef struct shoal_client_event {
     const shoal_flushed *flushed;
     const shoal_done *done;
     const char *id;
-    const shoal_error *error; /* the server's, or the library's own: then code is
-                               * SHOAL_CODE_UNKNOWN and name one of connection_refused,
-                               * connection_failed, connection_lost, connect_timeout,
-                               * upgrade_refused, bad_answer, closed_early */
-    int close_code;           /* WebSocket close code; 1006: hung up without one */
+    const shoal_error *error; /* of the server, or of the library if failure says so */
+    int close_code;           /* WebSocket close code, or SHOAL_CLIENT_HUNG_UP */
     const char *close_reason; /* "" if none */
     const shoal_wire_activity *activity;
+    const shoal_client_failure *failure; /* with a fatal ERROR, and with the CLOSED after it; NULL
+                                          * with the CLOSED of a session that was done */
 } shoal_client_event;
 
 /* Do the I/O that is due and give out one event.
  * timeout_ms: how long to wait for one; 0 does not wait, -1 waits for ever.
  * Returns 1: *event is filled in; 0: none in time, or shoal_client_wake; SHOAL_CLIENT_ECLOSED. */
-SHOAL_CLIENT_API int shoal_client_poll(shoal_client *c, int timeout_ms, shoal_client_event *event);
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_poll(shoal_client *c, int timeout_ms,
+                                                          shoal_client_event *event);
 
 /* Make a waiting poll (or else the next one) return 0. Any thread, signal handlers too. */
 SHOAL_CLIENT_API void shoal_client_wake(shoal_client *c);
@@ -169,6 +240,7 @@ typedef struct shoal_client_stats {
     uint64_t seq_gaps;            /* results that are missing by their sequence numbers: 0 */
     uint64_t received, processed; /* samples, as the server last said */
     uint64_t frames;              /* one past the last feature frame given out, of any kind */
+    uint64_t kept_from;           /* byte of the audio at which shoal_client_get_kept begins */
 } shoal_client_stats;
 
 SHOAL_CLIENT_API shoal_client_stats shoal_client_get_stats(const shoal_client *c);
@@ -176,6 +248,12 @@ SHOAL_CLIENT_API shoal_client_stats shoal_client_get_stats(const shoal_client *c
 SHOAL_CLIENT_API const shoal_ready *shoal_client_get_ready(const shoal_client *c);
 /* What was asked for: URL and params merged, defaults filled in. View. */
 SHOAL_CLIENT_API const shoal_options *shoal_client_get_options(const shoal_client *c);
+/* Audio that was sent or waits, and that a new session would need to go on where this one is, if
+ * keep_bytes is not 0: what has no results yet, and before it as much as the layers look back.
+ * Message by message: begin with *at = 0; returns 0 at the end. Views, good until the next send
+ * or poll; after CLOSED until free. */
+SHOAL_CLIENT_API int shoal_client_get_kept(const shoal_client *c, size_t *at, const void **bytes,
+                                           size_t *n);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/client_internal.h"
+#include "lib/client_url.h"
 
 static const char manual[] =
     "Usage: shoal-load [OPTION]...\n"

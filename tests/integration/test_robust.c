@@ -159,7 +159,7 @@ START_TEST(a_killed_daemon_is_a_clear_error)
     daemon_start(&d, NULL);
     snprintf(url, sizeof url, "ws://127.0.0.1:%d", d.port);
     ck_assert_int_eq(shoal_client_open(&c, url, NULL, why, sizeof why), 0);
-    shoal_client_send(c, audio, 32000);
+    ck_assert_uint_eq(shoal_client_send(c, audio, 32000), 32000);
     next_of(c, SHOAL_CLIENT_PHONES);
     kill(d.pid, SIGKILL);
     shoal_client_event e = next_of(c, SHOAL_CLIENT_ERROR);

@@ -106,7 +106,8 @@ typedef struct shoal_model_info {
     int delay_frames;          /* look-ahead of the trained labels, frames: 3 */
     int dim;                   /* embedding size D */
     int classes;               /* posterior size C: 40 */
-    int depth;                 /* virtual layers in the program; depths are 1..depth */
+    int programs;              /* in the model; most have one */
+    int depth;                 /* virtual layers of the first program; depths are 1..depth */
     int left_frames;           /* default left context, frames */
     int max_left_frames;       /* largest left context a stream may ask for: 256 */
     int max_chunk_frames;      /* longest chunk a stream may ask for: 64 (1.28 s) */
@@ -155,8 +156,9 @@ SHOAL_API const shoal_model_info *shoal_model_get_info(const shoal_model *m);
 typedef enum shoal_wake {
     SHOAL_WAKE_EMPTY, /* nothing, as at the start of a stream: exactly defined, but for a while
                        * the deeper features know less than the shallow ones did */
-    SHOAL_WAKE_COPY   /* a copy of what the deepest layer awake remembers: since layers share
-                       * weights and their features are alike, nearly what it would have */
+    SHOAL_WAKE_COPY   /* a copy of what the deepest layer awake with the same weights (block)
+                       * remembers: since their features are alike, nearly what it would have.
+                       * Nothing where no such layer is awake */
 } shoal_wake;
 
 typedef struct shoal_stream_params {
@@ -164,6 +166,7 @@ typedef struct shoal_stream_params {
     int chunk_frames; /* 1..info.max_chunk_frames; 8 frames are 160 ms */
     int left_frames;  /* 0..info.max_left_frames, attention's memory before the chunk */
     shoal_wake wake;  /* default COPY */
+    int program;      /* 0..info.programs - 1 (shoal_model_get_program); default 0 */
 } shoal_stream_params;
 
 SHOAL_API shoal_stream_params shoal_stream_default_params(const shoal_model *m);
@@ -204,8 +207,66 @@ SHOAL_API int64_t shoal_stream_samples_done(const shoal_stream *s);
 SHOAL_API int shoal_stream_set_taps(shoal_stream *s, uint64_t depths);
 SHOAL_API size_t shoal_stream_memory(const shoal_stream *s); /* bytes owned now, caches too */
 
+/* ---- programs, and what they cost ----------------------------------------------------- */
+
+/* A program is an order of virtual layers over the model's weights. A stream follows one. */
+typedef struct shoal_program_info {
+    const char *name; /* e.g. "base"; valid as long as the model */
+    int depth;        /* virtual layers; a stream of depth k goes through the first k */
+} shoal_program_info;
+
+#define SHOAL_LAYER_POOLS 4
+
+/* One virtual layer. Texts are valid as long as the model. */
+typedef struct shoal_layer_info {
+    const char *op;                      /* its operation: "conformer", "identity" */
+    int pools;                           /* pools that it takes something from: */
+    const char *pool[SHOAL_LAYER_POOLS]; /* [pools] their names, e.g. "block", "norms" */
+    int place[SHOAL_LAYER_POOLS];        /* [pools] and what it takes from each */
+    float exit;                          /* its share in the embedding after it (shoal_result) */
+} shoal_layer_info;
+
+/* program 0..info.programs - 1, layer 0..depth - 1; SHOAL_EINVAL beyond. */
+SHOAL_API int shoal_model_get_program(const shoal_model *m, int program, shoal_program_info *out);
+SHOAL_API int shoal_model_get_layer(const shoal_model *m, int program, int layer,
+                                    shoal_layer_info *out);
+
+/* What is to be computed, in steps: a virtual layer for one chunk of each of some streams that are
+ * alike. Layers may be left out, come several times, or have fewer streams than those before them
+ * (the others left); streams with other chunks are a step of their own. */
+enum {
+    SHOAL_STEP_FRONT = -1, /* before the layers: log-mel rows to what the first layer reads */
+    SHOAL_STEP_HEAD = -2   /* after them: posteriors. Frames of taps are further streams of it */
+};
+
+typedef struct shoal_step {
+    int program;      /* 0..info.programs - 1 */
+    int layer;        /* 0..depth - 1, or SHOAL_STEP_* */
+    int streams;      /* at least 0 */
+    int chunk_frames; /* of each, at least 0 */
+    int left_frames;  /* attention's memory before the chunk, taken to be full; at least 0 */
+} shoal_step;
+
+typedef struct shoal_cost {
+    double flops;       /* of products, attention and convolutions; a multiply-add is two. Not
+                         * counted: norms, activations, the log-mel transform, which are small */
+    size_t cache_bytes; /* what these streams keep of these layers from chunk to chunk */
+} shoal_cost;
+
+/* The sum over n steps. 0, or SHOAL_EINVAL for a step that the model does not have. Any thread. */
+SHOAL_API int shoal_model_cost(const shoal_model *m, const shoal_step *steps, int n,
+                               shoal_cost *out);
+/* The plan of a chunk of `streams` streams with these params: front, layers, head. Returns the
+ * number of steps, p->depth + 2; SHOAL_EINVAL if the model has no such depth or max is less. */
+SHOAL_API int shoal_model_plan(const shoal_model *m, const shoal_stream_params *p, int streams,
+                               shoal_step *steps, int max);
+
 /* ---- running ------------------------------------------------------------------------- */
 
+/* An embedding at depth k is what the head reads there: not the k-th layer's output but, in models
+ * trained so (shoal_layer_info.exit), an average over the exits up to it. Rows of several depths
+ * are alike in meaning and may be compared; they are phonetic, and tell words better than voices.
+ */
 typedef struct shoal_result {
     int64_t first_frame;    /* index of the first frame below */
     int frames;             /* may be 0: the look-ahead frames that lead in give no output */

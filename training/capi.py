@@ -12,7 +12,7 @@ LAG = 64
 
 class _Params(C.Structure):
     _fields_ = [("depth", C.c_int), ("chunk_frames", C.c_int), ("left_frames", C.c_int),
-                ("wake", C.c_int)]
+                ("wake", C.c_int), ("program", C.c_int)]
 
 
 class _Result(C.Structure):
@@ -68,7 +68,7 @@ class Engine:
         """
         s = C.c_void_p()
         self._check(self.c.shoal_stream_new(C.byref(s), self.model,
-                                            C.byref(_Params(depth, chunk, left, wake))))
+                                            C.byref(_Params(depth, chunk, left, wake, 0))))
         logp, emb, at = [], [], 0
         pcm = np.ascontiguousarray(pcm, np.float32)
         for i, n in enumerate(slices or [len(pcm)]):

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ops/conformer.h"
 #include "phones/tables.h"
 
 /* One NaN among the weights would reach every client. */
@@ -107,7 +106,7 @@ int shoal__bind_all(shoal_model *m, char *why, size_t why_size)
     shoal__binder b = { .m = m, .why = why, .size = why_size };
     const shoal__config *c = &m->config;
     bind_frontend(&b);
-    shoal__conformer_bind(&b);
+    shoal__ops_bind(&b);
     shoal__bind_linear(&b, &m->head, (shoal__linear){ .out = c->classes, .in = c->dim }, "head");
     shoal__tables_bind(&b);
     const char *left = b.rc == 0 ? shoal__safetensors_unused(m->tensors) : NULL;

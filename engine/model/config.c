@@ -74,7 +74,7 @@ static json_t *parse(shoal__reader *r, const char *text)
 
 int shoal__config_read(shoal_model *m, char *why, size_t why_size)
 {
-    shoal__reader r = { .why = why, .size = why_size };
+    shoal__reader r = { .why = why, .size = why_size, .where = "configuration" };
     const char *text = shoal__safetensors_metadata(m->tensors, "shoal");
     if (!text)
         shoal__reader_fail(&r, "the file has no \"shoal\" metadata: not a shoal model");

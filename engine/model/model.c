@@ -12,7 +12,6 @@
 #endif
 
 #include "model/bind.h"
-#include "ops/conformer.h"
 
 #include <errno.h>
 #include <sha2.h>
@@ -49,6 +48,7 @@ static void describe(shoal_model *m)
     i->delay_frames = c->delay;
     i->dim = c->dim;
     i->classes = c->classes;
+    i->programs = m->program_count;
     i->left_frames = c->left;
     i->max_left_frames = SHOAL__MAX_LEFT;
     i->max_chunk_frames = SHOAL__MAX_CHUNK;
@@ -182,7 +182,7 @@ void shoal_model_close(shoal_model *m)
     }
     free(m->linears);
     free(m->mel.weights);
-    shoal__conformer_unbind(m);
+    shoal__ops_unbind(m);
     shoal__tables_free(m);
     shoal__program_free(m);
     for (int i = 0; i < SHOAL__MAX_CLASSES; i++)

@@ -10,6 +10,7 @@
 #include "kern/kern.h"
 #include "model/reader.h"
 #include "model/safetensors.h"
+#include "ops/op.h"
 #include "phones/tables.h"
 #include "shoal.h"
 
@@ -37,35 +38,13 @@ typedef struct shoal__norm {
     const float *weight, *bias; /* [D] */
 } shoal__norm;
 
-/* The LayerNorms of one virtual layer; a pool apart from blocks, so that they may be private. */
-typedef struct shoal__norm_set {
-    shoal__norm ffn1, att, conv, conv_mid, ffn2, out;
-} shoal__norm_set;
-
-typedef struct shoal__block {
-    shoal__linear ffn1_up, ffn1_down; /* down: scale 1/2, the half step */
-    shoal__linear qkv, att_out;       /* [3D, D], [D, D] */
-    shoal__linear pw1, pw2;           /* [2D, D], [D, D] */
-    shoal__linear ffn2_up, ffn2_down;
-    float *dw_weight;     /* [taps, D], owned */
-    const float *dw_bias; /* [D] */
-} shoal__block;
-
-/* One step of the program. Caches are indexed by its place in the program, never by block. */
-typedef struct shoal__layer {
-    const shoal__block *block;
-    const shoal__norm_set *norms;
-    float exit; /* share of its output in what leaves after it; the rest is
-                 * what would have left before. 1: its output alone */
-} shoal__layer;
-
 /* What a session chooses: an order of virtual layers over the pools. */
-typedef struct shoal__program {
+struct shoal__program {
     char name[32];
     int depth;
     int blends;           /* some layer's exit is not 1 */
     shoal__layer *layers; /* [depth], owned */
-} shoal__program;
+};
 
 struct shoal_model {
     shoal__config config;
@@ -86,9 +65,8 @@ struct shoal_model {
     shoal__mel mel;                 /* the same for the kernel */
     shoal__linear conv1, conv2;     /* [D, 3 * mels], [D, 3 * D]: taps unrolled */
     shoal__norm subsample_norm;
-    shoal__block *blocks;       /* [config.blocks] */
-    shoal__norm_set *norm_sets; /* [config.norm_sets] */
-    shoal__program *programs;   /* [program_count], the first is the default */
+    void *pools[SHOAL__OPS];  /* each operation's own */
+    shoal__program *programs; /* [program_count], the first is the default */
     int program_count;
     shoal__linear head; /* [C, D] */
     shoal__fourgram fourgram;
@@ -105,7 +83,7 @@ __attribute__((format(printf, 4, 5))) int shoal__explain(char *why, size_t size,
 /* Read configuration and programs from the file's metadata (config.c). */
 int shoal__config_read(shoal_model *m, char *why, size_t why_size);
 
-/* The programs of the configuration, and the pools' memory; free them (program.c). */
+/* The programs of the configuration; free them (program.c). */
 void shoal__program_read(shoal__reader *r, shoal_model *m, const json_t *root);
 void shoal__program_free(shoal_model *m);
 

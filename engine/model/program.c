@@ -1,47 +1,40 @@
 /* program.c - the programs of a model file: which virtual layers there are, and what each takes
  * from the pools
  *
- * Format 1 has one, which is called "base". A program that asks for an operation, a map reuse or
- * an expert that this version does not run is refused by name.
+ * Format 1 has one, which is called "base". A program that asks for an operation that this version
+ * does not run is refused by name; what else an entry holds is the operation's to read.
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "model/model.h"
 #include "model/reader.h"
 
-static double get_exit(shoal__reader *r, const json_t *entry, int index)
+static float get_exit(shoal__reader *r, const json_t *entry, int first)
 {
     const json_t *v = json_object_get(entry, "exit");
     double share = v ? json_number_value(v) : 1.0;
-    if (index ? share > 0.0 && share <= 1.0 : share >= 1.0 && share <= 1.0)
-        return share;
-    shoal__reader_fail(r, "program entry %d: 'exit' must be %s", index,
-                       index ? "a number above 0, at most 1" : "1");
-    return 1.0;
+    if (first ? share >= 1.0 && share <= 1.0 : share > 0.0 && share <= 1.0)
+        return (float)share;
+    shoal__reader_fail(r, "%s: 'exit' must be %s", r->where,
+                       first ? "1" : "a number above 0, at most 1");
+    return 1.0f;
 }
 
 static void read_layer(shoal__reader *r, shoal_model *m, shoal__program *p, const json_t *entry)
 {
-    int index = p->depth;
-    const char *op = shoal__reader_string(r, entry, "op", 32);
-    const char *attn = shoal__reader_string(r, entry, "attn", 32);
-    if (!r->failed && strcmp(op, "conformer"))
-        shoal__reader_fail(
-            r, "program entry %d: operation '%.32s' is not supported by this version", index, op);
-    if (!r->failed && strcmp(attn, "own"))
-        shoal__reader_fail(
-            r, "program entry %d: attention '%.32s' is not supported by this version", index, attn);
-    if (!r->failed && (json_object_get(entry, "router") || json_object_get(entry, "experts")))
-        shoal__reader_fail(r, "program entry %d: experts are not supported by this version", index);
-    int block = shoal__reader_int(r, entry, "block", 0, m->config.blocks - 1);
-    int norms = shoal__reader_int(r, entry, "norms", 0, m->config.norm_sets - 1);
-    double share = get_exit(r, entry, index);
-    p->blends |= share < 1.0;
-    p->layers[p->depth++] = (shoal__layer){ .block = m->blocks + block,
-                                            .norms = m->norm_sets + norms,
-                                            .exit = (float)share };
+    shoal__layer *l = &p->layers[p->depth];
+    snprintf(r->where, sizeof r->where, "program entry %d", p->depth);
+    const char *name = shoal__reader_string(r, entry, "op", 32);
+    l->op = shoal__op_find(name);
+    if (!l->op)
+        shoal__reader_fail(r, "%s: operation '%.32s' is not supported by this version", r->where,
+                           name);
+    if (!r->failed && l->op->parse)
+        l->op->parse(r, &m->config, entry, l);
+    l->exit = get_exit(r, entry, p->depth == 0);
+    p->blends |= l->exit < 1.0f;
+    p->depth++;
 }
 
 static void read_layers(shoal__reader *r, shoal_model *m, shoal__program *p, const json_t *entries)
@@ -61,10 +54,8 @@ static void read_layers(shoal__reader *r, shoal_model *m, shoal__program *p, con
 
 void shoal__program_read(shoal__reader *r, shoal_model *m, const json_t *root)
 {
-    m->blocks = calloc((size_t)m->config.blocks, sizeof *m->blocks);
-    m->norm_sets = calloc((size_t)m->config.norm_sets, sizeof *m->norm_sets);
     m->programs = calloc(1, sizeof *m->programs);
-    if (!m->blocks || !m->norm_sets || !m->programs) {
+    if (!m->programs) {
         shoal__reader_fail_memory(r);
         return;
     }

@@ -34,7 +34,7 @@ int shoal__reader_int(shoal__reader *r, const json_t *object, const char *key, i
     const json_t *v = json_object_get(object, key);
     json_int_t n = json_integer_value(v);
     if (!json_is_integer(v) || n < low || n > high) {
-        shoal__reader_fail(r, "configuration: '%s' must be an integer from %d to %d", key, low,
+        shoal__reader_fail(r, "%s: '%s' must be an integer from %d to %d", r->where, key, low,
                            high);
         return low;
     }
@@ -47,7 +47,7 @@ const char *shoal__reader_string(shoal__reader *r, const json_t *object, const c
     const json_t *v = json_object_get(object, key);
     const char *s = json_string_value(v);
     if (!s || !*s || strlen(s) > most) {
-        shoal__reader_fail(r, "configuration: '%s' must be a string of 1 to %zu characters", key,
+        shoal__reader_fail(r, "%s: '%s' must be a string of 1 to %zu characters", r->where, key,
                            most);
         return "";
     }

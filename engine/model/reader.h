@@ -12,8 +12,9 @@
 typedef struct shoal__reader {
     char *why; /* receives the first failure's reason */
     size_t size;
-    int failed;    /* sticky */
-    int no_memory; /* and that is why */
+    char where[40]; /* what is being read, for reasons */
+    int failed;     /* sticky */
+    int no_memory;  /* and that is why */
 } shoal__reader;
 
 __attribute__((format(printf, 2, 3))) void shoal__reader_fail(shoal__reader *r, const char *format,

@@ -1,46 +1,83 @@
 /* attention.c - attention of each stream's chunk over its history and itself
  *
  *   q k v [frames, 3D] -> rotate q, k -> the chunk's keys and values in the kernels' order
- *     -> attend over the layer's cache and them -> y [frames, D]
+ *     -> attend over the layer's history and them -> y [frames, D]
  *     -> they become history, over the oldest
  */
 #include <math.h>
 
-#include "run/batch.h"
+#include "ops/conformer.h"
+#include "ops/history.h"
+#include "run/arena.h"
+
+size_t shoal__attention_cache_bytes(const shoal_model *m, const shoal_stream_params *p)
+{
+    return shoal__history_bytes(m, p->left_frames);
+}
+
+void shoal__attention_cache_empty(void *cache)
+{
+    *(shoal__history *)cache = (shoal__history){ 0 };
+}
+
+void shoal__attention_scratch(shoal_batch *b, unsigned char *base, size_t *at)
+{
+    shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
+    const shoal__config *c = &b->model->config;
+    size_t R = (size_t)b->max_frames, D = (size_t)c->dim, chunk = SHOAL__MAX_CHUNK;
+    size_t half = D / (size_t)c->heads / 2;
+    s->freq = shoal__carve(base, at, half * sizeof *s->freq);
+    s->turn_cos = shoal__carve(base, at, half * sizeof *s->turn_cos);
+    s->turn_sin = shoal__carve(base, at, half * sizeof *s->turn_sin);
+    s->cs = shoal__carve_floats(base, at, R * half);
+    s->sn = shoal__carve_floats(base, at, R * half);
+    s->key_rows = shoal__carve(base, at, chunk * D * sizeof *s->key_rows);
+    s->keys = shoal__carve(base, at, chunk * D * sizeof *s->keys);
+    s->pairs = shoal__carve(base, at, chunk / 2 * D * sizeof *s->pairs);
+    s->scores = shoal__carve_floats(
+        base, at, shoal__attend_scratch(SHOAL__MAX_LEFT, SHOAL__MAX_CHUNK, c->dim));
+    for (size_t i = 0; base && i < half; i++) {
+        s->freq[i] = pow(10000.0, -2.0 * (double)i / (double)(2 * half));
+        s->turn_cos[i] = cos(s->freq[i]);
+        s->turn_sin[i] = sin(s->freq[i]);
+    }
+}
 
 /* Angles of every row: position * freq, in double so that the position may count for months. The
  * first row of a chunk by cos and sin, the others each turned on by one frame from the last. */
-static void turn_rows(const shoal_batch *b, const shoal__item *it, int half)
+static void turn_rows(const shoal__conformer_scratch *s, const shoal__item *it, int half)
 {
-    float *cs = b->cs + (size_t)it->row * (size_t)half,
-          *sn = b->sn + (size_t)it->row * (size_t)half;
+    float *cs = s->cs + (size_t)it->row * (size_t)half,
+          *sn = s->sn + (size_t)it->row * (size_t)half;
     for (int k = 0; k < half; k++) {
-        double angle = (double)it->position * b->freq[k], c = cos(angle), s = sin(angle);
+        double angle = (double)it->position * s->freq[k], c = cos(angle), d = sin(angle);
         for (int f = 0; f < it->frames; f++) {
             cs[f * half + k] = (float)c;
-            sn[f * half + k] = (float)s;
-            double turned = c * b->turn_cos[k] - s * b->turn_sin[k];
-            s = s * b->turn_cos[k] + c * b->turn_sin[k];
+            sn[f * half + k] = (float)d;
+            double turned = c * s->turn_cos[k] - d * s->turn_sin[k];
+            d = d * s->turn_cos[k] + c * s->turn_sin[k];
             c = turned;
         }
     }
 }
 
-void shoal__batch_rotary(shoal_batch *b)
+void shoal__attention_begin(shoal_batch *b)
 {
     for (int i = 0; i < b->count; i++)
-        turn_rows(b, &b->items[i], b->model->config.dim / b->model->config.heads / 2);
+        turn_rows(shoal__conformer_scratch_of(b), &b->items[i],
+                  b->model->config.dim / b->model->config.heads / 2);
 }
 
 /* Rotate queries and keys; queries are also scaled by 1/sqrt(dim of a head). */
 static void rotate(const shoal_batch *b, const shoal__item *it, float *qkv)
 {
     const shoal__config *c = &b->model->config;
+    const shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
     int D = c->dim, dh = D / c->heads;
     float scale = 1.0f / sqrtf((float)dh);
     for (int f = 0; f < it->frames; f++, qkv += 3 * D) {
-        const float *cs = b->cs + (size_t)(it->row + f) * (size_t)(dh / 2);
-        const float *sn = b->sn + (size_t)(it->row + f) * (size_t)(dh / 2);
+        const float *cs = s->cs + (size_t)(it->row + f) * (size_t)(dh / 2);
+        const float *sn = s->sn + (size_t)(it->row + f) * (size_t)(dh / 2);
         b->model->kern->rope(qkv, cs, sn, c->heads, dh, scale);
         b->model->kern->rope(qkv + D, cs, sn, c->heads, dh, 1.0f);
     }
@@ -49,10 +86,11 @@ static void rotate(const shoal_batch *b, const shoal__item *it, float *qkv)
 /* Keys (rows of `words` a head, D / dh * words in all) to columns, head by head. */
 static void turn_keys(const shoal_batch *b, const void *rows, int stride, int frames, int words)
 {
+    const shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
     const uint32_t *from = rows;
     size_t head = (size_t)((frames + 15) / 16 * 16 * words);
     for (int h = 0; h < b->model->config.heads; h++)
-        b->model->kern->columns(b->keys + (size_t)h * head, from + h * words, stride, frames,
+        b->model->kern->columns(s->keys + (size_t)h * head, from + h * words, stride, frames,
                                 words);
 }
 
@@ -60,7 +98,7 @@ static shoal__memory own_fp32(const shoal_batch *b, const float *qkv, int frames
 {
     int D = b->model->config.dim, dh = D / b->model->config.heads;
     turn_keys(b, qkv + D, 3 * D, frames, dh);
-    return (shoal__memory){ .keys = b->keys,
+    return (shoal__memory){ .keys = shoal__conformer_scratch_of(b)->keys,
                             .values = qkv + 2 * D,
                             .frames = frames,
                             .blocks = (frames + 15) / 16,
@@ -71,41 +109,49 @@ static shoal__memory own_fp32(const shoal_batch *b, const float *qkv, int frames
 static shoal__memory own_bf16(const shoal_batch *b, const float *qkv, int frames)
 {
     const shoal__kern *kern = b->model->kern;
+    const shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
     int D = b->model->config.dim, dh = D / b->model->config.heads;
     for (int f = 0; f < frames; f++)
-        kern->to_bf16(b->key_rows + (size_t)f * (size_t)D, qkv + (size_t)f * 3 * (size_t)D + D, D);
-    turn_keys(b, b->key_rows, D / 2, frames, dh / 2);
+        kern->to_bf16(s->key_rows + (size_t)f * (size_t)D, qkv + (size_t)f * 3 * (size_t)D + D, D);
+    turn_keys(b, s->key_rows, D / 2, frames, dh / 2);
     for (int f = 0; f < frames; f += 2) {
         const float *v = qkv + (size_t)f * 3 * (size_t)D + 2 * D;
         /* a last frame without a partner is one with itself: what attention weighs with 0 */
-        kern->pair_bf16(b->pairs + (size_t)(f / 2) * (size_t)D, v, f + 1 < frames ? v + 3 * D : v,
+        kern->pair_bf16(s->pairs + (size_t)(f / 2) * (size_t)D, v, f + 1 < frames ? v + 3 * D : v,
                         D);
     }
-    return (shoal__memory){ .keys = b->keys,
-                            .values = b->pairs,
+    return (shoal__memory){ .keys = s->keys,
+                            .values = s->pairs,
                             .frames = frames,
                             .blocks = (frames + 15) / 16,
                             .value_stride = D,
                             .value_head = dh };
 }
 
-static void attend_stream(shoal_batch *b, const shoal__item *it, int layer)
+static void attend_stream(shoal_batch *b, const shoal__item *it, void *cache)
 {
     const shoal_model *m = b->model;
-    int D = m->config.dim, heads = m->config.heads;
-    float *qkv = b->wide + (size_t)it->row * 3 * (size_t)D, *y = b->y + (size_t)it->row * (size_t)D;
-    shoal__cache *cache = &it->stream->caches[layer];
+    const shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
+    int D = m->config.dim, heads = m->config.heads, left = it->stream->params.left_frames;
+    float *qkv = s->wide + (size_t)it->row * 3 * (size_t)D, *y = s->y + (size_t)it->row * (size_t)D;
     rotate(b, it, qkv);
-    shoal__memory past = shoal__cache_view(it->stream, cache);
+    shoal__memory past = shoal__history_view(m, left, cache);
     shoal__memory own =
         m->bf16_caches ? own_bf16(b, qkv, it->frames) : own_fp32(b, qkv, it->frames);
     (m->bf16_caches ? m->kern->attend_bf16 : m->kern->attend)(y, qkv, 3 * D, &past, &own, heads,
-                                                              D / heads, b->scores);
-    shoal__cache_keep(it->stream, cache, &own);
+                                                              D / heads, s->scores);
+    shoal__history_keep(m, left, cache, &own);
 }
 
-void shoal__batch_attend(shoal_batch *b, int layer, int streams)
+void shoal__attention(shoal_batch *b, const shoal__linear *qkv, const shoal__linear *out,
+                      shoal__norm n, int place, size_t offset, const shoal__rows *rows)
 {
-    for (int i = 0; i < streams; i++)
-        attend_stream(b, &b->items[i], layer);
+    shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
+    shoal__batch_norm(b, s->y, b->x, n, rows);
+    shoal__batch_linear(b, qkv, s->y, rows, s->wide);
+    for (int i = 0; i < rows->items; i++) {
+        const shoal__item *it = &b->items[shoal__rows_item(rows, i)];
+        attend_stream(b, it, it->stream->caches[place] + offset);
+    }
+    shoal__batch_linear(b, out, s->y, rows, b->x);
 }

@@ -24,10 +24,9 @@ static void bind_depthwise(shoal__binder *b, shoal__block *k, int index)
             k->dw_weight[t * D + d] = w[d * taps + t];
 }
 
-static void bind_block(shoal__binder *b, int index)
+static void bind_block(shoal__binder *b, shoal__block *k, int index)
 {
     const shoal__config *c = &b->m->config;
-    shoal__block *k = &b->m->blocks[index];
     const shoal__epilogue silu = SHOAL__SILU, add = SHOAL__ADD;
     const struct {
         shoal__linear *l;
@@ -55,9 +54,8 @@ static void bind_block(shoal__binder *b, int index)
     bind_depthwise(b, k, index);
 }
 
-static void bind_norm_set(shoal__binder *b, int index)
+static void bind_norm_set(shoal__binder *b, shoal__norm_set *n, int index)
 {
-    shoal__norm_set *n = &b->m->norm_sets[index];
     char prefix[32];
     snprintf(prefix, sizeof prefix, "norms.%d", index);
     n->ffn1 = shoal__bind_norm(b, prefix, "ffn1");
@@ -68,18 +66,33 @@ static void bind_norm_set(shoal__binder *b, int index)
     n->out = shoal__bind_norm(b, prefix, "out");
 }
 
+static shoal__conformer_pools *make_pools(const shoal__config *c)
+{
+    shoal__conformer_pools *p = calloc(1, sizeof *p + (size_t)c->blocks * sizeof *p->blocks +
+                                              (size_t)c->norm_sets * sizeof *p->norm_sets);
+    if (!p)
+        return NULL;
+    p->blocks = (shoal__block *)(p + 1);
+    p->norm_sets = (shoal__norm_set *)(p->blocks + c->blocks);
+    return p;
+}
+
 void shoal__conformer_bind(shoal__binder *b)
 {
-    for (int i = 0; i < b->m->config.blocks; i++)
-        bind_block(b, i);
-    for (int i = 0; i < b->m->config.norm_sets; i++)
-        bind_norm_set(b, i);
+    const shoal__config *c = &b->m->config;
+    shoal__conformer_pools *p = make_pools(c);
+    b->m->pools[SHOAL__CONFORMER] = p;
+    b->rc = p ? b->rc : SHOAL_ENOMEM;
+    for (int i = 0; p && i < c->blocks; i++)
+        bind_block(b, &p->blocks[i], i);
+    for (int i = 0; p && i < c->norm_sets; i++)
+        bind_norm_set(b, &p->norm_sets[i], i);
 }
 
 void shoal__conformer_unbind(shoal_model *m)
 {
-    for (int i = 0; m->blocks && i < m->config.blocks; i++)
-        free(m->blocks[i].dw_weight);
-    free(m->blocks);
-    free(m->norm_sets);
+    shoal__conformer_pools *p = m->pools[SHOAL__CONFORMER];
+    for (int i = 0; p && i < m->config.blocks; i++)
+        free(p->blocks[i].dw_weight);
+    free(p);
 }

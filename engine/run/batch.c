@@ -6,13 +6,12 @@
  * belongs to one stream (attention, the convolution's history) runs stream by stream.
  *
  *   mel rows [2R, 3 mels] -> conv1, SiLU [2R, D] -> unfold [R, 3D] -> conv2, LayerNorm [R, D]
- *   per layer, on a prefix: layer.c and attention.c, which see a batch as batch.h has it
+ *   per layer, on a prefix: walk.c and the operations, which see a batch as batch.h has it
  *   -> blended with what would have left before [R, D], the embedding
  *   -> head, log softmax [R, C]
  *
  * A batch is scratch: nothing in it survives a run but the results.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,34 +23,31 @@ static size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static int blends(const shoal_model *m)
+{
+    int any = 0;
+    for (int i = 0; i < m->program_count; i++)
+        any |= m->programs[i].blends;
+    return any;
+}
+
 static size_t layout(shoal_batch *b, unsigned char *base)
 {
     const shoal__config *c = &b->model->config;
     size_t R = (size_t)b->max_frames, D = (size_t)c->dim, mels = (size_t)c->mels;
-    size_t tapped = (size_t)b->max_tap_frames;
-    size_t at = 0, taps = (size_t)c->kernel;
+    size_t tapped = (size_t)b->max_tap_frames, at = 0;
     shoal__carve(base, &at, sizeof *b);
     b->items = shoal__carve(base, &at, R * sizeof *b->items);
-    b->taps = shoal__carve(base, &at, tapped * sizeof *b->taps);
+    b->item_of = shoal__carve(base, &at, R * sizeof *b->item_of);
+    b->tap_row = shoal__carve(base, &at, tapped * sizeof *b->tap_row);
+    b->row_list = shoal__carve(base, &at, R * sizeof *b->row_list);
+    b->item_list = shoal__carve(base, &at, R * sizeof *b->item_list);
     b->unfold = shoal__carve_floats(base, &at, max_size(2 * R * 3 * mels, R * 3 * D));
-    b->conv = shoal__carve_floats(base, &at, max_size(2 * R, R + taps - 1) * D);
+    b->conv = shoal__carve_floats(base, &at, 2 * R * D);
     b->out = shoal__carve_floats(base, &at, (R + tapped) * D);
-    b->x = b->model->programs->blends ? shoal__carve_floats(base, &at, R * D) : b->out;
-    b->y = shoal__carve_floats(base, &at, R * D);
-    b->wide = shoal__carve_floats(base, &at, R * max_size((size_t)c->ffn, 3 * D));
-    size_t half = D / (size_t)c->heads / 2;
-    b->freq = shoal__carve(base, &at, half * sizeof *b->freq);
-    b->turn_cos = shoal__carve(base, &at, half * sizeof *b->turn_cos);
-    b->turn_sin = shoal__carve(base, &at, half * sizeof *b->turn_sin);
-    b->cs = shoal__carve_floats(base, &at, R * half);
-    b->sn = shoal__carve_floats(base, &at, R * half);
-    size_t chunk = SHOAL__MAX_CHUNK;
-    b->key_rows = shoal__carve(base, &at, chunk * D * sizeof *b->key_rows);
-    b->keys = shoal__carve(base, &at, chunk * D * sizeof *b->keys);
-    b->pairs = shoal__carve(base, &at, chunk / 2 * D * sizeof *b->pairs);
-    b->scores = shoal__carve_floats(
-        base, &at, shoal__attend_scratch(SHOAL__MAX_LEFT, SHOAL__MAX_CHUNK, c->dim));
+    b->x = blends(b->model) ? shoal__carve_floats(base, &at, R * D) : b->out;
     b->logp = shoal__carve_floats(base, &at, (R + tapped) * (size_t)c->classes);
+    shoal__ops_scratch(b, base, &at);
     return at;
 }
 
@@ -75,12 +71,6 @@ int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames
     *b = plan;
     b->bytes = bytes;
     layout(b, block);
-    int dh = m->config.dim / m->config.heads;
-    for (int i = 0; i < dh / 2; i++) {
-        b->freq[i] = pow(10000.0, -2.0 * i / dh);
-        b->turn_cos[i] = cos(b->freq[i]);
-        b->turn_sin[i] = sin(b->freq[i]);
-    }
     int rc = m->gemm->scratch_new(&b->gemm_scratch, m->linears, m->linear_count,
                                   max_frames +
                                       (max_frames > max_tap_frames ? max_frames : max_tap_frames));
@@ -135,11 +125,12 @@ static void unfold_conv(shoal_batch *b)
 static void subsample(shoal_batch *b)
 {
     const shoal_model *m = b->model;
+    const shoal__rows mels = { .count = 2 * b->rows }, frames = { .count = b->rows };
     unfold_mel(b);
-    shoal__batch_linear(b, &m->conv1, b->unfold, 2 * b->rows, b->conv);
+    shoal__batch_linear(b, &m->conv1, b->unfold, &mels, b->conv);
     unfold_conv(b);
-    shoal__batch_linear(b, &m->conv2, b->unfold, b->rows, b->x);
-    shoal__batch_norm(b, b->x, b->x, m->subsample_norm, b->rows);
+    shoal__batch_linear(b, &m->conv2, b->unfold, &frames, b->x);
+    shoal__batch_norm(b, b->x, b->x, m->subsample_norm, &frames);
 }
 
 /* ---- the run ---------------------------------------------------------------------------- */
@@ -169,50 +160,34 @@ static int check(const shoal_batch *b, shoal_stream *const *streams, int n)
     return 0;
 }
 
+static void place(shoal_batch *b, shoal_stream *s, int index, int *tap)
+{
+    shoal__item *it = &b->items[b->count];
+    *it = (shoal__item){ .stream = s,
+                         .position = s->position,
+                         .index = index,
+                         .depth = s->params.depth,
+                         .row = b->rows,
+                         .frames = shoal_stream_ready(s),
+                         .taps = wanted_taps(s),
+                         .first_tap = *tap };
+    *tap += __builtin_popcountll(it->taps);
+    b->item_of[index] = b->count++;
+    b->rows += it->frames;
+    b->mixed |= s->program != b->items->stream->program;
+}
+
 /* Deepest first, by counting depths; equal depths keep the caller's order. */
 static void arrange(shoal_batch *b, shoal_stream *const *streams, int n)
 {
-    b->count = b->rows = b->tap_rows = b->tap_count = 0;
-    for (int depth = b->model->info.depth; depth >= 1; depth--)
+    int deepest = 0, tap = 0;
+    for (int i = 0; i < n; i++)
+        deepest = streams[i]->params.depth > deepest ? streams[i]->params.depth : deepest;
+    b->count = b->rows = b->tap_rows = b->mixed = 0;
+    for (int depth = deepest; depth >= 1; depth--)
         for (int i = 0; i < n; i++)
-            if (streams[i]->params.depth == depth) {
-                int frames = shoal_stream_ready(streams[i]);
-                b->items[b->count++] = (shoal__item){ .stream = streams[i],
-                                                      .position = streams[i]->position,
-                                                      .index = i,
-                                                      .row = b->rows,
-                                                      .frames = frames };
-                b->rows += frames;
-            }
-}
-
-/* What leaves after this layer: the first `rows` rows of out. */
-static void leave(shoal_batch *b, int layer, int rows)
-{
-    float share = b->model->programs->layers[layer].exit;
-    int n = rows * b->model->config.dim;
-    if (b->out == b->x)
-        return;
-    if (share < 1.0f)
-        b->model->kern->blend(b->out, b->x, share, n);
-    else
-        memcpy(b->out, b->x, (size_t)n * sizeof *b->x);
-}
-
-/* Keep the rows of streams that tap this depth, behind the rows of the run. */
-static void keep_taps(shoal_batch *b, int depth, int streams)
-{
-    size_t D = (size_t)b->model->config.dim;
-    for (int i = 0; i < streams; i++) {
-        const shoal__item *it = &b->items[i];
-        if (!(wanted_taps(it->stream) >> (depth - 1) & 1))
-            continue;
-        int row = b->rows + b->tap_rows;
-        memcpy(b->out + (size_t)row * D, b->out + (size_t)it->row * D,
-               (size_t)it->frames * D * sizeof *b->out);
-        b->taps[b->tap_count++] = (shoal__tap){ i, depth, row };
-        b->tap_rows += it->frames;
-    }
+            if (streams[i]->params.depth == depth)
+                place(b, streams[i], i, &tap);
 }
 
 /* The output of rows [first_row, first_row + frames), less the look-ahead that leads in. */
@@ -238,22 +213,15 @@ int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_r
         return rc;
     arrange(b, streams, n);
     for (int i = 0; i < n; i++)
-        shoal__stream_wake(streams[i]);
-    shoal__batch_rotary(b);
+        shoal__cache_wake(streams[i]);
     subsample(b);
-    int active = b->count, rows = b->rows;
-    for (int layer = 0; layer < b->items[0].stream->params.depth; layer++) {
-        while (b->items[active - 1].stream->params.depth <= layer)
-            rows -= b->items[--active].frames;
-        shoal__batch_layer(b, layer, rows, active);
-        leave(b, layer, rows);
-        keep_taps(b, layer + 1, active);
-    }
-    shoal__batch_linear(b, &m->head, b->out, b->rows + b->tap_rows, b->logp);
-    m->kern->log_softmax(b->logp, b->rows + b->tap_rows, m->config.classes);
+    shoal__batch_walk(b);
+    const shoal__rows all = { .count = b->rows + b->tap_rows };
+    shoal__batch_linear(b, &m->head, b->out, &all, b->logp);
+    m->kern->log_softmax(b->logp, all.count, m->config.classes);
     for (int i = 0; i < b->count; i++) {
         const shoal__item *it = &b->items[i];
-        report(b, it, it->row, it->stream->params.depth, &results[it->index]);
+        report(b, it, it->row, it->depth, &results[it->index]);
         shoal__stream_advance(it->stream, it->frames);
     }
     return 0;
@@ -261,12 +229,13 @@ int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_r
 
 int shoal_batch_get_tap(const shoal_batch *b, int i, int depth, shoal_result *out)
 {
-    for (int t = 0; t < b->tap_count; t++) {
-        const shoal__item *it = &b->items[b->taps[t].item];
-        if (it->index == i && b->taps[t].depth == depth) {
-            report(b, it, b->taps[t].row, depth, out);
-            return 0;
-        }
-    }
-    return SHOAL_EINVAL;
+    if (i < 0 || i >= b->count || depth < 1 || depth > SHOAL__MAX_DEPTH)
+        return SHOAL_EINVAL;
+    const shoal__item *it = &b->items[b->item_of[i]];
+    uint64_t bit = (uint64_t)1 << (depth - 1);
+    if (!(it->taps & bit))
+        return SHOAL_EINVAL;
+    int tap = it->first_tap + __builtin_popcountll(it->taps & (bit - 1));
+    report(b, it, b->tap_row[tap], depth, out);
+    return 0;
 }

@@ -21,7 +21,8 @@ shoal_stream_params shoal_stream_default_params(const shoal_model *m)
 
 static int params_ok(const shoal_model *m, const shoal_stream_params *p)
 {
-    return p->depth >= 1 && p->depth <= m->info.depth && p->chunk_frames >= 1 &&
+    return p->program >= 0 && p->program < m->program_count && p->depth >= 1 &&
+           p->depth <= m->programs[p->program].depth && p->chunk_frames >= 1 &&
            p->chunk_frames <= m->info.max_chunk_frames && p->left_frames >= 0 &&
            p->left_frames <= m->info.max_left_frames;
 }
@@ -32,7 +33,7 @@ static size_t layout(shoal_stream *s, unsigned char *base)
     const shoal_model *m = s->model;
     size_t D = (size_t)m->config.dim, at = 0;
     shoal__carve(base, &at, sizeof *s);
-    s->caches = shoal__carve(base, &at, (size_t)m->info.depth * sizeof *s->caches);
+    s->caches = shoal__carve(base, &at, (size_t)s->program->depth * sizeof *s->caches);
     s->pcm = shoal__carve_floats(base, &at, SHOAL__PCM_SIZE);
     s->mel = shoal__carve_floats(base, &at,
                                  (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
@@ -44,15 +45,14 @@ int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_strea
 {
     if (!params_ok(m, p))
         return SHOAL_EINVAL;
-    shoal_stream plan = { .model = m, .params = *p };
+    shoal_stream plan = { .model = m, .program = &m->programs[p->program], .params = *p };
     size_t bytes = layout(&plan, NULL);
     unsigned char *block = aligned_alloc(64, bytes);
     if (!block)
         return SHOAL_ENOMEM;
     memset(block, 0, bytes);
     shoal_stream *s = (shoal_stream *)(void *)block;
-    s->model = m;
-    s->params = *p;
+    *s = plan;
     s->bytes = bytes;
     layout(s, block);
     *out = s;
@@ -68,7 +68,7 @@ void shoal_stream_free(shoal_stream *s)
 
 size_t shoal_stream_memory(const shoal_stream *s)
 {
-    return s->bytes + (size_t)s->reserved * shoal__cache_bytes(s);
+    return s->bytes + shoal__cache_memory(s);
 }
 
 static int mel_full(const shoal_stream *s)
@@ -173,7 +173,7 @@ int shoal_stream_ready(const shoal_stream *s)
 
 int shoal_stream_set_depth(shoal_stream *s, int depth)
 {
-    if (depth < 1 || depth > s->model->info.depth)
+    if (depth < 1 || depth > s->program->depth)
         return SHOAL_EINVAL;
     if (s->reserved && shoal__cache_reserve(s, depth) < 0)
         return SHOAL_ENOMEM;
@@ -183,7 +183,7 @@ int shoal_stream_set_depth(shoal_stream *s, int depth)
 
 int shoal_stream_set_taps(shoal_stream *s, uint64_t depths)
 {
-    int depth = s->model->info.depth;
+    int depth = s->program->depth;
     if (depth < 64 && depths >> depth)
         return SHOAL_EINVAL;
     s->taps = depths;
@@ -210,17 +210,6 @@ int64_t shoal_stream_samples_done(const shoal_stream *s)
 {
     int64_t done = shoal_stream_next_frame(s) * s->model->info.frame_samples;
     return done < s->fed ? done : s->fed;
-}
-
-void shoal__stream_wake(shoal_stream *s)
-{
-    int awake = s->depth_used;
-    for (int i = awake; i < s->params.depth; i++)
-        if (awake > 0 && s->params.wake == SHOAL_WAKE_COPY)
-            shoal__cache_copy(s, &s->caches[i], &s->caches[awake - 1]);
-        else
-            shoal__cache_empty(s, &s->caches[i]);
-    s->depth_used = s->params.depth;
 }
 
 void shoal__stream_advance(shoal_stream *s, int frames)

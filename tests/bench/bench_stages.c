@@ -6,6 +6,8 @@
  */
 #include "bench.h"
 
+#include "ops/conformer.h"
+
 #include <err.h>
 #include <stdlib.h>
 #include <time.h>
@@ -104,8 +106,9 @@ void bench_stages_attach(shoal_model *m)
         err(1, "out of memory");
     place(&m->conv1, BENCH_SUBSAMPLE, BENCH_SUBSAMPLE);
     place(&m->conv2, BENCH_SUBSAMPLE, BENCH_NORMS);
+    const shoal__conformer_pools *pools = m->pools[SHOAL__CONFORMER];
     for (int i = 0; i < m->config.blocks; i++)
-        place_block(&m->blocks[i]);
+        place_block(&pools->blocks[i]);
     place(&m->head, BENCH_HEAD, BENCH_HEAD);
     meter.real = m->gemm;
     meter.metered = *m->gemm;

@@ -1,0 +1,99 @@
+/* conformer.c - the conformer as an operation; see conformer.h
+ *
+ * Caches: the convolution's history, then attention's, whose size is the stream's choice. A layer
+ * that wakes up may take those of a layer with the same block, whatever its norms: what they hold
+ * are keys, values and rows made by the same weights from alike inputs. Those of another block mean
+ * nothing to it.
+ */
+#include "ops/conformer.h"
+
+#include <string.h>
+
+#include "run/arena.h"
+
+static void parse(shoal__reader *r, const shoal__config *c, const json_t *entry, shoal__layer *l)
+{
+    const char *attn = shoal__reader_string(r, entry, "attn", 32);
+    if (!r->failed && strcmp(attn, "own"))
+        shoal__reader_fail(r, "%s: attention '%.32s' is not supported by this version", r->where,
+                           attn);
+    if (!r->failed && (json_object_get(entry, "router") || json_object_get(entry, "experts")))
+        shoal__reader_fail(r, "%s: experts are not supported by this version", r->where);
+    l->takes[SHOAL__TAKES_BLOCK] = shoal__reader_int(r, entry, "block", 0, c->blocks - 1);
+    l->takes[SHOAL__TAKES_NORMS] = shoal__reader_int(r, entry, "norms", 0, c->norm_sets - 1);
+}
+
+/* Where attention's history begins in a cache. */
+static size_t attention_at(const shoal_model *m)
+{
+    return (shoal__convolution_cache_bytes(m) + 63) & ~(size_t)63;
+}
+
+static size_t cache_bytes(const shoal_model *m, const shoal_stream_params *p)
+{
+    return attention_at(m) + shoal__attention_cache_bytes(m, p);
+}
+
+static void cache_empty(const shoal_model *m, void *cache)
+{
+    shoal__convolution_cache_empty(m, cache);
+    shoal__attention_cache_empty((unsigned char *)cache + attention_at(m));
+}
+
+static int wake_from(const shoal__program *p, int place, int awake)
+{
+    const shoal__layer *l = p->layers;
+    int from = awake - 1;
+    while (from >= 0 && !(l[from].op == l[place].op &&
+                          l[from].takes[SHOAL__TAKES_BLOCK] == l[place].takes[SHOAL__TAKES_BLOCK]))
+        from--;
+    return from;
+}
+
+static void scratch(shoal_batch *b, unsigned char *base, size_t *at)
+{
+    const shoal__config *c = &b->model->config;
+    size_t R = (size_t)b->max_frames, D = (size_t)c->dim, ffn = (size_t)c->ffn;
+    shoal__conformer_scratch counting, *s = shoal__carve(base, at, sizeof *s);
+    b->scratch[SHOAL__CONFORMER] = s = base ? s : &counting;
+    s->y = shoal__carve_floats(base, at, R * D);
+    s->wide = shoal__carve_floats(base, at, R * (ffn > 3 * D ? ffn : 3 * D));
+    shoal__convolution_scratch(b, base, at);
+    shoal__attention_scratch(b, base, at);
+    b->scratch[SHOAL__CONFORMER] = base ? s : NULL;
+}
+
+static void run(shoal_batch *b, const shoal__layer *l, int place, const shoal__rows *rows)
+{
+    const shoal__conformer_pools *pools = b->model->pools[SHOAL__CONFORMER];
+    const shoal__block *k = &pools->blocks[l->takes[SHOAL__TAKES_BLOCK]];
+    const shoal__norm_set *n = &pools->norm_sets[l->takes[SHOAL__TAKES_NORMS]];
+    shoal__ffn(b, &k->ffn1_up, &k->ffn1_down, n->ffn1, rows);
+    shoal__attention(b, &k->qkv, &k->att_out, n->att, place, attention_at(b->model), rows);
+    shoal__convolution(b, k, n, place, rows);
+    shoal__ffn(b, &k->ffn2_up, &k->ffn2_down, n->ffn2, rows);
+    shoal__batch_norm(b, b->x, b->x, n->out, rows);
+}
+
+static double flops(const shoal_model *m, const shoal__layer *l, double frames, double context)
+{
+    const shoal__config *c = &m->config;
+    double D = c->dim, products = D * (4.0 * c->ffn + 7.0 * D);
+    (void)l;
+    return 2.0 * frames * (products + 2.0 * D * context + D * c->kernel);
+}
+
+const shoal__op shoal__op_conformer = {
+    .name = "conformer",
+    .takes = { [SHOAL__TAKES_BLOCK] = "block", [SHOAL__TAKES_NORMS] = "norms" },
+    .parse = parse,
+    .bind = shoal__conformer_bind,
+    .unbind = shoal__conformer_unbind,
+    .cache_bytes = cache_bytes,
+    .cache_empty = cache_empty,
+    .wake_from = wake_from,
+    .scratch = scratch,
+    .begin = shoal__attention_begin,
+    .run = run,
+    .flops = flops,
+};

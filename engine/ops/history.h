@@ -1,0 +1,27 @@
+/* history.h - the keys and values that attention remembers of one stream and layer
+ *
+ * A ring of left_frames rotated keys and values in the kernels' order (kern.h, shoal__memory);
+ * all of it is visible to every query, so its order in time does not matter and the ring is read
+ * from place 0 to `filled`. In bf16 and int8 models it holds bf16, in fp32 models fp32. One piece
+ * of memory without pointers: to copy it is to copy its bytes.
+ */
+#ifndef SHOAL_HISTORY_H
+#define SHOAL_HISTORY_H
+
+#include "model/model.h"
+
+/* Its beginning. Behind it, 64 bytes on: keys [heads, key blocks, words, 16], then values [left, D]
+ * or, bf16, [left / 2 rounded up to 16, D] pairs. */
+typedef struct shoal__history {
+    int filled; /* frames, 0..left */
+    int next;   /* ring place that the next frame overwrites */
+} shoal__history;
+
+/* left: the stream's left_frames. */
+size_t shoal__history_bytes(const shoal_model *m, int left);
+/* What attention sees of it, and a chunk's own keys and values put over the oldest. */
+shoal__memory shoal__history_view(const shoal_model *m, int left, const shoal__history *h);
+void shoal__history_keep(const shoal_model *m, int left, shoal__history *h,
+                         const shoal__memory *own);
+
+#endif

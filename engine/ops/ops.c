@@ -1,0 +1,87 @@
+/* ops.c - the table of operations, and those who ask it */
+#include "ops/op.h"
+
+#include <string.h>
+
+#include "model/bind.h"
+#include "run/batch.h"
+
+static const shoal__op *const table[SHOAL__OPS] = {
+    [SHOAL__CONFORMER] = &shoal__op_conformer,
+    [SHOAL__IDENTITY] = &shoal__op_identity,
+};
+
+const shoal__op *shoal__op_find(const char *name)
+{
+    for (int i = 0; i < SHOAL__OPS; i++)
+        if (!strcmp(table[i]->name, name))
+            return table[i];
+    return NULL;
+}
+
+int shoal__layer_same(const shoal__layer *a, const shoal__layer *b)
+{
+    return a->op == b->op && !memcmp(a->takes, b->takes, sizeof a->takes);
+}
+
+void shoal__ops_bind(shoal__binder *b)
+{
+    for (int i = 0; i < SHOAL__OPS; i++)
+        if (table[i]->bind)
+            table[i]->bind(b);
+}
+
+void shoal__ops_unbind(shoal_model *m)
+{
+    for (int i = 0; i < SHOAL__OPS; i++)
+        if (table[i]->unbind)
+            table[i]->unbind(m);
+}
+
+/* Some program has a layer of it. */
+static int is_used(const shoal_model *m, const shoal__op *op)
+{
+    for (int p = 0; p < m->program_count; p++)
+        for (int i = 0; i < m->programs[p].depth; i++)
+            if (m->programs[p].layers[i].op == op)
+                return 1;
+    return 0;
+}
+
+void shoal__ops_scratch(shoal_batch *b, unsigned char *base, size_t *at)
+{
+    for (int i = 0; i < SHOAL__OPS; i++)
+        if (table[i]->scratch && is_used(b->model, table[i]))
+            table[i]->scratch(b, base, at);
+}
+
+void shoal__ops_begin(shoal_batch *b)
+{
+    for (int i = 0; i < SHOAL__OPS; i++)
+        if (table[i]->begin && b->scratch[i])
+            table[i]->begin(b);
+}
+
+size_t shoal__layer_cache_bytes(const shoal_model *m, const shoal__layer *l,
+                                const shoal_stream_params *p)
+{
+    return l->op->cache_bytes ? l->op->cache_bytes(m, p) : 0;
+}
+
+void shoal__layer_cache_empty(const shoal_model *m, const shoal__layer *l, void *cache)
+{
+    if (l->op->cache_empty)
+        l->op->cache_empty(m, cache);
+}
+
+int shoal__layer_wake_from(const shoal__program *p, int place, int awake)
+{
+    const shoal__op *op = p->layers[place].op;
+    return op->wake_from ? op->wake_from(p, place, awake) : -1;
+}
+
+double shoal__layer_flops(const shoal_model *m, const shoal__layer *l, double frames,
+                          double context)
+{
+    return l->op->flops ? l->op->flops(m, l, frames, context) : 0.0;
+}

@@ -1,0 +1,44 @@
+/* product.c - rows of a batch through products and norms
+ *
+ * The one place where a list of rows meets the matrix library. Rows that lie one under the other
+ * are multiplied together.
+ */
+#include "run/batch.h"
+
+void shoal__batch_linear(const shoal_batch *b, const shoal__linear *l, const float *a,
+                         const shoal__rows *rows, float *c)
+{
+    const shoal_model *m = b->model;
+    for (int i = 0, n, first; i < rows->count; i += n) {
+        n = shoal__rows_span(rows, i, &first);
+        m->gemm->run(l, m->kern, b->gemm_scratch, a + (size_t)first * (size_t)l->in, n,
+                     c + (size_t)first * (size_t)l->out);
+    }
+}
+
+void shoal__batch_pair(const shoal_batch *b, const shoal__linear *up, const shoal__linear *down,
+                       const float *a, const shoal__rows *rows, float *inner, float *c)
+{
+    const shoal_model *m = b->model;
+    if (!m->gemm->run_pair) {
+        shoal__batch_linear(b, up, a, rows, inner);
+        shoal__batch_linear(b, down, inner, rows, c);
+        return;
+    }
+    for (int i = 0, n, first; i < rows->count; i += n) {
+        n = shoal__rows_span(rows, i, &first);
+        m->gemm->run_pair(up, down, m->kern, b->gemm_scratch, a + (size_t)first * (size_t)up->in, n,
+                          c + (size_t)first * (size_t)down->out);
+    }
+}
+
+void shoal__batch_norm(const shoal_batch *b, float *y, const float *x, shoal__norm n,
+                       const shoal__rows *rows)
+{
+    size_t D = (size_t)b->model->config.dim;
+    for (int i = 0, count, first; i < rows->count; i += count) {
+        count = shoal__rows_span(rows, i, &first);
+        b->model->kern->layer_norm(y + (size_t)first * D, x + (size_t)first * D, n.weight, n.bias,
+                                   count, (int)D);
+    }
+}

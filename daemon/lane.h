@@ -101,9 +101,9 @@ typedef struct shoald_totals {
     shoald_counter frames, phones, packets;
     shoald_counter samples;   /* of 16 kHz, done */
     shoald_counter beside_ns; /* time that its worker spent on it, engine runs left out */
-    _Atomic int depth;      /* of its last run */
-    _Atomic int error;      /* shoal_code: why it is over; 0: no error */
-    _Atomic bool done;      /* it has ended as it should */
+    _Atomic int depth;        /* of its last run */
+    _Atomic int error;        /* shoal_code: why it is over; 0: no error */
+    _Atomic bool done;        /* it has ended as it should */
 } shoald_totals;
 
 typedef struct shoald_lane {

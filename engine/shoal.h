@@ -117,6 +117,9 @@ typedef struct shoal_model_info {
     const char *const *labels; /* [classes], labels[0] is "SIL" */
     const char *backend;       /* matrix library in use, e.g. "openblas 0.3.21 SkylakeX" */
     const char *kernels;       /* elementwise kernels in use: "amx", "avx512", "avx2" ... */
+    float temperature;         /* what logits were divided by before logp; 1: nothing */
+    const float *priors; /* [classes] share of each class in training, above 0, sum 1; NULL: the
+                          * file has none. logp - log prior are scaled likelihoods */
 } shoal_model_info;
 
 /* Matrix library and precision of its products. Below fp32 caches are bf16; the rest is fp32. */

@@ -1,8 +1,10 @@
-/* check_model.c - opening model files: good ones, and every kind of damage
+/* check_model.c - opening model files: good ones, and every kind of damage to the container
  *
  * A damaged file must give a negative code and a message that names what is wrong, and leave
  * nothing behind (run under ASan). Each case opens tests/data/tiny.safetensors as a
- * model_image, breaks one thing, and expects one word in the message.
+ * model_image, breaks one thing, and expects one word in the message. The configuration is
+ * check_model_config.c's, the decoder's tables check_model_tables.c's, format 2
+ * check_model_two.c's and check_model_types.c's.
  */
 #include <math.h>
 #include <stdio.h>
@@ -12,13 +14,11 @@
 #include "engine_util.h"
 #include "model_image.h"
 
-#define TINY SRCDIR "/tests/data/tiny.safetensors"
-
 static image im;
 
 static void set_up(void)
 {
-    im = image_open(TINY);
+    im = image_open(IMAGE_TINY);
 }
 
 static void tear_down(void)
@@ -26,28 +26,9 @@ static void tear_down(void)
     image_close(&im);
 }
 
-/* Opening must fail with `code` and a message that holds `word` (NULL: any). */
-static void refuse_bytes(const void *data, size_t size, int code, const char *word)
-{
-    shoal_model *m = NULL;
-    char why[256] = "";
-    int rc = shoal_model_open_memory(&m, data, size, why, sizeof why);
-    ck_assert_msg(rc < 0, "opened, though %s is wrong", word ? word : "something");
-    ck_assert_msg(rc == code, "%d (%s), not %d", rc, why, code);
-    ck_assert_ptr_null(m);
-    ck_assert_msg(*why && (!word || strstr(why, word)), "message '%s' without '%s'", why,
-                  word ? word : "");
-}
-
 static void refuse(const char *word)
 {
-    size_t size;
-    unsigned char *file = image_bytes(&im, &size);
-    unsigned char *exact = malloc(size); /* so that ASan sees the file's end */
-    memcpy(exact, file, size);
-    refuse_bytes(exact, size, SHOAL_EMODEL, word);
-    free(exact);
-    free(file);
+    image_refuse(&im, word);
 }
 
 /* ---- good files -------------------------------------------------------------------------- */
@@ -122,17 +103,17 @@ START_TEST(every_truncation_is_refused)
     unsigned char *file = image_bytes(&im, &size);
     header = 8 + (file[0] | (size_t)file[1] << 8 | (size_t)file[2] << 16);
     for (size_t n = 0; n < size; n += n < 16 || size - n < 16 ? 1 : 97)
-        refuse_bytes(file, n, SHOAL_EMODEL, NULL);
+        image_refuse_bytes(file, n, SHOAL_EMODEL, NULL);
     for (size_t n = header - 70; n < header + 8; n++)
-        refuse_bytes(file, n, SHOAL_EMODEL, NULL);
+        image_refuse_bytes(file, n, SHOAL_EMODEL, NULL);
     const char *name;
     json_t *entry;
     json_object_foreach(im.header, name, entry)
     {
         json_t *end = json_array_get(json_object_get(entry, "data_offsets"), 1);
         for (size_t back = 1; end && back < 5; back++)
-            refuse_bytes(file, header + (size_t)json_integer_value(end) - back, SHOAL_EMODEL,
-                         "truncated");
+            image_refuse_bytes(file, header + (size_t)json_integer_value(end) - back, SHOAL_EMODEL,
+                               "truncated");
     }
     free(file);
 }
@@ -152,7 +133,7 @@ START_TEST(header_length_lies)
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         for (int k = 0; k < 8; k++)
             file[k] = (unsigned char)(lies[i] >> (8 * k));
-        refuse_bytes(file, size, SHOAL_EMODEL, "header");
+        image_refuse_bytes(file, size, SHOAL_EMODEL, "header");
     }
     free(file);
 }
@@ -167,7 +148,7 @@ static void refuse_text(const char *text, const char *word)
     for (int i = 0; i < 8; i++)
         file[i] = (unsigned char)((uint64_t)padded >> (8 * i));
     memcpy(file + 8, text, n);
-    refuse_bytes(file, 8 + padded, SHOAL_EMODEL, word);
+    image_refuse_bytes(file, 8 + padded, SHOAL_EMODEL, word);
     free(file);
 }
 
@@ -354,295 +335,6 @@ START_TEST(extra_tensors_are_refused)
 }
 END_TEST
 
-/* ---- configuration ----------------------------------------------------------------------- */
-
-static const char *const integers[] = { "format", "dim",      "ffn",          "heads",
-                                        "kernel", "classes",  "delay_frames", "left_frames",
-                                        "blocks", "norm_sets" };
-
-static int classes_of(void)
-{
-    return (int)json_integer_value(json_object_get(im.config, "classes"));
-}
-
-/* Add decoder.trigram of zeros, C * C rows and `rows` more; the bigram goes unless `both`. */
-static void give_trigram(int rows, int both)
-{
-    int C = classes_of();
-    image_add_tensor(&im, "decoder.trigram", C * C + rows, C, NULL);
-    if (!both)
-        json_object_del(im.header, "decoder.transition");
-}
-
-/* The image opens, and has these searches: info.decoders. */
-static void accept_decoders(unsigned decoders)
-{
-    size_t size;
-    shoal_model *m;
-    char why[256] = "";
-    unsigned char *file = image_bytes(&im, &size);
-    ck_assert_msg(shoal_model_open_memory(&m, file, size, why, sizeof why) == 0, "%s", why);
-    ck_assert_uint_eq(shoal_model_get_info(m)->decoders, decoders);
-    for (int i = 0; i < 4; i++) {
-        shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
-        shoal_decoder *d = NULL;
-        int there = (decoders & 1u << i) != 0;
-        ck_assert_int_eq(shoal_decoder_new(&d, m, &p), there ? 0 : SHOAL_EUNSUPPORTED);
-        shoal_decoder_free(d);
-    }
-    shoal_model_close(m);
-    free(file);
-}
-
-START_TEST(a_trigram_may_stand_for_the_bigram)
-{
-    give_trigram(0, 0);
-    accept_decoders(1 << 1);
-}
-END_TEST
-
-START_TEST(one_language_model_of_the_right_size)
-{
-    give_trigram(_i == 1 ? 1 : _i == 2 ? -1 : 0, _i == 0);
-    refuse(_i == 0 ? "decoder.transition" : "decoder.trigram");
-}
-END_TEST
-
-/* Add decoder.fourgram, two entries. */
-static void give_fourgram(float first, float second, float score)
-{
-    image_add_tensor(&im, "decoder.fourgram", 2, 2, (float[]){ first, score, second, 0.0f });
-}
-
-START_TEST(a_fourgram_goes_with_a_trigram)
-{
-    int C = classes_of();
-    give_trigram(0, 0);
-    give_fourgram(0.0f, (float)(C * C * C * C - 1), -1.0f);
-    accept_decoders(1 << 1);
-}
-END_TEST
-
-START_TEST(no_fourgram_without_a_trigram)
-{
-    give_fourgram(0.0f, 1.0f, 0.0f);
-    refuse("decoder.fourgram");
-}
-END_TEST
-
-/* Keys descend, repeat, are broken, negative or too large; a score that is no number. */
-START_TEST(fourgrams_are_numbered)
-{
-    float C = (float)classes_of(), end = C * C * C * C;
-    const float wrong[][3] = { { 5, 4, 0 },   { 5, 5, 0 },   { 0.5f, 4, 0 },     { -1, 4, 0 },
-                               { 5, end, 0 }, { NAN, 4, 0 }, { 5, INFINITY, 0 }, { 4, 5, NAN } };
-    give_trigram(0, 0);
-    give_fourgram(wrong[_i][0], wrong[_i][1], wrong[_i][2]);
-    refuse("decoder.fourgram");
-}
-END_TEST
-
-/* ---- other searches of the decoder ------------------------------------------------------- */
-
-static const char *const searches[] = { "decoder.plain", NULL, "decoder.durations",
-                                        "decoder.lm_durations" };
-
-/* `part` of a search, [C, columns] or [C]. */
-static void give_table(int which, const char *part, int rows, int columns, const float *values)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s.%s", searches[which], part);
-    image_add_tensor(&im, name, rows, columns, values);
-}
-
-static void give_search(int which, int ages)
-{
-    give_table(which, "leave", classes_of(), ages, NULL);
-    give_table(which, "stay", classes_of(), ages, NULL);
-    give_table(which, "log_prior", classes_of(), 0, NULL);
-}
-
-START_TEST(searches_are_there_one_by_one)
-{
-    unsigned want = 1 << 1;
-    for (int which = 0; which < 4; which++)
-        if (_i >> which & 1 && searches[which]) {
-            give_search(which, which == 3 ? 64 : 1 + which);
-            want |= 1u << which;
-        }
-    if (_i >> 1 & 1)
-        give_trigram(0, 0);
-    accept_decoders(want);
-}
-END_TEST
-
-/* Of each search: what is wrong, and the part that the message must name. */
-START_TEST(searches_are_whole_and_fit)
-{
-    static const char *const parts[] = { "stay",  "log_prior", "stay", "leave",
-                                         "leave", "leave",     "stay", "prior" };
-    static const int whichs[] = { 0, 2, 3 };
-    static const float nan_first[256] = { NAN };
-    int C = classes_of(), which = whichs[_i / 8], kind = _i % 8;
-    int rows = kind == 3 ? C - 1 : C, ages = kind == 4 ? 65 : kind == 5 ? 0 : 3;
-    char word[64];
-    give_table(which, "leave", rows, ages, NULL);
-    if (kind != 0)
-        give_table(which, "stay", C, kind == 2 ? 4 : 3, kind == 6 ? nan_first : NULL);
-    if (kind != 1)
-        give_table(which, "log_prior", C, 0, NULL);
-    if (kind == 7)
-        give_table(which, "prior", C, 0, NULL);
-    snprintf(word, sizeof word, "%s.%s", searches[which], parts[kind]);
-    refuse(word);
-}
-END_TEST
-
-/* Tables without the first of them belong to nothing. */
-START_TEST(a_search_begins_with_leave)
-{
-    give_table(3, "stay", classes_of(), 3, NULL);
-    refuse("decoder.lm_durations.stay");
-}
-END_TEST
-
-START_TEST(every_size_is_bounded)
-{
-    const char *key = integers[_i];
-    static const char *const values[] = { "-1",   "1048576", "9223372036854775807",
-                                          "32.0", "1e9",     "\"32\"",
-                                          "null", "[]",      "true" };
-    json_t *good = json_incref(json_object_get(im.config, key));
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        json_object_set_new(im.config, key, json_loads(values[i], JSON_DECODE_ANY, NULL));
-        refuse(key);
-    }
-    json_object_del(im.config, key);
-    refuse(key);
-    if (strcmp(key, "delay_frames") && strcmp(key, "left_frames")) {
-        json_object_set_new(im.config, key, json_integer(0));
-        refuse(key);
-    }
-    json_decref(good);
-}
-END_TEST
-
-/* Sizes that are in bounds but not those of the tensors. */
-START_TEST(sizes_must_fit_the_tensors)
-{
-    static const struct {
-        const char *key;
-        int value;
-        const char *word;
-    } cases[] = {
-        { "dim", 36, "tensor" },   { "dim", 33, "dim" },         { "heads", 3, "heads" },
-        { "heads", 32, "heads" },  { "dim", 2048, "tensor" },    { "ffn", 65, "tensor" },
-        { "ffn", 8192, "tensor" }, { "kernel", 14, "tensor" },   { "classes", 41, "labels" },
-        { "blocks", 2, "tensor" }, { "norm_sets", 2, "tensor" }, { "blocks", 64, "tensor" },
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        json_t *good = json_incref(json_object_get(im.config, cases[i].key));
-        json_object_set_new(im.config, cases[i].key, json_integer(cases[i].value));
-        refuse(cases[i].word);
-        json_object_set_new(im.config, cases[i].key, good);
-    }
-    json_object_set_new(im.config, "name", json_string(""));
-    refuse("name");
-}
-END_TEST
-
-START_TEST(frontend_must_be_ours)
-{
-    static const char *const keys[] = { "rate", "window", "hop", "fft", "mels", "floor" };
-    json_t *frontend = json_object_get(im.config, "frontend");
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        json_t *good = json_incref(json_object_get(frontend, keys[i]));
-        json_object_set_new(frontend, keys[i], json_integer(81));
-        refuse(strcmp(keys[i], "mels") ? keys[i] : "frontend.mel_filters");
-        json_object_set_new(frontend, keys[i], json_integer(-1));
-        refuse(keys[i]);
-        json_object_set(frontend, keys[i], good);
-        json_decref(good);
-    }
-    json_object_del(im.config, "frontend");
-    refuse("configuration");
-}
-END_TEST
-
-START_TEST(labels_must_be_names)
-{
-    static const char *const bad[] = { "null", "\"\"", "7", "\"a label of 16 ch.\"", "[]" };
-    json_t *labels = json_object_get(im.config, "labels");
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        json_array_set_new(labels, 39, json_loads(bad[i], JSON_DECODE_ANY, NULL));
-        refuse("label 39");
-    }
-    json_array_remove(labels, 39);
-    refuse("labels");
-    json_object_set_new(im.config, "labels", json_object());
-    refuse("labels");
-    json_object_del(im.config, "labels");
-    refuse("labels");
-}
-END_TEST
-
-START_TEST(program_asks_for_what_there_is_not)
-{
-    static const struct {
-        const char *key, *value, *word;
-    } cases[] = {
-        { "op", "\"mimic\"", "mimic" },   { "op", "3", "op" },
-        { "attn", "\"reuse\"", "reuse" }, { "attn", "{\"reuse\": 0}", "attn" },
-        { "block", "1", "block" },        { "block", "-1", "block" },
-        { "block", "0.0", "block" },      { "block", "1e300", "block" },
-        { "norms", "1", "norms" },        { "norms", "9999999999", "norms" },
-        { "norms", "null", "norms" },     { "router", "0", "experts" },
-        { "experts", "0", "experts" },    { "exit", "0", "exit" },
-        { "exit", "1.5", "exit" },        { "exit", "-0.5", "exit" },
-        { "exit", "\"all\"", "exit" },    { "exit", "null", "exit" },
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        json_t *layer = image_layer(&im, 5), *good = json_deep_copy(layer);
-        json_object_set_new(layer, cases[i].key, json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
-        refuse(cases[i].word);
-        json_array_set_new(json_object_get(im.config, "program"), 5, good);
-    }
-    json_object_set_new(image_layer(&im, 0), "exit", json_real(0.5)); /* of what? */
-    refuse("exit");
-    json_object_del(image_layer(&im, 0), "exit");
-    json_array_set_new(json_object_get(im.config, "program"), 5, json_string("conformer"));
-    refuse("op");
-}
-END_TEST
-
-START_TEST(program_has_1_to_64_layers)
-{
-    json_t *program = json_object_get(im.config, "program");
-    while (json_array_size(program) < 65)
-        json_array_append(program, json_array_get(program, 0));
-    refuse("program");
-    json_array_clear(program);
-    refuse("program");
-    json_object_set_new(im.config, "program", json_integer(12));
-    refuse("program");
-    json_object_del(im.config, "program");
-    refuse("program");
-}
-END_TEST
-
-START_TEST(duplicate_configuration_keys)
-{
-    char *text = json_dumps(im.config, JSON_COMPACT), *twice = malloc(strlen(text) + 32);
-    sprintf(twice, "{\"dim\":64,%s", text + 1);
-    json_object_set_new(json_object_get(im.header, "__metadata__"), "shoal", json_string(twice));
-    json_decref(im.config);
-    im.config = NULL;
-    refuse("duplicate");
-    free(text);
-    free(twice);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("model");
@@ -663,21 +355,6 @@ int main(void)
     tcase_add_test(c, overlap_and_misalignment);
     tcase_add_test(c, shapes_that_overflow);
     tcase_add_test(c, extra_tensors_are_refused);
-    tcase_add_test(c, a_trigram_may_stand_for_the_bigram);
-    tcase_add_loop_test(c, one_language_model_of_the_right_size, 0, 3);
-    tcase_add_test(c, a_fourgram_goes_with_a_trigram);
-    tcase_add_test(c, no_fourgram_without_a_trigram);
-    tcase_add_loop_test(c, fourgrams_are_numbered, 0, 8);
-    tcase_add_loop_test(c, searches_are_there_one_by_one, 0, 16);
-    tcase_add_loop_test(c, searches_are_whole_and_fit, 0, 24);
-    tcase_add_test(c, a_search_begins_with_leave);
-    tcase_add_loop_test(c, every_size_is_bounded, 0, sizeof integers / sizeof *integers);
-    tcase_add_test(c, sizes_must_fit_the_tensors);
-    tcase_add_test(c, frontend_must_be_ours);
-    tcase_add_test(c, labels_must_be_names);
-    tcase_add_test(c, program_asks_for_what_there_is_not);
-    tcase_add_test(c, program_has_1_to_64_layers);
-    tcase_add_test(c, duplicate_configuration_keys);
     suite_add_tcase(suite, c);
     return util_main(suite);
 }

@@ -25,7 +25,7 @@ import soundfile as sf
 from breakdown import break_down, frame_labels
 from capi import Engine
 from corpus import dev_clips, read_manifest
-from modelfile import read_safetensors
+from modelfile import read_model
 from phones import collapse, edits
 
 CHUNKS = (4, 8, 16, 32)         # frames of 20 ms
@@ -69,12 +69,12 @@ def measure(engine, clips, chunk, depth, jobs, group=48):
 
 def file_facts(path):
     """(configuration, number of weights, bytes, SHA-256) of a model file."""
-    tensors, meta = read_safetensors(path)
+    config, tensors = read_model(path)
     weights = sum(t.size for name, t in tensors.items()
-                  if not name.startswith(("frontend.", "decoder.")))
+                  if not name.startswith(("frontend.", "decoder.", "head.priors")))
     with open(path, "rb") as f:
         data = f.read()
-    return json.loads(meta["shoal"]), weights, len(data), hashlib.sha256(data).hexdigest()
+    return config, weights, len(data), hashlib.sha256(data).hexdigest()
 
 
 def dev_name(speech):

@@ -2,21 +2,20 @@
 """Checkpoint -> model file (docs/model-format.md): safetensors with pools and a program.
 
     export.py --checkpoint /tmp/shoal-run/last.pt --out ../models/shoal-base.safetensors
-    export.py --random tiny --out ../tests/data/tiny.safetensors     # for tests
+    export.py --random tiny --out tiny.safetensors                   # for tests
 
 The exponential moving average of the weights is what ships. Decoder tables come from
 `decoder.py` (--decoder FILE) or, without it, a plain switching price.
 """
 
 import argparse
-import json
 
 import numpy as np
 import torch
 
 import frontend
 from model import Config, Encoder
-from modelfile import exit_law, exit_share, read_safetensors, write_safetensors
+from modelfile import DTYPES, exit_law, exit_share, metadata_of, read_model, write_safetensors
 from phones import PHONES
 
 
@@ -56,17 +55,18 @@ def model_tensors(m):
     return out
 
 
-def metadata(m, name):
+def configuration(m, name, temperature=1.0):
     c = m.config
-    program = [{"op": "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
+    layers = [{"op": "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
                 "norms": m.pooled(m.norms, i), **exit_share(c.exit_from, c.exit_power, i + 1)} for i in range(c.depth)]
-    return {"shoal": json.dumps({
-        "format": 1, "name": name,
+    return {
+        "format": 2, "name": name,
         "frontend": {"rate": frontend.RATE, "window": frontend.WINDOW, "hop": frontend.HOP,
                      "fft": frontend.FFT, "mels": c.mels, "floor": frontend.FLOOR},
         "dim": c.dim, "ffn": c.ffn, "heads": c.heads, "kernel": c.kernel, "classes": c.classes,
         "delay_frames": c.delay, "left_frames": c.left, "blocks": c.blocks,
-        "norm_sets": c.norms, "labels": PHONES, "program": program})}
+        "norm_sets": c.norms, "labels": PHONES, **({} if temperature == 1.0 else {"temperature": temperature}),
+        "programs": [{"name": "base", "layers": layers}]}
 
 
 def plain_decoder(classes, price=2.5):
@@ -75,17 +75,17 @@ def plain_decoder(classes, price=2.5):
     return {"decoder.transition": t, "decoder.log_prior": np.zeros(classes, np.float32)}
 
 
-def export(m, name, path, decoder=None):
+def export(m, name, path, decoder=None, dtype="f32", temperature=1.0):
     tensors = {k: v.detach().float().numpy() for k, v in model_tensors(m).items()}
     tensors.update(decoder or plain_decoder(m.config.classes))
-    write_safetensors(path, tensors, metadata(m, name))
+    write_safetensors(path, tensors, metadata_of(configuration(m, name, temperature)), dtype)
 
 
 @torch.no_grad()
 def import_model(path):
-    """A model file back into an Encoder: the inverse of export, to train on from what ships."""
-    tensors, meta = read_safetensors(path)
-    c = json.loads(meta["shoal"])
+    """A model file back into an Encoder: the inverse of export, to train on from what ships. Of several
+    programs the first; a temperature becomes part of the head."""
+    c, tensors = read_model(path)
     first, power = exit_law(c["program"])
     m = Encoder(Config(mels=c["frontend"]["mels"], dim=c["dim"], ffn=c["ffn"], heads=c["heads"],
                        kernel=c["kernel"], classes=c["classes"], depth=len(c["program"]),
@@ -129,17 +129,19 @@ def random_model(seed=7, **changes):
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--checkpoint", help="or a model file, to give it another decoder")
-    ap.add_argument("--decoder", help="npz of decoder.py")
+    ap.add_argument("--decoder", help="npz of decoder.py; head.priors in it goes along")
     ap.add_argument("--random", help="name of a random test model instead of a checkpoint")
     ap.add_argument("--name", default="shoal-base")
+    ap.add_argument("--dtype", choices=DTYPES, default="f32", help="of the network's matrices in the file")
+    ap.add_argument("--temperature", type=float, default=1.0, help="the engine divides logits by it")
     ap.add_argument("--out", required=True)
     a = ap.parse_args()
     m = random_model() if a.random else load_model(a.checkpoint)
     decoder = None
     if a.decoder:
         z = np.load(a.decoder)
-        decoder = {n: z[n] for n in z.files if n.startswith("decoder.")}
-    export(m, a.random or a.name, a.out, decoder)
+        decoder = {n: z[n] for n in z.files if n.startswith(("decoder.", "head."))}
+    export(m, a.random or a.name, a.out, decoder, a.dtype, a.temperature)
     print(f"{a.out}: {sum(p.numel() for p in m.parameters())} parameters")
 
 

@@ -47,7 +47,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import frontend
-from modelfile import exit_weights, read_safetensors
+import modelfile
+from modelfile import exit_weights
 
 CHUNK, OPSET = 8, 17
 CACHES = ("keys", "values", "conv_tail")
@@ -58,8 +59,7 @@ NORMS = ("ffn1", "att", "conv", "conv_mid", "ffn2", "out")      # of a layer; ea
 
 def read_model(path):
     """(configuration, {name: float32 tensor}); docs/model-format.md."""
-    arrays, meta = read_safetensors(path)
-    config = json.loads(meta["shoal"])
+    config, arrays = modelfile.read_model(path)
     config["mels"] = config["frontend"]["mels"]
     return config, {name: torch.from_numpy(a) for name, a in arrays.items()}
 

@@ -1,38 +1,133 @@
-"""The container of a model file (docs/model-format.md) as numpy arrays."""
+"""Model files (docs/model-format.md) as numpy arrays: the container, its types, the checksum."""
 
 import json
 import math
 import struct
+import zlib
 
 import numpy as np
 
+DTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16", "int8": "I8"}
+NO_SUM = "00000000"     # stands where the checksum's digits will
 
-def write_safetensors(path, tensors, metadata):
-    """tensors: {name: float32 array}; header padded so that data is aligned to 64 bytes."""
-    header, offset = {"__metadata__": metadata}, 0
+
+# ---- types ------------------------------------------------------------------------------------
+
+def to_bf16(t):
+    """float32 -> the upper 16 bits of each, rounded to the nearest, ties to even."""
+    bits = np.ascontiguousarray(t, "<f4").view("<u4").astype(np.uint64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
+
+
+def to_i8(t):
+    """[out, in] -> (int8, scale [out] float32): t is about int8 * scale, row by row."""
+    scale = np.abs(t).max(1) / np.float32(127)
+    scale[scale == 0] = 1
+    return np.rint(t / scale[:, None]).clip(-127, 127).astype(np.int8), scale.astype("<f4")
+
+
+def is_narrowed(name, t):
+    """The network's matrices take nearly all the room; what is small or a table stays as it is."""
+    return t.ndim == 2 and name.endswith(".weight") and not name.endswith(".dw.weight") \
+        and not name.startswith(("frontend.", "decoder."))
+
+
+def typed(tensors, dtype):
+    """{name: float32} -> {name: (type of the file, array)}; I8 tensors bring a `.scale` along."""
+    out = {}
     for name, t in tensors.items():
-        header[name] = {"dtype": "F32", "shape": list(t.shape),
-                        "data_offsets": [offset, offset + t.nbytes]}
+        kind = DTYPES[dtype] if is_narrowed(name, t) else "F32"
+        if kind == "I8":
+            t, scale = to_i8(t)
+            out[name], out[name + ".scale"] = (kind, t), ("F32", scale)
+        else:
+            out[name] = kind, {"F32": lambda x: np.ascontiguousarray(x, "<f4"),
+                               "F16": lambda x: x.astype("<f2"), "BF16": to_bf16}[kind](t)
+    return out
+
+
+def widened(kind, raw, shape, scale):
+    """The bytes of a tensor as float32."""
+    if kind == "BF16":
+        t = (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
+    else:
+        t = np.frombuffer(raw, {"F32": "<f4", "F16": "<f2", "I8": "i1"}[kind]).astype("<f4")
+    return t.reshape(shape) * scale[:, None] if kind == "I8" else t.reshape(shape)
+
+
+# ---- the container ----------------------------------------------------------------------------
+
+def summed(data):
+    """A file whose metadata says crc32 NO_SUM, with the digits of its checksum there."""
+    mark = b'"crc32":"'
+    at = data.index(mark + NO_SUM.encode()) + len(mark)
+    digits = b"%08x" % zlib.crc32(data)
+    out = data[:at] + digits + data[at + 8:]
+    assert out.index(digits) == at, "these digits stand elsewhere, too: change the name"
+    return out
+
+
+def check_sum(path, data, digits):
+    at = data.index(digits.encode())
+    if b"%08x" % zlib.crc32(data[:at] + NO_SUM.encode() + data[at + 8:]) != digits.encode():
+        raise SystemExit(f"{path}: the checksum does not fit: the file is damaged")
+
+
+def write_safetensors(path, tensors, metadata, dtype="f32"):
+    """tensors: {name: float32 array}; the header is padded so that data is aligned to 64 bytes."""
+    header, offset, tensors = {"__metadata__": metadata}, 0, typed(tensors, dtype)
+    for name, (kind, t) in sorted(tensors.items(), key=lambda x: -x[1][1].itemsize):    # wide ones first: all aligned
+        header[name] = {"dtype": kind, "shape": list(t.shape), "data_offsets": [offset, offset + t.nbytes]}
         offset += t.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(len(text) + 8) % 64)
+    data = struct.pack("<Q", len(text)) + text + b"".join(tensors[n][1].tobytes() for n in header if n in tensors)
     with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text)
-        for t in tensors.values():
-            f.write(np.ascontiguousarray(t, "<f4").tobytes())
+        f.write(summed(data) if metadata.get("crc32") == NO_SUM else data)
 
 
 def read_safetensors(path):
-    """({name: float32 array}, metadata) of a model file."""
+    """({name: float32 array}, metadata) of a file; narrow types widened."""
     with open(path, "rb") as f:
-        n, = struct.unpack("<Q", f.read(8))
-        header, data = json.loads(f.read(n)), f.read()
+        data = f.read()
+    n, = struct.unpack("<Q", data[:8])
+    header, body = json.loads(data[8:8 + n]), data[8 + n:]
     meta = header.pop("__metadata__")
-    out = {}
-    for name, t in header.items():
-        begin, end = t["data_offsets"]
-        out[name] = np.frombuffer(data[begin:end], "<f4").reshape(t["shape"]).copy()
-    return out, meta
+    if "crc32" in meta:
+        check_sum(path, data, meta["crc32"])
+    part = {name: body[slice(*t["data_offsets"])] for name, t in header.items()}
+    scales = {name + ".scale": name for name, t in header.items() if t["dtype"] == "I8"}
+    scale = {of: np.frombuffer(part[name], "<f4") for name, of in scales.items()}
+    return {name: widened(t["dtype"], part[name], t["shape"], scale.get(name))
+            for name, t in header.items() if name not in scales}, meta
+
+
+# ---- the model --------------------------------------------------------------------------------
+
+def metadata_of(config):
+    """Metadata of a model file of format 2."""
+    return {"crc32": NO_SUM, "shoal": json.dumps({**config, "format": 2})}
+
+
+def as_format_two(config):
+    """The configuration of either format as one of format 2."""
+    c = dict(config)
+    if "program" in c:
+        c["programs"] = [{"name": "base", "layers": c.pop("program")}]
+    return {**c, "format": 2}
+
+
+def read_model(path):
+    """(configuration, {name: float32 array}) as one computes with them: `program` is the first one's
+    layers, and the head has the temperature in it."""
+    tensors, meta = read_safetensors(path)
+    config = as_format_two(json.loads(meta["shoal"]))
+    config["program"] = config["programs"][0]["layers"]
+    temperature = config.pop("temperature", 1.0)
+    if temperature != 1.0:
+        for name in ("head.weight", "head.bias"):
+            tensors[name] = tensors[name] / np.float32(temperature)
+    return config, tensors
 
 
 # ---- what leaves after a layer of the program (docs/model-format.md, "exit") ----------------

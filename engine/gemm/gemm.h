@@ -25,7 +25,7 @@ typedef struct shoal__linear {
     int in, out; /* K, N */
     shoal__epilogue epilogue;
     float scale;
-    const float *weight; /* [out, in], view into the model file */
+    const float *weight; /* [out, in], a view while `pack` runs, then NULL */
     float *bias;         /* [out], owned, times scale */
     int id;              /* place in the model's list of linears */
     void *packed;        /* the backend's */

@@ -27,11 +27,11 @@ const float *shoal__bind(shoal__binder *b, int rank, int d0, int d1, const char 
     va_start(args, format);
     vsnprintf(name, sizeof name, format, args);
     va_end(args);
-    const float *p = shoal__safetensors_f32(b->m->tensors, name, rank, shape, b->why, b->size);
-    if (!p || !all_finite(p, (size_t)d0 * (size_t)(rank > 1 ? d1 : 1)))
-        b->rc = p ? shoal__explain(b->why, b->size, SHOAL_EMODEL,
-                                   "tensor '%.80s' holds a NaN or infinity", name)
-                  : SHOAL_EMODEL;
+    const float *p;
+    b->rc = shoal__safetensors_f32(b->m->tensors, name, rank, shape, &p, b->why, b->size);
+    if (b->rc == 0 && !all_finite(p, (size_t)d0 * (size_t)(rank > 1 ? d1 : 1)))
+        b->rc = shoal__explain(b->why, b->size, SHOAL_EMODEL,
+                               "tensor '%.80s' holds a NaN or infinity", name);
     return p;
 }
 
@@ -50,6 +50,15 @@ static int list_linear(shoal_model *m, shoal__linear *l)
     return 0;
 }
 
+/* It is packed now: what was widened for that is not needed any more. */
+static void forget_weight(shoal__binder *b, shoal__linear *l, const char *prefix)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.weight", prefix);
+    shoal__safetensors_drop(b->m->tensors, name);
+    l->weight = NULL;
+}
+
 void shoal__bind_linear(shoal__binder *b, shoal__linear *l, shoal__linear shape, const char *prefix)
 {
     *l = shape;
@@ -64,6 +73,7 @@ void shoal__bind_linear(shoal__binder *b, shoal__linear *l, shoal__linear shape,
     b->rc = l->bias ? shoal__gemm_pack(b->m->gemm, l) : SHOAL_ENOMEM;
     for (int i = 0; b->rc == 0 && i < l->out; i++)
         l->bias[i] = l->scale * bias[i];
+    forget_weight(b, l, prefix);
 }
 
 shoal__norm shoal__bind_norm(shoal__binder *b, const char *prefix, const char *name)
@@ -101,13 +111,44 @@ static void bind_frontend(shoal__binder *b)
     m->subsample_norm = shoal__bind_norm(b, "subsample", "norm");
 }
 
+/* Logits are divided by the temperature, in the head's own scale: 1 changes no bit. */
+static void bind_head(shoal__binder *b)
+{
+    const shoal__config *c = &b->m->config;
+    shoal__linear head = { .out = c->classes, .in = c->dim, .scale = 1.0f / c->temperature };
+    shoal__bind_linear(b, &b->m->head, head, "head");
+}
+
+/* Shares of the classes in training, which may be missing. */
+static void bind_priors(shoal__binder *b)
+{
+    const int C = b->m->config.classes;
+    if (b->rc < 0 || !shoal__safetensors_has(b->m->tensors, "head.priors") ||
+        b->m->config.format < 2)
+        return;
+    const float *p = shoal__bind(b, 1, C, 0, "head.priors");
+    double sum = 0.0;
+    int positive = 1;
+    for (int i = 0; b->rc == 0 && i < C; i++) {
+        positive &= p[i] > 0.0f;
+        sum += p[i];
+    }
+    if (b->rc == 0 && !(positive && fabs(sum - 1.0) < 0.01))
+        b->rc =
+            shoal__explain(b->why, b->size, SHOAL_EMODEL,
+                           "tensor 'head.priors' must be %d numbers above 0 whose sum is 1, not "
+                           "%.4g",
+                           C, sum);
+    b->m->priors = p;
+}
+
 int shoal__bind_all(shoal_model *m, char *why, size_t why_size)
 {
     shoal__binder b = { .m = m, .why = why, .size = why_size };
-    const shoal__config *c = &m->config;
     bind_frontend(&b);
     shoal__ops_bind(&b);
-    shoal__bind_linear(&b, &m->head, (shoal__linear){ .out = c->classes, .in = c->dim }, "head");
+    bind_head(&b);
+    bind_priors(&b);
     shoal__tables_bind(&b);
     const char *left = b.rc == 0 ? shoal__safetensors_unused(m->tensors) : NULL;
     return left ? shoal__explain(why, why_size, SHOAL_EMODEL,

@@ -25,7 +25,6 @@ static void read_frontend(shoal__reader *r, shoal__config *c, const json_t *root
 
 static void read_sizes(shoal__reader *r, shoal__config *c, const json_t *root)
 {
-    shoal__reader_int(r, root, "format", 1, 1);
     snprintf(c->name, sizeof c->name, "%s",
              shoal__reader_string(r, root, "name", sizeof c->name - 1));
     c->dim = shoal__reader_int(r, root, "dim", 1, SHOAL__MAX_DIM);
@@ -60,6 +59,22 @@ static void read_labels(shoal__reader *r, shoal_model *m, const json_t *root)
     }
 }
 
+/* What format 2 has and format 1 has not. Format 1 passes over keys that it does not know; from
+ * format 2 on each must mean something. */
+static void read_further(shoal__reader *r, shoal__config *c, const json_t *root)
+{
+    c->temperature = 1.0f;
+    if (c->format < 2)
+        return;
+    shoal__reader_only(r, root, "configuration",
+                       "format name frontend dim ffn heads kernel classes labels delay_frames "
+                       "left_frames blocks norm_sets temperature programs");
+    shoal__reader_only(r, json_object_get(root, "frontend"), "configuration: 'frontend'",
+                       "rate window hop fft mels floor");
+    if (json_object_get(root, "temperature"))
+        c->temperature = (float)shoal__reader_number(r, root, "temperature", 0.01, 100.0);
+}
+
 /* NULL if it is not JSON. */
 static json_t *parse(shoal__reader *r, const char *text)
 {
@@ -80,13 +95,19 @@ int shoal__config_read(shoal_model *m, char *why, size_t why_size)
         shoal__reader_fail(&r, "the file has no \"shoal\" metadata: not a shoal model");
     json_t *root = text ? parse(&r, text) : NULL;
     if (!r.failed)
+        m->config.format = shoal__reader_int(&r, root, "format", 1, 2);
+    if (!r.failed)
         read_frontend(&r, &m->config, root);
     if (!r.failed)
         read_sizes(&r, &m->config, root);
     if (!r.failed)
+        read_further(&r, &m->config, root);
+    if (!r.failed)
         read_labels(&r, m, root);
     if (!r.failed)
         shoal__program_read(&r, m, root);
+    if (m->config.format > 1)
+        shoal__safetensors_allow_narrow(m->tensors);
     json_decref(root);
     return shoal__reader_result(&r);
 }

@@ -12,6 +12,7 @@
 #endif
 
 #include "model/bind.h"
+#include "model/checksum.h"
 
 #include <errno.h>
 #include <sha2.h>
@@ -58,6 +59,8 @@ static void describe(shoal_model *m)
     i->labels = m->labels;
     i->backend = m->gemm->name;
     i->kernels = m->kern->name;
+    i->temperature = m->config.temperature;
+    i->priors = m->priors;
 }
 
 /* Takes ownership of file, also on failure. */
@@ -81,8 +84,13 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
     int rc = m->gemm ? 0 : SHOAL_EBACKEND;
     if (rc == 0)
         rc = shoal__safetensors_parse(&m->tensors, file, size, why, why_size);
-    if (rc == 0)
-        rc = shoal__config_read(m, why, why_size);
+    int summed = rc < 0 ? rc : shoal__checksum_verify(m->tensors, file, size, why, why_size);
+    rc = summed < 0 ? summed : shoal__config_read(m, why, why_size);
+    if (rc == 0 && m->config.format > 1 && !summed)
+        rc = shoal__explain(why, why_size, SHOAL_EMODEL,
+                            "metadata 'crc32' is missing, which format %d needs: write the file "
+                            "with training/convert.py",
+                            m->config.format);
     if (rc == 0)
         rc = shoal__bind_all(m, why, why_size);
     if (rc < 0) {

@@ -17,6 +17,7 @@
 enum {
     SHOAL__HOP = 160,
     SHOAL__MAX_DEPTH = 64,
+    SHOAL__MAX_PROGRAMS = 16,
     SHOAL__MAX_POOL = 64,
     SHOAL__MAX_DIM = 2048,
     SHOAL__MAX_FFN = 8192,
@@ -28,9 +29,11 @@ enum {
 };
 
 typedef struct shoal__config {
+    int format; /* 1 or 2 */
     char name[64];
     int mels, dim, ffn, heads, kernel, classes, delay, left;
     float mel_floor;
+    float temperature;     /* logits are divided by it; 1 in format 1 */
     int blocks, norm_sets; /* pool sizes */
 } shoal__config;
 
@@ -68,7 +71,8 @@ struct shoal_model {
     void *pools[SHOAL__OPS];  /* each operation's own */
     shoal__program *programs; /* [program_count], the first is the default */
     int program_count;
-    shoal__linear head; /* [C, D] */
+    shoal__linear head;  /* [C, D] */
+    const float *priors; /* [C] shares of the classes in training, or NULL */
     shoal__fourgram fourgram;
     shoal__search searches[SHOAL__SEARCHES];
 };

@@ -41,6 +41,38 @@ int shoal__reader_int(shoal__reader *r, const json_t *object, const char *key, i
     return (int)n;
 }
 
+double shoal__reader_number(shoal__reader *r, const json_t *object, const char *key, double low,
+                            double high)
+{
+    double v = json_number_value(json_object_get(object, key));
+    if (v > low && v <= high)
+        return v;
+    shoal__reader_fail(r, "configuration: '%s' must be a number above %g, at most %g", key, low,
+                       high);
+    return high;
+}
+
+/* Is key one of the words of keys? */
+static int is_listed(const char *keys, const char *key)
+{
+    size_t n = strlen(key);
+    for (const char *at = keys; (at = strstr(at, key)); at += n)
+        if ((at == keys || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
+            return 1;
+    return 0;
+}
+
+void shoal__reader_only(shoal__reader *r, const json_t *object, const char *where, const char *keys)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (!*key || strchr(key, ' ') || !is_listed(keys, key))
+            shoal__reader_fail(r, "%s: unknown key '%.40s'; there are: %s", where, key, keys);
+    }
+}
+
 const char *shoal__reader_string(shoal__reader *r, const json_t *object, const char *key,
                                  size_t most)
 {

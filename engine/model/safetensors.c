@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/widen.h"
 #include "shoal.h"
 
 #define MAX_HEADER (4u << 20)
@@ -23,14 +24,17 @@ typedef struct tensor {
     int64_t shape[SHOAL__MAX_RANK];
     uint64_t begin, end; /* bytes, from the end of the header */
     int used;
+    int is_scale; /* of an I8 tensor */
+    float *wide;  /* owned; NULL for F32 */
 } tensor;
 
 struct shoal__safetensors {
     json_t *header;
     const unsigned char *body;
-    uint64_t body_size;
+    uint64_t header_size, body_size; /* the length that leads in is part of the first */
     tensor *tensors;
     size_t count;
+    int narrow; /* other types than F32 are allowed */
 };
 
 __attribute__((format(printf, 3, 4))) static int fail(char *why, size_t size, const char *format,
@@ -172,6 +176,7 @@ static int parse_header(shoal__safetensors *st, const unsigned char *data, size_
     if (n % 4)
         return fail(why, size, "the safetensors header is not padded to 4 bytes");
     st->body = data + 8 + n;
+    st->header_size = 8 + n;
     st->body_size = bytes - 8 - n;
     return 0;
 }
@@ -197,6 +202,8 @@ void shoal__safetensors_free(shoal__safetensors *st)
 {
     if (!st)
         return;
+    for (size_t i = 0; i < st->count; i++)
+        free(st->tensors[i].wide);
     json_decref(st->header);
     free(st->tensors);
     free(st);
@@ -205,6 +212,11 @@ void shoal__safetensors_free(shoal__safetensors *st)
 const char *shoal__safetensors_metadata(const shoal__safetensors *st, const char *key)
 {
     return json_string_value(json_object_get(json_object_get(st->header, "__metadata__"), key));
+}
+
+size_t shoal__safetensors_header_bytes(const shoal__safetensors *st)
+{
+    return (size_t)st->header_size;
 }
 
 static tensor *find(const shoal__safetensors *st, const char *name)
@@ -244,27 +256,107 @@ static void print_shape(char *out, size_t size, const tensor *t)
         at += (size_t)snprintf(out + at, size - at, "%s%lld", i ? "," : "", (long long)t->shape[i]);
 }
 
-const float *shoal__safetensors_f32(shoal__safetensors *st, const char *name, int rank,
-                                    const int *shape, char *why, size_t size)
+static size_t elements(const tensor *t)
+{
+    return (size_t)((t->end - t->begin) / dtype_size(t->dtype));
+}
+
+static int refuse_type(const shoal__safetensors *st, const tensor *t, int rank, const int *shape,
+                       char *why, size_t size)
+{
+    tensor want = { .rank = rank };
+    char have_text[64], want_text[64];
+    for (int i = 0; i < rank; i++)
+        want.shape[i] = shape[i];
+    print_shape(have_text, sizeof have_text, t);
+    print_shape(want_text, sizeof want_text, &want);
+    return fail(why, size, "tensor '%.80s' is %s [%s], this model's configuration needs F32%s [%s]",
+                t->name, t->dtype, have_text,
+                !st->narrow ? ""
+                : rank == 2 ? ", F16, BF16 or I8"
+                            : ", F16 or BF16",
+                want_text);
+}
+
+/* The scales [rows] of an I8 tensor, each above 0; NULL with a reason. */
+static const float *find_scale(const shoal__safetensors *st, const tensor *t, char *why,
+                               size_t size)
+{
+    char name[128];
+    int rows = (int)t->shape[0];
+    snprintf(name, sizeof name, "%.120s.scale", t->name);
+    tensor *s = find(st, name);
+    if (!s || strcmp(s->dtype, "F32") || !same_shape(s, 1, &rows) || s->begin % 4) {
+        fail(why, size, "tensor '%.80s' is I8: it needs '%.88s' F32 [%d], one scale a row", t->name,
+             name, rows);
+        return NULL;
+    }
+    const float *scale = (const float *)(const void *)(st->body + s->begin);
+    for (int i = 0; i < rows; i++)
+        if (!(scale[i] > 0.0f)) {
+            fail(why, size, "tensor '%.88s': the scale of row %d is not above 0", name, i);
+            return NULL;
+        }
+    s->used = s->is_scale = 1;
+    return scale;
+}
+
+static int widen(const shoal__safetensors *st, tensor *t, char *why, size_t size)
+{
+    const unsigned char *from = st->body + t->begin;
+    const float *scale = NULL;
+    if (!strcmp(t->dtype, "I8") && !(scale = find_scale(st, t, why, size)))
+        return SHOAL_EMODEL;
+    t->wide = malloc(elements(t) * sizeof *t->wide);
+    if (!t->wide)
+        return SHOAL_ENOMEM;
+    if (scale)
+        shoal__widen_i8(t->wide, from, scale, (size_t)t->shape[0], (size_t)t->shape[1]);
+    else if (!strcmp(t->dtype, "F16"))
+        shoal__widen_f16(t->wide, from, elements(t));
+    else
+        shoal__widen_bf16(t->wide, from, elements(t));
+    return 0;
+}
+
+/* A type that may stand for F32 here. */
+static int is_narrow(const shoal__safetensors *st, const tensor *t)
+{
+    return st->narrow && (!strcmp(t->dtype, "F16") || !strcmp(t->dtype, "BF16") ||
+                          (!strcmp(t->dtype, "I8") && t->rank == 2));
+}
+
+void shoal__safetensors_allow_narrow(shoal__safetensors *st)
+{
+    st->narrow = 1;
+}
+
+int shoal__safetensors_f32(shoal__safetensors *st, const char *name, int rank, const int *shape,
+                           const float **out, char *why, size_t size)
 {
     tensor *t = find(st, name);
-    if (!t) {
-        fail(why, size, "tensor '%.80s' is missing", name);
-        return NULL;
-    }
-    if (strcmp(t->dtype, "F32") || !same_shape(t, rank, shape) || t->begin % 4) {
-        tensor want = { .rank = rank };
-        char have_text[64], want_text[64];
-        for (int i = 0; i < rank; i++)
-            want.shape[i] = shape[i];
-        print_shape(have_text, sizeof have_text, t);
-        print_shape(want_text, sizeof want_text, &want);
-        fail(why, size, "tensor '%.80s' is %s [%s], this model's configuration needs F32 [%s]",
-             name, t->dtype, have_text, want_text);
-        return NULL;
-    }
+    *out = NULL;
+    if (!t)
+        return fail(why, size, "tensor '%.80s' is missing", name);
+    int wide = !strcmp(t->dtype, "F32");
+    if (!(wide || is_narrow(st, t)) || !same_shape(t, rank, shape))
+        return refuse_type(st, t, rank, shape, why, size);
+    if (t->begin % dtype_size(t->dtype))
+        return fail(why, size, "tensor '%.80s' begins at byte %llu, which its type %s cannot", name,
+                    (unsigned long long)t->begin, t->dtype);
+    int rc = wide || t->wide ? 0 : widen(st, t, why, size);
     t->used = 1;
-    return (const float *)(const void *)(st->body + t->begin);
+    *out = rc < 0 ? NULL : wide ? (const float *)(const void *)(st->body + t->begin) : t->wide;
+    return rc;
+}
+
+void shoal__safetensors_drop(shoal__safetensors *st, const char *name)
+{
+    tensor *t = find(st, name);
+    if (t) {
+        free(t->wide);
+        t->wide = NULL;
+    }
 }
 
 const char *shoal__safetensors_unused(const shoal__safetensors *st)
@@ -279,7 +371,6 @@ size_t shoal__safetensors_elements(const shoal__safetensors *st)
 {
     size_t n = 0;
     for (size_t i = 0; i < st->count; i++)
-        n += (size_t)((st->tensors[i].end - st->tensors[i].begin) /
-                      dtype_size(st->tensors[i].dtype));
+        n += st->tensors[i].is_scale ? 0 : elements(&st->tensors[i]);
     return n;
 }

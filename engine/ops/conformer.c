@@ -86,6 +86,7 @@ static double flops(const shoal_model *m, const shoal__layer *l, double frames, 
 const shoal__op shoal__op_conformer = {
     .name = "conformer",
     .takes = { [SHOAL__TAKES_BLOCK] = "block", [SHOAL__TAKES_NORMS] = "norms" },
+    .keys = "attn block norms",
     .parse = parse,
     .bind = shoal__conformer_bind,
     .unbind = shoal__conformer_unbind,

@@ -39,6 +39,8 @@ struct shoal__op {
     const char *name;                /* as a program entry has it */
     const char *takes[SHOAL__TAKES]; /* the pools, as a program entry has them; NULL: no more */
 
+    const char *keys; /* all members of an entry that are its own, a space between; NULL: none */
+
     /* ---- while a model opens ---- */
     /* The members of a program entry that are the operation's own: to l->takes. */
     void (*parse)(shoal__reader *r, const struct shoal__config *c, const json_t *entry,

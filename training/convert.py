@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""A model file of any format -> format 2 (docs/model-format.md), weights as they are unless --dtype narrows them.
+
+    convert.py old.safetensors new.safetensors
+    convert.py base.safetensors small.safetensors --dtype int8
+    convert.py base.safetensors more.safetensors --program every-other=0,2,4,6,8,10 --temperature 1.3
+
+A --program takes entries of the first program by number, from 0.
+"""
+
+import argparse
+import json
+import os
+
+from modelfile import DTYPES, as_format_two, metadata_of, read_safetensors, write_safetensors
+
+
+def add_program(config, text):
+    name, _, numbers = text.partition("=")
+    layers = config["programs"][0]["layers"]
+    chosen = [dict(layers[int(i)]) for i in numbers.split(",")]
+    chosen[0].pop("exit", None)         # before the first layer nothing would have left
+    config["programs"].append({"name": name, "layers": chosen})
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("model")
+    ap.add_argument("out")
+    ap.add_argument("--dtype", choices=DTYPES, default="f32", help="of the network's matrices in the file")
+    ap.add_argument("--program", action="append", default=[], metavar="NAME=N,N...", help="a further program")
+    ap.add_argument("--temperature", type=float, help="the engine divides logits by it")
+    a = ap.parse_args()
+    tensors, meta = read_safetensors(a.model)
+    config = as_format_two(json.loads(meta["shoal"]))
+    for text in a.program:
+        add_program(config, text)
+    if a.temperature:
+        config["temperature"] = a.temperature
+    write_safetensors(a.out, tensors, metadata_of(config), a.dtype)
+    print(f"{a.out}: {os.path.getsize(a.out)} bytes, programs {', '.join(p['name'] for p in config['programs'])}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+/* check_server_msg.c - what the server says: round trips, damage, what later servers may add
+ *
+ * Compared and told as in check_client_msg.c.
+ */
+#include "shoal-protocol.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(a) (int)(sizeof(a) / sizeof *(a))
+
+/* ---- server messages ---------------------------------------------------------------------- */
+
+#define COUNTS "\"received\":9007199254740992,\"processed\":12800"
+
+static const char *const server_texts[] = {
+    "{\"type\":\"ready\",\"protocol\":\"shoal.v1\",\"server\":\"shoald 0.1.0\",\"session\":\"s1\","
+    "\"model\":{\"rate\":16000,\"depth\":12,\"name\":\"shoal-base\",\"sha256\":\"00ff\"},"
+    "\"frame_ms\":20,\"frame_seconds\":0.020,\"frame_samples\":220.50,\"dim\":192,\"classes\":3,"
+    "\"labels\":[\"SIL\",\"AA\",\"AE\"],\"depth\":6,\"latency_ms\":235,\"options\":{"
+    "\"format\":\"f32le\",\"rate\":11025,\"channels\":1,\"depth\":[3,12],\"chunk_ms\":160,"
+    "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\",\"phones@4\",\"activity@12\"],"
+    "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
+    "\"durations\":\"off\"},"
+    "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
+    "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
+    "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"
+    "{\"phone\":\"AH\",\"start\":86399.980,\"end\":1000000000.000,\"confidence\":1.0000}]}",
+    "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":-5,\"phones\":[]}",
+    "{\"type\":\"changed\",\"depth\":12,\"range\":[3,12],\"from_frame\":800,\"from_sample\":256000,"
+    "\"reason\":\"load\",\"output\":[\"phones\",\"embedding\"]}",
+    "{\"type\":\"changed\",\"depth\":12,\"range\":[12,12],\"from_frame\":800,"
+    "\"from_sample\":256000,\"reason\":\"set\",\"output\":[\"phones@4\",\"embedding@12\"]}",
+    "{\"type\":\"phones\",\"seq\":0,\"depth\":3,\"tap\":4," COUNTS ",\"lag_ms\":0,\"phones\":[]}",
+    "{\"type\":\"activity\",\"seq\":9,\"depth\":6,\"state\":\"speech\",\"frame\":62,"
+    "\"sample\":19840,\"time\":1.240," COUNTS "}",
+    "{\"type\":\"activity\",\"seq\":10,\"depth\":3,\"tap\":4,\"state\":\"silence\","
+    "\"frame\":9007199254740992,\"sample\":0,\"time\":1000000000.000," COUNTS "}",
+    "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":3,\"flags\":0,\"tap\":12,"
+    "\"first_frame\":40,\"start_sample\":12800," COUNTS ",\"frames\":1,\"dim\":1,"
+    "\"queued_us\":1,\"computed_us\":2,\"data\":[[0.5]]}",
+    "{\"type\":\"flushed\",\"id\":\"7\"," COUNTS ",\"frames\":40}",
+    "{\"type\":\"flushed\"," COUNTS ",\"frames\":40}",
+    "{\"type\":\"done\"," COUNTS ",\"frames\":40,\"phones\":9,\"packets\":5,\"seconds\":0.806}",
+    "{\"type\":\"pong\",\"id\":\"1\"}",
+    "{\"type\":\"error\",\"code\":\"overloaded\",\"message\":\"m\",\"fatal\":true,\"retry\":true,"
+    "\"retry_after_ms\":1500,\"ref\":\"depth\"}",
+    "{\"type\":\"error\",\"code\":\"from_the_future\",\"message\":\"m\",\"fatal\":false,"
+    "\"retry\":false}",
+    "{\"type\":\"features\",\"kind\":\"posteriors\",\"seq\":7,\"depth\":6,\"flags\":1,"
+    "\"first_frame\":40,\"start_sample\":12800," COUNTS ",\"frames\":2,\"dim\":3,\"queued_us\":1,"
+    "\"computed_us\":2,\"data\":[[-0.5,null,-0.0],[1.17549435e-38,-3.40282347e+38,0.100000001]]}",
+};
+
+static int encode_server(shoal_buf *b, const shoal_server_msg *m)
+{
+    switch (m->type) {
+    case SHOAL_MSG_READY: return shoal_ready_encode(b, &m->u.ready);
+    case SHOAL_MSG_PHONES: return shoal_phones_encode(b, &m->u.phones);
+    case SHOAL_MSG_ACTIVITY: return shoal_activity_encode(b, &m->u.activity);
+    case SHOAL_MSG_FEATURES: return shoal_packet_encode_json(b, &m->u.features, m->owned);
+    case SHOAL_MSG_CHANGED: return shoal_changed_encode(b, &m->u.changed);
+    case SHOAL_MSG_FLUSHED: return shoal_flushed_encode(b, &m->u.flushed);
+    case SHOAL_MSG_DONE: return shoal_done_encode(b, &m->u.done);
+    case SHOAL_MSG_PONG: return shoal_pong_encode(b, m->u.id);
+    case SHOAL_MSG_ERROR: return shoal_error_encode(b, &m->u.error);
+    default: return -1;
+    }
+}
+
+START_TEST(server_round_trip)
+{
+    static shoal_server_msg m;
+    shoal_error err;
+    shoal_buf b = { 0 };
+    const char *text = server_texts[_i];
+
+    int rc = shoal_server_msg_decode(&m, text, strlen(text), &err);
+    ck_assert_msg(rc == 0, "%s: %s", text, rc ? err.message : "");
+    ck_assert_int_eq(encode_server(&b, &m), 0);
+    ck_assert_str_eq(b.data, text);
+    ck_assert_uint_eq(b.size, strlen(text));
+    shoal_server_msg_free(&m);
+    shoal_buf_free(&b);
+}
+END_TEST
+
+/* Every text cut anywhere, and with every byte broken, must fail or succeed in peace. */
+START_TEST(server_damaged)
+{
+    static shoal_server_msg m;
+    shoal_error err;
+    size_t n = strlen(server_texts[_i]);
+
+    for (size_t cut = 0; cut < n; cut++) {
+        char *s = malloc(n + 1);
+        memcpy(s, server_texts[_i], n);
+        ck_assert_int_eq(shoal_server_msg_decode(&m, s, cut, &err), -1);
+        s[cut] = cut % 3 ? '0' : ']';
+        if (shoal_server_msg_decode(&m, s, n, &err) == 0)
+            shoal_server_msg_free(&m);
+        free(s);
+    }
+}
+END_TEST
+
+START_TEST(server_lenient)
+{
+    static shoal_server_msg m;
+    shoal_error err;
+    const char *later = "{\"type\":\"taps\",\"x\":1}", *more = "{\"type\":\"pong\",\"at\":[1]}";
+
+    ck_assert_int_eq(shoal_server_msg_decode(&m, later, strlen(later), &err), 0);
+    ck_assert_int_eq(m.type, SHOAL_MSG_UNKNOWN);
+    ck_assert_int_eq(shoal_server_msg_decode(&m, more, strlen(more), &err), 0);
+    ck_assert_str_eq(m.u.id, "");
+}
+END_TEST
+
+static const struct {
+    const char *text, *says;
+} hostile_server[] = {
+    { "{}", "\"type\" must be" },
+    { "{\"type\":\"phones\",\"seq\":4294967296}", "\"seq\" must be an integer in 0..4294967295" },
+    { "{\"type\":\"phones\",\"seq\":0,\"depth\":1,\"received\":9007199254740993}", "received" },
+    { "{\"type\":\"phones\",\"seq\":0,\"depth\":1,\"received\":-1}", "received" },
+    { "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":0,\"phones\":[0]}",
+      "phone" },
+    { "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":0,\"phones\":[{\"phone\":"
+      "\"0123456789abcdef\"}]}",
+      "at most 15 bytes" },
+    { "{\"type\":\"changed\",\"depth\":12,\"range\":[12,3],\"output\":[\"phones\"]}", "depth" },
+    { "{\"type\":\"activity\",\"seq\":0,\"depth\":1,\"state\":\"music\"}", "speech or silence" },
+    { "{\"type\":\"activity\",\"seq\":0,\"depth\":1,\"tap\":0,\"state\":\"speech\"}", "tap" },
+    { "{\"type\":\"features\",\"kind\":\"soup\"}", "posteriors or embedding" },
+    { "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":6,\"flags\":1,"
+      "\"first_frame\":0,\"start_sample\":0," COUNTS ",\"frames\":2,\"dim\":8192,\"queued_us\":1,"
+      "\"computed_us\":2,\"data\":[[1],[2]]}",
+      "dim" },
+    { "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":6,\"flags\":1,"
+      "\"first_frame\":0,\"start_sample\":0," COUNTS ",\"frames\":3,\"dim\":1,\"queued_us\":1,"
+      "\"computed_us\":2,\"data\":[[1],[2]]}",
+      "frames" },
+};
+
+START_TEST(hostile_from_server)
+{
+    static shoal_server_msg m;
+    shoal_error err;
+    const char *text = hostile_server[_i].text;
+
+    ck_assert_int_eq(shoal_server_msg_decode(&m, text, strlen(text), &err), -1);
+    ck_assert_msg(strstr(err.message, hostile_server[_i].says) != NULL, "%s: %s", text,
+                  err.message);
+}
+END_TEST
+
+START_TEST(phones_stay_in_their_bound)
+{
+    static shoal_phones m = { .seq = UINT32_MAX,
+                              .depth = 255,
+                              .tap = 255,
+                              .received = SHOAL_MAX_COUNT,
+                              .processed = SHOAL_MAX_COUNT,
+                              .lag_ms = -2147483647 };
+    static char memory[SHOAL_PHONES_BYTES(SHOAL_MAX_PHONES)];
+    shoal_buf b;
+
+    for (m.count = 0; m.count < SHOAL_MAX_PHONES; m.count++) {
+        shoal_wire_phone *p = &m.phones[m.count];
+        *p = (shoal_wire_phone){ .start = 1e9, .end = 1e9, .confidence = 1 };
+        memset(p->phone, m.count % 2 ? 1 : 0xff, SHOAL_MAX_LABEL);
+        shoal_buf_wrap(&b, memory, SHOAL_PHONES_BYTES(m.count));
+        ck_assert_int_eq(shoal_phones_encode(&b, &m), 0);
+    }
+    shoal_buf_wrap(&b, memory, 300);
+    b.size = 20; /* as for LWS_PRE */
+    ck_assert_int_eq(shoal_phones_encode(&b, &m), -1);
+    ck_assert_uint_eq(b.size, 20);
+    m.phones[0].start = NAN;
+    shoal_buf_wrap(&b, memory, sizeof memory);
+    ck_assert_int_eq(shoal_phones_encode(&b, &m), -1);
+}
+END_TEST
+
+START_TEST(activity_stays_in_its_bound)
+{
+    static char memory[SHOAL_ACTIVITY_BYTES];
+    shoal_wire_activity m = { .seq = UINT32_MAX,
+                              .depth = 255,
+                              .tap = 255,
+                              .time = 1e9,
+                              .frame = SHOAL_MAX_COUNT,
+                              .sample = SHOAL_MAX_COUNT,
+                              .received = SHOAL_MAX_COUNT,
+                              .processed = SHOAL_MAX_COUNT };
+    shoal_buf b;
+
+    shoal_buf_wrap(&b, memory, sizeof memory);
+    ck_assert_int_eq(shoal_activity_encode(&b, &m), 0);
+    b.size = 0;
+    m.time = -1;
+    ck_assert_int_eq(shoal_activity_encode(&b, &m), -1);
+    ck_assert_uint_eq(b.size, 0);
+}
+END_TEST
+
+/* A server from before activity and choices of the decoder echoes options without them. */
+START_TEST(ready_of_an_older_server)
+{
+    static shoal_server_msg m;
+    shoal_error err;
+    char text[2048];
+    const char *later = ",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
+                        "\"durations\":\"off\"";
+    const char *at = strstr(server_texts[0], later);
+
+    ck_assert_ptr_nonnull(at);
+    snprintf(text, sizeof text, "%.*s%s", (int)(at - server_texts[0]), server_texts[0],
+             at + strlen(later));
+    ck_assert_int_eq(shoal_server_msg_decode(&m, text, strlen(text), &err), 0);
+    ck_assert_int_eq(m.u.ready.options.activity_threshold, 80);
+    ck_assert_int_eq(m.u.ready.options.activity_hangover_ms, 300);
+    ck_assert_int_eq(m.u.ready.options.lm, SHOAL_ON);
+    ck_assert_uint_eq(m.u.ready.options.given & (SHOAL_OPT_LM | SHOAL_OPT_DURATIONS), 0);
+}
+END_TEST
+
+START_TEST(no_locale)
+{
+    shoal_buf b = { 0 };
+    float v[2] = { 0.5f, -1.25f };
+    shoal_packet p = { .kind = SHOAL_KIND_EMBEDDING, .depth = 1, .frames = 1, .dim = 2 };
+
+    if (!setlocale(LC_ALL, "de_DE.UTF-8"))
+        setlocale(LC_ALL, "fr_FR.UTF-8");
+    ck_assert_int_eq(shoal_packet_encode_json(&b, &p, v), 0);
+    ck_assert_ptr_nonnull(strstr(b.data, "[[0.5,-1.25]]"));
+    shoal_buf_free(&b);
+}
+END_TEST
+
+/* jansson fails at its first, second, ... allocation: an error each time, never a crash. */
+static int allocations_left;
+
+static void *failing_malloc(size_t n)
+{
+    return allocations_left-- > 0 ? malloc(n) : NULL;
+}
+
+START_TEST(no_memory)
+{
+    static shoal_server_msg m;
+    shoal_error err = { 0 };
+    int rc = -1;
+
+    json_set_alloc_funcs(failing_malloc, free);
+    for (int step = 0; rc < 0 && step < 10000; step++) {
+        allocations_left = step;
+        rc = shoal_server_msg_decode(&m, server_texts[0], strlen(server_texts[0]), &err);
+    }
+    json_set_alloc_funcs(malloc, free);
+    ck_assert_int_eq(rc, 0);
+    shoal_server_msg_free(&m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("server messages");
+    TCase *t = tcase_create("server messages");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, server_round_trip, 0, COUNT(server_texts));
+    tcase_add_loop_test(t, server_damaged, 0, COUNT(server_texts));
+    tcase_add_test(t, server_lenient);
+    tcase_add_loop_test(t, hostile_from_server, 0, COUNT(hostile_server));
+    tcase_add_test(t, phones_stay_in_their_bound);
+    tcase_add_test(t, activity_stays_in_its_bound);
+    tcase_add_test(t, ready_of_an_older_server);
+    tcase_add_test(t, no_locale);
+    tcase_add_test(t, no_memory);
+    suite_add_tcase(suite, t);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -10,28 +10,27 @@
 
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/process.h"
 #include "net/conn.h"
 #include "session/admit.h"
 #include "session/session.h"
 
 #include <errno.h>
 #include <libwebsockets.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { WHY_SIZE = 768 };
 
 static int complain(const char *why)
 {
-    fprintf(stderr, "shoald: %s\n", why);
+    char line[WHY_SIZE + PATH_MAX + 16];
+    snprintf(line, sizeof line, "shoald: %s", why);
+    shoald_log_say(line);
     return -1;
 }
 
@@ -97,6 +96,8 @@ static void reload(shoald_server *server)
     shoald_log(SHOALD_LOG_NOTICE, "reloaded", "needs_restart=%s", *pending ? pending : "nothing");
 }
 
+static const int signal_numbers[SHOALD_SIGNALS] = { SIGTERM, SIGINT, SIGHUP };
+
 static void on_signal(uv_signal_t *signal, int number)
 {
     shoald_server *server = signal->data;
@@ -104,6 +105,23 @@ static void on_signal(uv_signal_t *signal, int number)
         reload(server);
     else
         shoald_server_drain(server);
+}
+
+/* Until the loop runs nobody would look at a signal: SIGTERM and SIGINT end the process as they end
+ * any other, whatever the start is waiting for. Those that would end it by mistake wait. */
+static void hold_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(how, &set, NULL);
+}
+
+static void take_signals(shoald_server *server)
+{
+    for (int i = 0; i < SHOALD_SIGNALS; i++)
+        uv_signal_start(&server->signals[i], on_signal, signal_numbers[i]);
+    hold_signals(SIG_UNBLOCK);
 }
 
 /* ---- starting ------------------------------------------------------------------------ */
@@ -163,22 +181,11 @@ static int start_workers(shoald_server *server)
 }
 
 /* Sessions and HTTP connections each need one descriptor. */
-static int raise_descriptor_limit(shoald_server *server)
+static int raise_descriptor_limit(const shoald_settings *c)
 {
-    struct rlimit limit;
-    const shoald_settings *c = &server->house.settings;
-    rlim_t need = (rlim_t)c->max_sessions + (rlim_t)c->max_http_connections + 64;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
-        return 0;
-    limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
-    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= need)
-        return 0;
     char why[WHY_SIZE];
-    snprintf(why, sizeof why,
-             "max_sessions=%d needs %llu descriptors, but the limit is %llu: raise "
-             "it (ulimit -n, LimitNOFILE=) or lower max_sessions",
-             c->max_sessions, (unsigned long long)need, (unsigned long long)limit.rlim_max);
-    return complain(why);
+    size_t need = (size_t)c->max_sessions + (size_t)c->max_http_connections + 64;
+    return shoald_process_want_descriptors(need, why, sizeof why) < 0 ? complain(why) : 0;
 }
 
 static void on_lws_log(int level, const char *line)
@@ -260,33 +267,23 @@ static int start_listening(shoald_server *server)
 
 static void start_handles(shoald_server *server)
 {
-    static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
     uv_async_init(&server->loop, &server->mail, on_mail);
     uv_check_init(&server->loop, &server->check);
     server->mail.data = server->check.data = server;
     uv_check_start(&server->check, on_check);
     shoald_clock_start(server);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < SHOALD_SIGNALS; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
         server->signals[i].data = server;
-        uv_signal_start(&server->signals[i], on_signal, numbers[i]);
     }
 }
 
-/* Written under another name and moved, so that a waiting script never reads half of it. */
 static int write_ready_file(shoald_server *server)
 {
+    char why[WHY_SIZE];
     const char *path = server->options->ready_file;
-    char temporary[PATH_MAX], why[WHY_SIZE];
-    if (!path)
-        return 0;
-    snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    FILE *f = fopen(temporary, "we");
-    int ok = f && fprintf(f, "%s\n", server->listeners[0].name) > 0;
-    if (f && fclose(f) != 0)
-        ok = 0;
-    server->wrote_ready = ok && rename(temporary, path) == 0;
-    if (server->wrote_ready)
+    if (!path ||
+        shoald_process_write_file(&server->ready_file, path, server->listeners[0].name) == 0)
         return 0;
     snprintf(why, sizeof why, "cannot write --ready-file %.200s: %s", path, strerror(errno));
     return complain(why);
@@ -310,11 +307,13 @@ static int start(shoald_server *server)
     server->house.started_ns = uv_hrtime();
     if (getrandom(&server->house.id_salt, sizeof server->house.id_salt, 0) < 0)
         server->house.id_salt = server->house.started_ns;
-    if (raise_descriptor_limit(server) < 0 || bind_all(server) < 0 || open_service(server) < 0 ||
-        make_tx(server) < 0)
+    if (raise_descriptor_limit(&server->house.settings) < 0 || bind_all(server) < 0 ||
+        open_service(server) < 0 || make_tx(server) < 0)
         return -1;
-    if (start_workers(server) < 0 || start_lws(server) < 0 || start_listening(server) < 0 ||
-        write_ready_file(server) < 0)
+    if (start_workers(server) < 0 || start_lws(server) < 0 || start_listening(server) < 0)
+        return -1;
+    take_signals(server); /* whoever finds the ready file may send one */
+    if (write_ready_file(server) < 0)
         return -1;
     say_ready(server);
     return 0;
@@ -339,7 +338,7 @@ void shoald_server_stop_rest(shoald_server *server)
     for (int i = 0; i < server->worker_count; i++)
         shoald_worker_stop(&server->workers[i]);
     on_mail(&server->mail); /* sessions that the workers let go just now */
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < SHOALD_SIGNALS; i++)
         uv_close((uv_handle_t *)&server->signals[i], NULL);
     uv_close((uv_handle_t *)&server->clock, NULL);
     uv_close((uv_handle_t *)&server->check, NULL);
@@ -357,18 +356,7 @@ static void free_all(shoald_server *server)
     free(server->house.tx);
     free(server->house.ports);
     shoald_service_close(&server->house.service);
-    if (server->wrote_ready)
-        unlink(server->options->ready_file);
-}
-
-/* A session's few large blocks go back to the system when it ends. Left to itself glibc raises
- * its threshold for that after the first ones, and a server that once held a thousand sessions
- * keeps their memory for ever. */
-static void return_memory(void)
-{
-#ifdef __GLIBC__
-    mallopt(M_MMAP_THRESHOLD, 64 << 10);
-#endif
+    shoald_process_remove_file(&server->ready_file);
 }
 
 int shoald_server_run(const shoald_options *options)
@@ -385,8 +373,7 @@ int shoald_server_run(const shoald_options *options)
         return 0;
     }
     shoald_log_set_level(server.house.settings.log_level);
-    signal(SIGPIPE, SIG_IGN);
-    return_memory();
+    hold_signals(SIG_BLOCK);
     uv_loop_init(&server.loop);
     start_handles(&server);
     int started = start(&server);

@@ -9,11 +9,14 @@
 #define SHOALD_SERVER_H
 
 #include "base/options.h"
+#include "base/process.h"
 #include "net/listen.h"
 #include "session/house.h"
 #include "work/worker.h"
 
 #include <uv.h>
+
+enum { SHOALD_SIGNALS = 3 };
 
 struct lws_context;
 
@@ -25,12 +28,12 @@ typedef struct shoald_server {
     uv_async_t mail;  /* workers have put something into their outboxes */
     uv_check_t check; /* pauses, resumes, closes: outside of lws */
     uv_timer_t clock; /* clock.c */
-    uv_signal_t signals[3];
+    uv_signal_t signals[SHOALD_SIGNALS];
     struct lws_context *lws;
     shoald_listener listeners[SHOALD_MAX_LISTEN];
     int listener_count;
-    bool inherited;   /* the listeners came from systemd */
-    bool wrote_ready; /* --ready-file is ours to remove */
+    bool inherited; /* the listeners came from systemd */
+    shoald_owned_file ready_file;
 
     shoald_worker *workers; /* [worker_count] */
     int worker_count;

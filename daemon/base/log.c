@@ -1,11 +1,16 @@
 /* log.c - structured log lines; see log.h */
 #include "base/log.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,10 +41,95 @@ const char *shoald_log_level_name(int level)
     return level_names[level];
 }
 
+/* ---- where lines go -------------------------------------------------------------------- */
+
+typedef enum { PLAIN, NEVER_WAITS, SOCKET, ASK_FIRST } sink_kind;
+
+/* set by shoald_log_open, then constant */
+static struct {
+    sink_kind kind;
+    int fd;
+    bool journal; /* it leads to journald */
+} sink = { PLAIN, STDERR_FILENO, false };
+
+static _Atomic uint64_t lost, untold;
+
+/* JOURNAL_STREAM is inherited by whoever is started from a unit, wherever its stderr goes. */
+static bool is_journal(const struct stat *st)
+{
+    const char *text = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    return text && sscanf(text, "%llu:%llu", &device, &inode) == 2 && device == st->st_dev &&
+           inode == st->st_ino;
+}
+
+/* O_NONBLOCK would hold for everybody who shares the open pipe with us, the shell for instance.
+ * Opened once more it is ours alone. */
+static int open_again(void)
+{
+    return open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+void shoald_log_open(void)
+{
+    struct stat st;
+    if (fstat(STDERR_FILENO, &st) < 0)
+        return;
+    sink.journal = is_journal(&st);
+    if (S_ISSOCK(st.st_mode)) {
+        sink.kind = SOCKET;
+    } else if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
+        int fd = open_again();
+        sink.kind = fd < 0 ? ASK_FIRST : NEVER_WAITS;
+        sink.fd = fd < 0 ? STDERR_FILENO : fd;
+    }
+}
+
+/* A line is shorter than PIPE_BUF: a pipe takes it whole or not at all. */
+static bool write_line(const char *line, size_t n)
+{
+    struct pollfd p = { .fd = sink.fd, .events = POLLOUT };
+    if (sink.kind == SOCKET)
+        return send(sink.fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n;
+    if (sink.kind == ASK_FIRST && (poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT)))
+        return false;
+    return write(sink.fd, line, n) == (ssize_t)n;
+}
+
+static int write_prefix(char *to, size_t size, int level);
+
+/* What could not be said is said to have been lost, as soon as anything gets through again. */
+static void put_line(const char *line, size_t n)
+{
+    char notice[128];
+    uint64_t count = atomic_exchange(&untold, 0);
+    if (count) {
+        int m = write_prefix(notice, sizeof notice, SHOALD_LOG_WARNING);
+        m += snprintf(notice + m, sizeof notice - (size_t)m, "log_lost lines=%llu\n",
+                      (unsigned long long)count);
+        if (!write_line(notice, (size_t)m)) {
+            atomic_fetch_add(&untold, count + 1);
+            atomic_fetch_add(&lost, 1);
+            return;
+        }
+    }
+    if (write_line(line, n))
+        return;
+    atomic_fetch_add(&untold, 1);
+    atomic_fetch_add(&lost, 1);
+}
+
+uint64_t shoald_log_lost(void)
+{
+    return atomic_load(&lost);
+}
+
+/* ---- lines ----------------------------------------------------------------------------- */
+
 /* "2026-11-22T01:20:00.123Z info " or, for journald, "<6>" */
 static int write_prefix(char *to, size_t size, int level)
 {
-    if (getenv("JOURNAL_STREAM"))
+    if (sink.journal)
         return snprintf(to, size, "<%d>", level);
     struct timeval now;
     struct tm utc;
@@ -64,9 +154,17 @@ void shoald_log(int level, const char *event, const char *format, ...)
     va_end(args);
     n = m < 0 ? n : n + (size_t)m < size ? n + (size_t)m : size - 1;
     line[n++] = '\n';
-    if (write(STDERR_FILENO, line, n) < 0)
-        return; /* nowhere left to complain */
+    put_line(line, n);
 }
+
+void shoald_log_say(const char *line)
+{
+    char text[4096];
+    int n = snprintf(text, sizeof text, "%s\n", line);
+    put_line(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+/* ---- values ---------------------------------------------------------------------------- */
 
 static int needs_quotes(const char *value)
 {

@@ -4,16 +4,30 @@
 #include "base/card.h"
 #include "shoal-protocol.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { CAUSE_SIZE = 512 };
+
+/* A FIFO would be waited for, and a folder makes for strange errors. */
+static bool is_file(const char *path, char *why, size_t why_size)
+{
+    struct stat st;
+    if (!*path || stat(path, &st) < 0 || S_ISREG(st.st_mode))
+        return true; /* the loader knows best what is wrong with a file that cannot be opened */
+    snprintf(why, why_size, "cannot open the model %s: it is not a regular file", path);
+    return false;
+}
 
 int shoald_service_open(shoald_service *s, const char *path, const shoal_model_params *params,
                         char *why, size_t why_size)
 {
     char cause[CAUSE_SIZE];
     *s = (shoald_service){ 0 };
+    if (!is_file(path, why, why_size))
+        return -1;
     if (shoal_model_open_with(&s->model, *path ? path : NULL, params, cause, sizeof cause) < 0) {
         snprintf(why, why_size, "cannot open the model %s: %s", *path ? path : "(built-in)", cause);
         return -1;

@@ -1,6 +1,7 @@
 /* metrics.c - writing /metrics; see metrics.h */
 #include "net/metrics.h"
 
+#include "base/log.h"
 #include "session/admit.h"
 #include "session/session.h"
 
@@ -181,12 +182,15 @@ static const char *label_value(char *to, size_t size, const char *from)
     return to;
 }
 
+/* A log that nobody reads holds nothing up; what it loses is told here. */
 static void write_process(page *p, const shoald_house *house)
 {
     const shoal_model_info *m = house->service.info;
     char name[80], backend[80];
     gauge(p, "up_seconds", "Time since the start.",
           (double)(uv_hrtime() - house->started_ns) / 1e9);
+    counter(p, "log_lost_total", "Lines of the log that stderr did not take.",
+            (double)shoald_log_lost());
     gauge(p, "draining", "1 while the server finishes its sessions to stop.", house->draining);
     head(p, "build_info", "gauge", "What is running.");
     print(p,

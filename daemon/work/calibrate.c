@@ -52,24 +52,30 @@ static int open_streams(bench *b, int count, int frames, int depth)
     return 0;
 }
 
-static void feed(bench *b)
+/* 0 or a negative SHOAL_E* */
+static int feed(bench *b)
 {
     double start_ns = cpu_ns();
     for (int i = 0; i < b->count; i++) {
-        while (!shoal_stream_ready(b->streams[i]))
-            shoal_stream_feed(b->streams[i], b->audio, AUDIO);
+        while (!shoal_stream_ready(b->streams[i])) {
+            ptrdiff_t taken = shoal_stream_feed(b->streams[i], b->audio, AUDIO);
+            if (taken <= 0)
+                return taken < 0 ? (int)taken : SHOAL_ESTATE; /* it would never be ready */
+        }
         b->fed_frames += shoal_stream_ready(b->streams[i]);
     }
     b->feed_ns += cpu_ns() - start_ns;
+    return 0;
 }
 
 /* ns of one run of all streams, or a negative code */
 static double run(bench *b)
 {
     shoal_result results[STREAMS];
-    feed(b);
+    int result = feed(b);
     double start_ns = cpu_ns();
-    int result = shoal_batch_run(b->batch, b->streams, b->count, results);
+    if (result == 0)
+        result = shoal_batch_run(b->batch, b->streams, b->count, results);
     return result < 0 ? result : cpu_ns() - start_ns;
 }
 

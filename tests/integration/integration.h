@@ -11,6 +11,7 @@
  *     test_admission.c      who is refused
  *     test_migration.c      moving between workers
  *     test_prices.c         the price list
+ *     test_start.c          what a supervisor may do: closed descriptors, an unread stderr
  *     test_shoal_file.c     the program shoal-file
  *     slow_shoald.c         shoald, slow on request: a program of its own
  *     daemon.c              starting and stopping shoald; its metrics
@@ -153,6 +154,7 @@ TCase *overload_case(void);
 TCase *admission_case(void);
 TCase *migration_case(void);
 TCase *prices_case(void);
+TCase *start_case(void);
 TCase *shoal_file_case(void);
 
 #endif

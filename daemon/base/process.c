@@ -1,0 +1,90 @@
+/* process.c - see process.h */
+#include "base/process.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+            return; /* no /dev/null: nothing to be done */
+}
+
+/* A session's few large blocks go back to the system when it ends. Left to itself glibc raises
+ * its threshold for that after the first ones, and a server that once held a thousand sessions
+ * keeps their memory for ever. */
+static void return_memory(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+#endif
+}
+
+void shoald_process_prepare(void)
+{
+    fill_standard_descriptors();
+    return_memory();
+    signal(SIGPIPE, SIG_IGN);
+    shoald_log_open();
+}
+
+int shoald_process_want_descriptors(size_t need, char *why, size_t why_size)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
+        return 0;
+    limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= need)
+        return 0;
+    snprintf(why, why_size,
+             "max_sessions and max_http_connections need %zu descriptors, but the limit is %llu: "
+             "raise it (ulimit -n, LimitNOFILE=) or lower max_sessions",
+             need, (unsigned long long)limit.rlim_max);
+    return -1;
+}
+
+/* ---- a file of ours ------------------------------------------------------------------------ */
+
+/* Under a name that no other process uses, for it is moved over the real one when it is whole. */
+int shoald_process_write_file(shoald_owned_file *file, const char *path, const char *line)
+{
+    char temporary[PATH_MAX];
+    struct stat st;
+    if (snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid()) >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    FILE *f = fopen(temporary, "we");
+    int ok = f && fprintf(f, "%s\n", line) > 0 && fstat(fileno(f), &st) == 0;
+    if (f && fclose(f) != 0)
+        ok = 0;
+    if (!ok || rename(temporary, path) < 0) {
+        int error = errno;
+        unlink(temporary);
+        errno = error;
+        return -1;
+    }
+    *file = (shoald_owned_file){ path, st.st_dev, st.st_ino };
+    return 0;
+}
+
+void shoald_process_remove_file(shoald_owned_file *file)
+{
+    struct stat st;
+    if (file->path && stat(file->path, &st) == 0 && st.st_dev == file->device &&
+        st.st_ino == file->inode)
+        unlink(file->path);
+    file->path = NULL;
+}

@@ -1,0 +1,23 @@
+/* process.h - what a daemon asks of the system before anything else */
+#ifndef SHOALD_PROCESS_H
+#define SHOALD_PROCESS_H
+
+#include <stddef.h>
+
+/* First of all in main: descriptors 0, 1 and 2 exist (else the next sockets would get their numbers
+ * and be written to as if they were stderr), memory goes back to the system, the log knows
+ * where it goes. */
+void shoald_process_prepare(void);
+/* That many descriptors. 0 or -1, and why says cause and remedy. */
+int shoald_process_want_descriptors(size_t need, char *why, size_t why_size);
+
+/* Write path with one line in it, whole or not at all. 0 or -1 (errno). */
+typedef struct shoald_owned_file {
+    const char *path; /* NULL: none */
+    unsigned long long device, inode;
+} shoald_owned_file;
+int shoald_process_write_file(shoald_owned_file *file, const char *path, const char *line);
+/* Remove it, unless somebody else has put another in its place. */
+void shoald_process_remove_file(shoald_owned_file *file);
+
+#endif

@@ -1,0 +1,71 @@
+/* check_calibrate.c - calibration ends, whatever the engine answers
+ *
+ * The engine's feed goes through the function below (-Wl,--wrap=shoal_stream_feed,
+ * tests/Makefile.am), which fails from some call on, as it does without memory.
+ */
+#include <check.h>
+#include <stdlib.h>
+
+#include "work/calibrate.h"
+
+ptrdiff_t __real_shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
+ptrdiff_t __wrap_shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
+
+static int feeds_left;
+
+ptrdiff_t __wrap_shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n)
+{
+    return feeds_left-- > 0 ? __real_shoal_stream_feed(s, pcm, n) : SHOAL_ENOMEM;
+}
+
+static int calibrate(int feeds, shoald_cost *c)
+{
+    shoal_model *m;
+    shoal_batch *b;
+    char why[256];
+
+    ck_assert_msg(shoal_model_open(&m, SRCDIR "/tests/data/tiny.safetensors", why, sizeof why) == 0,
+                  "%s", why);
+    ck_assert_int_eq(shoal_batch_new(&b, m, 128), 0);
+    feeds_left = feeds;
+    int result = shoald_calibrate(c, m, b);
+    shoal_batch_free(b);
+    shoal_model_close(m);
+    return result;
+}
+
+START_TEST(without_memory_it_ends_with_an_error)
+{
+    shoald_cost c;
+
+    for (int feeds = 0; feeds < 200; feeds += 20)
+        ck_assert_int_eq(calibrate(feeds, &c), SHOAL_ENOMEM);
+}
+END_TEST
+
+START_TEST(with_memory_it_measures)
+{
+    shoald_cost c = { 0 };
+
+    ck_assert_int_eq(calibrate(1 << 30, &c), 0);
+    ck_assert_double_gt(c.speed, 0);
+    ck_assert_double_gt(c.shape.other, 0);
+    ck_assert_double_gt(shoald_cost_share(&c, 12, 8), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("calibrate");
+    TCase *t = tcase_create("calibrate");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, without_memory_it_ends_with_an_error);
+    tcase_add_test(t, with_memory_it_measures);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

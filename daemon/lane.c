@@ -10,18 +10,17 @@ enum {
 
 /* ---- ports --------------------------------------------------------------------------- */
 
-int shoald_port_init(shoald_port *p, int index, const shoal_model_info *m, uv_async_t *notify,
-                     int lanes)
+int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, int lanes)
 {
     size_t n = (size_t)lanes;
     memset(p, 0, sizeof *p);
     p->index = index;
     p->notify = notify;
-    atomic_store(&p->ceiling, m->depth);
+    atomic_store(&p->ceiling, depth);
     uv_sem_init(&p->wake, 0);
     /* a lane lies in a mailbox at most twice: once to be looked at, once marked */
-    if (shoald_recent_init(&p->recent, m->depth) == 0 &&
-        shoald_mailbox_init(&p->inbox, 2 * n) == 0 && shoald_mailbox_init(&p->outbox, 2 * n) == 0)
+    if (shoald_recent_init(&p->recent, depth) == 0 && shoald_mailbox_init(&p->inbox, 2 * n) == 0 &&
+        shoald_mailbox_init(&p->outbox, 2 * n) == 0)
         return 0;
     shoald_port_free(p);
     return -1;

@@ -84,8 +84,7 @@ typedef struct shoald_port {
 } shoald_port;
 
 /* lanes: most it will ever carry. 0 or -1 (no memory, nothing to free). */
-int shoald_port_init(shoald_port *p, int index, const shoal_model_info *m, uv_async_t *notify,
-                     int lanes);
+int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, int lanes);
 void shoald_port_free(shoald_port *p);
 /* Loop: make the worker tick even if it has nothing to do, to see that it lives. */
 void shoald_port_poke(shoald_port *p);

@@ -48,6 +48,8 @@ const shoal__option shoal__options[] = {
     { "lm", SHOAL_OPT_LM, SHOAL__NAME, AT(lm), 0, 0, 0, switch_names, "on or off" },
     { "durations", SHOAL_OPT_DURATIONS, SHOAL__NAME, AT(durations), 0, 0, 0, switch_names,
       "on or off" },
+    { "program", SHOAL_OPT_PROGRAM, SHOAL__PROGRAM, AT(program), 0, 0, 0, NULL,
+      "a name of at most 31 of a-z, 0-9, _ . -, of a program that /v1/model lists" },
     { 0 }
 };
 
@@ -220,6 +222,20 @@ static int parse_output(shoal_options *o, const shoal__option *row, const char *
     return 0;
 }
 
+static int program_allowed(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_.-");
+    return n >= 1 && n <= SHOAL_MAX_PROGRAM && !s[n];
+}
+
+static int parse_program(shoal_options *o, const char *s)
+{
+    if (!program_allowed(s))
+        return -1;
+    memcpy(o->program, s, strlen(s) + 1);
+    return 0;
+}
+
 static int parse_value(shoal_options *o, const shoal__option *row, const char *s)
 {
     int v = -1;
@@ -227,6 +243,7 @@ static int parse_value(shoal_options *o, const shoal__option *row, const char *s
     switch (row->kind) {
     case SHOAL__DEPTH: return parse_depth(o, s);
     case SHOAL__OUTPUT: return parse_output(o, row, s);
+    case SHOAL__PROGRAM: return parse_program(o, s);
     case SHOAL__INT:
         v = parse_int(s, strlen(s));
         if (!int_allowed(row, v))
@@ -258,7 +275,7 @@ static int fail_unknown(shoal_error *err, const char *name, size_t n)
     shoal_error_set(err, SHOAL_CODE_BAD_OPTION, shown,
                     "unknown option \"%s\": there are format, rate, channels, depth, chunk_ms, "
                     "left_ms, attention, output, encoding, activity_threshold, "
-                    "activity_hangover_ms, lm, durations",
+                    "activity_hangover_ms, lm, durations, program",
                     shown);
     return -1;
 }
@@ -360,6 +377,8 @@ static int row_allowed(const shoal_options *o, const shoal__option *row)
 {
     int v = shoal__option_get(o, row), n = 0;
 
+    if (row->kind == SHOAL__PROGRAM) /* "" in a server's reply: it does not say which */
+        return !*o->program || program_allowed(o->program);
     if (row->kind == SHOAL__DEPTH)
         return depth_allowed(o->depth_min, o->depth_max) ||
                (!(o->given & row->bit) && o->depth_min == 0 && o->depth_max == 0);
@@ -374,14 +393,25 @@ static int row_allowed(const shoal_options *o, const shoal__option *row)
     return v >= 0 && v < n;
 }
 
+static int fail_row(shoal_error *err, const shoal_options *o, const shoal__option *row)
+{
+    char shown[64];
+
+    if (row->kind != SHOAL__PROGRAM)
+        return fail_value(err, row->name,
+                          row->kind == SHOAL__DEPTH ? o->depth_min : shoal__option_get(o, row),
+                          row->allowed);
+    shoal__printable(shown, sizeof shown, o->program, strnlen(o->program, sizeof o->program));
+    shoal_error_set_option(err, row->name, shown, row->allowed);
+    return -1;
+}
+
 int shoal_options_check(const shoal_options *o, shoal_error *err)
 {
     shoal_options copy = *o;
 
     for (const shoal__option *row = shoal__options; row->name; row++)
         if (!row_allowed(o, row))
-            return fail_value(err, row->name,
-                              row->kind == SHOAL__DEPTH ? o->depth_min : shoal__option_get(o, row),
-                              row->allowed);
+            return fail_row(err, o, row);
     return shoal_options_finish(&copy, err);
 }

@@ -122,6 +122,7 @@ static void write_query_value(shoal__text *t, const shoal_options *o, const shoa
     case SHOAL__NAME: shoal__text_printf(t, "%s", row->names[v]); break;
     case SHOAL__DEPTH: write_depth(t, o, "", "-", ""); break;
     case SHOAL__OUTPUT: write_outputs(t, o, row, ""); break;
+    case SHOAL__PROGRAM: shoal__text_printf(t, "%s", o->program); break;
     }
 }
 
@@ -138,7 +139,14 @@ static void write_json_value(shoal__text *t, const shoal_options *o, const shoal
         write_outputs(t, o, row, "\"");
         shoal__text_char(t, ']');
         break;
+    case SHOAL__PROGRAM: shoal__text_printf(t, "\"%s\"", o->program); break;
     }
+}
+
+/* No name is no option. */
+static int is_written(const shoal_options *o, const shoal__option *row, unsigned which)
+{
+    return which & row->bit && (row->kind != SHOAL__PROGRAM || *o->program);
 }
 
 int shoal_options_encode_query(shoal_buf *out, const shoal_options *o)
@@ -151,7 +159,7 @@ int shoal_options_encode_query(shoal_buf *out, const shoal_options *o)
         return -1;
     shoal__text_begin(&t, out);
     for (const shoal__option *row = shoal__options; row->name; row++) {
-        if (!(o->given & row->bit))
+        if (!is_written(o, row, o->given))
             continue;
         shoal__text_printf(&t, "%s%s=", sep, row->name);
         write_query_value(&t, o, row);
@@ -163,7 +171,7 @@ int shoal_options_encode_query(shoal_buf *out, const shoal_options *o)
 void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which)
 {
     for (const shoal__option *row = shoal__options; row->name; row++) {
-        if (!(which & row->bit))
+        if (!is_written(o, row, which))
             continue;
         shoal__text_member(t, row->name);
         write_json_value(t, o, row);
@@ -235,6 +243,7 @@ static void text_of(value_text *v, enum shoal__kind kind, const json_t *j)
 {
     switch (kind) {
     case SHOAL__INT: text_integer(v, j); break;
+    case SHOAL__PROGRAM:
     case SHOAL__NAME: text_string(v, j); break;
     case SHOAL__DEPTH: text_depth(v, j); break;
     case SHOAL__OUTPUT: text_output(v, j); break;

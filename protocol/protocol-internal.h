@@ -70,20 +70,20 @@ int shoal__options_add_json(shoal_options *o, const char *key, const json_t *val
  * those that the first servers of version 1 did not have. */
 #define SHOAL__LATER_OPTIONS                                                                       \
     (SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_ACTIVITY_HANGOVER_MS | SHOAL_OPT_LM |                \
-     SHOAL_OPT_DURATIONS)
+     SHOAL_OPT_DURATIONS | SHOAL_OPT_PROGRAM)
 void shoal__options_read_json(shoal_options *o, shoal__in *in);
 /* "format":"s16le","rate":16000,... of the fields in which. */
 void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which);
 
 /* ---- the table of options (options.c) ---- */
 
-enum shoal__kind { SHOAL__INT, SHOAL__NAME, SHOAL__DEPTH, SHOAL__OUTPUT };
+enum shoal__kind { SHOAL__INT, SHOAL__NAME, SHOAL__DEPTH, SHOAL__OUTPUT, SHOAL__PROGRAM };
 
 typedef struct shoal__option {
     const char *name;
     unsigned bit; /* SHOAL_OPT_* */
     enum shoal__kind kind;
-    size_t offset;            /* of the int or enum in shoal_options */
+    size_t offset;            /* of the int or enum in shoal_options, where it is one */
     int min, max, step;       /* INT */
     const char *const *names; /* NAME: by enum value; OUTPUT: by bit number; NULL ends */
     const char *allowed;      /* for people */

@@ -31,182 +31,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shoal-wire.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 #pragma GCC visibility push(default) /* libshoal-client.so gives these to its users */
-
-/* ---- names and limits ------------------------------------------------------------------ */
-
-#define SHOAL_SUBPROTOCOL  "shoal.v1"
-#define SHOAL_PATH         "/v1/stream"
-#define SHOAL_DEFAULT_PORT 7350
-#define SHOAL_FRAME_MS     20
-
-enum {
-    /* Hard limits of the format: a message beyond them is refused whatever the config says. */
-    SHOAL_MAX_TEXT_BYTES = 16 << 10,       /* client -> server text message */
-    SHOAL_MAX_AUDIO_BYTES = 1 << 20,       /* client -> server binary message (default) */
-    SHOAL_MAX_SERVER_TEXT_BYTES = 8 << 20, /* server -> client text message */
-    SHOAL_MAX_QUERY_BYTES = 1024,
-    SHOAL_MAX_NESTING = 8, /* JSON arrays and objects inside each other */
-    SHOAL_MAX_ID = 64,     /* bytes of a flush or ping id, without NUL */
-    SHOAL_MAX_LABEL = 15,  /* bytes of a phone label */
-    SHOAL_MAX_CLASSES = 256,
-    SHOAL_MAX_DIM = 8192,
-    SHOAL_MAX_DEPTH = 255,  /* one byte in the packet header */
-    SHOAL_MAX_PHONES = 256, /* in one phones message */
-    SHOAL_MAX_PACKET_FRAMES = 4096,
-    SHOAL_MAX_TAPS = 12, /* depths that outputs of a session have of their own */
-    SHOAL_MAX_ERROR_TEXT = 447,
-
-    SHOAL_MIN_RATE = 8000,
-    SHOAL_MAX_RATE = 48000,
-    SHOAL_MAX_CHANNELS = 8,
-    SHOAL_MIN_CHUNK_MS = 20,
-    SHOAL_MAX_CHUNK_MS = 1280,
-    SHOAL_DEFAULT_CHUNK_MS = 160,
-    SHOAL_MAX_LEFT_MS = 5120,
-    SHOAL_MIN_HANGOVER_MS = 20,
-    SHOAL_MAX_HANGOVER_MS = 5000,
-    SHOAL_DEFAULT_HANGOVER_MS = 300,
-    SHOAL_MIN_THRESHOLD = 30,
-    SHOAL_MAX_THRESHOLD = 99,
-    SHOAL_DEFAULT_THRESHOLD = 80,
-
-    /* Defaults of server policy; `ready` tells the values in force. */
-    SHOAL_DEFAULT_MAX_BACKLOG_MS = 2000, /* audio held before the socket is throttled */
-    SHOAL_DEFAULT_IDLE_TIMEOUT_S = 60,   /* nothing from the client */
-    SHOAL_DEFAULT_START_TIMEOUT_S = 10,  /* connected but no start */
-};
-
-/* Counters (samples, frames) stay below 2^53 so that JavaScript can hold them. */
-#define SHOAL_MAX_COUNT ((uint64_t)1 << 53)
-
-/* Input samples a frame covers at the client's rate; fractional at 11025 Hz (220.5). */
-static inline double shoal_frame_samples(int rate)
-{
-    return rate * (SHOAL_FRAME_MS / 1000.0);
-}
-
-/* First input sample, at the client's rate, of a frame: floor(frame * rate / 50). */
-static inline uint64_t shoal_frame_start_sample(uint64_t frame, int rate)
-{
-    return frame * (uint64_t)rate / (1000 / SHOAL_FRAME_MS);
-}
-
-/* ---- buffers --------------------------------------------------------------------------- */
-
-/* Growable bytes. Zero-initialise (or shoal_buf_wrap), reset between messages, free once. */
-typedef struct shoal_buf {
-    char *data;
-    size_t size; /* bytes in use; may be set by the caller to anything <= cap */
-    size_t cap;  /* bytes allocated, or given to shoal_buf_wrap */
-    int fixed;   /* memory is the caller's and never grows */
-} shoal_buf;
-
-/* Use the caller's memory, never allocate: for the hot path. Text needs one byte more than
- * its length, for the NUL. */
-void shoal_buf_wrap(shoal_buf *b, void *memory, size_t cap);
-void shoal_buf_free(shoal_buf *b); /* NULL data and fixed buffers are fine */
-/* Make room for extra more bytes. 0 or -1. */
-int shoal_buf_reserve(shoal_buf *b, size_t extra);
-int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
-
-/* ---- errors ---------------------------------------------------------------------------- */
-
-/* name, code on the wire, close code, HTTP status (before the upgrade; 0 = cannot happen
- * there), fatal (the server closes), retry (trying again unchanged may work), message.
- * The codes are stable: add, never change. docs/protocol.md lists them all. */
-#define SHOAL_WIRE_ERRORS(X)                                                                       \
-    X(BAD_MESSAGE, "bad_message", 1007, 400, 1, 0,                                                 \
-      "the text message is not one that this protocol knows: send one JSON object with a "         \
-      "known \"type\"")                                                                            \
-    X(BAD_OPTION, "bad_option", 1008, 400, 1, 0,                                                   \
-      "an option is unknown, given twice or out of range: correct it and connect again")           \
-    X(BAD_AUDIO_FORMAT, "bad_audio_format", 1003, 0, 1, 0,                                         \
-      "the audio is a file with a header where raw samples were promised: send the samples "       \
-      "only, or use shoal-file")                                                                   \
-    X(RATE_MISMATCH, "rate_mismatch", 1003, 0, 1, 0,                                               \
-      "the audio has another sample rate than the session: set rate to the audio's own rate")      \
-    X(AUDIO_NOT_FINITE, "audio_not_finite", 1007, 0, 1, 0,                                         \
-      "the audio holds NaN or infinity: check that format says what you send (f32le or s16le)")    \
-    X(BAD_AUDIO_PACKET, "bad_audio_packet", 1007, 0, 1, 0,                                         \
-      "an Opus packet cannot be decoded: send one whole packet, without Ogg, in each message")     \
-    X(MESSAGE_TOO_LARGE, "message_too_large", 1009, 0, 1, 0,                                       \
-      "the message is larger than the server takes: send audio in smaller messages")               \
-    X(NOT_STARTED, "not_started", 1008, 0, 1, 0,                                                   \
-      "the session has not begun: send a start message first, or put options in the URL")          \
-    X(ALREADY_STARTED, "already_started", 1008, 0, 0, 0,                                           \
-      "the session has begun already (by URL options or a start): use set to change depth "        \
-      "and output")                                                                                \
-    X(ALREADY_ENDED, "already_ended", 1008, 0, 0, 0,                                               \
-      "nothing may follow end: open a new connection for more audio")                              \
-    X(OVERLOADED, "overloaded", 1013, 503, 1, 1,                                                   \
-      "the server cannot take another session in real time: try later, ask for a lower depth "     \
-      "or give a range")                                                                           \
-    X(TOO_MANY_SESSIONS, "too_many_sessions", 1013, 503, 1, 1,                                     \
-      "the limit on sessions is reached: close one, or try later")                                 \
-    X(START_TIMEOUT, "start_timeout", 1008, 0, 1, 1,                                               \
-      "no start message came in time: send it right after connecting")                             \
-    X(IDLE_TIMEOUT, "idle_timeout", 1008, 0, 1, 1,                                                 \
-      "nothing came from the client for too long: send audio, or ping to stay")                    \
-    X(SLOW_READER, "slow_reader", 1008, 0, 1, 1,                                                   \
-      "the client does not read its results fast enough: read while sending")                      \
-    X(BACKLOG, "backlog", 1013, 0, 1, 1,                                                           \
-      "audio waits too long to be processed: ask for a lower depth or give a range")               \
-    X(DRAINING, "draining", 1012, 503, 1, 1,                                                       \
-      "the server restarts; what it had received was finished: connect again")                     \
-    X(SHUTDOWN, "shutdown", 1001, 503, 1, 1,                                                       \
-      "the server stops now and may have left audio unprocessed: connect to another server")       \
-    X(UNSUPPORTED, "unsupported", 1008, 501, 1, 0,                                                 \
-      "this server's build or model cannot do that: see /v1/model for what it can")                \
-    X(UNAUTHORIZED, "unauthorized", 1008, 401, 1, 0,                                               \
-      "the credentials are missing or wrong: send Authorization: Bearer <token>")                  \
-    X(NOT_FOUND, "not_found", 1008, 404, 1, 0,                                                     \
-      "there is nothing at this path: streams are at /v1/stream")                                  \
-    X(BAD_SUBPROTOCOL, "bad_subprotocol", 1008, 400, 1, 0,                                         \
-      "the server does not speak that WebSocket subprotocol: offer shoal.v1 or none")              \
-    X(INTERNAL, "internal", 1011, 500, 1, 1,                                                       \
-      "the server made a mistake; its log says more: try again, and report it")
-
-typedef enum shoal_code {
-    SHOAL_CODE_UNKNOWN = 0, /* a code of a newer server; shoal_error.name has it */
-#define SHOAL_X(NAME, code, close, http, fatal, retry, text) SHOAL_CODE_##NAME,
-    SHOAL_WIRE_ERRORS(SHOAL_X)
-#undef SHOAL_X
-        SHOAL_CODE_COUNT
-} shoal_code;
-
-#define SHOAL_CLOSE_NORMAL 1000 /* after done */
-
-typedef struct shoal_code_info {
-    const char *name; /* "bad_option" */
-    int close_code;
-    int http_status; /* 0: cannot happen before the upgrade */
-    int fatal, retry;
-    const char *message;
-} shoal_code_info;
-
-/* An error message on the wire, and what every decoder fills in when it fails. */
-typedef struct shoal_error {
-    shoal_code code;
-    char name[32];                          /* code on the wire */
-    char message[SHOAL_MAX_ERROR_TEXT + 1]; /* for people: cause, value, range, remedy */
-    int fatal;                              /* the server closes the connection after it */
-    int retry;                              /* trying again unchanged may work */
-    int retry_after_ms;                     /* 0: no advice */
-    char ref[SHOAL_MAX_ID + 1];             /* the option, message type or id meant, or "" */
-} shoal_error;
-
-const shoal_code_info *shoal_code_get_info(shoal_code code); /* static; never NULL */
-shoal_code shoal_code_from_name(const char *name);           /* SHOAL_CODE_UNKNOWN if none */
-/* Fill err from the table; fmt may be NULL (default message), ref may be NULL. */
-void shoal_error_set(shoal_error *err, shoal_code code, const char *ref, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-/* "depth: 40 is not allowed, use 1..12". Also for checks against the server's own model. */
-void shoal_error_set_option(shoal_error *err, const char *option, const char *value,
-                            const char *allowed);
 
 /* ---- options --------------------------------------------------------------------------- */
 
@@ -259,7 +89,8 @@ enum {
     SHOAL_OPT_ACTIVITY_HANGOVER_MS = 1 << 10,
     SHOAL_OPT_LM = 1 << 11,
     SHOAL_OPT_DURATIONS = 1 << 12,
-    SHOAL_OPT_ALL = (1 << 13) - 1
+    SHOAL_OPT_PROGRAM = 1 << 13,
+    SHOAL_OPT_ALL = (1 << 14) - 1
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
@@ -287,6 +118,9 @@ typedef struct shoal_options {
                                      * depth is given; the rest is zero */
     shoal_switch lm;                /* phones with the phone language model; on */
     shoal_switch durations;         /* phones with the phone duration model; off */
+    char program[SHOAL_MAX_PROGRAM + 1]; /* which of the model's orders of layers, by its name, of
+                                          * a-z, 0-9, _ . -; "": the server's choice, its first. The
+                                          * server checks it against its model */
 } shoal_options;
 
 shoal_options shoal_options_default(void);

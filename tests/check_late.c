@@ -118,15 +118,17 @@ static void add_session(shoald_session *s, int worker)
 
 static void start_server(void)
 {
-    static shoal_model_info info = { .depth = DEPTHS };
+    const shoal_model_params params = shoal_model_default_params();
+    char why[256] = "";
     static shoald_port *list[WORKERS] = { &ports[0], &ports[1] };
 
     shoald_log_set_level(SHOALD_LOG_ERROR);
     memset(ports, 0, sizeof ports);
     memset(sessions, 0, sizeof sessions);
-    house = (shoald_house){ .service = { .info = &info, .price = { .depths = DEPTHS } },
-                            .ports = list,
-                            .port_count = WORKERS };
+    house = (shoald_house){ .ports = list, .port_count = WORKERS };
+    ck_assert_msg(shoald_service_open(&house.service, SRCDIR "/tests/data/tiny.safetensors",
+                                      &params, why, sizeof why) == 0,
+                  "%s", why);
     shoald_settings_default(&house.settings);
     for (int i = 0; i < WORKERS; i++)
         ports[i].index = i;
@@ -140,6 +142,7 @@ static void start_server(void)
 static void stop_server(void)
 {
     shoald_admit_free(&house);
+    shoald_service_close(&house.service);
     for (int i = 0; i < SESSIONS; i++)
         shoald_queue_free(&sessions[i].lane.in);
 }

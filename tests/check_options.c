@@ -44,6 +44,9 @@ static const struct {
       ",\"output\":[\"activity\"],\"activity_threshold\":95,\"activity_hangover_ms\":500" },
     { "lm=off&durations=on", ",\"durations\":\"on\",\"lm\":\"off\"" },
     { "lm=on", ",\"lm\":\"on\"" },
+    { "program=pruned-7", ",\"program\":\"pruned-7\"" },
+    { "depth=2-3&program=a.b_c%2d0123456789012345678901234",
+      ",\"depth\":[2,3],\"program\":\"a.b_c-0123456789012345678901234\"" },
 };
 
 START_TEST(query_equals_start)
@@ -125,6 +128,12 @@ static const struct {
     { "lm=on&lm=on", "lm", "given twice" },
     { "durations=", "durations", "on or off" },
     { "durations=offf", "durations", "on or off" },
+    { "program=", "program", "of a program that /v1/model lists" },
+    { "program=Base", "program", "a-z, 0-9" },
+    { "program=a,b", "program", "a,b is not allowed" },
+    { "program=base%00", "program", "base?" },
+    { "program=01234567890123456789012345678901", "program", "at most 31" },
+    { "program=base&program=base", "program", "given twice" },
     { "encoding=f64", "encoding", "f32, f16 or json" },
     { "format=S16LE", "format", "s16le, f32le" },
     { "format=s16le%00", "format", "s16le?" },

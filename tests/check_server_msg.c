@@ -26,7 +26,7 @@ static const char *const server_texts[] = {
     "\"format\":\"f32le\",\"rate\":11025,\"channels\":1,\"depth\":[3,12],\"chunk_ms\":160,"
     "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\",\"phones@4\",\"activity@12\"],"
     "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
-    "\"durations\":\"off\"},"
+    "\"durations\":\"off\",\"program\":\"pruned-7\"},"
     "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
     "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
     "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"
@@ -217,7 +217,7 @@ START_TEST(ready_of_an_older_server)
     shoal_error err;
     char text[2048];
     const char *later = ",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
-                        "\"durations\":\"off\"";
+                        "\"durations\":\"off\",\"program\":\"pruned-7\"";
     const char *at = strstr(server_texts[0], later);
 
     ck_assert_ptr_nonnull(at);
@@ -227,7 +227,9 @@ START_TEST(ready_of_an_older_server)
     ck_assert_int_eq(m.u.ready.options.activity_threshold, 80);
     ck_assert_int_eq(m.u.ready.options.activity_hangover_ms, 300);
     ck_assert_int_eq(m.u.ready.options.lm, SHOAL_ON);
-    ck_assert_uint_eq(m.u.ready.options.given & (SHOAL_OPT_LM | SHOAL_OPT_DURATIONS), 0);
+    ck_assert_str_eq(m.u.ready.options.program, "");
+    ck_assert_uint_eq(
+        m.u.ready.options.given & (SHOAL_OPT_LM | SHOAL_OPT_DURATIONS | SHOAL_OPT_PROGRAM), 0);
 }
 END_TEST
 

@@ -35,6 +35,7 @@ static const char manual[] =
     "  --lm on|off          find the phones with or without the language model (on); off for\n"
     "                       other languages, names, made-up words\n"
     "  --durations on|off   with or without the model of how long phones last (off)\n"
+    "  --program NAME       which of the model's orders of layers (the first)\n"
     "\n"
     "How fast\n"
     "  --realtime           as fast as it was spoken, so that results come as they would live\n"
@@ -81,6 +82,7 @@ enum {
     OPT_HANGOVER,
     OPT_LM,
     OPT_DURATIONS,
+    OPT_PROGRAM,
     OPT_REALTIME,
     OPT_FAST,
     OPT_OUTPUT,
@@ -97,6 +99,7 @@ static const struct option long_options[] = {
     { "activity-hangover-ms", required_argument, NULL, OPT_HANGOVER },
     { "lm", required_argument, NULL, OPT_LM },
     { "durations", required_argument, NULL, OPT_DURATIONS },
+    { "program", required_argument, NULL, OPT_PROGRAM },
     { "realtime", no_argument, NULL, OPT_REALTIME },
     { "fast", no_argument, NULL, OPT_FAST },
     { "output", required_argument, NULL, OPT_OUTPUT },
@@ -184,6 +187,7 @@ static int take_option(file_options *o, int c, char *value)
     case OPT_HANGOVER: return add_option(o, "activity_hangover_ms", value);
     case OPT_LM: return add_option(o, "lm", value);
     case OPT_DURATIONS: return add_option(o, "durations", value);
+    case OPT_PROGRAM: return add_option(o, "program", value);
     case OPT_REALTIME: o->realtime = 1; return -1;
     case OPT_FAST: o->realtime = 0; return -1;
     case OPT_OUTPUT: return add_writers(o, value);

@@ -142,6 +142,8 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
         shoal_options_copy_outputs(o, over);
     if (over->given & SHOAL_OPT_DEPTH)
         take_depth(o, over);
+    if (over->given & SHOAL_OPT_PROGRAM)
+        memcpy(o->program, over->program, sizeof o->program);
     o->given |= over->given;
     if (shoal_options_finish(o, &err) == 0 && shoal_options_check(o, &err) == 0)
         return 0;

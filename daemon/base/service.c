@@ -21,6 +21,15 @@ static bool is_file(const char *path, char *why, size_t why_size)
     return false;
 }
 
+static int deepest(const shoal_model *m)
+{
+    shoal_program_info p;
+    int depth = 0;
+    for (int i = 0; shoal_model_get_program(m, i, &p) == 0; i++)
+        depth = p.depth > depth ? p.depth : depth;
+    return depth;
+}
+
 int shoald_service_open(shoald_service *s, const char *path, const shoal_model_params *params,
                         char *why, size_t why_size)
 {
@@ -33,14 +42,15 @@ int shoald_service_open(shoald_service *s, const char *path, const shoal_model_p
         return -1;
     }
     s->info = shoal_model_get_info(s->model);
-    s->per = calloc((size_t)s->info->depth, sizeof *s->per);
+    s->depth = deepest(s->model);
+    s->per = calloc((size_t)s->depth, sizeof *s->per);
     if (!s->per) {
         snprintf(why, why_size, "no memory for the model's card");
         shoald_service_close(s);
         return -1;
     }
     shoald_card_read(s->per, s->info, path, SHOAL_DEFAULT_CHUNK_MS);
-    s->price.depths = s->info->depth;
+    s->price.depths = s->depth;
     return 0;
 }
 

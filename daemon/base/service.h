@@ -15,8 +15,9 @@
 typedef struct shoald_service {
     shoal_model *model;
     const shoal_model_info *info; /* the model's */
-    double *per;                  /* [info->depth] phone error rate by its card, NAN: unknown */
-    shoald_price price;           /* as the workers have measured it, renewed by admit.c */
+    int depth;                    /* of the deepest program; info->depth is the first one's */
+    double *per; /* [depth] of the first program: phone error rate by its card, NAN: unknown */
+    shoald_price price; /* as the workers have measured it, renewed by admit.c */
 } shoald_service;
 
 /* path "": the built-in model. 0 or -1, and why says cause and remedy (nothing to free). */

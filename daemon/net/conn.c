@@ -123,7 +123,7 @@ static int make_session(shoald_conn *c)
     shoal_error err;
     query_kind query = read_query(c, &asked, &err);
     granted = asked;
-    if (query == QUERY_GOOD && shoald_grant_options(&granted, house->service.info,
+    if (query == QUERY_GOOD && shoald_grant_options(&granted, house->service.model,
                                                     house->settings.default_depth, &err) < 0)
         query = QUERY_BAD;
     if (query == QUERY_GOOD && !shoald_admit_may_begin(c->house, &granted, &err))

@@ -34,14 +34,30 @@ static json_t *describe(const shoald_house *house, int depth)
                      latency(house, depth), "per", rounded(house->service.per[depth - 1]));
 }
 
+/* What a session of each program costs, as deep as it goes. */
+static json_t *programs(const shoald_house *house)
+{
+    json_t *list = json_array();
+    shoal_program_info p;
+    for (int i = 0; shoal_model_get_program(house->service.model, i, &p) == 0; i++) {
+        double share = shoald_price_share(&house->service.price, p.depth,
+                                          SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
+        json_array_append_new(list, json_pack("{ss si so so}", "name", p.name, "depth", p.depth,
+                                              "cpu_ms", rounded(share * 1000), "streams",
+                                              rounded(share > 0 ? 1 / share : (double)NAN)));
+    }
+    return list;
+}
+
 json_t *shoald_depths_describe(const shoald_house *house)
 {
     json_t *list = json_array();
     for (int depth = 1; depth <= house->service.info->depth; depth++)
         json_array_append_new(list, describe(house, depth));
-    return json_pack("{ss ss si si so so si so}", "model", house->service.info->name, "sha256",
+    return json_pack("{ss ss si si so so si so so}", "model", house->service.info->name, "sha256",
                      house->service.info->sha256, "chunk_ms", SHOAL_DEFAULT_CHUNK_MS, "workers",
                      house->port_count, "capacity", rounded(shoald_admit_capacity(house)), "load",
                      rounded(shoald_govern_load(&house->governor)), "ceiling",
-                     shoald_govern_ceiling(&house->governor), "depths", list);
+                     shoald_govern_ceiling(&house->governor), "depths", list, "programs",
+                     programs(house));
 }

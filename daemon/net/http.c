@@ -125,6 +125,15 @@ static json_t *decoder_list(const shoal_model_info *m)
     return list;
 }
 
+static json_t *program_list(const shoal_model *m)
+{
+    json_t *list = json_array();
+    shoal_program_info p;
+    for (int i = 0; shoal_model_get_program(m, i, &p) == 0; i++)
+        json_array_append_new(list, json_pack("{ss si}", "name", p.name, "depth", p.depth));
+    return list;
+}
+
 static json_t *limits(const shoald_settings *s)
 {
     return json_pack("{si si si si si si si}", "max_sessions", s->max_sessions,
@@ -139,14 +148,15 @@ static json_t *describe_model(const shoald_house *house)
     const shoal_model_info *m = house->service.info;
     int samples = m->delay_frames * m->frame_samples + m->window_extra_samples;
     return json_pack(
-        "{ss ss ss sI si si si so si si si si si sf ss ss so so}", "server", "shoald", "version",
+        "{ss ss ss sI si si si so si si si si si sf ss ss so so so}", "server", "shoald", "version",
         shoal_version(), "name", m->name, "parameters", (json_int_t)m->parameters, "dim", m->dim,
         "classes", m->classes, "depth", m->depth, "labels", label_list(m), "frame_ms",
         m->frame_samples * 1000 / m->rate, "rate", m->rate, "left_ms",
         m->left_frames * SHOAL_FRAME_MS, "max_left_ms", m->max_left_frames * SHOAL_FRAME_MS,
         "max_chunk_ms", m->max_chunk_frames * SHOAL_FRAME_MS, "look_ahead_ms",
         samples * 1000.0 / m->rate, "backend", m->backend, "kernels", m->kernels, "decoders",
-        decoder_list(m), "limits", limits(&house->settings));
+        decoder_list(m), "programs", program_list(house->service.model), "limits",
+        limits(&house->settings));
 }
 
 /* Takes page. */

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 static int refuse(shoal_error *err, const char *option, int value, const char *allowed)
 {
@@ -12,24 +13,62 @@ static int refuse(shoal_error *err, const char *option, int value, const char *a
     return -1;
 }
 
-static int grant_depth(const shoal_options *o, const shoal_model_info *m, shoal_error *err)
+/* "base, reuse or pruned-7" */
+static void list_programs(char *out, size_t size, const shoal_model *m)
+{
+    int count = shoal_model_get_info(m)->programs;
+    size_t at = 0;
+    *out = '\0';
+    for (int i = 0; i < count && at < size; i++) {
+        shoal_program_info p;
+        shoal_model_get_program(m, i, &p);
+        const char *sep = i == 0 ? "" : i == count - 1 ? " or " : ", ";
+        at += (size_t)snprintf(out + at, size - at, "%s%s", sep, p.name);
+    }
+}
+
+int shoald_grant_find_program(const shoal_model *m, const char *name)
+{
+    shoal_program_info p;
+    for (int i = 0; shoal_model_get_program(m, i, &p) == 0; i++)
+        if (!*name || strcmp(p.name, name) == 0)
+            return i;
+    return -1;
+}
+
+/* Its depth, or -1. */
+static int grant_program(shoal_options *o, const shoal_model *m, shoal_error *err)
+{
+    shoal_program_info p;
+    int found = shoald_grant_find_program(m, o->program);
+    if (found < 0) {
+        char names[SHOAL_MAX_ERROR_TEXT];
+        list_programs(names, sizeof names, m);
+        shoal_error_set_option(err, "program", o->program, names);
+        return -1;
+    }
+    shoal_model_get_program(m, found, &p);
+    snprintf(o->program, sizeof o->program, "%s", p.name);
+    return p.depth;
+}
+
+static int grant_depth(const shoal_options *o, int depth, shoal_error *err)
 {
     char allowed[32];
-    snprintf(allowed, sizeof allowed, "1..%d", m->depth);
-    if (o->depth_max > m->depth)
+    snprintf(allowed, sizeof allowed, "1..%d", depth);
+    if (o->depth_max > depth)
         return refuse(err, "depth", o->depth_max, allowed);
     return 0;
 }
 
 /* The deepest output with a depth of its own must be reached; where all have one, more would be
  * for nothing. */
-static int grant_taps(shoal_options *o, const shoal_model_info *m, bool depth_said,
-                      shoal_error *err)
+static int grant_taps(shoal_options *o, int depth, bool depth_said, shoal_error *err)
 {
     char allowed[64];
     int deepest = o->tap_count ? o->taps[o->tap_count - 1].depth : 0;
-    snprintf(allowed, sizeof allowed, "depths 1..%d after the @", m->depth);
-    if (deepest > m->depth)
+    snprintf(allowed, sizeof allowed, "depths 1..%d after the @", depth);
+    if (deepest > depth)
         return refuse(err, "output", deepest, allowed);
     if (!depth_said && deepest > o->depth_max)
         o->depth_min = o->depth_max = deepest;
@@ -71,11 +110,15 @@ static int grant_decoder(const shoal_options *o, const shoal_model_info *m, shoa
     return -1;
 }
 
-int shoald_grant_options(shoal_options *o, const shoal_model_info *m, int default_depth,
+int shoald_grant_options(shoal_options *o, const shoal_model *model, int default_depth,
                          shoal_error *err)
 {
+    const shoal_model_info *m = shoal_model_get_info(model);
+    int depth = grant_program(o, model, err);
+    if (depth < 0)
+        return -1;
     if (o->depth_max == 0) {
-        o->depth_max = default_depth && default_depth < m->depth ? default_depth : m->depth;
+        o->depth_max = default_depth && default_depth < depth ? default_depth : depth;
         o->depth_min = o->depth_max;
     }
     if (o->attention == SHOAL_ATTENTION_REUSE) {
@@ -87,14 +130,14 @@ int shoald_grant_options(shoal_options *o, const shoal_model_info *m, int defaul
     }
     bool depth_said = o->given & SHOAL_OPT_DEPTH;
     o->given = SHOAL_OPT_ALL;
-    if (grant_depth(o, m, err) < 0 || grant_taps(o, m, depth_said, err) < 0 ||
+    if (grant_depth(o, depth, err) < 0 || grant_taps(o, depth, depth_said, err) < 0 ||
         grant_chunk(o, m, err) < 0 || grant_decoder(o, m, err) < 0)
         return -1;
     return grant_left(o, m, err);
 }
 
 int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_options *effective,
-                     const shoal_model_info *m, int default_depth, shoal_error *err)
+                     const shoal_model *m, int default_depth, shoal_error *err)
 {
     shoal_options o = *asked;
     o.given |= set->given;

@@ -208,7 +208,7 @@ bool shoald_admit_has_room(shoald_house *house)
 {
     shoal_options o = shoal_options_default();
     shoal_error err;
-    shoald_grant_options(&o, house->service.info, house->settings.default_depth, &err);
+    shoald_grant_options(&o, house->service.model, house->settings.default_depth, &err);
     shoald_demand d = demand_of(&o);
     return fits(house, &d, NULL);
 }
@@ -337,7 +337,7 @@ int shoald_admit_init(shoald_house *house)
     house->costs = calloc(n, sizeof *house->costs);
     house->run_ns = calloc(n, sizeof *house->run_ns);
     if (!house->costs || !house->run_ns ||
-        shoald_govern_init(&house->governor, house->port_count, house->service.info->depth) < 0)
+        shoald_govern_init(&house->governor, house->port_count, house->service.depth) < 0)
         return -1;
     house->service.price.cost = shoald_port_cost(house->ports[0]);
     measure_price(house);

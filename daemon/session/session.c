@@ -280,7 +280,7 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
     const shoald_settings *c = &s->house->settings;
     shoal_error err;
     s->lane.options = s->asked = *asked;
-    if (shoald_grant_options(&s->lane.options, s->house->service.info, c->default_depth, &err) <
+    if (shoald_grant_options(&s->lane.options, s->house->service.model, c->default_depth, &err) <
         0) {
         shoald_session_fail_with(s, &err);
         return;

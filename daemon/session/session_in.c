@@ -48,7 +48,7 @@ static void on_set(shoald_session *s, const shoal_client_msg *m)
     const shoald_house *house = s->house;
     shoal_options asked = s->asked, effective;
     shoal_error err;
-    if (shoald_grant_set(&asked, &m->options, &effective, house->service.info,
+    if (shoald_grant_set(&asked, &m->options, &effective, house->service.model,
                          house->settings.default_depth, &err) < 0 ||
         !has_room(s, &effective, &err) ||
         !shoald_admit_set(s, effective.depth_min, effective.depth_max, &err)) {

@@ -2,6 +2,7 @@
 #include "work/emit.h"
 
 #include "base/log.h"
+#include "plan/grant.h"
 #include "work/intake.h"
 
 #include <stdio.h>
@@ -52,13 +53,13 @@ static void put_encoded(shoald_lane *l, shoald_bench *w, int kind, const shoal_b
 
 /* ---- ready --------------------------------------------------------------------------- */
 
-static void fill_model(shoal_ready *m, const shoal_model_info *i)
+static void fill_model(shoal_ready *m, const shoal_model_info *i, int depth)
 {
     snprintf(m->server, sizeof m->server, "shoald %s", shoal_version());
     snprintf(m->model, sizeof m->model, "%s", i->name);
     snprintf(m->model_sha256, sizeof m->model_sha256, "%s", i->sha256);
     m->model_rate = i->rate;
-    m->model_depth = i->depth;
+    m->model_depth = depth;
     m->dim = i->dim;
     m->classes = i->classes;
     for (int c = 0; c < i->classes && c < SHOAL_MAX_CLASSES; c++)
@@ -72,11 +73,19 @@ static int latency_ms(const shoal_model_info *i, int chunk_ms)
     return chunk_ms + (samples * 1000 + i->rate - 1) / i->rate;
 }
 
+static int program_depth(const shoald_lane *l)
+{
+    const shoal_model *m = l->service->model;
+    shoal_program_info p = { 0 };
+    shoal_model_get_program(m, shoald_grant_find_program(m, l->options.program), &p);
+    return p.depth;
+}
+
 void shoald_emit_ready(shoald_lane *l, shoald_bench *w)
 {
     shoal_ready m = { 0 };
     shoal_buf b = scratch(w);
-    fill_model(&m, l->service->info);
+    fill_model(&m, l->service->info, program_depth(l));
     snprintf(m.session, sizeof m.session, "%s", l->id);
     m.options = l->options;
     m.depth = shoal_stream_get_depth(l->track->stream);

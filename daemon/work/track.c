@@ -13,6 +13,7 @@
  * engine has a chunk, and only then goes on to the step that says `flushed` or `done`. */
 #include "work/track.h"
 
+#include "plan/grant.h"
 #include "work/emit.h"
 #include "work/intake.h"
 #include "work/outputs.h"
@@ -55,6 +56,7 @@ static int make_engine_objects(shoald_lane *l, shoald_bench *w)
     shoald_track *t = l->track;
     const shoal_options *o = &l->options;
     shoal_stream_params p = shoal_stream_default_params(l->service->model);
+    p.program = shoald_grant_find_program(l->service->model, o->program);
     p.depth = shoald_bench_depth(w, o->depth_min, o->depth_max);
     p.chunk_frames = o->chunk_ms / SHOAL_FRAME_MS;
     p.left_frames = o->left_ms / SHOAL_FRAME_MS;

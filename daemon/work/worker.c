@@ -287,7 +287,7 @@ int shoald_worker_start(shoald_worker *w, int index, const shoald_service *servi
                         uv_async_t *notify, int max_lanes, int batch_frames)
 {
     memset(w, 0, sizeof *w);
-    if (shoald_port_init(&w->port, index, service->info, notify, max_lanes) < 0)
+    if (shoald_port_init(&w->port, index, service->depth, notify, max_lanes) < 0)
         return SHOAL_ENOMEM;
     w->max_lanes = max_lanes;
     atomic_store(&w->port.run_ns, SHOALD_LONGEST_RUN_NS);

@@ -23,6 +23,7 @@ int main(void)
     suite_add_tcase(s, admission_case());
     suite_add_tcase(s, migration_case());
     suite_add_tcase(s, prices_case());
+    suite_add_tcase(s, program_case());
     suite_add_tcase(s, start_case());
     suite_add_tcase(s, shoal_file_case());
     srunner_run_all(r, CK_ENV);

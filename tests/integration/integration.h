@@ -154,6 +154,7 @@ TCase *overload_case(void);
 TCase *admission_case(void);
 TCase *migration_case(void);
 TCase *prices_case(void);
+TCase *program_case(void);
 TCase *start_case(void);
 TCase *shoal_file_case(void);
 

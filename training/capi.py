@@ -20,6 +20,10 @@ class _Result(C.Structure):
                 ("embedding", C.POINTER(C.c_float)), ("logp", C.POINTER(C.c_float))]
 
 
+class _Program(C.Structure):
+    _fields_ = [("name", C.c_char_p), ("depth", C.c_int)]
+
+
 class _Phone(C.Structure):
     _fields_ = [("label", C.c_int), ("first_frame", C.c_int64), ("end_frame", C.c_int64),
                 ("confidence", C.c_float)]
@@ -29,14 +33,19 @@ DECODERS = {"lm": (1, 0), "lm_durations": (1, 1), "plain": (0, 0), "durations": 
 BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx"), ("fp32", "bf16", "int8")
 
 
+def _decoder_params(name):
+    """settle_frames, settle_silence_frames: 0, as late as need be"""
+    return (C.c_int * 4)(*DECODERS[name], 0, 0)
+
+
 class Engine:
-    """One model. lib: libshoal.so; model: a file, or None for the built-in one.
+    """One model. lib: libshoal.so; model: a file, or None for the built-in one; program: name of one of its.
 
     decoders: names of DECODERS that the model has tables for; the first is the default.
     """
 
     def __init__(self, model=None, lib=None, dim=256, classes=40, frames=2048, tap_frames=24576,
-                 backend="auto", precision="fp32"):
+                 backend="auto", precision="fp32", program=None):
         lib = lib or os.environ.get("LIBSHOAL") or os.path.join(
             HERE, "../build/engine/.libs/libshoal.so")
         self.c = C.CDLL(lib)
@@ -47,11 +56,19 @@ class Engine:
             C.byref(self.model), model.encode() if model else None, params, why, 300), why)
         self._check(self.c.shoal_batch_new_taps(C.byref(self.batch), self.model, frames, tap_frames))
         self.dim, self.classes = dim, classes
+        self.program = self._find_program(program) if program else 0
         self.decoders = [name for name in DECODERS if self._has_decoder(name)]
 
     def close(self):
         self.c.shoal_batch_free(self.batch)
         self.c.shoal_model_close(self.model)
+
+    def _find_program(self, name):
+        info, i = _Program(), 0
+        while self._check(self.c.shoal_model_get_program(self.model, i, C.byref(info))) == 0:
+            if info.name == name.encode():
+                return i
+            i += 1
 
     @staticmethod
     def _check(rc, why=None):
@@ -68,7 +85,7 @@ class Engine:
         """
         s = C.c_void_p()
         self._check(self.c.shoal_stream_new(C.byref(s), self.model,
-                                            C.byref(_Params(depth, chunk, left, wake, 0))))
+                                            C.byref(_Params(depth, chunk, left, wake, self.program))))
         logp, emb, at = [], [], 0
         pcm = np.ascontiguousarray(pcm, np.float32)
         for i, n in enumerate(slices or [len(pcm)]):
@@ -102,7 +119,7 @@ class Engine:
         for _ in clips:
             s = C.c_void_p()
             self._check(self.c.shoal_stream_new(C.byref(s), self.model,
-                                                C.byref(_Params(depth, chunk, left, 1))))
+                                                C.byref(_Params(depth, chunk, left, 1, self.program))))
             self._check(self.c.shoal_stream_set_taps(s, (1 << (depth - 1)) - 1))
             streams.append(s)
         out = [{d: [] for d in range(1, depth + 1)} for _ in clips]
@@ -143,7 +160,7 @@ class Engine:
         for i in range(streams):
             s = C.c_void_p()
             self._check(self.c.shoal_stream_new(C.byref(s), self.model,
-                                                C.byref(_Params(depth, chunk, left, 1))))
+                                                C.byref(_Params(depth, chunk, left, 1, self.program))))
             handles[i] = s.value
         results, begin = (_Result * streams)(), time.process_time()
         step = chunk * 320
@@ -161,7 +178,7 @@ class Engine:
 
     def _has_decoder(self, name):
         d = C.c_void_p()
-        rc = self.c.shoal_decoder_new(C.byref(d), self.model, (C.c_int * 2)(*DECODERS[name]))
+        rc = self.c.shoal_decoder_new(C.byref(d), self.model, _decoder_params(name))
         if rc == 0:
             self.c.shoal_decoder_free(d)
         return rc == 0
@@ -176,7 +193,7 @@ class Engine:
     def told(self, logp, decoder=None, at_a_time=1):
         """The same as [(phone, frames heard when it was given out)], so many frames a call."""
         d, out, phones = C.c_void_p(), (_Phone * (at_a_time + LAG))(), []
-        params = (C.c_int * 2)(*DECODERS[decoder or self.decoders[0]])
+        params = _decoder_params(decoder or self.decoders[0])
         self._check(self.c.shoal_decoder_new(C.byref(d), self.model, params))
         logp = np.ascontiguousarray(logp, np.float32)
 

@@ -74,7 +74,7 @@ static float pcm[16000];
 
 static void set_up(void)
 {
-    file = util_read_file(SRCDIR "/tests/data/tiny.safetensors", &file_size);
+    file = util_read_file(SRCDIR "/tests/fuzz/corpus/model/two-micro-int8", &file_size);
     util_signal(pcm, 16000);
 }
 

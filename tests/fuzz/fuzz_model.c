@@ -1,9 +1,9 @@
 /* fuzz_model.c - any bytes at all as a model file, and then as a model
  *
- * What opens must run: a fifth of a second of tone through a stream at full depth, chunk by
- * chunk, and its posteriors through the decoder. Weights may be absurd, so values are not
- * judged, only that nothing crashes, that frames add up and that a refusal has a message. What is
- * refused for its checksum alone is tried again with the right one.
+ * What opens must run: a fifth of a second of tone through a stream of each program at full
+ * depth, chunk by chunk, and its posteriors through the decoder. Weights may be absurd, so values
+ * are not judged, only that nothing crashes, that frames add up and that a refusal has a message.
+ * What is refused for its checksum alone is tried again with the right one.
  *
  * To fuzz, configure --without-onednn: making its primitives takes most of a run's time. Without
  * libFuzzer (-DSHOAL_FUZZ_REPLAY) main replays the files it is given (replay.c).
@@ -57,14 +57,18 @@ static int run_ready(shoal_batch *b, shoal_stream *s, shoal_decoder **decoders)
     return frames;
 }
 
-static void use(const shoal_model *m)
+static void use(const shoal_model *m, int program)
 {
     static float pcm[SAMPLES];
     shoal_stream *s;
     shoal_batch *b;
     shoal_decoder *decoders[DECODERS] = { NULL };
     int frames = 0;
+    shoal_program_info info;
+    require(shoal_model_get_program(m, program, &info) == 0 && *info.name, "no such program");
     shoal_stream_params p = shoal_stream_default_params(m);
+    p.program = program;
+    p.depth = info.depth;
     p.chunk_frames = CHUNK;
     require(p.depth >= 1 && p.left_frames >= 0, "default parameters are out of range");
     for (int i = 0; i < SAMPLES; i++)
@@ -93,7 +97,8 @@ static int try(const uint8_t *data, size_t size, char *why, size_t why_size)
         require(!m && *why, "a refusal without a message");
         return rc;
     }
-    use(m);
+    for (int i = 0; i < shoal_model_get_info(m)->programs; i++)
+        use(m, i);
     shoal_model_close(m);
     return 0;
 }

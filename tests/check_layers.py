@@ -73,8 +73,6 @@ KNOWN = [
     "engine/kern/kern_body.h: engine/kern/ may not include engine/gemm/gemm.h",
     "circle of files: daemon/net/conn daemon/net/depths daemon/net/http daemon/net/metrics "
     "daemon/session/admit daemon/session/session",
-    "circle of files: engine/model/bind engine/model/checksum engine/model/model "
-    "engine/phones/tables",
     "circle of object files: daemon/clock daemon/server",
     "circle of object files: daemon/session/admit daemon/session/session "
     "daemon/session/session_out",

@@ -1,8 +1,9 @@
 /* bind.h - the tensors of a file to what reads them, by name, type and exact shape
  *
  * Sticky error: after the first failure every bind is a no-op, so that callers need no error
- * paths. What is bound is a view into the file that the model owns, but for what a product
- * packs. Each operation binds its own pools (ops/), the decoder its tables (phones/tables.c).
+ * paths. What is bound is a view into the file (or what a narrow type was widened to) that the
+ * model owns, but for what a product packs. Each operation binds its own pools (ops/), the
+ * decoder's tables are in tables_bind.c.
  */
 #ifndef SHOAL_BIND_H
 #define SHOAL_BIND_H
@@ -26,7 +27,10 @@ void shoal__bind_linear(shoal__binder *b, shoal__linear *l, shoal__linear shape,
 /* prefix.name.weight and .bias [D] */
 shoal__norm shoal__bind_norm(shoal__binder *b, const char *prefix, const char *name);
 
-/* Everything of the file; a tensor that nobody binds is an error. 0 or a negative SHOAL_E*. */
-int shoal__bind_all(shoal_model *m, char *why, size_t why_size);
+/* Front, head and priors (ends.c). */
+void shoal__ends_bind(shoal__binder *b);
+/* The decoder's searches (tables_bind.c); free what that took, in any state of it. */
+void shoal__tables_bind(shoal__binder *b);
+void shoal__tables_free(shoal_model *m);
 
 #endif

@@ -9,7 +9,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "model/model.h"
+#include "model/explain.h"
+#include "shoal.h"
 
 enum { DIGITS = 8 };
 

@@ -8,6 +8,7 @@
 
 #include "gemm/gemm.h"
 #include "kern/kern.h"
+#include "model/explain.h"
 #include "model/reader.h"
 #include "model/safetensors.h"
 #include "ops/op.h"
@@ -79,10 +80,6 @@ struct shoal_model {
 
 /* Fill m->mel but for what is bound: 0 or SHOAL_ENOMEM (mel.c). */
 int shoal__mel_make(shoal_model *m);
-
-/* Text to why (which may be NULL), and rc back (model.c). */
-__attribute__((format(printf, 4, 5))) int shoal__explain(char *why, size_t size, int rc,
-                                                         const char *format, ...);
 
 /* Read configuration and programs from the file's metadata (config.c). */
 int shoal__config_read(shoal_model *m, char *why, size_t why_size);

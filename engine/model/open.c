@@ -1,7 +1,7 @@
-/* model.c - open a model file and close it
+/* open.c - open a model file and close it
  *
  *   file -> safetensors -> configuration and programs -> pools -> packed matrices
- *          (safetensors.c)  (config.c, program.c)        (bind.c, ops/, phones/tables.c)
+ *          (safetensors.c)  (config.c, program.c)        (ends.c, ops/, tables_bind.c)
  *
  * The file's bytes are copied once into memory that the model owns; small tensors are views
  * into it, matrices are packed by the GEMM backend. What fails half-way is torn down by
@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <sha2.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,16 +24,6 @@
 
 /* The built-in model (default_model.c). */
 extern const unsigned char shoal__default_model[], shoal__default_model_end[];
-
-int shoal__explain(char *why, size_t size, int rc, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    if (why && size)
-        vsnprintf(why, size, format, args);
-    va_end(args);
-    return rc;
-}
 
 static void describe(shoal_model *m)
 {
@@ -61,6 +50,19 @@ static void describe(shoal_model *m)
     i->kernels = m->kern->name;
     i->temperature = m->config.temperature;
     i->priors = m->priors;
+}
+
+/* Everything of the file; a tensor that nobody binds is an error. */
+static int bind_all(shoal_model *m, char *why, size_t why_size)
+{
+    shoal__binder b = { .m = m, .why = why, .size = why_size };
+    shoal__ends_bind(&b);
+    shoal__ops_bind(&b);
+    shoal__tables_bind(&b);
+    const char *left = b.rc == 0 ? shoal__safetensors_unused(m->tensors) : NULL;
+    return left ? shoal__explain(why, why_size, SHOAL_EMODEL,
+                                 "tensor '%.80s' belongs to nothing in the configuration", left)
+                : b.rc;
 }
 
 /* Takes ownership of file, also on failure. */
@@ -92,7 +94,7 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
                             "with training/convert.py",
                             m->config.format);
     if (rc == 0)
-        rc = shoal__bind_all(m, why, why_size);
+        rc = bind_all(m, why, why_size);
     if (rc < 0) {
         shoal_model_close(m);
         return rc == SHOAL_ENOMEM ? shoal__explain(why, why_size, rc, "out of memory") : rc;

@@ -1,10 +1,8 @@
-/* tables.c - the tensors decoder.* to the decoder's searches
+/* tables_bind.c - the tensors decoder.* to the decoder's searches
  *
  * Every file has the search with the language model and without durations; the others may be
  * missing (docs/model-format.md).
  */
-#include "phones/tables.h"
-
 #include <stdio.h>
 
 #include "model/bind.h"

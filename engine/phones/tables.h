@@ -37,9 +37,4 @@ int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, co
                          int C);
 void shoal__fourgram_free(shoal__fourgram *f);
 
-struct shoal__binder;
-/* Bind them all; free what that took, in any state of it (tables.c). */
-void shoal__tables_bind(struct shoal__binder *b);
-void shoal__tables_free(shoal_model *m);
-
 #endif

@@ -14,13 +14,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file/file_check.h"
+
 enum { BLOCK_FRAMES = 4096 };
+
+/* Channels cancel when the mean has less than a thousandth (-30 dB) of what each has, and that is
+ * no mere noise (-60 dB of full scale). */
+static const double cancel_share = 1e-3, least_power = 1e-6;
 
 struct file_audio {
     SNDFILE *file;
     SF_INFO source;
+    const char *path;
     file_audio_info info;
-    int64_t frames_read;
+    file_audio_state state;
+    double power, mean_power; /* sums over frames: of a channel, of the mean of the channels */
     /* conversion only: */
     soxr_t soxr;
     float *block;                /* [BLOCK_FRAMES, source.channels] */
@@ -85,6 +93,23 @@ static void describe(file_audio *a, int converted, int rate)
         info->duration = (double)a->source.frames / a->source.samplerate;
 }
 
+/* The library's own words say little to somebody who has an m4a. */
+static void explain(const char *path, char *why, size_t why_size)
+{
+    const char *kind = file_check_kind_of(path);
+
+    if (kind)
+        snprintf(why, why_size,
+                 "this is %s, which libsndfile cannot read; convert it first: ffmpeg -i '%s' "
+                 "'%s.wav'",
+                 kind, path, path);
+    else
+        snprintf(why, why_size,
+                 "cannot read it as audio: %s; if it is audio, convert it first: ffmpeg -i '%s' "
+                 "'%s.wav'",
+                 sf_strerror(NULL), path, path);
+}
+
 int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits, char *why,
                     size_t why_size)
 {
@@ -95,6 +120,7 @@ int file_audio_open(file_audio **out, const char *path, const file_audio_limits 
         snprintf(why, why_size, "out of memory");
         return -1;
     }
+    a->path = path;
     if (access(path, R_OK) < 0) {
         snprintf(why, why_size, "cannot read it: %s", strerror(errno));
         file_audio_close(a);
@@ -102,7 +128,7 @@ int file_audio_open(file_audio **out, const char *path, const file_audio_limits 
     }
     a->file = sf_open(path, SFM_READ, &a->source);
     if (!a->file) {
-        snprintf(why, why_size, "cannot read it as audio: %s", sf_strerror(NULL));
+        explain(path, why, why_size);
         file_audio_close(a);
         return -1;
     }
@@ -134,20 +160,78 @@ const file_audio_info *file_audio_get_info(const file_audio *a)
     return &a->info;
 }
 
-int64_t file_audio_frames_read(const file_audio *a)
+/* ---- what the samples are ---- */
+
+/* Scaled to full scale 1. */
+static void add_power(file_audio *a, double sum, double squares)
 {
-    return a->frames_read;
+    double n = a->source.channels;
+
+    a->power += squares / n;
+    a->mean_power += sum * sum / (n * n);
+}
+
+static void look_at_s16(file_audio *a, const int16_t *x, size_t frames)
+{
+    size_t channels = (size_t)a->source.channels;
+
+    for (size_t i = 0; i < frames && channels > 1; i++) {
+        double sum = 0, squares = 0;
+
+        for (size_t k = 0; k < channels; k++, x++) {
+            sum += *x / 32768.0;
+            squares += *x / 32768.0 * (*x / 32768.0);
+        }
+        add_power(a, sum, squares);
+    }
+}
+
+static void look_at_f32(file_audio *a, const float *x, size_t frames)
+{
+    size_t channels = (size_t)a->source.channels;
+
+    for (size_t i = 0; i < frames && channels > 1; i++) {
+        double sum = 0, squares = 0;
+
+        for (size_t k = 0; k < channels; k++, x++) {
+            sum += *x;
+            squares += (double)*x * *x;
+        }
+        add_power(a, sum, squares);
+    }
+}
+
+file_audio_state file_audio_get_state(const file_audio *a)
+{
+    file_audio_state state = a->state;
+
+    state.cancels = a->power > least_power * (double)state.frames_read &&
+                    a->mean_power < cancel_share * a->power;
+    return state;
+}
+
+/* ---- reading ---- */
+
+static void note_end(file_audio *a)
+{
+    double decoded = (double)a->state.frames_read / a->source.samplerate;
+    file_promise p = file_check_whole(a->path, decoded, a->info.duration);
+
+    a->state.cut = p.cut;
+    a->state.promised = p.seconds;
 }
 
 static ptrdiff_t check_read(file_audio *a, sf_count_t got, char *why, size_t why_size)
 {
-    if (got <= 0 && sf_error(a->file) != SF_ERR_NO_ERROR) {
+    if (got <= 0)
+        note_end(a);
+    if (got <= 0 && sf_error(a->file) != SF_ERR_NO_ERROR && !a->state.cut) {
         snprintf(why, why_size, "reading stopped after %.2f s: %s",
-                 (double)a->frames_read / a->source.samplerate, sf_strerror(a->file));
+                 (double)a->state.frames_read / a->source.samplerate, sf_strerror(a->file));
         return -1;
     }
-    a->frames_read += got;
-    return got;
+    a->state.frames_read += got > 0 ? got : 0;
+    return got > 0 ? got : 0;
 }
 
 static ptrdiff_t read_direct(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size)
@@ -155,8 +239,10 @@ static ptrdiff_t read_direct(file_audio *a, void *bytes, size_t frames, char *wh
     sf_count_t got = a->info.s16 ? sf_readf_short(a->file, bytes, (sf_count_t)frames)
                                  : sf_readf_float(a->file, bytes, (sf_count_t)frames);
 
-    if (got > 0)
+    if (got > 0) {
+        a->info.s16 ? look_at_s16(a, bytes, (size_t)got) : look_at_f32(a, bytes, (size_t)got);
         to_little_endian(bytes, (size_t)got * (size_t)a->info.channels, a->info.s16 ? 2 : 4);
+    }
     return check_read(a, got, why, why_size);
 }
 
@@ -166,6 +252,8 @@ static ptrdiff_t read_mono(file_audio *a, char *why, size_t why_size)
     size_t channels = (size_t)a->source.channels;
     ptrdiff_t got = check_read(a, sf_readf_float(a->file, a->block, BLOCK_FRAMES), why, why_size);
 
+    if (got > 0)
+        look_at_f32(a, a->block, (size_t)got);
     for (ptrdiff_t i = 0; i < got; i++) {
         float sum = 0;
         for (size_t k = 0; k < channels; k++)

@@ -39,7 +39,14 @@ const file_audio_info *file_audio_get_info(const file_audio *a);
 /* Up to frames sample frames. Returns how many, 0 at the end, -1 with cause in why. */
 ptrdiff_t file_audio_read(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size);
 
-/* Sample frames of the file read so far: its true length once read has returned 0. */
-int64_t file_audio_frames_read(const file_audio *a);
+/* What is known of it by reading. */
+typedef struct file_audio_state {
+    int64_t frames_read; /* of the file, at its own rate: its true length once read returned 0 */
+    int cancels;         /* its channels are each other's inverse: the mean of them is silence */
+    int cut;             /* once read returned 0: the file ends before its end */
+    double promised;     /* seconds that it says it has; 0: it does not say */
+} file_audio_state;
+
+file_audio_state file_audio_get_state(const file_audio *a);
 
 #endif

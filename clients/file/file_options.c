@@ -20,6 +20,7 @@ static const char manual[] =
     "Stream audio files to a shoal server; show the phones it hears, or keep its features.\n"
     "\n"
     "  --url URL            ws://HOST:PORT or wss://...     (ws://127.0.0.1:7350)\n"
+    "  --proxy URL          connect through http://HOST:PORT (none, whatever http_proxy says)\n"
     "\n"
     "What to compute (default: the server's choice)\n"
     "  --depth N|MIN-MAX    layers to use, or a range that the server may choose from while it\n"
@@ -74,6 +75,7 @@ static const char manual[] =
 
 enum {
     OPT_URL = 256,
+    OPT_PROXY,
     OPT_DEPTH,
     OPT_CHUNK,
     OPT_LEFT,
@@ -91,6 +93,7 @@ enum {
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
+    { "proxy", required_argument, NULL, OPT_PROXY },
     { "depth", required_argument, NULL, OPT_DEPTH },
     { "chunk-ms", required_argument, NULL, OPT_CHUNK },
     { "left-ms", required_argument, NULL, OPT_LEFT },
@@ -179,6 +182,7 @@ static int take_option(file_options *o, int c, char *value)
 {
     switch (c) {
     case OPT_URL: o->url = value; return -1;
+    case OPT_PROXY: o->proxy = value; return -1;
     case OPT_DEPTH: return add_option(o, "depth", value);
     case OPT_CHUNK: return add_option(o, "chunk_ms", value);
     case OPT_LEFT: return add_option(o, "left_ms", value);

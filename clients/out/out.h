@@ -20,6 +20,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "out/out_print.h"
+
 typedef struct out out;
 typedef struct out_run out_run;
 
@@ -70,9 +72,10 @@ struct out_run {
     const char *dir;     /* folder for files; "." by default */
     char *const *inputs; /* paths that must not be overwritten */
     int input_count;
-    FILE *print;    /* for text and JSON lines: stdout */
-    int on_tty;     /* print is a terminal */
-    char **written; /* names of this run, owned; see out_run_free */
+    out_print *printer; /* of print */
+    FILE *print;        /* for text and JSON lines: stdout */
+    int on_tty;         /* print is a terminal */
+    char **written;     /* names of this run, owned; see out_run_free */
     int written_count;
 };
 

@@ -26,6 +26,7 @@ int main(void)
     suite_add_tcase(s, program_case());
     suite_add_tcase(s, start_case());
     suite_add_tcase(s, shoal_file_case());
+    suite_add_tcase(s, shoal_file_slow_case());
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
     srunner_free(r);

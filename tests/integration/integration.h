@@ -13,6 +13,8 @@
  *     test_prices.c         the price list
  *     test_start.c          what a supervisor may do: closed descriptors, an unread stderr
  *     test_shoal_file.c     the program shoal-file
+ *     test_shoal_file_slow.c  the same with sources and readers that pause
+ *     shoal_file.c          running it
  *     slow_shoald.c         shoald, slow on request: a program of its own
  *     daemon.c              starting and stopping shoald; its metrics
  *     stream.c              one session from start to end; audio to send
@@ -157,5 +159,6 @@ TCase *prices_case(void);
 TCase *program_case(void);
 TCase *start_case(void);
 TCase *shoal_file_case(void);
+TCase *shoal_file_slow_case(void);
 
 #endif

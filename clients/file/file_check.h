@@ -1,0 +1,26 @@
+/* file_check.h - what a file is and whether all of it is there, by its own bytes
+ *
+ * libsndfile gives the samples that it finds and says neither that more were promised nor what a
+ * file is that it cannot read. Pipes cannot be looked at twice: nothing is known of them here.
+ */
+#ifndef FILE_CHECK_H
+#define FILE_CHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* "AAC in MP4 (m4a)", or NULL when these first bytes are of no kind that is known here. */
+const char *file_check_kind(const uint8_t *head, size_t n);
+/* The same of a file; NULL also when it cannot be looked at. */
+const char *file_check_kind_of(const char *path);
+
+typedef struct file_promise {
+    int cut;        /* the file ends before its end */
+    double seconds; /* how long it says it is; 0: it does not say */
+} file_promise;
+
+/* Compare what was read to its end, in seconds, with what the file says of itself. by_header:
+ * seconds by libsndfile, 0 if unknown. */
+file_promise file_check_whole(const char *path, double decoded, double by_header);
+
+#endif

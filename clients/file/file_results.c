@@ -1,0 +1,260 @@
+/* file_results.c - events of a session -> writers; totals that must agree: see file_session.h */
+#include <math.h>
+
+#include "file/file_session.h"
+
+enum { JUDGE_SECONDS = 1 }; /* of audio before channels are said to cancel while more comes */
+
+static void write_failed(file_session *s, const char *why)
+{
+    file_session_fail(s, why);
+    s->output_failed = s->closed = 1;
+}
+
+static void write_phones(file_session *s, out_source from, const out_phone *phones, int n)
+{
+    char why[512];
+
+    for (int i = 0; i < s->out_count && !s->output_failed; i++)
+        if (s->outs[i]->ops->phones(s->outs[i], from, phones, n, why, sizeof why) < 0)
+            write_failed(s, why);
+}
+
+static void write_activity(file_session *s, out_source from, const out_activity *a)
+{
+    char why[512];
+
+    for (int i = 0; i < s->out_count && !s->output_failed; i++)
+        if (s->outs[i]->ops->activity(s->outs[i], from, a, why, sizeof why) < 0)
+            write_failed(s, why);
+}
+
+/* Frames reach beyond the audio's end by the silence that fills the last one; times do not. */
+static double clip(const file_session *s, double seconds)
+{
+    double end = file_session_seconds_sent(s);
+
+    return seconds < end ? seconds : end;
+}
+
+static void on_phones(file_session *s, const shoal_phones *p)
+{
+    out_phone phones[SHOAL_MAX_PHONES];
+
+    for (int i = 0; i < p->count; i++)
+        phones[i] = (out_phone){ p->phones[i].phone, clip(s, p->phones[i].start),
+                                 clip(s, p->phones[i].end), (float)p->phones[i].confidence };
+    if (!p->count)
+        return;
+    file_session_hide_progress(s);
+    write_phones(s, (out_source){ p->tap, p->depth }, phones, p->count);
+}
+
+static void on_activity(file_session *s, const shoal_wire_activity *a)
+{
+    out_activity activity = { a->speech, clip(s, a->time) };
+
+    file_session_hide_progress(s);
+    write_activity(s, (out_source){ a->tap, a->depth }, &activity);
+}
+
+static void write_features(file_session *s, const out_features *f)
+{
+    char why[512];
+
+    for (int i = 0; i < s->out_count && !s->output_failed; i++)
+        if (s->outs[i]->ops->features(s->outs[i], f, why, sizeof why) < 0)
+            write_failed(s, why);
+}
+
+static void on_features(file_session *s, const shoal_packet *p, const float *rows)
+{
+    out_features f = { .kind = p->kind == SHOAL_KIND_EMBEDDING ? "embedding" : "posteriors",
+                       .first_frame = (int64_t)p->first_frame,
+                       .frames = p->frames,
+                       .dim = p->dim,
+                       .from = { p->tap, p->depth },
+                       .frame_seconds = SHOAL_FRAME_MS / 1000.0,
+                       .rows = rows };
+
+    write_features(s, &f);
+}
+
+static void announce(file_session *s, unsigned output, int tap, int dim)
+{
+    char why[512];
+
+    for (int i = 0; i < s->out_count && !s->output_failed; i++)
+        if (s->outs[i]->ops->announce(s->outs[i], shoal_output_name(output), tap, dim, why,
+                                      sizeof why) < 0)
+            write_failed(s, why);
+}
+
+static void announce_all(file_session *s, const shoal_ready *r, int tap, unsigned outputs)
+{
+    for (unsigned one = 1; one & SHOAL_OUTPUT_ALL; one <<= 1)
+        if (outputs & one)
+            announce(s, one, tap,
+                     one == SHOAL_OUTPUT_POSTERIORS  ? r->classes
+                     : one == SHOAL_OUTPUT_EMBEDDING ? r->dim
+                                                     : 0);
+}
+
+/* Start the clock. */
+static void on_ready(file_session *s, const shoal_ready *r)
+{
+    const shoal_options *o = &r->options;
+
+    s->started_ms = file_session_now_ms();
+    announce_all(s, r, 0, o->outputs);
+    for (int i = 0; i < o->tap_count; i++)
+        announce_all(s, r, o->taps[i].depth, o->taps[i].outputs);
+}
+
+static void on_changed(file_session *s, const shoal_changed *c)
+{
+    if (c->reason == SHOAL_REASON_LOAD && !s->o->quiet)
+        file_session_say(s, "depth %d from %.2f s on: the server's load changed", c->depth,
+                         (double)c->from_frame * SHOAL_FRAME_MS / 1000);
+}
+
+/* ---- totals: nothing may be missing ---- */
+
+static int differs(file_session *s, const char *what, uint64_t server, uint64_t here)
+{
+    if (server == here)
+        return 0;
+    file_session_say(
+        s,
+        "RESULTS ARE INCOMPLETE: %s: the server says %llu, here it is %llu; please report "
+        "this",
+        what, (unsigned long long)server, (unsigned long long)here);
+    return 1;
+}
+
+static void on_done(file_session *s, const shoal_done *d)
+{
+    shoal_client_stats have = shoal_client_get_stats(s->client);
+    const shoal_ready *ready = shoal_client_get_ready(s->client);
+    int features = (shoal_options_all_outputs(&ready->options) &
+                    (SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING)) != 0;
+    int bad = differs(s, "samples received", d->received, (uint64_t)file_session_frames_sent(s));
+
+    bad |= differs(s, "samples processed", d->processed, d->received);
+    bad |= differs(s, "phones", d->phones, have.phones);
+    bad |= differs(s, "feature packets", d->packets, have.packets);
+    bad |= differs(s, "results missing by their numbers", 0, have.seq_gaps);
+    if (features)
+        bad |= differs(s, "frames", d->frames, have.frames);
+    /* Each sample lies in some frame; resampling may round a frame away. */
+    if (((double)d->frames + 1) * shoal_frame_samples(s->info.rate) <
+        (double)file_session_frames_sent(s))
+        bad |= differs(s, "frames for the audio sent", d->frames,
+                       (uint64_t)ceil((double)file_session_frames_sent(s) /
+                                      shoal_frame_samples(s->info.rate)));
+    s->failed |= bad;
+    s->done = 1;
+}
+
+/* What to do next is in the message; when, in the failure. */
+static void on_error(file_session *s, const shoal_client_event *e)
+{
+    const shoal_client_failure *f = e->failure;
+
+    if (f && f->retry_ms > 0 && (f->cause == SHOAL_CLIENT_FULL || f->error.retry_after_ms))
+        file_session_say(s, "%s (try again in %.1f s)", e->error->message, f->retry_ms / 1000.0);
+    else
+        file_session_say(s, "%s", e->error->message);
+    s->failed = 1;
+}
+
+void file_results_take(file_session *s, const shoal_client_event *e)
+{
+    switch (e->type) {
+    case SHOAL_CLIENT_READY: on_ready(s, e->ready); break;
+    case SHOAL_CLIENT_PHONES: on_phones(s, e->phones); break;
+    case SHOAL_CLIENT_ACTIVITY: on_activity(s, e->activity); break;
+    case SHOAL_CLIENT_FEATURES: on_features(s, e->packet, e->rows); break;
+    case SHOAL_CLIENT_CHANGED: on_changed(s, e->changed); break;
+    case SHOAL_CLIENT_DONE: on_done(s, e->done); break;
+    case SHOAL_CLIENT_ERROR: on_error(s, e); break;
+    case SHOAL_CLIENT_ROOM: s->full = 0; break;
+    case SHOAL_CLIENT_CLOSED: s->closed = 1; break;
+    default: break;
+    }
+}
+
+/* ---- before and after ---- */
+
+int file_results_open(file_session *s)
+{
+    char why[512];
+
+    for (; s->out_count < s->o->writer_count; s->out_count++) {
+        out_open *open_writer = s->o->writers[s->out_count];
+
+        if (open_writer(&s->outs[s->out_count], s->run, s->path, why, sizeof why) < 0) {
+            file_session_fail(s, why);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Seconds of the file that have results, or all of it once that is certain. */
+static double seconds_covered(const file_session *s)
+{
+    if (s->done)
+        return file_session_seconds_sent(s);
+    return (double)shoal_client_get_stats(s->client).processed / s->info.rate;
+}
+
+/* Complete the files with what was received, even if that is not all. */
+void file_results_finish(file_session *s)
+{
+    double seconds = seconds_covered(s);
+    char why[512];
+
+    file_session_hide_progress(s);
+    if (!s->done && s->started_ms)
+        file_session_say(s, "results end at %.2f s", seconds);
+    for (int i = 0; i < s->out_count && s->started_ms && !s->output_failed; i++)
+        if (s->outs[i]->ops->finish(s->outs[i], seconds, why, sizeof why) < 0)
+            write_failed(s, why);
+}
+
+/* ---- the audio itself ---- */
+
+void file_results_judge_channels(file_session *s)
+{
+    file_audio_state a = file_source_get_state(s->source);
+    double decoded = (double)a.frames_read / s->info.file_rate;
+
+    if (a.cancels && !s->told_cancelled && (s->at_end || decoded >= JUDGE_SECONDS)) {
+        s->told_cancelled = 1;
+        file_session_say(s,
+                         "warning: its channels cancel each other out (one is inverted), so that "
+                         "their mean, which is what is heard, is next to nothing; take one: "
+                         "ffmpeg -i '%s' -af 'pan=mono|c0=c0' left.wav",
+                         s->path);
+    }
+}
+
+void file_results_judge_end(file_session *s)
+{
+    file_audio_state a = file_source_get_state(s->source);
+    double decoded = (double)a.frames_read / s->info.file_rate;
+
+    file_results_judge_channels(s);
+    if (!s->at_end || !a.cut)
+        return;
+    s->failed = 1;
+    if (a.promised > 0)
+        file_session_say(s, "the file is cut off: %.2f s of %.2f s could be read", decoded,
+                         a.promised);
+    else
+        file_session_say(s,
+                         "the file is cut off: %.2f s could be read, then it ends without the "
+                         "end mark; how long it should be it does not say",
+                         decoded);
+}

@@ -76,8 +76,6 @@ KNOWN = [
     "circle of object files: daemon/clock daemon/server",
     "circle of object files: daemon/session/admit daemon/session/session "
     "daemon/session/session_out",
-    "circle of object files: clients/load/load_receive clients/load/load_run "
-    "clients/load/load_session",
 ]
 
 FOLDERS = ("engine", "protocol", "daemon", "clients")

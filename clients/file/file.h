@@ -4,6 +4,7 @@
  *     file_options.c  command line -> file_options; the manual
  *     file_session.c        one file: audio -> server, the loop
  *     file_results.c        its results -> writers; totals checked
+ *     file_report.c         what a person sees of it
  *     file_source.c         the file, read by a thread of its own
  *     file_audio.c          file -> bytes that the server takes
  *     file_check.c          what a file is, and whether all of it is there

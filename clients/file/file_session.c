@@ -12,9 +12,7 @@
  */
 #include "file/file_session.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -27,69 +25,6 @@ enum {
     PROGRESS_SECONDS = 10,
     MAX_UNREAD = 1 << 20 /* bytes for stdout; more than a person wants to have missed */
 };
-
-int64_t file_session_now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ---- what the user sees ---- */
-
-void file_session_hide_progress(file_session *s)
-{
-    if (s->progress_shown)
-        fputs("\r\033[K", stderr);
-    s->progress_shown = 0;
-}
-
-void file_session_say(file_session *s, const char *fmt, ...)
-{
-    va_list args;
-
-    file_session_hide_progress(s);
-    fprintf(stderr, "shoal-file: %s: ", s->path);
-    va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
-    va_end(args);
-    fputc('\n', stderr);
-}
-
-void file_session_fail(file_session *s, const char *why)
-{
-    file_session_say(s, "%s", why);
-    s->failed = 1;
-}
-
-int64_t file_session_frames_sent(const file_session *s)
-{
-    return (int64_t)(shoal_client_get_stats(s->client).audio_taken / s->info.frame_bytes);
-}
-
-double file_session_seconds_sent(const file_session *s)
-{
-    if (s->at_end)
-        return (double)file_source_get_state(s->source).frames_read / s->info.file_rate;
-    return (double)file_session_frames_sent(s) / s->info.rate;
-}
-
-static void show_progress(file_session *s)
-{
-    int64_t now = file_session_now_ms();
-    double sent = (double)file_session_frames_sent(s) / s->info.rate;
-    double heard = (double)shoal_client_get_stats(s->client).processed / s->info.rate;
-    double elapsed = (double)(now - s->started_ms) / 1000;
-
-    if (!s->show_progress || !s->started_ms || now < s->next_progress_ms)
-        return;
-    s->next_progress_ms = now + TICK_MS;
-    fprintf(stderr, "\r%s  %.1f / %.1f s  %.1f x real time  lag %.2f s\033[K", s->path, heard,
-            s->info.duration, elapsed > 0 ? heard / elapsed : 0, sent - heard);
-    fflush(stderr);
-    s->progress_shown = 1;
-}
 
 /* ---- sending ---- */
 
@@ -204,7 +139,7 @@ static void run_loop(file_session *s)
         check_interrupts(s);
         check_output(s);
         file_results_judge_channels(s);
-        show_progress(s);
+        file_session_show_progress(s);
     }
 }
 

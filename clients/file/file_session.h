@@ -1,7 +1,8 @@
-/* file_session.h - one file through one session: what its two halves share
+/* file_session.h - one file through one session: what its parts share
  *
  *     file_session.c   audio -> server, the loop, signals
  *     file_results.c   events -> writers; totals that must agree
+ *     file_report.c    what a person sees; below the other two
  */
 #ifndef FILE_SESSION_H
 #define FILE_SESSION_H
@@ -36,6 +37,7 @@ int64_t file_session_now_ms(void);
 void file_session_say(file_session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void file_session_fail(file_session *s, const char *why); /* the same, and the file has failed */
 void file_session_hide_progress(file_session *s);
+void file_session_show_progress(file_session *s); /* if it is time */
 int64_t file_session_frames_sent(const file_session *s);
 /* Seconds of audio that were sent; of the whole file once that is known. */
 double file_session_seconds_sent(const file_session *s);

@@ -7,6 +7,7 @@
  *     load_schedule.c  when every packet of every session is due, fixed in advance
  *     load_run.c       the loop: epoll and a timer drive all sessions, one thread
  *     load_session.c   one session: connect, send what is due, end
+ *     load_end.c       one session: how it ended
  *     load_receive.c   one session: bytes from the server -> stats
  *     load_ws.c        WebSocket handshake and frames, as pure functions
  *     load_audio.c     what is sent: a file, or made-up speech
@@ -37,6 +38,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "shoal-protocol.h"
 
@@ -375,7 +377,18 @@ struct load_run {
     const volatile sig_atomic_t *interrupts;
 };
 
-int64_t load_now(const load_run *run);
+static inline int64_t load_clock_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * LOAD_S + t.tv_nsec;
+}
+
+static inline int64_t load_now(const load_run *run)
+{
+    return load_clock_ns() - run->origin_ns;
+}
 
 /* Its time has come: connect, or send what is due. */
 void load_session_act(load_session *s);

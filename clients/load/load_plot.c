@@ -210,16 +210,11 @@ static void fill_run(double *c[], const load_stats *st)
     }
 }
 
-int load_plot_run(const char *path, const load_options *o, const load_stats *st)
-{
-    int n = st->row_count, r;
-    double *c[RUN_COLUMNS], *block = columns(n, RUN_COLUMNS, c);
-    char title[160];
+enum { RUN_PANELS = 3 };
 
-    if (!block)
-        return -1;
-    fill_run(c, st);
-    panel panels[] = {
+static void describe_run(panel out[RUN_PANELS], double *c[], int n, const load_options *o)
+{
+    const panel panels[RUN_PANELS] = {
         { .title = "latency beyond the chunk, ms (dashed: one chunk)",
           .x_name = "seconds",
           .log_y = 1,
@@ -248,10 +243,25 @@ int load_plot_run(const char *path, const load_options *o, const load_stats *st)
           .line = { { "active", "#1b7837", c[ACTIVE] },
                     { "refused, failed", "#c00", c[REFUSED] } } },
     };
-    for (int i = 0; i < 3; i++) {
-        panels[i].band[0] = o->rush.at_s;
-        panels[i].band[1] = o->rush.at_s + o->rush.for_s;
+
+    for (int i = 0; i < RUN_PANELS; i++) {
+        out[i] = panels[i];
+        out[i].band[0] = o->rush.at_s;
+        out[i].band[1] = o->rush.at_s + o->rush.for_s;
     }
+}
+
+int load_plot_run(const char *path, const load_options *o, const load_stats *st)
+{
+    int n = st->row_count, r;
+    double *c[RUN_COLUMNS], *block = columns(n, RUN_COLUMNS, c);
+    panel panels[RUN_PANELS];
+    char title[160];
+
+    if (!block)
+        return -1;
+    fill_run(c, st);
+    describe_run(panels, c, n, o);
     snprintf(title, sizeof title, "shoal-load: %d sessions, %d s", o->sessions, o->duration_s);
     if (o->rush.sessions)
         snprintf(title + strlen(title), sizeof title - strlen(title), "; shaded: %d more",

@@ -24,19 +24,6 @@
 
 enum { EVENTS = 256, SPARE_FDS = 32, LEAST_SLEEP_NS = 100000 };
 
-static int64_t clock_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * LOAD_S + t.tv_nsec;
-}
-
-int64_t load_now(const load_run *run)
-{
-    return clock_ns() - run->origin_ns;
-}
-
 /* ---- setting up ---- */
 
 static int resolve(load_run *run, char *why, size_t why_size)
@@ -289,7 +276,7 @@ int load_run_all(const load_options *o, const load_audio *audio, load_stats *st,
 
     if (resolve(&run, why, why_size) == 0 && raise_file_limit(load_total(o), why, why_size) == 0 &&
         allocate(&run, why, why_size) == 0 && open_loop(&run, why, why_size) == 0) {
-        run.origin_ns = clock_ns();
+        run.origin_ns = load_clock_ns();
         enlist(&run);
         r = loop(&run);
         if (r < 0)

@@ -40,9 +40,10 @@
  *
  * Exactness: a chunk's features depend on the audio, the depth, the chunk length and the left
  * context alone: not on how the audio was sliced into feeds, nor on which other streams ran in the
- * same batch, how many, at which depths or in which order. Our own part keeps this to the bit; a
- * matrix library that sums a row differently in larger products (oneDNN in bf16) moves results
- * within 1e-4 in fp32.
+ * same batch, how many, at which depths or in which order. Our own part keeps this to the bit, and
+ * so do most matrix backends; one that sums a row differently in larger products (OpenBLAS, oneDNN
+ * in bf16, oneDNN in fp32 without AVX-512) moves results, in fp32 by less than 1e-4.
+ * shoal_model_info.row_invariant tells which of the two is promised.
  *
  * Memory: a stream without audio is small (some 20 KB). Its caches come with the first audio, for
  * the layers down to its depth, and go with its last frame. In bf16 and int8 models they hold bf16
@@ -120,6 +121,8 @@ typedef struct shoal_model_info {
     float temperature;         /* what logits were divided by before logp; 1: nothing */
     const float *priors; /* [classes] share of each class in training, above 0, sum 1; NULL: the
                           * file has none. logp - log prior are scaled likelihoods */
+    int row_invariant;   /* 1: features are the same bytes in any company; 0: within 1e-4 in
+                          * fp32 (see Exactness) */
 } shoal_model_info;
 
 /* Matrix library and precision of its products. Below fp32 caches are bf16; the rest is fp32. */

@@ -34,6 +34,10 @@ typedef struct shoal__linear {
 typedef struct shoal__gemm {
     const char *name; /* library, version, kernels and precision in use */
     shoal_precision precision;
+    /* 1: a row's result is the same bytes whatever rows are multiplied beside it, and how many.
+     * 0: the order of its sum may depend on them; it moves by the last bits. Tests ask for what
+     * is promised here, shoal_model_info.row_invariant passes it on. */
+    int row_invariant;
     /* Fill l->packed from l->weight * l->scale; by shoal__gemm_pack. 0 or a negative SHOAL_E*. */
     int (*pack)(shoal__linear *l, shoal_precision precision);
     void (*unpack)(shoal__linear *l); /* free it; l->packed may be NULL */

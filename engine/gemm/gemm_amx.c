@@ -200,13 +200,19 @@ static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, 
 
 /* ---- choice ---------------------------------------------------------------------------------- */
 
+#define BACKEND(title, its_precision)                                                              \
+    {                                                                                              \
+        .name = title, .precision = its_precision, .row_invariant = 1, .pack = pack,               \
+        .unpack = unpack, .scratch_new = scratch_new, .scratch_free = scratch_free, .run = run,    \
+        .run_pair = run_pair                                                                       \
+    }
+
 const shoal__gemm *shoal__gemm_amx(shoal_precision precision, char *why, size_t why_size)
 {
     static const shoal__gemm backends[] = {
-        { "amx fp32 of 3 x int8", SHOAL_FP32, pack, unpack, scratch_new, scratch_free, run,
-          run_pair },
-        { "amx bf16", SHOAL_BF16, pack, unpack, scratch_new, scratch_free, run, run_pair },
-        { "amx int8", SHOAL_INT8, pack, unpack, scratch_new, scratch_free, run, run_pair },
+        BACKEND("amx fp32 of 3 x int8", SHOAL_FP32),
+        BACKEND("amx bf16", SHOAL_BF16),
+        BACKEND("amx int8", SHOAL_INT8),
     };
     const char *missing = shoal__amx_missing();
     if (!missing)

@@ -48,6 +48,7 @@ static void describe(shoal_model *m)
     i->labels = m->labels;
     i->backend = m->gemm->name;
     i->kernels = m->kern->name;
+    i->row_invariant = m->gemm->row_invariant;
     i->temperature = m->config.temperature;
     i->priors = m->priors;
 }

@@ -142,6 +142,10 @@ stream_tap *stream_get_tap(stream_result *r, int depth);
 void stream_check_complete(const stream_result *r, size_t samples, int rate);
 /* Fails the test with frame, values and largest difference unless all bytes are the same. */
 void stream_check_same(const stream_rows *a, const stream_rows *b);
+/* 1: the default backend gives a row the same bytes in any company (shoal_model_info). */
+int features_are_invariant(void);
+/* Of runs in different company: the same bytes where that is promised, else within 1e-4. */
+void stream_check_company(const stream_rows *a, const stream_rows *b);
 void stream_check_close(const stream_rows *a, const stream_rows *b, float tolerance);
 
 TCase *streams_case(void);

@@ -1,6 +1,7 @@
 /* test_taps.c - several depths from one pass
  *
- * An output with an @ must be, byte for byte, what a session at that depth alone is given.
+ * An output with an @ must be what a session at that depth alone is given: byte for byte where the
+ * matrix backend promises that in any company, else within 1e-4.
  * Under load that is: at the depth which is left.
  */
 #include "integration.h"
@@ -39,15 +40,16 @@ static void check_same_phones(const shoal_wire_phone *a, size_t n, const shoal_w
         ck_assert_str_eq(a[i].phone, b[i].phone);
         ck_assert_double_eq(a[i].start, b[i].start);
         ck_assert_double_eq(a[i].end, b[i].end);
-        ck_assert_double_eq(a[i].confidence, b[i].confidence);
+        ck_assert_double_eq_tol(a[i].confidence, b[i].confidence,
+                                features_are_invariant() ? 0.0 : 1e-3);
     }
 }
 
 static void check_tap_equals(const stream_tap *tap, const stream_result *alone)
 {
     ck_assert_int_eq(tap->depth, alone->ready.depth);
-    stream_check_same(&tap->posteriors, &alone->posteriors);
-    stream_check_same(&tap->embedding, &alone->embedding);
+    stream_check_company(&tap->posteriors, &alone->posteriors);
+    stream_check_company(&tap->embedding, &alone->embedding);
     check_same_phones(tap->phones, tap->phone_count, alone->phones, alone->phone_count);
     ck_assert_int_eq(tap->phones_depth, tap->depth);
 }
@@ -75,7 +77,7 @@ START_TEST(taps_equal_sessions_of_their_depth)
         run_alone(&alone, shapes[_i], depths[i], audio, samples);
         check_tap_equals(stream_get_tap(&r, depths[i]), &alone);
         if (depths[i] == 12)
-            stream_check_same(&r.embedding, &alone.embedding);
+            stream_check_company(&r.embedding, &alone.embedding);
         stream_free(&alone);
     }
     stream_free(&r);
@@ -272,9 +274,9 @@ START_TEST(taps_above_the_ceiling_are_what_it_leaves)
     stream_tap *low = stream_get_tap(&r, 2), *mid = stream_get_tap(&r, 4);
     check_depths(&low->posteriors, 0, low->posteriors.frames, 2);
     check_depths(&mid->posteriors, 0, mid->posteriors.frames, 3);
-    stream_check_same(&low->posteriors, &stream_get_tap(&three, 2)->posteriors);
-    stream_check_same(&mid->posteriors, &three.posteriors);
-    stream_check_same(&stream_get_tap(&r, 12)->embedding, &three.embedding);
+    stream_check_company(&low->posteriors, &stream_get_tap(&three, 2)->posteriors);
+    stream_check_company(&mid->posteriors, &three.posteriors);
+    stream_check_company(&stream_get_tap(&r, 12)->embedding, &three.embedding);
     check_same_phones(mid->phones, mid->phone_count, three.phones, three.phone_count);
     ck_assert_int_eq(mid->phones_depth, 3);
     stream_free(&r);

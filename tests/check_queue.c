@@ -7,7 +7,7 @@
 
 #include "queue.h"
 
-enum { CAPACITY = 4096, ROUNDS = 20000, LARGEST = 1000 };
+enum { CAPACITY = 4096, ROUNDS = 5000, LARGEST = 1000 };
 
 static void put(shoald_queue *q, unsigned number, uint32_t size)
 {

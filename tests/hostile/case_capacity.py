@@ -27,7 +27,7 @@ def settled(shoald):
 def unmoved(shoald, before):
     now = shoald.metric("capacity_streams")
     check(now >= before * (1 - WITHIN), f"capacity_streams {before:.4g} became {now:.4g}")
-    check(shoald.get("/readyz")[0] == 200, "/readyz is not 200")
+    wait_until(lambda: shoald.get("/readyz")[0] == 200, 5, "/readyz is not 200")
     honest_session(shoald.port, 0.5)
 
 

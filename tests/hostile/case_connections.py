@@ -49,7 +49,7 @@ def case_half_requests():
         for s, text in zip(held, texts):
             s.sendall(text)
         for s, text in zip(held, texts):
-            check(ends(s, 10), "still there after 10 s:", text)
+            check(ends(s, 6), "still there after 6 s:", text)
 
 
 def case_renewing_connections():

@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -52,6 +53,10 @@ def run_here(name):
         getattr(importlib.import_module(module), "case_" + name)()
     except Failed as failed:
         print(failed)
+        return 1
+    except Exception as other:      # what a socket says: refused, reset, timed out
+        last = traceback.extract_tb(other.__traceback__)[1]
+        print(f"{os.path.basename(last.filename)}:{last.lineno}: {type(other).__name__}: {other}")
         return 1
     return 0
 

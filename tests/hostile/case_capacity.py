@@ -44,7 +44,7 @@ def case_opens_without_audio():
 
 def case_idle_sessions():
     """Those who are silent leave the room to those who speak"""
-    count = scaled(500, 5000)
+    count = scaled(1500, 5000)
     with Shoald(model=None, max_sessions=count + 100) as shoald:
         before = settled(shoald)
         idle = [Socket(shoald.port) for _ in range(count)]

@@ -119,18 +119,21 @@ typedef struct shoal_model_info {
     const char *backend;       /* matrix library in use, e.g. "openblas 0.3.21 SkylakeX" */
     const char *kernels;       /* elementwise kernels in use: "amx", "avx512", "avx2" ... */
     float temperature;         /* what logits were divided by before logp; 1: nothing */
-    const float *priors; /* [classes] share of each class in training, above 0, sum 1; NULL: the
-                          * file has none. logp - log prior are scaled likelihoods */
-    int row_invariant;   /* 1: features are the same bytes in any company; 0: within 1e-4 in
-                          * fp32 (see Exactness) */
+    const float *priors;   /* [classes] share of each class in training, above 0, sum 1; NULL: the
+                            * file has none. logp - log prior are scaled likelihoods */
+    const char *precision; /* of the products: "fp32", "bf16" or "int8" */
+    int row_invariant;     /* 1: features are the same bytes in any company; 0: within 1e-4 in
+                            * fp32 (see Exactness) */
 } shoal_model_info;
 
 /* Matrix library and precision of its products. Below fp32 caches are bf16; the rest is fp32. */
 typedef enum shoal_backend {
-    SHOAL_BACKEND_AUTO,     /* AMX on CPUs that have it, else oneDNN, else OpenBLAS */
-    SHOAL_BACKEND_OPENBLAS, /* portable, the reference, fp32 only */
+    SHOAL_BACKEND_AUTO,     /* AMX on CPUs that have it; oneDNN with AVX-512 and below fp32;
+                             * else OWN */
+    SHOAL_BACKEND_OPENBLAS, /* fp32 only; loaded when it is asked for */
     SHOAL_BACKEND_ONEDNN,   /* where it is built in */
-    SHOAL_BACKEND_AMX       /* own kernels for Intel AMX; fp32 as sums of bf16 products */
+    SHOAL_BACKEND_AMX,      /* own kernels for Intel AMX; fp32 as sums of int8 products */
+    SHOAL_BACKEND_OWN       /* own kernels for any CPU, no library; fp32 only */
 } shoal_backend;
 typedef enum shoal_precision { SHOAL_FP32, SHOAL_BF16, SHOAL_INT8 } shoal_precision;
 

@@ -31,6 +31,7 @@ static const struct {
     shoal_precision precision;
     double tolerance; /* of the sum of |x w| */
 } backends[] = {
+    { "own", SHOAL_BACKEND_OWN, SHOAL_FP32, 4 * 1.2e-7 },
     { "openblas", SHOAL_BACKEND_OPENBLAS, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn fp32", SHOAL_BACKEND_ONEDNN, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn bf16", SHOAL_BACKEND_ONEDNN, SHOAL_BF16, 2.0 / 256 },
@@ -318,6 +319,27 @@ START_TEST(openblas_refuses_low_precision)
 }
 END_TEST
 
+/* SHOAL_KERNELS forces the level of the products too: no AMX below it, and ours of that level. */
+START_TEST(level_is_that_of_the_kernels)
+{
+    static const char *const levels[] = { "scalar", "avx2", "avx512" };
+    char why[200] = "", want[32];
+    setenv("SHOAL_KERNELS", levels[_i], 1);
+    const char *got = shoal__kern_choose()->name;
+    const shoal__gemm *g = shoal__gemm_choose(SHOAL_BACKEND_OWN, SHOAL_FP32, why, sizeof why);
+    snprintf(want, sizeof want, "own %s fp32", got);
+    ck_assert_ptr_nonnull(g);
+    ck_assert_str_eq(g->name, want);
+    ck_assert_ptr_null(shoal__gemm_choose(SHOAL_BACKEND_AMX, SHOAL_FP32, why, sizeof why));
+    ck_assert(*why);
+    g = shoal__gemm_choose(SHOAL_BACKEND_AUTO, SHOAL_FP32, why, sizeof why);
+    if (strcmp(got, "avx512"))
+        ck_assert_str_eq(g->name, want);
+    ck_assert_ptr_null(shoal__gemm_choose(SHOAL_BACKEND_OWN, SHOAL_BF16, why, sizeof why));
+    ck_assert_ptr_nonnull(strstr(why, "fp32"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("gemm");
@@ -329,6 +351,7 @@ int main(void)
     tcase_add_loop_test(c, pair_equals_two_runs, 0, BACKENDS);
     tcase_add_loop_test(c, threads_share_a_weight, 0, BACKENDS);
     tcase_add_test(c, environment_is_put_back);
+    tcase_add_loop_test(c, level_is_that_of_the_kernels, 0, 3);
     tcase_add_test(c, openblas_refuses_low_precision);
     suite_add_tcase(suite, c);
     return util_main(suite);

@@ -57,7 +57,7 @@ START_TEST(depths_equal_pytorch)
     int chunk = pairs[_i % 3].chunk, left = pairs[_i % 3].left;
     static const int depths[] = { 1, 2, 6, 12 };
     static const shoal_backend backends[] = { SHOAL_BACKEND_OPENBLAS, SHOAL_BACKEND_ONEDNN,
-                                              SHOAL_BACKEND_AMX };
+                                              SHOAL_BACKEND_AMX, SHOAL_BACKEND_OWN };
     shoal_model *m = util_tiny_on(backends[_i / 3], SHOAL_FP32);
     if (!m)
         return;
@@ -192,7 +192,7 @@ int main(void)
     Suite *suite = suite_create("golden");
     TCase *c = tcase_create("pytorch");
     tcase_add_checked_fixture(c, open_golden, close_golden);
-    tcase_add_loop_test(c, depths_equal_pytorch, 0, 9);
+    tcase_add_loop_test(c, depths_equal_pytorch, 0, 12);
     tcase_add_loop_test(c, each_module_equals_pytorch, 0, 5);
     tcase_add_test(c, flush_equals_masked_reference);
     tcase_add_test(c, woken_layers_equal_a_fresh_start);

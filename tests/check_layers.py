@@ -70,7 +70,6 @@ KNOWN = [
     "daemon/session/session.c: daemon/session/ may not include daemon/net/conn.h",
     "daemon/session/session_in.c: daemon/session/ may not include daemon/net/conn.h",
     "daemon/session/session_out.c: daemon/session/ may not include daemon/net/conn.h",
-    "engine/kern/kern_body.h: engine/kern/ may not include engine/gemm/gemm.h",
     "circle of files: daemon/net/conn daemon/net/depths daemon/net/http daemon/net/metrics "
     "daemon/session/admit daemon/session/session",
     "circle of object files: daemon/clock daemon/server",

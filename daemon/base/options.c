@@ -16,7 +16,7 @@ static const char usage[] =
     "  --listen ADDRESS     HOST:PORT, [IPv6]:PORT, unix:/PATH; port 0 takes a free one;\n"
     "                       may be repeated (default 127.0.0.1:%d)\n"
     "  --model FILE         model file (default: the built-in model)\n"
-    "  --backend NAME       matrix library: auto, openblas, onednn or amx\n"
+    "  --backend NAME       matrix library: auto, own, openblas, onednn or amx\n"
     "  --precision P        of its products: fp32, bf16 or int8 (default fp32)\n"
     "  --workers N          threads that compute (default: one for each CPU)\n"
     "  --log-level LEVEL    error, warning, notice, info or debug\n"
@@ -77,7 +77,7 @@ static int print_version(const shoald_options *o)
     const shoal_model_info *i = shoal_model_get_info(m);
     printf("%s: %s, depth %d, %zu parameters, sha256 %.16s\n", which, i->name, i->depth,
            i->parameters, i->sha256);
-    printf("matrices: %s; kernels: %s\n", i->backend, i->kernels);
+    printf("matrices: %s; precision: %s; kernels: %s\n", i->backend, i->precision, i->kernels);
     shoal_model_close(m);
     return 0;
 }

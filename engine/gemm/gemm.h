@@ -1,10 +1,11 @@
 /* gemm.h - the one matrix product of the engine: activations times a constant weight
  *
  * A backend packs every weight once when the model opens and multiplies any number of rows by
- * it afterwards, from any number of threads at once (each with its own scratch). OpenBLAS is
- * the portable backend and the reference in tests; oneDNN, where it is built in, adds bf16 and
- * int8; own kernels are faster than both where the CPU has AMX. What follows a product (bias,
- * SiLU, the residual sum) belongs to the product, because a backend may fuse it.
+ * it afterwards, from any number of threads at once (each with its own scratch). Our own
+ * scalar products need no library and are the oracle; OpenBLAS serves fp32 by name; oneDNN, where
+ * it is built in, adds bf16 and int8; own kernels are faster than both where the CPU has AMX or, in
+ * fp32, AVX2 alone. What follows a product (bias, SiLU, the residual sum) belongs to the product,
+ * because a backend may fuse it.
  */
 #ifndef SHOAL_GEMM_H
 #define SHOAL_GEMM_H
@@ -13,12 +14,6 @@
 
 #include "kern/kern.h"
 #include "shoal.h"
-
-typedef enum shoal__epilogue {
-    SHOAL__STORE, /* c = y */
-    SHOAL__SILU,  /* c = silu(y) */
-    SHOAL__ADD    /* c += y: the residual sum */
-} shoal__epilogue;
 
 /* y = scale * (x W^T + b). Set when the model opens, then constant. */
 typedef struct shoal__linear {
@@ -58,6 +53,8 @@ static inline int shoal__gemm_pack(const shoal__gemm *g, shoal__linear *l)
     return g->pack(l, g->precision);
 }
 
+/* fp32, at the level of the kernels (SHOAL_KERNELS), on any CPU. NULL with a reason for others. */
+const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t why_size);
 /* Load the library (once a process) and return the backend; NULL with a reason in why. */
 const shoal__gemm *shoal__gemm_openblas(char *why, size_t why_size);
 #ifdef HAVE_ONEDNN

@@ -50,6 +50,13 @@ typedef struct shoal__mel {
     float *weights;                     /* [all groups' steps, 16], owned */
 } shoal__mel;
 
+/* What follows a product, in the kernels that finish one. */
+typedef enum shoal__epilogue {
+    SHOAL__STORE, /* c = y */
+    SHOAL__SILU,  /* c = silu(y) */
+    SHOAL__ADD    /* c += y: the residual sum */
+} shoal__epilogue;
+
 typedef struct shoal__kern {
     const char *name;
     /* y[r] = (x[r] - mean) / sqrt(var + 1e-5) * w + b for rows of length n; y may be x */

@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "gemm/gemm.h"
 #include "kern/kern.h"
 
 /* Sixteen floats: one register with AVX-512, two with AVX2, four with SSE. Macros, because

@@ -27,6 +27,7 @@ extern const unsigned char shoal__default_model[], shoal__default_model_end[];
 
 static void describe(shoal_model *m)
 {
+    static const char *const precision[] = { "fp32", "bf16", "int8" };
     const shoal__config *c = &m->config;
     shoal_model_info *i = &m->info;
     i->name = c->name;
@@ -48,6 +49,7 @@ static void describe(shoal_model *m)
     i->labels = m->labels;
     i->backend = m->gemm->name;
     i->kernels = m->kern->name;
+    i->precision = precision[m->gemm->precision];
     i->row_invariant = m->gemm->row_invariant;
     i->temperature = m->config.temperature;
     i->priors = m->priors;
@@ -165,7 +167,7 @@ int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_
 int shoal_model_open_with(shoal_model **out, const char *path, const shoal_model_params *params,
                           char *why, size_t why_size)
 {
-    if ((unsigned)params->backend > SHOAL_BACKEND_AMX || (unsigned)params->precision > SHOAL_INT8)
+    if ((unsigned)params->backend > SHOAL_BACKEND_OWN || (unsigned)params->precision > SHOAL_INT8)
         return shoal__explain(why, why_size, SHOAL_EINVAL, "no such backend or precision");
     if (!path)
         return open_copy(out, shoal__default_model,

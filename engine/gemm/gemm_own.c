@@ -1,0 +1,267 @@
+/* gemm_own.c - our own fp32 products behind the GEMM interface
+ *
+ * The level is that of the kernels between the products (SHOAL_KERNELS forces both); the scalar one
+ * runs anywhere, so the engine needs no library to start. A level is tried against the scalar one
+ * before it is used, since not every one can be tested where it was written: one that fails gives
+ * way to the next lower.
+ */
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include "gemm/gemm_own.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct own_weight {
+    const shoal__own_level *level;
+    int padded; /* outputs, whole panels */
+    float *data;
+} own_weight;
+
+/* What a pair keeps between its products, OWN_DEPTH inner activations at a time. A row is one line
+ * longer, so that rows do not share sets of L1. */
+enum { INNER_STRIDE = OWN_DEPTH + 16 };
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int sound[3]; /* of `levels`; written under `once`, then constant */
+
+static const shoal__own_level *const levels[] = {
+#ifdef HAVE_X86
+    &shoal__own_avx512,
+    &shoal__own_avx2,
+#endif
+    &shoal__own_scalar,
+};
+enum { LEVELS = sizeof levels / sizeof *levels };
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- packing ---------------------------------------------------------------------------- */
+
+/* Inputs [k0, k0 + depth) of a panel's outputs, those that are not there as zeros. */
+static void pack_panel(float *to, const shoal__linear *l, int columns, int n0, int k0, int depth)
+{
+    for (int k = 0; k < depth; k++)
+        for (int j = 0; j < columns; j++) {
+            int n = n0 + j;
+            *to++ = n < l->out ? l->scale * l->weight[(size_t)n * (size_t)l->in + (size_t)(k0 + k)]
+                               : 0.0f;
+        }
+}
+
+static int pack_for(shoal__linear *l, const shoal__own_level *level)
+{
+    int columns = level->columns;
+    own_weight *w = calloc(1, sizeof *w);
+    l->packed = w;
+    if (!w)
+        return SHOAL_ENOMEM;
+    w->level = level;
+    w->padded = (l->out + columns - 1) / columns * columns;
+    w->data =
+        aligned_alloc(64, ((size_t)w->padded * (size_t)l->in * sizeof(float) + 63) & ~(size_t)63);
+    if (!w->data)
+        return SHOAL_ENOMEM;
+    for (int k = 0; k < l->in; k += OWN_DEPTH) {
+        int depth = least(OWN_DEPTH, l->in - k);
+        float *block = w->data + (size_t)k * (size_t)w->padded;
+        for (int n = 0; n < w->padded; n += columns)
+            pack_panel(block + (size_t)n * (size_t)depth, l, columns, n, k, depth);
+    }
+    return 0;
+}
+
+static void unpack(shoal__linear *l)
+{
+    own_weight *w = l->packed;
+    if (w)
+        free(w->data);
+    free(w);
+    l->packed = NULL;
+}
+
+/* ---- running ---------------------------------------------------------------------------- */
+
+static int scratch_new(void **out, shoal__linear *const *all, int n, int max_rows)
+{
+    (void)all, (void)n;
+    size_t rows = (size_t)least(max_rows, OWN_GROUP);
+    *out = aligned_alloc(64, rows * INNER_STRIDE * sizeof(float));
+    return *out ? 0 : SHOAL_ENOMEM;
+}
+
+/* Part of a product: inputs from k on, of which a [rows, a_stride] holds the block, to outputs [n,
+ * n + outputs). */
+static void run_block(const shoal__linear *l, int k, const float *a, size_t a_stride, int rows,
+                      int n, int outputs, float *c, size_t c_stride)
+{
+    const own_weight *w = l->packed;
+    int depth = least(OWN_DEPTH, l->in - k);
+    const shoal__own_block b = {
+        .a = a,
+        .a_stride = a_stride,
+        .weight = w->data + (size_t)k * (size_t)w->padded + (size_t)n * (size_t)depth,
+        .bias = k == 0 ? l->bias + n : NULL,
+        .c = c,
+        .c_stride = c_stride,
+        .rows = rows,
+        .depth = depth,
+        .outputs = outputs,
+        .add = k > 0 || l->epilogue == SHOAL__ADD,
+        .silu = k + depth == l->in && l->epilogue == SHOAL__SILU,
+    };
+    w->level->block(&b);
+}
+
+/* All inputs, some outputs. */
+static void run_outputs(const shoal__linear *l, const float *a, int rows, int n, int outputs,
+                        float *c, size_t c_stride)
+{
+    for (int k = 0; k < l->in; k += OWN_DEPTH)
+        run_block(l, k, a + k, (size_t)l->in, rows, n, outputs, c, c_stride);
+}
+
+/* Rows of the next group, of about the same size. */
+static int group_of(int left)
+{
+    int groups = (left + OWN_GROUP - 1) / OWN_GROUP;
+    return (left + groups - 1) / groups;
+}
+
+static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
+                int rows, float *c)
+{
+    (void)kern, (void)scratch;
+    for (int row = 0, n; row < rows; row += n) {
+        n = group_of(rows - row);
+        run_outputs(l, a + (size_t)row * (size_t)l->in, n, 0, l->out,
+                    c + (size_t)row * (size_t)l->out, (size_t)l->out);
+    }
+}
+
+/* OWN_DEPTH inner activations are made and, while they are in L2, multiplied on: the order in which
+ * `down` alone would add them. */
+static void run_pair(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
+                     void *scratch, const float *a, int rows, float *c)
+{
+    float *inner = scratch;
+    (void)kern;
+    for (int row = 0, n; row < rows; row += n) {
+        n = group_of(rows - row);
+        for (int k = 0; k < down->in; k += OWN_DEPTH) {
+            run_outputs(up, a + (size_t)row * (size_t)up->in, n, k, least(OWN_DEPTH, up->out - k),
+                        inner, INNER_STRIDE);
+            run_block(down, k, inner, INNER_STRIDE, n, 0, down->out,
+                      c + (size_t)row * (size_t)down->out, (size_t)down->out);
+        }
+    }
+}
+
+/* ---- choice ----------------------------------------------------------------------------- */
+
+/* The trial: a product that fills tiles of all sizes, blocks and an edge, added to nothing. */
+enum { TRY_ROWS = 23, TRY_IN = 300, TRY_OUT = 75 };
+
+static void fill(float *x, int n)
+{
+    uint32_t seed = (uint32_t)n;
+    for (int i = 0; i < n; i++) {
+        seed = seed * 1664525 + 1013904223;
+        x[i] = (float)(int32_t)seed * 0x1p-31f;
+    }
+}
+
+static int try_product(const shoal__own_level *level, float *room, float *c)
+{
+    float *a = room, *weight = a + TRY_ROWS * TRY_IN, *bias = weight + TRY_OUT * TRY_IN;
+    shoal__linear l = { .in = TRY_IN,
+                        .out = TRY_OUT,
+                        .epilogue = SHOAL__SILU,
+                        .scale = 1.0f,
+                        .weight = weight,
+                        .bias = bias };
+    int rc = pack_for(&l, level);
+    if (rc == 0)
+        run(&l, NULL, NULL, a, TRY_ROWS, c);
+    unpack(&l);
+    return rc;
+}
+
+/* As scalar, within what rounding costs. */
+static int is_sound(const shoal__own_level *level)
+{
+    enum { ROOM = TRY_ROWS * TRY_IN + TRY_OUT * TRY_IN + TRY_OUT, OUT = TRY_ROWS * TRY_OUT };
+    float *room = malloc((ROOM + 2 * OUT) * sizeof *room);
+    int ok = room != NULL;
+    if (ok) {
+        float *want = room + ROOM, *got = want + OUT;
+        fill(room, ROOM);
+        ok = try_product(&shoal__own_scalar, room, want) == 0 && try_product(level, room, got) == 0;
+        for (int i = 0; ok && i < OUT; i++)
+            ok = fabsf(got[i] - want[i]) <= 2e-4f;
+    }
+    free(room);
+    return ok;
+}
+
+/* Levels above that of the kernels are not even tried: the CPU may lack them. */
+static int first_level(void)
+{
+    const char *kern = shoal__kern_choose()->name;
+    int i = 0;
+    if (!strcmp(kern, "amx")) /* which has AVX-512 */
+        return 0;
+    while (i < LEVELS - 1 && strcmp(levels[i]->kern, kern))
+        i++;
+    return i;
+}
+
+static void try_once(void)
+{
+    for (int i = first_level(); i < LEVELS; i++)
+        sound[i] = i == LEVELS - 1 || is_sound(levels[i]);
+}
+
+static const shoal__own_level *level_now(void)
+{
+    pthread_once(&once, try_once);
+    for (int i = first_level(); i < LEVELS; i++)
+        if (sound[i])
+            return levels[i];
+    return &shoal__own_scalar;
+}
+
+static int pack(shoal__linear *l, shoal_precision precision)
+{
+    (void)precision; /* fp32 only */
+    return pack_for(l, level_now());
+}
+
+#define BACKEND(level)                                                                             \
+    {                                                                                              \
+        .name = "own " level " fp32", .precision = SHOAL_FP32, .row_invariant = 1, .pack = pack,   \
+        .unpack = unpack, .scratch_new = scratch_new, .scratch_free = free, .run = run,            \
+        .run_pair = run_pair                                                                       \
+    }
+
+const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t why_size)
+{
+    static const shoal__gemm backends[] = { BACKEND("avx512"), BACKEND("avx2"), BACKEND("scalar") };
+    const shoal__own_level *level = level_now();
+    if (precision != SHOAL_FP32) {
+        snprintf(why, why_size, "our own products are fp32 only, but for amx: use precision fp32");
+        return NULL;
+    }
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(backends[i].name, level->name))
+            return &backends[i];
+    return NULL;
+}

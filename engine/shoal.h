@@ -294,7 +294,8 @@ SHOAL_API void shoal_batch_free(shoal_batch *b);
 /* Advance each of n different streams by its ready chunk. results[i] belongs to streams[i].
  * Streams that are not ready are an error (SHOAL_ESTATE), as is a sum of ready frames above
  * max_frames or of tapped frames above max_tap_frames (SHOAL_EINVAL); neither changes any
- * stream. */
+ * stream. SHOAL_EBACKEND: the matrix library failed in a product; there are no results, and what
+ * the streams remember is not to be relied on. */
 SHOAL_API int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n,
                               shoal_result *results);
 /* Output of the last run at a tapped depth of its i-th stream. SHOAL_EINVAL if there is none. */

@@ -249,6 +249,38 @@ START_TEST(bytes_are_the_same_in_any_company)
 }
 END_TEST
 
+/* A product that fails, as a library's may. */
+static int failures;
+
+static int fails_once(void *scratch)
+{
+    (void)scratch;
+    return failures-- > 0 ? SHOAL_EBACKEND : 0;
+}
+
+/* The code comes out of the run; the next run is asked anew. */
+START_TEST(failed_product_is_an_error_of_the_run)
+{
+    shoal_stream_params p = shoal_stream_default_params(m);
+    shoal__gemm faulty = *m->gemm;
+    const shoal__gemm *sound = m->gemm;
+    shoal_stream *s;
+    shoal_batch *b;
+    shoal_result r;
+    ck_assert_int_eq(shoal_stream_new(&s, m, &p), 0);
+    ck_assert_int_eq(shoal_batch_new(&b, m, 64), 0);
+    ck_assert_int_gt(shoal_stream_feed(s, pcm, SAMPLES), 0);
+    faulty.failed = fails_once;
+    failures = 1;
+    m->gemm = &faulty;
+    ck_assert_int_eq(shoal_batch_run(b, &s, 1, &r), SHOAL_EBACKEND);
+    ck_assert_int_eq(shoal_batch_run(b, &s, 1, &r), 0);
+    m->gemm = sound;
+    shoal_batch_free(b);
+    shoal_stream_free(s);
+}
+END_TEST
+
 /* ---- taps -------------------------------------------------------------------------------- */
 
 /* A tapped depth gives what a stream of that depth gives; the stream itself is not disturbed. */
@@ -371,6 +403,7 @@ int main(void)
     tcase_add_unchecked_fixture(c, set_up, tear_down);
     tcase_add_loop_test(c, batched_equals_alone, 0, 4);
     tcase_add_test(c, order_of_streams_is_irrelevant);
+    tcase_add_test(c, failed_product_is_an_error_of_the_run);
     tcase_add_loop_test(c, bytes_are_the_same_in_any_company, SHOAL_FP32, SHOAL_BF16 + 1);
     tcase_add_test(c, taps_equal_streams_of_their_depth);
     tcase_add_test(c, bad_runs_change_nothing);

@@ -46,6 +46,9 @@ typedef struct shoal__gemm {
      * two runs do. A backend that has it keeps the inner activations in cache. */
     void (*run_pair)(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
                      void *scratch, const float *a, int rows, float *c);
+    /* 0, or the negative SHOAL_E* of a product of this scratch that failed since the last call.
+     * NULL: none can. A run of the batch asks when it has made all its products. */
+    int (*failed)(void *scratch);
 } shoal__gemm;
 
 static inline int shoal__gemm_pack(const shoal__gemm *g, shoal__linear *l)

@@ -57,6 +57,7 @@ typedef struct scratch {
     void *source;     /* [max_rows, widest in] of 1 or 2 bytes */
     float *row_scale; /* [max_rows], int8 */
     int32_t *sums;    /* [max_rows, widest out], int8 */
+    int failed;       /* a product was not made: SHOAL_EBACKEND */
 } scratch;
 
 static struct {
@@ -332,7 +333,8 @@ static void run_tile(const shoal__linear *l, scratch *s, int t, void *source, vo
                                { DNNL_ARG_DST, v->target[t] },
                                { DNNL_ARG_SCRATCHPAD, v->pad[t] },
                                { DNNL_ARG_BIAS, p->bias } };
-    dnnl_primitive_execute(p->tile[t], s->stream, p->bias ? 5 : 4, args);
+    if (dnnl_primitive_execute(p->tile[t], s->stream, p->bias ? 5 : 4, args) != dnnl_success)
+        s->failed = SHOAL_EBACKEND;
 }
 
 /* Cut rows into tiles, largest first. */
@@ -379,6 +381,14 @@ static void run(const shoal__linear *l, const shoal__kern *kern, void *opaque, c
     }
 }
 
+static int failed(void *opaque)
+{
+    scratch *s = opaque;
+    int rc = s->failed;
+    s->failed = 0;
+    return rc;
+}
+
 /* ---- choice ----------------------------------------------------------------------------- */
 
 static const char *isa_name(void)
@@ -423,7 +433,8 @@ static void describe(shoal_precision precision)
                                             .unpack = unpack,
                                             .scratch_new = scratch_new,
                                             .scratch_free = scratch_free,
-                                            .run = run };
+                                            .run = run,
+                                            .failed = failed };
 }
 
 static void start_once(void)

@@ -218,6 +218,9 @@ int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_r
     shoal__batch_walk(b);
     const shoal__rows all = { .count = b->rows + b->tap_rows };
     shoal__batch_linear(b, &m->head, b->out, &all, b->logp);
+    rc = m->gemm->failed ? m->gemm->failed(b->gemm_scratch) : 0;
+    if (rc < 0)
+        return rc;
     m->kern->log_softmax(b->logp, all.count, m->config.classes);
     for (int i = 0; i < b->count; i++) {
         const shoal__item *it = &b->items[i];

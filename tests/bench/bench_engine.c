@@ -349,7 +349,8 @@ int main(int argc, char **argv)
         measure_peaks(&p, &b);
     for (int i = 0; i < p.precisions; i++)
         for (int k = 0; k < p.backends; k++)
-            if (p.precision[i] == SHOAL_FP32 || p.backend[k] != SHOAL_BACKEND_OPENBLAS)
+            if (p.precision[i] == SHOAL_FP32 ||
+                (p.backend[k] != SHOAL_BACKEND_OPENBLAS && p.backend[k] != SHOAL_BACKEND_OWN))
                 measure(&p, &b, p.backend[k], p.precision[i]);
     if (!p.plain)
         show_shares(&p, &b);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const bench_backends[] = { "auto", "openblas", "onednn", "amx", NULL };
+const char *const bench_backends[] = { "auto", "openblas", "onednn", "amx", "own", NULL };
 const char *const bench_precisions[] = { "fp32", "bf16", "int8", NULL };
 
 static const struct shape {

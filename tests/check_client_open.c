@@ -1,7 +1,5 @@
 /* check_client_open.c - libshoal-client: URL, options, handshake, and servers that refuse it */
 #include <check.h>
-#include <dlfcn.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,29 +285,7 @@ START_TEST(a_proxy_is_used_when_it_is_asked_for)
 }
 END_TEST
 
-/* The name two.test has two addresses, of which only the second answers. Everybody's look-ups come
- * here, also libwebsockets'. */
-__attribute__((visibility("default"))) int getaddrinfo(const char *host, const char *port,
-                                                       const struct addrinfo *hints,
-                                                       struct addrinfo **list)
-{
-    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
-        (int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **))dlsym(
-            RTLD_NEXT, "getaddrinfo");
-    struct addrinfo *second, *last;
-    int r;
-
-    if (!host || strcmp(host, "two.test"))
-        return real(host, port, hints, list);
-    r = real("127.0.0.2", port, hints, list);
-    if (r || (r = real("127.0.0.1", port, hints, &second)))
-        return r;
-    for (last = *list; last->ai_next; last = last->ai_next)
-        ;
-    last->ai_next = second;
-    return 0;
-}
-
+/* two.test: see two_addresses.c */
 START_TEST(all_addresses_of_a_name_are_tried)
 {
     shoal_client *c = connect_to_host("two.test", fake_server_start(ready_then_read, 0), NULL);

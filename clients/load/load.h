@@ -23,9 +23,10 @@
  * measured from its due time, so a stalled server cannot make its own numbers look better
  * by holding up those who ask (coordinated omission).
  *
- * Why not libshoal-client: it has one libwebsockets context for each session, with its own poll and
- * 64 KiB buffers; here one epoll serves all, and audio goes from one shared read-only
- * buffer into the socket with one system call a packet and no copy. protocol/ is shared.
+ * Why not all of libshoal-client: it has one libwebsockets context for each session, with its own
+ * poll and 64 KiB buffers; here one epoll serves all, and audio goes from one shared read-only
+ * buffer into the socket with one system call a packet and no copy. What it makes of messages and
+ * failures (client_events, client_failure, client_url) is shared.
  *
  * Times are nanoseconds of CLOCK_MONOTONIC since the run's beginning unless named otherwise.
  * Memory: a few KB a session, 20 KB a histogram, about 150 bytes a second of the run.
@@ -33,6 +34,7 @@
 #ifndef SHOAL_LOAD_H
 #define SHOAL_LOAD_H
 
+#include <netdb.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +42,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "lib/client_events.h"
 #include "shoal-protocol.h"
 
 #define LOAD_MS    INT64_C(1000000)
@@ -340,11 +343,11 @@ typedef struct load_session {
     load_plan *plan;
     load_state state;
     int fd;
-    int wants_out;          /* epoll watches for room */
-    int ready, ended, done; /* the server granted it; end was queued; done came */
-    int64_t due;            /* packets due so far */
-    int64_t sent;           /* packets handed over */
-    size_t part;            /* bytes of packet `sent` already handed over, header included */
+    int wants_out;    /* epoll watches for room */
+    int ready, ended; /* the server granted it; end was queued */
+    int64_t due;      /* packets due so far */
+    int64_t sent;     /* packets handed over */
+    size_t part;      /* bytes of packet `sent` already handed over, header included */
     size_t packet_bytes, header_bytes;
     uint8_t header[LOAD_WS_HEADER];
     shoal_buf out; /* request, pongs, end; goes before the next packet */
@@ -353,8 +356,9 @@ typedef struct load_session {
     int64_t heard_ns;
     int64_t wake_ns;   /* when one without audio must do something */
     int look_ahead_ms; /* audio needed beyond a chunk's last frame */
-    uint32_t next_seq;
     uint64_t frames;
+    shoal__progress progress;
+    const struct addrinfo *address; /* that it connects to */
 } load_session;
 
 struct load_run {
@@ -366,11 +370,11 @@ struct load_run {
     load_session *sessions; /* [total] */
     load_calendar calendar;
     load_window_ns window;
-    struct sockaddr_storage address;
-    socklen_t address_size;
-    shoal_kind kind;       /* of the packets that are measured */
-    shoal_server_msg *msg; /* scratch: 12 KB */
-    int64_t origin_ns;     /* CLOCK_MONOTONIC at the run's beginning */
+    struct addrinfo *addresses;     /* of the host */
+    const struct addrinfo *address; /* the one to try first: the last that answered */
+    shoal_kind kind;                /* of the packets that are measured */
+    shoal__scratch scratch;         /* what an event of any session points to */
+    int64_t origin_ns;              /* CLOCK_MONOTONIC at the run's beginning */
     int epoll_fd, timer_fd;
     int open;  /* sessions not closed */
     FILE *csv; /* NULL: none */

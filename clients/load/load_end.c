@@ -23,6 +23,7 @@ static void count_end(load_session *s, load_end end)
     st->finished += end == LOAD_FINISHED;
     st->refused += end == LOAD_REFUSED;
     st->failed += end == LOAD_FAILED;
+    st->seq_gaps += s->progress.seq_gaps;
     if (s->ready)
         count_owed(s);
 }

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/client_failure.h"
+#include "lib/client_queue.h"
+
 /* ---- results ---- */
 
 static int in_window(const load_run *run, int64_t ns)
@@ -73,26 +76,6 @@ static void take_packet(load_session *s, const shoal_packet *p)
         measure_chunk(s, p, end);
 }
 
-/* seq counts all results of a session without gaps. */
-static void check_seq(load_session *s, uint32_t seq)
-{
-    s->run->st->seq_gaps += seq - s->next_seq;
-    s->next_seq = seq + 1;
-}
-
-static void take_binary(load_session *s, const load_frame *f)
-{
-    shoal_packet p;
-    shoal_error err;
-
-    if (shoal_packet_decode(&p, f->data, f->size, &err) < 0) {
-        load_session_close(s, LOAD_FAILED, "a packet makes no sense: %s", err.message);
-        return;
-    }
-    check_seq(s, p.seq);
-    take_packet(s, &p);
-}
-
 /* ---- messages ---- */
 
 static void take_ready(load_session *s, const shoal_ready *r)
@@ -110,49 +93,56 @@ static void take_ready(load_session *s, const shoal_ready *r)
 }
 
 /* Turned away before it began, and welcome later: refused, which is not a failure. */
-static void take_error(load_session *s, const shoal_error *e)
+static load_end end_of(const load_session *s, const shoal_client_failure *f)
 {
-    int full = e->code == SHOAL_CODE_OVERLOADED || e->code == SHOAL_CODE_TOO_MANY_SESSIONS;
-    int refused = !s->frames && (full || (!s->ready && e->retry));
+    int full = f->cause == SHOAL_CLIENT_FULL || f->cause == SHOAL_CLIENT_RESTARTING;
 
-    if (e->fatal)
-        load_session_close(s, refused ? LOAD_REFUSED : LOAD_FAILED, "%s: %s", e->name, e->message);
+    return !s->frames && (full || (!s->ready && f->retry_ms >= 0)) ? LOAD_REFUSED : LOAD_FAILED;
 }
 
-static void take_message(load_session *s, const shoal_server_msg *m)
+static void take_error(load_session *s, const shoal_error *e)
 {
-    switch (m->type) {
-    case SHOAL_MSG_READY: take_ready(s, &m->u.ready); break;
-    case SHOAL_MSG_PHONES: check_seq(s, m->u.phones.seq); break;
-    case SHOAL_MSG_DONE: s->done = 1; break;
-    case SHOAL_MSG_ERROR: take_error(s, &m->u.error); break;
+    shoal_client_failure f = shoal__failure_of_error(e);
+
+    if (e->fatal)
+        load_session_close(s, end_of(s, &f), "%s: %s", e->name, e->message);
+}
+
+static void take_event(load_session *s, const shoal_client_event *e)
+{
+    switch (e->type) {
+    case SHOAL_CLIENT_READY: take_ready(s, e->ready); break;
+    case SHOAL_CLIENT_FEATURES: take_packet(s, e->packet); break;
+    case SHOAL_CLIENT_ERROR: take_error(s, e->error); break;
     default: break;
     }
 }
 
-static void take_text(load_session *s, const load_frame *f)
+static void take_message(load_session *s, int kind, const load_frame *f)
 {
-    shoal_server_msg *m = s->run->msg;
+    shoal__scratch *scratch = &s->run->scratch;
+    shoal_client_event e;
     shoal_error err;
+    int r = shoal__event_make(&s->progress, scratch, kind, f->data, f->size, &e, &err);
 
-    if (shoal_server_msg_decode(m, (const char *)f->data, f->size, &err) < 0) {
+    if (r < 0)
         load_session_close(s, LOAD_FAILED, "a message makes no sense: %s", err.message);
-        return;
-    }
-    take_message(s, m);
-    shoal_server_msg_free(m);
+    else if (r > 0)
+        take_event(s, &e);
+    shoal__scratch_release(scratch);
 }
 
 static void take_close(load_session *s, const load_frame *f)
 {
     int code = f->size >= 2 ? f->data[0] << 8 | f->data[1] : 1005;
     int text = f->size > 2 ? (int)f->size - 2 : 0;
+    shoal_client_failure failure = shoal__failure_of_close(code, "", "");
 
     /* Answered for politeness; whether it still gets out does not matter. */
     if (!s->part && !s->out.size &&
         load_ws_frame(&s->out, LOAD_WS_CLOSE, f->data, f->size >= 2 ? 2 : 0) == 0)
         send(s->fd, s->out.data, s->out.size, MSG_NOSIGNAL);
-    load_session_close(s, s->done ? LOAD_FINISHED : LOAD_FAILED,
+    load_session_close(s, s->progress.done ? LOAD_FINISHED : end_of(s, &failure),
                        "the server closed the session with code %d %.*s", code, text,
                        text ? (const char *)f->data + 2 : "");
 }
@@ -160,8 +150,8 @@ static void take_close(load_session *s, const load_frame *f)
 static void take_frame(load_session *s, const load_frame *f)
 {
     switch (f->opcode) {
-    case LOAD_WS_BINARY: take_binary(s, f); break;
-    case LOAD_WS_TEXT: take_text(s, f); break;
+    case LOAD_WS_BINARY: take_message(s, SHOAL__BINARY, f); break;
+    case LOAD_WS_TEXT: take_message(s, SHOAL__TEXT, f); break;
     case LOAD_WS_CLOSE: take_close(s, f); break;
     case LOAD_WS_PING: load_ws_frame(&s->out, LOAD_WS_PONG, f->data, f->size); break;
     default: break;
@@ -188,35 +178,34 @@ static unsigned long header_number(const shoal_buf *in, size_t head, const char 
 }
 
 /* What the body says when it is a shoal server that refuses: an error message. */
-static int refusal_reason(load_session *s, size_t head, char *text, size_t size)
+static int read_refusal(load_session *s, size_t head, shoal_client_failure *f)
 {
-    shoal_server_msg *m = s->run->msg;
+    shoal__progress unused = { 0 };
+    shoal_client_event e;
     shoal_error err;
-    int is_error;
+    int r = shoal__event_make(&unused, &s->run->scratch, SHOAL__TEXT, s->in.data + head,
+                              s->in.size - head, &e, &err);
 
-    if (shoal_server_msg_decode(m, s->in.data + head, s->in.size - head, &err) < 0)
-        return 0;
-    is_error = m->type == SHOAL_MSG_ERROR;
-    if (is_error)
-        snprintf(text, size, "%s: %s", m->u.error.name, m->u.error.message);
-    shoal_server_msg_free(m);
-    return is_error;
+    if (r == 1 && e.type == SHOAL_CLIENT_ERROR)
+        *f = shoal__failure_of_error(e.error);
+    shoal__scratch_release(&s->run->scratch);
+    return r == 1 && e.type == SHOAL_CLIENT_ERROR;
 }
 
 static void take_refusal(load_session *s, int status, size_t head)
 {
-    char reason[512];
-    unsigned long later = header_number(&s->in, head, "retry-after:");
+    int later = (int)header_number(&s->in, head, "retry-after:");
+    shoal_client_failure f = shoal__failure_of_status(status, later, s->run->o->host), told;
 
     if (s->in.size - head < header_number(&s->in, head, "content-length:"))
         return;
-    if (!refusal_reason(s, head, reason, sizeof reason))
-        snprintf(reason, sizeof reason, "the server refused the session with HTTP status %d%s",
-                 status, status == 503 ? "" : ": is it a shoal server? Check --url");
-    if (status == 503 && later)
-        load_session_close(s, LOAD_REFUSED, "%s (HTTP 503, retry after %lu s)", reason, later);
+    if (!read_refusal(s, head, &told))
+        load_session_close(s, end_of(s, &f), "%s", f.error.message);
+    else if (later)
+        load_session_close(s, end_of(s, &f), "%s: %s (HTTP %d, retry after %d s)", told.error.name,
+                           told.error.message, status, later);
     else
-        load_session_close(s, status == 503 ? LOAD_REFUSED : LOAD_FAILED, "%s", reason);
+        load_session_close(s, end_of(s, &f), "%s: %s", told.error.name, told.error.message);
 }
 
 static void take_answer(load_session *s)

@@ -39,9 +39,8 @@ static int resolve(load_run *run, char *why, size_t why_size)
                  gai_strerror(r));
         return -1;
     }
-    memcpy(&run->address, list->ai_addr, list->ai_addrlen);
-    run->address_size = list->ai_addrlen;
-    freeaddrinfo(list);
+    run->addresses = list;
+    run->address = list;
     return 0;
 }
 
@@ -69,9 +68,8 @@ static int allocate(load_run *run, char *why, size_t why_size)
     run->total = (int)n;
     run->plans = calloc(n, sizeof *run->plans);
     run->sessions = calloc(n, sizeof *run->sessions);
-    run->msg = malloc(sizeof *run->msg);
-    if (run->plans && run->sessions && run->msg &&
-        load_calendar_init(&run->calendar, (int)n) == 0) {
+    run->scratch.no_rows = 1;
+    if (run->plans && run->sessions && load_calendar_init(&run->calendar, (int)n) == 0) {
         run->window = load_schedule_make(run->o, run->plans);
         if (run->window.to)
             return 0;
@@ -111,7 +109,9 @@ static void free_run(load_run *run)
     load_calendar_free(&run->calendar);
     free(run->plans);
     free(run->sessions);
-    free(run->msg);
+    shoal__scratch_free(&run->scratch);
+    if (run->addresses)
+        freeaddrinfo(run->addresses);
     if (run->epoll_fd >= 0)
         close(run->epoll_fd);
     if (run->timer_fd >= 0)
@@ -138,7 +138,7 @@ static void check_silence(load_session *s, int64_t now)
 
     if (s->state == LOAD_WAITING || s->state == LOAD_CLOSED || now - since < LOAD_ANSWER_S * LOAD_S)
         return;
-    load_session_close(s, s->done ? LOAD_FINISHED : LOAD_FAILED,
+    load_session_close(s, s->progress.done ? LOAD_FINISHED : LOAD_FAILED,
                        s->ready ? "no result for %d s although audio was sent: the server is stuck "
                                   "or far too slow"
                                 : "no answer to the connection for %d s: is it a shoal server, and "

@@ -59,28 +59,49 @@ static void prepare(load_session *s)
         load_session_close(s, LOAD_FAILED, "out of memory: use fewer --sessions");
 }
 
-static void start_connect(load_session *s)
+static void give_up_connecting(load_session *s, int error)
 {
-    const load_run *run = s->run;
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+    if (s->address)
+        s->address = s->address->ai_next;
+    if (!s->address)
+        fail_socket(s, error);
+}
+
+/* One attempt at s->address; it is the next one when that fails at once. */
+static void try_address(load_session *s)
+{
+    const struct addrinfo *a = s->address;
     int one = 1;
 
-    s->heard_ns = load_now(run);
-    s->fd = socket(run->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    s->fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s->fd < 0) {
         load_session_close(s, LOAD_FAILED, "cannot open a socket: %s; raise ulimit -n",
                            strerror(errno));
         return;
     }
     setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    s->state = LOAD_CONNECTING;
-    prepare(s);
-    if (s->state == LOAD_CLOSED)
-        return;
-    if (connect(s->fd, (const struct sockaddr *)&run->address, run->address_size) < 0 &&
-        errno != EINPROGRESS)
-        fail_socket(s, errno);
+    if (connect(s->fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS)
+        give_up_connecting(s, errno);
     else
         watch(s, EPOLL_CTL_ADD, 1);
+}
+
+static void connect_somewhere(load_session *s)
+{
+    while (s->state == LOAD_CONNECTING && s->fd < 0)
+        try_address(s);
+}
+
+static void start_connect(load_session *s)
+{
+    s->heard_ns = load_now(s->run);
+    s->address = s->run->address;
+    s->state = LOAD_CONNECTING;
+    prepare(s);
+    connect_somewhere(s);
 }
 
 static void finish_connect(load_session *s)
@@ -89,10 +110,13 @@ static void finish_connect(load_session *s)
     socklen_t n = sizeof error;
 
     getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n);
-    if (error)
-        fail_socket(s, error);
-    else
+    if (!error) {
+        s->run->address = s->address;
         s->state = LOAD_UPGRADING;
+        return;
+    }
+    give_up_connecting(s, error);
+    connect_somewhere(s);
 }
 
 /* ---- sending ---- */
@@ -290,7 +314,7 @@ static void read_socket(load_session *s)
         return;
     }
     if (n == 0) {
-        load_session_close(s, s->done ? LOAD_FINISHED : LOAD_FAILED,
+        load_session_close(s, s->progress.done ? LOAD_FINISHED : LOAD_FAILED,
                            s->ready ? "the server hung up in mid-session: see its log"
                                     : "the server hung up before the session began: see its log");
         return;

@@ -131,20 +131,21 @@ unsigned shoal_options_all_outputs(const shoal_options *o);
 
 /* A whole URL query, percent-encoded, with or without the leading '?'. Starts from the
  * defaults. "rate=8000&format=mulaw&depth=3-12&output=phones@3,posteriors" */
-int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, shoal_error *err);
+SHOAL_CHECKED int shoal_options_parse_query(shoal_options *o, const char *query, size_t n,
+                                            shoal_error *err);
 
 /* The same in steps, for servers that get the query already split and percent-decoded
  * (libwebsockets): start from shoal_options_default, add each pair, then finish. */
-int shoal_options_add(shoal_options *o, const char *name, size_t name_len, const char *value,
-                      size_t value_len, shoal_error *err);
+SHOAL_CHECKED int shoal_options_add(shoal_options *o, const char *name, size_t name_len,
+                                    const char *value, size_t value_len, shoal_error *err);
 /* Fill in defaults that depend on others (rate by format) and check them together. */
-int shoal_options_finish(shoal_options *o, shoal_error *err);
+SHOAL_CHECKED int shoal_options_finish(shoal_options *o, shoal_error *err);
 
 /* Check every field of options set by a program. Decoders and parsers have done it. */
-int shoal_options_check(const shoal_options *o, shoal_error *err);
+SHOAL_CHECKED int shoal_options_check(const shoal_options *o, shoal_error *err);
 
 /* "format=s16le&rate=16000..." of the given fields, without '?'. */
-int shoal_options_encode_query(shoal_buf *out, const shoal_options *o);
+SHOAL_CHECKED int shoal_options_encode_query(shoal_buf *out, const shoal_options *o);
 
 const char *shoal_format_name(shoal_format f);       /* "s16le"; NULL if out of range */
 const char *shoal_attention_name(shoal_attention a); /* "own" */
@@ -182,9 +183,10 @@ typedef struct shoal_client_msg {
     char id[SHOAL_MAX_ID + 1]; /* FLUSH, PING: UTF-8, echoed; "" if not given */
 } shoal_client_msg;
 
-int shoal_client_msg_encode(shoal_buf *out, const shoal_client_msg *m);
+SHOAL_CHECKED int shoal_client_msg_encode(shoal_buf *out, const shoal_client_msg *m);
 /* A bad `set` gives an error that is not fatal; all others are as the table says. */
-int shoal_client_msg_decode(shoal_client_msg *m, const char *text, size_t n, shoal_error *err);
+SHOAL_CHECKED int shoal_client_msg_decode(shoal_client_msg *m, const char *text, size_t n,
+                                          shoal_error *err);
 
 typedef struct shoal_ready {
     char server[SHOAL_MAX_ID + 1];                       /* "shoald 0.1.0" */
@@ -300,21 +302,22 @@ typedef struct shoal_server_msg {
 } shoal_server_msg; /* about 12 KB */
 
 /* err: SHOAL_CODE_BAD_MESSAGE, or SHOAL_CODE_INTERNAL when out of memory. */
-int shoal_server_msg_decode(shoal_server_msg *m, const char *text, size_t n, shoal_error *err);
+SHOAL_CHECKED int shoal_server_msg_decode(shoal_server_msg *m, const char *text, size_t n,
+                                          shoal_error *err);
 void shoal_server_msg_free(shoal_server_msg *m); /* after a successful decode */
 
-int shoal_ready_encode(shoal_buf *out, const shoal_ready *m);
-int shoal_changed_encode(shoal_buf *out, const shoal_changed *m);
-int shoal_flushed_encode(shoal_buf *out, const shoal_flushed *m);
-int shoal_done_encode(shoal_buf *out, const shoal_done *m);
-int shoal_pong_encode(shoal_buf *out, const char *id);
-int shoal_error_encode(shoal_buf *out, const shoal_error *m);
+SHOAL_CHECKED int shoal_ready_encode(shoal_buf *out, const shoal_ready *m);
+SHOAL_CHECKED int shoal_changed_encode(shoal_buf *out, const shoal_changed *m);
+SHOAL_CHECKED int shoal_flushed_encode(shoal_buf *out, const shoal_flushed *m);
+SHOAL_CHECKED int shoal_done_encode(shoal_buf *out, const shoal_done *m);
+SHOAL_CHECKED int shoal_pong_encode(shoal_buf *out, const char *id);
+SHOAL_CHECKED int shoal_error_encode(shoal_buf *out, const shoal_error *m);
 
 /* Hot path: never allocates when the buffer has SHOAL_PHONES_BYTES(m->count) bytes free. */
 #define SHOAL_PHONES_BYTES(count) (256 + 256 * (size_t)(count))
-int shoal_phones_encode(shoal_buf *out, const shoal_phones *m);
+SHOAL_CHECKED int shoal_phones_encode(shoal_buf *out, const shoal_phones *m);
 #define SHOAL_ACTIVITY_BYTES 320 /* the same for one activity message */
-int shoal_activity_encode(shoal_buf *out, const shoal_wire_activity *m);
+SHOAL_CHECKED int shoal_activity_encode(shoal_buf *out, const shoal_wire_activity *m);
 
 /* ---- feature packets ------------------------------------------------------------------- */
 
@@ -322,13 +325,15 @@ int shoal_activity_encode(shoal_buf *out, const shoal_wire_activity *m);
 size_t shoal_packet_size(const shoal_packet *p);
 /* Append header and values [frames, dim] in p->encoding (F32, F16). Hot path: never allocates
  * when the buffer has shoal_packet_size(p) bytes free. */
-int shoal_packet_encode(shoal_buf *out, const shoal_packet *p, const float *values);
+SHOAL_CHECKED int shoal_packet_encode(shoal_buf *out, const shoal_packet *p, const float *values);
 /* The same as a text message {"type":"features",...}. Values keep all their bits; what is
  * not finite becomes null. Never allocates with SHOAL_PACKET_JSON_BYTES free. */
 #define SHOAL_PACKET_JSON_BYTES(frames, dim) (512 + (size_t)(frames) * ((size_t)(dim)*16 + 4))
-int shoal_packet_encode_json(shoal_buf *out, const shoal_packet *p, const float *values);
+SHOAL_CHECKED int shoal_packet_encode_json(shoal_buf *out, const shoal_packet *p,
+                                           const float *values);
 /* p->payload views into bytes. Every length is checked: size must match exactly. */
-int shoal_packet_decode(shoal_packet *p, const void *bytes, size_t size, shoal_error *err);
+SHOAL_CHECKED int shoal_packet_decode(shoal_packet *p, const void *bytes, size_t size,
+                                      shoal_error *err);
 /* Values of a decoded packet of any encoding -> out[frames * dim]. */
 void shoal_packet_values(const shoal_packet *p, float *out);
 
@@ -353,8 +358,9 @@ typedef enum shoal_sniff {
  *   MORE  cannot tell yet; ask again when *need bytes are there (or treat as NO at the end
  *         of the audio)
  * declared: the session's options, or NULL. */
-shoal_sniff shoal_sniff_container(const void *bytes, size_t n, const shoal_options *declared,
-                                  size_t *need, shoal_error *err);
+SHOAL_CHECKED shoal_sniff shoal_sniff_container(const void *bytes, size_t n,
+                                                const shoal_options *declared, size_t *need,
+                                                shoal_error *err);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -73,6 +73,9 @@ static inline uint64_t shoal_frame_start_sample(uint64_t frame, int rate)
     return frame * (uint64_t)rate / (1000 / SHOAL_FRAME_MS);
 }
 
+/* The compiler warns when the result is not looked at. */
+#define SHOAL_CHECKED __attribute__((warn_unused_result))
+
 /* ---- buffers --------------------------------------------------------------------------- */
 
 /* Growable bytes. Zero-initialise (or shoal_buf_wrap), reset between messages, free once. */
@@ -88,8 +91,8 @@ typedef struct shoal_buf {
 void shoal_buf_wrap(shoal_buf *b, void *memory, size_t cap);
 void shoal_buf_free(shoal_buf *b); /* NULL data and fixed buffers are fine */
 /* Make room for extra more bytes. 0 or -1. */
-int shoal_buf_reserve(shoal_buf *b, size_t extra);
-int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
+SHOAL_CHECKED int shoal_buf_reserve(shoal_buf *b, size_t extra);
+SHOAL_CHECKED int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
 
 /* ---- errors ---------------------------------------------------------------------------- */
 

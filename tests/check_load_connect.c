@@ -20,7 +20,7 @@ static void run_against(const char *host, int port)
     static const volatile sig_atomic_t interrupts;
     char url[64], why[512] = "";
     const char *argv[] = { "shoal-load", "--url",  url, "--sessions", "1", "--duration",
-                     "1",          "--ramp", "0", "--quiet",    NULL };
+                           "1",          "--ramp", "0", "--quiet",    NULL };
     load_options o;
     load_audio audio;
 

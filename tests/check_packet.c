@@ -73,7 +73,7 @@ START_TEST(packet_golden)
     b.size = 0;
     ck_assert_int_eq(shoal_packet_encode(&b, &q, golden_values), 0);
     ck_assert_mem_eq(memory, golden, sizeof golden);
-    shoal_packet_decode(&q, golden, sizeof golden, &err);
+    ck_assert_int_eq(shoal_packet_decode(&q, golden, sizeof golden, &err), 0);
     shoal_packet_values(&q, values);
     ck_assert_mem_eq(values, golden_values, sizeof values);
 }

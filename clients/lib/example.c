@@ -18,11 +18,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", why);
         return 1;
     }
-    /* < 0: closed, nothing more comes. There is something to wait for when nothing can be sent. */
+    /* < 0: closed, nothing more comes. It waits only when nothing can be sent. */
     while ((r = shoal_client_poll(c, ended || sent < have ? -1 : 0, &e)) >= 0) {
         if (r == 1 && e.type == SHOAL_CLIENT_PHONES)
             for (int i = 0; i < e.phones->count; i++)
-                printf("%.3f %.3f %s\n", e.phones->phones[i].start, e.phones->phones[i].end,
+                printf("%.2f %.2f %s\n", e.phones->phones[i].start, e.phones->phones[i].end,
                        e.phones->phones[i].phone);
         if (r == 1 && e.type == SHOAL_CLIENT_ERROR)
             fprintf(stderr, "%s\n", e.error->message); /* cause and remedy */

@@ -23,14 +23,20 @@
  *             fprintf(stderr, "%s\n", why);
  *             return 1;
  *         }
- *         // < 0: closed, nothing more comes. There is something to wait for when nothing can be
- * sent. while ((r = shoal_client_poll(c, ended || sent < have ? -1 : 0, &e)) >= 0) { if (r == 1 &&
- * e.type == SHOAL_CLIENT_PHONES) for (int i = 0; i < e.phones->count; i++) printf("%.3f %.3f %s\n",
- * e.phones->phones[i].start, e.phones->phones[i].end, e.phones->phones[i].phone); if (r == 1 &&
- * e.type == SHOAL_CLIENT_ERROR) fprintf(stderr, "%s\n", e.error->message); // cause and remedy if
- * (r == 1 && e.type == SHOAL_CLIENT_CLOSED) failed = e.failure != NULL; if (sent == have && !ended)
- * { sent = 0; have = fread(audio, 1, sizeof audio, stdin); ended = have == 0 && shoal_client_end(c)
- * == 0; // DONE follows all results
+ *         // < 0: closed, nothing more comes. It waits only when nothing can be sent.
+ *         while ((r = shoal_client_poll(c, ended || sent < have ? -1 : 0, &e)) >= 0) {
+ *             if (r == 1 && e.type == SHOAL_CLIENT_PHONES)
+ *                 for (int i = 0; i < e.phones->count; i++)
+ *                     printf("%.2f %.2f %s\n", e.phones->phones[i].start, e.phones->phones[i].end,
+ *                            e.phones->phones[i].phone);
+ *             if (r == 1 && e.type == SHOAL_CLIENT_ERROR)
+ *                 fprintf(stderr, "%s\n", e.error->message); // cause and remedy
+ *             if (r == 1 && e.type == SHOAL_CLIENT_CLOSED)
+ *                 failed = e.failure != NULL;
+ *             if (sent == have && !ended) {
+ *                 sent = 0;
+ *                 have = fread(audio, 1, sizeof audio, stdin);
+ *                 ended = have == 0 && shoal_client_end(c) == 0; // DONE follows all results
  *             }
  *             sent += shoal_client_send(c, audio + sent, have - sent); // takes what fits
  *         }

@@ -65,9 +65,8 @@ int load_ws_frame(shoal_buf *out, int opcode, const void *bytes, size_t n)
     uint8_t header[LOAD_WS_HEADER];
     size_t size = load_ws_header(header, opcode, n);
 
-    if (shoal_buf_reserve(out, size + n) < 0)
+    if (shoal_buf_reserve(out, size + n) < 0 || shoal_buf_append(out, header, size) < 0)
         return -1;
-    shoal_buf_append(out, header, size);
     return n ? shoal_buf_append(out, bytes, n) : 0;
 }
 

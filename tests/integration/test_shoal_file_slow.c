@@ -122,6 +122,31 @@ START_TEST(no_proxy_of_the_environment_is_asked)
 }
 END_TEST
 
+/* ---- the program in shoal-client.h ---- */
+
+START_TEST(the_example_of_the_header_hears_what_shoal_file_hears)
+{
+    char command[512];
+
+    write_wav(in_dir("a.wav"), 3 * SECOND, 16000, 1);
+    snprintf(command, sizeof command,
+             "tail -c +45 a.wav | " TOP_BUILDDIR "/clients/example ws://127.0.0.1:%d > example.txt "
+             "&& eval $P --fast --output text a.wav | grep -v '^#' | awk '{ print $1, $2, $3 }' > "
+             "file.txt && test -s file.txt && diff example.txt file.txt",
+             strict.port);
+    ck_assert_msg(shell_with(strict.port, command) == 0, "%s%s", out, err);
+}
+END_TEST
+
+START_TEST(the_example_of_the_header_says_what_is_wrong)
+{
+    ck_assert_int_eq(shell_with(strict.port, TOP_BUILDDIR "/clients/example ws://127.0.0.1:9 "
+                                                          "< /dev/null"),
+                     1);
+    ck_assert_msg(strstr(err, "is shoald running") != NULL, "%s", err);
+}
+END_TEST
+
 #define COUNT(a) (int)(sizeof a / sizeof *a)
 
 TCase *shoal_file_slow_case(void)
@@ -138,5 +163,7 @@ TCase *shoal_file_slow_case(void)
     tcase_add_test(t, a_file_that_was_cut_off_gives_what_there_is_and_says_so);
     tcase_add_test(t, a_kind_that_cannot_be_read_is_named_with_its_remedy);
     tcase_add_test(t, no_proxy_of_the_environment_is_asked);
+    tcase_add_test(t, the_example_of_the_header_hears_what_shoal_file_hears);
+    tcase_add_test(t, the_example_of_the_header_says_what_is_wrong);
     return t;
 }

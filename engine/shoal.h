@@ -69,6 +69,15 @@ extern "C" {
 #define SHOAL_API
 #endif
 
+/* What is marked so returns an error or a count: look at it. */
+#define SHOAL_CHECK SHOAL_API __attribute__((warn_unused_result))
+
+/* Of this header; shoal_version() tells that of the library in use. */
+#define SHOAL_VERSION_MAJOR 0
+#define SHOAL_VERSION_MINOR 1
+#define SHOAL_VERSION_PATCH 0
+#define SHOAL_VERSION       "0.1.0"
+
 /* code, name, message */
 #define SHOAL_ERRORS(X)                                                                            \
     X(-1, SHOAL_EINVAL, "an argument is out of range")                                             \
@@ -147,14 +156,14 @@ SHOAL_API shoal_model_params shoal_model_default_params(void); /* AUTO, FP32 */
 /* Open a model file (docs/model-format.md); path NULL opens the built-in default.
  * why: receives cause and remedy when the result is negative; may be NULL.
  * Returns 0, SHOAL_EIO, SHOAL_EMODEL, SHOAL_ENOMEM, SHOAL_EBACKEND. */
-SHOAL_API int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size);
+SHOAL_CHECK int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size);
 /* The same with chosen backend and precision. SHOAL_EINVAL when there is no such one,
  * SHOAL_EBACKEND when this build or CPU lacks it. */
-SHOAL_API int shoal_model_open_with(shoal_model **out, const char *path,
-                                    const shoal_model_params *params, char *why, size_t why_size);
+SHOAL_CHECK int shoal_model_open_with(shoal_model **out, const char *path,
+                                      const shoal_model_params *params, char *why, size_t why_size);
 /* The same as shoal_model_open from memory; data is copied and may be freed afterwards. */
-SHOAL_API int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
-                                      size_t why_size);
+SHOAL_CHECK int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
+                                        size_t why_size);
 SHOAL_API void shoal_model_close(shoal_model *m); /* NULL is fine */
 /* View, valid as long as the model. */
 SHOAL_API const shoal_model_info *shoal_model_get_info(const shoal_model *m);
@@ -179,8 +188,8 @@ typedef struct shoal_stream_params {
 } shoal_stream_params;
 
 SHOAL_API shoal_stream_params shoal_stream_default_params(const shoal_model *m);
-SHOAL_API int shoal_stream_new(shoal_stream **out, const shoal_model *m,
-                               const shoal_stream_params *p);
+SHOAL_CHECK int shoal_stream_new(shoal_stream **out, const shoal_model *m,
+                                 const shoal_stream_params *p);
 SHOAL_API void shoal_stream_free(shoal_stream *s);
 
 /* Take up to n samples of float mono PCM in [-1, 1]. Returns how many were taken: fewer than
@@ -189,21 +198,21 @@ SHOAL_API void shoal_stream_free(shoal_stream *s);
  * longer be finite) give SHOAL_EAUDIO and take nothing of the call. So does SHOAL_ENOMEM, when the
  * first audio finds no memory for the caches. */
 #define SHOAL_MAX_SAMPLE 1e15f
-SHOAL_API ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
+SHOAL_CHECK ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
 /* Internal frames the next run will advance: 0 while the chunk is incomplete. */
-SHOAL_API int shoal_stream_ready(const shoal_stream *s);
+SHOAL_CHECK int shoal_stream_ready(const shoal_stream *s);
 /* Make every whole frame heard so far ready as one short chunk; chunks count anew after it.
  * Up to frame_samples + window_extra_samples - 1 samples (34 ms) stay behind for the next
  * chunk, and output lags by the look-ahead; nothing is lost. */
-SHOAL_API int shoal_stream_flush(shoal_stream *s);
+SHOAL_CHECK int shoal_stream_flush(shoal_stream *s);
 /* No more audio: pads with silence so that every sample heard lies in some output frame.
  * Keep running while ready. Total frames = ceil(samples / frame_samples). Feeding after
  * this gives SHOAL_ESTATE. */
-SHOAL_API int shoal_stream_finish(shoal_stream *s);
+SHOAL_CHECK int shoal_stream_finish(shoal_stream *s);
 /* Depth from the next chunk on. Layers that wake up start as params.wake says.
  * Returns 0, SHOAL_EINVAL, or, deeper than ever before, SHOAL_ENOMEM (the depth stays as it was).
  * shoal_stream_next_frame() says from which output frame. */
-SHOAL_API int shoal_stream_set_depth(shoal_stream *s, int depth);
+SHOAL_CHECK int shoal_stream_set_depth(shoal_stream *s, int depth);
 SHOAL_API int shoal_stream_get_depth(const shoal_stream *s);
 /* Index of the first output frame that the next run will give. */
 SHOAL_API int64_t shoal_stream_next_frame(const shoal_stream *s);
@@ -213,7 +222,7 @@ SHOAL_API int64_t shoal_stream_samples_done(const shoal_stream *s);
 /* Depths below its own whose outputs this stream wants as well, bit d - 1 for depth d; they cost
  * no encoder time (shoal_batch_get_tap). From the next chunk on. Bits at or above the stream's
  * depth are ignored. SHOAL_EINVAL for depths the model does not have. */
-SHOAL_API int shoal_stream_set_taps(shoal_stream *s, uint64_t depths);
+SHOAL_CHECK int shoal_stream_set_taps(shoal_stream *s, uint64_t depths);
 SHOAL_API size_t shoal_stream_memory(const shoal_stream *s); /* bytes owned now, caches too */
 
 /* ---- programs, and what they cost ----------------------------------------------------- */
@@ -236,9 +245,9 @@ typedef struct shoal_layer_info {
 } shoal_layer_info;
 
 /* program 0..info.programs - 1, layer 0..depth - 1; SHOAL_EINVAL beyond. */
-SHOAL_API int shoal_model_get_program(const shoal_model *m, int program, shoal_program_info *out);
-SHOAL_API int shoal_model_get_layer(const shoal_model *m, int program, int layer,
-                                    shoal_layer_info *out);
+SHOAL_CHECK int shoal_model_get_program(const shoal_model *m, int program, shoal_program_info *out);
+SHOAL_CHECK int shoal_model_get_layer(const shoal_model *m, int program, int layer,
+                                      shoal_layer_info *out);
 
 /* What is to be computed, in steps: a virtual layer for one chunk of each of some streams that are
  * alike. Layers may be left out, come several times, or have fewer streams than those before them
@@ -263,12 +272,12 @@ typedef struct shoal_cost {
 } shoal_cost;
 
 /* The sum over n steps. 0, or SHOAL_EINVAL for a step that the model does not have. Any thread. */
-SHOAL_API int shoal_model_cost(const shoal_model *m, const shoal_step *steps, int n,
-                               shoal_cost *out);
+SHOAL_CHECK int shoal_model_cost(const shoal_model *m, const shoal_step *steps, int n,
+                                 shoal_cost *out);
 /* The plan of a chunk of `streams` streams with these params: front, layers, head. Returns the
  * number of steps, p->depth + 2; SHOAL_EINVAL if the model has no such depth or max is less. */
-SHOAL_API int shoal_model_plan(const shoal_model *m, const shoal_stream_params *p, int streams,
-                               shoal_step *steps, int max);
+SHOAL_CHECK int shoal_model_plan(const shoal_model *m, const shoal_stream_params *p, int streams,
+                                 shoal_step *steps, int max);
 
 /* ---- running ------------------------------------------------------------------------- */
 
@@ -286,20 +295,20 @@ typedef struct shoal_result {
 
 /* Scratch for runs of up to max_frames internal frames in total, all streams together
  * (at least one stream's chunk). */
-SHOAL_API int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames);
+SHOAL_CHECK int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames);
 /* The same, with room for max_tap_frames frames of taps in all. */
-SHOAL_API int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
-                                   int max_tap_frames);
+SHOAL_CHECK int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
+                                     int max_tap_frames);
 SHOAL_API void shoal_batch_free(shoal_batch *b);
 /* Advance each of n different streams by its ready chunk. results[i] belongs to streams[i].
  * Streams that are not ready are an error (SHOAL_ESTATE), as is a sum of ready frames above
  * max_frames or of tapped frames above max_tap_frames (SHOAL_EINVAL); neither changes any
  * stream. SHOAL_EBACKEND: the matrix library failed in a product; there are no results, and what
  * the streams remember is not to be relied on. */
-SHOAL_API int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n,
-                              shoal_result *results);
+SHOAL_CHECK int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n,
+                                shoal_result *results);
 /* Output of the last run at a tapped depth of its i-th stream. SHOAL_EINVAL if there is none. */
-SHOAL_API int shoal_batch_get_tap(const shoal_batch *b, int i, int depth, shoal_result *out);
+SHOAL_CHECK int shoal_batch_get_tap(const shoal_batch *b, int i, int depth, shoal_result *out);
 SHOAL_API size_t shoal_batch_memory(const shoal_batch *b);
 
 /* ---- audio in: any format to 16 kHz mono float ---------------------------------------- */
@@ -318,15 +327,15 @@ typedef enum shoal_pcm_format {
 typedef struct shoal_pcm shoal_pcm;
 
 /* rate 8000..48000, channels 1..8. SHOAL_EUNSUPPORTED: this build has no libopus. */
-SHOAL_API int shoal_pcm_new(shoal_pcm **out, shoal_pcm_format format, int rate, int channels);
+SHOAL_CHECK int shoal_pcm_new(shoal_pcm **out, shoal_pcm_format format, int rate, int channels);
 SHOAL_API void shoal_pcm_free(shoal_pcm *c);
 /* Convert up to size bytes into at most max floats; *used says how many bytes were taken
  * (keep calling while it is less than size or the result is max). Returns the floats
  * written, or SHOAL_EAUDIO (NaN, infinity, beyond SHOAL_MAX_SAMPLE, a bad Opus packet). */
-SHOAL_API ptrdiff_t shoal_pcm_convert(shoal_pcm *c, const void *bytes, size_t size, size_t *used,
-                                      float *out, size_t max);
+SHOAL_CHECK ptrdiff_t shoal_pcm_convert(shoal_pcm *c, const void *bytes, size_t size, size_t *used,
+                                        float *out, size_t max);
 /* After the last bytes: drain the resampler. Call until it returns 0. */
-SHOAL_API ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
+SHOAL_CHECK ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
 
 /* ---- phones out: log posteriors to timed phones ---------------------------------------- */
 
@@ -361,18 +370,18 @@ typedef struct shoal_phone {
 SHOAL_API shoal_decoder_params shoal_decoder_default_params(void);
 /* Returns 0, SHOAL_EINVAL, SHOAL_EUNSUPPORTED (info.decoders: the model file has no tables for this
  * combination), SHOAL_ENOMEM. */
-SHOAL_API int shoal_decoder_new(shoal_decoder **out, const shoal_model *m,
-                                const shoal_decoder_params *p);
+SHOAL_CHECK int shoal_decoder_new(shoal_decoder **out, const shoal_model *m,
+                                  const shoal_decoder_params *p);
 SHOAL_API void shoal_decoder_free(shoal_decoder *d);
 /* Decode frames [frames, classes] that follow the last ones. Writes at most max phones and
  * returns how many; never more than frames + max_lag_frames (a caller with room for
  * frames + SHOAL_DECODER_LAG never loses one). */
 #define SHOAL_DECODER_LAG 64 /* frames: 1.28 s */
-SHOAL_API int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out,
-                                int max);
+SHOAL_CHECK int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out,
+                                  int max);
 /* Settle everything heard so far (a flush or the end). At most SHOAL_DECODER_LAG phones.
  * A phone that goes on after a flush is given out as a new one. */
-SHOAL_API int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max);
+SHOAL_CHECK int shoal_decoder_flush(shoal_decoder *d, shoal_phone *out, int max);
 
 /* A phone that is not settled: the next frames may change or remove it. */
 typedef struct shoal_tentative {
@@ -383,7 +392,7 @@ typedef struct shoal_tentative {
 /* The unsettled end of the best path, oldest first; out has room for SHOAL_DECODER_LAG + 1. The
  * first may be the open phone, whose begin is settled. Returns how many. Call it after each run,
  * once: stood_frames counts from call to call. */
-SHOAL_API int shoal_decoder_tentative(shoal_decoder *d, shoal_tentative *out);
+SHOAL_CHECK int shoal_decoder_tentative(shoal_decoder *d, shoal_tentative *out);
 
 /* ---- activity: log posteriors to where speech begins and ends -------------------------- */
 
@@ -413,15 +422,15 @@ typedef struct shoal_activity_event {
 SHOAL_API shoal_activity_params shoal_activity_default_params(void);
 /* first_frame: number of the first frame that it will hear. Returns 0, SHOAL_EINVAL,
  * SHOAL_ENOMEM. */
-SHOAL_API int shoal_activity_new(shoal_activity **out, const shoal_model *m,
-                                 const shoal_activity_params *p, int64_t first_frame);
+SHOAL_CHECK int shoal_activity_new(shoal_activity **out, const shoal_model *m,
+                                   const shoal_activity_params *p, int64_t first_frame);
 SHOAL_API void shoal_activity_free(shoal_activity *a);
 /* Hear frames [frames, classes] that follow the last ones. Writes at most max events and returns
  * how many; there are never more than frames. */
-SHOAL_API int shoal_activity_run(shoal_activity *a, const float *logp, int frames,
-                                 shoal_activity_event *out, int max);
+SHOAL_CHECK int shoal_activity_run(shoal_activity *a, const float *logp, int frames,
+                                   shoal_activity_event *out, int max);
 /* No more frames, or nobody listens any more: 1 and the end of what is still speech, or 0. */
-SHOAL_API int shoal_activity_finish(shoal_activity *a, shoal_activity_event *out);
+SHOAL_CHECK int shoal_activity_finish(shoal_activity *a, shoal_activity_event *out);
 
 #ifdef __cplusplus
 }

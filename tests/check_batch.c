@@ -158,7 +158,7 @@ START_TEST(order_of_streams_is_irrelevant)
             int k = side ? STREAMS - 1 - i : i;
             shoal_stream_params p = { 1 + k % 12, 1 + k % 8, k };
             ck_assert_int_eq(shoal_stream_new(&streams[side][i], m, &p), 0);
-            shoal_stream_feed(streams[side][i], pcm + 100 * k, SAMPLES);
+            ck_assert_int_gt(shoal_stream_feed(streams[side][i], pcm + 100 * k, SAMPLES), 0);
         }
         ck_assert_int_eq(shoal_batch_run(b[side], streams[side], STREAMS, results[side]), 0);
     }

@@ -15,7 +15,7 @@ static int decode(int C, int T, uint32_t most, shoal_phone *out)
 {
     shoal_decoder *d;
     int n = 0;
-    ck_assert_int_eq(shoal_decoder_new(&d, &model, &params), 0);
+    ck_assert_int_eq(new_decoder(&d, &params), 0);
     for (int t = 0; t < T;) {
         int part = most ? 1 + (int)(util_rand(&rng) % most) : T;
         part = part < T - t ? part : T - t;
@@ -229,11 +229,10 @@ START_TEST(only_searches_that_the_model_has)
         for (int i = 0; i < 4; i++) {
             shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
             shoal_decoder *d = NULL;
-            ck_assert_int_eq(shoal_decoder_new(&d, &model, &p),
-                             i == which ? 0 : SHOAL_EUNSUPPORTED);
+            ck_assert_int_eq(new_decoder(&d, &p), i == which ? 0 : SHOAL_EUNSUPPORTED);
             ck_assert_int_eq(d != NULL, i == which);
             shoal_decoder_free(d);
-            ck_assert_int_eq(shoal_decoder_new(&d, &model, &wrong[i]), SHOAL_EINVAL);
+            ck_assert_int_eq(new_decoder(&d, &wrong[i]), SHOAL_EINVAL);
         }
     }
 }
@@ -266,7 +265,7 @@ START_TEST(ties_are_settled_within_the_lag)
     shoal_phone out[1 + LAG];
     int seen = 0;
     plain_model(4, 50.0f);
-    ck_assert_int_eq(shoal_decoder_new(&d, &model, &params), 0);
+    ck_assert_int_eq(new_decoder(&d, &params), 0);
     for (int t = 0; t < 400; t++) {
         /* blocks of 100: 1 and 2 equally likely, then 3 and SIL equally likely, ... */
         for (int c = 0; c < 4; c++)
@@ -308,7 +307,7 @@ START_TEST(flush_splits_and_goes_on)
     plain_model(3, 2.0f);
     for (int t = 0; t < 20; t++)
         sure(t, 3, 1, 0.9f);
-    ck_assert_int_eq(shoal_decoder_new(&d, &model, &params), 0);
+    ck_assert_int_eq(new_decoder(&d, &params), 0);
     ck_assert_int_eq(shoal_decoder_flush(d, out, 100), 0);
     ck_assert_int_eq(shoal_decoder_run(d, logp, 12, out, 100), 0);
     ck_assert_int_eq(shoal_decoder_flush(d, out, 100), 1);
@@ -327,7 +326,7 @@ START_TEST(no_room_writes_nothing)
     plain_model(3, 0.5f);
     for (int t = 0; t < 60; t++)
         sure(t, 3, 1 + t / 5 % 2, 0.9f);
-    ck_assert_int_eq(shoal_decoder_new(&d, &model, &params), 0);
+    ck_assert_int_eq(new_decoder(&d, &params), 0);
     ck_assert_int_eq(shoal_decoder_run(d, logp, 60, out, 1), 1);
     ck_assert_int_eq(out[0].label, 1);
     ck_assert_int_eq(out[1].label, 77);

@@ -335,11 +335,23 @@ START_TEST(extra_tensors_are_refused)
 }
 END_TEST
 
+/* shoal.h says what configure says (shoal_version has it from there). */
+START_TEST(header_tells_the_version)
+{
+    char parts[32];
+    snprintf(parts, sizeof parts, "%d.%d.%d", SHOAL_VERSION_MAJOR, SHOAL_VERSION_MINOR,
+             SHOAL_VERSION_PATCH);
+    ck_assert_str_eq(SHOAL_VERSION, shoal_version());
+    ck_assert_str_eq(parts, shoal_version());
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("model");
     TCase *c = tcase_create("model");
     tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, header_tells_the_version);
     tcase_add_test(c, built_in_model_is_sane);
     tcase_add_test(c, tiny_model_says_what_it_is);
     tcase_add_test(c, untouched_image_opens);

@@ -119,7 +119,7 @@ START_TEST(programs_do_not_change_each_other)
             taken = (size_t)shoal_stream_feed(s[i], pcm + at, SAMPLES - at);
         at += taken;
         for (int i = 0; at == SAMPLES && taken && i < PROGRAMS; i++)
-            shoal_stream_finish(s[i]);
+            ck_assert_int_eq(shoal_stream_finish(s[i]), 0);
         if (!shoal_stream_ready(s[0]))
             continue;
         ck_assert_int_eq(shoal_batch_run(b, s, PROGRAMS, r), 0);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine_util.h"
+#include "model/model.h"
 #include "model_image.h"
 
 static image im;
@@ -50,6 +51,10 @@ static void accept_decoders(unsigned decoders)
     ck_assert_msg(shoal_model_open_memory(&m, file, size, why, sizeof why) == 0, "%s", why);
     ck_assert_uint_eq(shoal_model_get_info(m)->decoders, decoders);
     for (int i = 0; i < 4; i++) {
+        shoal__search *s = &m->searches[i];
+        float beam = s->log_prior ? shoal__search_beam(s, m->config.classes) : 0.0f;
+        ck_assert_float_eq(s->exact_beam, beam);
+        ck_assert_int_eq(beam > 0.0f, (decoders & 1u << i) != 0);
         shoal_decoder_params p = { .lm = i & 1, .durations = i >> 1 };
         shoal_decoder *d = NULL;
         int there = (decoders & 1u << i) != 0;

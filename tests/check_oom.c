@@ -169,11 +169,12 @@ START_TEST(first_audio_and_deeper_layers)
     ck_assert_int_eq(shoal_stream_set_depth(s, 12), 0);
     ck_assert_uint_eq(shoal_stream_memory(s) - silent, 4 * (three - silent));
     begin(0);
-    shoal_stream_set_depth(s, 2);
-    shoal_stream_set_depth(s, 12);
-    shoal_stream_feed(s, pcm, 16000);
+    int failed = shoal_stream_set_depth(s, 2) < 0;
+    failed |= shoal_stream_set_depth(s, 12) < 0;
+    failed |= shoal_stream_feed(s, pcm, 16000) < 0;
     end();
     ck_assert_int_eq(count, 0);
+    ck_assert_int_eq(failed, 0);
     shoal_stream_free(s);
     shoal_model_close(m);
 }
@@ -192,22 +193,24 @@ START_TEST(frame_path_does_not_allocate)
     ck_assert_int_eq(shoal_batch_new(&b, m, 8), 0);
     ck_assert_int_eq(shoal_decoder_new(&d, m, &dp), 0);
     ck_assert_int_eq(shoal_stream_feed(s, pcm, 1), 1);
+    int failed = 0;
     begin(0);
     for (size_t at = 1; at < 16000;) {
         shoal_result r;
         at += (size_t)shoal_stream_feed(s, pcm + at, 16000 - at);
         if (at > 8000)
-            shoal_stream_set_depth(s, 3);
+            failed |= shoal_stream_set_depth(s, 3) < 0;
         if (at == 16000)
-            shoal_stream_finish(s);
+            failed |= shoal_stream_finish(s) < 0;
         while (shoal_stream_ready(s)) {
-            shoal_batch_run(b, &s, 1, &r);
-            shoal_decoder_run(d, r.logp, r.frames, phones, SHOAL_DECODER_LAG + 64);
+            failed |= shoal_batch_run(b, &s, 1, &r) < 0;
+            failed |= shoal_decoder_run(d, r.logp, r.frames, phones, SHOAL_DECODER_LAG + 64) < 0;
         }
     }
-    shoal_decoder_flush(d, phones, SHOAL_DECODER_LAG);
+    failed |= shoal_decoder_flush(d, phones, SHOAL_DECODER_LAG) < 0;
     end();
     ck_assert_int_eq(count, 0);
+    ck_assert_int_eq(failed, 0);
     shoal_decoder_free(d);
     shoal_stream_free(s);
     shoal_batch_free(b);

@@ -23,6 +23,7 @@ static void plain_model(float price)
     search->log_prior = log_prior;
     for (int i = 0; i < C * C; i++)
         transition[i] = i % (C + 1) ? -price : 0.0f;
+    search->exact_beam = shoal__search_beam(search, C);
 }
 
 /* Frames [begin, end): probability p to `label`, the same to `other`, or all that is left. */

@@ -273,3 +273,9 @@ int to_phones(const int *path, int C, int T, shoal_phone *out)
     }
     return n;
 }
+
+int new_decoder(shoal_decoder **d, const shoal_decoder_params *p)
+{
+    search->exact_beam = shoal__search_beam(search, model.config.classes);
+    return shoal_decoder_new(d, &model, p);
+}

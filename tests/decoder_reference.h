@@ -33,6 +33,8 @@ void plain_model(int C, float price);
 
 /* Put what the model has where other params look for it. */
 void move_search(int lm, int durations);
+/* shoal_decoder_new with the model as it is now: what opening makes of its tables is made anew. */
+int new_decoder(shoal_decoder **d, const shoal_decoder_params *p);
 
 /* The trigram's model gets a fourgram without contexts. */
 void give_fourgram(int C);

@@ -17,11 +17,10 @@ static int refuse(shoal_error *err, const char *option, int value, const char *a
 static void list_programs(char *out, size_t size, const shoal_model *m)
 {
     int count = shoal_model_get_info(m)->programs;
+    shoal_program_info p;
     size_t at = 0;
     *out = '\0';
-    for (int i = 0; i < count && at < size; i++) {
-        shoal_program_info p;
-        shoal_model_get_program(m, i, &p);
+    for (int i = 0; at < size && shoal_model_get_program(m, i, &p) == 0; i++) {
         const char *sep = i == 0 ? "" : i == count - 1 ? " or " : ", ";
         at += (size_t)snprintf(out + at, size - at, "%s%s", sep, p.name);
     }
@@ -40,14 +39,12 @@ int shoald_grant_find_program(const shoal_model *m, const char *name)
 static int grant_program(shoal_options *o, const shoal_model *m, shoal_error *err)
 {
     shoal_program_info p;
-    int found = shoald_grant_find_program(m, o->program);
-    if (found < 0) {
+    if (shoal_model_get_program(m, shoald_grant_find_program(m, o->program), &p) < 0) {
         char names[SHOAL_MAX_ERROR_TEXT];
         list_programs(names, sizeof names, m);
         shoal_error_set_option(err, "program", o->program, names);
         return -1;
     }
-    shoal_model_get_program(m, found, &p);
     snprintf(o->program, sizeof o->program, "%s", p.name);
     return p.depth;
 }

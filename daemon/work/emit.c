@@ -76,9 +76,9 @@ static int latency_ms(const shoal_model_info *i, int chunk_ms)
 static int program_depth(const shoald_lane *l)
 {
     const shoal_model *m = l->service->model;
-    shoal_program_info p = { 0 };
-    shoal_model_get_program(m, shoald_grant_find_program(m, l->options.program), &p);
-    return p.depth;
+    shoal_program_info p;
+    int program = shoald_grant_find_program(m, l->options.program);
+    return shoal_model_get_program(m, program, &p) == 0 ? p.depth : 0;
 }
 
 void shoald_emit_ready(shoald_lane *l, shoald_bench *w)

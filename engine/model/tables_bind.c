@@ -85,6 +85,10 @@ void shoal__tables_bind(shoal__binder *b)
     bind_search(b, SHOAL__LM | SHOAL__DURATIONS, "decoder.lm_durations");
     bind_search(b, SHOAL__DURATIONS, "decoder.durations");
     bind_search(b, 0, "decoder.plain");
+    for (int i = 0; b->rc == 0 && i < SHOAL__SEARCHES; i++) {
+        shoal__search *s = &b->m->searches[i];
+        s->exact_beam = s->log_prior ? shoal__search_beam(s, b->m->config.classes) : 0.0f;
+    }
 }
 
 void shoal__tables_free(shoal_model *m)

@@ -51,31 +51,6 @@ static const float *changes(const shoal_decoder *d, int state)
     return row ? f->rows + (size_t)(row - 1) * (size_t)d->classes : transitions(d, state);
 }
 
-static void widen(float range[2], const float *p, int n, float more)
-{
-    for (int i = 0; i < n; i++) {
-        range[0] = fminf(range[0], p[i] + more);
-        range[1] = fmaxf(range[1], p[i] + more);
-    }
-}
-
-static float exact_beam(const shoal_decoder *d)
-{
-    float range[2] = { INFINITY, -INFINITY }, least[2] = { INFINITY, -INFINITY };
-    widen(least, d->leave, d->classes * d->ages, 0.0f);
-    widen(range, d->stay, d->classes * d->ages, 0.0f);
-    for (int s = 0; s < d->states; s++) {
-        widen(range, transitions(d, s), d->classes, least[0]);
-        widen(range, transitions(d, s), d->classes, least[1]);
-    }
-    const shoal__fourgram *f = d->search->fourgram;
-    for (int i = 0; f && i < 2; i++) {
-        widen(range, &f->least, 1, least[i]);
-        widen(range, &f->most, 1, least[i]);
-    }
-    return 2.0f * (range[1] - range[0]) + 1e-3f;
-}
-
 shoal_decoder_params shoal_decoder_default_params(void)
 {
     return (shoal_decoder_params){ .lm = 1 };
@@ -107,7 +82,7 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->ages = search->ages ? search->ages : 1;
     d->leave = search->ages ? search->leave : zeros;
     d->stay = search->ages ? search->stay : zeros;
-    d->beam = exact_beam(d);
+    d->beam = search->exact_beam;
     d->margin = d->beam;
     if (search->histories > 1 || d->ages > 1) {
         d->beam = fminf(d->beam, BEAM);

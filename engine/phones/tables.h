@@ -29,6 +29,7 @@ typedef struct shoal__search {
     int ages;                        /* 0: leaving and staying cost nothing further */
     const float *leave, *stay;       /* [C, ages] after the phone's 1st, 2nd ... frame */
     const float *log_prior;          /* [C], subtracted; NULL: the model lacks this search */
+    float exact_beam;                /* nats below the best at which no path can win (beam.c) */
 } shoal__search;
 
 /* rows of the entries [count, 2] of a model file (docs/model-format.md) over a trigram
@@ -36,5 +37,8 @@ typedef struct shoal__search {
 int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, const float *trigram,
                          int C);
 void shoal__fourgram_free(shoal__fourgram *f);
+
+/* What exact_beam should be, of the rest of the search. */
+float shoal__search_beam(const shoal__search *s, int classes);
 
 #endif

@@ -51,7 +51,9 @@ static int run_ready(shoal_batch *b, shoal_stream *s, shoal_decoder **decoders)
         require(shoal_batch_run(b, &s, 1, &r) == 0, "a ready stream does not run");
         for (int i = 0; i < DECODERS; i++)
             if (decoders[i])
-                shoal_decoder_run(decoders[i], r.logp, r.frames, phones, CHUNK + SHOAL_DECODER_LAG);
+                require(shoal_decoder_run(decoders[i], r.logp, r.frames, phones,
+                                          CHUNK + SHOAL_DECODER_LAG) >= 0,
+                        "a decoder does not run");
         frames += r.frames;
     }
     return frames;
@@ -80,7 +82,7 @@ static void use(const shoal_model *m, int program)
         at += (size_t)shoal_stream_feed(s, pcm + at, SAMPLES - at);
         frames += run_ready(b, s, decoders);
     }
-    shoal_stream_finish(s);
+    require(shoal_stream_finish(s) == 0, "a stream does not finish");
     frames += run_ready(b, s, decoders);
     require(frames == SAMPLES / 320, "frames are missing");
     for (int i = 0; i < DECODERS; i++)

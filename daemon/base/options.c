@@ -1,6 +1,7 @@
 /* options.c - command line -> list of settings, laid over the config file at each (re)load */
 #include "base/options.h"
 
+#include "base/explain.h"
 #include "shoal.h"
 #include "shoal-protocol.h"
 
@@ -23,6 +24,8 @@ static const char usage[] =
     "  --set KEY=VALUE      any key of the config file; may be repeated\n"
     "  --ready-file FILE    write HOST:PORT here once listening, for scripts\n"
     "  --check              read the settings, say whether they are good, and exit\n"
+    "  --explain FILE       what this model ('': the built-in one) is made of, layer by layer:\n"
+    "                       operation, weights, bytes that a stream keeps, flops a frame\n"
     "  --version            versions of shoald, and of the model and matrix library that it\n"
     "                       would use with the other options given\n"
     "  --help               this text\n"
@@ -82,6 +85,18 @@ static int print_version(const shoald_options *o)
     return 0;
 }
 
+static int print_explanation(const shoald_options *o)
+{
+    shoald_settings c;
+    char why[512];
+    if (shoald_options_load(o, &c, why, sizeof why) < 0)
+        return complain(why);
+    if (shoald_explain_print(stdout, &c, why, sizeof why) == 0)
+        return 0;
+    fprintf(stderr, "shoald: %s\n", why);
+    return 1;
+}
+
 static int print_help(void)
 {
     printf(usage, SHOAL_DEFAULT_PORT);
@@ -99,6 +114,7 @@ enum {
     OPT_SET,
     OPT_READY,
     OPT_CHECK,
+    OPT_EXPLAIN,
     OPT_VERSION,
     OPT_HELP
 };
@@ -114,6 +130,7 @@ static const struct option long_options[] = {
     { "set", required_argument, NULL, OPT_SET },
     { "ready-file", required_argument, NULL, OPT_READY },
     { "check", no_argument, NULL, OPT_CHECK },
+    { "explain", required_argument, NULL, OPT_EXPLAIN },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
     { NULL, 0, NULL, 0 },
@@ -132,6 +149,7 @@ static int take(shoald_options *o, int option)
     case OPT_WORKERS: return add_override(o, "workers", optarg);
     case OPT_LEVEL: return add_override(o, "log_level", optarg);
     case OPT_SET: return add_pair(o, optarg);
+    case OPT_EXPLAIN: o->explain_only = 1; return add_override(o, "model", optarg);
     case OPT_VERSION: o->version_only = 1; return -1;
     case OPT_HELP: return print_help();
     default: fprintf(stderr, "try shoald --help\n"); return 2;
@@ -146,6 +164,8 @@ int shoald_options_parse(shoald_options *o, int argc, char **argv)
         status = take(o, option);
     if (status < 0 && optind < argc)
         return complain("it takes options only, not names of files");
+    if (status < 0 && o->explain_only)
+        return print_explanation(o);
     return status < 0 && o->version_only ? print_version(o) : status;
 }
 

@@ -13,14 +13,15 @@ typedef struct shoald_override {
 typedef struct shoald_options {
     const char *config_path; /* NULL: no file */
     const char *ready_file;  /* NULL: none */
-    int check_only, version_only;
+    int check_only, version_only, explain_only;
     shoald_override overrides[SHOALD_MAX_OVERRIDES]; /* what overrules the file */
     int override_count;
     char keys_copied[2048]; /* keys of --set, cut off at the '=' */
     size_t keys_size;
 } shoald_options;
 
-/* Returns -1 to go on, else the exit status (0: help or version was printed, 2: usage). */
+/* Returns -1 to go on, else the exit status (0: what was asked for was printed, 1: it
+ * could not be, 2: usage). */
 int shoald_options_parse(shoald_options *o, int argc, char **argv);
 /* Defaults, then the file, then the command line. Again at every SIGHUP. 0 or -1. */
 int shoald_options_load(const shoald_options *o, shoald_settings *c, char *why, size_t why_size);

@@ -4,6 +4,9 @@
  *
  *   scores of past and own, side by side [rows, wide] -> softmax -> mixed values [rows, dim]
  *
+ * attend does both halves tile by tile; attend_scores and attend_mix are the halves, for a map that
+ * others will read: the same steps on the same rows, so the same bytes.
+ *
  * Scores and sums stay in registers while keys and values stream by, once for all the rows. A
  * memory's scores take a multiple of 16 places; those that stand for no frame hold 0 after the
  * softmax.
@@ -194,22 +197,30 @@ static float KERN(mix_one)(const float *p, const shoal__memory *m, int head, int
     return sum;
 }
 
-/* R queries of one head; p [R, wide] is scratch. */
-static inline __attribute__((always_inline)) void KERN(attend_tile)(
-    float *y, int y_stride, const float *q, int q_stride, const shoal__memory *past,
-    const shoal__memory *own, int head, int dim, float *p, const int bf16, const int R)
+/* Weights of R queries of one head over both memories: p [R, wide]. */
+static inline __attribute__((always_inline)) void KERN(weigh_rows)(
+    float *p, const float *q, int q_stride, const shoal__memory *past, const shoal__memory *own,
+    int head, int dim, const int bf16, const int R)
 {
-    const int W = KERN(tile_columns);
     int own_at = (past->frames + 15) & ~15, wide = own_at + ((own->frames + 15) & ~15);
-    int at = 0;
     q += head * dim;
-    y += head * dim;
     KERN(score_rows)(p, wide, q, q_stride, past, head, dim, bf16, R);
     KERN(score_rows)(p + own_at, wide, q, q_stride, own, head, dim, bf16, R);
     for (int r = 0; r < R; r++)
         KERN(soften)(p + r * wide, past->frames, own_at, own->frames, wide);
     if (bf16)
         KERN(round_to_bf16)(p, R * wide);
+}
+
+/* What they see: y [R, dim] of one head from p [R, wide]. */
+static inline __attribute__((always_inline)) void KERN(mix_rows)(
+    float *y, int y_stride, const float *p, const shoal__memory *past, const shoal__memory *own,
+    int head, int dim, const int bf16, const int R)
+{
+    const int W = KERN(tile_columns);
+    int own_at = (past->frames + 15) & ~15, wide = own_at + ((own->frames + 15) & ~15);
+    int at = 0;
+    y += head * dim;
     for (; at + 16 * W <= dim; at += 16 * W)
         KERN(mix_tile)(y, y_stride, p, wide, past, own, own_at, head, at, bf16, R, W);
     for (; at + 16 <= dim; at += 16)
@@ -218,6 +229,15 @@ static inline __attribute__((always_inline)) void KERN(attend_tile)(
         for (int r = 0; r < R; r++)
             y[r * y_stride + at] = KERN(mix_one)(p + r * wide, past, head, at, bf16) +
                                    KERN(mix_one)(p + r * wide + own_at, own, head, at, bf16);
+}
+
+/* R queries of one head; p [R, wide] is scratch. */
+static inline __attribute__((always_inline)) void KERN(attend_tile)(
+    float *y, int y_stride, const float *q, int q_stride, const shoal__memory *past,
+    const shoal__memory *own, int head, int dim, float *p, const int bf16, const int R)
+{
+    KERN(weigh_rows)(p, q, q_stride, past, own, head, dim, bf16, R);
+    KERN(mix_rows)(y, y_stride, p, past, own, head, dim, bf16, R);
 }
 
 static void KERN(attend)(float *y, const float *q, int q_stride, const shoal__memory *past,
@@ -251,4 +271,55 @@ static void KERN(attend_bf16)(float *y, const float *q, int q_stride, const shoa
                     KERN(attend_tile)
         (y + r * D, D, rounded + r * D, D, past, own, h, dim, scratch, 1, 1);
     }
+}
+
+/* One head's weights of all rows, R at a time as attend has them. */
+static inline __attribute__((always_inline)) void KERN(weigh_head)(
+    float *p, const float *q, int q_stride, const shoal__memory *past, const shoal__memory *own,
+    int head, int dim, const int bf16)
+{
+    const int R = KERN(tile_rows), wide = shoal__attend_wide(past->frames, own->frames);
+    int rows = own->frames;
+    for (; rows >= R; rows -= R, p += R * wide, q += R * q_stride)
+        KERN(weigh_rows)(p, q, q_stride, past, own, head, dim, bf16, R);
+    for (; rows > 0; rows--, p += wide, q += q_stride)
+        KERN(weigh_rows)(p, q, q_stride, past, own, head, dim, bf16, 1);
+}
+
+static inline __attribute__((always_inline)) void KERN(mix_head)(float *y, int y_stride,
+                                                                 const float *p,
+                                                                 const shoal__memory *past,
+                                                                 const shoal__memory *own, int head,
+                                                                 int dim, const int bf16)
+{
+    const int R = KERN(tile_rows), wide = shoal__attend_wide(past->frames, own->frames);
+    int rows = own->frames;
+    for (; rows >= R; rows -= R, p += R * wide, y += R * y_stride)
+        KERN(mix_rows)(y, y_stride, p, past, own, head, dim, bf16, R);
+    for (; rows > 0; rows--, p += wide, y += y_stride)
+        KERN(mix_rows)(y, y_stride, p, past, own, head, dim, bf16, 1);
+}
+
+static void KERN(attend_scores)(float *map, float *q, int q_stride, const shoal__memory *past,
+                                const shoal__memory *own, int heads, int dim, int bf16)
+{
+    size_t head = (size_t)(own->frames * shoal__attend_wide(past->frames, own->frames));
+    for (int r = 0; bf16 && r < own->frames; r++)
+        KERN(round_to_bf16)(q + r * q_stride, heads * dim);
+    for (int h = 0; h < heads; h++, map += head)
+        if (bf16)
+            KERN(weigh_head)(map, q, q_stride, past, own, h, dim, 1);
+        else
+            KERN(weigh_head)(map, q, q_stride, past, own, h, dim, 0);
+}
+
+static void KERN(attend_mix)(float *y, const float *map, const shoal__memory *past,
+                             const shoal__memory *own, int heads, int dim, int bf16)
+{
+    size_t head = (size_t)(own->frames * shoal__attend_wide(past->frames, own->frames));
+    for (int h = 0; h < heads; h++, map += head)
+        if (bf16)
+            KERN(mix_head)(y, heads * dim, map, past, own, h, dim, 1);
+        else
+            KERN(mix_head)(y, heads * dim, map, past, own, h, dim, 0);
 }

@@ -35,6 +35,12 @@ static inline size_t shoal__attend_scratch(int past, int own, int width)
     return SHOAL__ATTEND_ROWS * (2 * wide + (size_t)width);
 }
 
+/* Places of a row of the attention map: past's frames, then own's, each rounded up to 16. */
+static inline int shoal__attend_wide(int past, int own)
+{
+    return ((past + 15) & ~15) + ((own + 15) & ~15);
+}
+
 enum { SHOAL__WINDOW = 400, SHOAL__FFT = 512, SHOAL__BINS = 257, SHOAL__MAX_MELS = 128 };
 
 /* The log-mel transform (mel.c makes it). */
@@ -88,6 +94,13 @@ typedef struct shoal__kern {
     /* the same over memories in bf16; q and the attention weights are rounded to bf16 too */
     void (*attend_bf16)(float *y, const float *q, int q_stride, const shoal__memory *past,
                         const shoal__memory *own, int heads, int dim, float *scratch);
+    /* attend in its two halves, for layers whose map others read: map [heads, own->frames, wide
+     * (shoal__attend_wide)], each row the weights of one query, 0 where no frame is. Rounds q in
+     * place if bf16. Mixing needs memories of the same sizes as those that were scored */
+    void (*attend_scores)(float *map, float *q, int q_stride, const shoal__memory *past,
+                          const shoal__memory *own, int heads, int dim, int bf16);
+    void (*attend_mix)(float *y, const float *map, const shoal__memory *past,
+                       const shoal__memory *own, int heads, int dim, int bf16);
     /* rows of log posteriors from logits, in place */
     void (*log_softmax)(float *x, int rows, int n);
     /* one normalised log-mel row of 400 samples */

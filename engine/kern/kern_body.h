@@ -290,6 +290,7 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
         .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                        \
         .depthwise = KERN(depthwise), .rope = KERN(rope), .columns = KERN(columns),                \
         .pair_bf16 = KERN(pair_bf16), .attend = KERN(attend), .attend_bf16 = KERN_ATTEND_BF16,     \
+        .attend_scores = KERN(attend_scores), .attend_mix = KERN(attend_mix),                      \
         .log_softmax = KERN(log_softmax), .log_mel = KERN(log_mel), .to_bf16 = KERN_TO_BF16,       \
         .from_bf16 = KERN(from_bf16), .quantize = KERN(quantize),                                  \
         .finish_int8 = KERN(finish_int8), .blend = KERN(blend)                                     \

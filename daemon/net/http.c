@@ -134,6 +134,15 @@ static json_t *program_list(const shoal_model *m)
     return list;
 }
 
+/* The share of each class in training, or null. */
+static json_t *prior_list(const shoal_model_info *m)
+{
+    json_t *list = m->priors ? json_array() : json_null();
+    for (int i = 0; m->priors && i < m->classes; i++)
+        json_array_append_new(list, json_real((double)m->priors[i]));
+    return list;
+}
+
 static json_t *limits(const shoald_settings *s)
 {
     return json_pack("{si si si si si si si}", "max_sessions", s->max_sessions,
@@ -175,6 +184,9 @@ static int model_page(shoald_conn *c)
 {
     json_t *page = describe_model(c->house);
     json_object_set_new(page, "sha256", json_string(c->house->service.info->sha256));
+    json_object_set_new(page, "temperature",
+                        json_real((double)c->house->service.info->temperature));
+    json_object_set_new(page, "priors", prior_list(c->house->service.info));
     json_object_set_new(page, "workers", json_integer(c->house->port_count));
     return answer_json(c, page);
 }

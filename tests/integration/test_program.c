@@ -1,8 +1,10 @@
 /* test_program.c - a session chooses the order of layers that it runs: program
  *
- * A daemon whose model has the programs base (12 layers), every-other (6) and short (3, the first
- * three of base): tests/data/tiny2.safetensors.
+ * A daemon whose model has the programs base (12 layers), every-other (6), short (3, the first
+ * three of base) and deep (24: base twice), a temperature and priors: made here out of
+ * tests/data/tiny2.safetensors, which has the first three.
  */
+#include "../model_image.h"
 #include "integration.h"
 
 #include <jansson.h>
@@ -10,28 +12,53 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define MODEL SRCDIR "/tests/data/tiny2.safetensors"
-
-enum { SECOND = 16000, PROGRAMS = 3 };
+enum { SECOND = 16000, PROGRAMS = 4, CLASSES = 40 };
 
 static const struct {
     const char *name;
     int depth;
-} programs[PROGRAMS] = { { "base", 12 }, { "every-other", 6 }, { "short", 3 } };
+} programs[PROGRAMS] = { { "base", 12 }, { "every-other", 6 }, { "short", 3 }, { "deep", 24 } };
 
 static daemon_process several;
+static char model_path[] = "/tmp/shoal-program-XXXXXX";
+
+static void write_model(void)
+{
+    image im = image_open(SRCDIR "/tests/data/tiny2.safetensors");
+    json_t *deep = json_array();
+    float priors[CLASSES];
+    size_t size;
+    int fd = mkstemp(model_path);
+
+    for (size_t i = 0; i < 24; i++)
+        json_array_append(deep, image_layer(&im, i % 12));
+    json_array_append_new(json_object_get(im.config, "programs"),
+                          json_pack("{s:s,s:o}", "name", "deep", "layers", deep));
+    json_object_set_new(im.config, "temperature", json_real(1.5));
+    for (int i = 0; i < CLASSES; i++)
+        priors[i] = i ? 0.02f : 0.22f;
+    image_add_tensor(&im, "head.priors", CLASSES, 0, priors);
+    unsigned char *file = image_bytes(&im, &size);
+    ck_assert_int_eq(write(fd, file, size), (ssize_t)size);
+    close(fd);
+    free(file);
+    image_close(&im);
+}
 
 static void several_setup(void)
 {
-    static const char *const args[] = { "--model", MODEL, NULL };
+    const char *const args[] = { "--model", model_path, NULL };
 
+    write_model();
     daemon_start(&several, args);
 }
 
 static void several_teardown(void)
 {
     shared_failures += daemon_stop(&several, SIGTERM) != 0;
+    unlink(model_path);
 }
 
 static void run(stream_result *r, const char *query, const int16_t *audio)
@@ -89,9 +116,11 @@ START_TEST(what_the_model_has_not_is_refused)
     static const struct {
         const char *query, *ref, *says;
     } refused[] = {
-        { "program=mimic", "program", "mimic is not allowed, use base, every-other or short" },
+        { "program=mimic", "program",
+          "mimic is not allowed, use base, every-other, short or deep" },
         { "program=short&depth=4", "depth", "1..3" },
         { "program=every-other&output=phones@7", "output", "1..6" },
+        { "depth=13", "depth", "1..12" },
     };
     int16_t *audio = make_audio(SECOND, 33);
     stream_result r;
@@ -156,6 +185,20 @@ START_TEST(pages_list_programs)
 }
 END_TEST
 
+START_TEST(the_model_page_tells_temperature_and_priors)
+{
+    static char page[16384];
+
+    ck_assert_int_eq(raw_http_get(several.port, "/v1/model", page, sizeof page), 200);
+    json_t *root = json_loads(page, 0, NULL);
+    const json_t *priors = json_object_get(root, "priors");
+    ck_assert_double_eq(json_real_value(json_object_get(root, "temperature")), 1.5);
+    ck_assert_int_eq((int)json_array_size(priors), CLASSES);
+    ck_assert_double_eq_tol(json_real_value(json_array_get(priors, 0)), 0.22, 1e-6);
+    json_decref(root);
+}
+END_TEST
+
 TCase *program_case(void)
 {
     TCase *t = tcase_create("program");
@@ -166,6 +209,7 @@ TCase *program_case(void)
     tcase_add_test(t, features_are_the_programs);
     tcase_add_test(t, what_the_model_has_not_is_refused);
     tcase_add_test(t, set_stays_within_the_program);
+    tcase_add_test(t, the_model_page_tells_temperature_and_priors);
     tcase_add_loop_test(t, pages_list_programs, 0, 2);
     return t;
 }

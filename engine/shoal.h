@@ -23,14 +23,15 @@
  *     }
  *
  * Objects:
- *   shoal_model    weights and program. Immutable after opening; any number of threads may
+ *   shoal_model    weights and programs. Immutable after opening; any number of threads may
  *                  share it. Must outlive its streams and batches.
  *   shoal_stream   the state of one client (audio not yet consumed, caches of every virtual
  *                  layer). One thread at a time.
  *   shoal_batch    scratch memory for one shoal_batch_run at a time, that is: one a worker
- *                  thread. Advances any number of streams, at any mix of depths, together:
- *                  frames of all streams that are still running at layer l go through the
- *                  same matrix product.
+ *                  thread. Advances any number of streams, at any mix of depths and programs,
+ *                  together: frames of all streams that are still running at layer l and whose
+ *                  programs have the same one there (the same operation on the same weights) go
+ *                  through the same matrix product.
  *
  * Time: audio is counted in samples at shoal_model_info.rate (16000), features in frames of
  * frame_samples (320 samples, 20 ms). Frame i describes samples [320 i, 320 i + 320). It can
@@ -180,7 +181,7 @@ typedef enum shoal_wake {
 } shoal_wake;
 
 typedef struct shoal_stream_params {
-    int depth;        /* 1..info.depth */
+    int depth;        /* 1..the program's depth */
     int chunk_frames; /* 1..info.max_chunk_frames; 8 frames are 160 ms */
     int left_frames;  /* 0..info.max_left_frames, attention's memory before the chunk */
     shoal_wake wake;  /* default COPY */

@@ -8,27 +8,14 @@ import os
 from phones import parse_alignment
 
 
-def read_labels(path):
+def read_alignments(speech):
     """{id: [(phone index, start, end)]}, 10 ms frames; clips without alignment are absent."""
     out = {}
-    with open(path) as f:
+    with open(os.path.join(speech, "align.tsv")) as f:
         for line in f:
             key, text = line.rstrip("\n").split("\t")
             if ":" in text:
                 out[key] = parse_alignment(text)
-    return out
-
-
-def read_alignments(speech):
-    return read_labels(os.path.join(speech, "align.tsv"))
-
-
-def read_pseudo(folder):
-    """All <corpus>.tsv of pseudo.py, which may hold phones.NO_LABEL."""
-    out = {}
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".tsv"):
-            out.update(read_labels(os.path.join(folder, name)))
     return out
 
 
@@ -39,14 +26,14 @@ def read_manifest(speech):
         return [dict(zip(head, line.rstrip("\n").split("\t"))) for line in f]
 
 
-def dev_clips(speech, limit=0):
-    """[(path, alignment)] of the development split, in the manifest's order.
+def dev_clips(speech, limit=0, split="dev"):
+    """[(path, alignment)] of a development split, in the manifest's order.
 
     limit: about this many, evenly spread; 0: all.
     """
     align = read_alignments(speech)
     clips = [(os.path.join(speech, r["path"]), align[r["id"]]) for r in read_manifest(speech)
-             if r["split"] == "dev" and r["id"] in align]
+             if r["split"] == split and r["id"] in align]
     return clips[::max(1, len(clips) // limit)] if limit else clips
 
 

@@ -9,6 +9,7 @@ The exponential moving average of the weights is what ships. Decoder tables come
 """
 
 import argparse
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -100,9 +101,19 @@ def import_model(path):
     return m
 
 
+def configured(members):
+    """A Config from a checkpoint's members. Those of other programs are no harm while they are off
+    (../../shared/weights has experts and routers in its own)."""
+    known = {f.name for f in fields(Config)}
+    on = [k for k, v in members.items() if k not in known and v]
+    if on:
+        raise SystemExit(f"a checkpoint of another network: {', '.join(on)}")
+    return Config(**{k: v for k, v in members.items() if k in known})
+
+
 def load_checkpoint(path):
     s = torch.load(path, map_location="cpu")
-    m = Encoder(Config(**s["config"]))
+    m = Encoder(configured(s["config"]))
     m.load_state_dict(s["ema"])
     return m.eval(), s
 

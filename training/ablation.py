@@ -18,7 +18,7 @@ from arms import Arm, summary
 from report import rows
 
 DEPTHS = (3, 6, 12)
-ADDED = "librispeech picovoice-intent synthetic".split()
+ADDED = "librispeech picovoice-intent synthetic kokoro hibari".split()
 
 
 def groups(a):
@@ -42,7 +42,7 @@ def groups(a):
         "no sequence loss": ("frame cross-entropy alone", Arm(("--crf-from", 10 ** 9)), 1),
         "warped": ("vocal tract length perturbation, up to 12 %", Arm(("--warp", 0.12)), 1),
         "layers dropped": ("every layer but the first left out in 15 % of the steps", Arm(("--drop", 0.15)), 1),
-        "labelled only": ("without pseudo-labels and synthetic speech", Arm(("--hold-out", *ADDED)), 1),
+        "labelled only": ("without the recogniser's texts and synthetic speech", Arm(("--hold-out", *ADDED)), 1),
     }
     return {"scratch": (a.steps, (*recipe, "--lr", a.lr, "--hold-out", a.hold_out), scratch),
             "ships": (a.steps // 2, (*recipe, "--init", a.model, "--lr", a.lr / 4, "--crf-from", 0), ships)}

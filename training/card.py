@@ -76,9 +76,15 @@ ORIGINS = {     # corpus: (kind of labels, licence)
     "speechocean762": ("aligned", "free for commercial and non-commercial use (OpenSLR 101)"),
     "vctk-p239": ("aligned; CSTR VCTK 0.80", "ODC-By"),
     "picovoice-words": ("aligned; wake-word-benchmark", "Apache-2.0"),
-    "picovoice-intent": ("pseudo-labels under a grammar; speech-to-intent-benchmark", "Apache-2.0"),
+    "picovoice-intent": ("a recogniser's text, aligned; speech-to-intent-benchmark", "Apache-2.0"),
     "dspspeech": ("aligned; DSPSpeech-20, English part", "MIT"),
-    "librispeech": ("pseudo-labels; train-clean-100, a clip a speaker", "CC BY 4.0"),
+    "librispeech": ("a recogniser's text, aligned; train-clean-100, a clip a speaker; Vassil Panayotov et al.", "CC BY 4.0"),
+    "commonvoice": ("aligned; Mozilla Common Voice", "CC0"),
+    "cathy": ("aligned; rhasspy/dataset-voice-cathy", "CC0"),
+    "robotutor": ("aligned; Carnegie Mellon University, RoboTutor", "CC BY 4.0"),
+    "robotutor-words": ("aligned; Carnegie Mellon University, RoboTutor", "CC BY 4.0"),
+    "kokoro": ("the voice's; Kokoro-82M", "Apache-2.0"),
+    "hibari": ("the voice's; hibari-tts", "Apache-2.0"),
     "synthetic": ("the synthesiser's; flite, festival", "as the voices: training/README.md"),
 }
 

@@ -9,8 +9,8 @@ phone bigram) whose transitions are those of the decoder with a bigram:
     score(path) = sum_t logp[t, path_t] - log_prior[path_t] + transition[path_{t-1}, path_t]
 
 Its gradient with respect to logp is (posterior of the phone at t over all paths) - (label at t),
-found by forward-backward in scaled probabilities. Where labels are unknown amid known ones
-(pseudo-labels), the labels' path is any path that agrees with the known ones, and their posterior
+found by forward-backward in scaled probabilities. Where labels are unknown amid known ones,
+the labels' path is any path that agrees with the known ones, and their posterior
 takes the place of the label.
 """
 

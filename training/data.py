@@ -19,11 +19,21 @@ class Strength:
     masks: float = 1.0      # width and number of SpecAugment's masks
 
 
+MISFITS = "misfits.txt"         # ids of training clips to leave out (misfits.py)
+
+
 class Features:
-    def __init__(self, folder):
+    """misfits: those clips as well."""
+
+    def __init__(self, folder, misfits=False):
         self.mel = np.memmap(os.path.join(folder, "feats.f16"), np.float16, "r").reshape(-1, 80)
         with open(os.path.join(folder, "index.json")) as f:
             self.index = json.load(f)
+        path = os.path.join(folder, MISFITS)
+        if os.path.exists(path) and not misfits:
+            with open(path) as f:
+                bad = set(f.read().split())
+            self.index = [e for e in self.index if e["split"] != "train" or e["id"] not in bad]
         for e in self.index:
             if e["labels"] is not None:
                 e["labels"] = np.array(e["labels"], np.int64)

@@ -4,8 +4,6 @@ PHONES = ("SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG O
           "SH T TH UH UW V W Y Z ZH").split()
 INDEX = {p: i for i, p in enumerate(PHONES)}
 INDEX["+SPN+"] = INDEX["+NSN+"] = 0
-UNKNOWN = "?"             # frames without a label, in pseudo-labels (pseudo.py)
-INDEX[UNKNOWN] = NO_LABEL = -100
 DICTIONARY = "/usr/share/pocketsphinx/model/en-us/cmudict-en-us.dict"      # Debian: pocketsphinx-en-us
 
 

@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """Decode the recordings once and keep their log-mels.
 
-    prepare.py --speech ../../shared/speech --pseudo pseudo --more /tmp/shoal-data/synthetic \
-               --out /tmp/shoal-features
+    prepare.py --speech ../../shared/speech --more /tmp/shoal-data/voices --out /tmp/shoal-features
 
 A recordings folder holds manifest.tsv and align.tsv (corpus.py); --more takes further folders of
-that layout (synth.py, librispeech.py). --pseudo is a folder with labels for unlabelled clips
-(pseudo.py), which then belong to the training split; what stays "unlabelled" is for pretrain.py.
+that layout (voices.py, synth.py, librispeech.py). What is "unlabelled" is for pretrain.py.
 Labelled splits leave out clips without alignment. --append keeps what --out holds and adds the clips
 that are not there yet.
 
 Writes feats.f16 (all log-mels, [frames, 80] float16), and index.json: for each clip and
 speed its offset, frames, corpus, split, speaker, labels (one a 20 ms frame, -100 where unknown; or
-null) and the reference phones. Speeds 0.9 and 1.1 are made for the training and unlabelled splits (resampled, so
+null) and the reference phones. Speeds 0.9 and 1.1 (--speeds) are made for the training and unlabelled splits (resampled, so
 pitch moves as well, Kaldi's speed perturbation), some of them in a made-up room or through a
 codec (rooms.py; --seed). Every clip ends in 100 ms of digital silence, as a stream that the engine
 finishes does.
@@ -29,7 +27,7 @@ import numpy as np
 import soundfile as sf
 from scipy.signal import resample_poly
 
-from corpus import read_alignments, read_manifest, read_pseudo
+from corpus import read_alignments, read_manifest
 from frontend import HOP, WINDOW, log_mel
 from rooms import need_tools, somewhere_else
 
@@ -70,16 +68,12 @@ def clip(job):
     return row, out, [p for p, _, _ in align if p > 0] if align else None
 
 
-def collect(speech, pseudo, more):
+def collect(folders):
     """[(folder, row, alignment; None: noise or unlabelled)] of all folders."""
-    believed = read_pseudo(pseudo) if pseudo else {}
     clips = []
-    for folder in [speech] + more:
+    for folder in folders:
         align = read_alignments(folder)
         for row in read_manifest(folder):
-            if row["split"] == "unlabelled" and row["id"] in believed:
-                row["split"] = "train"
-                align[row["id"]] = believed[row["id"]]
             if row["id"] in align or row["corpus"] == NOISE or row["split"] == "unlabelled":
                 clips.append((folder, row, align.get(row["id"])))
     return clips
@@ -89,9 +83,9 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--speech", default="../../shared/speech")
     ap.add_argument("--more", nargs="*", default=[], help="further folders of the same layout")
-    ap.add_argument("--pseudo", default="", help="folder of pseudo.py's labels")
     ap.add_argument("--out", default="/tmp/shoal-features")
     ap.add_argument("--append", action="store_true")
+    ap.add_argument("--speeds", type=float, nargs="*", default=(0.9, 1.1), help="of training clips, beside 1.0")
     ap.add_argument("--jobs", type=int, default=os.cpu_count())
     ap.add_argument("--seed", type=int, default=1)
     a = ap.parse_args()
@@ -99,8 +93,8 @@ def main():
     os.makedirs(a.out, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"          # for the pool's processes, which spawn anew
 
-    jobs = [(folder, row, align, (1.0, 0.9, 1.1) if row["split"] in ("train", "unlabelled") else (1.0,), a.seed)
-            for folder, row, align in collect(a.speech, a.pseudo, a.more)]
+    jobs = [(folder, row, align, (1.0, *a.speeds) if row["split"] in ("train", "unlabelled") else (1.0,), a.seed)
+            for folder, row, align in collect([a.speech, *a.more])]
     index, offset, t0 = [], 0, time.time()
     feats = os.path.join(a.out, "feats.f16")
     if a.append:

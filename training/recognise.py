@@ -1,4 +1,4 @@
-"""PocketSphinx as a transcriber and as an aligner (Debian: python3-pocketsphinx, pocketsphinx-en-us).
+"""PocketSphinx as an aligner (Debian: python3-pocketsphinx, pocketsphinx-en-us).
 
 Only its public interface is used. It gives times to words, not to phones, so the aligner's
 "words" are the phones: a dictionary of one-phone words and one grammar a clip, which is the
@@ -7,7 +7,6 @@ chain of the phones to align with optional silence between the words.
 All times are 10 ms frames from the first sample; the end is exclusive.
 """
 
-import re
 import tempfile
 
 from pocketsphinx import Decoder
@@ -38,14 +37,6 @@ def decode(decoder, pcm):
     exp = decoder.get_logmath().exp
     return [(s.word, s.start_frame, s.end_frame + 1, min(1.0, exp(s.prob)))
             for s in decoder.seg() or () if s.end_frame >= s.start_frame]
-
-
-def spoken(word):
-    return not re.match(r"[<\[+(]", word)
-
-
-def plain(word):
-    return re.sub(r"\(\d+\)$", "", word)
 
 
 class Aligner:

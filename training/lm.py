@@ -19,13 +19,11 @@ import numpy as np
 from data import Features
 from phones import INDEX, PHONES, read_dictionary
 from report import rows
+from texts import FORTUNES, SPOKEN_BOOKS, quotes
 
 C = len(PHONES)
-WORDS = ("picovoice-words", "dspspeech")      # a few commands over and over: no language
+WORDS = ("picovoice-words", "dspspeech", "robotutor-words")      # single words and commands: no language
 AGES = 3                                      # frames told apart by the duration model
-FORTUNES = "/usr/share/games/fortunes/"
-# sentences of these are spoken by synth.py, also for the set it makes to judge by: not read here
-SPOKEN_BOOKS = "literature wisdom science people education politics work".split()
 NO_PROSE = ("ascii-art", "translate-me", "perl", "debian", "linux", "linuxcookie")
 TEXT_WEIGHT = 50.0, 10.0                      # of trigram, fourgram: see mixed()
 ENTRIES = 42000                               # of a model's fourgram: 8 bytes each
@@ -59,13 +57,6 @@ def counts(entries):
         np.add.at(pair, (x[:-1], x[1:]), 1)
     np.fill_diagonal(pair, 1.0)       # never used, but finite
     return np.log(pair / pair.sum(1, keepdims=True)), log_prior(entries)
-
-
-def quotes(book):
-    """The quotations of a book of fortunes, each one line, without the line that names the author."""
-    with open(os.path.join(FORTUNES, book), encoding="utf-8", errors="replace") as f:
-        for quote in re.split(r"\n%\n", f.read()):
-            yield re.sub(r"\s+", " ", re.sub(r"(?m)^\s*--.*\Z", "", quote, flags=re.S))
 
 
 def written():

@@ -28,6 +28,19 @@ def once(made, name, *args):
         script(name, *args)
 
 
+def voices(a, at):
+    """Folders of open neural voices to train on; beside them `apart`, to judge by. voices.py goes on by itself."""
+    home, made = at("voices"), []
+    common = "--home", home, "--speech", a.speech
+    once(os.path.join(home, "package", "LICENSE"), "voices.py", "setup", "--home", home)
+    for seed, (kind, hours) in enumerate((("kokoro", a.kokoro), ("hibari", a.hibari)), a.seed):
+        if hours:
+            made.append(at(kind))
+            script("voices.py", kind, *common, "--hours", hours, "--seed", seed, "--out", made[-1])
+    script("voices.py", "kokoro", *common, "--only", "--hours", 0.3, "--seed", 99, "--out", at("apart"))
+    return made
+
+
 def recordings(a, at):
     """The options of prepare.py that name the recordings; (those options, folder to be judged on)."""
     if a.librispeech:
@@ -35,12 +48,10 @@ def recordings(a, at):
         once(os.path.join(folder, "align.tsv"), "librispeech.py", "--corpus", a.librispeech, "--out", folder,
              "--jobs", a.jobs, *(("--alignments", a.alignments) if a.alignments else ()))
         return ("--speech", folder, *(("--more", *a.more) if a.more else ())), folder
-    synthetic, unheard = at("synthetic"), at("unheard")
-    once(os.path.join(synthetic, "align.tsv"), "synth.py", "--out", synthetic, "--speech", a.speech,
-         "--jobs", a.jobs)
+    unheard = at("unheard")
     once(os.path.join(unheard, "align.tsv"), "synth.py", "--out", unheard, "--speech", a.speech, "--unheard",
          "--hours", 0.3, "--seed", 2, "--jobs", a.jobs)
-    return ("--speech", a.speech, "--pseudo", os.path.join(HERE, "pseudo"), "--more", synthetic, *a.more), a.speech
+    return ("--speech", a.speech, "--more", *voices(a, at), *a.more), a.speech
 
 
 def main():
@@ -50,6 +61,9 @@ def main():
     ap.add_argument("--more", nargs="*", default=[], help="further folders of recordings")
     ap.add_argument("--librispeech", help="the folder LibriSpeech, in the place of --speech")
     ap.add_argument("--alignments", help="of LibriSpeech: folder of TextGrids, or a CTM file")
+    ap.add_argument("--kokoro", type=float, default=10.0, help="hours of its voices (0.5 h of wall time an hour)")
+    ap.add_argument("--hibari", type=float, default=5.0)
+    ap.add_argument("--init", help="train.py's: weights to start from")
     ap.add_argument("--pretrain", type=int, default=0, help="steps of pretrain.py before")
     ap.add_argument("--steps", type=int, default=15000)
     ap.add_argument("--seconds", type=float, default=100.0, help="audio a step")
@@ -72,23 +86,28 @@ def main():
     features, lib = at("features"), ("--lib", a.lib) if a.lib else ()
     once(os.path.join(features, "index.json"), "prepare.py", *sources, "--out", features, "--jobs", a.jobs,
          "--seed", a.seed)
+    once(os.path.join(features, "misfits.txt"), "misfits.py", "--features", features, "--threads", a.threads,
+         "--model", a.init or os.path.join(HERE, "../models/shoal-base.safetensors"))
     held = ("--hold-out", *a.hold_out)
     common = ("--features", features, "--seconds", a.seconds, "--seed", a.seed, "--threads", a.threads,
               "--lr", a.lr, *held)
-    first = ()
+    first = ("--init", a.init) if a.init else ()
     if a.pretrain:
         script("pretrain.py", "--out", at("pre"), "--steps", a.pretrain, *common)
         first = "--init", at("pre", "last.pt")
     script("train.py", "--out", at("train"), "--steps", a.steps, "--norms", 12, "--deep", 0.4, "--tail", 0.95,
            "--exit-from", 3, "--exit-power", 0.5, "--warp", 0.12, "--masks", 1.3,
-           "--crf-from", a.steps // 3, "--eval-every", max(1, a.steps // 10), *common, *first)
+           "--crf-from", a.steps // 3, "--crf-weight", 0.3, "--eval-every", max(1, a.steps // 10), *common, *first)
     last, model = at("train", "last.pt"), at(a.name + ".safetensors")
     script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 12,
            "--every", a.decoder_every, *held, *lib)
     script("export.py", "--checkpoint", last, "--decoder", at("decoder.npz"), "--name", a.name, "--out", model)
-    also = ("--also", at("unheard")) if not a.librispeech else ()
+    also = ("--also", at("unheard"), at("apart")) if not a.librispeech else ()
     script("evaluate.py", "--model", model, "--speech", judged, "--run", at("train"), "--card", at(a.name + ".md"),
            "--json", at(a.name + ".json"), "--jobs", a.jobs, "--limit", a.limit, *also, *lib)
+    if not a.librispeech:
+        script("judge.py", "--model", model, "--speech", judged, "--apart", at("apart"), "--out", at("judged"), "--jobs",
+               a.jobs, "--limit", a.limit, *lib)
 
 
 if __name__ == "__main__":

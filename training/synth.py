@@ -26,8 +26,8 @@ import soundfile as sf
 from scipy.signal import resample_poly
 
 from corpus import read_manifest, write_corpus
-from lm import SPOKEN_BOOKS, quotes
 from phones import INDEX, read_dictionary
+from texts import fortunes
 
 FLITE = ("rms", "slt", "awb", "kal16")
 FESTIVAL = ("ked_diphone", "cmu_us_slt_arctic_hts")
@@ -37,20 +37,16 @@ OTHER_NAMES = {"PAU": "SIL", "H#": "SIL", "AX": "AH", "AXR": "ER", "IX": "IH", "
                "EL": "L", "EM": "M", "EN": "N"}
 
 
-def fortunes():
-    """Sentences of 4 to 20 words."""
-    for book in SPOKEN_BOOKS:
-        for quote in quotes(book):
-            for s in re.split(r"(?<=[.!?]) ", quote):
-                if re.fullmatch(r"[A-Z][A-Za-z' ,;-]*[.!?]", s) and 4 <= len(s.split()) <= 20:
-                    yield s
+def suits(sentence):
+    """4 to 20 words."""
+    return re.fullmatch(r"[A-Z][A-Za-z' ,;-]*[.!?]", sentence) and 4 <= len(sentence.split()) <= 20
 
 
 def texts(speech):
     known = read_dictionary()
     read = {r["text"].lower() for r in read_manifest(speech)
             if r["split"] == "train" and len(r["text"].split()) > 2}
-    found = sorted(read) + sorted(set(fortunes()))
+    found = sorted(read) + sorted(set(filter(suits, fortunes())))
     return [t for t in found if all(w in known for w in re.findall(r"[a-z']+", t.lower()))]
 
 

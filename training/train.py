@@ -203,6 +203,7 @@ def main():
                     help="every so many steps the averaged weights stay as STEP.pt, for average.py")
     ap.add_argument("--distill", type=float, default=0.0,
                     help="weight of the deeper depth's posteriors as targets of the shallower one")
+    ap.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
     ap.add_argument("--hold-out", nargs="*", default=[], help="corpora left out of training, e.g. vctk-p239")
     ap.add_argument("--no-fused", action="store_true", help="the plain PyTorch layers, not fused.c")
     a = ap.parse_args()
@@ -273,7 +274,7 @@ def main():
             print(f"step {step} loss {np.mean(losses):.3f} {(time.time() - t0) / (step - mark):.2f} s/step",
                   flush=True)
             losses = []
-        if step % 250 == 0:
+        if step % a.save_every == 0:
             save()
         if a.keep and step % a.keep == 0:
             torch.save(dict(ema=ema, step=step, config=config.dict()), os.path.join(a.out, f"{step}.pt"))

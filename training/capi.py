@@ -29,13 +29,17 @@ class _Phone(C.Structure):
                 ("confidence", C.c_float)]
 
 
+class _Tentative(C.Structure):
+    _fields_ = [("phone", _Phone), ("stood_frames", C.c_int)]
+
+
 DECODERS = {"lm": (1, 0), "lm_durations": (1, 1), "plain": (0, 0), "durations": (0, 1)}     # lm, durations
 BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx"), ("fp32", "bf16", "int8")
 
 
-def _decoder_params(name):
+def _decoder_params(name, settle=0, silence=0):
     """settle_frames, settle_silence_frames: 0, as late as need be"""
-    return (C.c_int * 4)(*DECODERS[name], 0, 0)
+    return (C.c_int * 4)(*DECODERS[name], settle, silence)
 
 
 class Engine:
@@ -192,19 +196,31 @@ class Engine:
 
     def told(self, logp, decoder=None, at_a_time=1):
         """The same as [(phone, frames heard when it was given out)], so many frames a call."""
-        d, out, phones = C.c_void_p(), (_Phone * (at_a_time + LAG))(), []
-        params = _decoder_params(decoder or self.decoders[0])
+        cuts = range(at_a_time, len(logp) + at_a_time, at_a_time)
+        return [(p, heard) for heard, settled, _ in self.settling(logp, cuts, decoder) for p in settled]
+
+    def settling(self, logp, cuts, decoder=None, settle=0, silence=0, tentative=False):
+        """Frames [0, T) in calls that end before each of `cuts` and at T, then a flush:
+        [(frames heard, phones settled, [(phone, frames it has stood)] shown)] of each call.
+
+        settle, silence: frames, as shoal_decoder_params has them.
+        """
+        d, out, seen, calls = C.c_void_p(), (_Phone * (len(logp) + LAG))(), (_Tentative * (LAG + 1))(), []
+        params = _decoder_params(decoder or self.decoders[0], settle, silence)
         self._check(self.c.shoal_decoder_new(C.byref(d), self.model, params))
-        logp = np.ascontiguousarray(logp, np.float32)
+        logp, at = np.ascontiguousarray(logp, np.float32), 0
 
-        def keep(count, heard):
-            phones.extend(((p.label, p.first_frame, p.end_frame, p.confidence), heard)
-                          for p in out[:self._check(count)])
+        def plain(p):
+            return p.label, p.first_frame, p.end_frame, p.confidence
 
-        for t in range(0, len(logp), at_a_time):
-            part = logp[t:t + at_a_time]
-            keep(self.c.shoal_decoder_run(d, part.ctypes.data_as(C.POINTER(C.c_float)), len(part), out, len(out)),
-                 t + len(part))
-        keep(self.c.shoal_decoder_flush(d, out, len(out)), len(logp))
+        for end in [*(c for c in cuts if c < len(logp)), len(logp)]:
+            part = logp[at:end]
+            n = self._check(self.c.shoal_decoder_run(
+                d, part.ctypes.data_as(C.POINTER(C.c_float)), len(part), out, len(out)))
+            shown = self.c.shoal_decoder_tentative(d, seen) if tentative else 0
+            calls.append((end, [plain(p) for p in out[:n]],
+                          [(plain(s.phone), s.stood_frames) for s in seen[:shown]]))
+            at = end
+        n = self._check(self.c.shoal_decoder_flush(d, out, len(out)))
         self.c.shoal_decoder_free(d)
-        return phones
+        return calls + [(len(logp), [plain(p) for p in out[:n]], [])]

@@ -57,25 +57,35 @@ static void pack_panel(float *to, const shoal__linear *l, int columns, int n0, i
         }
 }
 
-static int pack_for(shoal__linear *l, const shoal__own_level *level)
+static void pack_all(own_weight *w, const shoal__linear *l)
 {
-    int columns = level->columns;
-    own_weight *w = calloc(1, sizeof *w);
-    l->packed = w;
-    if (!w)
-        return SHOAL_ENOMEM;
-    w->level = level;
-    w->padded = (l->out + columns - 1) / columns * columns;
-    w->data =
-        aligned_alloc(64, ((size_t)w->padded * (size_t)l->in * sizeof(float) + 63) & ~(size_t)63);
-    if (!w->data)
-        return SHOAL_ENOMEM;
+    int columns = w->level->columns;
     for (int k = 0; k < l->in; k += OWN_DEPTH) {
         int depth = least(OWN_DEPTH, l->in - k);
         float *block = w->data + (size_t)k * (size_t)w->padded;
         for (int n = 0; n < w->padded; n += columns)
             pack_panel(block + (size_t)n * (size_t)depth, l, columns, n, k, depth);
     }
+}
+
+static int padded(const shoal__linear *l, const shoal__own_level *level)
+{
+    return (l->out + level->columns - 1) / level->columns * level->columns;
+}
+
+static int pack_for(shoal__linear *l, const shoal__own_level *level)
+{
+    own_weight *w = calloc(1, sizeof *w);
+    l->packed = w;
+    if (!w)
+        return SHOAL_ENOMEM;
+    w->level = level;
+    w->padded = padded(l, level);
+    w->data =
+        aligned_alloc(64, ((size_t)w->padded * (size_t)l->in * sizeof(float) + 63) & ~(size_t)63);
+    if (!w->data)
+        return SHOAL_ENOMEM;
+    pack_all(w, l);
     return 0;
 }
 
@@ -168,7 +178,7 @@ static void run_pair(const shoal__linear *up, const shoal__linear *down, const s
 /* ---- choice ----------------------------------------------------------------------------- */
 
 /* The trial: a product that fills tiles of all sizes, blocks and an edge, added to nothing. */
-enum { TRY_ROWS = 23, TRY_IN = 300, TRY_OUT = 75 };
+enum { TRY_ROWS = 23, TRY_IN = 300, TRY_OUT = 75, TRY_WIDEST = 128 };
 
 static void fill(float *x, int n)
 {
@@ -179,36 +189,39 @@ static void fill(float *x, int n)
     }
 }
 
-static int try_product(const shoal__own_level *level, float *room, float *c)
+/* Its memory is static: a trial that found none would settle on a slow level for good. */
+static struct {
+    float a[TRY_ROWS * TRY_IN], weight[TRY_OUT * TRY_IN], bias[TRY_OUT];
+    float want[TRY_ROWS * TRY_OUT], got[TRY_ROWS * TRY_OUT];
+    _Alignas(64) float packed[(TRY_OUT + TRY_WIDEST) * TRY_IN];
+} trial; /* under `once` */
+
+static void try_product(const shoal__own_level *level, float *c)
 {
-    float *a = room, *weight = a + TRY_ROWS * TRY_IN, *bias = weight + TRY_OUT * TRY_IN;
     shoal__linear l = { .in = TRY_IN,
                         .out = TRY_OUT,
                         .epilogue = SHOAL__SILU,
                         .scale = 1.0f,
-                        .weight = weight,
-                        .bias = bias };
-    int rc = pack_for(&l, level);
-    if (rc == 0)
-        run(&l, NULL, NULL, a, TRY_ROWS, c);
-    unpack(&l);
-    return rc;
+                        .weight = trial.weight,
+                        .bias = trial.bias };
+    own_weight w = { .level = level, .padded = padded(&l, level), .data = trial.packed };
+    pack_all(&w, &l);
+    l.packed = &w;
+    run(&l, NULL, NULL, trial.a, TRY_ROWS, c);
 }
 
 /* As scalar, within what rounding costs. */
 static int is_sound(const shoal__own_level *level)
 {
-    enum { ROOM = TRY_ROWS * TRY_IN + TRY_OUT * TRY_IN + TRY_OUT, OUT = TRY_ROWS * TRY_OUT };
-    float *room = malloc((ROOM + 2 * OUT) * sizeof *room);
-    int ok = room != NULL;
-    if (ok) {
-        float *want = room + ROOM, *got = want + OUT;
-        fill(room, ROOM);
-        ok = try_product(&shoal__own_scalar, room, want) == 0 && try_product(level, room, got) == 0;
-        for (int i = 0; ok && i < OUT; i++)
-            ok = fabsf(got[i] - want[i]) <= 2e-4f;
-    }
-    free(room);
+    int ok = level->columns <= TRY_WIDEST;
+    fill(trial.a, TRY_ROWS * TRY_IN);
+    fill(trial.weight, TRY_OUT * TRY_IN);
+    fill(trial.bias, TRY_OUT);
+    try_product(&shoal__own_scalar, trial.want);
+    if (ok)
+        try_product(level, trial.got);
+    for (int i = 0; ok && i < TRY_ROWS * TRY_OUT; i++)
+        ok = fabsf(trial.got[i] - trial.want[i]) <= 2e-4f;
     return ok;
 }
 

@@ -243,13 +243,14 @@ static int bind_all(shoald_server *server)
     int count = inherited ? inherited : server->house.settings.listen_count;
     server->inherited = inherited > 0;
     for (int i = 0; i < count && i < SHOALD_MAX_LISTEN; i++) {
-        shoald_listener *l = &server->listeners[i];
-        int result = inherited
-                         ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, why, sizeof why)
-                         : shoald_listen_bind(l, server->house.settings.listen[i], why, sizeof why);
-        if (result < 0)
+        shoald_listener *l = &server->listeners[server->listener_count];
+        int more = inherited
+                       ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, why, sizeof why)
+                       : shoald_listen_bind(l, SHOALD_MAX_LISTENERS - server->listener_count,
+                                            server->house.settings.listen[i], why, sizeof why);
+        if (more < 0)
             return complain(why);
-        server->listener_count++;
+        server->listener_count += inherited ? 1 : more;
     }
     return 0;
 }

@@ -16,7 +16,7 @@
 
 #include <uv.h>
 
-enum { SHOALD_SIGNALS = 3 };
+enum { SHOALD_SIGNALS = 3, SHOALD_MAX_LISTENERS = 2 * SHOALD_MAX_LISTEN };
 
 struct lws_context;
 
@@ -30,7 +30,7 @@ typedef struct shoald_server {
     uv_timer_t clock; /* clock.c */
     uv_signal_t signals[SHOALD_SIGNALS];
     struct lws_context *lws;
-    shoald_listener listeners[SHOALD_MAX_LISTEN];
+    shoald_listener listeners[SHOALD_MAX_LISTENERS];
     int listener_count;
     bool inherited; /* the listeners came from systemd */
     shoald_owned_file ready_file;

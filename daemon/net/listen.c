@@ -8,68 +8,22 @@
 #include "base/log.h"
 #include "session/house.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
+#include <libgen.h>
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 512, ACCEPTS_A_TURN = 64 };
-
-/* ---- names --------------------------------------------------------------------------- */
-
-static void name_from_socket(shoald_listener *l)
-{
-    struct sockaddr_storage a = { 0 };
-    socklen_t size = sizeof a;
-    char host[INET6_ADDRSTRLEN] = "?";
-    getsockname(l->fd, (struct sockaddr *)&a, &size);
-    if (a.ss_family == AF_INET) {
-        struct sockaddr_in *in = (void *)&a;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(l->name, sizeof l->name, "%s:%d", host, ntohs(in->sin_port));
-    } else if (a.ss_family == AF_INET6) {
-        struct sockaddr_in6 *in6 = (void *)&a;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-        snprintf(l->name, sizeof l->name, "[%s]:%d", host, ntohs(in6->sin6_port));
-    } else {
-        snprintf(l->name, sizeof l->name, "unix:%s", ((struct sockaddr_un *)&a)->sun_path);
-    }
-}
-
-/* "host:port" or "[v6]:port" -> parts. 0 or -1. */
-static int split_address(const char *address, char *host, size_t host_size, const char **port)
-{
-    const char *colon = strrchr(address, ':');
-    const char *begin = address, *end = colon;
-    if (!colon || !colon[1])
-        return -1;
-    if (*address == '[') {
-        begin = address + 1;
-        end = strchr(address, ']');
-        if (!end || end + 1 != colon)
-            return -1;
-    } else if (memchr(address, ':', (size_t)(colon - address))) {
-        return -1; /* an IPv6 address without brackets */
-    }
-    char *rest;
-    long number = strtol(colon + 1, &rest, 10); /* getaddrinfo would take 99999 for 34463 */
-    if ((size_t)(end - begin) >= host_size || *rest || number < 0 || number > 65535)
-        return -1;
-    memcpy(host, begin, (size_t)(end - begin));
-    host[end - begin] = '\0';
-    *port = colon + 1;
-    return 0;
-}
+enum { BACKLOG = 512, ACCEPTS_A_TURN = 64, PORT_TRIES = 16 };
 
 /* ---- binding ------------------------------------------------------------------------- */
 
-static void explain_bind(const char *address, int error, char *why, size_t why_size)
+static int explain(const char *address, int error, char *why, size_t why_size)
 {
     const char *remedy =
         error == EADDRINUSE      ? "another program (or another shoald) listens there; stop it, or "
@@ -79,48 +33,26 @@ static void explain_bind(const char *address, int error, char *why, size_t why_s
         : error == EADDRNOTAVAIL ? "this machine has no such address"
                                  : "choose another address with --listen";
     snprintf(why, why_size, "cannot listen on %s: %s: %s", address, strerror(error), remedy);
+    return -1;
 }
 
-static int bind_socket(int family, const struct sockaddr *a, socklen_t size)
+/* A bound socket, or -1 with errno. */
+static int bind_socket(const shoald_address *a)
 {
-    int on = 1;
+    int on = 1, family = a->at.ss_family;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     if (family != AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (family == AF_INET6)
+    if (family == AF_INET6) /* 0.0.0.0 is a socket of its own */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (bind(fd, a, size) == 0 && listen(fd, BACKLOG) == 0)
+    if (bind(fd, (const struct sockaddr *)&a->at, a->size) == 0)
         return fd;
     int error = errno;
     close(fd);
     errno = error;
     return -1;
-}
-
-static int bind_inet(shoald_listener *l, const char *address, char *why, size_t why_size)
-{
-    char host[128];
-    const char *port;
-    struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM },
-                    *found;
-    if (split_address(address, host, sizeof host, &port) < 0) {
-        snprintf(why, why_size, "listen: \"%s\" is not HOST:PORT, [IPv6]:PORT or unix:/PATH",
-                 address);
-        return -1;
-    }
-    int result = getaddrinfo(strcmp(host, "*") == 0 || !*host ? NULL : host, port, &hints, &found);
-    if (result != 0) {
-        snprintf(why, why_size, "listen: \"%s\": %s", address, gai_strerror(result));
-        return -1;
-    }
-    l->fd = bind_socket(found->ai_family, found->ai_addr, found->ai_addrlen);
-    int error = errno;
-    freeaddrinfo(found);
-    if (l->fd < 0)
-        explain_bind(address, error, why, why_size);
-    return l->fd < 0 ? -1 : 0;
 }
 
 /* A socket file that nobody answers on was left behind by a crash; one in use is an error. */
@@ -136,34 +68,139 @@ static void remove_stale(const struct sockaddr_un *a)
         close(fd);
 }
 
-static int bind_unix(shoald_listener *l, const char *path, char *why, size_t why_size)
+/* It is removed at the end, if it is still ours then. */
+static void own_file(shoald_listener *l, const char *path)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-    if (strlen(path) >= sizeof a.sun_path) {
-        snprintf(why, why_size, "listen: the path of a unix socket may have %zu bytes",
-                 sizeof a.sun_path - 1);
-        return -1;
-    }
-    strcpy(a.sun_path, path);
-    remove_stale(&a);
-    l->fd = bind_socket(AF_UNIX, (struct sockaddr *)&a, sizeof a);
-    if (l->fd < 0) {
-        explain_bind(path, errno, why, why_size);
-        return -1;
-    }
+    struct stat st;
     strcpy(l->unix_path, path);
-    return 0;
+    if (lstat(path, &st) == 0)
+        l->unix_file = (shoald_owned_file){ l->unix_path, st.st_dev, st.st_ino };
 }
 
-int shoald_listen_bind(shoald_listener *l, const char *address, char *why, size_t why_size)
+static void name_from_socket(shoald_listener *l, shoald_address *a)
 {
-    memset(l, 0, sizeof *l);
-    int result = strncmp(address, "unix:", 5) == 0 ? bind_unix(l, address + 5, why, why_size)
-                                                   : bind_inet(l, address, why, why_size);
-    if (result == 0)
-        name_from_socket(l);
-    return result;
+    memset(a, 0, sizeof *a);
+    a->size = sizeof a->at;
+    getsockname(l->fd, (struct sockaddr *)&a->at, &a->size);
+    shoald_address_name(l->name, sizeof l->name, a);
 }
+
+/* 0 or -1 with errno. *a gets the port that was taken. */
+static int bind_one(shoald_listener *l, shoald_address *a)
+{
+    const struct sockaddr_un *un = (const void *)&a->at;
+    memset(l, 0, sizeof *l);
+    if (a->at.ss_family == AF_UNIX)
+        remove_stale(un);
+    l->fd = bind_socket(a);
+    if (l->fd >= 0 && a->at.ss_family == AF_UNIX)
+        own_file(l, un->sun_path);
+    if (l->fd >= 0 && listen(l->fd, BACKLOG) == 0) {
+        name_from_socket(l, a);
+        return 0;
+    }
+    int error = errno;
+    shoald_listen_close(l);
+    errno = error;
+    return -1;
+}
+
+/* Of several addresses one may be of a family that is switched off here. */
+static bool is_missing(int error)
+{
+    return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+}
+
+static void log_left_out(const shoald_address *a, int error)
+{
+    char name[SHOALD_ADDRESS_NAME], words[128];
+    shoald_log(SHOALD_LOG_NOTICE, "not_listening", "address=%s why=%s",
+               shoald_address_name(name, sizeof name, a),
+               shoald_log_quote(words, sizeof words, strerror(error)));
+}
+
+/* Where one was given, all get the same port. Returns how many are bound, or -1 with errno; then
+ * none is. */
+static int bind_all(shoald_listener *l, int room, shoald_addresses *a, int port)
+{
+    int count = 0, error = EADDRNOTAVAIL;
+    for (int i = 0; i < a->count; i++) {
+        shoald_address at = a->list[i];
+        shoald_address_set_port(&at, port);
+        if (count < room && bind_one(&l[count], &at) == 0) {
+            count++;
+            port = shoald_address_port(&at);
+            continue;
+        }
+        error = count < room ? errno : ENOBUFS;
+        if (is_missing(error)) {
+            log_left_out(&at, error);
+            continue;
+        }
+        while (count > 0)
+            shoald_listen_close(&l[--count]);
+        break;
+    }
+    errno = error;
+    return count ? count : -1;
+}
+
+int shoald_listen_bind(shoald_listener *l, int room, const char *address, char *why,
+                       size_t why_size)
+{
+    shoald_addresses a;
+    int count, tries = 0;
+    if (shoald_address_resolve(&a, address, why, why_size) < 0)
+        return -1;
+    int port = shoald_address_port(&a.list[0]);
+    /* a port that is free on the first address may be taken on the second */
+    while ((count = bind_all(l, room, &a, port)) < 0 && errno == EADDRINUSE && port == 0 &&
+           ++tries < PORT_TRIES)
+        ;
+    return count < 0 ? explain(address, errno, why, why_size) : count;
+}
+
+/* ---- --check ------------------------------------------------------------------------- */
+
+/* bind() would make the file; so its folder is asked. */
+static int check_unix(const struct sockaddr_un *a)
+{
+    char folder[sizeof a->sun_path + 1];
+    struct stat st;
+    if (lstat(a->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+        errno = EEXIST;
+        return -1;
+    }
+    strcpy(folder, a->sun_path);
+    return access(dirname(folder), W_OK | X_OK);
+}
+
+static int check_one(const shoald_address *a)
+{
+    if (a->at.ss_family == AF_UNIX)
+        return check_unix((const void *)&a->at);
+    int fd = bind_socket(a);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || errno == EADDRINUSE ? 0 : -1;
+}
+
+int shoald_listen_check(const char *address, char *why, size_t why_size)
+{
+    shoald_addresses a;
+    int good = 0, error = EADDRNOTAVAIL;
+    if (shoald_address_resolve(&a, address, why, why_size) < 0)
+        return -1;
+    for (int i = 0; i < a.count; i++) {
+        if (check_one(&a.list[i]) == 0)
+            good++;
+        else if (!is_missing(error = errno))
+            return explain(address, error, why, why_size);
+    }
+    return good ? 0 : explain(address, error, why, why_size);
+}
+
+/* ---- sockets of systemd -------------------------------------------------------------- */
 
 int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size)
 {
@@ -178,7 +215,7 @@ int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size
                  fd);
         return -1;
     }
-    name_from_socket(l);
+    name_from_socket(l, &(shoald_address){ .size = 0 });
     return 0;
 }
 
@@ -245,8 +282,6 @@ void shoald_listen_close(shoald_listener *l)
     }
     if (l->fd > 0)
         close(l->fd);
-    if (l->unix_path[0])
-        unlink(l->unix_path);
+    shoald_process_remove_file(&l->unix_file);
     l->fd = 0;
-    l->unix_path[0] = '\0';
 }

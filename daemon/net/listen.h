@@ -2,10 +2,13 @@
  *
  * lws 4.1.6 on a foreign loop hides that bind() failed (its context comes up listening on
  * nothing), so we bind. That also gives port 0 with the real port known, unix sockets and
- * systemd's socket activation.
+ * systemd's socket activation. One listener is one socket: a setting may mean several.
  */
 #ifndef SHOALD_LISTEN_H
 #define SHOALD_LISTEN_H
+
+#include "base/process.h"
+#include "net/address.h"
 
 #include <stddef.h>
 #include <uv.h>
@@ -16,14 +19,22 @@ typedef struct shoald_listener {
     struct shoald_house *house;
     uv_poll_t poll;
     int fd;
-    int polled;          /* poll is an open handle */
-    int resting;         /* out of descriptors: not polled until shoald_listen_wake */
-    char name[160];      /* "127.0.0.1:7350", "[::1]:7350", "unix:/run/shoal/shoald.sock" */
-    char unix_path[108]; /* to be removed at the end; "" for others and inherited ones */
+    int polled;                     /* poll is an open handle */
+    int resting;                    /* out of descriptors: not polled until shoald_listen_wake */
+    char name[SHOALD_ADDRESS_NAME]; /* "127.0.0.1:7350", "unix:/run/shoal/shoald.sock" */
+    char unix_path[108];            /* owns it; "" for others and inherited ones */
+    shoald_owned_file unix_file;
 } shoald_listener;
 
-/* Bind one address, or take over an inherited descriptor. why: cause and remedy. 0 or -1. */
-int shoald_listen_bind(shoald_listener *l, const char *address, char *why, size_t why_size);
+/* Bind every address that one `listen` means, into l[0..room). Port 0 takes one that is free on all
+ * of them. An address of a family that this machine does not have is left out and logged, as long
+ * as another is left. Returns how many were bound, > 0, or -1 and why: cause and remedy. */
+int shoald_listen_bind(shoald_listener *l, int room, const char *address, char *why,
+                       size_t why_size);
+/* Would shoald_listen_bind succeed, if whoever listens there now did not? For --check: nothing is
+ * left behind, and nothing of a running server is touched. 0 or -1 and why. */
+int shoald_listen_check(const char *address, char *why, size_t why_size);
+/* Take over an inherited descriptor. 0 or -1 and why. */
 int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size);
 /* Accept from now on. 0 or a libuv error. */
 int shoald_listen_start(shoald_listener *l, uv_loop_t *loop, struct shoald_house *house);

@@ -182,11 +182,14 @@ END_TEST
 static const shoal__gemm *real_gemm;
 
 static void run_by_rows(const shoal__linear *l, const shoal__kern *kern, void *scratch,
-                        const float *a, int rows, float *c)
+                        const float *a, int rows, const int *index, const float *row_scale,
+                        float *c)
 {
-    for (int r = 0; r < rows; r++)
-        real_gemm->run(l, kern, scratch, a + (size_t)r * (size_t)l->in, 1,
-                       c + (size_t)r * (size_t)l->out);
+    for (int i = 0; i < rows; i++) {
+        size_t r = (size_t)(index ? index[i] : i);
+        real_gemm->run(l, kern, scratch, a + r * (size_t)l->in, 1, NULL,
+                       row_scale ? row_scale + i : NULL, c + r * (size_t)l->out);
+    }
 }
 
 /* The subject's features where it is number `place` of n streams of all depths and chunks. */

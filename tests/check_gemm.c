@@ -127,7 +127,7 @@ static void check_product(int backend, const int *shape, shoal__epilogue e)
     float *before = noise(rows * out, &seed), *c = malloc(sizeof(float) * (size_t)(rows * out));
     for (int i = 0; i < rows * out; i++) /* what is not added to must not be read */
         c[i] = e == SHOAL__ADD ? before[i] : NAN;
-    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, rows, c);
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, rows, NULL, NULL, c);
     for (int i = 0; i < rows * out; i++) {
         double size, got = (double)c[i];
         double want =
@@ -139,6 +139,94 @@ static void check_product(int backend, const int *shape, shoal__epilogue e)
     free(before), free(c);
     rig_close(&r);
 }
+
+/* ---- lists of rows ----------------------------------------------------------------------- */
+
+enum { LIST_ROWS = 170, LIST_OUT = 75 };
+
+typedef struct list {
+    int index[LIST_ROWS], count;
+    float scale[LIST_ROWS];
+} list;
+
+/* Ascending: pieces of 1 to 9 rows with gaps of 1 to 3, or all rows in one piece from `from` on. */
+static list list_of(int from, int gaps)
+{
+    list t = { .count = 0 };
+    uint32_t seed = 5;
+    for (int row = from, piece = 1; row < LIST_ROWS; row++, piece++) {
+        t.scale[t.count] = util_randf(&seed);
+        t.index[t.count++] = row;
+        if (gaps && piece % 9 >= row % 7)
+            row += 1 + piece % 3;
+    }
+    return t;
+}
+
+/* What the rows of c ought to be: those not in the list as they were before, to the bit. */
+static void check_list(const rig *r, int backend, const list *t, const float *scale,
+                       const float *before, const float *c)
+{
+    for (int row = 0, i = 0; row < LIST_ROWS; row++) {
+        size_t at = (size_t)row * LIST_OUT;
+        if (i == t->count || t->index[i] != row) {
+            ck_assert_mem_eq(c + at, before + at, LIST_OUT * sizeof *c);
+            continue;
+        }
+        double share = scale ? (double)scale[i] : 1.0;
+        for (int n = 0; n < LIST_OUT; n++) {
+            int add = r->l.epilogue == SHOAL__ADD;
+            double old = add ? (double)before[at + (size_t)n] : 0.0, size;
+            double want = share * definition(r, row, n, 0.0, &size) + old;
+            double got = (double)c[at + (size_t)n];
+            size = fabs(share) * size + fabs(old);
+            ck_assert_msg(fabs(got - want) <= backends[backend].tolerance * (size + 1e-3),
+                          "%s row %d (%d in the list), output %d: %.8g, not %.8g",
+                          backends[backend].name, row, i, n, got, want);
+        }
+        i++;
+    }
+}
+
+static void run_list(int backend, shoal__epilogue e, const list *t, int scaled)
+{
+    static const int shape[3] = { LIST_ROWS, 300, LIST_OUT };
+    rig r;
+    uint32_t seed = 11;
+    rig_open(&r, choose(backend), shape, e, e == SHOAL__ADD ? 0.5f : 1.0f);
+    float *before = noise(LIST_ROWS * LIST_OUT, &seed), c[LIST_ROWS * LIST_OUT];
+    memcpy(c, before, sizeof c);
+    const float *scale = scaled ? t->scale : NULL;
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, t->count, t->index, scale, c);
+    check_list(&r, backend, t, scale, before, c);
+    if (r.gemm->row_invariant && !scaled) { /* and in this company too */
+        float all[LIST_ROWS * LIST_OUT];
+        memcpy(all, before, sizeof all);
+        r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, LIST_ROWS, NULL, NULL, all);
+        for (int i = 0; i < t->count; i++)
+            ck_assert_mem_eq(c + t->index[i] * LIST_OUT, all + t->index[i] * LIST_OUT,
+                             LIST_OUT * sizeof *c);
+    }
+    free(before);
+    rig_close(&r);
+}
+
+/* Gaps, one piece in the middle, three rows: stored, through SiLU, added; with and without scales.
+ */
+START_TEST(lists_of_rows)
+{
+    list gaps = list_of(2, 1), piece = list_of(40, 0), three = { .index = { 3, 5, 160 } };
+    three.count = 3;
+    three.scale[0] = 0.25f, three.scale[1] = -2.0f; /* and 0: the residual alone */
+    if (!choose(_i / 3))
+        return;
+    for (int scaled = 0; scaled < 2; scaled++) {
+        run_list(_i / 3, (shoal__epilogue)(_i % 3), &gaps, scaled);
+        run_list(_i / 3, (shoal__epilogue)(_i % 3), &piece, scaled);
+        run_list(_i / 3, (shoal__epilogue)(_i % 3), &three, scaled);
+    }
+}
+END_TEST
 
 START_TEST(product_equals_definition)
 {
@@ -163,10 +251,11 @@ START_TEST(rows_do_not_influence_each_other)
     if (!choose(_i))
         return;
     rig_open(&r, choose(_i), shape, SHOAL__SILU, 1.0f);
-    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, 127, all);
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, 127, NULL, NULL, all);
     for (int i = 0, n = 1; i < 127; i += n, n = n % 9 + 1) {
         n = n < 127 - i ? n : 127 - i;
-        r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a + i * 96, n, one + i * 72);
+        r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a + i * 96, n, NULL, NULL,
+                    one + i * 72);
     }
     util_close("cut into pieces", one, all, 127 * 72, 72, 1e-5);
     for (int i = 0; i < 127; i++)
@@ -211,7 +300,7 @@ START_TEST(fp32_with_outliers)
     rig_open(&r, choose(_i), shape, SHOAL__STORE, 1.0f);
     for (int i = 0; i < 40 * 256; i++)
         r.a[i] *= powf(10.0f, 5.0f * fabsf(util_randf(&seed)) - 3.0f);
-    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, 40, c);
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, 40, NULL, NULL, c);
     double worst = 0.0;
     for (int i = 0; i < 40 * 48; i++) {
         double size, want = definition(&r, i / 48, i % 48, 0.0, &size);
@@ -239,10 +328,41 @@ START_TEST(pair_equals_two_runs)
     shoal__linear *both[] = { &up.l, &down.l };
     void *scratch;
     ck_assert_int_eq(up.gemm->scratch_new(&scratch, both, 2, ROWS), 0);
-    up.gemm->run(&up.l, kern, scratch, up.a, ROWS, inner);
-    up.gemm->run(&down.l, kern, scratch, inner, ROWS, two);
-    up.gemm->run_pair(&up.l, &down.l, kern, scratch, up.a, ROWS, one);
+    up.gemm->run(&up.l, kern, scratch, up.a, ROWS, NULL, NULL, inner);
+    up.gemm->run(&down.l, kern, scratch, inner, ROWS, NULL, NULL, two);
+    up.gemm->run_pair(&up.l, &down.l, kern, scratch, up.a, ROWS, NULL, NULL, one);
     ck_assert_mem_eq(one, two, sizeof one);
+    up.gemm->scratch_free(scratch);
+    rig_close(&up);
+    rig_close(&down);
+}
+END_TEST
+
+/* So it is with a list and scales. */
+START_TEST(pair_of_a_list)
+{
+    enum { IN = 40, INNER = 300 };
+    static const int first[3] = { LIST_ROWS, IN, INNER },
+                     second[3] = { LIST_ROWS, INNER, LIST_OUT };
+    static float inner[LIST_ROWS * INNER], two[LIST_ROWS * LIST_OUT], one[LIST_ROWS * LIST_OUT];
+    const shoal__kern *kern = shoal__kern_choose();
+    list t = list_of(1, 1);
+    rig up, down;
+    if (!choose(_i) || !choose(_i)->run_pair)
+        return;
+    rig_open(&up, choose(_i), first, SHOAL__SILU, 1.0f);
+    rig_open(&down, choose(_i), second, SHOAL__ADD, 0.5f);
+    shoal__linear *both[] = { &up.l, &down.l };
+    void *scratch;
+    ck_assert_int_eq(up.gemm->scratch_new(&scratch, both, 2, LIST_ROWS), 0);
+    for (int scaled = 0; scaled < 2; scaled++) {
+        const float *scale = scaled ? t.scale : NULL;
+        memset(one, 0, sizeof one), memset(two, 0, sizeof two);
+        up.gemm->run(&up.l, kern, scratch, up.a, t.count, t.index, NULL, inner);
+        up.gemm->run(&down.l, kern, scratch, inner, t.count, t.index, scale, two);
+        up.gemm->run_pair(&up.l, &down.l, kern, scratch, up.a, t.count, t.index, scale, one);
+        ck_assert_mem_eq(one, two, sizeof one);
+    }
     up.gemm->scratch_free(scratch);
     rig_close(&up);
     rig_close(&down);
@@ -263,7 +383,8 @@ static void *work(void *opaque)
     if (w->r->gemm->scratch_new(&scratch, all, 1, w->rows) < 0)
         return NULL;
     for (int i = 0; i < 20; i++)
-        w->r->gemm->run(&w->r->l, shoal__kern_choose(), scratch, w->r->a, w->rows, w->c);
+        w->r->gemm->run(&w->r->l, shoal__kern_choose(), scratch, w->r->a, w->rows, NULL, NULL,
+                        w->c);
     w->r->gemm->scratch_free(scratch);
     return w;
 }
@@ -280,7 +401,7 @@ START_TEST(threads_share_a_weight)
     if (!choose(_i))
         return;
     rig_open(&r, choose(_i), shape, SHOAL__SILU, 1.0f);
-    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, ROWS, c[2]);
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, ROWS, NULL, NULL, c[2]);
     for (int t = 0; t < 2; t++) {
         workers[t] = (worker){ &r, c[t], ROWS };
         ck_assert_int_eq(pthread_create(&threads[t], NULL, work, &workers[t]), 0);
@@ -346,6 +467,8 @@ int main(void)
     TCase *c = tcase_create("backends");
     tcase_add_loop_test(c, product_equals_definition, 0, BACKENDS * SHAPES);
     tcase_add_loop_test(c, rows_do_not_influence_each_other, 0, BACKENDS);
+    tcase_add_loop_test(c, lists_of_rows, 0, BACKENDS * 3);
+    tcase_add_loop_test(c, pair_of_a_list, 0, BACKENDS);
     tcase_add_loop_test(c, random_shapes, 0, BACKENDS);
     tcase_add_loop_test(c, fp32_with_outliers, 0, BACKENDS);
     tcase_add_loop_test(c, pair_equals_two_runs, 0, BACKENDS);

@@ -39,13 +39,18 @@ typedef struct shoal__gemm {
     /* What one thread needs beside the weights, for products of up to max_rows rows. */
     int (*scratch_new)(void **out, shoal__linear *const *all, int n, int max_rows);
     void (*scratch_free)(void *scratch);
-    /* a [rows, in], c [rows, out], contiguous. */
+    /* Rows of a [.., in] to the same rows of c [.., out].
+     * index: [rows] which, ascending, each once; other rows of c stay as they are. NULL: rows 0 to
+     * rows - 1. row_scale: [rows], what each listed row's result is multiplied by, after SiLU and
+     * before the residual sum. NULL: nothing. */
     void (*run)(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
-                int rows, float *c);
-    /* run(up), then run(down) of what it gave: a [rows, up->in], c [rows, down->out]. NULL where
-     * two runs do. A backend that has it keeps the inner activations in cache. */
+                int rows, const int *index, const float *row_scale, float *c);
+    /* run(up), then run(down) of what it gave: a [.., up->in], c [.., down->out]; index as in run,
+     * row_scale for down's results. NULL where two runs do. A backend that has it keeps the inner
+     * activations in cache. */
     void (*run_pair)(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
-                     void *scratch, const float *a, int rows, float *c);
+                     void *scratch, const float *a, int rows, const int *index,
+                     const float *row_scale, float *c);
     /* 0, or the negative SHOAL_E* of a product of this scratch that failed since the last call.
      * NULL: none can. A run of the batch asks when it has made all its products. */
     int (*failed)(void *scratch);

@@ -139,6 +139,7 @@ static void scratch_free(void *opaque)
     free(s->row_scale);
     free(s->inner_tiles);
     free(s->inner);
+    shoal__row_room_free(&s->room);
     free(s);
 }
 
@@ -160,7 +161,8 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
     s->inner_stride = columns * 16 + 16;
     s->inner = aligned_alloc(64, AMX_GROUP * s->inner_stride * sizeof *s->inner);
     s->inner_tiles = aligned_alloc(64, AMX_GROUP / AMX_ROWS * (columns + 1) / 2 * AMX_TILE);
-    if (!s->rows || !s->row_scale || !s->inner || !s->inner_tiles) {
+    int rc = shoal__row_room_new(&s->room, all, n, max_rows);
+    if (rc < 0 || !s->rows || !s->row_scale || !s->inner || !s->inner_tiles) {
         scratch_free(s);
         return SHOAL_ENOMEM;
     }
@@ -170,13 +172,12 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
 }
 
 /* A few rows through both products at a time: what lies between them does not leave L2. */
-static void run_pair(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
-                     void *scratch, const float *a, int rows, float *c)
+static void plain_pair(const shoal__plain *p, const float *a, int rows, float *c)
 {
-    amx_scratch *s = scratch;
+    const shoal__linear *up = p->first, *down = p->last;
+    amx_scratch *s = p->scratch;
     int direct =
         up->epilogue == SHOAL__SILU && ((const amx_weight *)up->packed)->precision == SHOAL_BF16;
-    (void)kern;
     for (int row = 0; row < rows; row += AMX_GROUP) {
         int n = rows - row < AMX_GROUP ? rows - row : AMX_GROUP;
         shoal__amx_rows(s, up->packed, a + (size_t)row * (size_t)up->in, (size_t)up->in, n, up->in);
@@ -189,13 +190,27 @@ static void run_pair(const shoal__linear *up, const shoal__linear *down, const s
     }
 }
 
-static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
-                int rows, float *c)
+static void run_pair(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
+                     void *scratch, const float *a, int rows, const int *index,
+                     const float *row_scale, float *c)
 {
-    amx_scratch *s = scratch;
-    (void)kern;
+    const shoal__plain p = { plain_pair, up, down, kern, scratch };
+    shoal__rows_run(&p, &((amx_scratch *)scratch)->room, a, rows, index, row_scale, c);
+}
+
+static void plain_run(const shoal__plain *p, const float *a, int rows, float *c)
+{
+    const shoal__linear *l = p->first;
+    amx_scratch *s = p->scratch;
     shoal__amx_rows(s, l->packed, a, (size_t)l->in, rows, l->in);
     shoal__amx_product(l, s, s->rows, c, (size_t)l->out, NULL);
+}
+
+static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
+                int rows, const int *index, const float *row_scale, float *c)
+{
+    const shoal__plain p = { plain_run, l, l, kern, scratch };
+    shoal__rows_run(&p, &((amx_scratch *)scratch)->room, a, rows, index, row_scale, c);
 }
 
 /* ---- choice ---------------------------------------------------------------------------------- */

@@ -22,7 +22,7 @@
 
 #include <stdint.h>
 
-#include "gemm/gemm.h"
+#include "gemm/gemm_rows.h"
 
 enum {
     AMX_TILE = 1024,   /* bytes of a tile */
@@ -59,6 +59,7 @@ typedef struct amx_scratch {
     float *inner;               /* [AMX_GROUP, inner_stride], run_pair's */
     size_t inner_stride; /* the widest out and one line: rows 4 KiB apart would share L1 sets */
     int rows_made;       /* in `rows`, of the run under way */
+    shoal__row_room room;
 } amx_scratch;
 
 /* Activations a [rows, in], a_stride apart, to tiles (gemm_amx_rows.c). */

@@ -48,25 +48,40 @@ OWN_INLINE OWN(vec) OWN(exp)(OWN(vec) x)
     return p * (OWN(vec))power;
 }
 
-/* A register of sums to its place in c. */
-OWN_INLINE void OWN(finish)(OWN(vec) sum, const shoal__own_block *b, float *c, const float *bias)
+/* A register of sums to its place in c. Without SiLU the blocks of a row are scaled one by one;
+ * with it their sum is, at the end. */
+OWN_INLINE void OWN(finish)(OWN(vec) sum, const shoal__own_block *b, float *c, const float *bias,
+                            const float *scale)
 {
     if (bias)
         sum += OWN_FROM(bias);
+    if (scale && !b->silu)
+        sum *= *scale;
     if (b->add)
         sum += OWN_FROM(c);
     if (b->silu)
         sum /= 1.0f + OWN(exp)(-sum);
+    if (scale && b->silu)
+        sum *= *scale;
     OWN_AT(c) = sum;
 }
 
-/* R rows times P panels, both constant: all sums stay in registers. */
-OWN_INLINE void OWN(tile)(const shoal__own_block *b, const float *a, const float *w, float *c,
+/* Where row number i of a block's rows lies. */
+OWN_INLINE size_t OWN(at)(const int *index, int i, size_t stride)
+{
+    return (size_t)(index ? index[i] : i) * stride;
+}
+
+/* R rows from number `row` on times P panels, both constant: all sums stay in registers. */
+OWN_INLINE void OWN(tile)(const shoal__own_block *b, int row, const float *w, float *c,
                           const float *bias, const int R, const int P)
 {
     OWN(vec) sum[OWN_ROWS][8] = { 0 };
     const size_t panel = (size_t)b->depth * OWN_WIDTH;
-    for (int k = 0; k < b->depth; k++, a++, w += OWN_WIDTH) {
+    const float *a[OWN_ROWS];
+    for (int r = 0; r < R; r++)
+        a[r] = b->a + OWN(at)(b->a_index, row + r, b->a_stride);
+    for (int k = 0; k < b->depth; k++, w += OWN_WIDTH) {
         OWN(vec) column[8];
 #pragma GCC unroll 8
         for (int v = 0; v < 2 * P; v++)
@@ -75,21 +90,22 @@ OWN_INLINE void OWN(tile)(const shoal__own_block *b, const float *a, const float
         for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
             for (int v = 0; v < 2 * P; v++)
-                sum[r][v] += column[v] * a[(size_t)r * b->a_stride];
+                sum[r][v] += column[v] * a[r][k];
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < 2 * P; v++)
             OWN(finish)
-    (sum[r][v], b, c + (size_t)r * b->c_stride + v * OWN_LANES, bias ? bias + v * OWN_LANES : NULL);
+    (sum[r][v], b, c + OWN(at)(b->c_index, row + r, b->c_stride) + v * OWN_LANES,
+     bias ? bias + v * OWN_LANES : NULL, b->row_scale ? b->row_scale + row + r : NULL);
 }
 
 #define OWN_CASE(R)                                                                                \
-    case R: OWN(tile)(b, a, w, c, bias, R, 1); break;
+    case R: OWN(tile)(b, row, w, c, bias, R, 1); break;
 
 /* Some rows times one panel. */
-static void OWN(rows)(const shoal__own_block *b, const float *a, const float *w, float *c,
+static void OWN(rows)(const shoal__own_block *b, int row, const float *w, float *c,
                       const float *bias, int rows)
 {
     switch (rows) {
@@ -117,8 +133,16 @@ static void OWN(panel)(const shoal__own_block *b, const float *w, float *c, cons
     for (int row = 0, n; row < b->rows; row += n) {
         int left = b->rows - row, tiles = (left + OWN_ROWS - 1) / OWN_ROWS;
         n = (left + tiles - 1) / tiles;
-        OWN(rows)(b, b->a + (size_t)row * b->a_stride, w, c + (size_t)row * b->c_stride, bias, n);
+        OWN(rows)(b, row, w, c, bias, n);
     }
+}
+
+/* Let `part` begin at row number `row` of b. */
+static void OWN(skip)(shoal__own_block *part, const shoal__own_block *b, int row)
+{
+    part->a_index = b->a_index ? b->a_index + row : NULL;
+    part->a = b->a_index ? b->a : b->a + (size_t)row * b->a_stride;
+    part->row_scale = b->row_scale ? b->row_scale + row : NULL;
 }
 
 /* The last panel, some of whose outputs there are not: by way of a panel's width of c. */
@@ -129,17 +153,18 @@ static void OWN(edge)(const shoal__own_block *b, const float *w, float *c, const
     size_t bytes = (size_t)outputs * sizeof *c;
     shoal__own_block part = *b;
     part.c_stride = OWN_WIDTH;
+    part.c_index = NULL;
     if (bias)
         memcpy(wide_bias, bias, bytes);
     for (int row = 0, n; row < b->rows; row += n) {
-        float *to = c + (size_t)row * b->c_stride;
         n = b->rows - row < OWN_ROWS ? b->rows - row : OWN_ROWS;
+        OWN(skip)(&part, b, row);
         memset(wide, 0, sizeof wide);
         for (int r = 0; b->add && r < n; r++)
-            memcpy(wide + r * OWN_WIDTH, to + (size_t)r * b->c_stride, bytes);
-        OWN(rows)(&part, b->a + (size_t)row * b->a_stride, w, wide, bias ? wide_bias : NULL, n);
+            memcpy(wide + r * OWN_WIDTH, c + OWN(at)(b->c_index, row + r, b->c_stride), bytes);
+        OWN(rows)(&part, 0, w, wide, bias ? wide_bias : NULL, n);
         for (int r = 0; r < n; r++)
-            memcpy(to + (size_t)r * b->c_stride, wide + r * OWN_WIDTH, bytes);
+            memcpy(c + OWN(at)(b->c_index, row + r, b->c_stride), wide + r * OWN_WIDTH, bytes);
     }
 }
 
@@ -148,11 +173,11 @@ static int OWN(few)(const shoal__own_block *b, const float *w, float *c, const f
                     int panels)
 {
     if (b->rows == 1 && panels >= 4)
-        return OWN(tile)(b, b->a, w, c, bias, 1, 4), 4;
+        return OWN(tile)(b, 0, w, c, bias, 1, 4), 4;
     if (b->rows == 2 && panels >= 2)
-        return OWN(tile)(b, b->a, w, c, bias, 2, 2), 2;
+        return OWN(tile)(b, 0, w, c, bias, 2, 2), 2;
     if (b->rows == 3 && panels >= 2)
-        return OWN(tile)(b, b->a, w, c, bias, 3, 2), 2;
+        return OWN(tile)(b, 0, w, c, bias, 3, 2), 2;
     return 0;
 }
 

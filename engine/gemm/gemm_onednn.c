@@ -31,7 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemm/gemm.h"
+#include "gemm/gemm_rows.h"
 
 static const int tiles[] = { 64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1 };
 enum { TILES = sizeof tiles / sizeof *tiles };
@@ -57,7 +57,8 @@ typedef struct scratch {
     void *source;     /* [max_rows, widest in] of 1 or 2 bytes */
     float *row_scale; /* [max_rows], int8 */
     int32_t *sums;    /* [max_rows, widest out], int8 */
-    int failed;       /* a product was not made: SHOAL_EBACKEND */
+    shoal__row_room room;
+    int failed; /* a product was not made: SHOAL_EBACKEND */
 } scratch;
 
 static struct {
@@ -260,6 +261,7 @@ static void scratch_free(void *opaque)
     free(s->source);
     free(s->row_scale);
     free(s->sums);
+    shoal__row_room_free(&s->room);
     free(s);
 }
 
@@ -306,6 +308,7 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
         s->source = malloc(rows * in * 2);
         s->row_scale = malloc(rows * sizeof *s->row_scale);
         s->sums = malloc(int8 ? rows * width * sizeof *s->sums : 1);
+        rc = shoal__row_room_new(&s->room, all, n, max_rows);
         if (!s->views || !s->pad || !s->source || !s->row_scale || !s->sums ||
             dnnl_stream_create(&s->stream, dnn.engine, dnnl_stream_default_flags) != dnnl_success)
             rc = SHOAL_ENOMEM;
@@ -360,25 +363,33 @@ static void one_thread(void)
     }
 }
 
-static void run(const shoal__linear *l, const shoal__kern *kern, void *opaque, const float *a,
-                int rows, float *c)
+static void run_plain(const shoal__plain *p, const float *a, int rows, float *c)
 {
-    scratch *s = opaque;
-    const packed *p = l->packed;
-    one_thread();
-    switch (p->precision) {
+    const shoal__linear *l = p->first;
+    const packed *w = l->packed;
+    scratch *s = p->scratch;
+    switch (w->precision) {
     case SHOAL_FP32: run_tiles(l, s, a, sizeof *a, rows, c); break;
     case SHOAL_BF16:
-        kern->to_bf16(s->source, a, rows * l->in);
+        p->kern->to_bf16(s->source, a, rows * l->in);
         run_tiles(l, s, s->source, 2, rows, c);
         break;
     case SHOAL_INT8:
-        kern->quantize(s->source, s->row_scale, a, rows, l->in);
+        p->kern->quantize(s->source, s->row_scale, a, rows, l->in);
         run_tiles(l, s, s->source, 1, rows, s->sums);
-        kern->finish_int8(c, s->sums, s->row_scale, p->scale, l->bias, rows, l->out,
-                          (int)l->epilogue);
+        p->kern->finish_int8(c, s->sums, s->row_scale, w->scale, l->bias, rows, l->out,
+                             (int)l->epilogue);
         break;
     }
+}
+
+static void run(const shoal__linear *l, const shoal__kern *kern, void *opaque, const float *a,
+                int rows, const int *index, const float *row_scale, float *c)
+{
+    scratch *s = opaque;
+    const shoal__plain p = { run_plain, l, l, kern, s };
+    one_thread();
+    shoal__rows_run(&p, &s->room, a, rows, index, row_scale, c);
 }
 
 static int failed(void *opaque)

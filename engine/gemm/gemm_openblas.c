@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gemm/gemm.h"
+#include "gemm/gemm_rows.h"
 #include "shoal.h"
 
 enum { ROW_MAJOR = 101, NO_TRANS = 111 }; /* of cblas.h, which is fixed by the CBLAS standard */
@@ -114,25 +114,38 @@ static void unpack(shoal__linear *l)
 
 static int scratch_new(void **out, shoal__linear *const *all, int n, int max_rows)
 {
-    (void)all, (void)n, (void)max_rows;
-    *out = NULL;
+    shoal__row_room *room = calloc(1, sizeof *room);
+    int rc = room ? shoal__row_room_new(room, all, n, max_rows) : SHOAL_ENOMEM;
+    if (rc < 0) {
+        free(room);
+        return rc;
+    }
+    *out = room;
     return 0;
 }
 
 static void scratch_free(void *scratch)
 {
-    (void)scratch;
+    if (scratch)
+        shoal__row_room_free(scratch);
+    free(scratch);
 }
 
-static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
-                int rows, float *c)
+static void run_plain(const shoal__plain *p, const float *a, int rows, float *c)
 {
-    (void)scratch;
-    kern->bias_rows(c, l->bias, rows, l->out, l->epilogue == SHOAL__ADD);
+    const shoal__linear *l = p->first;
+    p->kern->bias_rows(c, l->bias, rows, l->out, l->epilogue == SHOAL__ADD);
     blas.sgemm(ROW_MAJOR, NO_TRANS, NO_TRANS, rows, l->out, l->in, 1.0f, a, l->in, l->packed,
                l->out, 1.0f, c, l->out);
     if (l->epilogue == SHOAL__SILU)
-        kern->silu(c, rows * l->out);
+        p->kern->silu(c, rows * l->out);
+}
+
+static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
+                int rows, const int *index, const float *row_scale, float *c)
+{
+    const shoal__plain p = { run_plain, l, l, kern, NULL };
+    shoal__rows_run(&p, scratch, a, rows, index, row_scale, c);
 }
 
 const shoal__gemm *shoal__gemm_openblas(char *why, size_t why_size)

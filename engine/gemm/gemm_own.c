@@ -108,35 +108,29 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
     return *out ? 0 : SHOAL_ENOMEM;
 }
 
-/* Part of a product: inputs from k on, of which a [rows, a_stride] holds the block, to outputs [n,
- * n + outputs). */
-static void run_block(const shoal__linear *l, int k, const float *a, size_t a_stride, int rows,
-                      int n, int outputs, float *c, size_t c_stride)
+/* Part of a product: inputs from k on to outputs [n, n + b.outputs). b has what is known of rows, a
+ * (at input k) and c (at output n); the rest is filled in here. */
+static void run_block(const shoal__linear *l, int k, int n, shoal__own_block b)
 {
     const own_weight *w = l->packed;
-    int depth = least(OWN_DEPTH, l->in - k);
-    const shoal__own_block b = {
-        .a = a,
-        .a_stride = a_stride,
-        .weight = w->data + (size_t)k * (size_t)w->padded + (size_t)n * (size_t)depth,
-        .bias = k == 0 ? l->bias + n : NULL,
-        .c = c,
-        .c_stride = c_stride,
-        .rows = rows,
-        .depth = depth,
-        .outputs = outputs,
-        .add = k > 0 || l->epilogue == SHOAL__ADD,
-        .silu = k + depth == l->in && l->epilogue == SHOAL__SILU,
-    };
+    b.depth = least(OWN_DEPTH, l->in - k);
+    b.weight = w->data + (size_t)k * (size_t)w->padded + (size_t)n * (size_t)b.depth;
+    b.bias = k == 0 ? l->bias + n : NULL;
+    b.add = k > 0 || l->epilogue == SHOAL__ADD;
+    b.silu = k + b.depth == l->in && l->epilogue == SHOAL__SILU;
+    if (l->epilogue == SHOAL__SILU && !b.silu)
+        b.row_scale = NULL;
     w->level->block(&b);
 }
 
-/* All inputs, some outputs. */
-static void run_outputs(const shoal__linear *l, const float *a, int rows, int n, int outputs,
-                        float *c, size_t c_stride)
+/* All inputs, some outputs; b.a at input 0. */
+static void run_outputs(const shoal__linear *l, int n, shoal__own_block b)
 {
-    for (int k = 0; k < l->in; k += OWN_DEPTH)
-        run_block(l, k, a + k, (size_t)l->in, rows, n, outputs, c, c_stride);
+    const float *a = b.a;
+    for (int k = 0; k < l->in; k += OWN_DEPTH) {
+        b.a = a + k;
+        run_block(l, k, n, b);
+    }
 }
 
 /* Rows of the next group, of about the same size. */
@@ -146,31 +140,50 @@ static int group_of(int left)
     return (left + groups - 1) / groups;
 }
 
+/* Rows from number `row` on, n of them. */
+static shoal__own_block rows_of(const float *a, int in, float *c, int out, int row, int n,
+                                const int *index, const float *row_scale)
+{
+    size_t first = index ? 0 : (size_t)row;
+    const int *these = index ? index + row : NULL;
+    return (shoal__own_block){ .a = a + first * (size_t)in,
+                               .a_stride = (size_t)in,
+                               .a_index = these,
+                               .c = c + first * (size_t)out,
+                               .c_stride = (size_t)out,
+                               .c_index = these,
+                               .row_scale = row_scale ? row_scale + row : NULL,
+                               .rows = n,
+                               .outputs = out };
+}
+
 static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
-                int rows, float *c)
+                int rows, const int *index, const float *row_scale, float *c)
 {
     (void)kern, (void)scratch;
     for (int row = 0, n; row < rows; row += n) {
         n = group_of(rows - row);
-        run_outputs(l, a + (size_t)row * (size_t)l->in, n, 0, l->out,
-                    c + (size_t)row * (size_t)l->out, (size_t)l->out);
+        run_outputs(l, 0, rows_of(a, l->in, c, l->out, row, n, index, row_scale));
     }
 }
 
 /* OWN_DEPTH inner activations are made and, while they are in L2, multiplied on: the order in which
  * `down` alone would add them. */
 static void run_pair(const shoal__linear *up, const shoal__linear *down, const shoal__kern *kern,
-                     void *scratch, const float *a, int rows, float *c)
+                     void *scratch, const float *a, int rows, const int *index,
+                     const float *row_scale, float *c)
 {
-    float *inner = scratch;
     (void)kern;
     for (int row = 0, n; row < rows; row += n) {
         n = group_of(rows - row);
+        shoal__own_block first = rows_of(a, up->in, scratch, 0, row, n, index, NULL);
+        shoal__own_block then = rows_of(scratch, 0, c, down->out, row, n, index, row_scale);
+        first.c_index = then.a_index = NULL;
+        first.c_stride = then.a_stride = INNER_STRIDE;
         for (int k = 0; k < down->in; k += OWN_DEPTH) {
-            run_outputs(up, a + (size_t)row * (size_t)up->in, n, k, least(OWN_DEPTH, up->out - k),
-                        inner, INNER_STRIDE);
-            run_block(down, k, inner, INNER_STRIDE, n, 0, down->out,
-                      c + (size_t)row * (size_t)down->out, (size_t)down->out);
+            first.outputs = least(OWN_DEPTH, up->out - k);
+            run_outputs(up, k, first);
+            run_block(down, k, 0, then);
         }
     }
 }
@@ -207,7 +220,7 @@ static void try_product(const shoal__own_level *level, float *c)
     own_weight w = { .level = level, .padded = padded(&l, level), .data = trial.packed };
     pack_all(&w, &l);
     l.packed = &w;
-    run(&l, NULL, NULL, trial.a, TRY_ROWS, c);
+    run(&l, NULL, NULL, trial.a, TRY_ROWS, NULL, NULL, c);
 }
 
 /* As scalar, within what rounding costs. */

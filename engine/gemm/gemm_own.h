@@ -23,15 +23,18 @@ enum {
 
 /* One block of inputs times some panels, for some rows. */
 typedef struct shoal__own_block {
-    const float *a; /* [rows, a_stride]; the block's first input of the first row */
+    const float *a; /* [.., a_stride]; the block's first input of row 0 */
     size_t a_stride;
+    const int *a_index;  /* [rows] which rows; NULL: rows 0 to rows - 1 */
     const float *weight; /* packed, the first panel's */
     const float *bias;   /* of the first panel's first output; NULL: not the first block */
-    float *c;            /* [rows, c_stride], at the first panel's first output */
+    float *c;            /* [.., c_stride], at the first panel's first output of row 0 */
     size_t c_stride;
+    const int *c_index;       /* likewise */
+    const float *row_scale;   /* [rows] of what goes to c; NULL: none */
     int rows, depth, outputs; /* inputs; outputs, the last panel may be partly filled */
     int add;                  /* to what is in c */
-    int silu;                 /* of the sum, the last block has been added */
+    int silu;                 /* of the sum, the last block has been added; then the scale */
 } shoal__own_block;
 
 typedef struct shoal__own_level {

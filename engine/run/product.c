@@ -1,7 +1,6 @@
 /* product.c - rows of a batch through products and norms
  *
- * The one place where a list of rows meets the matrix library. Rows that lie one under the other
- * are multiplied together.
+ * The one place where a list of rows meets the matrix library, which takes it as it is.
  */
 #include "run/batch.h"
 
@@ -9,11 +8,7 @@ void shoal__batch_linear(const shoal_batch *b, const shoal__linear *l, const flo
                          const shoal__rows *rows, float *c)
 {
     const shoal_model *m = b->model;
-    for (int i = 0, n, first; i < rows->count; i += n) {
-        n = shoal__rows_span(rows, i, &first);
-        m->gemm->run(l, m->kern, b->gemm_scratch, a + (size_t)first * (size_t)l->in, n,
-                     c + (size_t)first * (size_t)l->out);
-    }
+    m->gemm->run(l, m->kern, b->gemm_scratch, a, rows->count, rows->index, NULL, c);
 }
 
 void shoal__batch_pair(const shoal_batch *b, const shoal__linear *up, const shoal__linear *down,
@@ -25,11 +20,7 @@ void shoal__batch_pair(const shoal_batch *b, const shoal__linear *up, const shoa
         shoal__batch_linear(b, down, inner, rows, c);
         return;
     }
-    for (int i = 0, n, first; i < rows->count; i += n) {
-        n = shoal__rows_span(rows, i, &first);
-        m->gemm->run_pair(up, down, m->kern, b->gemm_scratch, a + (size_t)first * (size_t)up->in, n,
-                          c + (size_t)first * (size_t)down->out);
-    }
+    m->gemm->run_pair(up, down, m->kern, b->gemm_scratch, a, rows->count, rows->index, NULL, c);
 }
 
 void shoal__batch_norm(const shoal_batch *b, float *y, const float *x, shoal__norm n,

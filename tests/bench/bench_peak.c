@@ -61,7 +61,7 @@ static double time_backend(const shoal__gemm *g, struct shape s)
     if (shoal__gemm_pack(g, &l) == 0 && g->scratch_new(&scratch, all, 1, s.rows) == 0)
         for (int i = 0; i < REPEATS; i++) {
             double t = bench_cpu_seconds();
-            g->run(&l, shoal__kern_choose(), scratch, a, s.rows, c);
+            g->run(&l, shoal__kern_choose(), scratch, a, s.rows, NULL, NULL, c);
             double rate = work(s) / (bench_cpu_seconds() - t);
             best = rate > best ? rate : best;
         }

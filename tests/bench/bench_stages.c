@@ -63,20 +63,21 @@ static double flops_of(const shoal__linear *l, int rows)
 }
 
 static void metered_run(const shoal__linear *l, const shoal__kern *kern, void *scratch,
-                        const float *a, int rows, float *c)
+                        const float *a, int rows, const int *index, const float *row_scale,
+                        float *c)
 {
     double begin = begin_product(l);
-    meter.real->run(l, kern, scratch, a, rows, c);
+    meter.real->run(l, kern, scratch, a, rows, index, row_scale, c);
     end_product(l, begin, flops_of(l, rows));
 }
 
 /* The two products of an FFN in one call. */
 static void metered_run_pair(const shoal__linear *up, const shoal__linear *down,
                              const shoal__kern *kern, void *scratch, const float *a, int rows,
-                             float *c)
+                             const int *index, const float *row_scale, float *c)
 {
     double begin = begin_product(up);
-    meter.real->run_pair(up, down, kern, scratch, a, rows, c);
+    meter.real->run_pair(up, down, kern, scratch, a, rows, index, row_scale, c);
     end_product(down, begin, flops_of(up, rows) + flops_of(down, rows));
 }
 

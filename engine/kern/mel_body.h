@@ -93,14 +93,15 @@ static void KERN(untangle)(float *restrict power, float *restrict re, float *res
 }
 
 /* ln x of a positive normal number: x = 2^e m, m in [sqrt 1/2, sqrt 2), and ln m = 2 artanh s with
- * s = (m - 1)/(m + 1), |s| < 0.172. */
+ * s = (m - 1)/(m + 1), |s| < 0.172. Any other x (a filter bank of a foreign model may have negative
+ * weights) gets some number or other, the same at every level: the bits wrap around. */
 static inline float KERN(log)(float x)
 {
-    int32_t u;
+    uint32_t u;
     float m;
     memcpy(&u, &x, sizeof u);
-    int32_t e = (u - 0x3f3504f3) >> 23;
-    u -= (int32_t)((uint32_t)e << 23);
+    int32_t e = (int32_t)(u - 0x3f3504f3) >> 23;
+    u -= (uint32_t)e << 23;
     memcpy(&m, &u, sizeof m);
     float s = (m - 1.0f) / (m + 1.0f), q = s * s;
     float p = ((q * (1.0f / 9) + 1.0f / 7) * q + 1.0f / 5) * q + 1.0f / 3;

@@ -53,6 +53,7 @@ static void leave(out_print *p)
 static int take(out_print *p, block *b)
 {
     block full;
+    int more;
 
     pthread_mutex_lock(&p->lock);
     p->writing = 0;
@@ -65,8 +66,9 @@ static int take(out_print *p, block *b)
     p->filling = *b;
     *b = full;
     p->writing = full.size;
+    more = !p->closed;
     pthread_mutex_unlock(&p->lock);
-    return !p->closed;
+    return more;
 }
 
 static void note_error(out_print *p, int error)

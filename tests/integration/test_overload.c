@@ -100,6 +100,18 @@ static void talk_until(talker *t, int n, int depth)
     }
 }
 
+/* Until the first of them has had less than everything and the load is what is aimed at: on a slow
+ * machine packets of the time before are still on their way long after the decision. */
+static void talk_until_relieved(const daemon_process *d, talker *t, int n)
+{
+    for (int waited = 0; t->depth == FULL || daemon_metric(d, "shoal_load_projected") > 0.86;
+         waited += STEP_MS) {
+        ck_assert_msg(waited < PATIENCE_MS, "depth %d with load %g", t->depth,
+                      daemon_metric(d, "shoal_load_projected"));
+        talk(t, n);
+    }
+}
+
 static void end(talker *t)
 {
     ck_assert_int_eq(shoal_client_end(t->client), 0);
@@ -138,11 +150,9 @@ START_TEST(a_rush_is_served_shallower_and_then_depth_returns)
         open_talker(&t[2 + i], d.port, "3-12");
     for (int i = 0; i < RUSH; i++)
         wait_ready(&t[2 + i]);
-    for (int i = 0; i < 50; i++)
-        talk(t, 2 + RUSH);
+    talk_until_relieved(&d, t, 2 + RUSH);
     ck_assert_int_lt(t[0].depth, FULL);
     ck_assert_int_lt(daemon_metric(&d, "shoal_depth_ceiling"), FULL);
-    ck_assert_double_le(daemon_metric(&d, "shoal_load_projected"), 0.86);
     for (int i = 0; i < RUSH; i++)
         finish(&t[2 + i]);
     talk_until(t, 2, FULL);

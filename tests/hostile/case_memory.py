@@ -83,7 +83,7 @@ def case_no_memory_in_sessions():
         starve.fail(0)
         check(run(shoald.port) == "done", "a session with memory did not end well")
         total, ends = starve.count(), {}
-        check(total > 20, "only", total, "allocations in a session")
+        check(total >= 10, "only", total, "allocations in a session: are they counted?")
         for n in sampled(total, scaled(80, 400)):
             starve.fail(n)
             end = run(shoald.port)

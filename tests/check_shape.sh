@@ -1,5 +1,5 @@
 #!/bin/sh
-# check_shape.sh - no function above 45 lines, no file above 500 (C, headers, scripts)
+# check_shape.sh - no function above 45 lines, no file above 500 (C, headers, scripts, page)
 #
 # A function's lines are counted from the first of its declaration to the brace that ends it. In
 # K&R as clang-format writes it a brace alone in column 1 opens a function and nothing else
@@ -17,7 +17,8 @@ sources() {
 }
 
 long_files() {
-    sources -name '*.[ch]' -o -name '*.py' -o -name '*.sh' | xargs wc -l |
+    sources -name '*.[ch]' -o -name '*.py' -o -name '*.sh' -o -name '*.js' -o -name '*.css' |
+        xargs wc -l |
         awk -v max=$FILE_LINES '$1 > max && $2 != "total" {
             printf "%s:1: file of %d lines, at most %d\n", $2, $1, max }'
 }

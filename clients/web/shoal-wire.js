@@ -1,0 +1,284 @@
+/* shoal-wire.js - what travels between a program and a shoal server, as pure functions
+ *
+ * Options to a URL, binary feature packets to numbers, samples to bytes, and what a refusal, a
+ * close or a broken connection means. Nothing here does I/O; shoal.js is the session on top and
+ * gives out these names too.
+ */
+
+/* ---- failures -------------------------------------------------------------------------- */
+
+/**
+ * unreachable: nobody answers. full: no room now. restarting: connect again. lost: the connection
+ * broke. rejected: the request is wrong, correct it. broken: one side has a fault, report it.
+ * @typedef {"unreachable"|"full"|"restarting"|"lost"|"rejected"|"broken"} Cause
+ */
+
+/** When nobody said how long to wait: long enough to be no burden, short for a person. */
+const SOON_MS = 500,
+  LATER_MS = 2000;
+const RETRY_MS = {
+  unreachable: LATER_MS,
+  full: LATER_MS,
+  restarting: SOON_MS,
+  lost: SOON_MS,
+  rejected: -1,
+  broken: -1,
+};
+
+export class ShoalFailure extends Error {
+  /**
+   * @param {Cause} cause
+   * @param {string} message what happened and what helps, for people
+   * @param {{code?: string, retryMs?: number, closeCode?: number, ref?: string}} [more]
+   */
+  constructor(cause, message, more = {}) {
+    super(message);
+    this.name = "ShoalFailure";
+    /** @type {Cause} */
+    this.cause = cause;
+    /** the same session may be tried again after so many ms; -1: that will not help */
+    this.retryMs = more.retryMs ?? RETRY_MS[cause];
+    /** the protocol's error code, or one of ours: connection_failed, connection_lost, bad_answer */
+    this.code = more.code ?? "";
+    /** of the WebSocket; 0: there was none */
+    this.closeCode = more.closeCode ?? 0;
+    /** the option or message that the error is about, or "" */
+    this.ref = more.ref ?? "";
+  }
+}
+
+/** Codes that are not `rejected`. @type {Record<string, Cause>} */
+const CAUSES = {
+  overloaded: "full",
+  too_many_sessions: "full",
+  backlog: "full",
+  draining: "restarting",
+  shutdown: "restarting",
+  start_timeout: "lost",
+  idle_timeout: "lost",
+  slow_reader: "lost",
+  internal: "broken",
+};
+
+/** What a close without an error message says. @type {Record<number, [Cause, string, string]>} */
+const CLOSES = {
+  1001: ["restarting", "shutdown", "the server stopped: connect again, or to another one"],
+  1011: ["broken", "internal", "the server made a mistake; its log says more"],
+  1012: ["restarting", "draining", "the server restarts: connect again"],
+  1013: ["full", "overloaded", "the server is full: try later, or ask for a lower depth"],
+};
+
+/** An `error` message as a failure. */
+export function failureOf(error, closeCode = 0) {
+  const cause = CAUSES[error.code] ?? "rejected";
+  const wait = error.retry_after_ms ?? (cause === "full" ? LATER_MS : SOON_MS);
+  return new ShoalFailure(cause, error.message, {
+    code: error.code,
+    ref: error.ref,
+    closeCode,
+    retryMs: error.retry ? wait : -1,
+  });
+}
+
+/** A close that no `error` came before. */
+export function failureOfClose(code, reason, opened, url) {
+  if (!opened)
+    return new ShoalFailure(
+      "unreachable",
+      `no shoal server answers at ${url}: is it running, are host and port right?`,
+      { code: "connection_failed", closeCode: code },
+    );
+  const [cause, name, text] =
+    CLOSES[code] ??
+    (code < 1006 || code === 1007 || code === 1008 || code === 1009
+      ? ["rejected", "closed_early", `the server closed the session (${code} ${reason})`]
+      : ["lost", "connection_lost", "the connection to the server broke: connect again"]);
+  return new ShoalFailure(/** @type {Cause} */ (cause), text, { code: name, closeCode: code });
+}
+
+/* ---- options and the URL ----------------------------------------------------------------- */
+
+/**
+ * The options of docs/protocol.md by their names; arrays are joined: depth [3, 12] is the range
+ * 3-12, output ["phones@4", "embedding"] is both.
+ * @typedef {Record<string, string | number | (string | number)[]>} Options
+ */
+
+/** @param {Options} options @returns {string} the query, without "?" */
+export function encodeOptions(options) {
+  return Object.entries(options)
+    .filter(([, v]) => v !== undefined && v !== null)
+    .map(([name, v]) => [name, Array.isArray(v) ? v.join(name === "depth" ? "-" : ",") : v])
+    .map(
+      ([name, v]) => `${name}=${encodeURIComponent(v).replace(/%2C/g, ",").replace(/%40/g, "@")}`,
+    )
+    .join("&");
+}
+
+/**
+ * The whole URL of a session: path and port are filled in, http becomes ws, options win over
+ * those that the URL has.
+ * @param {string | URL} url @param {Options} [options]
+ */
+export function sessionURL(url, options = {}) {
+  const text = String(url),
+    withScheme = /^[a-z]+:\/\//i.test(text) ? text : `ws://${text}`;
+  const u = new URL(withScheme.replace(/^http/i, "ws"));
+  if (u.protocol !== "ws:" && u.protocol !== "wss:")
+    throw new ShoalFailure("rejected", `${url}: use ws:// or wss://`, { code: "bad_url" });
+  // a page's own address names no port when it is the scheme's
+  if (!u.port && u.protocol === "ws:" && !/:80(\/|\?|$)/.test(withScheme) && !/^http/i.test(text))
+    u.port = "7350";
+  if (u.pathname === "/") u.pathname = "/v1/stream";
+  const asked = Object.fromEntries(u.searchParams);
+  u.search = "";
+  u.hash = "";
+  const query = encodeOptions({ rate: 16000, ...asked, ...options });
+  return `${u.href}?${query}`;
+}
+
+/* ---- feature packets ----------------------------------------------------------------------- */
+
+const KINDS = { 1: "posteriors", 2: "embedding" };
+const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
+/** @type {Float32Array | undefined} every half as a float; made when first needed */
+let halves;
+
+function half(bits) {
+  const exponent = (bits >> 10) & 31,
+    fraction = bits & 1023;
+  const size =
+    exponent === 31
+      ? fraction
+        ? NaN
+        : Infinity
+      : exponent
+        ? 2 ** (exponent - 15) * (1 + fraction / 1024)
+        : 2 ** -14 * (fraction / 1024);
+  return bits & 0x8000 ? -size : size;
+}
+
+/** IEEE 754 half precision to single. @param {ArrayLike<number>} bits @returns {Float32Array} */
+export function decodeHalves(bits) {
+  halves ??= Float32Array.from({ length: 65536 }, (_, i) => half(i));
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) values[i] = halves[bits[i]];
+  return values;
+}
+
+/** Numbers of `size` bytes at any alignment, on any machine. */
+function readValues(view, at, count, encoding) {
+  const size = encoding === 2 ? 2 : 4;
+  let bytes = view.buffer.slice(view.byteOffset + at, view.byteOffset + at + count * size);
+  if (!LITTLE) {
+    const from = new DataView(bytes),
+      to = new DataView(new ArrayBuffer(bytes.byteLength));
+    for (let i = 0; i < bytes.byteLength; i += size)
+      for (let j = 0; j < size; j++) to.setUint8(i + j, from.getUint8(i + size - 1 - j));
+    bytes = to.buffer;
+  }
+  return size === 2 ? decodeHalves(new Uint16Array(bytes)) : new Float32Array(bytes);
+}
+
+/**
+ * Rows of features. `values` has frames x dim numbers, row by row. tap: N of an output with @N,
+ * else 0. flags: 1 the depth changed, 2 the chunk was cut short.
+ * @typedef {{type: "features", kind: "posteriors"|"embedding", seq: number, depth: number,
+ *   tap: number, flags: number, first_frame: number, start_sample: number, received: number,
+ *   processed: number, frames: number, dim: number, queued_us: number, computed_us: number,
+ *   values: Float32Array}} Features
+ */
+
+/** One binary message. @param {ArrayBuffer | ArrayBufferView} data @returns {Features} */
+export function decodePacket(data) {
+  const view = ArrayBuffer.isView(data)
+    ? new DataView(data.buffer, data.byteOffset, data.byteLength)
+    : new DataView(data);
+  const bad = why =>
+    new ShoalFailure("broken", `a feature packet that cannot be read: ${why}`, {
+      code: "bad_answer",
+    });
+  if (view.byteLength < 64 || view.getUint32(0, false) !== 0x53484f4c || view.getUint8(4) !== 1)
+    throw bad("no header of version 1");
+  const encoding = view.getUint8(6),
+    head = view.getUint16(8, true);
+  const frames = view.getUint16(48, true),
+    dim = view.getUint16(50, true);
+  const size = { 1: 4, 2: 2 }[encoding];
+  if (!size || !KINDS[view.getUint8(5)])
+    throw bad(`kind ${view.getUint8(5)}, encoding ${encoding}`);
+  if (head < 64 || view.byteLength !== head + frames * dim * size)
+    throw bad(`${view.byteLength} bytes for ${frames} x ${dim} values behind ${head} bytes`);
+  const long = at => Number(view.getBigUint64(at, true));
+  return {
+    type: "features",
+    kind: KINDS[view.getUint8(5)],
+    seq: view.getUint32(12, true),
+    depth: view.getUint8(7),
+    tap: view.getUint8(60),
+    flags: view.getUint16(10, true),
+    first_frame: long(16),
+    start_sample: long(24),
+    received: long(32),
+    processed: long(40),
+    frames,
+    dim,
+    queued_us: view.getUint32(52, true),
+    computed_us: view.getUint32(56, true),
+    values: readValues(view, head, frames * dim, encoding),
+  };
+}
+
+/** A `features` message of encoding=json, as decodePacket gives it. null (not finite) is NaN. */
+export function featuresOfJson(m) {
+  const { data, ...rest } = m;
+  const values = Float32Array.from(data.flat(), v => v ?? NaN);
+  return { tap: 0, ...rest, values };
+}
+
+/**
+ * Packets of one output put together. Frame i of the result is frame first_frame + i of the
+ * session.
+ * @param {Features[]} packets of one kind and tap, in the order they came
+ * @returns {{first_frame: number, frames: number, dim: number, values: Float32Array}}
+ */
+export function joinFrames(packets) {
+  const full = packets.filter(p => p.frames > 0);
+  const frames = full.reduce((n, p) => n + p.frames, 0),
+    dim = packets[0]?.dim ?? 0;
+  const values = new Float32Array(frames * dim),
+    first_frame = full[0]?.first_frame ?? 0;
+  let next = first_frame;
+  for (const p of full) {
+    if (p.first_frame !== next || p.dim !== dim)
+      throw new ShoalFailure("broken", `frame ${next} is missing from the results`, {
+        code: "bad_answer",
+      });
+    values.set(p.values, (next - first_frame) * dim);
+    next += p.frames;
+  }
+  return { first_frame, frames, dim, values };
+}
+
+/* ---- audio --------------------------------------------------------------------------------- */
+
+/** Samples in [-1, 1] as s16le. @param {Float32Array} samples @returns {ArrayBuffer} */
+export function toS16(samples) {
+  const view = new DataView(new ArrayBuffer(samples.length * 2));
+  for (let i = 0; i < samples.length; i++)
+    view.setInt16(2 * i, Math.max(-32768, Math.min(32767, Math.round(samples[i] * 32768))), true);
+  return view.buffer;
+}
+
+/** What send() was given, as the bytes that the session's format promises. */
+export function audioBytes(audio, format) {
+  if (audio instanceof Float32Array && format !== "f32le") {
+    if (format !== "s16le")
+      throw new TypeError(`Float32Array is for format s16le or f32le, not ${format}`);
+    audio = toS16(audio);
+  }
+  return ArrayBuffer.isView(audio)
+    ? new Uint8Array(audio.buffer, audio.byteOffset, audio.byteLength)
+    : new Uint8Array(audio);
+}

@@ -1,0 +1,107 @@
+/* live.js - clients/web/shoal.js against a real shoald: live.js HOST:PORT RECORDING SHOAL_FILE
+ *
+ * The recording (16 bits, mono, a header of 44 bytes) is streamed in uneven pieces; its phones must
+ * be those that shoal-file prints.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+
+import { connect, features } from "../../clients/web/shoal.js";
+
+const [url, recording, shoalFile] = process.argv.slice(2);
+const WebSocket = globalThis.WebSocket ?? (await import("ws").catch(() => ({}))).default;
+if (!WebSocket) {
+  console.log("no WebSocket in this Node (22 has one, 20 with --experimental-websocket)");
+  process.exit(77);
+}
+const env = { WebSocket };
+const file = readFileSync(recording);
+const samples = new Int16Array(
+  file.buffer.slice(file.byteOffset + 44, file.byteOffset + file.length),
+);
+const rate = file.readUInt32LE(24);
+
+function phonesOfShoalFile() {
+  const args = ["--url", `ws://${url}`, "--fast", "--depth", "6", "--output", "jsonl", recording];
+  const lines = execFileSync(shoalFile, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  return lines
+    .split("\n")
+    .filter(Boolean)
+    .map(l => JSON.parse(l))
+    .filter(m => m.phone)
+    .map(m => [m.phone, m.start, m.end]);
+}
+
+const plain = list => list.map(p => [p.phone, p.start, p.end]);
+
+async function stream() {
+  const session = connect(url, { rate, depth: 6 }, env),
+    phones = [];
+  for (let at = 0, n = 1; at < samples.length; at += n, n = 1 + ((7 * n) % 5000))
+    session.send(samples.subarray(at, at + n));
+  const ended = session.end();
+  for await (const m of session) if (m.type === "phones") phones.push(...m.phones);
+  const done = await ended;
+  assert.equal(done.received, samples.length);
+  assert.equal(phones.at(-1).end, Math.ceil((samples.length / rate) * 50) / 50);
+  phones.at(-1).end = done.seconds; // shoal-file knows where the file ends
+  return phones;
+}
+
+async function changeDepth() {
+  const seen = [];
+  const session = connect(url, { rate, depth: 3 }, { ...env, onmessage: m => seen.push(m) });
+  session.send(samples.subarray(0, rate / 2));
+  await session.flush();
+  session.set({ depth: 9 });
+  session.set({ depth: 99 });
+  session.send(samples.subarray(rate / 2, rate));
+  await session.end();
+  const changed = seen.find(m => m.type === "changed");
+  assert.deepEqual([changed.depth, changed.reason], [9, "set"]);
+  const refused = seen.find(m => m.type === "error");
+  assert.deepEqual([refused.code, refused.fatal, refused.ref], ["bad_option", false, "depth"]);
+}
+
+async function recordings() {
+  const whole = await features(url, samples, { rate, depth: 6 }, env);
+  assert.deepEqual(plain(whole.phones), want);
+  const options = { rate, depth: 4, output: ["posteriors", "embedding@2"] };
+  const [f32, f16, json] = await Promise.all(
+    ["f32", "f16", "json"].map(encoding =>
+      features(url, samples.subarray(0, rate), { ...options, encoding }, env),
+    ),
+  );
+  assert.equal(f32.posteriors.frames, 50);
+  assert.equal(f32["embedding@2"].dim, f32.ready.dim);
+  for (const name of ["posteriors", "embedding@2"])
+    f32[name].values.forEach((v, i) => {
+      assert.equal(json[name].values[i], v);
+      const off = Math.abs(f16[name].values[i] - v),
+        most = Math.abs(v) / 2048 + 2 ** -24;
+      assert.ok(off <= most, `${name} ${i}: ${f16[name].values[i]} for ${v}`);
+    });
+}
+
+async function failures() {
+  await assert.rejects(connect(url, { rate, depth: 40 }, env).ready, {
+    cause: "rejected",
+    code: "bad_option",
+    ref: "depth",
+    retryMs: -1,
+    closeCode: 1008,
+  });
+  await assert.rejects(connect("127.0.0.1:1", {}, env).ready, { cause: "unreachable" });
+}
+
+const want = phonesOfShoalFile();
+assert.ok(want.length >= 5, `shoal-file found ${want.length} phones`);
+assert.deepEqual(plain(await stream()), want);
+await changeDepth();
+await recordings();
+await failures();
+console.log(`${want.length} phones of ${recording}, as shoal-file has them`);

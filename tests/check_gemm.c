@@ -32,6 +32,7 @@ static const struct {
     double tolerance; /* of the sum of |x w| */
 } backends[] = {
     { "own", SHOAL_BACKEND_OWN, SHOAL_FP32, 4 * 1.2e-7 },
+    { "own int8", SHOAL_BACKEND_OWN, SHOAL_INT8, 6.0 / 127 },
     { "openblas", SHOAL_BACKEND_OPENBLAS, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn fp32", SHOAL_BACKEND_ONEDNN, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn bf16", SHOAL_BACKEND_ONEDNN, SHOAL_BF16, 2.0 / 256 },
@@ -434,7 +435,7 @@ START_TEST(openblas_refuses_low_precision)
 {
     char why[200] = "";
     ck_assert_ptr_null(shoal__gemm_choose(SHOAL_BACKEND_OPENBLAS, SHOAL_BF16, why, sizeof why));
-    ck_assert_ptr_nonnull(strstr(why, "bf16"));
+    ck_assert_ptr_nonnull(strstr(why, "fp32"));
     ck_assert_ptr_null(shoal__gemm_choose(SHOAL_BACKEND_OPENBLAS, SHOAL_INT8, why, sizeof why));
     ck_assert_ptr_nonnull(shoal__gemm_choose(SHOAL_BACKEND_AUTO, SHOAL_FP32, why, sizeof why));
 }
@@ -456,6 +457,12 @@ START_TEST(level_is_that_of_the_kernels)
     g = shoal__gemm_choose(SHOAL_BACKEND_AUTO, SHOAL_FP32, why, sizeof why);
     if (strcmp(got, "avx512"))
         ck_assert_str_eq(g->name, want);
+    g = shoal__gemm_choose(SHOAL_BACKEND_OWN, SHOAL_INT8, why, sizeof why);
+    snprintf(want, sizeof want, "own %s", got); /* -vnni may follow */
+    ck_assert_ptr_nonnull(g);
+    ck_assert_int_eq(strncmp(g->name, want, strlen(want)), 0);
+    ck_assert_ptr_nonnull(strstr(g->name, " int8"));
+    ck_assert_ptr_nonnull(shoal__gemm_choose(SHOAL_BACKEND_AUTO, SHOAL_INT8, why, sizeof why));
     ck_assert_ptr_null(shoal__gemm_choose(SHOAL_BACKEND_OWN, SHOAL_BF16, why, sizeof why));
     ck_assert_ptr_nonnull(strstr(why, "fp32"));
 }

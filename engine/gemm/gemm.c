@@ -2,7 +2,7 @@
  *
  * auto: AMX where the CPU has it; then oneDNN where the level is AVX-512, since its kernels are
  * measured there and ours are not; then our own, which are the fastest on a CPU with AVX2 alone
- * (docs/performance.md). Below fp32 there is oneDNN alone beside AMX. OpenBLAS is had by name.
+ * (docs/performance.md), and have int8 on any. bf16 needs AMX or oneDNN. OpenBLAS is had by name.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -45,9 +45,7 @@ static const shoal__gemm *choose_openblas(shoal_precision precision, char *why, 
 {
     if (precision == SHOAL_FP32)
         return shoal__gemm_openblas(why, why_size);
-    snprintf(why, why_size,
-             "bf16 and int8 need the amx or onednn backend, which this build, CPU or "
-             "choice excludes: use precision fp32, or build with libdnnl-dev");
+    snprintf(why, why_size, "OpenBLAS multiplies fp32 only: use precision fp32 or another backend");
     return NULL;
 }
 
@@ -55,7 +53,7 @@ static const shoal__gemm *choose_openblas(shoal_precision precision, char *why, 
 static int prefers_onednn(shoal_precision precision)
 {
     const char *level = shoal__kern_choose()->name;
-    return precision != SHOAL_FP32 || !strcmp(level, "avx512") || !strcmp(level, "amx");
+    return precision == SHOAL_BF16 || !strcmp(level, "avx512") || !strcmp(level, "amx");
 }
 
 const shoal__gemm *shoal__gemm_choose(shoal_backend backend, shoal_precision precision, char *why,

@@ -1,4 +1,4 @@
-/* gemm_own.c - our own fp32 products behind the GEMM interface
+/* gemm_own.c - our own products behind the GEMM interface; those of int8: gemm_own_int8.c
  *
  * The level is that of the kernels between the products (SHOAL_KERNELS forces both); the scalar one
  * runs anywhere, so the engine needs no library to start. A level is tried against the scalar one
@@ -108,18 +108,18 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
     return *out ? 0 : SHOAL_ENOMEM;
 }
 
-/* Part of a product: inputs from k on to outputs [n, n + b.outputs). b has what is known of rows, a
- * (at input k) and c (at output n); the rest is filled in here. */
+/* Part of a product: inputs from k on to outputs [n, n + b.to.outputs). b has what is known of
+ * rows, a (at input k) and c (at output n); the rest is filled in here. */
 static void run_block(const shoal__linear *l, int k, int n, shoal__own_block b)
 {
     const own_weight *w = l->packed;
     b.depth = least(OWN_DEPTH, l->in - k);
     b.weight = w->data + (size_t)k * (size_t)w->padded + (size_t)n * (size_t)b.depth;
-    b.bias = k == 0 ? l->bias + n : NULL;
-    b.add = k > 0 || l->epilogue == SHOAL__ADD;
-    b.silu = k + b.depth == l->in && l->epilogue == SHOAL__SILU;
-    if (l->epilogue == SHOAL__SILU && !b.silu)
-        b.row_scale = NULL;
+    b.to.bias = k == 0 ? l->bias + n : NULL;
+    b.to.add = k > 0 || l->epilogue == SHOAL__ADD;
+    b.to.silu = k + b.depth == l->in && l->epilogue == SHOAL__SILU;
+    if (l->epilogue == SHOAL__SILU && !b.to.silu)
+        b.to.row_scale = NULL;
     w->level->block(&b);
 }
 
@@ -149,12 +149,12 @@ static shoal__own_block rows_of(const float *a, int in, float *c, int out, int r
     return (shoal__own_block){ .a = a + first * (size_t)in,
                                .a_stride = (size_t)in,
                                .a_index = these,
-                               .c = c + first * (size_t)out,
-                               .c_stride = (size_t)out,
-                               .c_index = these,
-                               .row_scale = row_scale ? row_scale + row : NULL,
-                               .rows = n,
-                               .outputs = out };
+                               .to = { .c = c + first * (size_t)out,
+                                       .stride = (size_t)out,
+                                       .index = these,
+                                       .row_scale = row_scale ? row_scale + row : NULL,
+                                       .rows = n,
+                                       .outputs = out } };
 }
 
 static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
@@ -178,10 +178,10 @@ static void run_pair(const shoal__linear *up, const shoal__linear *down, const s
         n = group_of(rows - row);
         shoal__own_block first = rows_of(a, up->in, scratch, 0, row, n, index, NULL);
         shoal__own_block then = rows_of(scratch, 0, c, down->out, row, n, index, row_scale);
-        first.c_index = then.a_index = NULL;
-        first.c_stride = then.a_stride = INNER_STRIDE;
+        first.to.index = then.a_index = NULL;
+        first.to.stride = then.a_stride = INNER_STRIDE;
         for (int k = 0; k < down->in; k += OWN_DEPTH) {
-            first.outputs = least(OWN_DEPTH, up->out - k);
+            first.to.outputs = least(OWN_DEPTH, up->out - k);
             run_outputs(up, k, first);
             run_block(down, k, 0, then);
         }
@@ -282,8 +282,11 @@ const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t 
 {
     static const shoal__gemm backends[] = { BACKEND("avx512"), BACKEND("avx2"), BACKEND("scalar") };
     const shoal__own_level *level = level_now();
+    if (precision == SHOAL_INT8)
+        return shoal__gemm_own_int8();
     if (precision != SHOAL_FP32) {
-        snprintf(why, why_size, "our own products are fp32 only, but for amx: use precision fp32");
+        snprintf(why, why_size,
+                 "our own products are fp32 and int8, but for amx: use precision fp32 or int8");
         return NULL;
     }
     for (int i = 0; i < 3; i++)

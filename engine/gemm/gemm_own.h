@@ -1,25 +1,43 @@
-/* gemm_own.h - what the files of our own fp32 products share
+/* gemm_own.h - what the files of our own products share
  *
- * One body (gemm_body.h), compiled once per instruction set, as the kernels between the products
- * are. A weight is packed into panels as wide as two registers of its level; k goes in blocks, so
- * that a panel's block lies in L1 while all rows pass by:
+ * One body for fp32 (gemm_body.h) and one for int8 (gemm_int8_body.h), compiled once per
+ * instruction set, as the kernels between the products are; what ends a product is the same in both
+ * (gemm_end_body.h). A weight is packed into panels as wide as two registers of its level, so that
+ * a panel lies in L1 while all rows pass by:
  *
- *   packed   [blocks of OWN_DEPTH inputs][panels][inputs of the block][columns of a panel]
+ *   fp32   [blocks of OWN_DEPTH inputs][panels][inputs of the block][columns of a panel]
+ *   int8   [panels][inputs / 4][columns of a panel][4]
  *
  * A result is the sum over the inputs of a block in their order, block after block, whatever rows
  * are multiplied beside it: so the bytes of a row are the same in any company. The levels differ
- * from one another in the last bits (a fused multiply-add rounds once).
+ * from one another in the last bits (a fused multiply-add rounds once). The sums of int8 are
+ * integers, the same at every level.
  */
 #ifndef SHOAL_GEMM_OWN_H
 #define SHOAL_GEMM_OWN_H
 
+#include <stdint.h>
+
 #include "gemm/gemm.h"
 
 enum {
-    OWN_DEPTH = 256, /* inputs of a block: 16 KiB of a panel at AVX2, half of L1 */
-    OWN_GROUP = 264, /* rows that pass together: their inputs and results of a block share L2 */
-    OWN_COLUMNS = 32 /* widest panel of any level */
+    OWN_DEPTH = 256,  /* inputs of a block in fp32: 16 KiB of a panel at AVX2, half of L1 */
+    OWN_GROUP = 264,  /* rows that pass together: their inputs and results of a block share L2 */
+    OWN_COLUMNS = 32, /* widest panel of any level */
+    OWN_PAIR = 64     /* rows that go through a pair of int8 products together */
 };
+
+/* Where results go and what is done to them on the way. */
+typedef struct shoal__own_end {
+    float *c; /* [.., stride], at the first output of row 0 */
+    size_t stride;
+    const int *index;       /* [rows] which rows; NULL: rows 0 to rows - 1 */
+    const float *row_scale; /* [rows]; NULL: none */
+    const float *bias;      /* [outputs]; NULL: has been added */
+    int rows, outputs;
+    int add;  /* to what is in c */
+    int silu; /* of the sum, when all of it is there; then the scale */
+} shoal__own_end;
 
 /* One block of inputs times some panels, for some rows. */
 typedef struct shoal__own_block {
@@ -27,14 +45,8 @@ typedef struct shoal__own_block {
     size_t a_stride;
     const int *a_index;  /* [rows] which rows; NULL: rows 0 to rows - 1 */
     const float *weight; /* packed, the first panel's */
-    const float *bias;   /* of the first panel's first output; NULL: not the first block */
-    float *c;            /* [.., c_stride], at the first panel's first output of row 0 */
-    size_t c_stride;
-    const int *c_index;       /* likewise */
-    const float *row_scale;   /* [rows] of what goes to c; NULL: none */
-    int rows, depth, outputs; /* inputs; outputs, the last panel may be partly filled */
-    int add;                  /* to what is in c */
-    int silu;                 /* of the sum, the last block has been added; then the scale */
+    int depth;           /* inputs */
+    shoal__own_end to;
 } shoal__own_block;
 
 typedef struct shoal__own_level {
@@ -45,5 +57,36 @@ typedef struct shoal__own_level {
 } shoal__own_level;
 
 extern const shoal__own_level shoal__own_scalar, shoal__own_avx2, shoal__own_avx512;
+
+/* ---- int8 -------------------------------------------------------------------------------- */
+
+/* Activations are bytes from 1 to 255, 128 being zero; a row has a scale of its own. */
+typedef struct shoal__own_bytes {
+    const uint8_t *a; /* [rows, stride] */
+    size_t stride;
+    const float *row_unit; /* [rows] what a step of 1 is worth */
+    const int8_t *weight;  /* packed, all panels */
+    const int32_t
+        *start;        /* [outputs, whole panels] what the sums begin at: -128 times all weights */
+    const float *unit; /* [outputs, whole panels] of the weights */
+    int quads;         /* inputs / 4, rounded up */
+    shoal__own_end to;
+} shoal__own_bytes;
+
+typedef struct shoal__own_int8 {
+    const char *name;
+    const char *kern;
+    int columns;
+    int (*cpu_has)(void); /* what it needs beyond the kernels' level; NULL: nothing */
+    void (*product)(const shoal__own_bytes *b);
+    /* A row of n to bytes, up to a multiple of 4; the return is what a step is worth. */
+    float (*quantize)(uint8_t *q, const float *x, int n);
+} shoal__own_int8;
+
+extern const shoal__own_int8 shoal__int8_scalar, shoal__int8_avx2, shoal__int8_avx512,
+    shoal__int8_vnni, shoal__int8_vnni512;
+
+/* Our int8 products at the level of the kernels (gemm_own_int8.c). */
+const shoal__gemm *shoal__gemm_own_int8(void);
 
 #endif

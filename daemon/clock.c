@@ -62,6 +62,7 @@ static void on_clock(uv_timer_t *timer)
     }
     for (int i = 0; i < server->listener_count; i++)
         shoald_listen_wake(&server->listeners[i]);
+    shoald_door_step(&server->door, now_ns);
     shoald_admit_step(&server->house, now_ns);
     shoald_watch_step(server, now_ns);
     check_drained(server, now_ns);

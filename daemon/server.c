@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/process.h"
-#include "net/conn.h"
+#include "net/link.h"
 #include "session/admit.h"
 #include "session/session.h"
 
@@ -180,16 +180,20 @@ static int start_workers(shoald_server *server)
     return 0;
 }
 
-/* Sessions and HTTP connections each need one descriptor. */
+/* Sessions and HTTP connections each need one descriptor, and so do those that are refused after
+ * the upgrade, which gates.c limits to as many. */
 static int raise_descriptor_limit(const shoald_settings *c)
 {
     char why[WHY_SIZE];
-    size_t need = (size_t)c->max_sessions + (size_t)c->max_http_connections + 64;
+    size_t need = (size_t)c->max_sessions + 2 * (size_t)c->max_http_connections + 64;
     return shoald_process_want_descriptors(need, why, sizeof why) < 0 ? complain(why) : 0;
 }
 
+/* lws 4.1.6 tells each socket that comes with a head as an error. */
 static void on_lws_log(int level, const char *line)
 {
+    if (strstr(line, "adopt_socket_readbuf: calling service"))
+        return;
     char quoted[512];
     char text[256];
     snprintf(text, sizeof text, "%.*s", (int)strcspn(line, "\n"), line);
@@ -203,15 +207,13 @@ static int start_lws(shoald_server *server)
     loops[0] = &server->loop;
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .protocols = shoald_conn_protocols(),
+        .protocols = shoald_link_protocols(),
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_DISABLE_IPV6,
         .foreign_loops = loops,
         .alpn = "http/1.1",
         .pt_serv_buf_size = 8192,
-        .max_http_header_data = 8192,
-        .timeout_secs = (unsigned)server->house.settings.handshake_timeout_s,
-        .keepalive_timeout = 15,
+        .max_http_header_data = 1024, /* of an upgrade that greet.c wrote */
         .vhost_name = "shoald",
         .gid = (gid_t)-1,
         .uid = (uid_t)-1,
@@ -257,8 +259,9 @@ static int bind_all(shoald_server *server)
 
 static int start_listening(shoald_server *server)
 {
+    shoald_door_init(&server->door, &server->house, &server->loop);
     for (int i = 0; i < server->listener_count; i++) {
-        if (shoald_listen_start(&server->listeners[i], &server->loop, &server->house) < 0)
+        if (shoald_listen_start(&server->listeners[i], &server->loop, &server->door) < 0)
             return complain("libuv cannot poll a listening socket");
         shoald_log(SHOALD_LOG_NOTICE, "listening", "address=%s from=%s", server->listeners[i].name,
                    server->inherited ? "systemd" : "settings");
@@ -326,6 +329,7 @@ void shoald_server_stop(shoald_server *server)
 {
     for (int i = 0; i < server->listener_count; i++)
         shoald_listen_close(&server->listeners[i]);
+    shoald_door_close(&server->door);
     server->stopping = true;
     server->stop_deadline_ns = uv_hrtime() + 2000000000u;
     if (server->lws)

@@ -10,6 +10,7 @@
 
 #include "base/options.h"
 #include "base/process.h"
+#include "net/door.h"
 #include "net/listen.h"
 #include "session/house.h"
 #include "work/worker.h"
@@ -30,6 +31,7 @@ typedef struct shoald_server {
     uv_timer_t clock; /* clock.c */
     uv_signal_t signals[SHOALD_SIGNALS];
     struct lws_context *lws;
+    shoald_door door; /* connections that are no sessions yet */
     shoald_listener listeners[SHOALD_MAX_LISTENERS];
     int listener_count;
     bool inherited; /* the listeners came from systemd */

@@ -149,7 +149,9 @@ SHOAL_CHECKED int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
     X(BAD_SUBPROTOCOL, "bad_subprotocol", 1008, 400, 1, 0,                                         \
       "the server does not speak that WebSocket subprotocol: offer shoal.v1 or none")              \
     X(INTERNAL, "internal", 1011, 500, 1, 1,                                                       \
-      "the server made a mistake; its log says more: try again, and report it")
+      "the server made a mistake; its log says more: try again, and report it")                    \
+    X(BAD_REQUEST, "bad_request", 1008, 400, 1, 0,                                                 \
+      "the server does not take this HTTP request: correct it")
 
 typedef enum shoal_code {
     SHOAL_CODE_UNKNOWN = 0, /* a code of a newer server; shoal_error.name has it */

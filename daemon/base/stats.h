@@ -43,6 +43,7 @@ typedef struct shoald_loop_stats {
     shoald_counter connections, http_requests, refused, sessions_done, sessions_error,
         sessions_lost;
     shoald_counter received_bytes, sent_bytes, pauses;
+    shoald_counter evicted; /* connections that had to make room */
     shoald_counter errors[SHOAL_CODE_COUNT];
     shoald_histogram lag; /* of the loop: how late its timer comes */
 } shoald_loop_stats;

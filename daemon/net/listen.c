@@ -4,9 +4,8 @@
 #endif
 #include "net/listen.h"
 
-#include "net/conn.h"
 #include "base/log.h"
-#include "session/house.h"
+#include "net/door.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -258,13 +257,13 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         }
         if (size <= sizeof(sa_family_t))
             peer.ss_family = AF_UNIX; /* unnamed */
-        shoald_conn_adopt(l->house, fd, &peer);
+        shoald_door_enter(l->door, fd, &peer);
     }
 }
 
-int shoald_listen_start(shoald_listener *l, uv_loop_t *loop, struct shoald_house *house)
+int shoald_listen_start(shoald_listener *l, uv_loop_t *loop, struct shoald_door *door)
 {
-    l->house = house;
+    l->door = door;
     int result = uv_poll_init(loop, &l->poll, l->fd);
     if (result < 0)
         return result;

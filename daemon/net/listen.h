@@ -1,4 +1,4 @@
-/* listen.h - listening sockets of our own, whose connections lws adopts
+/* listen.h - listening sockets of our own, whose connections come through the door (door.h)
  *
  * lws 4.1.6 on a foreign loop hides that bind() failed (its context comes up listening on
  * nothing), so we bind. That also gives port 0 with the real port known, unix sockets and
@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <uv.h>
 
-struct shoald_house;
+struct shoald_door;
 
 typedef struct shoald_listener {
-    struct shoald_house *house;
+    struct shoald_door *door;
     uv_poll_t poll;
     int fd;
     int polled;                     /* poll is an open handle */
@@ -37,7 +37,7 @@ int shoald_listen_check(const char *address, char *why, size_t why_size);
 /* Take over an inherited descriptor. 0 or -1 and why. */
 int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size);
 /* Accept from now on. 0 or a libuv error. */
-int shoald_listen_start(shoald_listener *l, uv_loop_t *loop, struct shoald_house *house);
+int shoald_listen_start(shoald_listener *l, uv_loop_t *loop, struct shoald_door *door);
 /* A few times a second: try again after a rest. */
 void shoald_listen_wake(shoald_listener *l);
 void shoald_listen_close(shoald_listener *l); /* twice is fine */

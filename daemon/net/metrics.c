@@ -161,6 +161,8 @@ static void write_io(page *p, const shoald_house *house)
     }
     gauge(p, "connections", "TCP connections, sessions included.", house->connection_count);
     counter(p, "connections_total", "TCP connections accepted.", (double)value_of(&l->connections));
+    counter(p, "connections_evicted_total", "Connections without a request closed to make room.",
+            (double)value_of(&l->evicted));
     counter(p, "http_requests_total", "Plain HTTP answers.", (double)value_of(&l->http_requests));
     counter(p, "received_bytes_total", "Payload received in sessions.",
             (double)value_of(&l->received_bytes));

@@ -121,7 +121,7 @@ static uint64_t look_how_late(shoald_port *port, uint64_t now_ns)
 /* Ending a session for which nothing waits would free nothing. */
 static bool may_be_shed(const shoald_session *s, const shoald_port *port)
 {
-    return s->conn && s->phase == SHOALD_STREAMING && s->port == port &&
+    return s->wsi && s->phase == SHOALD_STREAMING && s->port == port &&
            shoald_queue_fill(&s->lane.in) > 0;
 }
 
@@ -302,7 +302,7 @@ static void level(shoald_house *house)
                               house->settings.rebalance_percent / 100.0))
         return;
     for (shoald_session *s = house->sessions; s; s = s->next)
-        if (s->conn && s->port == house->ports[b.from] && shoald_balance_offer(&b, cost_of(s)))
+        if (s->wsi && s->port == house->ports[b.from] && shoald_balance_offer(&b, cost_of(s)))
             best = s;
     if (best)
         begin_move(best, b.to);

@@ -36,10 +36,11 @@ typedef struct shoald_house {
     uint64_t migrations;
 
     struct shoald_session *sessions; /* list of all that hold a slot */
-    int session_count;
-    struct shoald_session *review; /* sessions to pause, resume or close */
-    int connection_count;          /* TCP connections, sessions included */
-    uint64_t next_session;         /* makes ids */
+    int session_count;               /* refused ones not included */
+    int refused_count;               /* in the list, but only until they have been told */
+    struct shoald_session *review;   /* sessions to pause, resume or close */
+    int connection_count;            /* TCP connections, sessions included */
+    uint64_t next_session;           /* makes ids */
     bool draining;
     int stalled; /* a worker that makes no progress (watch.c); -1: none */
     shoald_loop_stats stats;

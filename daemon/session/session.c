@@ -12,7 +12,6 @@
  * with unread bytes would reset it and the last words to the client with it. */
 #include "session/session.h"
 
-#include "net/conn.h"
 #include "plan/grant.h"
 #include "base/log.h"
 #include "session/admit.h"
@@ -42,16 +41,36 @@ void shoald_session_wake_worker(shoald_session *s)
 
 void shoald_session_want_write(shoald_session *s)
 {
-    if (!s->conn)
+    if (!s->wsi)
         return;
     if (s->written_ns == 0)
         s->written_ns = uv_hrtime();
-    lws_callback_on_writable(s->conn->wsi);
+    lws_callback_on_writable(s->wsi);
 }
 
 /* ---- making and ending --------------------------------------------------------------- */
 
-shoald_session *shoald_session_new(shoald_house *house, shoald_conn *conn)
+static void enter_house(shoald_session *s)
+{
+    shoald_house *house = s->house;
+    s->next = house->sessions;
+    s->link = &house->sessions;
+    if (s->next)
+        s->next->link = &s->next;
+    house->sessions = s;
+    (*(s->refused ? &house->refused_count : &house->session_count))++;
+}
+
+static void leave_house(shoald_session *s)
+{
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
+    (*(s->refused ? &s->house->refused_count : &s->house->session_count))--;
+}
+
+shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
+                                   const shoald_entry *entry)
 {
     shoald_session *s = aligned_alloc(_Alignof(shoald_session), sizeof *s);
     if (!s)
@@ -63,18 +82,15 @@ shoald_session *shoald_session_new(shoald_house *house, shoald_conn *conn)
     }
     snprintf(s->lane.id, sizeof s->lane.id, "%016llx",
              (unsigned long long)((house->id_salt + house->next_session++) * 0x9e3779b97f4a7c15u));
-    snprintf(s->peer, sizeof s->peer, "%s", conn->peer);
     s->house = house;
-    s->conn = conn;
+    s->peer = *peer;
+    s->refused = entry->error.code != 0;
     s->lane.session = s;
     s->lane.service = &house->service;
     s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
-    s->next = house->sessions;
-    s->link = &house->sessions;
-    if (s->next)
-        s->next->link = &s->next;
-    house->sessions = s;
-    house->session_count++;
+    enter_house(s);
+    if (entry->has_options && !s->refused)
+        shoald_admit_enter(s, &entry->granted);
     return s;
 }
 
@@ -93,7 +109,7 @@ static void log_close(const shoald_session *s)
         SHOALD_LOG_INFO, "session_close",
         "session=%s peer=%s result=%s error=%s seconds=%.1f audio_s=%.2f frames=%llu "
         "phones=%llu packets=%llu",
-        s->lane.id, s->peer, result, error, (double)(uv_hrtime() - s->opened_ns) / 1e9,
+        s->lane.id, s->peer.name, result, error, (double)(uv_hrtime() - s->opened_ns) / 1e9,
         (double)atomic_load(&t->samples) / 16000, (unsigned long long)atomic_load(&t->frames),
         (unsigned long long)atomic_load(&t->phones), (unsigned long long)atomic_load(&t->packets));
 }
@@ -120,24 +136,21 @@ static void leave_review(shoald_session *s)
 static void free_session(shoald_session *s)
 {
     log_close(s);
-    count_close(s);
+    if (!s->refused)
+        count_close(s);
     if (s->in_review)
         leave_review(s);
-    *s->link = s->next;
-    if (s->next)
-        s->next->link = s->link;
-    s->house->session_count--;
+    leave_house(s);
     shoald_admit_leave(s);
     shoald_lane_free(&s->lane);
     shoald_queue_free(&s->replies);
     free(s->part);
-    free(s->url_error);
     free(s);
 }
 
 void shoald_session_on_gone(shoald_session *s)
 {
-    s->conn = NULL;
+    s->wsi = NULL;
     if (!s->port)
         free_session(s);
     else if (!s->move_to)
@@ -147,7 +160,7 @@ void shoald_session_on_gone(shoald_session *s)
 static void on_moved(shoald_session *s)
 {
     shoald_admit_moved(s);
-    if (s->conn)
+    if (s->wsi)
         shoald_lane_post(&s->lane, s->port);
     else
         shoald_lane_post_last(&s->lane, s->port);
@@ -165,7 +178,7 @@ void shoald_session_on_mail(void *mail)
         return;
     }
     atomic_store(&s->lane.in_outbox, false);
-    if (!s->conn)
+    if (!s->wsi)
         return;
     if (atomic_load(&s->lane.overflow))
         shoald_session_fail(s, SHOAL_CODE_INTERNAL, NULL);
@@ -192,7 +205,7 @@ void shoald_session_enter_closing(shoald_session *s, int close_code)
 
 void shoald_session_fail_with(shoald_session *s, const shoal_error *err)
 {
-    if (s->phase == SHOALD_CLOSING || !s->conn)
+    if (s->phase == SHOALD_CLOSING || !s->wsi)
         return;
     shoal_buf b;
     shoal_buf_wrap(&b, s->last_text, sizeof s->last_text);
@@ -270,7 +283,7 @@ static void log_open(const shoald_session *s)
     shoald_log(SHOALD_LOG_INFO, "session_open",
                "session=%s peer=%s format=%s rate=%d channels=%d depth=%d..%d chunk_ms=%d "
                "left_ms=%d outputs=%u taps=%d encoding=%s worker=%d",
-               s->lane.id, s->peer, shoal_format_name(o->format), o->rate, o->channels,
+               s->lane.id, s->peer.name, shoal_format_name(o->format), o->rate, o->channels,
                o->depth_min, o->depth_max, o->chunk_ms, o->left_ms, o->outputs, o->tap_count,
                shoal_encoding_name(o->encoding), s->port->index);
 }
@@ -305,31 +318,18 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
     shoald_lane_post(&s->lane, s->port);
 }
 
-void shoald_session_set_url(shoald_session *s, const shoal_options *o, const shoal_error *err)
-{
-    s->has_url_options = true;
-    s->lane.options = *o;
-    if (!err)
-        return;
-    s->url_error = malloc(sizeof *err);
-    if (s->url_error)
-        *s->url_error = *err;
-}
-
-void shoald_session_on_open(shoald_session *s)
+void shoald_session_on_open(shoald_session *s, const shoald_entry *entry)
 {
     s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
-    if (s->phase == SHOALD_CLOSING)
-        shoald_session_want_write(s); /* drained while it was being upgraded */
-    if (s->url_error)
-        shoald_session_fail_with(s, s->url_error);
-    else if (s->has_url_options && s->phase == SHOALD_WAITING)
-        shoald_session_start(s, &s->lane.options);
+    if (s->refused)
+        shoald_session_fail_with(s, &entry->error);
+    else if (entry->has_options)
+        shoald_session_start(s, &entry->asked);
 }
 
 void shoald_session_drain(shoald_session *s)
 {
-    if (!s->conn)
+    if (!s->wsi)
         return;
     if (s->phase == SHOALD_WAITING) {
         shoald_session_fail(s, SHOAL_CODE_DRAINING, NULL);

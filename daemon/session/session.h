@@ -9,14 +9,14 @@
 #ifndef SHOALD_SESSION_H
 #define SHOALD_SESSION_H
 
+#include "base/peer.h"
 #include "lane.h"
 #include "plan/load.h"
+#include "session/entry.h"
 #include "session/house.h"
 #include "shoal-protocol.h"
 
-struct shoald_conn;
-
-#define SHOALD_PEER_LENGTH 96
+struct lws;
 
 /* the loop's view */
 typedef enum shoald_phase {
@@ -29,7 +29,8 @@ typedef enum shoald_phase {
 typedef struct shoald_session {
     /* set at init, then constant */
     shoald_house *house;
-    char peer[SHOALD_PEER_LENGTH];
+    shoald_peer peer;
+    bool refused; /* it holds no slot, and is there until it has been told why */
 
     shoald_lane lane; /* set at the start, but for its id */
 
@@ -38,13 +39,11 @@ typedef struct shoald_session {
     shoald_port *move_to;                /* its next one, while the old one has not let go */
     shoald_demand demand;                /* what it counts in the projected load (load.h) */
     uint64_t looked_bytes;               /* received_bytes as of the last look */
-    struct shoald_conn *conn;            /* NULL once the connection is gone */
+    struct lws *wsi;                     /* NULL before the upgrade and once that is gone */
     struct shoald_session *next, **link; /* list in the house */
     shoald_phase phase;
-    shoal_options asked;    /* what the client said, every `set` included */
-    bool has_url_options;   /* then it starts when the upgrade is done */
-    shoal_error *url_error; /* told then; NULL: none */
-    bool in_review;         /* in the list that the next uv_check looks at */
+    shoal_options asked; /* what the client said, every `set` included */
+    bool in_review;      /* in the list that the next uv_check looks at */
     struct shoald_session *next_review;
     uint64_t opened_ns;
     uint64_t heard_ns;   /* last byte of any kind */
@@ -66,13 +65,20 @@ typedef struct shoald_session {
     shoal_code error; /* why the loop closed it */
 } shoald_session;
 
-/* ---- session.c: the loop's side. conn.c calls these for the events of a connection --------- */
+/* ---- session.c: the loop's side. link.c calls these for the events of a connection --------- */
 
-shoald_session *shoald_session_new(shoald_house *house, struct shoald_conn *conn);
-/* Options of the URL (the session has been admitted), or (not NULL) what is wrong with them. That
- * is told after the upgrade, because browsers show nothing of an upgrade that is refused. */
-void shoald_session_set_url(shoald_session *s, const shoal_options *o, const shoal_error *err);
-void shoald_session_on_open(shoald_session *s);
+/* Its connection is about to be upgraded. With an error in its entry it counts for nothing and is
+ * there to tell it. NULL: no memory. */
+shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
+                                   const shoald_entry *entry);
+/* The upgrade is done: it starts with the options of its entry, tells its error, or waits for a
+ * start message. */
+void shoald_session_on_open(shoald_session *s, const shoald_entry *entry);
+/* It holds a slot, and its client is there. */
+static inline bool shoald_session_is_open(const shoald_session *s)
+{
+    return s->wsi && !s->refused;
+}
 /* A piece of a message, as lws cuts it. Returns 0, or -1 to close with close_code. */
 int shoald_session_on_receive(shoald_session *s, const void *bytes, size_t n);
 int shoald_session_on_writable(shoald_session *s);

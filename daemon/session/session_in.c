@@ -5,7 +5,6 @@
  * is put into the queue at that place. */
 #include "session/session.h"
 
-#include "net/conn.h"
 #include "plan/grant.h"
 #include "session/admit.h"
 #include "session/session-internal.h"
@@ -211,7 +210,7 @@ static bool too_large(shoald_session *s, struct lws *wsi, size_t n)
 
 int shoald_session_on_receive(shoald_session *s, const void *bytes, size_t n)
 {
-    struct lws *wsi = s->conn->wsi;
+    struct lws *wsi = s->wsi;
     bool last = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
     s->heard_ns = s->spoken_ns = uv_hrtime();
     shoald_count(&s->house->stats.received_bytes, n);

@@ -6,7 +6,6 @@
  * outside of lws. */
 #include "session/session.h"
 
-#include "net/conn.h"
 #include "base/log.h"
 #include "session/house.h"
 #include "session/session-internal.h"
@@ -23,14 +22,14 @@ static void close_now(shoald_session *s)
 {
     const char *reason = s->error ? shoal_code_get_info(s->error)->name : "";
     s->close_sent = true;
-    lws_close_reason(s->conn->wsi, (enum lws_close_status)s->close_code,
+    lws_close_reason(s->wsi, (enum lws_close_status)s->close_code,
                      (unsigned char *)(uintptr_t)reason, strlen(reason));
-    lws_set_timeout(s->conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free s */
+    lws_set_timeout(s->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free s */
 }
 
 static int write_bytes(shoald_session *s, size_t n, enum lws_write_protocol how)
 {
-    int written = lws_write(s->conn->wsi, s->house->tx + LWS_PRE, n, how);
+    int written = lws_write(s->wsi, s->house->tx + LWS_PRE, n, how);
     if (written < (int)n)
         return -1; /* the connection is broken; lws will call on_gone */
     s->written_ns = uv_hrtime();
@@ -74,7 +73,7 @@ static int write_ping(shoald_session *s)
 {
     s->ping_due = false;
     memcpy(s->house->tx + LWS_PRE, "shoal", 5);
-    return lws_write(s->conn->wsi, s->house->tx + LWS_PRE, 5, LWS_WRITE_PING) < 0 ? -1 : 0;
+    return lws_write(s->wsi, s->house->tx + LWS_PRE, 5, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
 bool shoald_session_has_output(const shoald_session *s)
@@ -106,7 +105,7 @@ int shoald_session_on_writable(shoald_session *s)
         return 0;
     }
     if (result == 0)
-        lws_callback_on_writable(s->conn->wsi);
+        lws_callback_on_writable(s->wsi);
     return result;
 }
 
@@ -128,19 +127,19 @@ static void pause_rx(shoald_session *s)
         return;
     }
     shoald_count(&s->house->stats.pauses, 1);
-    lws_rx_flow_control(s->conn->wsi, 0);
+    lws_rx_flow_control(s->wsi, 0);
 }
 
 static void resume_rx(shoald_session *s)
 {
     atomic_store(&s->lane.rx_paused, false);
     s->heard_ns = s->spoken_ns = uv_hrtime();
-    lws_rx_flow_control(s->conn->wsi, 1);
+    lws_rx_flow_control(s->wsi, 1);
 }
 
 void shoald_session_review(shoald_session *s)
 {
-    if (!s->conn || s->close_sent)
+    if (!s->wsi || s->close_sent)
         return;
     if (s->close_due) {
         close_now(s);
@@ -164,7 +163,7 @@ static bool passed(uint64_t since_ns, uint64_t now_ns, int seconds)
 /* At once: lws notices an asynchronous kill only at the connection's next activity. */
 static void kill_connection(shoald_session *s)
 {
-    lws_set_timeout(s->conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free s */
+    lws_set_timeout(s->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free s */
 }
 
 static void check_peer(shoald_session *s, uint64_t now_ns, int interval_s)
@@ -172,13 +171,13 @@ static void check_peer(shoald_session *s, uint64_t now_ns, int interval_s)
     if (interval_s == 0 || s->phase == SHOALD_CLOSING || atomic_load(&s->lane.rx_paused))
         return;
     if (passed(s->heard_ns, now_ns, 2 * interval_s)) {
-        shoald_log(SHOALD_LOG_INFO, "peer_lost", "session=%s peer=%s", s->lane.id, s->peer);
+        shoald_log(SHOALD_LOG_INFO, "peer_lost", "session=%s peer=%s", s->lane.id, s->peer.name);
         kill_connection(s);
     } else if (passed(s->heard_ns, now_ns, interval_s) &&
                passed(s->pinged_ns, now_ns, interval_s)) {
         s->pinged_ns = now_ns;
         s->ping_due = true;
-        lws_callback_on_writable(s->conn->wsi);
+        lws_callback_on_writable(s->wsi);
     }
 }
 
@@ -196,7 +195,7 @@ void shoald_session_on_second(shoald_session *s, uint64_t now_ns)
 {
     enum { CLOSING_TIMEOUT_S = 5 };
     const shoald_settings *c = &s->house->settings;
-    if (!s->conn || s->close_sent)
+    if (!s->wsi || s->close_sent)
         return;
     if (s->phase == SHOALD_CLOSING) {
         if (passed(s->closing_ns, now_ns, CLOSING_TIMEOUT_S))

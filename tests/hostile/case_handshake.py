@@ -147,9 +147,7 @@ def case_refusals_after_the_upgrade():
             refused(shoald, "/v1/stream?depth=3", "too_many_sessions", 1013)
             status, headers, _ = shoald.get("/readyz")
             check(status == 503 and headers.get("Retry-After"), "/readyz when full:", status)
-            ws.send(2, b"\0" * 3200)
-            ws.message("phones")
-            shoald.process.terminate()
+            shoald.process.terminate()      # it stays for a while: nobody answers its Close
             wait_until(lambda: b"draining" in shoald.get("/readyz")[2], 5, "not draining")
             refused(shoald, "/v1/stream?depth=3", "draining", 1012)
 

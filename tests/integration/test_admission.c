@@ -1,4 +1,4 @@
-/* test_admission.c - what does not fit is refused: before the upgrade, at start, at the first
+/* test_admission.c - what does not fit is refused: with the upgrade, at start, at the first
  * sound, at a `set`
  *
  * The setting `capacity` says how many streams at full depth count as full load, so nothing here
@@ -25,22 +25,41 @@ static void speak(raw_ws *w)
     ck_assert_int_eq(raw_ws_send(w, RAW_BINARY, audio, sizeof audio), 0);
 }
 
-/* An upgrade that is refused while the first session speaks. */
-static void expect_refused(raw_ws *first, int port, const char *path, raw_ws *w)
+static void next_text(raw_ws *w, shoal_server_msg *m)
 {
-    int status = 0;
+    raw_frame f;
+    shoal_error err;
 
-    for (int i = 0; i < TRIES && status != 503; i++) {
-        if (status == 101)
-            raw_ws_close(w);
+    ck_assert_int_eq(raw_ws_recv_opcode(w, &f, RAW_TEXT, PATIENCE_MS), 1);
+    ck_assert_msg(shoal_server_msg_decode(m, (const char *)f.data, f.size, &err) == 0, "%s",
+                  err.message);
+}
+
+/* An upgrade whose first message says no, while the first session speaks. */
+static void expect_refused(raw_ws *first, int port, const char *path, int retry_after_ms)
+{
+    static shoal_server_msg m;
+    raw_frame f;
+    raw_ws w;
+
+    memset(&m, 0, sizeof m);
+    for (int i = 0; i < TRIES && m.type != SHOAL_MSG_ERROR; i++) {
+        if (m.type)
+            raw_ws_close(&w);
         speak(first);
-        status = try_upgrade(port, path, w);
+        ck_assert_int_eq(try_upgrade(port, path, &w), 101);
+        next_text(&w, &m);
     }
-    ck_assert_int_eq(status, 503);
+    ck_assert_int_eq(m.type, SHOAL_MSG_ERROR);
+    ck_assert_int_eq(m.u.error.code, SHOAL_CODE_OVERLOADED);
+    ck_assert_int_eq(m.u.error.retry_after_ms, retry_after_ms);
+    ck_assert_int_eq(raw_ws_recv_opcode(&w, &f, RAW_CLOSE, PATIENCE_MS), 1);
+    ck_assert_int_eq(raw_frame_close_code(&f), 1013);
+    raw_ws_close(&w);
 }
 
 /* Of 1.9 streams: one at full depth is in, a second is not, a range still is. */
-START_TEST(what_does_not_fit_is_refused_before_the_upgrade)
+START_TEST(what_does_not_fit_is_refused_at_the_upgrade)
 {
     static const char *const args[] = { "--set", "capacity=2", "--set", "retry_after_s=7", NULL };
     char page[64];
@@ -50,9 +69,7 @@ START_TEST(what_does_not_fit_is_refused_before_the_upgrade)
 
     daemon_start(&d, args);
     ck_assert_int_eq(try_upgrade(d.port, SHOAL_PATH "?depth=12", &first), 101);
-    expect_refused(&first, d.port, SHOAL_PATH "?depth=12", &w);
-    ck_assert_ptr_nonnull(strstr(w.head, "Retry-After: 7\r\n"));
-    raw_ws_close(&w);
+    expect_refused(&first, d.port, SHOAL_PATH "?depth=12", 7000);
     for (int i = 0; i < TRIES && status != 503; i++) {
         speak(&first);
         status = raw_http_get(d.port, "/readyz", page, sizeof page);
@@ -71,16 +88,6 @@ START_TEST(what_does_not_fit_is_refused_before_the_upgrade)
     ck_assert_int_eq(daemon_stop(&d, SIGTERM), 0);
 }
 END_TEST
-
-static void next_text(raw_ws *w, shoal_server_msg *m)
-{
-    raw_frame f;
-    shoal_error err;
-
-    ck_assert_int_eq(raw_ws_recv_opcode(w, &f, RAW_TEXT, PATIENCE_MS), 1);
-    ck_assert_msg(shoal_server_msg_decode(m, (const char *)f.data, f.size, &err) == 0, "%s",
-                  err.message);
-}
 
 START_TEST(what_does_not_fit_is_refused_at_start)
 {
@@ -199,7 +206,7 @@ TCase *admission_case(void)
     TCase *t = tcase_create("admission");
 
     tcase_set_timeout(t, 2 * PATIENCE_MS / 1000.0);
-    tcase_add_test(t, what_does_not_fit_is_refused_before_the_upgrade);
+    tcase_add_test(t, what_does_not_fit_is_refused_at_the_upgrade);
     tcase_add_test(t, what_does_not_fit_is_refused_at_start);
     tcase_add_test(t, who_is_silent_takes_nobody_s_place);
     tcase_add_test(t, a_set_that_does_not_fit_changes_nothing);

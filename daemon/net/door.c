@@ -1,0 +1,57 @@
+/* door.c - see door.h */
+#include "net/door.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+void shoald_door_init(shoald_door *door, shoald_house *house, uv_loop_t *loop)
+{
+    memset(door, 0, sizeof *door);
+    door->house = house;
+    door->loop = loop;
+}
+
+static void log_full(shoald_door *door, const shoald_peer *peer)
+{
+    uint64_t now_ns = uv_hrtime();
+    if (door->full_ns && now_ns - door->full_ns < 10000000000u)
+        return;
+    door->full_ns = now_ns;
+    shoald_log(SHOALD_LOG_WARNING, "connections_full", "closed=%s asking=%d hint=%s", peer->name,
+               door->pool.counts[SHOALD_ASKING],
+               "\"the oldest without a request goes: max_http_connections, "
+               "max_http_connections_per_ip\"");
+}
+
+void shoald_door_enter(shoald_door *door, int fd, const struct sockaddr_storage *from)
+{
+    const shoald_settings *c = &door->house->settings;
+    shoald_peer peer;
+    shoald_peer_set(&peer, from);
+    shoald_member *victim = shoald_pool_victim(&door->pool, &peer, c->max_http_connections,
+                                               c->max_http_connections_per_ip);
+    if (victim) {
+        log_full(door, victim->peer);
+        shoald_count(&door->house->stats.evicted, 1);
+        shoald_greet_end(victim);
+    }
+    shoald_greet_start(door, fd, &peer);
+}
+
+/* One that is through may move to a list that is looked at later; its deadline is new then. */
+void shoald_door_step(shoald_door *door, uint64_t now_ns)
+{
+    for (int i = 0; i < SHOALD_STANDINGS; i++)
+        for (shoald_member *m = door->pool.oldest[i], *newer; m; m = newer) {
+            newer = m->newer;
+            shoald_greet_on_time(m, now_ns);
+        }
+}
+
+void shoald_door_close(shoald_door *door)
+{
+    for (int i = 0; i < SHOALD_STANDINGS; i++)
+        while (door->pool.oldest[i])
+            shoald_greet_end(door->pool.oldest[i]);
+}

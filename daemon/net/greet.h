@@ -1,0 +1,42 @@
+/* greet.h - a TCP connection until it has become a session, or has been answered and is gone
+ *
+ *     accepted -> ASKING ---- a good upgrade ----> link.c (lws) and session
+ *                  |  ^ '--- any other request --> ANSWERING --.
+ *                  |  '------- keep-alive ---------------------+
+ *                  |                                           v
+ *                  '-- deadline, refused ---> ANSWERING -> LINGERING -> gone
+ *
+ * lws sees none of this: it gets a socket together with a request head that we wrote. Of what the
+ * client sends only the head is taken from the socket; what follows it stays in the kernel for
+ * whoever is next: lws, or ourselves when the answer has been taken. So one connection costs one
+ * request a turn of the loop, and none while its answer waits.
+ *
+ * Every state has a deadline of its own, which no trickle of bytes extends. What must come before a
+ * request (PROXY protocol, TLS) is a state before ASKING; a request with a body that streams into a
+ * session (POST /v1/phones) leaves ASKING as an upgrade does, for a link of its own. Loop thread.
+ */
+#ifndef SHOALD_GREET_H
+#define SHOALD_GREET_H
+
+#include "net/pool.h"
+#include "session/house.h"
+
+#include <uv.h>
+
+typedef struct shoald_door {
+    shoald_house *house;
+    uv_loop_t *loop;
+    shoald_pool pool;
+    uint64_t told_ns; /* refusals in the log: since when these are counted */
+    int told, untold;
+    uint64_t full_ns; /* when it was last told that somebody had to go */
+} shoald_door;
+
+/* Take over an accepted socket; closes it if there is no memory. */
+void shoald_greet_start(shoald_door *door, int fd, const shoald_peer *peer);
+/* Its deadline may have passed. */
+void shoald_greet_on_time(shoald_member *m, uint64_t now_ns);
+/* At once, without a word. */
+void shoald_greet_end(shoald_member *m);
+
+#endif

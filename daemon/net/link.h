@@ -1,0 +1,25 @@
+/* link.h - the WebSocket connection of a session: lws on one side, session.h on the other
+ *
+ * lws gets a socket whose request head has been read and found good, and makes the rest: the 101,
+ * frames, pings, Close. The session holds the connection as its wsi from then on, until it is gone.
+ */
+#ifndef SHOALD_LINK_H
+#define SHOALD_LINK_H
+
+#include "base/peer.h"
+#include "session/entry.h"
+#include "session/house.h"
+
+#include <stddef.h>
+
+struct lws_protocols;
+
+const struct lws_protocols *shoald_link_protocols(void); /* for the vhost; static */
+
+/* Make a session and give lws the socket, which nobody else polls any more, with an upgrade that it
+ * takes: n bytes that it reads before those of the socket. Takes fd, and counts down
+ * house->connection_count when it is closed. */
+void shoald_link_adopt(shoald_house *house, int fd, const shoald_peer *peer, const char *upgrade,
+                       size_t n, const shoald_entry *entry);
+
+#endif

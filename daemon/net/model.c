@@ -1,0 +1,81 @@
+/* model.c - see model.h, and docs/protocol.md for the members */
+#include "net/model.h"
+
+#include "session/house.h"
+
+#include <jansson.h>
+
+static json_t *label_list(const shoal_model_info *m)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < m->classes; i++)
+        json_array_append_new(list, json_string(m->labels[i]));
+    return list;
+}
+
+/* The values of lm and durations that sessions may have. */
+static json_t *decoder_list(const shoal_model_info *m)
+{
+    json_t *list = json_array();
+    for (int i = 3; i >= 0; i--)
+        if (m->decoders >> i & 1)
+            json_array_append_new(list, json_pack("{ss ss}", "lm", i & 1 ? "on" : "off",
+                                                  "durations", i & 2 ? "on" : "off"));
+    return list;
+}
+
+static json_t *program_list(const shoal_model *m)
+{
+    json_t *list = json_array();
+    shoal_program_info p;
+    for (int i = 0; shoal_model_get_program(m, i, &p) == 0; i++)
+        json_array_append_new(list, json_pack("{ss si}", "name", p.name, "depth", p.depth));
+    return list;
+}
+
+/* The share of each class in training, or null. */
+static json_t *prior_list(const shoal_model_info *m)
+{
+    json_t *list = m->priors ? json_array() : json_null();
+    for (int i = 0; m->priors && i < m->classes; i++)
+        json_array_append_new(list, json_real((double)m->priors[i]));
+    return list;
+}
+
+static json_t *limits(const shoald_settings *s)
+{
+    return json_pack("{si si si si si si si}", "max_sessions", s->max_sessions,
+                     "max_sessions_per_ip", s->max_sessions_per_ip, "max_message_bytes",
+                     s->max_message_bytes, "max_backlog_ms", s->backlog_ms, "idle_timeout_s",
+                     s->idle_timeout_s, "start_timeout_s", s->start_timeout_s,
+                     "slow_reader_timeout_s", s->slow_reader_timeout_s);
+}
+
+static json_t *describe(const shoald_house *house)
+{
+    const shoal_model_info *m = house->service.info;
+    int samples = m->delay_frames * m->frame_samples + m->window_extra_samples;
+    return json_pack(
+        "{ss ss ss sI si si si so si si si si si sf ss ss ss sb so so so}", "server", "shoald",
+        "version", shoal_version(), "name", m->name, "parameters", (json_int_t)m->parameters, "dim",
+        m->dim, "classes", m->classes, "depth", m->depth, "labels", label_list(m), "frame_ms",
+        m->frame_samples * 1000 / m->rate, "rate", m->rate, "left_ms",
+        m->left_frames * SHOAL_FRAME_MS, "max_left_ms", m->max_left_frames * SHOAL_FRAME_MS,
+        "max_chunk_ms", m->max_chunk_frames * SHOAL_FRAME_MS, "look_ahead_ms",
+        samples * 1000.0 / m->rate, "backend", m->backend, "kernels", m->kernels, "precision",
+        m->precision, "same_in_any_company", m->row_invariant, "decoders", decoder_list(m),
+        "programs", program_list(house->service.model), "limits", limits(&house->settings));
+}
+
+json_t *shoald_model_describe(const shoald_house *house)
+{
+    const shoal_model_info *m = house->service.info;
+    json_t *page = describe(house);
+    if (!page)
+        return NULL;
+    json_object_set_new(page, "sha256", json_string(m->sha256));
+    json_object_set_new(page, "temperature", json_real((double)m->temperature));
+    json_object_set_new(page, "priors", prior_list(m));
+    json_object_set_new(page, "workers", json_integer(house->port_count));
+    return page;
+}

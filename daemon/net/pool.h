@@ -1,0 +1,45 @@
+/* pool.h - the connections that are no sessions, in order of age, and who goes when there are too
+ * many
+ *
+ * Whoever comes last always gets in: what an attacker holds is oldest and goes first, while an
+ * honest client sends its request at once, and a health check too. Those without a request have a
+ * reserve that no other state can take: of the whole, a quarter may linger after their answer and
+ * half may leave theirs unread. So first goes the oldest of a state that has more than its share,
+ * then the oldest without a request: of the newcomer's own neighbourhood if there are too many of
+ * that, else of all.
+ *
+ * Pure: the owner embeds a member in its connection, and ends whom shoald_pool_victim names.
+ */
+#ifndef SHOALD_POOL_H
+#define SHOALD_POOL_H
+
+#include "base/peer.h"
+
+typedef enum shoald_standing {
+    SHOALD_ASKING,    /* no request yet, or none after the last answer */
+    SHOALD_LINGERING, /* answered; its last bytes are read so that the answer arrives */
+    SHOALD_ANSWERING, /* an answer waits for its reader */
+    SHOALD_STANDINGS
+} shoald_standing;
+
+typedef struct shoald_member {
+    struct shoald_member *older, *newer;
+    shoald_standing standing;
+    const shoald_peer *peer;
+} shoald_member;
+
+typedef struct shoald_pool {
+    shoald_member *oldest[SHOALD_STANDINGS], *newest[SHOALD_STANDINGS];
+    int counts[SHOALD_STANDINGS];
+} shoald_pool;
+
+void shoald_pool_add(shoald_pool *p, shoald_member *m, const shoald_peer *peer);
+/* Becomes the newest of its new standing. */
+void shoald_pool_move(shoald_pool *p, shoald_member *m, shoald_standing standing);
+void shoald_pool_remove(shoald_pool *p, shoald_member *m);
+/* Who has to go before one from this peer is added; NULL: nobody. near_limit: how many of one
+ * neighbourhood may be asking; 0: any number; it does not hold for local peers. */
+shoald_member *shoald_pool_victim(const shoald_pool *p, const shoald_peer *newcomer, int limit,
+                                  int near_limit);
+
+#endif

@@ -1,0 +1,15 @@
+/* entry.h - what a client has asked for when its session begins; made before there is one */
+#ifndef SHOALD_ENTRY_H
+#define SHOALD_ENTRY_H
+
+#include "shoal-protocol.h"
+
+#include <stdbool.h>
+
+typedef struct shoald_entry {
+    bool has_options;             /* in the URL: the session starts with the upgrade */
+    shoal_options asked, granted; /* as written there, and without "server's choice" */
+    shoal_error error; /* code 0: none; else it is told after the upgrade, and that's all */
+} shoald_entry;
+
+#endif

@@ -42,10 +42,11 @@ void shoald_door_enter(shoald_door *door, int fd, const struct sockaddr_storage 
 /* One that is through may move to a list that is looked at later; its deadline is new then. */
 void shoald_door_step(shoald_door *door, uint64_t now_ns)
 {
+    door->answers = 0;
     for (int i = 0; i < SHOALD_STANDINGS; i++)
         for (shoald_member *m = door->pool.oldest[i], *newer; m; m = newer) {
             newer = m->newer;
-            shoald_greet_on_time(m, now_ns);
+            shoald_greet_on_tick(m, now_ns);
         }
 }
 

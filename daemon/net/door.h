@@ -9,7 +9,7 @@
 void shoald_door_init(shoald_door *door, shoald_house *house, uv_loop_t *loop);
 /* One has been accepted. It is always let in; if there are too many, another has to go (pool.h). */
 void shoald_door_enter(shoald_door *door, int fd, const struct sockaddr_storage *from);
-/* A few times a second: deadlines. */
+/* Every tick of the clock: deadlines, and those who rest go on. */
 void shoald_door_step(shoald_door *door, uint64_t now_ns);
 /* All of them go. */
 void shoald_door_close(shoald_door *door);

@@ -18,10 +18,12 @@
 #include <unistd.h>
 
 enum {
-    FIRST_ROOM = 1024,     /* for a head; most have less */
-    KEEP_ALIVE_S = 15,     /* answered -> the next request begins */
-    LINGER_S = 2,          /* answered for good -> gone */
-    LINGER_BYTES = 1 << 20 /* read and thrown away meanwhile */
+    FIRST_ROOM = 1024,      /* for a head; most have less */
+    KEEP_ALIVE_S = 15,      /* answered -> the next request begins */
+    LINGER_S = 2,           /* answered for good -> gone */
+    LINGER_BYTES = 1 << 20, /* read and thrown away meanwhile */
+    ANSWERS_A_TICK = 16,    /* of one connection that stays */
+    ALL_ANSWERS_A_TICK = 64 /* of all that stay */
 };
 
 typedef struct greeting {
@@ -32,6 +34,7 @@ typedef struct greeting {
     int fd, events;
     uint64_t deadline_ns;
     bool asked_before;
+    int answers; /* since the last tick */
 
     char *bytes; /* [room] what has been read of a head */
     size_t size, room;
@@ -56,6 +59,13 @@ static void want(greeting *g, int events)
     if (g->events != events)
         uv_poll_start(&g->poll, events, on_event);
     g->events = events;
+}
+
+/* What it asks meanwhile waits in the kernel. */
+static void rest(greeting *g)
+{
+    uv_poll_stop(&g->poll);
+    g->events = 0;
 }
 
 static void forget_request(greeting *g)
@@ -126,7 +136,10 @@ static void ask_again(greeting *g)
     g->asked_before = true;
     shoald_pool_move(&g->door->pool, &g->member, SHOALD_ASKING);
     set_deadline(g, KEEP_ALIVE_S);
-    want(g, UV_READABLE);
+    if (++g->answers >= ANSWERS_A_TICK || ++g->door->answers >= ALL_ANSWERS_A_TICK)
+        rest(g);
+    else
+        want(g, UV_READABLE);
 }
 
 /* What is left of head and body. */
@@ -260,6 +273,7 @@ static void upgrade(greeting *g)
 
 static void respond(greeting *g)
 {
+    char where[SHOALD_MAX_PATH + 16];
     if (g->head.upgrade && g->head.method == SHOALD_GET) {
         upgrade(g);
         return;
@@ -267,8 +281,10 @@ static void respond(greeting *g)
     /* who says CONNECT or POST goes on with something else than a request */
     g->closes = g->head.method == SHOALD_OTHER_METHOD;
     int made = shoald_pages_answer(g->door->house, &g->head, &g->answer);
-    if (g->answer.status >= 400 && g->answer.status < 500)
-        log_refusal(g, g->answer.status, g->head.path);
+    if (g->answer.status >= 400 && g->answer.status < 500) {
+        snprintf(where, sizeof where, "at %s", *g->head.path ? g->head.path : "no page's URL");
+        log_refusal(g, g->answer.status, where);
+    }
     start_answering(g, made);
 }
 
@@ -339,9 +355,12 @@ static void on_event(uv_poll_t *poll, int status, int events)
         take_turn(poll->data);
 }
 
-void shoald_greet_on_time(shoald_member *m, uint64_t now_ns)
+void shoald_greet_on_tick(shoald_member *m, uint64_t now_ns)
 {
     greeting *g = (greeting *)m;
+    g->answers = 0;
+    if (m->standing == SHOALD_ASKING)
+        want(g, UV_READABLE);
     if (now_ns < g->deadline_ns)
         return;
     if (m->standing == SHOALD_ASKING && g->size > 0)

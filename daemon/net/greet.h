@@ -9,7 +9,9 @@
  * lws sees none of this: it gets a socket together with a request head that we wrote. Of what the
  * client sends only the head is taken from the socket; what follows it stays in the kernel for
  * whoever is next: lws, or ourselves when the answer has been taken. So one connection costs one
- * request a turn of the loop, and none while its answer waits.
+ * request a turn of the loop, and none while its answer waits. Whoever asks again and again, faster
+ * than any page changes, rests until the clock's next tick: pages are for supervisors, the loop for
+ * sessions.
  *
  * Every state has a deadline of its own, which no trickle of bytes extends. What must come before a
  * request (PROXY protocol, TLS) is a state before ASKING; a request with a body that streams into a
@@ -27,6 +29,7 @@ typedef struct shoald_door {
     shoald_house *house;
     uv_loop_t *loop;
     shoald_pool pool;
+    int answers;      /* on connections that stay, since the last tick */
     uint64_t told_ns; /* refusals in the log: since when these are counted */
     int told, untold;
     uint64_t full_ns; /* when it was last told that somebody had to go */
@@ -34,8 +37,8 @@ typedef struct shoald_door {
 
 /* Take over an accepted socket; closes it if there is no memory. */
 void shoald_greet_start(shoald_door *door, int fd, const shoald_peer *peer);
-/* Its deadline may have passed. */
-void shoald_greet_on_time(shoald_member *m, uint64_t now_ns);
+/* A tick of the clock: it need not rest any more, and its deadline may have passed. */
+void shoald_greet_on_tick(shoald_member *m, uint64_t now_ns);
 /* At once, without a word. */
 void shoald_greet_end(shoald_member *m);
 

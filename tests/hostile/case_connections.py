@@ -1,5 +1,6 @@
 """Connections that ask for nothing, and requests whose answers nobody takes"""
 
+import contextlib
 import threading
 import time
 
@@ -152,6 +153,20 @@ def case_pipelined_requests_read():
             text += piece
         got = text.count(b"HTTP/1.1 200")
         check(got == count or got >= 1 and b"onnection: close" in text, got, "of", count, "answers")
+
+
+def case_pipelined_requests_without_end():
+    """Who reads the answers and asks on and on is answered so often a second, and no more"""
+    with Shoald() as shoald, connect(shoald.port) as s:
+        get, text, begin = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"", time.monotonic()
+        s.sendall(get * 1000)
+        s.settimeout(0.1)
+        while time.monotonic() < begin + 2:
+            with contextlib.suppress(TimeoutError):
+                text += s.recv(1 << 16)
+        seconds, count = time.monotonic() - begin, text.count(b"HTTP/1.1 200")
+        check(10 <= count <= 80 * (seconds + 1), count, "answers in", round(seconds, 1), "s")
+        serve_meanwhile(shoald, 5)
 
 
 def case_sessions_behind_other_addresses():

@@ -81,7 +81,7 @@ static bool of_an_address_with_a_slot(call *c)
     if (limit == 0)
         return true;
     for (const shoald_session *s = c->house->sessions; s; s = s->next)
-        count += shoald_session_is_open(s) && shoald_peer_is_same(&s->peer, c->peer);
+        count += shoald_session_is_open(s) && shoald_peer_is_near(&s->peer, c->peer);
     return count < limit || refuse(c, 0, SHOAL_CODE_TOO_MANY_SESSIONS,
                                    "your address has as many sessions as it may "
                                    "(max_sessions_per_ip): close one first");

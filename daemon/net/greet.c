@@ -105,6 +105,14 @@ void shoald_greet_end(shoald_member *m)
     end((greeting *)m);
 }
 
+/* All that can be said without memory. */
+static void say_no_memory(int fd)
+{
+    static const char words[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+                                "Retry-After: 1\r\nConnection: close\r\n\r\n";
+    (void)!send(fd, words, sizeof words - 1, MSG_NOSIGNAL);
+}
+
 /* ---- the end of a connection ----------------------------------------------------------- */
 
 /* Closing a socket with unread bytes would reset it, and the answer with it. */
@@ -187,7 +195,8 @@ static void start_answering(greeting *g, int made)
                             : g->head.minor == 0 ? SHOALD_KEEPS_1_0
                                                  : SHOALD_KEEPS;
     if (made < 0 || shoald_answer_write_head(&g->top, &g->answer, how) < 0) {
-        end(g); /* no memory, not even for saying so */
+        say_no_memory(g->fd);
+        linger(g);
         return;
     }
     shoald_count(&house->stats.http_requests, 1);
@@ -268,7 +277,11 @@ static void upgrade(greeting *g)
     int n = write_upgrade(text, sizeof text, &g->head);
     forget_request(g);
     let_go(g);
-    shoald_link_adopt(house, g->fd, &g->peer, text, (size_t)n, &entry);
+    if (shoald_link_adopt(house, g->fd, &g->peer, text, (size_t)n, &entry) == 0)
+        return;
+    say_no_memory(g->fd);
+    close(g->fd);
+    house->connection_count--;
 }
 
 static void respond(greeting *g)

@@ -9,8 +9,6 @@
 #include "session/session.h"
 
 #include <libwebsockets.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* loop thread only; NULL but during shoald_link_adopt */
 static shoald_session *arriving;
@@ -75,24 +73,12 @@ const struct lws_protocols *shoald_link_protocols(void)
 
 /* ---- adoption ------------------------------------------------------------------------ */
 
-/* Without memory for a session, and without any for saying so. */
-static void turn_away(shoald_house *house, int fd)
-{
-    static const char words[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-                                "Retry-After: 1\r\nConnection: close\r\n\r\n";
-    (void)!send(fd, words, sizeof words - 1, MSG_NOSIGNAL);
-    close(fd);
-    house->connection_count--;
-}
-
-void shoald_link_adopt(shoald_house *house, int fd, const shoald_peer *peer, const char *upgrade,
-                       size_t n, const shoald_entry *entry)
+int shoald_link_adopt(shoald_house *house, int fd, const shoald_peer *peer, const char *upgrade,
+                      size_t n, const shoald_entry *entry)
 {
     shoald_session *s = shoald_session_new(house, peer, entry);
-    if (!s) {
-        turn_away(house, fd);
-        return;
-    }
+    if (!s)
+        return -1;
     arriving = s;
     entry_of_arriving = entry;
     /* on failure lws has closed fd, and called WSI_DESTROY if it had come so far */
@@ -108,4 +94,5 @@ void shoald_link_adopt(shoald_house *house, int fd, const shoald_peer *peer, con
                entry_of_arriving) /* it has put the upgrade off, against what we know of it */
         lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
     entry_of_arriving = NULL;
+    return 0;
 }

@@ -17,9 +17,9 @@ struct lws_protocols;
 const struct lws_protocols *shoald_link_protocols(void); /* for the vhost; static */
 
 /* Make a session and give lws the socket, which nobody else polls any more, with an upgrade that it
- * takes: n bytes that it reads before those of the socket. Takes fd, and counts down
- * house->connection_count when it is closed. */
-void shoald_link_adopt(shoald_house *house, int fd, const shoald_peer *peer, const char *upgrade,
-                       size_t n, const shoald_entry *entry);
+ * takes: n bytes that it reads before those of the socket. 0: fd is taken, even if it is closed by
+ * now, and house->connection_count is counted down when it is. -1: no memory; fd is still yours. */
+SHOAL_CHECKED int shoald_link_adopt(shoald_house *house, int fd, const shoald_peer *peer,
+                                    const char *upgrade, size_t n, const shoald_entry *entry);
 
 #endif

@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 512, ACCEPTS_A_TURN = 64, PORT_TRIES = 16 };
+enum { BACKLOG = 512, ACCEPTS_A_TURN = 16, PORT_TRIES = 16 };
 
 /* ---- binding ------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 #include "lane.h"
 
 #include <string.h>
+#include <time.h>
 
 enum {
     RX_SLACK = 64 << 10, /* lws may deliver this much before a pause takes effect */
@@ -17,7 +18,7 @@ int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, i
     p->index = index;
     p->notify = notify;
     atomic_store(&p->ceiling, depth);
-    uv_sem_init(&p->wake, 0);
+    sem_init(&p->wake, 0, 0);
     /* a lane lies in a mailbox at most twice: once to be looked at, once marked */
     if (shoald_recent_init(&p->recent, depth) == 0 && shoald_mailbox_init(&p->inbox, 2 * n) == 0 &&
         shoald_mailbox_init(&p->outbox, 2 * n) == 0)
@@ -28,7 +29,7 @@ int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, i
 
 void shoald_port_free(shoald_port *p)
 {
-    uv_sem_destroy(&p->wake);
+    sem_destroy(&p->wake);
     shoald_recent_free(&p->recent);
     shoald_mailbox_free(&p->inbox);
     shoald_mailbox_free(&p->outbox);
@@ -37,7 +38,20 @@ void shoald_port_free(shoald_port *p)
 void shoald_port_poke(shoald_port *p)
 {
     if (!atomic_exchange(&p->woken, true))
-        uv_sem_post(&p->wake);
+        sem_post(&p->wake);
+}
+
+/* uv_hrtime() is CLOCK_MONOTONIC. */
+void shoald_port_wait(shoald_port *p, uint64_t until_ns)
+{
+    struct timespec t = { (time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u) };
+    if (until_ns == UINT64_MAX)
+        while (sem_wait(&p->wake) < 0) /* a signal of somebody who debugs us */
+            ;
+    else if (until_ns == 0)
+        sem_trywait(&p->wake);
+    else
+        sem_clockwait(&p->wake, CLOCK_MONOTONIC, &t);
 }
 
 shoald_cost shoald_port_cost(const shoald_port *p)

@@ -37,6 +37,7 @@
 #include "queue.h"
 #include "shoal-protocol.h"
 
+#include <semaphore.h>
 #include <uv.h>
 
 #define SHOALD_SESSION_ID 16 /* hex digits */
@@ -62,7 +63,7 @@ typedef struct shoald_port {
 
     shoald_mailbox inbox;  /* loop -> worker */
     shoald_mailbox outbox; /* worker -> loop */
-    uv_sem_t wake;
+    sem_t wake;
     _Atomic bool woken;
     bool mail_sent;            /* worker only: since the last notify */
     _Atomic uint64_t ticks;    /* progress, for the watchdog */
@@ -88,6 +89,8 @@ int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, i
 void shoald_port_free(shoald_port *p);
 /* Loop: make the worker tick even if it has nothing to do, to see that it lives. */
 void shoald_port_poke(shoald_port *p);
+/* Worker: until it is poked or posted to, or this time (uv_hrtime()) has come. */
+void shoald_port_wait(shoald_port *p, uint64_t until_ns);
 /* Loop: its costs as last measured. */
 shoald_cost shoald_port_cost(const shoald_port *p);
 /* Worker: wake the loop if there is something new in the outbox. */

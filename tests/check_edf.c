@@ -137,6 +137,15 @@ START_TEST(a_run_is_as_long_as_it_may_be)
 }
 END_TEST
 
+START_TEST(runs_are_short_beside_short_chunks)
+{
+    ck_assert_uint_eq(shoald_edf_run_ns(20), 10 * MS);
+    ck_assert_uint_eq(shoald_edf_run_ns(80), 20 * MS);
+    ck_assert_uint_eq(shoald_edf_run_ns(160), 40 * MS);
+    ck_assert_uint_eq(shoald_edf_run_ns(2560), 40 * MS);
+}
+END_TEST
+
 static Suite *edf_suite(void)
 {
     Suite *s = suite_create("edf");
@@ -151,6 +160,7 @@ static Suite *edf_suite(void)
     tcase_add_test(order, being_late_alone_lowers_nothing);
     tcase_add_test(order, uploads_with_far_deadlines_lower_nothing);
     tcase_add_test(order, a_run_is_as_long_as_it_may_be);
+    tcase_add_test(order, runs_are_short_beside_short_chunks);
     suite_add_tcase(s, order);
     return s;
 }

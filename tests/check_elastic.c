@@ -154,6 +154,23 @@ START_TEST(who_is_idle_costs_what_it_measures)
 }
 END_TEST
 
+/* Whether its worker gets to it before the first look or after some. */
+START_TEST(being_opened_is_no_rate)
+{
+    const shoald_price price = measured();
+    for (int looks = 0; looks < 3; looks++) {
+        shoald_demand d;
+        shoald_demand_start(&d, 12, 12, 8, 0);
+        for (int i = 1; i <= looks; i++)
+            shoald_demand_look(&d, 0, 0, (uint64_t)i * second / 4);
+        shoald_demand_look(&d, 0, second / 100, (uint64_t)(looks + 1) * second / 4);
+        ck_assert_double_eq(shoald_demand_share(&d, &price, 12), 0);
+        shoald_demand_look(&d, 0, second / 50, (uint64_t)(looks + 2) * second / 4);
+        ck_assert_double_gt(shoald_demand_share(&d, &price, 12), 0);
+    }
+}
+END_TEST
+
 /* Conversion and log-mel are in the price; only what it takes beyond them comes on top. */
 START_TEST(what_a_session_takes_beside_the_runs_is_its_own)
 {
@@ -315,6 +332,7 @@ static Suite *elastic_suite(void)
     tcase_add_test(load, silence_frees_what_a_session_held);
     tcase_add_test(load, a_session_counts_from_its_first_sound);
     tcase_add_test(load, who_is_idle_costs_what_it_measures);
+    tcase_add_test(load, being_opened_is_no_rate);
     tcase_add_test(load, what_a_session_takes_beside_the_runs_is_its_own);
     tcase_add_test(load, a_thousand_idle_and_two_hundred_active_fit);
     suite_add_tcase(s, load);

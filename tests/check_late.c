@@ -260,6 +260,22 @@ START_TEST(while_a_worker_is_late_nobody_is_admitted)
 }
 END_TEST
 
+/* One that asked for chunks of 20 ms and says nothing holds up nobody's runs. */
+START_TEST(only_who_speaks_shortens_runs)
+{
+    sessions[0].lane.options.chunk_ms = sessions[1].lane.options.chunk_ms = 160;
+    sessions[2].lane.options.chunk_ms = sessions[3].lane.options.chunk_ms = 20;
+    sessions[0].demand.rate = sessions[1].demand.rate = 1;
+    let_pass(0.25, 0, 0);
+    ck_assert_uint_eq(atomic_load(&ports[0].run_ns), 40 * ms);
+    ck_assert_uint_eq(atomic_load(&ports[1].run_ns), 40 * ms);
+    sessions[2].demand.rate = 1;
+    let_pass(0.25, 0, 0);
+    ck_assert_uint_eq(atomic_load(&ports[0].run_ns), 10 * ms);
+    ck_assert_uint_eq(atomic_load(&ports[1].run_ns), 40 * ms);
+}
+END_TEST
+
 static Suite *late_suite(void)
 {
     Suite *s = suite_create("late");
@@ -277,6 +293,7 @@ static Suite *late_suite(void)
     tcase_add_test(who, only_who_has_audio_waiting_goes);
     tcase_add_test(who, a_run_that_does_not_end_is_late);
     tcase_add_test(who, while_a_worker_is_late_nobody_is_admitted);
+    tcase_add_test(who, only_who_speaks_shortens_runs);
     suite_add_tcase(s, who);
     return s;
 }

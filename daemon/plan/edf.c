@@ -74,20 +74,26 @@ static double pressing_ns(const shoald_due *due, int n, const shoald_cost *c, in
     return sum;
 }
 
-int shoald_edf_take(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
-                    int batch_frames, double run_ns, uint64_t now_ns, shoald_work *work)
+int shoald_edf_take_within(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
+                           int batch_frames, double limit_ns, shoald_work *work)
 {
-    double third = pressing_ns(due, n, c, ceiling, now_ns) / 3, least = run_ns * c->speed;
-    double limit = third < least ? least : third < 2 * least ? third : 2 * least;
     int count = 0;
     *work = (shoald_work){ 0 };
     while (count < n) {
         shoald_work more = *work;
         shoald_work_add(&more, shoald_edf_depth(&due[count], ceiling), due[count].frames);
-        if (count > 0 && (more.frames > batch_frames || shoald_cost_run_ns(c, &more) > limit))
+        if (count > 0 && (more.frames > batch_frames || shoald_cost_run_ns(c, &more) > limit_ns))
             break;
         *work = more;
         count++;
     }
     return count;
+}
+
+int shoald_edf_take(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
+                    int batch_frames, double run_ns, uint64_t now_ns, shoald_work *work)
+{
+    double third = pressing_ns(due, n, c, ceiling, now_ns) / 3, least = run_ns * c->speed;
+    double limit = third < least ? least : third < 2 * least ? third : 2 * least;
+    return shoald_edf_take_within(due, n, c, ceiling, batch_frames, limit, work);
 }

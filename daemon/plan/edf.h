@@ -2,9 +2,9 @@
  *
  * A chunk is due one chunk after its audio was complete: by then the next one is there. So for
  * a live stream. One that sends faster than real time pays with ever later deadlines and only
- * gets what others leave; an eighth of a chunk is forgiven each chunk, so that a live stream whose
- * network held up some seconds, or whose clock runs fast, is soon treated as live again.
- * Pure functions; times are nanoseconds of any clock.
+ * gets what others leave (turn.h); an eighth of a chunk is forgiven each chunk, so that a live
+ * stream whose network held up some seconds, or whose clock runs fast, is soon treated as live
+ * again. Pure functions; times are nanoseconds of any clock.
  */
 #ifndef SHOALD_EDF_H
 #define SHOALD_EDF_H
@@ -21,6 +21,7 @@
 /* a chunk that is ready */
 typedef struct shoald_due {
     uint64_t deadline_ns, chunk_ns;
+    uint64_t patient_ns; /* till then it waits for a gap (turn.h); 0: it does not wait */
     int frames;
     int depth_min, depth_max; /* what its session allows */
     void *owner;              /* the caller's */
@@ -47,5 +48,8 @@ int shoald_edf_fit(const shoald_due *due, int n, const shoald_cost *c, int ceili
  * gets up to twice as long, because large ones cost less. work: what they are. */
 int shoald_edf_take(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
                     int batch_frames, double run_ns, uint64_t now_ns, shoald_work *work);
+/* The same of a run that takes limit_ns by the cost model. */
+int shoald_edf_take_within(const shoald_due *due, int n, const shoald_cost *c, int ceiling,
+                           int batch_frames, double limit_ns, shoald_work *work);
 
 #endif

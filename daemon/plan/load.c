@@ -2,6 +2,7 @@
 #include "plan/load.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #define SILENCE_S     2.0 /* shorter pauses change nothing */
 #define RATE_MEMORY_S 1.5
@@ -50,7 +51,8 @@ static void fall_silent(shoald_demand *d, double seconds)
 
 static void look_beside(shoald_demand *d, uint64_t beside_ns, double seconds)
 {
-    if (seconds > 0)
+    bool opened = d->beside_ns == 0; /* opening is done once: no rate */
+    if (seconds > 0 && !opened)
         mix(&d->beside, (double)(beside_ns - d->beside_ns) / 1e9 / seconds, seconds);
     d->beside_ns = beside_ns;
 }

@@ -146,17 +146,22 @@ static void look_at_lateness(shoald_house *house, int worker, uint64_t now_ns)
         shed(house, worker, late_ns);
 }
 
-/* Runs are short beside the shortest chunk of a worker's sessions, lest one that becomes ready
- * in their midst is late. */
+/* Runs are short beside the shortest chunk of those who speak, lest one that becomes ready in
+ * their midst is late. */
+static void shorten_runs(const shoald_session *s)
+{
+    uint64_t run_ns = shoald_edf_run_ns(s->lane.options.chunk_ms);
+    uint64_t *least_ns = &s->house->run_ns[s->port->index];
+    *least_ns = run_ns < *least_ns ? run_ns : *least_ns;
+}
+
 static void set_runs(shoald_house *house)
 {
     for (int i = 0; i < house->port_count; i++)
         house->run_ns[i] = SHOALD_LONGEST_RUN_NS;
-    for (const shoald_session *s = house->sessions; s; s = s->next) {
-        uint64_t run_ns = shoald_edf_run_ns(s->lane.options.chunk_ms);
-        if (s->port && run_ns < house->run_ns[s->port->index])
-            house->run_ns[s->port->index] = run_ns;
-    }
+    for (const shoald_session *s = house->sessions; s; s = s->next)
+        if (s->port && s->demand.rate > 0)
+            shorten_runs(s);
     for (int i = 0; i < house->port_count; i++)
         atomic_store(&house->ports[i]->run_ns, house->run_ns[i]);
 }
@@ -236,6 +241,8 @@ bool shoald_admit_hears(shoald_session *s, shoal_error *err)
     shoald_demand_speak(&s->demand, now_ns);
     count(s, 1);
     set_depth(s->house, s->port->index, now_ns);
+    shorten_runs(s);
+    atomic_store(&s->port->run_ns, s->house->run_ns[s->port->index]);
     return true;
 }
 

@@ -78,6 +78,9 @@ typedef struct shoald_track {
     bool was_blocked;     /* it waited for room in the output */
     uint64_t release_ns;  /* from when on the chunk's time counts (edf.h) */
     uint64_t deadline_ns; /* of the chunk that is due, or of the last one */
+    uint64_t patient_ns;  /* till when that chunk waits for a gap (turn.h) */
+    uint64_t expected_ns; /* when the next chunk will be there, in real time */
+    bool paced;           /* in the worker's list of those whose next chunk is expected */
     uint32_t seq;         /* of the next message */
 } shoald_track;
 

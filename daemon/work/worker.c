@@ -2,14 +2,13 @@
  *
  * A session is in `active` while it may have something to do. Those that wait for input or for
  * room in their output leave it and come back through the inbox, so a tick costs nothing for
- * idle sessions. Ready chunks run earliest deadline first (edf.h), as many together as make a run
- * of reasonable length; the engine sorts them by depth. When the cost model says that not all
- * will be in time, streams with a range of depths run shallower at once, and the loop is told. */
+ * idle sessions. Which ready chunks run is decided in turn.h; the engine sorts them by depth. When
+ * the cost model says that not all will be in time, streams with a range of depths run shallower at
+ * once, and the loop is told. When all that is ready waits for a gap, so does the worker. */
 #include "work/worker.h"
 
 #include "work/calibrate.h"
 #include "work/track.h"
-#include "plan/elastic.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -23,12 +22,21 @@ static void leave(shoald_worker *w, int i)
     w->active[i] = w->active[--w->active_count];
 }
 
+static void expect_no_more(shoald_worker *w, int i)
+{
+    w->paced[i]->track->paced = false;
+    w->paced[i] = w->paced[--w->paced_count];
+}
+
 /* mail: l, marked; the last touch of this worker */
 static void release(shoald_worker *w, shoald_lane *l, void *mail)
 {
     for (int i = 0; l->track && l->track->active; i++)
         if (w->active[i] == l)
             leave(w, i);
+    for (int i = 0; l->track && l->track->paced; i++)
+        if (w->paced[i] == l)
+            expect_no_more(w, i);
     if (SHOALD_MARKED(mail))
         shoald_track_close(l);
     shoald_mailbox_put(&w->port.outbox, mail);
@@ -79,9 +87,11 @@ static bool wait_for_room(shoald_lane *l)
  * waited for the client to read its results does not count as late for that. */
 static void set_deadline(shoald_track *t, uint64_t chunk_ns)
 {
-    uint64_t complete_ns = t->was_blocked ? uv_hrtime() : t->record_ns;
+    uint64_t now_ns = uv_hrtime(), complete_ns = t->was_blocked ? now_ns : t->record_ns;
     t->release_ns = shoald_edf_release(complete_ns, t->deadline_ns, chunk_ns);
     t->deadline_ns = t->release_ns + chunk_ns;
+    t->patient_ns = shoald_turn_patience(t->release_ns, chunk_ns, now_ns);
+    t->expected_ns = shoald_turn_expect(t->expected_ns, complete_ns, chunk_ns);
     t->due = true;
     t->was_blocked = false;
 }
@@ -93,7 +103,13 @@ static shoald_due due_of(shoald_lane *l)
     uint64_t chunk_ns = (uint64_t)frames * SHOAL_FRAME_MS * 1000000u;
     if (!t->due)
         set_deadline(t, chunk_ns);
-    return (shoald_due){ t->deadline_ns, chunk_ns, frames, t->depth_min, t->depth_max, l };
+    return (shoald_due){ .deadline_ns = t->deadline_ns,
+                         .chunk_ns = chunk_ns,
+                         .patient_ns = t->patient_ns,
+                         .frames = frames,
+                         .depth_min = t->depth_min,
+                         .depth_max = t->depth_max,
+                         .owner = l };
 }
 
 /* What was done since then was for l. Returns the time. */
@@ -130,37 +146,62 @@ static int advance_all(shoald_worker *w)
 
 enum { NOTICE_MS = 500 }; /* by then the loop has taken over what was pressed */
 
-/* The loop's ceiling, or less if that would make chunks late. */
-static int choose_ceiling(shoald_worker *w, int ready, uint64_t now_ns)
+/* The loop's ceiling, or what the worker has pressed it to lately. */
+static int ceiling_now(const shoald_worker *w, uint64_t now_ns)
 {
     int ceiling = atomic_load(&w->port.ceiling);
-    if (!atomic_load(&w->port.elastic))
-        return ceiling;
-    if (now_ns < w->local_until_ns && w->local_ceiling < ceiling)
-        ceiling = w->local_ceiling;
-    int fit = shoald_edf_fit(w->due, ready, &w->cost, ceiling, now_ns);
-    if (fit == ceiling)
-        return ceiling;
-    w->local_ceiling = fit;
-    w->local_until_ns = now_ns + NOTICE_MS * 1000000u;
-    atomic_store(&w->port.pressed, fit);
-    return fit;
+    bool pressed = atomic_load(&w->port.elastic) && now_ns < w->local_until_ns;
+    return pressed && w->local_ceiling < ceiling ? w->local_ceiling : ceiling;
 }
 
-/* w->due[0..n) is what runs next. */
-static int pick_run(shoald_worker *w, int ready, shoald_work *work)
+static void press(shoald_worker *w, int ceiling, uint64_t now_ns)
+{
+    w->local_ceiling = ceiling;
+    w->local_until_ns = now_ns + NOTICE_MS * 1000000u;
+    atomic_store(&w->port.pressed, ceiling);
+}
+
+/* Fills w->expected_ns. Returns how many there are. */
+static int expect(shoald_worker *w, uint64_t now_ns)
+{
+    for (int i = 0; i < w->paced_count;) {
+        const shoald_track *t = w->paced[i]->track;
+        w->expected_ns[i] = t->expected_ns;
+        if (t->patient_ns || shoald_turn_paused(t->expected_ns, now_ns))
+            expect_no_more(w, i);
+        else
+            i++;
+    }
+    return w->paced_count;
+}
+
+/* Who runs next; the worker waits, if nobody does and nobody else has anything to do. */
+static shoald_turn take_turn(shoald_worker *w, int ready)
 {
     uint64_t now_ns = uv_hrtime();
-    shoald_edf_sort(w->due, ready);
-    int ceiling = choose_ceiling(w, ready, now_ns);
-    int n = shoald_edf_take(w->due, ready, &w->cost, ceiling, w->bench.batch_frames,
-                            (double)atomic_load(&w->port.run_ns), now_ns, work);
-    for (int i = 0; i < n; i++) {
+    const shoald_turn_view view = { .cost = &w->cost,
+                                    .ceiling = ceiling_now(w, now_ns),
+                                    .elastic = atomic_load(&w->port.elastic),
+                                    .batch_frames = w->bench.batch_frames,
+                                    .run_ns = (double)atomic_load(&w->port.run_ns),
+                                    .expected_ns = w->expected_ns,
+                                    .expected = expect(w, now_ns),
+                                    .now_ns = now_ns };
+    shoald_turn turn = shoald_turn_take(w->due, ready, &view);
+    if (turn.ceiling < view.ceiling)
+        press(w, turn.ceiling, now_ns);
+    if (turn.count == 0 && ready == w->active_count)
+        w->wait_until_ns = turn.again_ns;
+    return turn;
+}
+
+static void prepare_run(shoald_worker *w, const shoald_turn *turn)
+{
+    for (int i = 0; i < turn->count; i++) {
         shoald_lane *l = w->due[i].owner;
-        shoald_track_set_depth(l, &w->bench, shoald_edf_depth(&w->due[i], ceiling));
+        shoald_track_set_depth(l, &w->bench, shoald_edf_depth(&w->due[i], turn->ceiling));
         w->bench.streams[i] = l->track->stream;
     }
-    return n;
 }
 
 static void fail_run(shoald_worker *w, int n, int code)
@@ -182,6 +223,15 @@ static void count_run(shoald_worker *w, int n, const shoald_work *work, uint64_t
     shoald_observe(&w->port.stats.batch, shoald_batch_bounds, SHOALD_BATCH_BUCKETS, n);
 }
 
+/* Its next chunk, if it sends in real time. */
+static void expect_next(shoald_worker *w, shoald_lane *l)
+{
+    if (l->track->patient_ns || l->track->paced)
+        return;
+    l->track->paced = true;
+    w->paced[w->paced_count++] = l;
+}
+
 static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result *r,
                     uint64_t start_ns, uint64_t end_ns)
 {
@@ -189,6 +239,7 @@ static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result 
     shoald_track *t = l->track;
     uint64_t late_ns = end_ns > due->deadline_ns ? end_ns - due->deadline_ns : 0;
     t->due = false;
+    expect_next(w, l);
     if (late_ns > atomic_load_explicit(&w->port.late_ns, memory_order_relaxed))
         atomic_store_explicit(&w->port.late_ns, late_ns, memory_order_relaxed);
     if (t->release_ns == t->record_ns) /* live; what waits in a client's own backlog says nothing */
@@ -217,10 +268,12 @@ static void run(shoald_worker *w, int n, const shoald_work *work)
 
 static void run_ready(shoald_worker *w, int ready)
 {
-    shoald_work work;
-    int n = pick_run(w, ready, &work);
+    shoald_turn turn = take_turn(w, ready);
+    if (turn.count == 0)
+        return;
+    prepare_run(w, &turn);
     atomic_store(&w->port.run_due_ns, w->due[0].deadline_ns);
-    run(w, n, &work);
+    run(w, turn.count, &turn.work);
     atomic_store(&w->port.run_due_ns, 0);
     w->ran_ns = uv_hrtime();
 }
@@ -236,6 +289,7 @@ static void rest(shoald_worker *w)
 static void tick(shoald_worker *w)
 {
     take_mail(w);
+    w->wait_until_ns = 0;
     int ready = advance_all(w);
     if (ready > 0)
         run_ready(w, ready);
@@ -260,10 +314,7 @@ static void worker_main(void *arg)
     shoald_worker *w = arg;
     calibrate(w);
     while (!atomic_load(&w->stop)) {
-        if (w->active_count == 0)
-            uv_sem_wait(&w->port.wake);
-        else
-            uv_sem_trywait(&w->port.wake); /* or posts would pile up while it is busy */
+        shoald_port_wait(&w->port, w->active_count ? w->wait_until_ns : UINT64_MAX);
         atomic_store(&w->port.woken, false);
         tick(w);
     }
@@ -278,7 +329,9 @@ static int allocate(shoald_worker *w, const shoald_service *service, int batch_f
     size_t n = (size_t)w->max_lanes;
     w->active = calloc(n, sizeof *w->active);
     w->due = calloc(n, sizeof *w->due);
-    if (!w->active || !w->due)
+    w->paced = calloc(n, sizeof *w->paced);
+    w->expected_ns = calloc(n, sizeof *w->expected_ns);
+    if (!w->active || !w->due || !w->paced || !w->expected_ns)
         return SHOAL_ENOMEM;
     return shoald_bench_init(&w->bench, service, &w->port, w->max_lanes, batch_frames);
 }
@@ -309,7 +362,7 @@ int shoald_worker_wait(shoald_worker *w)
 void shoald_worker_stop(shoald_worker *w)
 {
     atomic_store(&w->stop, true);
-    uv_sem_post(&w->port.wake);
+    shoald_port_poke(&w->port);
     uv_thread_join(&w->thread);
 }
 
@@ -320,5 +373,7 @@ void shoald_worker_free(shoald_worker *w)
     shoald_port_free(&w->port);
     free(w->active);
     free(w->due);
+    free(w->paced);
+    free(w->expected_ns);
     memset(w, 0, sizeof *w);
 }

@@ -10,7 +10,7 @@
 
 #include "lane.h"
 #include "plan/cost.h"
-#include "plan/edf.h"
+#include "plan/turn.h"
 #include "work/bench.h"
 
 typedef struct shoald_worker {
@@ -27,7 +27,11 @@ typedef struct shoald_worker {
     shoald_bench bench;
     shoald_lane **active; /* [max_lanes] those with something to do */
     int active_count;
-    shoald_due *due; /* [max_lanes] of them, a chunk is ready */
+    shoald_due *due;     /* [max_lanes] of them, a chunk is ready */
+    shoald_lane **paced; /* [max_lanes] those that send in real time */
+    int paced_count;
+    uint64_t *expected_ns;  /* [paced_count] when their next chunks are, as of this turn */
+    uint64_t wait_until_ns; /* all that is ready waits for a gap till then; 0: it does not */
     shoald_cost cost;
     uint64_t ran_ns;   /* when the last run ended, or resting was last counted */
     int local_ceiling; /* until the loop has taken notice of `pressed` */

@@ -5,7 +5,7 @@ import threading
 import time
 
 from daemon import PATIENCE, Shoald, check, scaled
-from ws import connect, honest_session, request
+from ws import BINARY, TEXT, Socket, connect, honest_session, read_head, request
 
 SILENT = 128        # as many as max_http_connections
 
@@ -51,6 +51,54 @@ def case_half_requests():
             s.sendall(text)
         for s, text in zip(held, texts):
             check(ends(s, 6), "still there after 6 s:", text)
+
+
+def case_trickle():
+    """A byte now and then does not put the deadline off; the answer says what was missing"""
+    with Shoald(handshake_timeout_s=2) as shoald, connect(shoald.port) as s:
+        text, begin = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 1000, time.monotonic()
+        s.settimeout(0.2)
+        answer = b""
+        for i in range(len(text)):
+            with contextlib.suppress(TimeoutError):
+                s.sendall(text[i:i + 1])
+                answer += s.recv(4096)
+                break
+            check(time.monotonic() - begin < 6 * PATIENCE, "still there after 6 s")
+        check(answer.startswith(b"HTTP/1.1 408 ") and b"bad_request" in answer, "got", answer[:200])
+
+
+def case_answers_that_nobody_takes():
+    """A connection whose answers are not read ends, and so does one that reads them by the byte"""
+    with Shoald(slow_reader_timeout_s=2) as shoald:
+        held = [connect(shoald.port, receive_buffer=4096) for _ in range(2)]
+        for s in held:
+            fill(s, b"GET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n" * 50, 0.5)
+        before = shoald.metric("connections")
+        check(before >= 3, "they are not there:", before)
+        end = time.monotonic() + 20 * PATIENCE
+        while shoald.metric("connections") > 1:
+            check(time.monotonic() < end, "unread answers are still held")
+            with contextlib.suppress(OSError):
+                held[1].recv(1)
+            time.sleep(0.1)
+
+
+def case_refusals_have_a_number():
+    """Clients that are told after the upgrade and do not read: so many, then HTTP; others are served"""
+    with Shoald(max_sessions=1, max_http_connections=8) as shoald, Socket(shoald.port) as honest:
+        honest.message("ready")
+        held, statuses = [], []
+        for _ in range(40):
+            held.append(connect(shoald.port))
+            held[-1].sendall(request())
+            statuses.append(read_head(held[-1])[0])
+        check(set(statuses) == {101, 503} and statuses.count(101) >= 8, statuses)
+        check(shoald.get("/healthz")[0] == 200, "/healthz is not served")
+        check(shoald.metric("connections") <= 8 + 8 + 2, shoald.metric("connections"), "connections")
+        honest.send(BINARY, b"\0" * 3200)
+        honest.send(TEXT, b'{"type":"end"}')
+        honest.message("done")
 
 
 def case_renewing_connections():

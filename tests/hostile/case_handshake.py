@@ -3,7 +3,7 @@
 import json
 
 from daemon import Shoald, check, wait_until
-from ws import Socket, answer, honest_session, request
+from ws import Socket, answer, connect, honest_session, request
 
 BIG = "a" * 9000
 
@@ -75,6 +75,34 @@ def case_not_a_request():
             status = answer(shoald.port, raw)[0]
             check(status in (0, 400, 405, 426, 505), raw[:20], "got", status)
         honest_session(shoald.port, 0.3)
+
+
+def case_smuggled_requests():
+    """What two readers would cut differently is refused, and what follows it is not read"""
+    second = b"GET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n"
+    with Shoald() as shoald:
+        for lines in (b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+                      b"Content-Length: 4\r\nContent-Length: 0\r\n", b"Content-Length : 0\r\n",
+                      b"X: a\r\n Content-Length: 0\r\n", b"X: a\nContent-Length: 0\r\n"):
+            raw = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n" + second
+            with connect(shoald.port) as s:
+                s.sendall(raw)
+                text = b""
+                while piece := s.recv(65536):
+                    text += piece
+            check(text.startswith(b"HTTP/1.1 400 "), lines, "got", text[:100])
+            check(text.count(b"HTTP/1.1 ") == 1, lines, "and the next was answered too")
+
+
+def case_body_of_a_get():
+    """Its bytes are no request"""
+    with Shoald() as shoald, connect(shoald.port) as s:
+        inner = b"GET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n"
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(inner) + inner)
+        text = b""
+        while piece := s.recv(65536):
+            text += piece
+        check(text.startswith(b"HTTP/1.1 200 ") and text.count(b"HTTP/1.1 ") == 1, text[:300])
 
 
 def case_methods():

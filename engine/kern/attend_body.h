@@ -64,20 +64,29 @@ static void KERN(round_to_bf16)(float *x, int n)
     }
 }
 
-/* Scores of R query rows with 16 * W keys that lie in W blocks; R and W are constants. */
+/* Place of a vector of a block's word: w vectors from the first block on, word d of each. */
+static inline int KERN(place)(int w, int d, int words)
+{
+    const int L = KERN(lanes);
+    return (w * L / 16 * words + d) * 16 + w * L % 16;
+}
+
+/* Scores of R query rows with the keys of W vectors; R and W are constants. */
 static inline __attribute__((always_inline)) void KERN(score_tile)(float *p, int wide,
                                                                    const float *q, int q_stride,
                                                                    const float *keys, int dim,
                                                                    const int R, const int W)
 {
-    KERN(v16) sum[8][2] = { 0 };
+    KERN(vec) sum[8][4] = { 0 };
     for (int d = 0; d < dim; d++)
-        for (int r = 0; r < R; r++)
-            for (int w = 0; w < W; w++)
-                sum[r][w] += q[r * q_stride + d] * LOAD16(keys + (w * dim + d) * 16);
+        for (int w = 0; w < W; w++) {
+            KERN(vec) key = LOAD(keys + KERN(place)(w, d, dim));
+            for (int r = 0; r < R; r++)
+                sum[r][w] += q[r * q_stride + d] * key;
+        }
     for (int r = 0; r < R; r++)
         for (int w = 0; w < W; w++)
-            STORE16(p + r * wide + 16 * w, sum[r][w]);
+            STORE(p + r * wide + KERN(lanes) * w, sum[r][w]);
 }
 
 /* The same with two elements of a key in a word. */
@@ -85,17 +94,17 @@ static inline __attribute__((always_inline)) void KERN(score_tile_bf16)(
     float *p, int wide, const float *q, int q_stride, const uint32_t *keys, int dim, const int R,
     const int W)
 {
-    KERN(v16) sum[8][2] = { 0 };
+    KERN(vec) sum[8][4] = { 0 };
     for (int d = 0; d < dim / 2; d++)
         for (int w = 0; w < W; w++) {
-            KERN(w16) pair = LOAD16W(keys + (w * dim / 2 + d) * 16);
-            KERN(v16) even = (KERN(v16))(pair << 16), odd = (KERN(v16))(pair & 0xffff0000u);
+            KERN(words) pair = LOADW(keys + KERN(place)(w, d, dim / 2));
+            KERN(vec) even = (KERN(vec))(pair << 16), odd = (KERN(vec))(pair & 0xffff0000u);
             for (int r = 0; r < R; r++)
                 sum[r][w] += q[r * q_stride + 2 * d] * even + q[r * q_stride + 2 * d + 1] * odd;
         }
     for (int r = 0; r < R; r++)
         for (int w = 0; w < W; w++)
-            STORE16(p + r * wide + 16 * w, sum[r][w]);
+            STORE(p + r * wide + KERN(lanes) * w, sum[r][w]);
 }
 
 /* One memory's scores of one head. */
@@ -105,19 +114,19 @@ static inline __attribute__((always_inline)) void KERN(score_rows)(float *p, int
                                                                    int dim, const int bf16,
                                                                    const int R)
 {
-    const int W = KERN(tile_columns), words = bf16 ? dim / 2 : dim;
+    const int W = KERN(tile_columns), ONE = 16 / KERN(lanes), words = bf16 ? dim / 2 : dim;
     const uint32_t *keys = (const uint32_t *)m->keys + (ptrdiff_t)head * m->blocks * words * 16;
     int blocks = (m->frames + 15) / 16, j = 0;
-    for (; j + W <= blocks; j += W, p += 16 * W, keys += 16 * W * words)
+    for (; j + W / ONE <= blocks; j += W / ONE, p += 16 * W / ONE, keys += 16 * W / ONE * words)
         if (bf16)
             KERN(score_tile_bf16)(p, wide, q, q_stride, keys, dim, R, W);
         else
             KERN(score_tile)(p, wide, q, q_stride, (const float *)(const void *)keys, dim, R, W);
     for (; j < blocks; j++, p += 16, keys += 16 * words)
         if (bf16)
-            KERN(score_tile_bf16)(p, wide, q, q_stride, keys, dim, R, 1);
+            KERN(score_tile_bf16)(p, wide, q, q_stride, keys, dim, R, ONE);
         else
-            KERN(score_tile)(p, wide, q, q_stride, (const float *)(const void *)keys, dim, R, 1);
+            KERN(score_tile)(p, wide, q, q_stride, (const float *)(const void *)keys, dim, R, ONE);
 }
 
 /* Softmax of one row over `past` scores from 0 and `own` scores from own_at, in place; the other
@@ -147,8 +156,9 @@ static void KERN(soften)(float *p, int past, int own_at, int own, int wide)
         p[i] *= inverse;
 }
 
-/* sum += p [R, frames] times the values of one memory, 16 * W columns; R and W are constants. */
-static inline __attribute__((always_inline)) void KERN(mix_memory)(KERN(v16) (*sum)[2],
+/* sum += p [R, frames] times the values of one memory, W vectors of columns; R and W are constants.
+ */
+static inline __attribute__((always_inline)) void KERN(mix_memory)(KERN(vec) (*sum)[4],
                                                                    const float *p, int wide,
                                                                    const shoal__memory *m, int head,
                                                                    int at, const int bf16,
@@ -157,9 +167,9 @@ static inline __attribute__((always_inline)) void KERN(mix_memory)(KERN(v16) (*s
     const uint32_t *values = (const uint32_t *)m->values + head * m->value_head + at;
     for (int j = 0; j < m->frames; j += bf16 ? 2 : 1, values += m->value_stride)
         for (int w = 0; w < W; w++) {
-            KERN(w16) pair = LOAD16W(values + 16 * w);
-            KERN(v16) even = (KERN(v16))(bf16 ? pair << 16 : pair);
-            KERN(v16) odd = (KERN(v16))(pair & 0xffff0000u);
+            KERN(words) pair = LOADW(values + KERN(lanes) * w);
+            KERN(vec) even = (KERN(vec))(bf16 ? pair << 16 : pair);
+            KERN(vec) odd = (KERN(vec))(pair & 0xffff0000u);
             for (int r = 0; r < R; r++) {
                 sum[r][w] += p[r * wide + j] * even;
                 if (bf16)
@@ -173,12 +183,12 @@ static inline __attribute__((always_inline)) void KERN(mix_tile)(
     const shoal__memory *own, int own_at, int head, int at, const int bf16, const int R,
     const int W)
 {
-    KERN(v16) sum[8][2] = { 0 };
+    KERN(vec) sum[8][4] = { 0 };
     KERN(mix_memory)(sum, p, wide, past, head, at, bf16, R, W);
     KERN(mix_memory)(sum, p + own_at, wide, own, head, at, bf16, R, W);
     for (int r = 0; r < R; r++)
         for (int w = 0; w < W; w++)
-            STORE16(y + r * y_stride + at + 16 * w, sum[r][w]);
+            STORE(y + r * y_stride + at + KERN(lanes) * w, sum[r][w]);
 }
 
 /* One mixed value, for what is left of heads whose size is no multiple of 16. */
@@ -217,14 +227,14 @@ static inline __attribute__((always_inline)) void KERN(mix_rows)(
     float *y, int y_stride, const float *p, const shoal__memory *past, const shoal__memory *own,
     int head, int dim, const int bf16, const int R)
 {
-    const int W = KERN(tile_columns);
+    const int W = KERN(tile_columns), L = KERN(lanes);
     int own_at = (past->frames + 15) & ~15, wide = own_at + ((own->frames + 15) & ~15);
     int at = 0;
     y += head * dim;
-    for (; at + 16 * W <= dim; at += 16 * W)
+    for (; at + W * L <= dim; at += W * L)
         KERN(mix_tile)(y, y_stride, p, wide, past, own, own_at, head, at, bf16, R, W);
     for (; at + 16 <= dim; at += 16)
-        KERN(mix_tile)(y, y_stride, p, wide, past, own, own_at, head, at, bf16, R, 1);
+        KERN(mix_tile)(y, y_stride, p, wide, past, own, own_at, head, at, bf16, R, 16 / L);
     for (; at < dim; at++)
         for (int r = 0; r < R; r++)
             y[r * y_stride + at] = KERN(mix_one)(p + r * wide, past, head, at, bf16) +

@@ -11,19 +11,41 @@
 
 #include "kern/kern.h"
 
-/* Sixteen floats: one register with AVX-512, two with AVX2, four with SSE. Macros, because
- * vectors wider than the file's registers cannot be passed to functions. */
+/* Sixteen floats for log-mel; and as many as a register has, for what must stay in registers: GCC
+ * takes wider vectors through memory. Macros, because vectors wider than the file's registers
+ * cannot be passed to functions. */
+#if defined(__AVX512F__)
+enum { KERN(lanes) = 16 };
+#elif defined(__AVX2__)
+enum { KERN(lanes) = 8 };
+#else
+enum { KERN(lanes) = 4 };
+#endif
 typedef float KERN(v16) __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint32_t KERN(w16) __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float KERN(vec) __attribute__((vector_size(4 * KERN(lanes)), aligned(4), may_alias));
+typedef uint32_t KERN(words) __attribute__((vector_size(4 * KERN(lanes)), aligned(4), may_alias));
 #define LOAD16(p)     (*(const KERN(v16) *)(const void *)(p))
 #define STORE16(p, v) (*(KERN(v16) *)(void *)(p) = (v))
-#define LOAD16W(p)    (*(const KERN(w16) *)(const void *)(p))
+#define LOAD(p)       (*(const KERN(vec) *)(const void *)(p))
+#define STORE(p, v)   (*(KERN(vec) *)(void *)(p) = (v))
+#define LOADW(p)      (*(const KERN(words) *)(const void *)(p))
 
-/* Query rows and 16-wide columns of a tile of sums, so that it fits the registers. */
+/* A sum that those after it must not be mixed with, for all -fassociative-math. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_assoc_barrier)
+#define IN_ORDER(x) __builtin_assoc_barrier(x)
+#endif
+#endif
+#ifndef IN_ORDER
+#define IN_ORDER(x) (x)
+#endif
+
+/* Rows and columns (in vectors) of a tile of sums, so that it fits the registers. 16 / lanes
+ * vectors are the narrowest tile: a block of keys. */
 #ifdef __AVX512F__
 enum { KERN(tile_rows) = 8, KERN(tile_columns) = 2 };
 #else
-enum { KERN(tile_rows) = 4, KERN(tile_columns) = 1 };
+enum { KERN(tile_rows) = 4, KERN(tile_columns) = 16 / KERN(lanes) }; /* one block of keys */
 #endif
 
 /* e^x = 2^n * 2^r, r in [-1/2, 1/2], 2^r by a degree-6 polynomial (relative error < 2e-7).
@@ -54,32 +76,57 @@ static inline float KERN(sigmoid)(float x)
     return 1.0f / (1.0f + KERN(exp)(-x));
 }
 
+/* The sum of 64 floats in vectors. Where sixteen fill a register the compiler's order is the one
+ * wanted; narrower ones are told to keep to a tree: four groups of 16, then halves, so that their
+ * size does not matter. */
+static inline float KERN(total)(const KERN(vec) * v)
+{
+#ifdef __AVX512F__
+    float sum = 0.0f;
+    KERN(vec) four = v[0] + (v[1] + v[2] + v[3]);
+    for (int k = 0; k < 16; k++)
+        sum += four[k];
+    return sum;
+#else
+    enum { L = KERN(lanes), V = 16 / L };
+    KERN(vec) sums[V];
+    float s[8] = { 0 };
+    for (int k = 0; k < V; k++)
+        sums[k] = IN_ORDER(IN_ORDER(IN_ORDER(v[k] + v[k + V]) + v[k + 2 * V]) + v[k + 3 * V]);
+    for (int w = V / 2; w > 0; w /= 2)
+        for (int k = 0; k < w; k++)
+            sums[k] = IN_ORDER(sums[k] + sums[k + w]);
+    for (int k = 0; k < L; k++)
+        s[k] = sums[0][k];
+    for (int k = 0; k < 4; k++)
+        s[k] = IN_ORDER(s[k] + s[k + 4]);
+    return IN_ORDER(s[0] + s[2]) + IN_ORDER(s[1] + s[3]);
+#endif
+}
+
 /* Mean and 1/sqrt(variance + eps) of a row. Two passes: the row is in L1 and the variance of
  * small residuals survives a large mean. Four sums at once, or each would wait for the last. */
 static inline void KERN(moments)(const float *x, int n, float *mean, float *scale)
 {
-    KERN(v16) sums[4] = { 0 }, squares[4] = { 0 };
+    enum { L = KERN(lanes), V = 64 / L };
+    KERN(vec) sums[V] = { 0 }, squares[V] = { 0 };
     float sum = 0.0f, sq = 0.0f;
     int i = 0;
     for (; i + 64 <= n; i += 64)
-        for (int k = 0; k < 4; k++)
-            sums[k] += LOAD16(x + i + 16 * k);
+        for (int k = 0; k < V; k++)
+            sums[k] += LOAD(x + i + L * k);
     for (; i < n; i++)
         sum += x[i];
-    sums[0] += sums[1] + sums[2] + sums[3];
-    for (int k = 0; k < 16; k++)
-        sum += sums[0][k];
+    sum += KERN(total)(sums);
     float m = sum / (float)n;
     for (i = 0; i + 64 <= n; i += 64)
-        for (int k = 0; k < 4; k++) {
-            KERN(v16) d = LOAD16(x + i + 16 * k) - m;
+        for (int k = 0; k < V; k++) {
+            KERN(vec) d = LOAD(x + i + L * k) - m;
             squares[k] += d * d;
         }
     for (; i < n; i++)
         sq += (x[i] - m) * (x[i] - m);
-    squares[0] += squares[1] + squares[2] + squares[3];
-    for (int k = 0; k < 16; k++)
-        sq += squares[0][k];
+    sq += KERN(total)(squares);
     *mean = m;
     *scale = 1.0f / sqrtf(sq / (float)n + 1e-5f);
 }
@@ -139,16 +186,22 @@ static inline __attribute__((always_inline)) void KERN(depthwise_rows)(float *re
                                                                        const float *restrict b,
                                                                        int n, int taps, const int R)
 {
+    enum { L = KERN(lanes), W = 16 / L };
     int i = 0;
     for (; i + 16 <= n; i += 16) {
-        KERN(v16) sum[8];
+        KERN(vec) sum[8][W];
         for (int r = 0; r < R; r++)
-            sum[r] = LOAD16(b + i);
+            for (int v = 0; v < W; v++)
+                sum[r][v] = LOAD(b + i + L * v);
         for (int k = 0; k < taps; k++)
-            for (int r = 0; r < R; r++)
-                sum[r] += LOAD16(w + k * n + i) * LOAD16(x + (r + k) * n + i);
+            for (int v = 0; v < W; v++) {
+                KERN(vec) weight = LOAD(w + k * n + i + L * v);
+                for (int r = 0; r < R; r++)
+                    sum[r][v] += weight * LOAD(x + (r + k) * n + i + L * v);
+            }
         for (int r = 0; r < R; r++)
-            STORE16(y + r * n + i, sum[r]);
+            for (int v = 0; v < W; v++)
+                STORE(y + r * n + i + L * v, sum[r][v]);
     }
     for (; i < n; i++)
         for (int r = 0; r < R; r++) {

@@ -4,9 +4,11 @@
 #endif
 #include "gemm/gemm_bytes_avx2.h"
 
-#define OWN(name) shoal__own_avx2_##name
-#define OWN_LANES 8
-#define OWN_ROWS  6
+#define OWN(name)     shoal__own_avx2_##name
+#define OWN_LANES     8
+#define OWN_MAX(x, b) ((OWN(vec))_mm256_max_ps((__m256)(x), (__m256)(b)))
+#define OWN_MIN(x, b) ((OWN(vec))_mm256_min_ps((__m256)(x), (__m256)(b)))
+#define OWN_ROWS      6
 #include "gemm/gemm_end_body.h"
 /* after it: the body of fp32, then that of int8 */
 #include "gemm/gemm_body.h"

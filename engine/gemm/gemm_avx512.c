@@ -4,9 +4,11 @@
 #endif
 #include "gemm/gemm_bytes_avx2.h"
 
-#define OWN(name) shoal__own_avx512_##name
-#define OWN_LANES 16
-#define OWN_ROWS  12
+#define OWN(name)     shoal__own_avx512_##name
+#define OWN_LANES     16
+#define OWN_MAX(x, b) ((OWN(vec))_mm512_max_ps((__m512)(x), (__m512)(b)))
+#define OWN_MIN(x, b) ((OWN(vec))_mm512_min_ps((__m512)(x), (__m512)(b)))
+#define OWN_ROWS      12
 #include "gemm/gemm_end_body.h"
 /* after it: the body of fp32, then that of int8 */
 #include "gemm/gemm_body.h"

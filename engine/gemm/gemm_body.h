@@ -17,6 +17,7 @@ OWN_INLINE void OWN(tile)(const shoal__own_block *b, int row, int n, const int R
     const float *w = b->weight + (size_t)n * (size_t)b->depth, *a[OWN_ROWS];
     for (int r = 0; r < R; r++)
         a[r] = b->a + OWN(place)(b->a_index, row + r, b->a_stride);
+    OWN(ahead)(&b->to, row, n, R);
     for (int k = 0; k < b->depth; k++, w += OWN_WIDTH) {
         OWN(vec) column[8];
 #pragma GCC unroll 8
@@ -28,11 +29,13 @@ OWN_INLINE void OWN(tile)(const shoal__own_block *b, int row, int n, const int R
             for (int v = 0; v < 2 * P; v++)
                 sum[r][v] += column[v] * a[r][k];
     }
+    float sums[OWN_ROWS * 2 * OWN_WIDTH]; /* R x P is least at few rows */
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < 2 * P; v++)
-            OWN(end)(sum[r][v], &b->to, row + r, n + v * OWN_LANES);
+            OWN_AT(sums + (2 * P * r + v) * OWN_LANES) = sum[r][v];
+    OWN(end)(sums, &b->to, row, n, R, P);
 }
 
 #define OWN_CASE(R)                                                                                \

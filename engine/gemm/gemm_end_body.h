@@ -18,62 +18,77 @@ typedef int32_t OWN(ints) __attribute__((vector_size(4 * OWN_LANES), aligned(4),
 #define OWN_INLINE  static inline __attribute__((always_inline))
 #define OWN_WIDTH   (2 * OWN_LANES)
 
-/* The larger (sign 1) or smaller (-1) of each x and the bound; NaN becomes the bound. */
-OWN_INLINE OWN(vec) OWN(bound)(OWN(vec) x, float bound, int sign)
-{
-    OWN(vec) b = (OWN(vec)){ 0 } + bound;
-    OWN(ints) keep = sign > 0 ? x > b : x < b;
-    return (OWN(vec))(((OWN(ints))x & keep) | ((OWN(ints))b & ~keep));
-}
+/* The larger and the smaller of x and a bound; NaN becomes the bound. A level's own instructions,
+ * if its file has named them. */
+#ifndef OWN_MAX
+#define OWN_MASK(x, b, keep) ((OWN(vec))(((OWN(ints))(x) & (keep)) | ((OWN(ints))(b) & ~(keep))))
+#define OWN_MAX(x, b)        OWN_MASK(x, b, (x) > (b))
+#define OWN_MIN(x, b)        OWN_MASK(x, b, (x) < (b))
+#endif
 
-/* e^x as in kern_body.h: 2^n times a polynomial. Adding 1.5 x 2^23 rounds to an integer, which is
- * then in the low bits. */
-OWN_INLINE OWN(vec) OWN(exp)(OWN(vec) x)
+/* 1 + e^-x for x in [-43, 87], which others become: e^-x = 2^n e^f, f in [-ln 2 / 2, ln 2 / 2], by
+ * AMX's polynomial (relative error 8e-8). Adding 1.5 x 2^23 rounds to an integer, which is then in
+ * the low bits. */
+OWN_INLINE OWN(vec) OWN(divisor)(OWN(vec) x)
 {
     const float big = 12582912.0f;
-    x = OWN(bound)(OWN(bound)(x, -87.0f, 1), 88.0f, -1);
-    OWN(vec) shifted = x * 1.44269504088896f + big, n = shifted - big;
-    OWN(vec) f = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    OWN(vec) p = f * (1.0f / 720) + 1.0f / 120;
-    p = p * f + 1.0f / 24;
-    p = p * f + 1.0f / 6;
-    p = p * f + 0.5f;
-    p = p * f + 1.0f;
-    p = p * f + 1.0f;
+    OWN(vec) low = (OWN(vec)){ 0 } - 43.0f, high = (OWN(vec)){ 0 } + 87.0f;
+    x = OWN_MAX(x, low);
+    x = OWN_MIN(x, high);
+    OWN(vec) shifted = x * -1.44269504088896f + big, n = shifted - big;
+    OWN(vec) f = -x - n * 0.693359375f;
+    f = f + n * 2.12194440e-4f;
+    OWN(vec) p = f * 0.008297629f + 0.041915562f;
+    p = p * f + 0.16667576f;
+    p = p * f + 0.49998893f;
+    p = p * f + 0.99999969f;
+    p = p * f + 1.00000007f;
     OWN(ints) power = ((OWN(ints))shifted - 0x4b400000 + 127) << 23;
-    return p * (OWN(vec))power;
+    return p * (OWN(vec))power + 1.0f;
 }
 
-/* A register of sums to c. Without SiLU the blocks of a row are scaled one by one; with it
- * their sum is, at the end. */
-OWN_INLINE void OWN(end_at)(OWN(vec) sum, const shoal__own_end *to, float *c, const float *bias,
+/* Two registers of sums to c. Without SiLU the blocks of a row are scaled one by one; with it their
+ * sum is, at the end. SiLU is x / (1 + e^-x): one division for both, since it takes as long as the
+ * rest (their product stays below e^87). */
+OWN_INLINE void OWN(end_at)(const float *sum, const shoal__own_end *to, float *c, const float *bias,
                             const float *scale)
 {
-    if (bias)
-        sum += OWN_FROM(bias);
-    if (scale && !to->silu)
-        sum *= *scale;
-    if (to->add)
-        sum += OWN_FROM(c);
-    if (to->silu)
-        sum /= 1.0f + OWN(exp)(-sum);
-    if (scale && to->silu)
-        sum *= *scale;
-    OWN_AT(c) = sum;
+    OWN(vec) y = OWN_FROM(sum), z = OWN_FROM(sum + OWN_LANES);
+    if (bias) {
+        y += OWN_FROM(bias);
+        z += OWN_FROM(bias + OWN_LANES);
+    }
+    if (scale && !to->silu) {
+        y *= *scale;
+        z *= *scale;
+    }
+    if (to->add) {
+        y += OWN_FROM(c);
+        z += OWN_FROM(c + OWN_LANES);
+    }
+    if (to->silu) {
+        OWN(vec) d = OWN(divisor)(y), e = OWN(divisor)(z), both = 1.0f / (d * e);
+        y *= both * e;
+        z *= both * d;
+    }
+    if (scale && to->silu) {
+        y *= *scale;
+        z *= *scale;
+    }
+    OWN_AT(c) = y;
+    OWN_AT(c + OWN_LANES) = z;
 }
 
-/* The same where the register has more places than there are outputs left. */
+/* The same where fewer than a panel's outputs are left. */
 static __attribute__((noinline)) void OWN(end_part)(const float *sum, const shoal__own_end *to,
                                                     float *c, const float *bias, const float *scale,
                                                     int left)
 {
-    float part[OWN_LANES] = { 0 }, part_bias[OWN_LANES] = { 0 };
-    if (left <= 0)
-        return;
+    float part[OWN_WIDTH] = { 0 }, part_bias[OWN_WIDTH] = { 0 };
     memcpy(part, c, to->add ? (size_t)left * sizeof *c : 0);
     if (bias)
         memcpy(part_bias, bias, (size_t)left * sizeof *bias);
-    OWN(end_at)(OWN_FROM(sum), to, part, bias ? part_bias : NULL, scale);
+    OWN(end_at)(sum, to, part, bias ? part_bias : NULL, scale);
     memcpy(c, part, (size_t)left * sizeof *c);
 }
 
@@ -83,17 +98,26 @@ OWN_INLINE size_t OWN(place)(const int *index, int i, size_t stride)
     return (size_t)(index ? index[i] : i) * stride;
 }
 
-/* Sums of row number `row` and outputs from n on. */
-OWN_INLINE void OWN(end)(OWN(vec) sum, const shoal__own_end *to, int row, int n)
+/* Lines of c that a tile will write are asked for while it sums: at 512 rows they are not in L2. */
+OWN_INLINE void OWN(ahead)(const shoal__own_end *to, int row, int n, const int R)
 {
-    float *c = to->c + OWN(place)(to->index, row, to->stride) + n;
-    const float *bias = to->bias ? to->bias + n : NULL;
-    const float *scale = to->row_scale ? to->row_scale + row : NULL;
-    if (n + OWN_LANES <= to->outputs) {
-        OWN(end_at)(sum, to, c, bias, scale);
-        return;
+    for (int r = 0; r < R; r++)
+        __builtin_prefetch(to->c + OWN(place)(to->index, row + r, to->stride) + n, 1);
+}
+
+/* Sums [R, P panels] of rows from number `row` on and outputs from n on. */
+OWN_INLINE void OWN(end)(const float *sums, const shoal__own_end *to, int row, int n, const int R,
+                         const int P)
+{
+    for (int r = 0; r < R; r++) {
+        float *c = to->c + OWN(place)(to->index, row + r, to->stride);
+        const float *scale = to->row_scale ? to->row_scale + row + r : NULL;
+        for (int at = n; at < n + P * OWN_WIDTH; at += OWN_WIDTH, sums += OWN_WIDTH) {
+            const float *bias = to->bias ? to->bias + at : NULL;
+            if (at + OWN_WIDTH <= to->outputs)
+                OWN(end_at)(sums, to, c + at, bias, scale);
+            else
+                OWN(end_part)(sums, to, c + at, bias, scale, to->outputs - at);
+        }
     }
-    float sums[OWN_LANES];
-    OWN_AT(sums) = sum;
-    OWN(end_part)(sums, to, c, bias, scale, to->outputs - n);
 }

@@ -19,6 +19,7 @@ OWN_INLINE void OWN(bytes_tile)(const shoal__own_bytes *b, int row, int n, const
     const size_t panel = (size_t)b->quads * 4 * OWN_WIDTH;
     const uint8_t *a = b->a + (size_t)row * b->stride;
     const int8_t *w = b->weight + (size_t)n / OWN_WIDTH * panel;
+    OWN(ahead)(&b->to, row, n, R);
     for (int r = 0; r < R; r++)
         for (int v = 0; v < 2 * P; v++)
             sum[r][v] = OWN_INTS(b->start + n + v * OWN_LANES);
@@ -37,15 +38,16 @@ OWN_INLINE void OWN(bytes_tile)(const shoal__own_bytes *b, int row, int n, const
                 sum[r][v] = OWN_DOT(sum[r][v], all, column[v]);
         }
     }
+    float sums[OWN_INT8_ROWS * 2 * OWN_WIDTH]; /* R x P is least at few rows */
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < 2 * P; v++) {
             OWN(vec) unit = OWN_FROM(b->unit + n + v * OWN_LANES) * b->row_unit[row + r];
-            OWN(end)
-            (__builtin_convertvector(sum[r][v], OWN(vec)) * unit, &b->to, row + r,
-             n + v * OWN_LANES);
+            OWN_AT(sums + (2 * P * r + v) * OWN_LANES) =
+                __builtin_convertvector(sum[r][v], OWN(vec)) * unit;
         }
+    OWN(end)(sums, &b->to, row, n, R, P);
 }
 
 #define OWN_BYTES_CASE(R)                                                                          \

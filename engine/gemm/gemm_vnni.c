@@ -10,8 +10,10 @@
 
 #include "gemm/gemm_bytes_avx2.h"
 
-#define OWN(name) shoal__own_vnni_##name
-#define OWN_LANES 8
+#define OWN(name)     shoal__own_vnni_##name
+#define OWN_LANES     8
+#define OWN_MAX(x, b) ((OWN(vec))_mm256_max_ps((__m256)(x), (__m256)(b)))
+#define OWN_MIN(x, b) ((OWN(vec))_mm256_min_ps((__m256)(x), (__m256)(b)))
 #include "gemm/gemm_end_body.h"
 
 #define OWN_DOT(sum, a, w)                                                                         \

@@ -8,8 +8,10 @@
 #endif
 #include "gemm/gemm_bytes_avx2.h"
 
-#define OWN(name) shoal__own_vnni512_##name
-#define OWN_LANES 16
+#define OWN(name)     shoal__own_vnni512_##name
+#define OWN_LANES     16
+#define OWN_MAX(x, b) ((OWN(vec))_mm512_max_ps((__m512)(x), (__m512)(b)))
+#define OWN_MIN(x, b) ((OWN(vec))_mm512_min_ps((__m512)(x), (__m512)(b)))
 #include "gemm/gemm_end_body.h"
 
 #define OWN_DOT(sum, a, w)                                                                         \

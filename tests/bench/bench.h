@@ -5,12 +5,15 @@
  *     bench_case.c     one case: streams fed with noise, CPU time a chunk
  *     bench_stages.c   where a run's time goes, seen from outside
  *     bench_peak.c     what the matrix libraries reach when nothing else is done
+ *     bench_true.c     what this CPU could reach if nothing had to be fetched
+ *     bench_shapes.c   the model's products against that, by rows
  *
  * All times are CPU time of the one thread, so that a busy neighbour disturbs less.
  */
 #ifndef SHOAL_BENCH_H
 #define SHOAL_BENCH_H
 
+#include <jansson.h>
 #include <stdio.h>
 
 #include "run/stream.h"
@@ -116,6 +119,15 @@ typedef struct bench_peak {
 /* The fastest product of any backend, the best of several shapes and repetitions: bare where the
  * library allows that, so operands in the precision's own type, nothing converted or fused. */
 bench_peak bench_peak_measure(shoal_precision precision);
+
+/* Operations a second of the instructions that this level (SHOAL_KERNELS) multiplies with, on
+ * registers alone, in a burst of under a millisecond; and their names. 0 and NULL: not known for
+ * it. */
+double bench_true_rate(shoal_precision precision);
+const char *bench_true_name(shoal_precision precision);
+
+/* A table of a backend's share of that, a row for each of the model's products; into list, too. */
+void bench_shapes_show(FILE *to, const shoal__gemm *g, json_t *list);
 
 /* Backends by their number in shoal.h. */
 extern const char *const bench_backends[];

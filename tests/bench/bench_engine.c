@@ -6,7 +6,6 @@
  * and CPU have. Streams per core is audio seconds / CPU second, log-mel included. 7+8 is there to
  * be compared with 3+12: the same mean depth, all but in step.
  */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@ enum { SHARE_STREAMS = 32 };
 
 /* What is gathered over all configurations. */
 typedef struct book {
-    json_t *cases, *stages, *memory, *independence, *loading;
+    json_t *cases, *stages, *memory, *independence, *loading, *shapes;
     bench_peak peak[3];
     double rate[3]; /* best GEMM rate at SHARE_STREAMS streams or more, full depth */
 } book;
@@ -276,6 +275,21 @@ static void measure_peaks(const bench_plan *p, book *b)
     }
 }
 
+/* Of what auto takes, and of our own where that is another. */
+static void measure_shapes(const bench_plan *p, book *b)
+{
+    char why[256];
+    for (int i = 0; i < p->precisions; i++) {
+        shoal_precision precision = (shoal_precision)p->precision[i];
+        const shoal__gemm *g = shoal__gemm_choose(SHOAL_BACKEND_AUTO, precision, why, sizeof why);
+        const shoal__gemm *own = shoal__gemm_choose(SHOAL_BACKEND_OWN, precision, why, sizeof why);
+        if (g)
+            bench_shapes_show(p->tables, g, b->shapes);
+        if (own && own != g)
+            bench_shapes_show(p->tables, own, b->shapes);
+    }
+}
+
 /* ---- JSON -------------------------------------------------------------------------------- */
 
 static json_t *number_or_null(double value, int known)
@@ -304,9 +318,10 @@ static json_t *summary(const bench_plan *p, book *b)
         set_named(o, "gemm_peak_backend", k, json_string(b->peak[k].backend));
     }
     json_object_set_new(o, "engine",
-                        json_pack("{s:f, s:o, s:o, s:o, s:o, s:o}", "seconds_per_case", p->seconds,
-                                  "cases", b->cases, "stages", b->stages, "stream_bytes", b->memory,
-                                  "independence", b->independence, "loading", b->loading));
+                        json_pack("{s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds_per_case",
+                                  p->seconds, "cases", b->cases, "stages", b->stages,
+                                  "stream_bytes", b->memory, "independence", b->independence,
+                                  "loading", b->loading, "products", b->shapes));
     return o;
 }
 
@@ -342,15 +357,17 @@ int main(int argc, char **argv)
                .stages = json_array(),
                .memory = json_array(),
                .independence = json_array(),
-               .loading = json_array() };
+               .loading = json_array(),
+               .shapes = json_array() };
     if (!p.tables)
         return 1;
-    if (!p.plain)
+    if (!p.plain) {
         measure_peaks(&p, &b);
+        measure_shapes(&p, &b);
+    }
     for (int i = 0; i < p.precisions; i++)
         for (int k = 0; k < p.backends; k++)
-            if (p.precision[i] == SHOAL_FP32 ||
-                (p.backend[k] != SHOAL_BACKEND_OPENBLAS && p.backend[k] != SHOAL_BACKEND_OWN))
+            if (p.precision[i] == SHOAL_FP32 || p.backend[k] != SHOAL_BACKEND_OPENBLAS)
                 measure(&p, &b, p.backend[k], p.precision[i]);
     if (!p.plain)
         show_shares(&p, &b);

@@ -129,7 +129,7 @@ export function sessionURL(url, options = {}) {
   // a page's own address names no port when it is the scheme's
   if (!u.port && u.protocol === "ws:" && !/:80(\/|\?|$)/.test(withScheme) && !/^http/i.test(text))
     u.port = "7350";
-  if (u.pathname === "/") u.pathname = "/v1/stream";
+  if (u.pathname.endsWith("/")) u.pathname += "v1/stream";
   const asked = Object.fromEntries(u.searchParams);
   u.search = "";
   u.hash = "";

@@ -47,6 +47,13 @@ export {
 /** @typedef {import("./shoal-wire.js").Options} Options */
 /** @typedef {{type: string, [member: string]: any}} Message as docs/protocol.md, 4, has them */
 
+/**
+ * WebSocket: the class to use. onmessage: called with each message, instead of the iterator; onclose:
+ * at the end, with the failure or null.
+ * @typedef {{WebSocket?: any, onmessage?: (m: Message) => void,
+ *   onclose?: (f: ShoalFailure | null) => void}} Environment
+ */
+
 /** A silent server is asked for a sign of life after so long, given up after twice that. */
 const PATIENCE_MS = 20000;
 
@@ -74,10 +81,11 @@ export class Session {
   #asked = false;
   #ids = 0;
   #onmessage = null;
+  #onclose = null;
 
   /**
    * Use connect(). @param {string | URL} url @param {Options} options
-   * @param {{WebSocket?: any, onmessage?: (m: Message) => void}} env
+   * @param {Environment} env
    */
   constructor(url, options, env) {
     const Socket = env.WebSocket ?? globalThis.WebSocket;
@@ -86,6 +94,7 @@ export class Session {
     this.#url = sessionURL(url, options);
     this.#format = new URL(this.#url).searchParams.get("format") ?? "s16le";
     this.#onmessage = env.onmessage ?? null;
+    this.#onclose = env.onclose ?? null;
     /** what was granted; rejected with the failure if there is none. @type {Promise<Message>} */
     this.ready = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -302,6 +311,7 @@ export class Session {
     this.#answers.splice(0).forEach(a => a.reject(rejection));
     this.#waiting.length = 0;
     this.#wake();
+    this.#onclose?.(this.#failure);
   }
 }
 
@@ -310,8 +320,7 @@ export class Session {
  * @param {string | URL} url ws://HOST[:PORT] or wss://; port 7350 and path /v1/stream are filled
  *   in; or the http(s) address of a page that shoald serves
  * @param {Options} [options] rate is 16000 where nothing says so
- * @param {{WebSocket?: any, onmessage?: (m: Message) => void}} [env] onmessage: called with each
- *   message, instead of the iterator
+ * @param {Environment} [env]
  */
 export function connect(url, options = {}, env = {}) {
   return new Session(url, options, env);
@@ -322,7 +331,7 @@ export function connect(url, options = {}, env = {}) {
  * had, with `tap`) and, for each output of rows by its name, "posteriors" or "embedding@4", its
  * joined frames.
  * @param {string | URL} url @param {Float32Array | ArrayBuffer | ArrayBufferView} audio
- * @param {Options} [options] @param {{WebSocket?: any}} [env]
+ * @param {Options} [options] @param {Environment} [env]
  */
 export async function features(url, audio, options = {}, env = {}) {
   const found = { ready: null, done: null, phones: [], activity: [] },

@@ -1,10 +1,11 @@
 /* pages.c - see pages.h
  *
- * To add a page, write its function and its row. One that takes a body (POST /v1/phones, which
- * streams a file's bytes into a session) is not a page but a link: its row goes beside the upgrade
- * in greet.c, which has the socket. */
+ * To add a page, write its function and its row. A file that is built in is a row in assets.c. One
+ * that takes a body (POST /v1/phones, which streams a file's bytes into a session) is not a page
+ * but a link: its row goes beside the upgrade in greet.c, which has the socket. */
 #include "net/pages.h"
 
+#include "net/assets.h"
 #include "net/depths.h"
 #include "net/metrics.h"
 #include "net/model.h"
@@ -82,41 +83,25 @@ static int metrics(request *r)
     return shoald_metrics_write(&r->answer->body, r->house);
 }
 
-static const char page_format[] =
-    "<!doctype html><meta charset=utf-8><title>shoald</title>\n"
-    "<style>body{font:16px/1.5 sans-serif;max-width:42em;margin:3em auto;padding:0 1em}"
-    "code,pre{background:#eee;padding:.1em .3em}</style>\n"
-    "<h1>shoald %s</h1>\n"
-    "<p>Streams speech features of the model <b>%s</b> (depths 1 to %d, %d values a frame, %d "
-    "phones) over WebSocket. %d of %d sessions are open.\n"
-    "<pre>shoal-file --url ws://%s --depth 6 speech.wav</pre>\n"
-    "<p>Or with any WebSocket client, sending raw samples:\n"
-    "<pre>ws://%s/v1/stream?rate=16000&amp;format=s16le&amp;depth=6&amp;output=phones</pre>\n"
-    "<ul><li><a href=/v1/model>/v1/model</a> what the model is and the server allows\n"
-    "<li><a href=/v1/depths>/v1/depths</a> what each depth costs here and what it gives\n"
-    "<li><a href=/metrics>/metrics</a> for Prometheus\n"
-    "<li><a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a> for supervisors</ul>\n";
+/* Nothing but what comes from here runs or is shown. A page may be told to take another server. */
+static const char policy[] =
+    "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss: http: https:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
-/* What comes from outside gets into the page without markup. */
-static void only_plain(char *text)
+/* Asked for anew each time, so that a page fits the server that it talks to. */
+static int asset(request *r)
 {
-    for (char *p = text; *p; p++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[] ", *p))
-            *p = '_';
-}
-
-static int front(request *r)
-{
-    const shoald_house *house = r->house;
-    const shoal_model_info *m = house->service.info;
-    char host[SHOALD_MAX_HOST], name[80], page[2048];
-    snprintf(host, sizeof host, "%s", *r->head->host ? r->head->host : "HOST:PORT");
-    snprintf(name, sizeof name, "%s", m->name);
-    only_plain(host);
-    only_plain(name);
-    snprintf(page, sizeof page, page_format, shoal_version(), name, m->depth, m->dim, m->classes,
-             house->session_count, house->settings.max_sessions, host, host);
-    return shoald_answer_text(r->answer, 200, "text/html; charset=utf-8", page);
+    shoald_asset found;
+    if (shoald_asset_find(r->head->path, &found) < 0)
+        return -1;
+    r->answer->status = 200;
+    r->answer->type = found.type;
+    r->answer->fixed = found.bytes;
+    r->answer->fixed_size = found.n;
+    shoald_answer_add_line(r->answer, "%s", policy);
+    shoald_answer_add_line(r->answer, "Cache-Control: no-cache");
+    shoald_answer_add_line(r->answer, "Referrer-Policy: no-referrer");
+    return 0;
 }
 
 /* ---- what is refused ----------------------------------------------------------------- */
@@ -147,17 +132,20 @@ typedef struct page {
 } page;
 
 static const page pages[] = {
-    { "/", front, false },         { "/healthz", healthz, true },  { "/readyz", readyz, true },
-    { "/v1/model", model, true },  { "/v1/depths", depths, true }, { "/metrics", metrics, false },
-    { SHOAL_PATH, stream, false },
+    { "/healthz", healthz, true },  { "/readyz", readyz, true },    { "/v1/model", model, true },
+    { "/v1/depths", depths, true }, { "/metrics", metrics, false }, { SHOAL_PATH, stream, false },
 };
+
+/* Scripts of other places may import shoal.js. */
+static const page asset_page = { NULL, asset, true };
 
 static const page *find(const char *path)
 {
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
         if (strcmp(path, pages[i].path) == 0)
             return &pages[i];
-    return NULL;
+    shoald_asset found;
+    return shoald_asset_find(path, &found) == 0 ? &asset_page : NULL;
 }
 
 static const char methods[] = "GET, HEAD, OPTIONS";

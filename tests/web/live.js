@@ -1,7 +1,7 @@
 /* live.js - clients/web/shoal.js against a real shoald: live.js HOST:PORT RECORDING SHOAL_FILE
  *
  * The recording (16 bits, mono, a header of 44 bytes) is streamed in uneven pieces; its phones must
- * be those that shoal-file prints.
+ * be those that shoal-file prints. Then the page: every file that it names, byte for byte.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -98,10 +98,45 @@ async function failures() {
   await assert.rejects(connect("127.0.0.1:1", {}, env).ready, { cause: "unreachable" });
 }
 
+/** The page and all that it names, as they lie in clients/web. */
+async function page() {
+  const types = {
+    html: "text/html; charset=utf-8",
+    css: "text/css; charset=utf-8",
+    flac: "audio/flac",
+    js: "text/javascript; charset=utf-8",
+    svg: "image/svg+xml",
+  };
+  const names = ["index.html", "sample.flac", "worklet.js"],
+    seen = new Set();
+  for (const name of names) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    const answer = await fetch(`http://${url}/${name === "index.html" ? "" : name}`);
+    const body = Buffer.from(await answer.arrayBuffer());
+    assert.equal(answer.status, 200, name);
+    assert.equal(answer.headers.get("content-type"), types[name.split(".").pop()], name);
+    assert.match(answer.headers.get("content-security-policy"), /^default-src 'self';/);
+    assert.equal(answer.headers.get("cache-control"), "no-cache");
+    assert.ok(
+      body.equals(readFileSync(new URL(`../../clients/web/${name}`, import.meta.url))),
+      name,
+    );
+    if (/[.](html|js)$/.test(name))
+      for (const [, next] of String(body).matchAll(/(?:from "[.]\/|src="|href=")([\w-]+[.]\w+)"/g))
+        names.push(next);
+  }
+  assert.ok(seen.size >= 16, [...seen].join());
+  const head = await fetch(`http://${url}/`, { method: "HEAD" });
+  assert.ok(Number(head.headers.get("content-length")) > 1000);
+  assert.equal((await fetch(`http://${url}/live.js`)).status, 404);
+}
+
 const want = phonesOfShoalFile();
 assert.ok(want.length >= 5, `shoal-file found ${want.length} phones`);
 assert.deepEqual(plain(await stream()), want);
 await changeDepth();
 await recordings();
 await failures();
+await page();
 console.log(`${want.length} phones of ${recording}, as shoal-file has them`);

@@ -109,6 +109,7 @@ test("URLs", () => {
   assert.equal(url("ws://h:80"), "ws://h/v1/stream?rate=16000");
   assert.equal(url("wss://h"), "wss://h/v1/stream?rate=16000");
   assert.equal(url("https://h/"), "wss://h/v1/stream?rate=16000");
+  assert.equal(url("https://h/shoal/"), "wss://h/shoal/v1/stream?rate=16000");
   assert.equal(url("http://h/?x=1"), "ws://h/v1/stream?rate=16000&x=1");
   assert.equal(
     url("ws://[::1]:9/shoal?depth=3-12&rate=8000", { depth: 4 }),

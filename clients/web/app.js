@@ -1,0 +1,432 @@
+/* app.js - the page: buttons and sliders to capture, link, time line and picture
+ *
+ *     capture.js --blocks--> Page.onBlock --> timeline (level), link.js --> shoal.js --> server
+ *     server --messages--> link.js --> Page.onMessage --> timeline.js --> view.js, once a frame
+ *
+ * Settings (settings.js) are read from the address and written back; each change acts on the running
+ * session where the protocol allows it. globalThis.shoalPage is for consoles and tests.
+ */
+import { Capture, Clock, level } from "./capture.js";
+import { Link } from "./link.js";
+import { phoneOf } from "./phones.js";
+import { CHUNKS, changeOf, optionsOf, readSettings, writeSettings } from "./settings.js";
+import { Timeline, Utterances } from "./timeline.js";
+import { View } from "./view.js";
+import * as words from "./words.js";
+
+const $ = id => document.getElementById(id);
+const MUTED_S = 3; // digital zeros for so long are a muted microphone
+const UTTERANCES = 30;
+
+/** A moment that tests measure from the press of a button on; the first of each. */
+function moment(name) {
+  if (!performance.getEntriesByName(`shoal:${name}`).length) performance.mark(`shoal:${name}`);
+}
+
+class Page {
+  clock = new Clock();
+  line = new Timeline();
+  said = new Utterances();
+  view = new View(/** @type {any} */ ($("picture")), this.line);
+  deepest = 12;
+  prices = null;
+  source = ""; // "microphone", "sample", "file" or ""
+  zeros = 0; // seconds of digital silence
+  settings = readSettings(location.search, 12);
+  link = new Link("", rate => optionsOf(this.settings, rate), {
+    onbegin: (now, rate) => this.line.begin(now, rate),
+    onmessage: m => this.onMessage(m),
+    onfailure: (f, wait) => this.onFailure(f, wait),
+    onlost: (from, to) => this.line.lose(from, to),
+    onend: () => this.onEnd(),
+  });
+  capture = new Capture({
+    onblock: (samples, rate) => this.onBlock(samples, rate),
+    ongone: () => this.onGone(),
+    onended: () => this.finish(),
+  });
+
+  get server() {
+    const { server } = this.settings;
+    if (server) return /:\/\//.test(server) ? server : `ws://${server}`;
+    return new URL(".", location.href).href;
+  }
+
+  /* ---- sound ---- */
+
+  onBlock(samples, rate) {
+    const from = this.clock.seconds,
+      { peak } = level(samples);
+    this.clock.add(samples.length / rate);
+    this.line.addLevel(from, this.clock.seconds, peak);
+    if (peak > 0) moment("sound");
+    if (this.source === "microphone") this.listenForZeros(peak, samples.length / rate);
+    this.link.feed(samples, from);
+  }
+
+  listenForZeros(peak, seconds) {
+    const before = this.zeros;
+    this.zeros = peak === 0 ? before + seconds : 0;
+    if (before < MUTED_S && this.zeros >= MUTED_S) this.tell(words.MUTED);
+    else if (before >= MUTED_S && this.zeros === 0) this.calm();
+  }
+
+  /** @param {string} source @param {() => Promise<void>} open of the capture */
+  async begin(source, open) {
+    this.stop();
+    this.calm();
+    performance.clearMarks();
+    moment("pressed");
+    this.source = source;
+    this.zeros = 0;
+    this.thaw();
+    this.show();
+    try {
+      await open();
+    } catch (error) {
+      if (this.source === source) this.stop();
+      throw error;
+    }
+    if (this.source !== source) return;
+    this.link.url = this.server;
+    this.link.start(this.clock.seconds, this.capture.rate);
+  }
+
+  microphone() {
+    if (this.source === "microphone") return this.finish();
+    const secure = Boolean(globalThis.isSecureContext && navigator.mediaDevices);
+    if (!secure) return this.tell(words.microphoneTrouble({}, false));
+    const again = () => this.microphone();
+    return this.begin("microphone", () => this.capture.microphone()).catch(error =>
+      this.tell(words.microphoneTrouble(error), again),
+    );
+  }
+
+  async sample() {
+    if (this.source === "sample") return this.finish();
+    const again = () => this.sample();
+    try {
+      const answer = await fetch("sample.flac");
+      if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+      const bytes = await answer.arrayBuffer();
+      await this.begin("sample", () => this.capture.recording(bytes));
+    } catch (e) {
+      this.tell(
+        { title: "The sample cannot be played.", hint: e.message, again: true, waits: false },
+        again,
+      );
+    }
+  }
+
+  /** @param {File | undefined} file */
+  async file(file) {
+    if (!file) return;
+    const bytes = await file.arrayBuffer();
+    await this.begin("file", () => this.capture.recording(bytes)).catch(() =>
+      this.tell(words.fileTrouble(file.name)),
+    );
+  }
+
+  /** No more sound; what was heard is still finished. */
+  finish() {
+    this.capture.stop();
+    this.clock.stop();
+    this.source = "";
+    this.link.end();
+    this.show();
+  }
+
+  /** At once: something else begins. */
+  stop() {
+    this.capture.stop();
+    this.clock.stop();
+    this.source = "";
+    this.link.stop();
+    this.show();
+  }
+
+  /* ---- what comes back ---- */
+
+  onMessage(m) {
+    const now = this.clock.read();
+    this.line.take(m, now);
+    if (m.type === "ready") {
+      moment("ready");
+      this.calm();
+    }
+    if (m.type === "phones" && (m.phones.length || m.tentative?.length)) moment("phone");
+    if (m.type === "error") this.onRefusal(m);
+    if (m.type === "changed" || m.type === "ready") this.show();
+    const heard = this.line.base + (m.processed ?? 0) / this.line.rate;
+    for (const u of this.said.take(this.line, heard)) this.write(u);
+  }
+
+  onEnd() {
+    for (const u of this.said.take(this.line, Infinity)) this.write(u);
+  }
+
+  /** An error that left everything as it was. A server that cannot change chunks begins anew. */
+  onRefusal(m) {
+    if (m.ref === "chunk_ms" || /chunk_ms/.test(m.message)) this.link.restart();
+    else
+      this.tell({
+        title: "The server refused this change.",
+        hint: m.message,
+        again: false,
+        waits: false,
+      });
+  }
+
+  onFailure(failure, wait) {
+    const source = this.source;
+    const again = () => {
+      this.calm();
+      if (this.source) this.link.restart();
+      else if (source === "sample") this.sample();
+      else this.microphone();
+    };
+    this.tell(words.sessionTrouble(failure), again, wait);
+    if (wait < 0) this.stop();
+  }
+
+  onGone() {
+    this.finish();
+    this.tell(words.MICROPHONE_GONE, () => this.microphone());
+  }
+
+  write({ from, phones }) {
+    const item = document.createElement("li"),
+      time = document.createElement("span");
+    time.className = "faint";
+    time.textContent = `${from.toFixed(1)} s`;
+    const text = phones.map(p => (this.settings.ipa ? phoneOf(p.phone).ipa : p.phone)).join(" ");
+    item.append(time, ` ${text}`);
+    const list = $("utterances");
+    list.append(item);
+    while (list.children.length > UTTERANCES) list.firstChild.remove();
+  }
+
+  /* ---- trouble ---- */
+
+  /** @param {words.Trouble} t @param {(() => void) | null} [again] @param {number} [wait] ms */
+  tell(t, again = null, wait = -1) {
+    clearInterval(this.countdown);
+    $("trouble-title").textContent = t.title;
+    $("trouble-hint").textContent = t.hint;
+    $("trouble-wait").textContent = "";
+    $("again").hidden = !t.again || !again;
+    $("again").onclick = again;
+    $("trouble").hidden = false;
+    if (!t.waits || wait < 0) return;
+    const until = performance.now() + wait;
+    const count = () => {
+      const left = words.inSeconds(until - performance.now());
+      $("trouble-wait").textContent = `Trying again ${left}.`;
+    };
+    count();
+    this.countdown = setInterval(count, 500);
+  }
+
+  calm() {
+    clearInterval(this.countdown);
+    $("trouble").hidden = true;
+  }
+
+  /* ---- settings ---- */
+
+  /** @param {Partial<import("./settings.js").Settings>} change */
+  set(change) {
+    const before = this.settings,
+      after = { ...before, ...change };
+    if (after.compare >= after.depth) after.compare = 0;
+    this.settings = after;
+    history.replaceState(null, "", writeSettings(after, this.deepest) || location.pathname);
+    const wire = changeOf(before, after);
+    if (wire) this.link.set(wire);
+    else if (this.link.running) this.link.restart();
+    this.show();
+  }
+
+  show() {
+    const s = this.settings;
+    $("microphone").setAttribute("aria-pressed", String(this.source === "microphone"));
+    $("sample").setAttribute("aria-pressed", String(this.source === "sample"));
+    $("freeze").setAttribute("aria-pressed", String(this.view.frozen));
+    $("depth").max = this.deepest;
+    $("depth").value = s.depth;
+    $("depth-value").textContent = `${s.depth} of ${this.deepest}`;
+    $("depth").setAttribute("aria-valuetext", `${s.depth} of ${this.deepest} layers`);
+    choices(
+      $("compare"),
+      [[0, "nothing"], ...range(1, s.depth - 1).map(d => [d, `depth ${d}`])],
+      s.compare,
+    );
+    choices(
+      $("chunk"),
+      CHUNKS.map(c => [c, `${c} ms`]),
+      s.chunk,
+    );
+    for (const name of ["elastic", "ipa", "lm"]) $(name).checked = s[name];
+    const row = words.priceOf(this.prices, s.depth, s.chunk);
+    $("price").textContent = words.priceWords(row);
+    $("hello").hidden = this.clock.seconds > 0 || this.source !== "";
+    this.view.ipa = s.ipa;
+    this.view.compare = s.compare;
+    const address = this.server.replace(/^http/, "ws").replace(/\/$/, "");
+    $("command").textContent =
+      `shoal-file --url ${address} --depth ${s.depth} --chunk-ms ${s.chunk} speech.wav`;
+  }
+
+  showLags() {
+    const live = this.link.running,
+      line = this.line;
+    $("computed").textContent = words.milliseconds(live ? line.computedLag : NaN);
+    $("shown").textContent = words.milliseconds(line.shownLag.percentile(0.5));
+    $("settled").textContent = words.milliseconds(line.settledLag.percentile(0.5));
+    $("server-ms").textContent = words.milliseconds(line.serverMs.percentile(0.5) / 1000);
+    $("depth-now").textContent = line.depth || "–";
+  }
+
+  freeze() {
+    if (this.view.frozen) this.thaw();
+    else this.view.frozenAt = this.view.end;
+    this.show();
+  }
+
+  thaw() {
+    this.view.frozenAt = NaN;
+    this.show();
+  }
+
+  /** @param {number} seconds that a frozen picture moves */
+  pan(seconds) {
+    const { frozen, frozenAt, span } = this.view;
+    if (!frozen) return;
+    const first = Math.min(span, frozenAt);
+    this.view.frozenAt = Math.min(this.clock.seconds, Math.max(first, frozenAt + seconds));
+  }
+
+  /* ---- the server's pages ---- */
+
+  async askServer() {
+    const page = async path =>
+      (await fetch(new URL(path, this.server.replace(/^ws/, "http")))).json();
+    try {
+      const [model, prices] = await Promise.all([page("v1/model"), page("v1/depths")]);
+      this.prices = prices;
+      $("model").textContent =
+        `${model.name}, ${model.depth} layers of ${(model.parameters / 1e6).toFixed(1)} M weights`;
+      $("load-now").textContent = `load ${Math.round(100 * prices.load)} %`;
+      if (model.depth !== this.deepest) {
+        this.deepest = model.depth;
+        this.settings = readSettings(location.search, model.depth);
+      }
+    } catch {
+      $("model").textContent = "the server does not answer";
+    }
+    this.show();
+  }
+}
+
+const range = (from, to) => Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i);
+
+/** The options of a select, made anew only when they differ. */
+function choices(select, list, value) {
+  const key = list.join();
+  if (select.dataset.key !== key) {
+    select.replaceChildren(...list.map(([v, text]) => new Option(String(text), String(v))));
+    select.dataset.key = key;
+  }
+  select.value = String(value);
+}
+
+/* ---- what the user does ------------------------------------------------------------------- */
+
+function listen(page) {
+  $("microphone").onclick = () => page.microphone();
+  $("sample").onclick = () => page.sample();
+  $("freeze").onclick = () => page.freeze();
+  $("file").onchange = e => page.file(e.target.files[0]).finally(() => (e.target.value = ""));
+  $("depth").oninput = e => page.set({ depth: Number(e.target.value) });
+  for (const name of ["compare", "chunk"])
+    $(name).onchange = e => page.set({ [name]: Number(e.target.value) });
+  for (const name of ["elastic", "ipa", "lm"])
+    $(name).onchange = e => page.set({ [name]: e.target.checked });
+  document.addEventListener("keydown", e => keys(page, e));
+  listenForDrops(page);
+  listenForPointer(page);
+}
+
+function keys(page, e) {
+  if (e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName))
+    return;
+  const s = page.settings,
+    onButton = e.target.tagName === "BUTTON" || e.target.tagName === "SUMMARY";
+  const act = {
+    m: () => page.microphone(),
+    s: () => page.sample(),
+    f: () => page.freeze(),
+    " ": onButton ? null : () => page.freeze(),
+    "[": () => page.set({ depth: Math.max(1, s.depth - 1) }),
+    "]": () => page.set({ depth: Math.min(page.deepest, s.depth + 1) }),
+    c: () => page.set({ compare: s.compare ? 0 : Math.max(1, Math.min(3, s.depth - 1)) }),
+    i: () => page.set({ ipa: !s.ipa }),
+    ArrowLeft: () => page.pan(-0.5),
+    ArrowRight: () => page.pan(0.5),
+  }[e.key.length === 1 ? e.key.toLowerCase() : e.key];
+  if (!act) return;
+  e.preventDefault();
+  act();
+}
+
+function listenForDrops(page) {
+  let inside = 0;
+  const over = n => ($("drop").hidden = (inside = Math.max(0, inside + n)) === 0);
+  addEventListener("dragenter", () => over(1));
+  addEventListener("dragleave", () => over(-1));
+  addEventListener("dragover", e => e.preventDefault());
+  addEventListener("drop", e => {
+    e.preventDefault();
+    over(-inside);
+    page.file(e.dataTransfer.files[0]);
+  });
+}
+
+function listenForPointer(page) {
+  const canvas = $("picture"),
+    tip = $("tip");
+  canvas.addEventListener("pointermove", e => {
+    if (e.buttons) return page.pan(-e.movementX / page.view.at.speed);
+    const text = page.view.whatIsAt(e.offsetX, e.offsetY);
+    tip.hidden = !text;
+    tip.textContent = text;
+    tip.style.left = `${Math.min(e.offsetX + 12, canvas.clientWidth - tip.offsetWidth)}px`;
+    tip.style.top = `${e.offsetY + 16}px`;
+  });
+  canvas.addEventListener("pointerleave", () => (tip.hidden = true));
+}
+
+function draw(page) {
+  page.view.draw(page.clock.read());
+  if (page.line.heardUntil > 0) moment("movement");
+  if (page.line.lanes[0].settled.length + page.line.lanes[0].tentative.length) moment("label");
+  requestAnimationFrame(() => draw(page));
+}
+
+function start() {
+  const page = new Page();
+  globalThis.shoalPage = page;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const theme = matchMedia("(prefers-color-scheme: dark)");
+  calm.onchange = () => (page.view.calm = calm.matches);
+  calm.onchange();
+  theme.onchange = () => page.view.restyle();
+  listen(page);
+  page.show();
+  page.askServer();
+  setInterval(() => !document.hidden && page.askServer(), 10000);
+  setInterval(() => page.showLags(), 250);
+  draw(page);
+}
+
+start();

@@ -1,0 +1,74 @@
+/* settings.js - what a user chose, in the address of the page, so that a link repeats it */
+
+export const CHUNKS = [40, 80, 160, 320, 640];
+
+/** @typedef {{depth: number, compare: number, chunk: number, elastic: boolean, ipa: boolean,
+ *   lm: boolean, server: string}} Settings */
+
+/** @returns {Settings} */
+export function defaults() {
+  return { depth: 12, compare: 0, chunk: 160, elastic: true, ipa: true, lm: true, server: "" };
+}
+
+const SWITCHES = ["elastic", "ipa", "lm"];
+
+/** Nonsense is left out. @param {string} query @param {number} deepest of the model */
+export function readSettings(query, deepest = 12) {
+  const q = new URLSearchParams(query),
+    s = { ...defaults(), depth: deepest };
+  const number = (name, min, max) => {
+    const n = Number(q.get(name) ?? NaN);
+    return Number.isInteger(n) && n >= min && n <= max ? n : null;
+  };
+  s.depth = number("depth", 1, deepest) ?? s.depth;
+  s.compare = number("compare", 1, s.depth - 1) ?? 0;
+  s.chunk = CHUNKS.find(c => c === number("chunk", 20, 1280)) ?? s.chunk;
+  for (const name of SWITCHES) if (["0", "1"].includes(q.get(name))) s[name] = q.get(name) === "1";
+  s.server = q.get("server") ?? "";
+  return s;
+}
+
+/** Only what is not as usual. @param {Settings} s @param {number} deepest */
+export function writeSettings(s, deepest = 12) {
+  const usual = { ...defaults(), depth: deepest },
+    q = new URLSearchParams();
+  for (const [name, value] of Object.entries(s))
+    if (value !== usual[name])
+      q.set(name, typeof value === "boolean" ? String(Number(value)) : String(value));
+  const text = q.toString();
+  return text ? `?${text}` : "";
+}
+
+/** Depth as the protocol has it: a range where the server may go down under load. */
+export function depthOf(s) {
+  return s.elastic && s.depth > 3 ? [3, s.depth] : s.depth;
+}
+
+export function outputsOf(s) {
+  return ["phones", "posteriors", "activity", ...(s.compare ? [`phones@${s.compare}`] : [])];
+}
+
+/** The options of a session. @param {Settings} s @param {number} rate */
+export function optionsOf(s, rate) {
+  return {
+    rate,
+    depth: depthOf(s),
+    chunk_ms: s.chunk,
+    output: outputsOf(s),
+    encoding: "f16",
+    ...(s.lm ? {} : { lm: "off" }),
+  };
+}
+
+/**
+ * What a `set` must say to get from one to the other; null: a new session is needed.
+ * @param {Settings} from @param {Settings} to
+ */
+export function changeOf(from, to) {
+  if (from.lm !== to.lm || from.server !== to.server) return null;
+  const change = {};
+  if (String(depthOf(from)) !== String(depthOf(to))) change.depth = depthOf(to);
+  if (String(outputsOf(from)) !== String(outputsOf(to))) change.output = outputsOf(to);
+  if (from.chunk !== to.chunk) change.chunk_ms = to.chunk;
+  return change;
+}

@@ -1,0 +1,260 @@
+/* browser.js - the page as a new user meets it; see browser.sh */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
+
+import { Daemon, browser, sleep, until, writeWav } from "./daemon.js";
+
+const option = name => process.argv.includes(name);
+const value = name => (option(name) ? process.argv[process.argv.indexOf(name) + 1] : "");
+const shots = value("--shots"),
+  only = value("-k");
+if (shots) mkdirSync(shots, { recursive: true });
+
+const sample = new URL("../../clients/web/sample.flac", import.meta.url).pathname;
+const decoded = execFileSync("ffmpeg", [
+  "-v",
+  "error",
+  "-i",
+  sample,
+  "-f",
+  "s16le",
+  "-ar",
+  "16000",
+  "-",
+]);
+const speech = new Int16Array(
+  decoded.buffer.slice(decoded.byteOffset, decoded.byteOffset + decoded.length),
+);
+const voice = writeWav("voice.wav", speech);
+
+/* ---- what a test has in its hands ---------------------------------------------------------- */
+
+async function open(b, url, more = {}) {
+  const context = await b.newContext({ viewport: { width: 1280, height: 900 }, ...more });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("console", m => m.type() === "error" && page.complaints.push(m.text()));
+  page.on("pageerror", e => page.complaints.push(e.message));
+  await page.goto(url);
+  await until("prices", () => page.evaluate("shoalPage.prices !== null"));
+  return page;
+}
+
+const shot = async (page, name) =>
+  shots && (await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true }));
+const state = page =>
+  page.evaluate("({ depth: shoalPage.line.depth, phones: shoalPage.line.phones })");
+const trouble = page =>
+  page.evaluate(
+    "document.getElementById('trouble').hidden ? '' : document.getElementById('trouble').innerText",
+  );
+const hears = (page, more = 5) => until("phones", async () => (await state(page)).phones >= more);
+
+/** ms from the press of the button to each first. */
+const moments = page =>
+  page.evaluate(() => {
+    const marks = performance.getEntriesByType("mark"),
+      at = n => marks.find(m => m.name === `shoal:${n}`)?.startTime;
+    const names = ["sound", "movement", "ready", "phone", "label"];
+    return Object.fromEntries(names.map(n => [n, Math.round(at(n) - at("pressed"))]));
+  });
+
+/* ---- the tests ------------------------------------------------------------------------------ */
+
+const tests = {
+  async microphone(d) {
+    const b = await browser({ wav: voice }),
+      page = await open(b, d.url);
+    await shot(page, "idle");
+    await page.click("#microphone");
+    await hears(page, 20);
+    const m = await moments(page);
+    console.log(
+      `  from the press: sound ${m.sound} ms, movement ${m.movement} ms, first phone ${m.label} ms`,
+    );
+    await page.waitForSelector("#utterances li");
+    await shot(page, "microphone");
+    const said = await page.textContent("#utterances li");
+    assert.match(said, /ʃ|f ɪ|w ɪ m/, said);
+    await page.click("#microphone");
+    await until("the end", () => page.evaluate("!shoalPage.link.running"));
+    console.log(`  lags: ${(await page.innerText("#status")).replace(/\s+/g, " ")}`);
+    assert.deepEqual(page.complaints, []);
+    await b.close();
+  },
+
+  async slider(d) {
+    const b = await browser({ wav: voice }),
+      page = await open(b, `${d.url}?elastic=0`);
+    await page.click("#microphone");
+    await hears(page);
+    await page.fill("#depth", "4");
+    await until("depth 4", async () => (await state(page)).depth === 4);
+    const mark = await page.evaluate("shoalPage.line.marks.at(-1)");
+    assert.deepEqual([mark.depth, mark.reason], [4, "set"]);
+    assert.match(page.url(), /depth=4/);
+    await page.keyboard.press("]");
+    await page.locator("#picture").press("]");
+    await until("depth 5", async () => (await state(page)).depth === 5);
+    await page.selectOption("#compare", "2");
+    await until("a second lane", () => page.evaluate("shoalPage.line.lanes[1].settled.length > 8"));
+    await shot(page, "compare");
+    await page.selectOption("#chunk", "320");
+    await until("chunks of 320 ms", () => page.evaluate("shoalPage.line.chunkMs === 320"));
+    await hears(page, (await state(page)).phones + 3);
+    await b.close();
+  },
+
+  async frozen(d) {
+    const b = await browser(),
+      page = await open(b, `${d.url}?depth=6&ipa=0`, { colorScheme: "dark" });
+    await page.click("#sample");
+    await hears(page, 20);
+    await page.locator("#picture").press("f");
+    const at = await page.evaluate("shoalPage.view.frozenAt");
+    const seen = await page.evaluate("shoalPage.view.span");
+    await page.locator("#picture").press("ArrowLeft");
+    const moved = Math.max(at - 0.5, Math.min(at, seen));
+    assert.equal(await page.evaluate("shoalPage.view.frozenAt"), moved);
+    await sleep(200);
+    const first = await page.evaluate(
+      "(() => { const v = shoalPage.view, p = v.line.lanes[0].settled.find(p => p.start > v.begin + 1); return [v.x((p.start + p.end) / 2), v.at.lanesTop + 5]; })()",
+    );
+    const box = await page.locator("#picture").boundingBox();
+    await page.mouse.move(box.x + first[0], box.y + first[1]);
+    assert.match(await page.innerText("#tip"), / as in .*% sure/);
+    await shot(page, "frozen-dark");
+    await until("the end", () => page.evaluate("!shoalPage.link.running"), 20000);
+    assert.deepEqual(page.complaints, []);
+    await b.close();
+  },
+
+  async narrow(d) {
+    const b = await browser({ wav: voice });
+    const page = await open(b, d.url, {
+      viewport: { width: 360, height: 740 },
+      reducedMotion: "reduce",
+    });
+    await page.click("#microphone");
+    await hears(page, 12);
+    await shot(page, "narrow");
+    assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 360);
+    assert.equal(await page.evaluate("shoalPage.view.calm"), true);
+    await b.close();
+  },
+
+  async file(d) {
+    const b = await browser(),
+      page = await open(b, d.url);
+    await page.setInputFiles("#file", voice);
+    await hears(page, 5);
+    await page.setInputFiles("#file", new URL(import.meta.url).pathname);
+    await until("words", async () => /no sound/.test(await trouble(page)));
+    await b.close();
+  },
+
+  async refused(d) {
+    const b = await browser({ allow: false }),
+      page = await open(b, d.url);
+    await page.click("#microphone");
+    await until("words", async () => /was refused/.test(await trouble(page)));
+    await shot(page, "refused");
+    await b.close();
+  },
+
+  async "no-microphone"(d) {
+    const b = await browser({ fake: false }),
+      page = await open(b, d.url);
+    await page.click("#microphone");
+    await until("words", async () => /There is no microphone/.test(await trouble(page)));
+    assert.ok(await page.isVisible("#again"));
+    await b.close();
+  },
+
+  async insecure() {
+    const own = Object.values(networkInterfaces())
+      .flat()
+      .find(i => i.family === "IPv4" && !i.internal);
+    if (!own) return console.log("  no address but loopback here");
+    const d = await Daemon.start([], `${own.address}:0`),
+      b = await browser(),
+      page = await open(b, d.url);
+    await page.click("#microphone");
+    await until("words", async () => /secure pages/.test(await trouble(page)));
+    await page.click("#sample");
+    await hears(page);
+    await b.close();
+    await d.stop();
+  },
+
+  async full() {
+    const d = await Daemon.start(["--set", "max_sessions=1"]),
+      b = await browser({ wav: voice });
+    const first = await open(b, d.url),
+      page = await open(b, d.url);
+    await first.click("#microphone");
+    await hears(first, 2);
+    await page.click("#microphone");
+    await until("words", async () => /server is full.*Trying again/s.test(await trouble(page)));
+    await shot(page, "full");
+    await first.click("#microphone");
+    await hears(page, 2);
+    assert.equal(await trouble(page), "");
+    await b.close();
+    await d.stop();
+  },
+
+  async restart() {
+    let d = await Daemon.start();
+    const b = await browser({ wav: voice }),
+      page = await open(b, d.url),
+      address = d.address;
+    await page.click("#microphone");
+    await hears(page, 2);
+    await d.stop();
+    await until("words", async () => /restarts|does not answer/.test(await trouble(page)));
+    await sleep(2500);
+    await shot(page, "gone");
+    const { phones } = await state(page);
+    d = await Daemon.start([], address);
+    await hears(page, phones + 3);
+    assert.equal(await trouble(page), "");
+    assert.ok(await page.evaluate("shoalPage.line.gaps.length > 0"));
+    await d.stop("SIGKILL");
+    await until("words", async () => /lost|does not answer/.test(await trouble(page)));
+    await b.close();
+  },
+
+  async muted(d) {
+    const quiet = writeWav("quiet.wav", new Int16Array(16000 * 5));
+    const b = await browser({ wav: quiet }),
+      page = await open(b, d.url);
+    await page.click("#microphone");
+    await until("words", async () => /muted/.test(await trouble(page)));
+    await shot(page, "muted");
+    if (option("--long")) await sleep(70000);
+    assert.equal(await page.evaluate("shoalPage.link.running"), true);
+    assert.equal(await page.evaluate("shoalPage.line.gaps.length"), 0);
+    await b.close();
+  },
+};
+
+const daemon = await Daemon.start();
+let failed = 0;
+for (const [name, run] of Object.entries(tests)) {
+  if (only && only !== name) continue;
+  const began = Date.now();
+  try {
+    await run(daemon);
+    console.log(`ok ${name} (${((Date.now() - began) / 1000).toFixed(1)} s)`);
+  } catch (e) {
+    failed++;
+    console.log(`FAILED ${name}: ${e.stack}`);
+  }
+}
+await daemon.stop();
+console.log(`${Object.keys(tests).length - failed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);

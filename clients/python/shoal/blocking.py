@@ -1,0 +1,180 @@
+"""The same without asyncio: a session whose loop runs in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import wave
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from typing import Any, Iterable, Iterator, Optional, Union
+
+import numpy as np
+
+from .session import AsyncSession, Message, connect
+from .wire import Audio, Packet, Phone, join
+
+
+class Session:
+    """A session for programs with threads. Send and iterate from different threads if you like.
+
+    with Session(rate=16000) as s: s.send(samples); s.end(); for m in s: ...
+    """
+
+    def __init__(self, url: Optional[str] = None, **options: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="shoal")
+        self._thread.start()
+        try:
+            self._session: AsyncSession = self._do(_opened(url, options))
+        except BaseException:
+            self._stop()
+            raise
+        self._messages = self._session.__aiter__()
+
+    @property
+    def ready(self) -> dict:
+        return self._session.ready
+
+    def send(self, audio: Audio) -> None:
+        self._do(self._session.send(audio))
+
+    def set(self, **change: Any) -> None:
+        self._do(self._session.set(**change))
+
+    def flush(self, id: str = "") -> None:
+        self._do(self._session.flush(id))
+
+    def ping(self, id: str = "") -> None:
+        self._do(self._session.ping(id))
+
+    def end(self) -> None:
+        self._do(self._session.end())
+
+    def close(self) -> None:
+        if not self._loop.is_closed():
+            self._do(self._session.close())
+            self._stop()
+
+    def __iter__(self) -> Iterator[Message]:
+        while True:
+            try:
+                yield self._do(self._messages.__anext__())
+            except StopAsyncIteration:
+                return
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def _do(self, task: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(_run(task), self._loop).result()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _run(task: Any) -> Any:
+    return await task
+
+
+async def _opened(url: Optional[str], options: dict) -> AsyncSession:
+    return await connect(url, **options)
+
+
+@dataclass
+class Features:
+    """What a recording gave. r["embedding@3"] is float32 [frames, dim], a frame 20 ms."""
+    ready: dict
+    phones: list[Phone] = field(default_factory=list)
+    activity: list[dict] = field(default_factory=list)
+    done: dict = field(default_factory=dict)
+    _packets: dict[str, list[Packet]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return join(self._packets[name])
+
+    def keys(self) -> list[str]:
+        return list(self._packets)
+
+    def _take(self, m: Message) -> None:
+        if isinstance(m, Packet):
+            self._packets.setdefault(m.name, []).append(m)
+        elif m["type"] == "phones":
+            self.phones += [Phone(p["phone"], p["start"], p["end"], p["confidence"], m.get("tap", 0))
+                            for p in m["phones"]]
+        elif m["type"] == "activity":
+            self.activity.append(m)
+        elif m["type"] == "done":
+            self.done = m
+            # the last frame covers padding
+            self.phones = [p if p.end <= m["seconds"] else Phone(p.phone, p.start, m["seconds"],
+                                                                 p.confidence, p.tap) for p in self.phones]
+
+
+def features(audio: Union[str, PathLike, np.ndarray], url: Optional[str] = None, *,
+             rate: Optional[int] = None, **options: Any) -> Features:
+    """All results of a recording: a file, or samples at `rate` (16000), [n] or [n, channels].
+
+    WAV of 16 bits is read here; whatever else needs the package soundfile.
+    """
+    if isinstance(audio, (str, PathLike)):
+        audio, rate = read_audio(fspath(audio))
+    if audio.ndim == 2:
+        options["channels"] = audio.shape[1]
+    step = 16000 * (options.get("channels") or 1)
+    flat = audio.reshape(-1)
+    blocks = (flat[at:at + step] for at in range(0, len(flat), step))
+    found: Optional[Features] = None
+    for m in live(blocks, url, rate=rate or 16000, **options):
+        found = found or Features(m)        # the first message is ready
+        found._take(m)
+    assert found
+    return found
+
+
+def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> Iterator[Message]:
+    """Messages as they come, while audio is taken from `blocks` in a thread of its own (a generator over a
+    microphone, say). An exception of `blocks` is raised here; leaving the loop hangs up."""
+    session, trouble = Session(url, **options), []
+
+    def feed() -> None:
+        try:
+            for block in blocks:
+                session.send(block)
+            session.end()
+        except BaseException as e:          # noqa: B902: handed over to the caller's thread
+            trouble.append(e)
+            session._do(session._session.close())
+
+    feeder = threading.Thread(target=feed, daemon=True, name="shoal-live")
+    feeder.start()
+    try:
+        for m in session:
+            yield m
+    except Exception:
+        if trouble and not isinstance(trouble[0], RuntimeError):
+            raise trouble[0] from None
+        raise
+    finally:
+        session.close()
+
+
+def read_audio(path: str) -> tuple[np.ndarray, int]:
+    """(samples, rate): int16 or float32, [n] or [n, channels]."""
+    try:
+        with wave.open(path) as w:
+            if w.getsampwidth() == 2:
+                data = np.frombuffer(w.readframes(w.getnframes()), "<i2").astype(np.int16)
+                return (data.reshape(-1, w.getnchannels()) if w.getnchannels() > 1 else data), w.getframerate()
+    except (wave.Error, EOFError):
+        pass
+    try:
+        import soundfile
+    except ImportError:
+        raise ValueError(f"{path}: not WAV of 16 bits; pip install soundfile reads more") from None
+    return soundfile.read(path, dtype="float32")

@@ -1,0 +1,187 @@
+"""What travels between a program and a shoal server, as pure functions (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional, Union
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+
+import numpy as np
+
+DEFAULT_URL = "ws://127.0.0.1:7350"
+Audio = Union[bytes, bytearray, memoryview, np.ndarray]
+
+# ---- failures ----------------------------------------------------------------------------
+
+SOON_MS, LATER_MS = 500, 2000      # when nobody said how long to wait
+RETRY_MS = {"unreachable": LATER_MS, "full": LATER_MS, "restarting": SOON_MS, "lost": SOON_MS,
+            "rejected": -1, "broken": -1}
+CAUSES = {"overloaded": "full", "too_many_sessions": "full", "backlog": "full",
+          "draining": "restarting", "shutdown": "restarting", "start_timeout": "lost",
+          "idle_timeout": "lost", "slow_reader": "lost", "internal": "broken"}
+CLOSES = {1001: "restarting", 1012: "restarting", 1013: "full", 1011: "broken", 1006: "lost",
+          1003: "rejected", 1007: "rejected", 1008: "rejected", 1009: "rejected"}
+
+
+class Failure(Exception):
+    """Why a session ended before it was done.
+
+    cause: unreachable (nobody answers), full (later, or ask for less), restarting, lost (connect again),
+    rejected (correct what the message names), broken (report it). retry_ms: the same session may
+    be tried again after so many; -1: that will not help. code: the protocol's, or connection_failed,
+    connection_lost, upgrade_refused, bad_answer, closed_early. ref: the option it is about, or "".
+    """
+
+    def __init__(self, cause: str, message: str, code: str = "", retry_ms: Optional[int] = None,
+                 close_code: int = 0, http_status: int = 0, ref: str = "") -> None:
+        super().__init__(message)
+        self.cause, self.code, self.ref = cause, code, ref
+        self.retry_ms = RETRY_MS[cause] if retry_ms is None else retry_ms
+        self.close_code, self.http_status = close_code, http_status
+
+
+def failure_of_error(error: Mapping[str, Any], close_code: int = 0, http_status: int = 0) -> Failure:
+    """An `error` message, or the body of a refused upgrade."""
+    cause = CAUSES.get(error.get("code", ""), "rejected")
+    retry_ms = -1
+    if error.get("retry"):
+        retry_ms = error.get("retry_after_ms") or (LATER_MS if cause == "full" else SOON_MS)
+    return Failure(cause, error.get("message", "refused"), error.get("code", ""), retry_ms, close_code,
+                   http_status, error.get("ref", ""))
+
+
+def failure_of_status(status: int) -> Failure:
+    """A refused upgrade whose body cannot be read."""
+    cause = "full" if status in (429, 503) else "broken" if status >= 500 else "rejected"
+    return Failure(cause, f"the server refused the session with HTTP status {status}", "upgrade_refused",
+                   http_status=status)
+
+
+def failure_of_close(code: int, reason: str = "") -> Failure:
+    """A close that no error came before."""
+    cause = CLOSES.get(code, "lost")
+    if cause == "lost":
+        return Failure(cause, "the connection to the server broke: connect again", "connection_lost",
+                       close_code=code)
+    return Failure(cause, f"the server closed the session (close code {code} {reason})".rstrip(),
+                   "closed_early", close_code=code)
+
+
+# ---- options and the URL -----------------------------------------------------------------
+
+def encode_options(options: Mapping[str, Any]) -> str:
+    """A query. Sequences are joined: depth=(3, 12) is the range 3-12, output=["phones@4", "embedding"] both."""
+    def text(name: str, value: Any) -> str:
+        if isinstance(value, (list, tuple)):
+            value = ("-" if name == "depth" else ",").join(map(str, value))
+        if isinstance(value, bool):
+            value = "on" if value else "off"
+        return f"{name}={quote(str(value), safe=',@')}"
+    return "&".join(text(k, v) for k, v in options.items() if v is not None)
+
+
+def session_url(url: Optional[str], options: Mapping[str, Any]) -> str:
+    """The whole URL: port 7350 and /v1/stream are filled in, options win over the URL's own.
+
+    None: what SHOAL_URL says, else ws://127.0.0.1:7350."""
+    url = url or os.environ.get("SHOAL_URL") or DEFAULT_URL
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise Failure("rejected", f"{url}: use ws://HOST[:PORT] or wss://", "bad_url")
+    place = parts.netloc
+    if parts.port is None and parts.scheme == "ws":
+        place += ":7350"
+    path = parts.path or "/"
+    path += "v1/stream" if path.endswith("/") else ""
+    asked = {"rate": 16000, **dict(parse_qsl(parts.query)), **options}
+    return urlunsplit((parts.scheme, place, path, encode_options(asked), ""))
+
+
+# ---- results ------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Phone:
+    """Seconds from the beginning of the session; tap: N of an output with @N, else 0."""
+    phone: str
+    start: float
+    end: float
+    confidence: float
+    tap: int = 0
+
+
+@dataclass(frozen=True)
+class Packet:
+    """Rows of features; values: float32 [frames, dim], whatever the encoding. flags: 1 the depth changed,
+    2 the chunk was cut short."""
+    kind: str
+    depth: int
+    tap: int
+    flags: int
+    seq: int
+    first_frame: int
+    start_sample: int
+    received: int
+    processed: int
+    queued_us: int
+    computed_us: int
+    values: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The output as it was asked for: "posteriors", "embedding@4"."""
+        return f"{self.kind}@{self.tap}" if self.tap else self.kind
+
+
+KINDS = {1: "posteriors", 2: "embedding"}
+DTYPES = {1: "<f4", 2: "<f2"}
+HEAD = struct.Struct("<4sBBBBHHIQQQQHHIIB")
+
+
+def decode_packet(data: bytes) -> Packet:
+    """One binary message."""
+    if len(data) < 64:
+        raise Failure("broken", f"a feature packet of {len(data)} bytes", "bad_answer")
+    (magic, version, kind, encoding, depth, head, flags, seq, first, start, received, processed, frames,
+     dim, queued, computed, tap) = HEAD.unpack_from(data)
+    if magic != b"SHOL" or version != 1 or kind not in KINDS or encoding not in DTYPES:
+        raise Failure("broken", "a feature packet that this version cannot read", "bad_answer")
+    if head < 64 or len(data) != head + frames * dim * np.dtype(DTYPES[encoding]).itemsize:
+        raise Failure("broken", f"{len(data)} bytes for {frames} x {dim} values", "bad_answer")
+    values = np.frombuffer(data, DTYPES[encoding], frames * dim, head).astype(np.float32)
+    return Packet(KINDS[kind], depth, tap, flags, seq, first, start, received, processed, queued, computed,
+                  values.reshape(frames, dim))
+
+
+def packet_of_json(m: Mapping[str, Any]) -> Packet:
+    """A `features` message of encoding=json; null (not finite) is NaN."""
+    rows = [[np.nan if v is None else v for v in row] for row in m["data"]]
+    values = np.array(rows, np.float32).reshape(m["frames"], m["dim"])
+    names = ("kind", "depth", "flags", "seq", "first_frame", "start_sample", "received", "processed",
+             "queued_us", "computed_us")
+    return Packet(tap=m.get("tap", 0), values=values, **{n: m[n] for n in names})
+
+
+def join(packets: list[Packet]) -> np.ndarray:
+    """The rows of one output, [frames, dim]. A gap is a Failure."""
+    full = [p for p in packets if len(p.values)]
+    for a, b in zip(full, full[1:]):
+        if b.first_frame != a.first_frame + len(a.values):
+            raise Failure("broken", f"frame {a.first_frame + len(a.values)} is missing", "bad_answer")
+    return np.concatenate([p.values for p in full or packets])
+
+
+def audio_bytes(audio: Audio, format: str) -> bytes:
+    """Samples as bytes: float arrays in [-1, 1] and int16 arrays, for s16le or f32le; bytes as they are."""
+    if not isinstance(audio, np.ndarray):
+        return bytes(audio)
+    if format not in ("s16le", "f32le"):
+        raise TypeError(f"arrays are for format s16le or f32le, not {format}")
+    if audio.dtype.kind == "f":
+        if format == "f32le":
+            return audio.astype("<f4").tobytes()
+        return np.clip(np.round(audio * 32768.0), -32768, 32767).astype("<i2").tobytes()
+    if audio.dtype != np.int16:
+        raise TypeError(f"samples of type {audio.dtype}: give float32 in [-1, 1] or int16")
+    return audio.astype("<i2").tobytes() if format == "s16le" else (audio / 32768.0).astype("<f4").tobytes()

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""check_python.py - clients/python: its pure parts, then sessions with a real shoald and the engine
+itself; skipped where Python lacks numpy or websockets"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SRCDIR = os.environ.get("SRCDIR", ".")
+BUILD = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
+sys.dont_write_bytecode = True          # SRCDIR may be read-only
+sys.path.insert(0, os.path.join(SRCDIR, "clients/python"))
+os.environ.setdefault("LIBSHOAL", os.path.join(BUILD, "engine/.libs/libshoal.so"))
+
+try:
+    import numpy as np
+    import websockets
+except ImportError as e:
+    if os.access("/usr/bin/python3", os.X_OK) and os.path.realpath(sys.executable) != os.path.realpath(
+            "/usr/bin/python3") and "AGAIN" not in os.environ:
+        os.execve("/usr/bin/python3", ["python3", *sys.argv], {**os.environ, "AGAIN": "1"})
+    print(f"skipped: {e} (Debian: python3-numpy python3-websockets)")
+    sys.exit(77)
+import shoal                            # noqa: E402
+from shoal import wire                  # noqa: E402
+
+# A library with a sanitizer in it cannot be loaded into a Python that has none.
+LOADS = subprocess.run([sys.executable, "-c", "import ctypes, os; ctypes.CDLL(os.environ['LIBSHOAL'])"],
+                       stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+# The packet of docs/protocol.md, 5
+EXAMPLE = bytes.fromhex(
+    "53484f4c 01010206 40000100 07000000 2800000000000000 0032000000000000"
+    "803e000000000000 8034000000000000 02000300 e8030000 02010000 00000000"
+    "003c00c00038 ff7b00fc0100")
+
+
+class Wire(unittest.TestCase):
+    def test_packet_of_the_manual(self):
+        p = shoal.decode_packet(EXAMPLE)
+        np.testing.assert_array_equal(p.values, np.float32([[1, -2, 0.5], [65504, -np.inf, 2.0 ** -24]]))
+        self.assertEqual((p.name, p.depth, p.flags, p.seq, p.first_frame, p.start_sample, p.received,
+                          p.processed, p.queued_us, p.computed_us),
+                         ("posteriors", 6, 1, 7, 40, 12800, 16000, 13440, 1000, 258))
+
+    def test_packets_that_are_none(self):
+        for bad in (EXAMPLE[:63], EXAMPLE[:-1], EXAMPLE + b"\0", b"X" + EXAMPLE[1:],
+                    EXAMPLE[:5] + b"\3" + EXAMPLE[6:], EXAMPLE[:8] + b"\x3f" + EXAMPLE[9:]):
+            with self.assertRaises(shoal.Failure) as caught:
+                shoal.decode_packet(bad)
+            self.assertEqual((caught.exception.cause, caught.exception.retry_ms), ("broken", -1))
+
+    def test_rows_with_a_gap_are_not_joined(self):
+        a = shoal.decode_packet(EXAMPLE)
+        self.assertEqual(wire.join([a]).shape, (2, 3))
+        with self.assertRaisesRegex(shoal.Failure, "frame 42 is missing"):
+            wire.join([a, a])
+
+    def test_urls_and_options(self):
+        os.environ.pop("SHOAL_URL", None)
+        self.assertEqual(wire.session_url(None, {}), "ws://127.0.0.1:7350/v1/stream?rate=16000")
+        self.assertEqual(wire.session_url("wss://h/x/?depth=3", {"depth": (3, 12), "lm": False}),
+                         "wss://h/x/v1/stream?rate=16000&depth=3-12&lm=off")
+        self.assertEqual(wire.session_url("[::1]:9", {"output": ["phones@4", "embedding"]}),
+                         "ws://[::1]:9/v1/stream?rate=16000&output=phones@4,embedding")
+        os.environ["SHOAL_URL"] = "ws://elsewhere:1"
+        self.assertTrue(wire.session_url(None, {}).startswith("ws://elsewhere:1/"))
+        del os.environ["SHOAL_URL"]
+        with self.assertRaises(shoal.Failure):
+            wire.session_url("http://h", {})
+
+    def test_samples(self):
+        floats = np.float32([0, 0.5, -1, 1, 2, -2])
+        self.assertEqual(list(np.frombuffer(wire.audio_bytes(floats, "s16le"), "<i2")),
+                         [0, 16384, -32768, 32767, 32767, -32768])
+        self.assertEqual(wire.audio_bytes(np.int16([1, -2]), "s16le"), b"\1\0\xfe\xff")
+        self.assertEqual(list(np.frombuffer(wire.audio_bytes(np.int16([16384]), "f32le"), "<f4")), [0.5])
+        with self.assertRaises(TypeError):
+            wire.audio_bytes(floats, "mulaw")
+        with self.assertRaises(TypeError):
+            wire.audio_bytes(np.int32([1]), "s16le")
+
+    def test_failures(self):
+        f = wire.failure_of_error({"code": "overloaded", "message": "m", "retry": True, "retry_after_ms": 70})
+        self.assertEqual((f.cause, f.retry_ms), ("full", 70))
+        causes = {1013: "full", 1012: "restarting", 1006: "lost", 1008: "rejected", 1011: "broken", 4000: "lost"}
+        self.assertEqual({c: wire.failure_of_close(c).cause for c in causes}, causes)
+        self.assertEqual([wire.failure_of_status(s).cause for s in (429, 503, 500, 404)],
+                         ["full", "full", "broken", "rejected"])
+
+
+class Live(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        ready = os.path.join(cls.folder.name, "address")
+        cls.shoald = subprocess.Popen([
+            os.path.join(BUILD, "daemon/shoald"), "--listen", "127.0.0.1:0", "--workers", "1", "--ready-file",
+            ready, "--log-level", "warning", "--set", "max_sessions=2"])
+        end = time.monotonic() + 30 * PATIENCE
+        while not (os.path.exists(ready) and os.path.getsize(ready)):
+            if cls.shoald.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("shoald did not start")
+            time.sleep(0.05)
+        with open(ready) as f:
+            cls.url = "ws://" + f.read().strip()
+        cls.samples, cls.rate = shoal.blocking.read_audio(RECORDING)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.shoald.terminate()
+        cls.shoald.wait()
+        cls.folder.cleanup()
+
+    @unittest.skipUnless(LOADS, "no libshoal that Python can load")
+    def test_a_file_is_what_the_engine_makes_of_it(self):
+        r = shoal.features(RECORDING, self.url, depth=4, output=["phones", "posteriors", "embedding@2"])
+        with shoal.Engine() as engine:
+            logp, _ = engine.features(self.samples, self.rate, depth=4)
+            _, embedding = engine.features(self.samples, self.rate, depth=2)
+            phones = engine.phones(logp)
+        self.assertEqual(r.ready["model"]["sha256"], engine.sha256)
+        np.testing.assert_allclose(r["posteriors"], logp, atol=1e-4)
+        np.testing.assert_allclose(r["embedding@2"], embedding, atol=1e-4)
+        self.assertGreaterEqual(len(phones), 8)
+        self.assertEqual([p.phone for p in r.phones], [p.phone for p in phones])
+        for told, own in zip(r.phones, phones):
+            self.assertAlmostEqual(told.start, own.start, places=3)
+        self.assertLessEqual(r.phones[-1].end, len(self.samples) / self.rate + 0.001)
+        self.assertEqual(r.done["received"], len(self.samples))
+
+    def test_every_encoding_gives_the_same_rows(self):
+        a, b, c = (shoal.features(self.samples[:16000], self.url, rate=self.rate, depth=2, output="posteriors",
+                                  encoding=e)["posteriors"] for e in ("f32", "f16", "json"))
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_allclose(a, b, rtol=2.0 ** -11, atol=2.0 ** -24)
+
+    def test_live_blocks_in_any_cut(self):
+        cuts = np.cumsum([0, 1, 777, 5000, 20000, 100000])
+        blocks = (self.samples[a:b] for a, b in zip(cuts, cuts[1:]))
+        told = [p["phone"] for m in shoal.live(blocks, self.url, rate=self.rate, depth=4)
+                if not isinstance(m, shoal.Packet) and m["type"] == "phones" for p in m["phones"]]
+        whole = shoal.features(self.samples, self.url, rate=self.rate, depth=4)
+        self.assertEqual(told, [p.phone for p in whole.phones])
+
+    def test_what_blocks_raises_is_raised(self):
+        def blocks():
+            yield self.samples[:1000]
+            raise KeyError("microphone")
+        with self.assertRaises(KeyError):
+            list(shoal.live(blocks(), self.url, rate=self.rate))
+
+    def test_asyncio(self):
+        async def run():
+            kinds = []
+            async with shoal.connect(self.url, rate=self.rate, depth=3, output="phones,posteriors") as s:
+                await s.send(self.samples[:24000])
+                await s.flush("here")
+                await s.set(depth=(5, 9))
+                await s.set(depth=99)
+                await s.ping("1")
+                await s.send(self.samples[24000:])
+                await s.end()
+                async for m in s:
+                    kinds.append("packet" if isinstance(m, shoal.Packet) else m["type"])
+                    if kinds[-1] == "changed":
+                        self.assertEqual((m["depth"], m["range"]), (9, [5, 9]))
+            return kinds
+        kinds = asyncio.run(run())
+        self.assertEqual((kinds[0], kinds[-1]), ("ready", "done"))
+        for kind in ("packet", "phones", "flushed", "changed", "error", "pong"):
+            self.assertIn(kind, kinds)
+
+    def test_the_example_of_the_manual(self):
+        with open(os.path.join(SRCDIR, "docs/protocol.md"), encoding="utf-8") as f:
+            example = f.read().split("```python\n")[1].split("```")[0]
+        self.assertIn("ws://localhost:7350", example)
+        said = subprocess.run([sys.executable, "-c", example.replace("ws://localhost:7350", self.url)],
+                              input=self.samples[::3].tobytes(), capture_output=True, check=True).stdout.decode()
+        self.assertRegex(said, r"posteriors \(\d+, 40\)")
+        self.assertIn("'type': 'done'", said)
+
+    def test_failures(self):
+        with self.assertRaises(shoal.Failure) as caught:
+            shoal.Session(self.url, depth=40)
+        f = caught.exception
+        self.assertEqual((f.cause, f.code, f.ref, f.close_code, f.retry_ms),
+                         ("rejected", "bad_option", "depth", 1008, -1))
+        with self.assertRaises(shoal.Failure) as caught:
+            shoal.Session("ws://127.0.0.1:1")
+        self.assertEqual(caught.exception.cause, "unreachable")
+        with shoal.Session(self.url), shoal.Session(self.url):
+            with self.assertRaises(shoal.Failure) as caught:
+                shoal.Session(self.url)
+        self.assertEqual((caught.exception.cause, caught.exception.code), ("full", "too_many_sessions"))
+        self.assertGreaterEqual(caught.exception.retry_ms, 0)
+
+
+@unittest.skipUnless(LOADS, "no libshoal that Python can load")
+class Engine(unittest.TestCase):
+    def test_a_stream_in_pieces_equals_one_shot(self):
+        samples = (0.1 * np.sin(np.arange(20000) * 0.05)).astype(np.float32)
+        with shoal.Engine() as e, e.stream(depth=3, chunk_ms=80) as s:
+            parts = s.feed(samples[:7001]) + s.feed(samples[7001:]) + s.finish()
+            logp, _ = e.features(samples, depth=3, chunk_ms=80)
+        np.testing.assert_allclose(np.concatenate([p for p, _ in parts]), logp, atol=1e-4)
+        self.assertEqual(len(logp), -(-20000 // 320))
+
+    def test_what_is_wrong_is_said(self):
+        with self.assertRaisesRegex(shoal.EngineError, "nothing|No such|cannot"):
+            shoal.Engine("/nothing")
+        with shoal.Engine() as e:
+            with self.assertRaises(shoal.EngineError):
+                e.stream(depth=99)
+            with self.assertRaises(ValueError):
+                e.stream(chunk_ms=90)
+
+
+if __name__ == "__main__":
+    print("websockets", websockets.__version__ if hasattr(websockets, "__version__") else "")
+    if not os.path.exists(RECORDING):
+        del Live
+    result = unittest.main(exit=False, verbosity=1).result
+    bad = len(result.failures) + len(result.errors)
+    # as Check words it, so that ./bootstrap check counts them
+    print(f"100%: Checks: {result.testsRun}, Failures: {bad}, Errors: 0")
+    sys.exit(1 if bad else 0)

@@ -245,7 +245,9 @@ long daemon_rss_kb(const daemon_process *d)
 
 void shared_setup(void)
 {
-    daemon_start(&shared, NULL);
+    static const char *const args[] = { ANY_SPEED, NULL };
+
+    daemon_start(&shared, args);
 }
 
 void shared_teardown(void)

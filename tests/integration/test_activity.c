@@ -81,7 +81,8 @@ static daemon_process real;
 
 static void real_setup(void)
 {
-    static const char *const args[] = { "--model", SRCDIR "/models/shoal-base.safetensors", NULL };
+    static const char *const args[] = { "--model", SRCDIR "/models/shoal-base.safetensors",
+                                        ANY_SPEED, NULL };
     daemon_start(&real, args);
 }
 

@@ -66,7 +66,7 @@ static void write_model(void)
 
 static void every_setup(void)
 {
-    const char *const args[] = { "--model", model_path, NULL };
+    const char *const args[] = { "--model", model_path, ANY_SPEED, NULL };
 
     write_model();
     daemon_start(&every, args);

@@ -8,7 +8,7 @@ recording=/usr/share/sounds/alsa/Front_Center.wav
 dir=$(mktemp -d) || exit 99
 trap 'kill $server 2>/dev/null; rm -rf "$dir"' EXIT
 "$TOP_BUILDDIR/daemon/shoald" --listen 127.0.0.1:0 --workers 1 --ready-file "$dir/address" \
-    --log-level warning 2> "$dir/log" &
+    --set capacity=100000 --log-level warning 2> "$dir/log" &
 server=$!
 for i in $(seq $((100 * ${TEST_PATIENCE:-1}))); do
     [ ! -s "$dir/address" ] && kill -0 $server 2> /dev/null || break

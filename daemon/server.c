@@ -208,8 +208,8 @@ static int start_lws(shoald_server *server)
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = shoald_link_protocols(),
-        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
-                   LWS_SERVER_OPTION_DISABLE_IPV6,
+        /* UTF-8 is looked at with the JSON: lws would close without a word, or without a Close */
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_DISABLE_IPV6,
         .foreign_loops = loops,
         .alpn = "http/1.1",
         .pt_serv_buf_size = 8192,
@@ -233,9 +233,12 @@ static int make_tx(shoald_server *server)
     shoal_options largest = shoal_options_default();
     largest.chunk_ms = server->house.service.info->max_chunk_frames * SHOAL_FRAME_MS;
     largest.encoding = SHOAL_ENCODING_JSON;
-    server->house.tx_size = LWS_PRE + shoald_lane_step_bytes(server->house.service.info, &largest);
-    server->house.tx = malloc(server->house.tx_size);
-    return server->house.tx ? 0 : complain("no memory");
+    size_t size = shoald_lane_step_bytes(server->house.service.info, &largest);
+    server->tx_memory = malloc(LWS_PRE + size);
+    if (!server->tx_memory)
+        return complain("no memory");
+    server->house.tx = server->tx_memory + LWS_PRE;
+    return 0;
 }
 
 static int bind_all(shoald_server *server)
@@ -358,7 +361,7 @@ static void free_all(shoald_server *server)
     free(server->workers);
     free(server->worker_ticks);
     free(server->worker_moved_ns);
-    free(server->house.tx);
+    free(server->tx_memory);
     free(server->house.ports);
     shoald_service_close(&server->house.service);
     shoald_process_remove_file(&server->ready_file);

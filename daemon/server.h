@@ -42,9 +42,10 @@ typedef struct shoald_server {
     uint64_t *worker_ticks;    /* [worker_count] as of the last look */
     uint64_t *worker_moved_ns; /* [worker_count] when they last changed */
 
-    uint64_t clock_due_ns; /* when the clock should tick next */
-    bool told_shutdown;    /* drain_timeout_s was over */
-    bool stopping;         /* lws is being taken down, then the rest */
+    unsigned char *tx_memory; /* of house.tx */
+    uint64_t clock_due_ns;    /* when the clock should tick next */
+    bool told_shutdown;       /* drain_timeout_s was over */
+    bool stopping;            /* lws is being taken down, then the rest */
     uint64_t drain_deadline_ns, stop_deadline_ns;
     uint64_t watchdog_ns; /* 0: systemd wants none */
 } shoald_server;

@@ -1,8 +1,7 @@
 /* check_late.c - who must go when a worker is late, and when: a made-up clock
  *
  * The first part is the decision alone (late.h). The second is a house that has two
- * ports without workers and sessions without connections: lws is told through
- * __wrap_lws_callback_on_writable only (tests/Makefile.am).
+ * ports without workers and sessions on a link that leads nowhere.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -12,8 +11,6 @@
 #include "plan/late.h"
 #include "session/admit.h"
 #include "session/session.h"
-
-int __wrap_lws_callback_on_writable(struct lws *wsi);
 
 static const uint64_t ms = 1000000u, second = 1000000000u;
 
@@ -89,16 +86,22 @@ enum { WORKERS = 2, SESSIONS = 4, DEPTHS = 12 };
 static shoald_house house;
 static shoald_port ports[WORKERS];
 static shoald_session sessions[SESSIONS];
-static char connection; /* never looked into */
 static uint64_t now_ns;
 static int asked_to_write;
 
-int __wrap_lws_callback_on_writable(struct lws *wsi)
+static void want_write(shoald_link *l)
 {
-    (void)wsi;
+    (void)l;
     asked_to_write++;
-    return 1;
 }
+
+static void kill_link(shoald_link *l)
+{
+    (void)l;
+}
+
+static const shoald_link_ops ops = { .want_write = want_write, .kill = kill_link };
+static shoald_link nowhere = { &ops, 0 };
 
 /* They came in this order, and each has audio that waits. */
 static void add_session(shoald_session *s, int worker)
@@ -106,7 +109,7 @@ static void add_session(shoald_session *s, int worker)
     const shoald_record r = { 4, SHOALD_IN_AUDIO, 0, 0 };
 
     s->house = &house;
-    s->wsi = (struct lws *)&connection;
+    s->link = &nowhere;
     s->phase = SHOALD_STREAMING;
     s->port = &ports[worker];
     s->next = house.sessions;
@@ -129,6 +132,7 @@ static void start_server(void)
                                       &params, why, sizeof why) == 0,
                   "%s", why);
     shoald_settings_default(&house.settings);
+    house.settings.ping_interval_s = 0;
     for (int i = 0; i < WORKERS; i++)
         ports[i].index = i;
     now_ns = 100 * second;
@@ -153,6 +157,8 @@ static void let_pass(double seconds, int worker, uint64_t late_ns)
         atomic_store(&ports[worker].late_ns, late_ns);
         now_ns += second / 4;
         shoald_admit_step(&house, now_ns);
+        for (int i = 0; i < SESSIONS; i++)
+            shoald_session_on_second(&sessions[i], now_ns);
     }
 }
 
@@ -216,7 +222,7 @@ START_TEST(only_who_has_audio_waiting_goes)
     let_pass(2.25, 0, beyond_limit());
     ck_assert_str_eq(who_is_shed(), "x...");
     sessions[3].phase = SHOALD_ENDING;
-    sessions[1].wsi = NULL;
+    sessions[1].link = NULL;
     let_pass(10, 1, beyond_limit());
     ck_assert_str_eq(who_is_shed(), "x...");
 }

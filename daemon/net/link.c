@@ -1,61 +1,181 @@
-/* link.c - lws callbacks -> session events; see link.h
+/* link.c - lws callbacks -> session events, and the session's wishes -> lws; see link.h
  *
- * One protocol, one callback. The session is the connection's opaque user data from its first
- * callback to the last one that matters. lws_adopt_socket_vhost_readbuf takes no user data, so
- * while it runs (it makes the whole upgrade in one call) the session waits in `arriving`. */
+ * One protocol, one callback. The connection is lws's opaque user data from its first callback to
+ * the last one that matters. lws_adopt_socket_vhost_readbuf takes no user data, so while it runs
+ * (it makes the whole upgrade in one call) the connection waits in `arriving`.
+ *
+ * A connection that is killed lets its session go at once; what lws still has to do with the socket
+ * is no affair of the session's. */
 #include "net/link.h"
 
 #include "base/log.h"
+#include "net/heard.h"
 #include "session/session.h"
 
 #include <libwebsockets.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+typedef struct connection {
+    shoald_link link; /* first: what the session holds */
+    shoald_house *house;
+    struct lws *wsi;         /* NULL while it arrives */
+    shoald_session *session; /* NULL once that has been told that it is gone */
+    uint64_t pong_bytes;     /* as frames */
+} connection;
 
 /* loop thread only; NULL but during shoald_link_adopt */
-static shoald_session *arriving;
+static connection *arriving;
 static const shoald_entry *entry_of_arriving;
 
+/* ---- what the session wants ---------------------------------------------------------- */
+
+static int write_message(shoald_link *l, shoald_link_kind kind, size_t n)
+{
+    static const enum lws_write_protocol how[] = {
+        [SHOALD_LINK_TEXT] = LWS_WRITE_TEXT,
+        [SHOALD_LINK_BINARY] = LWS_WRITE_BINARY,
+        [SHOALD_LINK_PING] = LWS_WRITE_PING, /* not empty: else lws 4.1.6 tells of no pong */
+    };
+    connection *c = (connection *)l;
+    return lws_write(c->wsi, c->house->tx, n, how[kind]) < (int)n ? -1 : 0;
+}
+
+static void want_write(shoald_link *l)
+{
+    lws_callback_on_writable(((connection *)l)->wsi);
+}
+
+static void set_reading(shoald_link *l, bool on)
+{
+    lws_rx_flow_control(((connection *)l)->wsi, on);
+}
+
+/* Not by returning -1 from the writable callback: Debian's lws 4.1.6 is built with _DEBUG, and
+ * then closes a second time to see whether that does harm ("uv repeat test"). It does: the
+ * second close drops the connection before the Close frame is sent. */
+static void close_link(shoald_link *l, int code, const char *reason)
+{
+    connection *c = (connection *)l;
+    l->closing_ns = uv_hrtime();
+    lws_close_reason(c->wsi, (enum lws_close_status)code, (unsigned char *)(uintptr_t)reason,
+                     strlen(reason));
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free c */
+}
+
+static void let_session_go(connection *c)
+{
+    shoald_session *s = c->session;
+    c->session = NULL;
+    if (s)
+        shoald_session_on_gone(s);
+}
+
+/* Once: lws first waits for what it holds back to be taken, five seconds at most, and each further
+ * call would set that clock anew. The socket is shut down, so that it need not wait. Not
+ * asynchronously: lws notices that only at the connection's next activity. */
+static void kill_link(shoald_link *l)
+{
+    connection *c = (connection *)l;
+    struct lws *wsi = c->wsi;
+    shutdown(lws_get_socket_fd(wsi), SHUT_RDWR);
+    let_session_go(c);
+    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
+static uint64_t bytes_heard(const shoald_link *l)
+{
+    const connection *c = (const connection *)l;
+    uint64_t all = shoald_heard_bytes(lws_get_socket_fd(c->wsi));
+    return all > c->pong_bytes ? all - c->pong_bytes : 0;
+}
+
+static const shoald_link_ops ops = {
+    .write = write_message,
+    .want_write = want_write,
+    .read = set_reading,
+    .close = close_link,
+    .kill = kill_link,
+    .heard = bytes_heard,
+};
+
+/* ---- what lws tells ------------------------------------------------------------------ */
+
 /* After WSI_CREATE lws clears the user data once more. */
-static shoald_session *session_of(struct lws *wsi, enum lws_callback_reasons reason)
+static connection *connection_of(struct lws *wsi, enum lws_callback_reasons reason)
 {
-    shoald_session *s = wsi ? lws_get_opaque_user_data(wsi) : NULL;
-    if (s || !wsi || !arriving || reason == LWS_CALLBACK_WSI_CREATE)
-        return s;
-    s = arriving;
+    connection *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
+    if (c || !wsi || !arriving || reason == LWS_CALLBACK_WSI_CREATE)
+        return c;
+    c = arriving;
     arriving = NULL;
-    s->wsi = wsi;
-    lws_set_opaque_user_data(wsi, s);
-    return s;
+    c->wsi = wsi;
+    lws_set_opaque_user_data(wsi, c);
+    return c;
 }
 
-static void leave(struct lws *wsi, shoald_session *s)
+static void free_connection(connection *c)
 {
-    lws_set_opaque_user_data(wsi, NULL);
-    s->house->connection_count--;
-    shoald_session_on_gone(s);
+    c->house->connection_count--;
+    let_session_go(c);
+    free(c);
 }
 
-static void on_open(shoald_session *s)
+static void on_open(connection *c)
 {
     const shoald_entry *entry = entry_of_arriving;
     entry_of_arriving = NULL;
-    shoald_session_on_open(s, entry);
+    c->session->link = &c->link;
+    shoald_session_on_open(c->session, entry);
+}
+
+static void on_receive(connection *c, const void *bytes, size_t n)
+{
+    shoald_piece piece = {
+        .bytes = bytes,
+        .n = n,
+        .rest = lws_remaining_packet_payload(c->wsi),
+        .first = lws_is_first_fragment(c->wsi),
+        .binary = lws_frame_is_binary(c->wsi),
+    };
+    piece.last = piece.rest == 0 && lws_is_final_fragment(c->wsi);
+    shoald_session_on_receive(c->session, &piece);
+}
+
+static void on_pong(connection *c, size_t n)
+{
+    enum { HEAD_AND_MASK = 6 };
+    c->pong_bytes += HEAD_AND_MASK + n;
+    shoald_session_on_pong(c->session);
+}
+
+/* lws calls when nobody asked, even after Close. */
+static int on_writable(connection *c)
+{
+    return c->link.closing_ns ? 0 : shoald_session_on_writable(c->session);
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t n)
 {
-    shoald_session *s = session_of(wsi, reason);
+    connection *c = connection_of(wsi, reason);
     (void)user;
-    if (!s)
+    if (!c)
+        return 0;
+    if (reason == LWS_CALLBACK_CLOSED || reason == LWS_CALLBACK_WSI_DESTROY) {
+        lws_set_opaque_user_data(wsi, NULL);
+        free_connection(c);
+        return 0;
+    }
+    if (!c->session)
         return 0;
     switch (reason) {
-    case LWS_CALLBACK_ESTABLISHED: on_open(s); return 0;
-    case LWS_CALLBACK_RECEIVE: return shoald_session_on_receive(s, in, n);
-    case LWS_CALLBACK_RECEIVE_PONG: shoald_session_on_pong(s); return 0;
-    case LWS_CALLBACK_SERVER_WRITEABLE: return shoald_session_on_writable(s);
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE: s->close_sent = true; return 0;
-    case LWS_CALLBACK_CLOSED:
-    case LWS_CALLBACK_WSI_DESTROY: leave(wsi, s); return 0;
+    case LWS_CALLBACK_ESTABLISHED: on_open(c); return 0;
+    case LWS_CALLBACK_RECEIVE: on_receive(c, in, n); return 0;
+    case LWS_CALLBACK_RECEIVE_PONG: on_pong(c, n); return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE: return on_writable(c);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE: c->link.closing_ns = uv_hrtime(); return 0;
     default: return 0;
     }
 }
@@ -73,13 +193,29 @@ const struct lws_protocols *shoald_link_protocols(void)
 
 /* ---- adoption ------------------------------------------------------------------------ */
 
+/* NULL: no memory. */
+static connection *new_connection(shoald_house *house, const shoald_peer *peer,
+                                  const shoald_entry *entry)
+{
+    connection *c = calloc(1, sizeof *c);
+    shoald_session *s = c ? shoald_session_new(house, peer, entry) : NULL;
+    if (!s) {
+        free(c);
+        return NULL;
+    }
+    c->link.ops = &ops;
+    c->house = house;
+    c->session = s;
+    return c;
+}
+
 int shoald_link_adopt(shoald_house *house, int fd, const shoald_peer *peer, const char *upgrade,
                       size_t n, const shoald_entry *entry)
 {
-    shoald_session *s = shoald_session_new(house, peer, entry);
-    if (!s)
+    connection *c = new_connection(house, peer, entry);
+    if (!c)
         return -1;
-    arriving = s;
+    arriving = c;
     entry_of_arriving = entry;
     /* on failure lws has closed fd, and called WSI_DESTROY if it had come so far */
     struct lws *wsi = lws_adopt_socket_vhost_readbuf(house->vhost, fd, upgrade, n);
@@ -88,8 +224,7 @@ int shoald_link_adopt(shoald_house *house, int fd, const shoald_peer *peer, cons
                    "\"out of memory or descriptors?\"");
     if (arriving) {
         arriving = NULL;
-        house->connection_count--;
-        shoald_session_on_gone(s);
+        free_connection(c);
     } else if (wsi &&
                entry_of_arriving) /* it has put the upgrade off, against what we know of it */
         lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);

@@ -1,7 +1,7 @@
 /* link.h - the WebSocket connection of a session: lws on one side, session.h on the other
  *
  * lws gets a socket whose request head has been read and found good, and makes the rest: the 101,
- * frames, pings, Close. The session holds the connection as its wsi from then on, until it is gone.
+ * frames, pings, Close. The session sees it as session/link.h has it, until it is gone.
  */
 #ifndef SHOALD_LINK_H
 #define SHOALD_LINK_H

@@ -5,7 +5,7 @@
 #include "plan/balance.h"
 #include "plan/edf.h"
 #include "plan/grant.h"
-#include "session/session.h"
+#include "session/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +121,7 @@ static uint64_t look_how_late(shoald_port *port, uint64_t now_ns)
 /* Ending a session for which nothing waits would free nothing. */
 static bool may_be_shed(const shoald_session *s, const shoald_port *port)
 {
-    return s->wsi && s->phase == SHOALD_STREAMING && s->port == port &&
+    return s->link && s->phase == SHOALD_STREAMING && !s->too_late && s->port == port &&
            shoald_queue_fill(&s->lane.in) > 0;
 }
 
@@ -133,7 +133,7 @@ static void shed(shoald_house *house, int worker, uint64_t late_ns)
             continue;
         shoald_log(SHOALD_LOG_WARNING, "shed", "session=%s worker=%d late_ms=%llu", s->lane.id,
                    worker, (unsigned long long)(late_ns / 1000000u));
-        shoald_session_fail(s, SHOAL_CODE_BACKLOG, NULL);
+        s->too_late = true;
         return;
     }
 }
@@ -309,7 +309,7 @@ static void level(shoald_house *house)
                               house->settings.rebalance_percent / 100.0))
         return;
     for (shoald_session *s = house->sessions; s; s = s->next)
-        if (s->wsi && s->port == house->ports[b.from] && shoald_balance_offer(&b, cost_of(s)))
+        if (s->link && s->port == house->ports[b.from] && shoald_balance_offer(&b, cost_of(s)))
             best = s;
     if (best)
         begin_move(best, b.to);

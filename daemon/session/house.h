@@ -24,8 +24,8 @@ typedef struct shoald_house {
     struct lws_vhost *vhost; /* what adopts connections */
     uint64_t started_ns;
     uint64_t id_salt;
-    unsigned char *tx; /* LWS_PRE + one message on its way to lws_write */
-    size_t tx_size;
+    unsigned char
+        *tx; /* one message on its way to a link; the room that one needs lies before it */
 
     shoald_governor governor; /* who gets in, how deep, where; admit.c acts on it */
     double *costs;            /* [port_count] scratch: what the sessions of each cost now */

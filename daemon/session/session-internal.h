@@ -25,5 +25,7 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked);
 
 /* session_out.c */
 bool shoald_session_has_output(const shoald_session *s);
+/* Something came after the last word. */
+void shoald_session_ignore(shoald_session *s, size_t n);
 
 #endif

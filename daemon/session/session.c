@@ -3,13 +3,14 @@
  *   WAITING    -> options in the URL, or a start message -> STREAMING
  *   STREAMING  -> end, drain, a fatal error in the client's own messages -> ENDING
  *   any        -> the record with a close code has been written, or shoald_session_fail
- *              -> CLOSING -> lws sends Close
+ *              -> CLOSING -> the link sends Close
  *
  * This file: making, starting, failing, ending. session_in.c: messages -> input records.
- * session_out.c: output records -> lws_write, flow control, timeouts.
+ * session_out.c: output records -> the link, flow control, timeouts.
  *
  * In ENDING and CLOSING what still comes in is read and thrown away, because closing a socket
- * with unread bytes would reset it and the last words to the client with it. */
+ * with unread bytes would reset it and the last words to the client with it; as much as lies on the
+ * way, that is, and not for as long as somebody likes to send (session_out.c). */
 #include "session/session.h"
 
 #include "plan/grant.h"
@@ -17,7 +18,6 @@
 #include "session/admit.h"
 #include "session/session-internal.h"
 
-#include <libwebsockets.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,11 +41,11 @@ void shoald_session_wake_worker(shoald_session *s)
 
 void shoald_session_want_write(shoald_session *s)
 {
-    if (!s->wsi)
+    if (!s->link)
         return;
     if (s->written_ns == 0)
         s->written_ns = uv_hrtime();
-    lws_callback_on_writable(s->wsi);
+    s->link->ops->want_write(s->link);
 }
 
 /* ---- making and ending --------------------------------------------------------------- */
@@ -54,18 +54,18 @@ static void enter_house(shoald_session *s)
 {
     shoald_house *house = s->house;
     s->next = house->sessions;
-    s->link = &house->sessions;
+    s->at = &house->sessions;
     if (s->next)
-        s->next->link = &s->next;
+        s->next->at = &s->next;
     house->sessions = s;
     (*(s->refused ? &house->refused_count : &house->session_count))++;
 }
 
 static void leave_house(shoald_session *s)
 {
-    *s->link = s->next;
+    *s->at = s->next;
     if (s->next)
-        s->next->link = s->link;
+        s->next->at = s->at;
     (*(s->refused ? &s->house->refused_count : &s->house->session_count))--;
 }
 
@@ -150,7 +150,7 @@ static void free_session(shoald_session *s)
 
 void shoald_session_on_gone(shoald_session *s)
 {
-    s->wsi = NULL;
+    s->link = NULL;
     if (!s->port)
         free_session(s);
     else if (!s->move_to)
@@ -160,7 +160,7 @@ void shoald_session_on_gone(shoald_session *s)
 static void on_moved(shoald_session *s)
 {
     shoald_admit_moved(s);
-    if (s->wsi)
+    if (s->link)
         shoald_lane_post(&s->lane, s->port);
     else
         shoald_lane_post_last(&s->lane, s->port);
@@ -178,7 +178,7 @@ void shoald_session_on_mail(void *mail)
         return;
     }
     atomic_store(&s->lane.in_outbox, false);
-    if (!s->wsi)
+    if (!s->link)
         return;
     if (atomic_load(&s->lane.overflow))
         shoald_session_fail(s, SHOAL_CODE_INTERNAL, NULL);
@@ -205,7 +205,7 @@ void shoald_session_enter_closing(shoald_session *s, int close_code)
 
 void shoald_session_fail_with(shoald_session *s, const shoal_error *err)
 {
-    if (s->phase == SHOALD_CLOSING || !s->wsi)
+    if (s->phase == SHOALD_CLOSING || !s->link)
         return;
     shoal_buf b;
     shoal_buf_wrap(&b, s->last_text, sizeof s->last_text);
@@ -329,7 +329,7 @@ void shoald_session_on_open(shoald_session *s, const shoald_entry *entry)
 
 void shoald_session_drain(shoald_session *s)
 {
-    if (!s->wsi)
+    if (!s->link)
         return;
     if (s->phase == SHOALD_WAITING) {
         shoald_session_fail(s, SHOAL_CODE_DRAINING, NULL);

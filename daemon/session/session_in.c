@@ -9,7 +9,6 @@
 #include "session/admit.h"
 #include "session/session-internal.h"
 
-#include <libwebsockets.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,13 +193,13 @@ static void receive_audio(shoald_session *s, const void *piece, size_t n, bool l
     }
 }
 
-static bool too_large(shoald_session *s, struct lws *wsi, size_t n)
+static bool too_large(shoald_session *s, const shoald_piece *piece)
 {
     uint64_t limit = (uint64_t)s->house->settings.max_message_bytes;
-    if (lws_is_first_fragment(wsi))
+    if (piece->first)
         s->message_bytes = 0;
-    s->message_bytes += n;
-    if (s->message_bytes + lws_remaining_packet_payload(wsi) <= limit)
+    s->message_bytes += piece->n;
+    if (s->message_bytes + piece->rest <= limit)
         return false;
     shoald_session_fail(s, SHOAL_CODE_MESSAGE_TOO_LARGE,
                         "a message may have %llu bytes: send audio in smaller messages",
@@ -208,19 +207,18 @@ static bool too_large(shoald_session *s, struct lws *wsi, size_t n)
     return true;
 }
 
-int shoald_session_on_receive(shoald_session *s, const void *bytes, size_t n)
+void shoald_session_on_receive(shoald_session *s, const shoald_piece *piece)
 {
-    struct lws *wsi = s->wsi;
-    bool last = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
     s->heard_ns = s->spoken_ns = uv_hrtime();
-    shoald_count(&s->house->stats.received_bytes, n);
-    if (s->phase == SHOALD_CLOSING || too_large(s, wsi, n))
-        return 0;
-    if (lws_frame_is_binary(wsi))
-        receive_audio(s, bytes, n, last);
+    shoald_count(&s->house->stats.received_bytes, piece->n);
+    if (s->phase == SHOALD_CLOSING)
+        shoald_session_ignore(s, piece->n);
+    else if (too_large(s, piece))
+        return;
+    else if (piece->binary)
+        receive_audio(s, piece->bytes, piece->n, piece->last);
     else
-        receive_text(s, bytes, n, last);
-    return 0;
+        receive_text(s, piece->bytes, piece->n, piece->last);
 }
 
 void shoald_session_on_pong(shoald_session *s)

@@ -1,37 +1,28 @@
-/* session_out.c - what the client gets: output records -> lws_write; and when to stop reading,
- * when to lose patience
+/* session_out.c - what the client gets: output records -> the link; and when to stop reading, when
+ * to lose patience
  *
- * One write a WRITEABLE callback. Reading is paused when the input queue is above its high mark
- * and goes on below the low one; both, and closing, happen in shoald_session_review, which runs
- * outside of lws. */
+ * One write a call. Reading is paused when the input queue is above its high mark and goes on below
+ * the low one; both, and closing, happen in shoald_session_review, which runs outside of the link's
+ * events. */
 #include "session/session.h"
 
 #include "base/log.h"
 #include "session/house.h"
 #include "session/session-internal.h"
 
-#include <libwebsockets.h>
 #include <string.h>
+
+enum {
+    CLOSING_TIMEOUT_S = 5,
+    MOST_UNHEARD = 16 << 20 /* what may lie between two kernels' buffers, and more */
+};
 
 /* ---- results out --------------------------------------------------------------------- */
 
-/* Not by returning -1 from the writable callback: Debian's lws 4.1.6 is built with _DEBUG, and
- * then closes a second time to see whether that does harm ("uv repeat test"). It does: the
- * second close drops the connection before the Close frame is sent. So from uv_check. */
-static void close_now(shoald_session *s)
+static int write_bytes(shoald_session *s, size_t n, shoald_link_kind kind)
 {
-    const char *reason = s->error ? shoal_code_get_info(s->error)->name : "";
-    s->close_sent = true;
-    lws_close_reason(s->wsi, (enum lws_close_status)s->close_code,
-                     (unsigned char *)(uintptr_t)reason, strlen(reason));
-    lws_set_timeout(s->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free s */
-}
-
-static int write_bytes(shoald_session *s, size_t n, enum lws_write_protocol how)
-{
-    int written = lws_write(s->wsi, s->house->tx + LWS_PRE, n, how);
-    if (written < (int)n)
-        return -1; /* the connection is broken; lws will call on_gone */
+    if (s->link->ops->write(s->link, kind, n) < 0)
+        return -1;
     s->written_ns = uv_hrtime();
     shoald_count(&s->house->stats.sent_bytes, n);
     return 0;
@@ -40,9 +31,9 @@ static int write_bytes(shoald_session *s, size_t n, enum lws_write_protocol how)
 static int write_last_text(shoald_session *s)
 {
     size_t n = s->last_size;
-    memcpy(s->house->tx + LWS_PRE, s->last_text, n);
+    memcpy(s->house->tx, s->last_text, n);
     s->last_size = 0;
-    return write_bytes(s, n, LWS_WRITE_TEXT);
+    return write_bytes(s, n, SHOALD_LINK_TEXT);
 }
 
 /* Copies the record into house->tx and drops it. */
@@ -50,10 +41,10 @@ static int write_record(shoald_session *s, shoald_queue *q)
 {
     shoald_record r;
     shoald_queue_peek(q, &r);
-    shoald_queue_copy(q, SHOALD_RECORD_BYTES, s->house->tx + LWS_PRE, r.size);
+    shoald_queue_copy(q, SHOALD_RECORD_BYTES, s->house->tx, r.size);
     shoald_queue_drop(q, SHOALD_RECORD_BYTES + r.size);
     int result =
-        write_bytes(s, r.size, r.kind == SHOALD_OUT_TEXT ? LWS_WRITE_TEXT : LWS_WRITE_BINARY);
+        write_bytes(s, r.size, r.kind == SHOALD_OUT_TEXT ? SHOALD_LINK_TEXT : SHOALD_LINK_BINARY);
     if (r.code)
         shoald_session_enter_closing(s, r.code);
     return result;
@@ -68,12 +59,11 @@ static int write_result(shoald_session *s)
     return result;
 }
 
-/* Not empty: lws 4.1.6 tells of a pong only if there is something in it. */
 static int write_ping(shoald_session *s)
 {
     s->ping_due = false;
-    memcpy(s->house->tx + LWS_PRE, "shoal", 5);
-    return lws_write(s->wsi, s->house->tx + LWS_PRE, 5, LWS_WRITE_PING) < 0 ? -1 : 0;
+    memcpy(s->house->tx, "shoal", 5);
+    return s->link->ops->write(s->link, SHOALD_LINK_PING, 5);
 }
 
 bool shoald_session_has_output(const shoald_session *s)
@@ -81,16 +71,14 @@ bool shoald_session_has_output(const shoald_session *s)
     return s->port && shoald_queue_fill(&s->lane.out) > 0;
 }
 
-/* One write a call, as lws wants it. lws also calls when nobody asked, even after Close. */
+/* The link may call when nobody asked. */
 int shoald_session_on_writable(shoald_session *s)
 {
     int result = 0;
-    if (s->close_sent)
-        return 0;
     if (s->last_size)
         result = write_last_text(s);
     else if (s->phase == SHOALD_CLOSING) {
-        s->close_due = true; /* all is written: lws calls only when it holds nothing back */
+        s->close_due = true; /* all is written: the link holds nothing back when it calls */
         shoald_session_review_later(s);
         return 0;
     } else if (s->ping_due)
@@ -105,7 +93,7 @@ int shoald_session_on_writable(shoald_session *s)
         return 0;
     }
     if (result == 0)
-        lws_callback_on_writable(s->wsi);
+        s->link->ops->want_write(s->link);
     return result;
 }
 
@@ -127,19 +115,45 @@ static void pause_rx(shoald_session *s)
         return;
     }
     shoald_count(&s->house->stats.pauses, 1);
-    lws_rx_flow_control(s->wsi, 0);
+    s->link->ops->read(s->link, false);
 }
 
 static void resume_rx(shoald_session *s)
 {
     atomic_store(&s->lane.rx_paused, false);
     s->heard_ns = s->spoken_ns = uv_hrtime();
-    lws_rx_flow_control(s->wsi, 1);
+    s->link->ops->read(s->link, true);
+}
+
+/* After the last word what is on its way is read, so that closing does not reset the connection;
+ * but not for as long as somebody likes to send. */
+void shoald_session_ignore(shoald_session *s, size_t n)
+{
+    s->unheard += n;
+    if (s->unheard > MOST_UNHEARD)
+        shoald_session_review_later(s);
+}
+
+static bool is_too_much(const shoald_session *s)
+{
+    return !s->deaf && s->unheard > MOST_UNHEARD;
+}
+
+static void close_now(shoald_session *s)
+{
+    const char *reason = s->error ? shoal_code_get_info(s->error)->name : "";
+    s->link->ops->close(s->link, s->close_code, reason);
 }
 
 void shoald_session_review(shoald_session *s)
 {
-    if (!s->wsi || s->close_sent)
+    if (!s->link)
+        return;
+    if (is_too_much(s)) {
+        s->deaf = true;
+        s->link->ops->read(s->link, false);
+    }
+    if (s->link->closing_ns)
         return;
     if (s->close_due) {
         close_now(s);
@@ -160,48 +174,61 @@ static bool passed(uint64_t since_ns, uint64_t now_ns, int seconds)
     return now_ns > since_ns && now_ns - since_ns >= (uint64_t)seconds * 1000000000u;
 }
 
-/* At once: lws notices an asynchronous kill only at the connection's next activity. */
-static void kill_connection(shoald_session *s)
-{
-    lws_set_timeout(s->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free s */
-}
-
 static void check_peer(shoald_session *s, uint64_t now_ns, int interval_s)
 {
     if (interval_s == 0 || s->phase == SHOALD_CLOSING || atomic_load(&s->lane.rx_paused))
         return;
     if (passed(s->heard_ns, now_ns, 2 * interval_s)) {
         shoald_log(SHOALD_LOG_INFO, "peer_lost", "session=%s peer=%s", s->lane.id, s->peer.name);
-        kill_connection(s);
+        s->link->ops->kill(s->link);
     } else if (passed(s->heard_ns, now_ns, interval_s) &&
                passed(s->pinged_ns, now_ns, interval_s)) {
         s->pinged_ns = now_ns;
         s->ping_due = true;
-        lws_callback_on_writable(s->wsi);
+        s->link->ops->want_write(s->link);
     }
+}
+
+/* WebSocket pings are answered below us and never seen, so the socket's own count is asked. Our
+ * pings' pongs are not in it: that a client answers keeps the connection, not an idle session. */
+static void look_for_pings(shoald_session *s, uint64_t now_ns)
+{
+    uint64_t heard = s->link->ops->heard(s->link);
+    if (heard <= s->heard_bytes)
+        return;
+    s->heard_bytes = heard;
+    s->heard_ns = s->spoken_ns = now_ns;
 }
 
 static void check_idle(shoald_session *s, uint64_t now_ns, const shoald_settings *c)
 {
     if (s->phase == SHOALD_WAITING && passed(s->opened_ns, now_ns, c->start_timeout_s))
         shoald_session_fail(s, SHOAL_CODE_START_TIMEOUT, NULL);
-    else if (s->phase == SHOALD_STREAMING && s->lane.idle_timeout_s &&
-             !atomic_load(&s->lane.rx_paused) &&
-             passed(s->spoken_ns, now_ns, s->lane.idle_timeout_s))
+    if (s->phase != SHOALD_STREAMING || !s->lane.idle_timeout_s || atomic_load(&s->lane.rx_paused))
+        return;
+    look_for_pings(s, now_ns);
+    if (passed(s->spoken_ns, now_ns, s->lane.idle_timeout_s))
         shoald_session_fail(s, SHOAL_CODE_IDLE_TIMEOUT, NULL);
+}
+
+/* Its last words are said or will never be heard. True: that's all. */
+static bool check_closing(shoald_session *s, uint64_t now_ns)
+{
+    uint64_t since_ns = s->link->closing_ns ? s->link->closing_ns : s->closing_ns;
+    if (!s->link->closing_ns && s->phase != SHOALD_CLOSING)
+        return false;
+    if (passed(since_ns, now_ns, CLOSING_TIMEOUT_S))
+        s->link->ops->kill(s->link); /* may free s */
+    return true;
 }
 
 void shoald_session_on_second(shoald_session *s, uint64_t now_ns)
 {
-    enum { CLOSING_TIMEOUT_S = 5 };
     const shoald_settings *c = &s->house->settings;
-    if (!s->wsi || s->close_sent)
+    if (!s->link || check_closing(s, now_ns))
         return;
-    if (s->phase == SHOALD_CLOSING) {
-        if (passed(s->closing_ns, now_ns, CLOSING_TIMEOUT_S))
-            kill_connection(s);
-        return;
-    }
+    if (s->too_late)
+        shoald_session_fail(s, SHOAL_CODE_BACKLOG, NULL);
     if (s->written_ns && passed(s->written_ns, now_ns, c->slow_reader_timeout_s))
         shoald_session_fail(s, SHOAL_CODE_SLOW_READER, NULL);
     check_idle(s, now_ns, c);

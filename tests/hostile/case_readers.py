@@ -30,7 +30,8 @@ def upload(sockets, seconds):
 
 def never_reading(query):
     with Shoald(model=None, slow_reader_timeout_s=scaled(2, 15)) as shoald:
-        honest_session(shoald.port, 0.5)
+        # first, what the server keeps for itself at that size of messages
+        honest_session(shoald.port, 3, "/v1/stream?depth=3&" + query)
         before = shoald.rss_bytes()
         sockets = [Socket(shoald.port, "/v1/stream?depth=3&" + query, receive_buffer=4096)
                    for _ in range(10)]

@@ -1,0 +1,62 @@
+/* state.h - what a session is, for the files of this room; see session.h */
+#ifndef SHOALD_SESSION_STATE_H
+#define SHOALD_SESSION_STATE_H
+
+#include "base/peer.h"
+#include "lane.h"
+#include "plan/load.h"
+#include "session/house.h"
+#include "session/link.h"
+#include "shoal-protocol.h"
+
+/* the loop's view */
+typedef enum shoald_phase {
+    SHOALD_WAITING, /* upgraded or about to be; no options yet */
+    SHOALD_STREAMING,
+    SHOALD_ENDING, /* end, drain or a fatal error lies in the input queue */
+    SHOALD_CLOSING /* the last text and the close code are settled */
+} shoald_phase;
+
+typedef struct shoald_session {
+    /* set at init, then constant */
+    shoald_house *house;
+    shoald_peer peer;
+    bool refused; /* it holds no slot, and is there until it has been told why */
+
+    shoald_lane lane; /* set at the start, but for its id */
+
+    /* loop only */
+    shoald_port *port;                 /* its worker's; NULL until the start */
+    shoald_port *move_to;              /* its next one, while the old one has not let go */
+    shoald_demand demand;              /* what it counts in the projected load (load.h) */
+    uint64_t looked_bytes;             /* received_bytes as of the last look */
+    shoald_link *link;                 /* NULL before the upgrade and once that is gone */
+    struct shoald_session *next, **at; /* list in the house */
+    shoald_phase phase;
+    shoal_options asked; /* what the client said, every `set` included */
+    bool in_review;      /* in the list that the next uv_check looks at */
+    struct shoald_session *next_review;
+    bool too_late; /* set by admit.c: its chunks wait so long that it has to go */
+    uint64_t opened_ns;
+    uint64_t heard_ns;    /* last byte of any kind */
+    uint64_t spoken_ns;   /* last message, not mere pongs */
+    uint64_t heard_bytes; /* what the link had heard then, but for pongs */
+    uint64_t written_ns;  /* last write that the link took, or when writing became needed */
+    uint64_t pinged_ns;
+    bool ping_due;
+    uint64_t message_bytes; /* of the message being received */
+    char *part;             /* text or opus packet being put together */
+    size_t part_size;
+    shoald_queue replies; /* pongs: do not wait for the worker */
+    char last_text[640];  /* fatal error told at once, past the queues */
+    size_t last_size;
+    int close_code;      /* 0: not yet */
+    bool close_due;      /* all is written; the next review closes */
+    uint64_t closing_ns; /* since when phase is CLOSING */
+    uint64_t unheard;    /* bytes that came since then */
+    bool deaf;           /* so many that the socket is not read any more */
+    bool after_end_told;
+    shoal_code error; /* why the loop closed it */
+} shoald_session;
+
+#endif

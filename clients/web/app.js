@@ -33,7 +33,8 @@ class Page {
   source = ""; // "microphone", "sample", "file" or ""
   zeros = 0; // seconds of digital silence
   settings = readSettings(location.search, 12);
-  link = new Link("", rate => optionsOf(this.settings, rate), {
+  tentative = true; // until a server refuses it
+  link = new Link("", rate => optionsOf(this.settings, rate, this.tentative), {
     onbegin: (now, rate) => this.line.begin(now, rate),
     onmessage: m => this.onMessage(m),
     onfailure: (f, wait) => this.onFailure(f, wait),
@@ -178,6 +179,10 @@ class Page {
   }
 
   onFailure(failure, wait) {
+    if (failure.ref === "tentative" && this.tentative) {
+      this.tentative = false;
+      return this.link.start(this.clock.seconds, this.capture.rate);
+    }
     const source = this.source;
     const again = () => {
       this.calm();

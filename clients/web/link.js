@@ -25,6 +25,9 @@ export class Link {
   #tries = 0;
   #rate = 0;
   #over = true;
+  #began = 0; // the session's first sound, and the end of the last
+  #fed = 0;
+  #ready = false;
 
   /**
    * @param {string} url @param {(rate: number) => import("./shoal.js").Options} options asked when a
@@ -52,10 +55,12 @@ export class Link {
   /** @param {Float32Array} samples @param {number} from seconds captured before them */
   feed(samples, from) {
     if (this.#over) return;
-    if (!this.#session && this.#timer) this.hooks.onlost(from, from + samples.length / this.#rate);
+    const to = from + samples.length / this.#rate;
+    if (!this.#session && this.#timer) this.hooks.onlost(from, to);
     else if (!this.#session) this.#open(from);
     if (!this.#session) return;
     this.#session.send(samples);
+    this.#fed = to;
     if (this.#session.bufferedAmount > MOST_BUFFERED_S * this.#rate * 2)
       this.#drop(
         new ShoalFailure("lost", "The network takes less than is said.", { retryMs: 2000 }),
@@ -93,12 +98,14 @@ export class Link {
   }
 
   #open(now) {
+    this.#began = this.#fed = now;
+    this.#ready = false;
     this.hooks.onbegin(now, this.#rate);
     const session = connect(this.url, this.options(this.#rate), {
       ...this.env,
       onmessage: m => {
         if (session !== this.#session) return;
-        if (m.type === "ready") this.#tries = 0;
+        if (m.type === "ready") [this.#ready, this.#tries] = [true, 0];
         this.hooks.onmessage(m);
       },
       onclose: failure => {
@@ -115,6 +122,7 @@ export class Link {
   }
 
   #failed(failure) {
+    if (!this.#ready && this.#fed > this.#began) this.hooks.onlost(this.#began, this.#fed);
     const wait =
       failure.retryMs < 0 || this.#over
         ? -1

@@ -48,14 +48,18 @@ export function outputsOf(s) {
   return ["phones", "posteriors", "activity", ...(s.compare ? [`phones@${s.compare}`] : [])];
 }
 
-/** The options of a session. @param {Settings} s @param {number} rate */
-export function optionsOf(s, rate) {
+/**
+ * The options of a session. @param {Settings} s @param {number} rate
+ * @param {boolean} tentative phones that are not settled too, which older servers do not have
+ */
+export function optionsOf(s, rate, tentative = true) {
   return {
     rate,
     depth: depthOf(s),
     chunk_ms: s.chunk,
     output: outputsOf(s),
     encoding: "f16",
+    ...(tentative ? { tentative: "on" } : {}),
     ...(s.lm ? {} : { lm: "off" }),
   };
 }

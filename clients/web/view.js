@@ -168,13 +168,13 @@ export class View {
 
   #gaps() {
     const { context: c, at: g } = this;
-    c.strokeStyle = this.faint;
+    c.strokeStyle = this.grid;
     c.lineWidth = 1;
     for (const { from, to } of this.line.gaps) {
       const left = Math.max(g.left, this.x(from)),
         right = this.x(to);
       c.beginPath();
-      for (let x = left; x < right; x += 8) {
+      for (let x = left; x < right; x += 12) {
         c.moveTo(x, g.axisTop);
         c.lineTo(x + 20, g.lanesTop);
       }
@@ -230,7 +230,8 @@ export class View {
       y = top + (number % 2) * LANE_ROW;
     const text = this.ipa ? phone.ipa : p.phone,
       width = (p.end - p.start) * this.at.speed - 1;
-    c.globalAlpha = solid ? 1 : 0.5;
+    // the longer it stands, the less likely it is taken back
+    c.globalAlpha = solid ? 1 : 0.45 + 0.3 * Math.min(1, (p.stable_ms ?? 0) / 200);
     c.fillStyle = phone.color;
     c.fillRect(x, top + 2 * LANE_ROW, width, solid ? 4 : 2);
     c.font = `${solid ? 600 : 400} ${this.ipa ? 15 : 12}px ${this.font}`;

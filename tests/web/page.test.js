@@ -59,8 +59,10 @@ test("settings as options and as a set", () => {
     depth: [3, 6],
     chunk_ms: 160,
     encoding: "f16",
+    tentative: "on",
     output: ["phones", "posteriors", "activity", "phones@4"],
   });
+  assert.equal("tentative" in settings.optionsOf(s, 48000, false), false);
   assert.equal(settings.depthOf({ ...s, depth: 2 }), 2);
   assert.equal(settings.depthOf({ ...s, elastic: false }), 6);
   assert.deepEqual(settings.changeOf(s, { ...s, depth: 9 }), { depth: [3, 9] });
@@ -199,8 +201,10 @@ test("a link goes on after a failure, waits longer each time, tells what was los
     ["failure", "restarting", 500],
     ["lost", 1.02, 1.04],
     ["begin", 1.04, 16000],
+    ["lost", 1.04, 1.06],
     ["failure", "unreachable", 2000 * 1.6],
     ["begin", 5, 16000],
+    ["lost", 5, 5.02],
     ["failure", "unreachable", 2000 * 1.6 ** 2],
   ]);
   link.stop();

@@ -152,9 +152,34 @@ class Live(unittest.TestCase):
     def test_what_blocks_raises_is_raised(self):
         def blocks():
             yield self.samples[:1000]
-            raise KeyError("microphone")
-        with self.assertRaises(KeyError):
+            raise RuntimeError("microphone")
+        with self.assertRaisesRegex(RuntimeError, "microphone"):
             list(shoal.live(blocks(), self.url, rate=self.rate))
+        with self.assertRaisesRegex(TypeError, "int32"):
+            list(shoal.live([np.int32([1])], self.url, rate=self.rate))
+
+    def test_who_leaves_the_loop_hangs_up(self):
+        def blocks():
+            while True:
+                yield self.samples[:4800]
+        for m in shoal.live(blocks(), self.url, rate=self.rate, depth=2):
+            if not isinstance(m, shoal.Packet) and m["type"] == "phones":
+                break
+        self.wait_for_room(2)               # of max_sessions=2
+
+    def wait_for_room(self, sessions):
+        end, opened = time.monotonic() + 20 * PATIENCE, []
+        try:
+            while len(opened) < sessions:
+                try:
+                    opened.append(shoal.Session(self.url))
+                except shoal.Failure as f:
+                    if f.cause != "full" or time.monotonic() > end:
+                        raise
+                    time.sleep(0.1)
+        finally:
+            for s in opened:
+                s.close()
 
     def test_asyncio(self):
         async def run():
@@ -195,6 +220,7 @@ class Live(unittest.TestCase):
         with self.assertRaises(shoal.Failure) as caught:
             shoal.Session("ws://127.0.0.1:1")
         self.assertEqual(caught.exception.cause, "unreachable")
+        self.wait_for_room(2)
         with shoal.Session(self.url), shoal.Session(self.url):
             with self.assertRaises(shoal.Failure) as caught:
                 shoal.Session(self.url)

@@ -70,6 +70,9 @@ class Session:
         self.close()
 
     def _do(self, task: Any) -> Any:
+        if self._loop.is_closed():
+            task.close()
+            raise RuntimeError("the session is closed")
         return asyncio.run_coroutine_threadsafe(_run(task), self._loop).result()
 
     def _stop(self) -> None:
@@ -147,9 +150,10 @@ def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> 
             for block in blocks:
                 session.send(block)
             session.end()
-        except BaseException as e:          # noqa: B902: handed over to the caller's thread
+        except Exception as e:              # handed over to the caller's thread
             trouble.append(e)
-            session._do(session._session.close())
+            if not session._loop.is_closed():
+                session._do(session._session.close())
 
     feeder = threading.Thread(target=feed, daemon=True, name="shoal-live")
     feeder.start()
@@ -157,7 +161,7 @@ def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> 
         for m in session:
             yield m
     except Exception:
-        if trouble and not isinstance(trouble[0], RuntimeError):
+        if trouble:
             raise trouble[0] from None
         raise
     finally:

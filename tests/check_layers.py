@@ -57,9 +57,14 @@ NOT_HERE = {
     "daemon/plan/": SOCKETS + r"|pthread\.h|time\.h|unistd\.h",
     "daemon/session/": r"libwebsockets\.h|sys/socket\.h|netinet/",
     "daemon/work/": r"libwebsockets\.h|sys/socket\.h|netinet/",
-    "clients/": r"uv\.h",
+    # of the library, client_ws alone knows libwebsockets, client_watch alone libuv
+    **{f"clients/lib/client{part}": SOCKETS
+       for part in (".c", "_events", "_failure", "_keep", "_queue", "_session", "_url")},
+    "clients/lib/client_ws": r"uv\.h",
     "clients/out/": SOCKETS,
-    "clients/file/": r"libwebsockets\.h",
+    "clients/file/": r"libwebsockets\.h|uv\.h",
+    "clients/load/": r"uv\.h",
+    "clients/mic/": r"libwebsockets\.h",
 }
 
 # Units that may know each other

@@ -16,6 +16,7 @@
 
 #include "lib/client_session.h"
 #include "lib/client_url.h"
+#include "lib/client_watch.h"
 #include "lib/client_ws.h"
 
 struct shoal_client {
@@ -25,8 +26,9 @@ struct shoal_client {
     shoal__session session;
     int has_session;
     shoal__ws *ws;
-    int hung_up;      /* the session ended by itself, and the socket was told */
-    atomic_int woken; /* any thread */
+    shoal__watch *watch; /* NULL: the program polls */
+    int hung_up;         /* the session ended by itself, and the socket was told */
+    atomic_int woken;    /* any thread */
     int64_t connect_deadline_ms;
 };
 
@@ -211,6 +213,7 @@ void shoal_client_free(shoal_client *c)
 {
     if (!c)
         return;
+    shoal__watch_stop(c->watch);
     shoal__ws_free(c->ws);
     if (c->has_session)
         shoal__session_free(&c->session);
@@ -222,10 +225,17 @@ void shoal_client_free(shoal_client *c)
 
 /* ---- sending ---- */
 
+static void want_write(shoal_client *c)
+{
+    shoal__ws_want_write(c->ws);
+    if (c->watch)
+        shoal__watch_soon(c->watch);
+}
+
 static int queued(shoal_client *c, int r)
 {
     if (!r)
-        shoal__ws_want_write(c->ws);
+        want_write(c);
     return r;
 }
 
@@ -234,7 +244,7 @@ size_t shoal_client_send(shoal_client *c, const void *bytes, size_t n)
     size_t taken = shoal__session_send(&c->session, bytes, n);
 
     if (taken)
-        shoal__ws_want_write(c->ws);
+        want_write(c);
     return taken;
 }
 
@@ -332,7 +342,36 @@ int shoal_client_poll(shoal_client *c, int timeout_ms, shoal_client_event *event
 void shoal_client_wake(shoal_client *c)
 {
     atomic_store(&c->woken, 1);
-    shoal__ws_wake(c->ws);
+    if (c->watch)
+        shoal__watch_wake(c->watch);
+    else
+        shoal__ws_wake(c->ws);
+}
+
+/* ---- on a libuv loop ---- */
+
+static int watched_socket(const shoal_client *c)
+{
+    return shoal__ws_socket(c->ws);
+}
+
+static int watched_wants_write(const shoal_client *c)
+{
+    const uint8_t *bytes;
+    size_t n;
+    int kind;
+
+    return shoal__session_front(&c->session, &kind, &bytes, &n);
+}
+
+int shoal_client_watch(shoal_client *c, struct uv_loop_s *loop, shoal_client_on_event *on_event,
+                       void *user)
+{
+    static const shoal__watched asks = { shoal_client_poll, watched_socket, watched_wants_write };
+
+    if (c->watch)
+        return SHOAL_CLIENT_ESTATE;
+    return shoal__watch_start(&c->watch, c, &asks, loop, on_event, user);
 }
 
 /* ---- looking ---- */

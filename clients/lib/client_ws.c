@@ -322,6 +322,11 @@ void shoal__ws_want_write(shoal__ws *ws)
         lws_callback_on_writable(ws->wsi);
 }
 
+int shoal__ws_socket(const shoal__ws *ws)
+{
+    return ws->open && ws->wsi ? lws_get_socket_fd(ws->wsi) : -1;
+}
+
 void shoal__ws_wake(shoal__ws *ws)
 {
     lws_cancel_service(ws->context);

@@ -45,7 +45,8 @@
  *     }
  *
  * Threads. One object is one session. Nothing happens outside of shoal_client_poll (and the name
- * look-up in shoal_client_open): no threads, no callbacks. A process may hold any number of
+ * look-up in shoal_client_open): no threads, and no callbacks unless a libuv loop shall poll
+ * (shoal_client_watch). A process may hold any number of
  * clients; each belongs to one thread at a time, only shoal_client_wake may be called from
  * anywhere, signal handlers too. Poll while you have nothing to send: polling reads results,
  * answers the server's pings and holds off its idle timeout.
@@ -234,6 +235,22 @@ SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_poll(shoal_client *c, int t
 
 /* Make a waiting poll (or else the next one) return 0. Any thread, signal handlers too. */
 SHOAL_CLIENT_API void shoal_client_wake(shoal_client *c);
+
+/* ---- on a libuv loop ---------------------------------------------------------------------- */
+
+struct uv_loop_s;
+/* What e points to is good until the callback returns. The callback may send and may free c; it
+ * must not poll. */
+typedef void shoal_client_on_event(shoal_client *c, const shoal_client_event *e, void *user);
+
+/* Let a running loop poll from now on, on its thread, which is then the client's: each event is
+ * given to on_event. CLOSED is the last; the client keeps the loop alive until then, or until it is
+ * freed (before the loop is closed: run the loop once more, so that the handles go).
+ * loop: uv_loop_t *; both loop and user must outlive c.
+ * Returns 0, SHOAL_CLIENT_ESTATE (it is watched already), _ENOMEM. */
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_watch(shoal_client *c, struct uv_loop_s *loop,
+                                                           shoal_client_on_event *on_event,
+                                                           void *user);
 
 /* ---- looking ------------------------------------------------------------------------------ */
 

@@ -11,15 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char default_url[] = "ws://127.0.0.1:7350";
-
-_Static_assert(SHOAL_DEFAULT_PORT == 7350, "default_url and the manual name the port");
-
 static const char manual[] =
     "Usage: shoal-file [OPTION]... FILE...\n"
     "Stream audio files to a shoal server; show the phones it hears, or keep its features.\n"
     "\n"
-    "  --url URL            ws://HOST:PORT or wss://...     (ws://127.0.0.1:7350)\n"
+    "  --url URL            ws://HOST:PORT or wss://...     (SHOAL_URL, or ws://127.0.0.1:7350)\n"
     "  --proxy URL          connect through http://HOST:PORT (none, whatever http_proxy says)\n"
     "\n"
     "What to compute (default: the server's choice)\n"
@@ -230,7 +226,7 @@ int file_options_parse(file_options *o, int argc, char **argv)
 {
     int c, code;
 
-    *o = (file_options){ .url = default_url,
+    *o = (file_options){ .url = shoal_client_default_url(),
                          .session = shoal_options_default(),
                          .realtime = 1,
                          .out_dir = ".",

@@ -56,7 +56,16 @@ const char *shoal_client_version(void)
     return SHOAL_CLIENT_VERSION;
 }
 
+const char *shoal_client_default_url(void)
+{
+    const char *url = getenv("SHOAL_URL");
+
+    return url && *url ? url : "ws://127.0.0.1:7350";
+}
+
 /* ---- opening ---- */
+
+_Static_assert(SHOAL_DEFAULT_PORT == 7350, "the default URL names the port");
 
 shoal_client_params shoal_client_default_params(void)
 {

@@ -68,7 +68,8 @@
  * ever. Sending to a client that has failed is harmless: the next poll says what happened.
  *
  * The library ignores SIGPIPE for the process (libwebsockets does), never offers compression, and
- * takes nothing from the environment: no proxy unless params.proxy says so.
+ * takes nothing from the environment: no proxy unless params.proxy says so, and SHOAL_URL only
+ * where shoal_client_default_url is asked for it.
  */
 #ifndef SHOAL_CLIENT_H
 #define SHOAL_CLIENT_H
@@ -135,6 +136,10 @@ typedef struct shoal_client_params {
 } shoal_client_params;
 
 SHOAL_CLIENT_API shoal_client_params shoal_client_default_params(void);
+
+/* Where our own programs connect to if nobody says: SHOAL_URL of the environment, or
+ * ws://127.0.0.1:7350. View of the environment or static. */
+SHOAL_CLIENT_API const char *shoal_client_default_url(void);
 
 /* Begin to connect; READY (or ERROR) tells the outcome.
  * url: ws://HOST[:PORT][/path][?query] or wss://; the path is /v1/stream where it is not given, the

@@ -17,7 +17,7 @@ static const char manual[] =
     "Usage: shoal-load [OPTION]...\n"
     "Load a shoal server with many live sessions and measure how late its results come.\n"
     "\n"
-    "  --url URL            ws://HOST:PORT                  (ws://127.0.0.1:7350)\n"
+    "  --url URL            ws://HOST:PORT       (SHOAL_URL, or ws://127.0.0.1:7350)\n"
     "                       other options of a session go into its query: ?left_ms=640\n"
     "\n"
     "The load\n"
@@ -319,7 +319,7 @@ static int check_rest(const load_options *o)
 
 int load_options_parse(load_options *o, int argc, char **argv)
 {
-    command c = { o, "ws://127.0.0.1:7350", shoal_options_default() };
+    command c = { o, shoal_client_default_url(), shoal_options_default() };
     int opt, code;
 
     *o = (load_options){ .sessions = 10,

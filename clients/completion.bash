@@ -1,0 +1,21 @@
+# completion.bash - options of shoal's programs in bash, as their --help tells them
+
+_shoal() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
+    COMPREPLY=()
+    case $before in
+    --output) words='text jsonl npy textgrid' ;;
+    --outputs) words='phones posteriors embedding activity' ;;
+    --lm | --durations) words='on off' ;;
+    --depth | --depths) words='3 6 12 3-12' ;;
+    --chunk-ms) words='80 160 320 640' ;;
+    --format) words='s16le f32le' ;;
+    --encoding) words='f16 f32' ;;
+    --out-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") && return ;;
+    *)
+        [[ $word == -* ]] && words=$("$1" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+' | sort -u)
+        ;;
+    esac
+    [ -z "$words" ] || mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -o default -o bashdefault -F _shoal shoal-file shoal-load shoal-mic

@@ -1,0 +1,147 @@
+/* mic_options.c - the command line of shoal-mic, and what --help prints */
+#include "config.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mic/mic.h"
+
+static const char manual[] =
+    "Usage: shoal-mic [OPTION]...\n"
+    "Speak, and see the phones that a shoal server hears.\n"
+    "\n"
+    "  --url URL          ws://HOST:PORT or wss:// (SHOAL_URL, ws://127.0.0.1:7350)\n"
+    "  --list             the microphones there are\n"
+    "  --device NAME      a part of a name of that list\n"
+    "  --channel N        which channel of it (1)\n"
+    "  --rate HZ          8000 to 48000 (the device's own; of a command: 16000)\n"
+    "  --input-command C  instead of a microphone: the stdout of a command, samples\n"
+    "                     as s16le, mono, at --rate\n"
+    "  --depth N|MIN-MAX  layers: more are better and dearer; a range lets a busy\n"
+    "                     server choose (3-12)\n"
+    "  --chunk-ms M       audio heard at once: longer is better and later (160)\n"
+    "  --lm on|off        with the model of English phone sequences, or without (on)\n"
+    "  --jsonl            a JSON object a line, for programs\n"
+    "  --out-dir DIR      where the key s saves the last 30 s, WAV and TextGrid (.)\n"
+    "  --proxy URL        connect through http://HOST:PORT\n"
+    "  -h, --help   -V, --version\n"
+    "\n"
+    "Keys: + - depth, r the range again, p pause, s save, ? help, q or Ctrl-C end.\n"
+    "What may still change is dim. See shoal-mic(1).\n";
+
+enum {
+    OPT_URL = 256,
+    OPT_LIST,
+    OPT_DEVICE,
+    OPT_CHANNEL,
+    OPT_RATE,
+    OPT_COMMAND,
+    OPT_DEPTH,
+    OPT_CHUNK,
+    OPT_LM,
+    OPT_JSONL,
+    OPT_OUT_DIR,
+    OPT_PROXY
+};
+
+static const struct option long_options[] = { { "url", required_argument, NULL, OPT_URL },
+                                              { "list", no_argument, NULL, OPT_LIST },
+                                              { "device", required_argument, NULL, OPT_DEVICE },
+                                              { "channel", required_argument, NULL, OPT_CHANNEL },
+                                              { "rate", required_argument, NULL, OPT_RATE },
+                                              { "input-command", required_argument, NULL,
+                                                OPT_COMMAND },
+                                              { "depth", required_argument, NULL, OPT_DEPTH },
+                                              { "chunk-ms", required_argument, NULL, OPT_CHUNK },
+                                              { "lm", required_argument, NULL, OPT_LM },
+                                              { "jsonl", no_argument, NULL, OPT_JSONL },
+                                              { "out-dir", required_argument, NULL, OPT_OUT_DIR },
+                                              { "proxy", required_argument, NULL, OPT_PROXY },
+                                              { "help", no_argument, NULL, 'h' },
+                                              { "version", no_argument, NULL, 'V' },
+                                              { 0 } };
+
+static int usage_error(const char *what)
+{
+    fprintf(stderr, "shoal-mic: %s; shoal-mic --help tells more\n", what);
+    return EXIT_USAGE;
+}
+
+/* One option of the session, by its name on the wire. */
+static int add_option(mic_options *o, const char *name, const char *value)
+{
+    shoal_error err;
+
+    if (shoal_options_add(&o->session, name, strlen(name), value, strlen(value), &err) == 0)
+        return -1;
+    return usage_error(err.message);
+}
+
+static int take_number(int *to, const char *value, int least, int most, const char *complaint)
+{
+    char *end;
+    long n = strtol(value, &end, 10);
+
+    if (end == value || *end || n < least || n > most)
+        return usage_error(complaint);
+    *to = (int)n;
+    return -1;
+}
+
+static int take_option(mic_options *o, int c, char *value)
+{
+    switch (c) {
+    case OPT_URL: o->url = value; return -1;
+    case OPT_LIST: o->list = 1; return -1;
+    case OPT_DEVICE: o->source.device = value; return -1;
+    case OPT_CHANNEL:
+        return take_number(&o->source.channel, value, 1, 64, "--channel takes 1 to 64");
+    case OPT_RATE:
+        return take_number(&o->source.rate, value, SHOAL_MIN_RATE, SHOAL_MAX_RATE,
+                           "--rate takes 8000 to 48000");
+    case OPT_COMMAND: o->source.command = value; return -1;
+    case OPT_DEPTH: return add_option(o, "depth", value);
+    case OPT_CHUNK: return add_option(o, "chunk_ms", value);
+    case OPT_LM: return add_option(o, "lm", value);
+    case OPT_JSONL: o->jsonl = 1; return -1;
+    case OPT_OUT_DIR: o->out_dir = value; return -1;
+    case OPT_PROXY: o->proxy = value; return -1;
+    case 'h': fputs(manual, stdout); return 0;
+    case 'V': puts("shoal-mic " PACKAGE_VERSION); return 0;
+    default: return usage_error("the command line is wrong");
+    }
+}
+
+/* What a person in front of a microphone wants, unless it was said. */
+static int finish(mic_options *o)
+{
+    if (!(o->session.given & SHOAL_OPT_DEPTH)) {
+        o->session.depth_min = 3;
+        o->session.depth_max = 12;
+    }
+    o->session.outputs = SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY;
+    o->session.given |= SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT;
+    if (o->source.command && o->source.device)
+        return usage_error("--device and --input-command: choose one");
+    if (o->source.command && !o->source.rate)
+        o->source.rate = 16000;
+    return -1;
+}
+
+int mic_options_parse(mic_options *o, int argc, char **argv)
+{
+    int c, code;
+
+    *o = (mic_options){ .url = shoal_client_default_url(),
+                        .session = shoal_options_default(),
+                        .source = { .channel = 1 },
+                        .out_dir = "." };
+    while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) != -1)
+        if ((code = take_option(o, c, optarg)) >= 0)
+            return code;
+    if (optind < argc)
+        return usage_error("shoal-mic takes no files (shoal-file does)");
+    return o->list ? mic_capture_list() : finish(o);
+}

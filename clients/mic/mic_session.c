@@ -1,0 +1,164 @@
+/* mic_session.c - the session of shoal-mic: see mic.h
+ *
+ * The first one must come about, or the program ends with the reason. A later one that is lost is
+ * opened again, as the failure advises, for as long as the program runs; sound that no session
+ * takes meanwhile is counted and told.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "mic/mic.h"
+
+enum {
+    MAX_RETRY_MS = 5000,
+    MAX_WAITING = 128 << 10 /* bytes: 1.4 s at 48 kHz, half of what the library's queue holds */
+};
+
+static void on_retry(uv_timer_t *t)
+{
+    mic_session_open(t->data);
+}
+
+static void say_hole(mic_app *a)
+{
+    double seconds = (double)(mic_app_now_ms(a) - a->gone_ms) / 1000;
+    char text[200];
+
+    snprintf(text, sizeof text, "the server is back; %.1f s were not heard", seconds);
+    mic_show_note(a, "hole", seconds, text);
+}
+
+static void on_ready(mic_app *a, const shoal_ready *r)
+{
+    const char *rest = a->o->url + (a->o->url[2] == 's' ? 6 : 5);
+    char depth[32], text[400];
+
+    if (a->was_ready && a->gone_ms)
+        say_hole(a);
+    a->ready = 1;
+    a->gone_ms = a->retry_ms = 0;
+    a->base = a->samples;
+    a->depth = r->depth;
+    a->model_depth = r->model_depth;
+    if (a->was_ready)
+        return;
+    a->was_ready = 1;
+    snprintf(depth, sizeof depth, a->wanted.depth_min == a->wanted.depth_max ? "%d" : "%d-%d",
+             a->wanted.depth_min, a->wanted.depth_max);
+    snprintf(text, sizeof text, "%s, %d Hz -> %.*s, depth %s: speak now%s", a->news.name,
+             a->news.rate, (int)strcspn(rest, "/?"), rest, depth,
+             a->terminal ? " (Ctrl-C ends)" : "");
+    mic_show_note(a, "start", -1, text);
+}
+
+/* What came first is what failed; CLOSED follows and has the same. */
+static void on_failure(mic_app *a, const shoal_client_failure *f)
+{
+    char text[600];
+
+    if (!a->was_ready || f->retry_ms < 0) {
+        fprintf(stderr, "%sshoal-mic: %s\n", a->terminal ? "\r\033[J" : "", f->error.message);
+        if (f->cause == SHOAL_CLIENT_UNREACHABLE)
+            fputs("Another server: shoal-mic --url ws://HOST:PORT, or SHOAL_URL in the "
+                  "environment.\n",
+                  stderr);
+        mic_app_stop(a, 0, EXIT_FAILED);
+        return;
+    }
+    if (!a->gone_ms) {
+        a->gone_ms = mic_app_now_ms(a);
+        snprintf(text, sizeof text, "%s; trying again", f->error.message);
+        mic_show_note(a, "away", -1, text);
+    }
+    a->retry_ms = a->retry_ms ? a->retry_ms * 2 : f->retry_ms;
+    a->retry_ms = a->retry_ms > MAX_RETRY_MS ? MAX_RETRY_MS : a->retry_ms;
+    uv_timer_start(&a->retry, on_retry, (uint64_t)a->retry_ms, 0);
+}
+
+static void on_closed(mic_app *a, const shoal_client_event *e)
+{
+    const shoal_client_failure failure = e->failure ? *e->failure : (shoal_client_failure){ 0 };
+    int failed = e->failure != NULL;
+
+    mic_session_close(a);
+    a->ready = 0;
+    if (a->stop_ms)
+        uv_stop(a->loop);
+    else if (failed)
+        on_failure(a, &failure);
+    else
+        uv_timer_start(&a->retry, on_retry, 0, 0);
+}
+
+static void on_event(shoal_client *c, const shoal_client_event *e, void *user)
+{
+    mic_app *a = user;
+
+    (void)c;
+    switch (e->type) {
+    case SHOAL_CLIENT_READY: on_ready(a, e->ready); break;
+    case SHOAL_CLIENT_CLOSED: on_closed(a, e); return;
+    case SHOAL_CLIENT_CHANGED:
+        a->depth = e->changed->depth;
+        a->wanted.depth_min = e->changed->depth_min;
+        a->wanted.depth_max = e->changed->depth_max;
+        break;
+    default: break;
+    }
+    mic_show_event(a, e);
+}
+
+void mic_session_open(mic_app *a)
+{
+    shoal_client_params p = shoal_client_default_params();
+    char why[512];
+
+    p.options = a->wanted;
+    p.options.given |= SHOAL_OPT_FORMAT | SHOAL_OPT_RATE | SHOAL_OPT_CHANNELS;
+    p.options.format = SHOAL_FORMAT_S16LE;
+    p.options.rate = a->news.rate;
+    p.options.channels = 1;
+    p.proxy = a->o->proxy;
+    if (shoal_client_open(&a->client, a->o->url, &p, why, sizeof why) == 0 &&
+        shoal_client_watch(a->client, a->loop, on_event, a) == 0)
+        return;
+    fprintf(stderr, "shoal-mic: %s\n", *why ? why : "out of memory");
+    mic_app_stop(a, 0, EXIT_FAILED);
+}
+
+/* 1: as much as may wait for the socket does, and the next block shall not be given. */
+int mic_session_is_full(const mic_app *a)
+{
+    return a->client && shoal_client_get_stats(a->client).queued_bytes > MAX_WAITING;
+}
+
+int mic_session_send(mic_app *a, const int16_t *samples, size_t n)
+{
+    size_t bytes = n * sizeof *samples;
+
+    return a->ready && !mic_session_is_full(a) &&
+           shoal_client_send(a->client, samples, bytes) == bytes;
+}
+
+void mic_session_flush(mic_app *a)
+{
+    if (a->ready && shoal_client_flush(a->client, "hole") < 0)
+        return; /* its queue is full: the phones settle later */
+}
+
+void mic_session_set_depth(mic_app *a, int depth_min, int depth_max)
+{
+    shoal_options o = { .given = SHOAL_OPT_DEPTH, .depth_min = depth_min, .depth_max = depth_max };
+
+    if (a->ready && depth_min >= 1 && depth_max <= a->model_depth &&
+        shoal_client_set(a->client, &o) == 0) {
+        a->wanted.depth_min = depth_min;
+        a->wanted.depth_max = depth_max;
+    }
+}
+
+void mic_session_close(mic_app *a)
+{
+    shoal_client_free(a->client);
+    a->client = NULL;
+}

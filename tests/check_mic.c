@@ -1,0 +1,320 @@
+/* check_mic.c - the pure parts of shoal-mic: ring, level, lines, status, the last half minute */
+#include <check.h>
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mic/mic_level.h"
+#include "mic/mic_line.h"
+#include "mic/mic_ring.h"
+#include "mic/mic_save.h"
+#include "mic/mic_status.h"
+
+/* ---- ring ---- */
+
+START_TEST(ring_keeps_order_and_counts_what_is_lost)
+{
+    mic_ring r;
+    int16_t in[24], out[24];
+
+    for (int i = 0; i < 24; i++)
+        in[i] = (int16_t)i;
+    ck_assert_int_eq(mic_ring_init(&r, 5), 0);
+    ck_assert_uint_eq(r.cap, 8);
+    for (int turn = 0; turn < 20; turn++) {                     /* around the end many times */
+        ck_assert_uint_eq(mic_ring_write(&r, in + 1, 5, 2), 5); /* every second: 1 3 5 7 9 */
+        ck_assert_uint_eq(mic_ring_read(&r, out, 3), 3);
+        ck_assert_uint_eq(mic_ring_read(&r, out + 3, 24), 2);
+        for (int i = 0; i < 5; i++)
+            ck_assert_int_eq(out[i], 1 + 2 * i);
+    }
+    ck_assert_uint_eq(mic_ring_write(&r, in, 24, 1), 8);
+    ck_assert_uint_eq(atomic_load(&r.lost), 16);
+    ck_assert_uint_eq(mic_ring_read(&r, out, 24), 8);
+    ck_assert_int_eq(out[7], 7);
+    mic_ring_free(&r);
+}
+END_TEST
+
+enum { STREAM = 1 << 17 };
+
+static void *count_up(void *user)
+{
+    mic_ring *r = user;
+    int16_t block[37];
+
+    for (int n = 0; n < STREAM;) {
+        size_t want = (size_t)(STREAM - n < 37 ? STREAM - n : 37);
+        size_t room = r->cap - (atomic_load(&r->written) - atomic_load(&r->read));
+
+        want = want < room ? want : room;
+        for (size_t i = 0; i < want; i++)
+            block[i] = (int16_t)(n + (int)i);
+        n += (int)mic_ring_write(r, block, want, 1);
+        if (!want)
+            sched_yield();
+    }
+    return NULL;
+}
+
+START_TEST(ring_between_two_threads)
+{
+    mic_ring r;
+    pthread_t writer;
+    int16_t block[64];
+    int n = 0, wrong = 0;
+
+    ck_assert_int_eq(mic_ring_init(&r, 256), 0);
+    ck_assert_int_eq(pthread_create(&writer, NULL, count_up, &r), 0);
+    while (n < STREAM) {
+        size_t got = mic_ring_read(&r, block, 64);
+
+        for (size_t i = 0; i < got; i++, n++)
+            wrong += block[i] != (int16_t)n;
+        if (!got)
+            sched_yield();
+    }
+    pthread_join(writer, NULL);
+    ck_assert_int_eq(wrong, 0);
+    ck_assert_uint_eq(atomic_load(&r.lost), 0);
+    mic_ring_free(&r);
+}
+END_TEST
+
+/* ---- level ---- */
+
+static void add_tone(mic_level *l, int amplitude, int n)
+{
+    int16_t v[2] = { (int16_t)amplitude, (int16_t)-amplitude };
+
+    for (int i = 0; i < n; i += 2)
+        mic_level_add(l, v, 2);
+}
+
+START_TEST(level_falls_and_holds)
+{
+    mic_level l;
+    char text[64];
+
+    mic_level_init(&l, 1000);
+    add_tone(&l, 16384, 100);
+    ck_assert_double_eq_tol(mic_level_db(l.peak), -6.02, 0.01);
+    mic_level_print(&l, 10, text, sizeof text);
+    ck_assert_str_eq(text, " -6 dB [#########-]");
+    add_tone(&l, 0, 500); /* half a second: 20 dB */
+    ck_assert_double_eq_tol(mic_level_db(l.peak), -26.02, 0.1);
+    ck_assert_double_eq_tol(mic_level_db(l.hold), -6.02, 0.01);
+    mic_level_print(&l, 10, text, sizeof text);
+    ck_assert_str_eq(text, "-26 dB [######--|-]");
+    add_tone(&l, 0, 600);
+    ck_assert_double_lt(l.hold, 0.1);
+}
+END_TEST
+
+START_TEST(level_tells_clipping_and_zeros)
+{
+    mic_level l;
+
+    mic_level_init(&l, 1000);
+    add_tone(&l, 32766, 10);
+    ck_assert_uint_eq(l.clip_left, 0);
+    add_tone(&l, 32767, 10);
+    ck_assert_uint_eq(l.clipped, 10);
+    ck_assert_uint_gt(l.clip_left, 1900);
+    add_tone(&l, 0, 1998);
+    ck_assert(!mic_level_is_muted(&l));
+    add_tone(&l, 0, 2);
+    ck_assert(mic_level_is_muted(&l));
+    ck_assert_uint_eq(l.clip_left, 0);
+    add_tone(&l, 1, 2);
+    ck_assert(!mic_level_is_muted(&l));
+}
+END_TEST
+
+/* ---- lines ---- */
+
+static mic_line line;
+static char bytes[MIC_LINE_ROOM + 8192];
+
+static const char *taken(void)
+{
+    ck_assert_uint_gt(mic_line_take(&line, bytes, sizeof bytes), 0);
+    return bytes;
+}
+
+START_TEST(plain_lines_are_utterances)
+{
+    mic_line_init(&line, 0, 0, 80);
+    mic_line_phone(&line, "HH", 1.0, 1.1);
+    mic_line_phone(&line, "AH", 1.1, 1.2);
+    mic_line_phone(&line, "L", 1.4, 1.5); /* after a pause */
+    mic_line_add_tentative(&line, "OW");
+    mic_line_status(&line, "never seen here");
+    mic_line_take(&line, bytes, sizeof bytes);
+    ck_assert_str_eq(bytes, "");
+    mic_line_finish(&line);
+    mic_line_phone(&line, "S", 2.0, 2.1);
+    mic_line_phone(&line, "T", 4.0, 4.1); /* long after: a line of its own */
+    ck_assert_str_eq(taken(), "    1.0  HH AH  L\n    2.0  S\n");
+    mic_line_leave(&line, bytes, sizeof bytes);
+    ck_assert_str_eq(bytes, "    4.0  T\n");
+}
+END_TEST
+
+START_TEST(only_the_current_line_is_redrawn)
+{
+    mic_line_init(&line, 1, 1, 80);
+    mic_line_phone(&line, "HH", 1.0, 1.1);
+    mic_line_add_tentative(&line, "AH");
+    mic_line_status(&line, "-6 dB");
+    ck_assert_str_eq(taken(), "\r\033[J    1.0  HH\033[2m AH\033[0m\n\033[2m-6 dB\033[0m");
+    mic_line_clear_tentative(&line);
+    mic_line_phone(&line, "EH", 1.1, 1.2);
+    ck_assert_str_eq(taken(), "\r\033[1A\033[J    1.0  HH EH\n\033[2m-6 dB\033[0m");
+    mic_line_note(&line, "# %s", "a note");
+    mic_line_finish(&line);
+    ck_assert_str_eq(taken(), "\r\033[1A\033[J# a note\n    1.0  HH EH\n\n\033[2m-6 dB\033[0m");
+    mic_line_leave(&line, bytes, sizeof bytes);
+    ck_assert_str_eq(bytes, "\r\033[1A\033[J");
+}
+END_TEST
+
+START_TEST(without_colour_what_may_change_is_small)
+{
+    mic_line_init(&line, 1, 0, 80);
+    mic_line_phone(&line, "HH", 1.0, 1.1);
+    mic_line_add_tentative(&line, "AH");
+    ck_assert_str_eq(taken(), "\r\033[J    1.0  HH ah");
+}
+END_TEST
+
+/* No row reaches the last column, whatever is said, at any width. */
+START_TEST(rows_never_wrap)
+{
+    int columns = 0, widest = 0;
+
+    for (int width = 1; width < 100; width += 7) {
+        mic_line_init(&line, 1, 0, width);
+        for (int i = 0; i < 60; i++)
+            mic_line_phone(&line, "ZH", i * 0.1, i * 0.1 + 0.1);
+        for (int i = 0; i < 60; i++)
+            mic_line_add_tentative(&line, "\xc3\xa9\xc3\xa9");
+        mic_line_status(&line, "0123456789012345678901234567890123456789012345678901234567890123456"
+                               "789012345678901234567890123456789012345678901234567890123456789");
+        widest = columns = 0;
+        for (const char *p = taken() + 4; *p; p++) { /* after \r ESC [ J */
+            columns = *p == '\n' ? 0 : columns + ((*p & 0xc0) != 0x80);
+            widest = columns > widest ? columns : widest;
+        }
+        ck_assert_int_lt(widest, width < 20 ? 20 : width);
+    }
+}
+END_TEST
+
+/* ---- status ---- */
+
+START_TEST(status_says_the_worst_first)
+{
+    mic_level l;
+    mic_waits w = { 0 };
+    mic_status s = {
+        .level = &l, .waits = &w, .lag_ms = 120, .depth = 6, .depth_min = 3, .depth_max = 12
+    };
+    char text[256];
+
+    mic_level_init(&l, 1000);
+    add_tone(&l, 3277, 10);
+    for (int i = 1; i <= 300; i++)
+        mic_waits_add(&w, i * 10);
+    ck_assert_int_eq(mic_waits_percentile(&w, 50), (44 + 1 + 127) * 10);
+    mic_status_print(&s, text, sizeof text);
+    ck_assert_str_eq(text, "-20 dB [########----]  depth 6 of 3-12  lag 0.12 s  "
+                           "phones 1.72/2.74 s  ? help");
+    ck_assert_uint_le(strlen(text), 79);
+    s.trouble = "the microphone is away";
+    mic_status_print(&s, text, sizeof text);
+    ck_assert_str_eq(text, "-20 dB [########----]  the microphone is away");
+    s.trouble = NULL;
+    add_tone(&l, 0, 2000);
+    mic_status_print(&s, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "muted?"));
+}
+END_TEST
+
+/* ---- the last half minute ---- */
+
+static size_t read_file(const char *path, char *to, size_t room)
+{
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    ck_assert_msg(f != NULL, "no %s", path);
+    n = fread(to, 1, room, f);
+    fclose(f);
+    unlink(path);
+    return n;
+}
+
+START_TEST(the_last_half_minute_is_saved)
+{
+    static char text[600000];
+    char dir[] = "/tmp/shoal-mic.XXXXXX", path[64], why[256];
+    mic_save s;
+    int16_t v;
+    size_t n;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert_int_eq(mic_save_init(&s, 8000), 0);
+    for (int i = 0; i < 32 * 8000; i++) {
+        v = (int16_t)(i / 8);
+        mic_save_add(&s, &v, 1);
+    }
+    mic_save_add_phone(&s, "AA", 1.0, 1.5, 1); /* two seconds have been forgotten */
+    mic_save_add_phone(&s, "IY", 3.0, 3.5, 1);
+    ck_assert_double_eq(mic_save_write(&s, dir, "x", why, sizeof why), 30);
+    snprintf(path, sizeof path, "%s/x.wav", dir);
+    n = read_file(path, text, sizeof text);
+    ck_assert_uint_eq(n, 44 + 30 * 8000 * 2);
+    memcpy(&v, text + 44, 2);
+    ck_assert_int_eq(v, 2000);
+    memcpy(&v, text + n - 2, 2);
+    ck_assert_int_eq(v, 31999);
+    snprintf(path, sizeof path, "%s/x.TextGrid", dir);
+    text[read_file(path, text, sizeof text - 1)] = 0;
+    ck_assert_ptr_nonnull(strstr(text, "\"IY\""));
+    ck_assert_ptr_null(strstr(text, "\"AA\""));
+    ck_assert_double_eq(mic_save_write(&s, "/nowhere", "x", why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "/nowhere/x.wav"));
+    rmdir(dir);
+    mic_save_free(&s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("mic");
+    TCase *t = tcase_create("pure");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, ring_keeps_order_and_counts_what_is_lost);
+    tcase_add_test(t, ring_between_two_threads);
+    tcase_add_test(t, level_falls_and_holds);
+    tcase_add_test(t, level_tells_clipping_and_zeros);
+    tcase_add_test(t, plain_lines_are_utterances);
+    tcase_add_test(t, only_the_current_line_is_redrawn);
+    tcase_add_test(t, without_colour_what_may_change_is_small);
+    tcase_add_test(t, rows_never_wrap);
+    tcase_add_test(t, status_says_the_worst_first);
+    tcase_add_test(t, the_last_half_minute_is_saved);
+    suite_add_tcase(suite, t);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

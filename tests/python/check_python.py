@@ -165,21 +165,21 @@ class Live(unittest.TestCase):
         for m in shoal.live(blocks(), self.url, rate=self.rate, depth=2):
             if not isinstance(m, shoal.Packet) and m["type"] == "phones":
                 break
-        self.wait_for_room(2)               # of max_sessions=2
+        for s in self.open_all(2):          # of max_sessions=2
+            s.close()
 
-    def wait_for_room(self, sessions):
+    def open_all(self, sessions):
+        """So many sessions, as soon as there is room."""
         end, opened = time.monotonic() + 20 * PATIENCE, []
-        try:
-            while len(opened) < sessions:
-                try:
-                    opened.append(shoal.Session(self.url))
-                except shoal.Failure as f:
-                    if f.cause != "full" or time.monotonic() > end:
-                        raise
-                    time.sleep(0.1)
-        finally:
-            for s in opened:
-                s.close()
+        while len(opened) < sessions:
+            try:
+                opened.append(shoal.Session(self.url))
+                self.addCleanup(opened[-1].close)
+            except shoal.Failure as f:
+                if f.cause != "full" or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+        return opened
 
     def test_asyncio(self):
         async def run():
@@ -220,10 +220,9 @@ class Live(unittest.TestCase):
         with self.assertRaises(shoal.Failure) as caught:
             shoal.Session("ws://127.0.0.1:1")
         self.assertEqual(caught.exception.cause, "unreachable")
-        self.wait_for_room(2)
-        with shoal.Session(self.url), shoal.Session(self.url):
-            with self.assertRaises(shoal.Failure) as caught:
-                shoal.Session(self.url)
+        self.open_all(2)
+        with self.assertRaises(shoal.Failure) as caught:
+            shoal.Session(self.url)
         self.assertEqual((caught.exception.cause, caught.exception.code), ("full", "too_many_sessions"))
         self.assertGreaterEqual(caught.exception.retry_ms, 0)
 

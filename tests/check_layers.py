@@ -49,6 +49,7 @@ MAY = {
     "clients/file/": ["clients/lib/", "clients/out/", "protocol/shoal-protocol.h"],
     "clients/mic/": ["clients/lib/shoal-client.h", "clients/out/", "protocol/shoal-protocol.h"],
     "clients/load/": ["clients/lib/", "clients/file/file_audio.h", "protocol/shoal-protocol.h"],
+    "clients/tune/": ["clients/lib/", "clients/file/file_audio.h", "protocol/shoal-protocol.h"],
 }
 
 SOCKETS = r"uv\.h|libwebsockets\.h|sys/socket\.h|netinet/|sys/un\.h"

@@ -1,0 +1,13 @@
+/* client_get.h - one page of a shoal server, by HTTP; blocks */
+#ifndef SHOAL_CLIENT_GET_H
+#define SHOAL_CLIENT_GET_H
+
+#include <stddef.h>
+
+/* url: as for shoal_client_open; its path and query do not matter. page: "/v1/depths".
+ * most: bytes of the body at most. Returns the body with a NUL behind it, which the caller frees;
+ * NULL with cause in why: nobody answers within timeout_ms, another status than 200, too long. */
+char *shoal__get(const char *url, const char *page, size_t most, int timeout_ms, char *why,
+                 size_t why_size);
+
+#endif

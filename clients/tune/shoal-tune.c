@@ -1,0 +1,165 @@
+/* shoal-tune.c - depth and chunk length for a goal, on the user's own audio: see tune.h */
+#include "tune/tune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void on_interrupt(int number)
+{
+    if (tune_interrupted++) /* whoever insists */
+        _exit(128 + number);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction a = { .sa_handler = on_interrupt };
+
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+/* ---- the grid ---- */
+
+/* All depths if they fit into one session, else as many, evenly, the deepest among them. */
+static void choose_depths(tune_grid *g)
+{
+    int n = g->model.depth < TUNE_MAX_DEPTHS ? g->model.depth : TUNE_MAX_DEPTHS;
+
+    g->depth_count = n;
+    for (int i = 0; i < n; i++)
+        g->depths[i] = (g->model.depth * (i + 1) + n - 1) / n;
+}
+
+static int make_settings(tune_grid *g)
+{
+    size_t clips = (size_t)g->clips.count;
+
+    g->at = calloc((size_t)(g->chunk_count * g->depth_count), sizeof *g->at);
+    for (int i = 0; g->at && i < g->chunk_count * g->depth_count; i++) {
+        tune_setting *s = &g->at[i];
+
+        s->chunk_ms = g->chunks[i / g->depth_count];
+        s->depth = g->depths[i % g->depth_count];
+        s->heard = calloc(clips, sizeof *s->heard);
+        s->differs = calloc(clips, sizeof *s->differs);
+        s->wrong = calloc(clips, sizeof *s->wrong);
+        if (!s->heard || !s->differs || !s->wrong)
+            return -1;
+    }
+    return g->at ? 0 : -1;
+}
+
+static void free_grid(tune_grid *g)
+{
+    for (int i = 0; g->at && i < g->chunk_count * g->depth_count; i++) {
+        tune_setting *s = &g->at[i];
+
+        for (int k = 0; s->heard && k < g->clips.count; k++)
+            free(s->heard[k].at);
+        free(s->heard);
+        free(s->differs);
+        free(s->wrong);
+        free(s->late.at);
+        free(s->pause.at);
+    }
+    free(g->at);
+    tune_clips_free(&g->clips);
+}
+
+static int set_up(const tune_options *o, tune_grid *g)
+{
+    memcpy(g->chunks, o->chunks, sizeof g->chunks);
+    g->chunk_count = o->chunk_count;
+    if (tune_clips_find(&g->clips, o) < 0 ||
+        tune_ask_model(o, g->clips.at[0].path, &g->model) < 0 ||
+        tune_clips_transcribe(&g->clips, o, &g->model) < 0)
+        return -1;
+    choose_depths(g);
+    if (make_settings(g) == 0)
+        return 0;
+    fprintf(stderr, "shoal-tune: out of memory\n");
+    return -1;
+}
+
+/* ---- the passes ---- */
+
+static void show_progress(const tune_options *o, int done, int all, time_t began)
+{
+    double each = difftime(time(NULL), began) / (done ? done : 1);
+
+    if (o->quiet || !isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r%d of %d passes, %.0f s left   ", done, all, each * (all - done));
+    if (done == all)
+        fputs("\r\033[K", stderr);
+}
+
+static int run_passes(const tune_options *o, tune_grid *g)
+{
+    int all = g->chunk_count * g->clips.count, done = 0;
+    time_t began = time(NULL);
+
+    show_progress(o, 0, all, began);
+    for (int i = 0; i < g->clips.count; i++) {
+        double seconds = 0;
+
+        for (int c = 0; c < g->chunk_count; c++) {
+            if (tune_pass(o, g, c, i, &seconds) < 0)
+                return -1;
+            show_progress(o, ++done, all, began);
+        }
+        g->audio_s += seconds;
+    }
+    return 0;
+}
+
+/* ---- what comes of it ---- */
+
+static void price(const tune_options *o, tune_grid *g)
+{
+    char why[256] = "";
+
+    if (tune_price(o, g, why, sizeof why) < 0)
+        fprintf(stderr, "shoal-tune: no prices, depth stands for them: %s\n", why);
+}
+
+static int report(const tune_options *o, tune_grid *g)
+{
+    tune_choice c = tune_choose(g, &o->goal);
+    tune_live live = { 0 };
+    FILE *f = o->json && !strcmp(o->json, "-") ? stderr : stdout;
+    int r = 0;
+
+    if (o->live && tune_live_run(o, g, c.best, &live) < 0)
+        return TUNE_EXIT_FAILED;
+    if (o->json)
+        r |= tune_json_write(o->json, o, g, &c, &live);
+    if (o->svg)
+        r |= tune_plot_write(o->svg, o, g, &c);
+    tune_report_table(f, g, &c);
+    tune_report_choice(f, o, g, &c, &live);
+    return r ? TUNE_EXIT_FAILED : c.met ? 0 : TUNE_EXIT_GOAL;
+}
+
+int main(int argc, char **argv)
+{
+    tune_options o;
+    tune_grid g = { 0 };
+    int code = tune_options_parse(&o, argc, argv);
+
+    if (code >= 0)
+        return code;
+    catch_signals();
+    code = TUNE_EXIT_FAILED;
+    if (set_up(&o, &g) == 0 && run_passes(&o, &g) == 0) {
+        price(&o, &g);
+        if (tune_measure(&g) == 0)
+            code = report(&o, &g);
+    }
+    free_grid(&g);
+    return tune_interrupted ? TUNE_EXIT_INTERRUPTED : code;
+}

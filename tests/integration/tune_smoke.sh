@@ -1,0 +1,41 @@
+#!/bin/sh
+# tune_smoke.sh - shoal-tune against the real shoald: a table, a choice, files, its exit codes
+#
+# One recording at two chunk lengths, the built-in model. What is chosen is not the point, that the
+# parts meet is.
+
+dir=$(mktemp -d) || exit 99
+tune=$TOP_BUILDDIR/clients/shoal-tune
+trap 'kill $server 2>/dev/null; rm -rf "$dir"' EXIT
+
+"$TOP_BUILDDIR/daemon/shoald" --listen 127.0.0.1:0 --workers 1 --ready-file "$dir/address" \
+    --log-level warning 2> "$dir/log" &
+server=$!
+for i in $(seq $((100 * TEST_PATIENCE))); do
+    [ -s "$dir/address" ] && break
+    sleep 0.1
+done
+url=ws://$(cat "$dir/address") || { echo "shoald did not start:"; cat "$dir/log"; exit 1; }
+
+fail() { echo "FAILED: $*"; cat "$dir/out" "$dir/log"; exit 1; }
+
+mkdir "$dir/audio"
+cp /usr/share/sounds/alsa/Front_Center.wav "$dir/audio"
+printf 'audio/Front_Center.wav\tF R AH1 N T S EH1 N T ER0\n' > "$dir/list"
+
+SHOAL_URL=$url "$tune" --list "$dir/list" --chunks 160,80 --max-latency 5000 --within 200 \
+    --json "$dir/tune.json" --svg "$dir/tune.svg" > "$dir/out" 2>&1 || fail "exit code $?"
+grep -q '^Take chunk_ms ' "$dir/out" || fail "no recommendation"
+grep -q '^In real time, 1 s of it: ' "$dir/out" || fail "no confirmation"
+grep -q '/v1/stream?depth=[0-9]*&chunk_ms=[0-9]*$' "$dir/out" || fail "no URL"
+[ "$(grep -c '"per_percent": [0-9]' "$dir/tune.json")" = 24 ] || fail "24 settings with an error rate"
+grep -q '"met": true' "$dir/tune.json" || fail "JSON"
+grep -q '</svg>' "$dir/tune.svg" || fail "SVG"
+
+"$tune" --url "$url" --chunks 160 --no-live --max-latency 1 "$dir/audio" > "$dir/out" 2>&1
+[ $? = 3 ] || fail "a goal that cannot be met is exit code 3"
+grep -q '^No setting meets it. Nearest: ' "$dir/out" || fail "the nearest"
+
+"$tune" --url "$url" "$dir/nothing.wav" > "$dir/out" 2>&1
+[ $? = 1 ] || fail "no such file is exit code 1"
+grep -q 'nothing.wav: No such file' "$dir/out" || fail "no such file is not told"

@@ -130,7 +130,8 @@ static int open_service(shoald_server *server)
 {
     char why[WHY_SIZE + PATH_MAX];
     const shoald_settings *c = &server->house.settings;
-    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision };
+    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
+                                        (shoal_cache)c->cache };
     if (shoald_service_open(&server->house.service, c->model, &params, why, sizeof why) < 0)
         return complain(why);
     return 0;

@@ -47,8 +47,8 @@
  * shoal_model_info.row_invariant tells which of the two is promised.
  *
  * Memory: a stream without audio is small (some 20 KB). Its caches come with the first audio, for
- * the layers down to its depth, and go with its last frame. In bf16 and int8 models they hold bf16
- * (72 KB a layer for left context 64, dim 256), in fp32 models fp32 (142 KB).
+ * the layers down to its depth, and go with its last frame: 142 KB a layer for left context 64, dim
+ * 256 in fp32, half and less where shoal_cache says so.
  *
  * Nothing in ready/run allocates, locks, logs or prints, and of feed only a stream's first call
  * with audio allocates. Errors are negative SHOAL_E* codes; if a constructor fails there is nothing
@@ -134,9 +134,10 @@ typedef struct shoal_model_info {
     const char *precision; /* of the products: "fp32", "bf16" or "int8" */
     int row_invariant;     /* 1: features are the same bytes in any company; 0: within 1e-4 in
                             * fp32 (see Exactness) */
+    const char *cache;     /* what streams remember is in: "fp32", "bf16", "fp16" or "int8" */
 } shoal_model_info;
 
-/* Matrix library and precision of its products. Below fp32 caches are bf16; the rest is fp32. */
+/* Matrix library and precision of its products; what lies between them is fp32. */
 typedef enum shoal_backend {
     SHOAL_BACKEND_AUTO,     /* AMX on CPUs that have it; oneDNN with AVX-512 and below fp32;
                              * else OWN */
@@ -147,18 +148,30 @@ typedef enum shoal_backend {
 } shoal_backend;
 typedef enum shoal_precision { SHOAL_FP32, SHOAL_BF16, SHOAL_INT8 } shoal_precision;
 
+/* In what a stream remembers: most of its memory, and of what attention reads. Any goes with any
+ * precision. Kilobytes a layer, and largest difference of log posteriors from those with fp32
+ * caches and products (docs/performance.md): */
+typedef enum shoal_cache {
+    SHOAL_CACHE_AUTO, /* F32 with fp32 products; below, BF16 with AVX-512 and AMX, else F16 */
+    SHOAL_CACHE_F32,  /* 142, 0: Exactness above is with these */
+    SHOAL_CACHE_BF16, /* 71, 1e-2: what tiles of AMX multiply as it lies; rounds queries, too */
+    SHOAL_CACHE_F16,  /* 71, 7e-4 */
+    SHOAL_CACHE_INT8  /* 40, 1e-2: keys and values in 8 bits, each with a scale; else F16 */
+} shoal_cache;
+
 typedef struct shoal_model_params {
     shoal_backend backend;
     shoal_precision precision;
+    shoal_cache cache;
 } shoal_model_params;
 
-SHOAL_API shoal_model_params shoal_model_default_params(void); /* AUTO, FP32 */
+SHOAL_API shoal_model_params shoal_model_default_params(void); /* AUTO, FP32, AUTO */
 
 /* Open a model file (docs/model-format.md); path NULL opens the built-in default.
  * why: receives cause and remedy when the result is negative; may be NULL.
  * Returns 0, SHOAL_EIO, SHOAL_EMODEL, SHOAL_ENOMEM, SHOAL_EBACKEND. */
 SHOAL_CHECK int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_size);
-/* The same with chosen backend and precision. SHOAL_EINVAL when there is no such one,
+/* The same with chosen backend, precision and caches. SHOAL_EINVAL when there is no such one,
  * SHOAL_EBACKEND when this build or CPU lacks it. */
 SHOAL_CHECK int shoal_model_open_with(shoal_model **out, const char *path,
                                       const shoal_model_params *params, char *why, size_t why_size);

@@ -263,7 +263,8 @@ static uint32_t bits(float x)
 static void fill_memory(memory *m, int frames, int heads, int dim, int bf16)
 {
     int words = bf16 ? dim / 2 : dim, blocks = (frames + 15) / 16 + pick(0, 1);
-    m->m = (shoal__memory){ m->keys, m->values, frames, blocks, dim, FRAMES * dim };
+    m->m =
+        (shoal__memory){ m->keys, m->values, frames, blocks, dim, FRAMES * dim, bf16, NULL, NULL };
     for (int i = 0; i < 80 * WIDTH; i++)
         m->keys[i] = bits(rounded(util_randf(&seed)));
     for (int i = 0; i < 2 * PAIRS * WIDTH; i++)
@@ -325,9 +326,8 @@ static void case_attend(const shoal__kern *k)
                            h * dim, dim);
     ck_assert_uint_le(shoal__attend_scratch(FRAMES, FRAMES, WIDTH),
                       sizeof scratch / sizeof *scratch);
-    (bf16 ? k->attend_bf16 : k->attend)(out, a, stride, &past.m, &own.m, heads, dim, scratch);
-    (bf16 ? shoal__kern_scalar.attend_bf16
-          : shoal__kern_scalar.attend)(scalar, a, stride, &past.m, &own.m, heads, dim, scratch);
+    k->attend(out, a, stride, &past.m, &own.m, heads, dim, scratch);
+    shoal__kern_scalar.attend(scalar, a, stride, &past.m, &own.m, heads, dim, scratch);
     verify(k, bf16 ? "attend_bf16" : "attend", frames * width, bf16 ? 4e-3 : 5e-6);
 }
 

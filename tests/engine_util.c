@@ -22,9 +22,13 @@ void *util_read_file(const char *path, size_t *size)
 
 shoal_model *util_tiny_on(shoal_backend backend, shoal_precision precision)
 {
+    return util_tiny_with((shoal_model_params){ backend, precision, SHOAL_CACHE_AUTO });
+}
+
+shoal_model *util_tiny_with(shoal_model_params p)
+{
     shoal_model *m = NULL;
     char why[256] = "";
-    shoal_model_params p = { backend, precision };
     int rc = shoal_model_open_with(&m, SRCDIR "/tests/data/tiny.safetensors", &p, why, sizeof why);
     ck_assert_msg(rc == 0 || rc == SHOAL_EBACKEND, "%d: %s", rc, why);
     return rc == 0 ? m : NULL;

@@ -32,6 +32,7 @@ void *util_read_file(const char *path, size_t *size);
 shoal_model *util_tiny(void);
 /* The same with a chosen matrix library; NULL if this build or CPU does not have it. */
 shoal_model *util_tiny_on(shoal_backend backend, shoal_precision precision);
+shoal_model *util_tiny_with(shoal_model_params p);
 
 /* Noise and triangle waves, loud, soft and softer by turns of 100 ms. */
 void util_signal(float *pcm, size_t n);

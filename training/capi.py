@@ -34,7 +34,8 @@ class _Tentative(C.Structure):
 
 
 DECODERS = {"lm": (1, 0), "lm_durations": (1, 1), "plain": (0, 0), "durations": (0, 1)}     # lm, durations
-BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx"), ("fp32", "bf16", "int8")
+BACKENDS, PRECISIONS = ("auto", "openblas", "onednn", "amx", "own"), ("fp32", "bf16", "int8")
+CACHES = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
 def _decoder_params(name, settle=0, silence=0):
@@ -49,13 +50,14 @@ class Engine:
     """
 
     def __init__(self, model=None, lib=None, dim=256, classes=40, frames=2048, tap_frames=24576,
-                 backend="auto", precision="fp32", program=None):
+                 backend="auto", precision="fp32", cache="auto",
+                 program=None):
         lib = lib or os.environ.get("LIBSHOAL") or os.path.join(
             HERE, "../build/engine/.libs/libshoal.so")
         self.c = C.CDLL(lib)
         self.c.shoal_stream_feed.restype = C.c_ssize_t
         self.model, self.batch, why = C.c_void_p(), C.c_void_p(), C.create_string_buffer(300)
-        params = (C.c_int * 2)(BACKENDS.index(backend), PRECISIONS.index(precision))
+        params = (C.c_int * 3)(BACKENDS.index(backend), PRECISIONS.index(precision), CACHES.index(cache))
         self._check(self.c.shoal_model_open_with(
             C.byref(self.model), model.encode() if model else None, params, why, 300), why)
         self._check(self.c.shoal_batch_new_taps(C.byref(self.batch), self.model, frames, tap_frames))

@@ -52,7 +52,8 @@ static void print_program(FILE *out, const shoal_model *m, int program, const sh
 int shoald_explain_print(FILE *out, const shoald_settings *c, char *why, size_t why_size)
 {
     shoal_model *m;
-    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision };
+    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
+                                        (shoal_cache)c->cache };
     if (shoal_model_open_with(&m, c->model[0] ? c->model : NULL, &params, why, why_size) < 0)
         return -1;
     const shoal_model_info *info = shoal_model_get_info(m);

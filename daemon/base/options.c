@@ -19,6 +19,7 @@ static const char usage[] =
     "  --model FILE         model file (default: the built-in model)\n"
     "  --backend NAME       matrix library: auto, own, openblas, onednn or amx\n"
     "  --precision P        of its products: fp32, bf16 or int8 (default fp32)\n"
+    "  --cache C            what sessions remember in: fp32, bf16, fp16, int8 or auto\n"
     "  --workers N          threads that compute (default: one for each CPU)\n"
     "  --log-level LEVEL    error, warning, notice, info or debug\n"
     "  --set KEY=VALUE      any key of the config file; may be repeated\n"
@@ -72,7 +73,8 @@ static int print_version(const shoald_options *o)
     if (shoald_options_load(o, &c, why, sizeof why) < 0)
         return complain(why);
     const char *path = c.model[0] ? c.model : NULL, *which = path ? "model" : "built-in model";
-    const shoal_model_params params = { (shoal_backend)c.backend, (shoal_precision)c.precision };
+    const shoal_model_params params = { (shoal_backend)c.backend, (shoal_precision)c.precision,
+                                        (shoal_cache)c.cache };
     if (shoal_model_open_with(&m, path, &params, why, sizeof why) < 0) {
         printf("%s: %s\n", which, why);
         return 0;
@@ -80,7 +82,8 @@ static int print_version(const shoald_options *o)
     const shoal_model_info *i = shoal_model_get_info(m);
     printf("%s: %s, depth %d, %zu parameters, sha256 %.16s\n", which, i->name, i->depth,
            i->parameters, i->sha256);
-    printf("matrices: %s; precision: %s; kernels: %s\n", i->backend, i->precision, i->kernels);
+    printf("matrices: %s; precision: %s; kernels: %s; caches: %s\n", i->backend, i->precision,
+           i->kernels, i->cache);
     shoal_model_close(m);
     return 0;
 }
@@ -109,6 +112,7 @@ enum {
     OPT_MODEL,
     OPT_BACKEND,
     OPT_PRECISION,
+    OPT_CACHE,
     OPT_WORKERS,
     OPT_LEVEL,
     OPT_SET,
@@ -125,6 +129,7 @@ static const struct option long_options[] = {
     { "model", required_argument, NULL, OPT_MODEL },
     { "backend", required_argument, NULL, OPT_BACKEND },
     { "precision", required_argument, NULL, OPT_PRECISION },
+    { "cache", required_argument, NULL, OPT_CACHE },
     { "workers", required_argument, NULL, OPT_WORKERS },
     { "log-level", required_argument, NULL, OPT_LEVEL },
     { "set", required_argument, NULL, OPT_SET },
@@ -146,6 +151,7 @@ static int take(shoald_options *o, int option)
     case OPT_MODEL: return add_override(o, "model", optarg);
     case OPT_BACKEND: return add_override(o, "backend", optarg);
     case OPT_PRECISION: return add_override(o, "precision", optarg);
+    case OPT_CACHE: return add_override(o, "cache", optarg);
     case OPT_WORKERS: return add_override(o, "workers", optarg);
     case OPT_LEVEL: return add_override(o, "log_level", optarg);
     case OPT_SET: return add_pair(o, optarg);

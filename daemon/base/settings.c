@@ -26,15 +26,17 @@ typedef struct settings_key {
 #define FIELD(name) offsetof(shoald_settings, name)
 
 static const char *const switch_words[] = { "off", "on", NULL };
-/* indices: shoal_backend, shoal_precision */
+/* indices: shoal_backend, shoal_precision, shoal_cache */
 static const char *const backend_words[] = { "auto", "openblas", "onednn", "amx", "own", NULL };
 static const char *const precision_words[] = { "fp32", "bf16", "int8", NULL };
+static const char *const cache_words[] = { "auto", "fp32", "bf16", "fp16", "int8", NULL };
 
 static const settings_key keys[] = {
     { "listen", KEY_LISTEN, FIELD(listen), 0, 0, 0, false, NULL },
     { "model", KEY_PATH, FIELD(model), 0, 0, 0, false, NULL },
     { "backend", KEY_WORD, FIELD(backend), 0, 0, 0, false, backend_words },
     { "precision", KEY_WORD, FIELD(precision), 0, 0, 0, false, precision_words },
+    { "cache", KEY_WORD, FIELD(cache), 0, 0, 0, false, cache_words },
     { "workers", KEY_INT, FIELD(workers), 0, 0, 256, false, NULL },
     { "log_level", KEY_LEVEL, FIELD(log_level), SHOALD_LOG_INFO, 0, 0, true, NULL },
     { "max_sessions", KEY_INT, FIELD(max_sessions), 1000, 1, 100000, false, NULL },

@@ -25,6 +25,7 @@ typedef struct shoald_settings {
     shoald_source listen_source; /* a later source replaces the whole list */
     char model[PATH_MAX];        /* "" is the built-in model */
     int backend, precision;      /* shoal_backend, shoal_precision */
+    int cache;                   /* shoal_cache */
     int workers;                 /* 0: one a CPU */
     int log_level;               /* shoald_log_level */
 

@@ -56,15 +56,16 @@ static json_t *describe(const shoald_house *house)
     const shoal_model_info *m = house->service.info;
     int samples = m->delay_frames * m->frame_samples + m->window_extra_samples;
     return json_pack(
-        "{ss ss ss sI si si si so si si si si si sf ss ss ss sb so so so}", "server", "shoald",
+        "{ss ss ss sI si si si so si si si si si sf ss ss ss ss sb so so so}", "server", "shoald",
         "version", shoal_version(), "name", m->name, "parameters", (json_int_t)m->parameters, "dim",
         m->dim, "classes", m->classes, "depth", m->depth, "labels", label_list(m), "frame_ms",
         m->frame_samples * 1000 / m->rate, "rate", m->rate, "left_ms",
         m->left_frames * SHOAL_FRAME_MS, "max_left_ms", m->max_left_frames * SHOAL_FRAME_MS,
         "max_chunk_ms", m->max_chunk_frames * SHOAL_FRAME_MS, "look_ahead_ms",
         samples * 1000.0 / m->rate, "backend", m->backend, "kernels", m->kernels, "precision",
-        m->precision, "same_in_any_company", m->row_invariant, "decoders", decoder_list(m),
-        "programs", program_list(house->service.model), "limits", limits(&house->settings));
+        m->precision, "cache", m->cache, "same_in_any_company", m->row_invariant, "decoders",
+        decoder_list(m), "programs", program_list(house->service.model), "limits",
+        limits(&house->settings));
 }
 
 json_t *shoald_model_describe(const shoald_house *house)

@@ -15,17 +15,22 @@ enum {
     SHOAL__ATTEND_ROWS = 16 /* most queries looked at together */
 };
 
+/* What a memory is made of. In bf16 a word of 32 bits holds elements 2d and 2d + 1 of a key, and
+ * values of frames 2j and 2j + 1: so a block is a tile of AMX as it stands. In 8 bits each key and
+ * each value of a head has a scale, a bfloat16. */
+typedef enum shoal__kind { SHOAL__F32, SHOAL__BF16, SHOAL__F16, SHOAL__I8 } shoal__kind;
+
 /* Keys and values of some frames, in the order that attention reads them. Keys: by head, then by
- * blocks of 16 frames, in columns: element d of the block's frames lies side by side. In bf16 a
- * word of 32 bits holds elements 2d and 2d + 1 of a key, and values of frames 2j and 2j + 1. So a
- * block is a tile of AMX as it stands. */
+ * blocks of 16 frames, in columns: element d of the block's frames lies side by side. */
 typedef struct shoal__memory {
-    const void *keys;   /* [heads, blocks, dim (bf16: dim/2), 16] words; finite everywhere */
-    const void *values; /* head by head: fp32 rows [frames, dim], bf16 [frames / 2, dim] words */
+    const void *keys;   /* [heads, blocks, dim (bf16: dim/2), 16] elements; finite everywhere */
+    const void *values; /* head by head: rows [frames, dim], bf16 [frames / 2, dim] words */
     int frames;         /* how many count, from place 0 */
     int blocks;         /* of keys, a head */
-    int value_stride;   /* words from one row of values to the next */
-    int value_head;     /* words from one head's values to the next one's */
+    int value_stride;   /* elements (bf16: words) from one row of values to the next */
+    int value_head;     /* and from one head's values to the next one's */
+    shoal__kind kind;
+    const uint16_t *key_scales, *value_scales; /* int8: [heads, 16 blocks] */
 } shoal__memory;
 
 /* Floats of scratch that attend wants for memories of up to these lengths; width: heads * dim. */
@@ -88,19 +93,23 @@ typedef struct shoal__kern {
     void (*columns)(uint32_t *to, const uint32_t *from, int stride, int rows, int words);
     /* to = bf16(a) in the low half of each word and bf16(b) in the high one */
     void (*pair_bf16)(uint32_t *to, const float *a, const float *b, int n);
-    /* y [frames, heads * dim] = attention of q, rotated and scaled, over past and own */
+    /* y [frames, heads * dim] = attention of q, rotated and scaled, over past and own. Both are
+     * bf16, then q and the attention weights are rounded to bf16 too; or own is fp32 and past
+     * anything else */
     void (*attend)(float *y, const float *q, int q_stride, const shoal__memory *past,
                    const shoal__memory *own, int heads, int dim, float *scratch);
-    /* the same over memories in bf16; q and the attention weights are rounded to bf16 too */
-    void (*attend_bf16)(float *y, const float *q, int q_stride, const shoal__memory *past,
-                        const shoal__memory *own, int heads, int dim, float *scratch);
     /* attend in its two halves, for layers whose map others read: map [heads, own->frames, wide
      * (shoal__attend_wide)], each row the weights of one query, 0 where no frame is. Rounds q in
      * place if bf16. Mixing needs memories of the same sizes as those that were scored */
     void (*attend_scores)(float *map, float *q, int q_stride, const shoal__memory *past,
-                          const shoal__memory *own, int heads, int dim, int bf16);
+                          const shoal__memory *own, int heads, int dim);
     void (*attend_mix)(float *y, const float *map, const shoal__memory *past,
-                       const shoal__memory *own, int heads, int dim, int bf16);
+                       const shoal__memory *own, int heads, int dim);
+    /* One head's keys of n fp32 frames in columns, none beyond a block, to columns in fp16 or int8;
+     * and one frame's values. Scales of int8: [n], and one */
+    void (*keep_columns)(void *to, uint16_t *scales, const float *from, int dim, int n,
+                         shoal__kind kind);
+    void (*keep_row)(void *to, uint16_t *scale, const float *from, int dim, shoal__kind kind);
     /* rows of log posteriors from logits, in place */
     void (*log_softmax)(float *x, int rows, int n);
     /* one normalised log-mel row of 400 samples */
@@ -108,6 +117,9 @@ typedef struct shoal__kern {
     /* round to bfloat16, ties to even; and back */
     void (*to_bf16)(uint16_t *y, const float *x, int n);
     void (*from_bf16)(float *y, const uint16_t *x, int n);
+    /* the same for IEEE's halves; what is beyond +-65504 becomes that */
+    void (*to_f16)(uint16_t *y, const float *x, int n);
+    void (*from_f16)(float *y, const uint16_t *x, int n);
     /* q = round(x / scale), scale = max |x| / 127 of each row [rows, n] */
     void (*quantize)(int8_t *q, float *scale, const float *x, int rows, int n);
     /* y = sums * row_scale * column_scale + bias [rows, n]; c = y, silu(y) or c + y by epilogue

@@ -5,10 +5,11 @@
  *   C [rows, 16 keys] += A: queries [rows, 32 elements] * B: keys, half a block of 32 elements
  *   C [rows, 16]      += A: weights [rows, 32 frames]   * B: values [32 frames, 16 elements]
  *
- * Four C at a time. What is no multiple of 32 elements a head goes to the body's attention. The
- * chunk's own last frames, which may be fewer than 32, have tiles of their own size: what lies
- * behind them in memory is not theirs. The tiles are set up for each call and given back after
- * it; whoever else uses them does the same. kern.c asks Linux for the permission to.
+ * Four C at a time. What is no multiple of 32 elements a head, and memories that are not bf16, go
+ * to the body's attention. The chunk's own last frames, which may be fewer than 32, have tiles of
+ * their own size: what lies behind them in memory is not theirs. The tiles are set up for each
+ * call and given back after it; whoever else uses them does the same. kern.c asks Linux for the
+ * permission to.
  */
 /* clang before 16 has macros without the second underscore */
 #if !(defined(__AMX_BF16__) || defined(__AMXBF16__)) || !defined(__AVX512VL__)
@@ -191,8 +192,8 @@ static void attend_head(const job *j, int head, float *y)
 static void attend_tiles(float *y, const float *q, int q_stride, const shoal__memory *past,
                          const shoal__memory *own, int heads, int dim, float *scratch)
 {
-    if (dim % 32) {
-        KERN(attend_bf16)(y, q, q_stride, past, own, heads, dim, scratch);
+    if (past->kind != SHOAL__BF16 || dim % 32) {
+        KERN(attend)(y, q, q_stride, past, own, heads, dim, scratch);
         return;
     }
     int D = heads * dim, own_at = (past->frames + 31) & ~31;
@@ -218,6 +219,6 @@ static void attend_tiles(float *y, const float *q, int q_stride, const shoal__me
 
 #undef KERN_TO_BF16
 #define KERN_TO_BF16 to_bf16
-#undef KERN_ATTEND_BF16
-#define KERN_ATTEND_BF16 attend_tiles
+#undef KERN_ATTEND
+#define KERN_ATTEND attend_tiles
 const shoal__kern shoal__kern_amx = KERN_TABLE("amx");

@@ -1,9 +1,9 @@
 /* kern_body.h - bodies of the elementwise kernels; see kern.h
  *
  * Included once by each kern_<isa>.c after it has defined KERN(name). The loops carry no
- * intrinsics: the per-file compiler flags (reassociation of sums, no errno, no traps) let GCC
- * vectorise them for the file's instruction set. Attention and log-mel have bodies of their own,
- * a part of this one.
+ * intrinsics, but for conversions: the per-file compiler flags (reassociation of sums, no errno,
+ * no traps) let GCC vectorise them for the file's instruction set. Attention, narrower memories
+ * and log-mel have bodies of their own, parts of this one.
  */
 #include <math.h>
 #include <stdint.h>
@@ -330,20 +330,23 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
     }
 }
 
+#include "kern/narrow_body.h"
+
 #include "kern/attend_body.h"
 #include "kern/mel_body.h"
 
 /* A file may put its own here. */
-#define KERN_ATTEND_BF16 KERN(attend_bf16)
-#define KERN_TO_BF16     KERN(to_bf16)
+#define KERN_ATTEND  KERN(attend)
+#define KERN_TO_BF16 KERN(to_bf16)
 
 #define KERN_TABLE(isa)                                                                            \
     {                                                                                              \
         .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu),     \
         .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                        \
         .depthwise = KERN(depthwise), .rope = KERN(rope), .columns = KERN(columns),                \
-        .pair_bf16 = KERN(pair_bf16), .attend = KERN(attend), .attend_bf16 = KERN_ATTEND_BF16,     \
-        .attend_scores = KERN(attend_scores), .attend_mix = KERN(attend_mix),                      \
+        .pair_bf16 = KERN(pair_bf16), .attend = KERN_ATTEND, .attend_scores = KERN(attend_scores), \
+        .attend_mix = KERN(attend_mix), .keep_columns = KERN(keep_columns),                        \
+        .keep_row = KERN(keep_row), .to_f16 = KERN(to_f16), .from_f16 = KERN(from_f16),            \
         .log_softmax = KERN(log_softmax), .log_mel = KERN(log_mel), .to_bf16 = KERN_TO_BF16,       \
         .from_bf16 = KERN(from_bf16), .quantize = KERN(quantize),                                  \
         .finish_int8 = KERN(finish_int8), .blend = KERN(blend)                                     \

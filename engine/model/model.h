@@ -61,7 +61,7 @@ struct shoal_model {
     shoal__linear **linears; /* [linear_count] every linear below, by its id */
     int linear_count;
     const shoal__kern *kern;
-    int bf16_caches; /* precision below fp32: streams remember in bf16 */
+    shoal__kind cache; /* in what streams remember */
 
     const float *mel_filters;       /* [mels, 257] */
     int mel_first[SHOAL__MAX_MELS]; /* bins where filter m is not zero: */

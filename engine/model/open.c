@@ -25,8 +25,25 @@
 /* The built-in model (default_model.c). */
 extern const unsigned char shoal__default_model[], shoal__default_model_end[];
 
+/* auto: what is exact in fp32; below it, what the level's attention is fastest with. */
+static shoal__kind cache_kind(const shoal__kern *kern, const shoal_model_params *p)
+{
+    static const shoal__kind kinds[] = {
+        [SHOAL_CACHE_F32] = SHOAL__F32,
+        [SHOAL_CACHE_BF16] = SHOAL__BF16,
+        [SHOAL_CACHE_F16] = SHOAL__F16,
+        [SHOAL_CACHE_INT8] = SHOAL__I8,
+    };
+    if (p->cache != SHOAL_CACHE_AUTO)
+        return kinds[p->cache];
+    if (p->precision == SHOAL_FP32)
+        return SHOAL__F32;
+    return kern == &shoal__kern_scalar || !strcmp(kern->name, "avx2") ? SHOAL__F16 : SHOAL__BF16;
+}
+
 static void describe(shoal_model *m)
 {
+    static const char *const kind[] = { "fp32", "bf16", "fp16", "int8" };
     static const char *const precision[] = { "fp32", "bf16", "int8" };
     const shoal__config *c = &m->config;
     shoal_model_info *i = &m->info;
@@ -50,6 +67,7 @@ static void describe(shoal_model *m)
     i->backend = m->gemm->name;
     i->kernels = m->kern->name;
     i->precision = precision[m->gemm->precision];
+    i->cache = kind[m->cache];
     i->row_invariant = m->gemm->row_invariant;
     i->temperature = m->config.temperature;
     i->priors = m->priors;
@@ -84,7 +102,7 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
     }
     m->file = file;
     m->kern = shoal__kern_choose();
-    m->bf16_caches = params->precision != SHOAL_FP32;
+    m->cache = cache_kind(m->kern, params);
     m->gemm = shoal__gemm_choose(params->backend, params->precision, why, why_size);
     int rc = m->gemm ? 0 : SHOAL_EBACKEND;
     if (rc == 0)
@@ -123,7 +141,7 @@ static int open_copy(shoal_model **out, const void *data, size_t size,
 
 shoal_model_params shoal_model_default_params(void)
 {
-    return (shoal_model_params){ SHOAL_BACKEND_AUTO, SHOAL_FP32 };
+    return (shoal_model_params){ SHOAL_BACKEND_AUTO, SHOAL_FP32, SHOAL_CACHE_AUTO };
 }
 
 int shoal_model_open_memory(shoal_model **out, const void *data, size_t size, char *why,
@@ -167,8 +185,9 @@ int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_
 int shoal_model_open_with(shoal_model **out, const char *path, const shoal_model_params *params,
                           char *why, size_t why_size)
 {
-    if ((unsigned)params->backend > SHOAL_BACKEND_OWN || (unsigned)params->precision > SHOAL_INT8)
-        return shoal__explain(why, why_size, SHOAL_EINVAL, "no such backend or precision");
+    if ((unsigned)params->backend > SHOAL_BACKEND_OWN || (unsigned)params->precision > SHOAL_INT8 ||
+        (unsigned)params->cache > SHOAL_CACHE_INT8)
+        return shoal__explain(why, why_size, SHOAL_EINVAL, "no such backend, precision or cache");
     if (!path)
         return open_copy(out, shoal__default_model,
                          (size_t)(shoal__default_model_end - shoal__default_model), params, why,

@@ -125,7 +125,8 @@ static shoal__memory own_bf16(const shoal_batch *b, const float *qkv, int frames
                             .frames = frames,
                             .blocks = (frames + 15) / 16,
                             .value_stride = D,
-                            .value_head = dh };
+                            .value_head = dh,
+                            .kind = SHOAL__BF16 };
 }
 
 static void attend_stream(shoal_batch *b, const shoal__item *it, void *cache)
@@ -137,9 +138,8 @@ static void attend_stream(shoal_batch *b, const shoal__item *it, void *cache)
     rotate(b, it, qkv);
     shoal__memory past = shoal__history_view(m, left, cache);
     shoal__memory own =
-        m->bf16_caches ? own_bf16(b, qkv, it->frames) : own_fp32(b, qkv, it->frames);
-    (m->bf16_caches ? m->kern->attend_bf16 : m->kern->attend)(y, qkv, 3 * D, &past, &own, heads,
-                                                              D / heads, s->scores);
+        past.kind == SHOAL__BF16 ? own_bf16(b, qkv, it->frames) : own_fp32(b, qkv, it->frames);
+    m->kern->attend(y, qkv, 3 * D, &past, &own, heads, D / heads, s->scores);
     shoal__history_keep(m, left, cache, &own);
 }
 

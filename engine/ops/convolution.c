@@ -12,7 +12,7 @@ static int history(const shoal_model *m)
 
 size_t shoal__convolution_cache_bytes(const shoal_model *m)
 {
-    return (size_t)history(m) * (m->bf16_caches ? 2 : 4);
+    return (size_t)history(m) * (m->cache == SHOAL__F32 ? 4 : 2);
 }
 
 void shoal__convolution_cache_empty(const shoal_model *m, void *cache)
@@ -28,20 +28,20 @@ void shoal__convolution_scratch(shoal_batch *b, unsigned char *base, size_t *at)
 }
 
 /* The history to the first rows of `in`, and the last of the rows behind it back. */
-static void recall_tail(const shoal_batch *b, float *in, const void *tail, int n)
+static void recall_tail(const shoal_model *m, float *in, const void *tail, int n)
 {
-    if (b->model->bf16_caches)
-        b->model->kern->from_bf16(in, tail, n);
-    else
+    if (m->cache == SHOAL__F32)
         memcpy(in, tail, (size_t)n * sizeof *in);
+    else
+        (m->cache == SHOAL__BF16 ? m->kern->from_bf16 : m->kern->from_f16)(in, tail, n);
 }
 
-static void keep_tail(const shoal_batch *b, void *tail, const float *last, int n)
+static void keep_tail(const shoal_model *m, void *tail, const float *last, int n)
 {
-    if (b->model->bf16_caches)
-        b->model->kern->to_bf16(tail, last, n);
-    else
+    if (m->cache == SHOAL__F32)
         memcpy(tail, last, (size_t)n * sizeof *last);
+    else
+        (m->cache == SHOAL__BF16 ? m->kern->to_bf16 : m->kern->to_f16)(tail, last, n);
 }
 
 /* Between the pointwise products, while one stream's rows are in L1: GLU, causal depthwise
@@ -53,9 +53,9 @@ static void convolve_stream(shoal_batch *b, const shoal__block *k, shoal__norm m
     const shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
     int D = b->model->config.dim, n = history(b->model);
     float *in = s->conv, *y = s->y + (size_t)it->row * (size_t)D;
-    recall_tail(b, in, tail, n);
+    recall_tail(b->model, in, tail, n);
     kern->glu(in + n, s->wide + (size_t)it->row * 2 * (size_t)D, it->frames, D);
-    keep_tail(b, tail, in + (size_t)it->frames * (size_t)D, n);
+    keep_tail(b->model, tail, in + (size_t)it->frames * (size_t)D, n);
     kern->depthwise(y, in, k->dw_weight, k->dw_bias, it->frames, D, b->model->config.kernel);
     kern->layer_norm_silu(y, y, mid.weight, mid.bias, it->frames, D);
 }

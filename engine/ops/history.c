@@ -3,67 +3,96 @@
 
 #include <string.h>
 
-enum { HEAD = 64 }; /* bytes before the keys: they stay aligned */
+/* Where the pieces lie, in bytes from the history's beginning. */
+typedef struct layout {
+    size_t keys, values, key_scales, value_scales, end;
+} layout;
 
 static int key_blocks(int left)
 {
     return (left + SHOAL__KEY_BLOCK - 1) / SHOAL__KEY_BLOCK;
 }
 
-/* 32-bit words of a key of one head. */
-static int key_words(const shoal_model *m)
-{
-    return m->config.dim / m->config.heads / (m->bf16_caches ? 2 : 1);
-}
-
 /* Rows of values, a head. */
 static int value_rows(const shoal_model *m, int left)
 {
-    return m->bf16_caches ? (left + 31) / 32 * 16 : left;
+    return m->cache == SHOAL__BF16 ? (left + 31) / 32 * 16 : left;
 }
 
-static size_t key_bytes(const shoal_model *m, int left)
+static size_t aligned(size_t bytes)
 {
-    return (size_t)(key_blocks(left) * SHOAL__KEY_BLOCK * m->config.heads * key_words(m)) * 4;
+    return (bytes + 63) & ~(size_t)63;
+}
+
+static layout layout_of(const shoal_model *m, int left)
+{
+    static const int key[] = { 4, 2, 2, 1 }, value[] = { 4, 4, 2, 1 }; /* bytes, by shoal__kind */
+    size_t D = (size_t)m->config.dim, places = (size_t)(key_blocks(left) * SHOAL__KEY_BLOCK);
+    size_t scales = m->cache == SHOAL__I8 ? places * (size_t)m->config.heads * 2 : 0;
+    layout l = { .keys = aligned(sizeof(shoal__history)) };
+    l.values = aligned(l.keys + places * D * (size_t)key[m->cache]);
+    l.key_scales = aligned(l.values + (size_t)value_rows(m, left) * D * (size_t)value[m->cache]);
+    l.value_scales = l.key_scales + scales;
+    l.end = l.value_scales + scales;
+    return l;
 }
 
 size_t shoal__history_bytes(const shoal_model *m, int left)
 {
-    return HEAD + key_bytes(m, left) + (size_t)(value_rows(m, left) * m->config.dim) * 4;
-}
-
-static uint32_t *keys_of(shoal__history *h)
-{
-    return (uint32_t *)(void *)((unsigned char *)h + HEAD);
-}
-
-static uint32_t *values_of(const shoal_model *m, int left, shoal__history *h)
-{
-    return (uint32_t *)(void *)((unsigned char *)h + HEAD + key_bytes(m, left));
+    return layout_of(m, left).end;
 }
 
 shoal__memory shoal__history_view(const shoal_model *m, int left, const shoal__history *h)
 {
     int dh = m->config.dim / m->config.heads;
-    const unsigned char *keys = (const unsigned char *)h + HEAD;
-    return (shoal__memory){ .keys = keys,
-                            .values = keys + key_bytes(m, left),
+    const unsigned char *base = (const unsigned char *)h;
+    layout l = layout_of(m, left);
+    return (shoal__memory){ .keys = base + l.keys,
+                            .values = base + l.values,
                             .frames = h->filled,
                             .blocks = key_blocks(left),
                             .value_stride = dh,
-                            .value_head = value_rows(m, left) * dh };
+                            .value_head = value_rows(m, left) * dh,
+                            .kind = m->cache,
+                            .key_scales = (const uint16_t *)(const void *)(base + l.key_scales),
+                            .value_scales =
+                                (const uint16_t *)(const void *)(base + l.value_scales) };
 }
 
-/* One head's n keys from place `from` to place `to`, inside one block on both sides. */
-static void copy_keys(uint32_t *target, const uint32_t *source, int words, int to, int from, int n)
+/* A chunk's keys and values on their way to a history. */
+typedef struct move {
+    const shoal_model *m;
+    const shoal__memory *own;
+    int blocks, value_head; /* of the history */
+    unsigned char *keys, *values;
+    uint16_t *key_scales, *value_scales;
+    int to, from, n; /* frames, inside one block on both sides */
+} move;
+
+/* One head's keys, word by word of 32 bits. */
+static void copy_keys(uint32_t *target, const uint32_t *source, int words, int n)
 {
-    target += to / 16 * 16 * words + to % 16;
-    source += from / 16 * 16 * words + from % 16;
     for (int w = 0; w < words; w++, target += 16, source += 16)
         if (n == 8) /* chunks of 160 ms: the compiler makes it one move */
             memcpy(target, source, 8 * sizeof *target);
         else
             memcpy(target, source, (size_t)n * sizeof *target);
+}
+
+static void keep_keys(const move *v, int head)
+{
+    int dim = v->m->config.dim / v->m->config.heads;
+    int words = v->m->cache == SHOAL__BF16 ? dim / 2 : dim;
+    int block = head * v->blocks + v->to / 16;
+    ptrdiff_t to = (ptrdiff_t)block * 16 * words + v->to % 16;
+    ptrdiff_t from = (ptrdiff_t)(head * v->own->blocks + v->from / 16) * 16 * words + v->from % 16;
+    int width = v->m->cache == SHOAL__F16 ? 2 : v->m->cache == SHOAL__I8 ? 1 : 4;
+    void *target = v->keys + to * width;
+    if (width == 4)
+        copy_keys(target, (const uint32_t *)v->own->keys + from, words, v->n);
+    else
+        v->m->kern->keep_columns(target, v->key_scales + block * 16 + v->to % 16,
+                                 (const float *)v->own->keys + from, dim, v->n, v->m->cache);
 }
 
 /* A frame's half of a row of pairs: low for even places, high for odd ones. */
@@ -74,19 +103,40 @@ static void copy_half(uint32_t *target, const uint32_t *source, int to, int from
         target[i] = (target[i] & 0xffff0000u >> up) | (source[i] >> down & 0xffffu) << up;
 }
 
-/* The same for one head's values. */
-static void copy_values(const shoal_model *m, uint32_t *target, const uint32_t *source, int stride,
-                        int to, int from, int n)
+/* One head's values in pairs of frames. */
+static void keep_pairs(const move *v, uint32_t *target, const uint32_t *source, int dim)
 {
-    int bf16 = m->bf16_caches, dh = m->config.dim / m->config.heads;
-    for (int step; n > 0; n -= step, from += step, to += step) {
-        const uint32_t *row = source + (bf16 ? from / 2 : from) * stride;
-        uint32_t *place = target + (bf16 ? to / 2 : to) * dh;
-        step = bf16 && from % 2 == 0 && to % 2 == 0 && n > 1 ? 2 : 1;
-        if (step == 2 || !bf16)
-            memcpy(place, row, (size_t)dh * sizeof *place);
+    for (int step, i = 0; i < v->n; i += step) {
+        int from = v->from + i, to = v->to + i;
+        const uint32_t *row = source + from / 2 * v->own->value_stride;
+        uint32_t *place = target + to / 2 * dim;
+        step = from % 2 == 0 && to % 2 == 0 && v->n - i > 1 ? 2 : 1;
+        if (step == 2)
+            memcpy(place, row, (size_t)dim * sizeof *place);
         else
-            copy_half(place, row, to, from, dh);
+            copy_half(place, row, to, from, dim);
+    }
+}
+
+static void keep_values(const move *v, int head)
+{
+    int dim = v->m->config.dim / v->m->config.heads;
+    ptrdiff_t to = (ptrdiff_t)head * v->value_head, from = (ptrdiff_t)head * v->own->value_head;
+    uint32_t *pairs = (uint32_t *)(void *)v->values + to;
+    if (v->m->cache == SHOAL__BF16) {
+        keep_pairs(v, pairs, (const uint32_t *)v->own->values + from, dim);
+        return;
+    }
+    int width = v->m->cache == SHOAL__F16 ? 2 : v->m->cache == SHOAL__I8 ? 1 : 4;
+    for (int i = 0; i < v->n; i++) {
+        const float *row =
+            (const float *)v->own->values + from + (v->from + i) * v->own->value_stride;
+        void *target = v->values + (to + (v->to + i) * dim) * width;
+        if (width == 4)
+            memcpy(target, row, (size_t)dim * sizeof *row);
+        else
+            v->m->kern->keep_row(target, v->value_scales + head * v->blocks * 16 + v->to + i, row,
+                                 dim, v->m->cache);
     }
 }
 
@@ -98,19 +148,25 @@ static int min(int a, int b)
 void shoal__history_keep(const shoal_model *m, int left, shoal__history *h,
                          const shoal__memory *own)
 {
-    shoal__memory past = shoal__history_view(m, left, h);
-    uint32_t *keys = keys_of(h), *values = values_of(m, left, h);
-    int words = key_words(m), block = 16 * words, n;
-    for (int f = own->frames > left ? own->frames - left : 0; f < own->frames; f += n) {
-        n = min(min(own->frames - f, left - h->next), min(16 - f % 16, 16 - h->next % 16));
+    unsigned char *base = (unsigned char *)h;
+    layout l = layout_of(m, left);
+    move v = { .m = m,
+               .own = own,
+               .blocks = key_blocks(left),
+               .value_head = value_rows(m, left) * (m->config.dim / m->config.heads),
+               .keys = base + l.keys,
+               .values = base + l.values,
+               .key_scales = (uint16_t *)(void *)(base + l.key_scales),
+               .value_scales = (uint16_t *)(void *)(base + l.value_scales) };
+    for (int f = own->frames > left ? own->frames - left : 0; f < own->frames; f += v.n) {
+        v.n = min(min(own->frames - f, left - h->next), min(16 - f % 16, 16 - h->next % 16));
+        v.to = h->next;
+        v.from = f;
         for (int i = 0; i < m->config.heads; i++) {
-            copy_keys(keys + i * past.blocks * block,
-                      (const uint32_t *)own->keys + i * own->blocks * block, words, h->next, f, n);
-            copy_values(m, values + i * past.value_head,
-                        (const uint32_t *)own->values + i * own->value_head, own->value_stride,
-                        h->next, f, n);
+            keep_keys(&v, i);
+            keep_values(&v, i);
         }
-        h->next = (h->next + n) % left;
-        h->filled = min(h->filled + n, left);
+        h->next = (h->next + v.n) % left;
+        h->filled = min(h->filled + v.n, left);
     }
 }

@@ -2,16 +2,17 @@
  *
  * A ring of left_frames rotated keys and values in the kernels' order (kern.h, shoal__memory);
  * all of it is visible to every query, so its order in time does not matter and the ring is read
- * from place 0 to `filled`. In bf16 and int8 models it holds bf16, in fp32 models fp32. One piece
- * of memory without pointers: to copy it is to copy its bytes.
+ * from place 0 to `filled`. In what it holds them is the model's cache. One piece of memory without
+ * pointers: to copy it is to copy its bytes.
  */
 #ifndef SHOAL_HISTORY_H
 #define SHOAL_HISTORY_H
 
 #include "model/model.h"
 
-/* Its beginning. Behind it, 64 bytes on: keys [heads, key blocks, words, 16], then values [left, D]
- * or, bf16, [left / 2 rounded up to 16, D] pairs. */
+/* Its beginning. Behind it, each piece 64 bytes on or at the next multiple of that: keys [heads,
+ * key blocks, words, 16], values [heads, left, dim] or, bf16, [heads, left / 2 rounded up to 16,
+ * dim] pairs, and int8's scales of keys, then of values [heads, 16 key blocks]. */
 typedef struct shoal__history {
     int filled; /* frames, 0..left */
     int next;   /* ring place that the next frame overwrites */

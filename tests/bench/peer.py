@@ -1,23 +1,30 @@
 #!/usr/bin/env python3
-"""The engine against ONNX Runtime: the same model, machine, core and run.
+"""The engine against ONNX Runtime and OpenVINO: the same model, machine, core and run.
 
     peer.py [--seconds 0.5] [--rounds 3] [--core N] [--thorough] [--note TEXT]
 
 Exports the model (training/export_onnx.py), checks that ONNX Runtime computes what the engine
-computes, then runs both by turns: bench_engine with each backend and precision, and
-ort/run.js at batch 1, 4, 16, 64, all pinned to one core and single-threaded. Ratios are taken within
-a round and their median over the rounds goes to bench.json in the build directory:
+computes, then runs all by turns: bench_engine with each backend and precision, ort/run.js and
+ort/run_openvino.py at batch 1 to 64, all pinned to one core and single-threaded. Ratios are taken
+within a round and their median over the rounds goes to bench.json in the build directory:
 
     ort_ratio_fp32, _bf16, _int8    engine with >= 16 streams / ONNX Runtime fp32 at its best batch
     ort_ratio_fp32_batch1           both at batch 1, both fp32
+    ort_int8_ratio_int8             engine int8 / ONNX Runtime int8, each at its best
+    ort_int8_over_fp32              ONNX Runtime's own int8 / its fp32
+    openvino_ratio_fp32, _batch1    engine fp32 / OpenVINO fp32 (ov:), as above
     ort                             all the numbers behind them
+
+ONNX Runtime's int8 is its dynamic quantisation of the same graph: weights by output channel, each
+product's input by tensor as it comes.
 
 "Best" is over the ways to hand caches over, too: both layouts of export_onnx.py that can be the
 fastest are measured, the third is one of them with a copy more (--thorough: that, too). And it is without
 what the JavaScript binding adds (run.js: `bare`). ONNX Runtime is given log-mel rows for nothing.
 
 Needs Node.js with the package onnxruntime-node, and Python with torch (and onnx for --layout
-scan). Where they are missing this says so and succeeds: nothing else depends on them.
+scan; and onnxruntime for int8; and openvino). Run by a virtual environment's Python, it uses what
+is there. Where they are missing this says so and succeeds: nothing else depends on them.
 """
 
 import argparse
@@ -35,13 +42,18 @@ from record import BUILD, HERE, SRCDIR
 
 MODEL = os.path.join(SRCDIR, "models/shoal-base.safetensors")
 EXPORT = os.path.join(SRCDIR, "training/export_onnx.py")
-RUN_JS = os.path.join(HERE, "ort/run.js")
-BATCHES, LARGE = (1, 4, 16, 64), 16
+RUN_JS, RUN_OPENVINO = os.path.join(HERE, "ort/run.js"), os.path.join(HERE, "ort/run_openvino.py")
+BATCHES, LARGE = (1, 4, 8, 16, 32, 64), 16
 LAYOUTS, ALL_LAYOUTS = ("scan", "layers"), ("scan", "layers", "stacked")
 ENGINE_STREAMS = (1, 32)
 TOLERANCE = 1e-3
-ENGINES = (("onednn", "fp32"), ("openblas", "fp32"), ("amx", "fp32"), ("onednn", "bf16"), ("amx", "bf16"),
-           ("onednn", "int8"), ("amx", "int8"))
+ENGINES = (("own", "fp32"), ("onednn", "fp32"), ("openblas", "fp32"), ("amx", "fp32"), ("onednn", "bf16"),
+           ("amx", "bf16"), ("own", "int8"), ("onednn", "int8"), ("amx", "int8"))
+QUANTIZE = """import sys
+from onnxruntime.quantization import QuantType, quantize_dynamic
+quantize_dynamic(sys.argv[1], sys.argv[2], weight_type=QuantType.QInt8, per_channel=True,
+                 extra_options={"EnableSubgraph": True})
+"""
 
 
 class Skip(Exception):
@@ -127,6 +139,20 @@ def export(layout, directory):
     return path
 
 
+def quantize(models):
+    """{layout: path} of the same graphs in ONNX Runtime's own int8; fewer or none where it cannot."""
+    python, out = python_with("onnxruntime", "onnx"), {}
+    if not python:
+        print("peer: ONNX Runtime's int8 left out: no Python with onnxruntime and onnx")
+        return out
+    for layout, path in models.items():
+        to = path.replace(".onnx", ".int8.onnx")
+        if os.path.exists(to) and os.path.getmtime(to) > os.path.getmtime(path) \
+                or run([python, "-c", QUANTIZE, path, to]) is not None:
+            out[layout] = to
+    return out
+
+
 def check(models, directory):
     """ONNX Runtime computes what the engine computes, or there is nothing to compare."""
     vectors, python = os.path.join(directory, "check"), python_with("torch")
@@ -166,6 +192,13 @@ def run_ort(path, prepack, seconds, core):
     row = lambda r: {"served": r["served"]["cpu"], "bare": r["bare"]["cpu"], "copies": r["copies"],
                      "bare_wall": r["bare"]["wall"]}
     return {r["batch"]: row(r) for r in out["results"]}
+
+
+def run_openvino(python, path, seconds, core):
+    """As run_ort, {batch: {"bare", "served"}}: caches stay in the program's tensors."""
+    out = last_json(run([python, RUN_OPENVINO, path, "--seconds", str(seconds), "--batches",
+                         ",".join(map(str, BATCHES))], core))
+    return {r["batch"]: {"served": r["cpu"], "bare": r["cpu"]} for r in out["results"]} if out else None
 
 
 def rounds(jobs, count, until):
@@ -216,14 +249,30 @@ def ratio(results, precision, wanted, variant, batch):
     return round(statistics.median(per_round), 3) if per_round else None
 
 
+def ratios(results, table):
+    """The keys of the head of this file; None where one side never ran."""
+    of = lambda first: {v: t for v, t in table.items() if v.startswith(first)}
+    fp32, int8, ov = of("ort fp32"), of("ort int8"), of("ov fp32")
+    large, small = best_ort(fp32, BATCHES), best_ort(fp32, (1,))
+    many, alone = lambda n: n >= LARGE, lambda n: n == 1
+    out = {f"ort_ratio_{p}": ratio(results, p, many, *large) for p in ("fp32", "bf16", "int8")}
+    out["ort_ratio_fp32_batch1"] = ratio(results, "fp32", alone, *small)
+    if int8:
+        best = best_ort(int8, BATCHES)
+        out["ort_int8_ratio_int8"] = ratio(results, "int8", many, *best)
+        out["ort_int8_over_fp32"] = round(int8[best[0]][best[1]]["bare"] / fp32[large[0]][large[1]]["bare"], 3)
+    if ov:
+        out["openvino_ratio_fp32"] = ratio(results, "fp32", many, *best_ort(ov, BATCHES))
+        out["openvino_ratio_fp32_batch1"] = ratio(results, "fp32", alone, *best_ort(ov, (1,)))
+    return out, large, small
+
+
 def report(results, engines, variants):
     engine = {n: m for n in engines if (m := medians(results, n))}
     table = {n: m for n in variants if (m := medians(results, n))}
-    if not table or not engine:
+    if not any(v.startswith("ort fp32") for v in table) or not engine:
         raise SystemExit("peer: one side never ran")
-    large, small = best_ort(table, BATCHES), best_ort(table, (1,))
-    out = {f"ort_ratio_{p}": ratio(results, p, lambda n: n >= LARGE, *large) for p in ("fp32", "bf16", "int8")}
-    out["ort_ratio_fp32_batch1"] = ratio(results, "fp32", lambda n: n == 1, *small)
+    out, large, small = ratios(results, table)
     print("\nstreams per core, full depth, 160 ms chunks (medians)")
     for name, counts in engine.items():
         print(f"  {name:26s}" + "".join(f"  {n:3d}: {v:6.1f}" for n, v in counts.items()))
@@ -255,9 +304,15 @@ def main():
     worst = check(models, directory)
     engines = {f"engine {b} {p}": lambda b=b, p=p: run_engine(bench, b, p, a.seconds, core)
                for b, p in ENGINES}
-    variants = {f"ort {l}" + ("" if pack else " unpacked"):
+    variants = {f"ort fp32 {l}" + ("" if pack else " unpacked"):
                 lambda path=path, pack=pack: run_ort(path, pack, a.seconds, core)
                 for l, path in models.items() for pack in ((True, False) if a.thorough else (True,))}
+    variants.update({f"ort int8 {l}": lambda path=path: run_ort(path, True, a.seconds, core)
+                     for l, path in quantize(models).items()})
+    openvino = python_with("openvino")
+    if openvino:
+        variants.update({f"ov fp32 {l}": lambda path=path: run_openvino(openvino, path, a.seconds, core)
+                         for l, path in models.items()})
     results = rounds(interleave(engines, variants), a.rounds, a.until)
     found = report(results, engines, variants)
     version = subprocess.run(["node", "-p", "require('onnxruntime-node/package.json').version"],

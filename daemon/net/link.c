@@ -150,9 +150,12 @@ static void on_pong(connection *c, size_t n)
     shoald_session_on_pong(c->session);
 }
 
-/* lws calls when nobody asked, even after Close. */
+/* lws calls when nobody asked, even after Close; and when a client's frames are broken it closes by
+ * itself, which it tells nobody: only the Close that it has made shows. */
 static int on_writable(connection *c)
 {
+    if (!c->link.closing_ns && lws_get_close_length(c->wsi) > 0)
+        c->link.closing_ns = uv_hrtime();
     return c->link.closing_ns ? 0 : shoald_session_on_writable(c->session);
 }
 

@@ -128,7 +128,9 @@ static size_t kinds_bytes(const shoal_model_info *m, const shoal_options *o, uns
     if (kinds & SHOAL_OUTPUT_EMBEDDING)
         n += packet_bytes(o, frames, m->dim);
     if (kinds & SHOAL_OUTPUT_PHONES)
-        n += SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG) + SHOALD_RECORD_BYTES;
+        n += SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG +
+                                (o->tentative == SHOAL_ON ? SHOAL_MAX_TENTATIVE : 0)) +
+             SHOALD_RECORD_BYTES;
     if (kinds & SHOAL_OUTPUT_ACTIVITY) /* an event a frame, and one for the end */
         n += (frames + 1) * (SHOAL_ACTIVITY_BYTES + SHOALD_RECORD_BYTES);
     return n;

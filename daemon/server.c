@@ -234,6 +234,7 @@ static int make_tx(shoald_server *server)
     shoal_options largest = shoal_options_default();
     largest.chunk_ms = server->house.service.info->max_chunk_frames * SHOAL_FRAME_MS;
     largest.encoding = SHOAL_ENCODING_JSON;
+    largest.tentative = SHOAL_ON;
     size_t size = shoald_lane_step_bytes(server->house.service.info, &largest);
     server->tx_memory = malloc(LWS_PRE + size);
     if (!server->tx_memory)

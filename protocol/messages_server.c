@@ -49,6 +49,18 @@ static void write_model(shoal__text *t, const shoal_ready *m)
     shoal__text_char(t, '}');
 }
 
+static void write_engine(shoal__text *t, const shoal_ready *m)
+{
+    if (!*m->backend)
+        return;
+    shoal__text_printf(t, ",\"engine\":{\"same_in_any_company\":%s",
+                       m->same_in_any_company ? "true" : "false");
+    write_string(t, "precision", m->precision);
+    write_string(t, "backend", m->backend);
+    write_string(t, "kernels", m->kernels);
+    shoal__text_char(t, '}');
+}
+
 static void write_frame(shoal__text *t, int rate)
 {
     shoal__text_printf(t, ",\"frame_ms\":%d,\"frame_seconds\":0.%03d,\"frame_samples\":",
@@ -78,6 +90,7 @@ int shoal_ready_encode(shoal_buf *out, const shoal_ready *m)
     write_string(&t, "server", m->server);
     write_string(&t, "session", m->session);
     write_model(&t, m);
+    write_engine(&t, m);
     write_frame(&t, m->options.rate);
     shoal__text_printf(&t, ",\"dim\":%d,\"classes\":%d", m->dim, m->classes);
     write_labels(&t, m);
@@ -93,6 +106,7 @@ int shoal_ready_encode(shoal_buf *out, const shoal_ready *m)
 
 /* ---- phones ---- */
 
+/* Without the bracket that closes it. */
 static void write_phone(shoal__text *t, const shoal_wire_phone *p)
 {
     shoal__text_printf(t, "{\"phone\":");
@@ -103,26 +117,49 @@ static void write_phone(shoal__text *t, const shoal_wire_phone *p)
     shoal__text_decimal(t, p->end, 3);
     shoal__text_printf(t, ",\"confidence\":");
     shoal__text_decimal(t, p->confidence, 4);
-    shoal__text_char(t, '}');
+}
+
+static void write_settled(shoal__text *t, const shoal_phones *m)
+{
+    shoal__text_printf(t, ",\"phones\":[");
+    for (int i = 0; i < m->count; i++) {
+        if (i)
+            shoal__text_char(t, ',');
+        write_phone(t, &m->phones[i]);
+        shoal__text_char(t, '}');
+    }
+    shoal__text_char(t, ']');
+}
+
+static void write_tentative(shoal__text *t, const shoal_phones *m)
+{
+    if (!m->has_tentative)
+        return;
+    shoal__text_printf(t, ",\"tentative\":[");
+    for (int i = 0; i < m->tentative_count; i++) {
+        if (i)
+            shoal__text_char(t, ',');
+        write_phone(t, &m->tentative[i].phone);
+        shoal__text_printf(t, ",\"stable_ms\":%d}", m->tentative[i].stable_ms);
+    }
+    shoal__text_char(t, ']');
 }
 
 int shoal_phones_encode(shoal_buf *out, const shoal_phones *m)
 {
     shoal__text t;
 
-    if (m->count < 0 || m->count > SHOAL_MAX_PHONES)
+    if (m->count < 0 || m->count > SHOAL_MAX_PHONES || m->tentative_count < 0 ||
+        m->tentative_count > SHOAL_MAX_TENTATIVE)
         return -1;
     shoal__text_begin(&t, out);
     shoal__text_printf(&t, "{\"type\":\"phones\",\"seq\":%u,\"depth\":%d", m->seq, m->depth);
     write_tap(&t, m->tap);
-    shoal__text_printf(&t, ",\"received\":%llu,\"processed\":%llu,\"lag_ms\":%d,\"phones\":[",
-                       (ull)m->received, (ull)m->processed, m->lag_ms);
-    for (int i = 0; i < m->count; i++) {
-        if (i)
-            shoal__text_char(&t, ',');
-        write_phone(&t, &m->phones[i]);
-    }
-    shoal__text_printf(&t, "]}");
+    shoal__text_printf(&t, ",\"received\":%llu,\"processed\":%llu,\"lag_ms\":%d", (ull)m->received,
+                       (ull)m->processed, m->lag_ms);
+    write_settled(&t, m);
+    write_tentative(&t, m);
+    shoal__text_char(&t, '}');
     return shoal__text_end(&t);
 }
 

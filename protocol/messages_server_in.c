@@ -44,6 +44,18 @@ static void read_model(shoal_ready *m, shoal__in *in)
     in->failed |= model.failed;
 }
 
+static void read_engine(shoal_ready *m, shoal__in *in)
+{
+    if (!json_object_get(in->obj, "engine"))
+        return;
+    shoal__in engine = shoal__in_object(in, "engine");
+    m->same_in_any_company = shoal__in_bool(&engine, "same_in_any_company");
+    shoal__in_string(&engine, "precision", m->precision, sizeof m->precision);
+    shoal__in_string(&engine, "backend", m->backend, sizeof m->backend);
+    shoal__in_string(&engine, "kernels", m->kernels, sizeof m->kernels);
+    in->failed |= engine.failed;
+}
+
 static void read_limits(shoal_ready *m, shoal__in *in)
 {
     shoal__in limits = shoal__in_object(in, "limits");
@@ -63,6 +75,7 @@ static void read_ready(shoal_ready *m, shoal__in *in)
     shoal__in_string(in, "server", m->server, sizeof m->server);
     shoal__in_string(in, "session", m->session, sizeof m->session);
     read_model(m, in);
+    read_engine(m, in);
     m->dim = shoal__in_int(in, "dim", 0, SHOAL_MAX_DIM);
     m->classes = shoal__in_int(in, "classes", 0, SHOAL_MAX_CLASSES);
     read_labels(m, in);
@@ -81,16 +94,10 @@ static void read_phone(shoal_wire_phone *p, shoal__in *in)
     p->confidence = shoal__in_real(in, "confidence", 0, 1);
 }
 
-static void read_phones(shoal_phones *m, shoal__in *in)
+static void read_settled(shoal_phones *m, shoal__in *in)
 {
-    m->seq = (uint32_t)shoal__in_count(in, "seq", UINT32_MAX);
-    m->depth = shoal__in_int(in, "depth", 0, SHOAL_MAX_DEPTH);
-    m->tap = read_tap(in);
-    m->received = shoal__in_count(in, "received", SHOAL_MAX_COUNT);
-    m->processed = shoal__in_count(in, "processed", SHOAL_MAX_COUNT);
-    m->lag_ms = shoal__in_int(in, "lag_ms", INT_MIN, INT_MAX);
-
     const json_t *list = shoal__in_array(in, "phones");
+
     if (json_array_size(list) > SHOAL_MAX_PHONES)
         shoal__in_fail(in, "phones", "an array of at most 256 phones");
     for (size_t i = 0; !in->failed && i < json_array_size(list); i++) {
@@ -99,6 +106,36 @@ static void read_phones(shoal_phones *m, shoal__in *in)
         in->failed |= one.failed;
         m->count++;
     }
+}
+
+/* Only sessions that have asked for it see this member. */
+static void read_tentative(shoal_phones *m, shoal__in *in)
+{
+    if (!json_object_get(in->obj, "tentative"))
+        return;
+    m->has_tentative = 1;
+    const json_t *list = shoal__in_array(in, "tentative");
+    if (json_array_size(list) > SHOAL_MAX_TENTATIVE)
+        shoal__in_fail(in, "tentative", "an array of at most 65 phones");
+    for (size_t i = 0; !in->failed && i < json_array_size(list); i++) {
+        shoal__in one = { json_array_get(list, i), in->err, 0 };
+        read_phone(&m->tentative[i].phone, &one);
+        m->tentative[i].stable_ms = shoal__in_int(&one, "stable_ms", 0, INT_MAX);
+        in->failed |= one.failed;
+        m->tentative_count++;
+    }
+}
+
+static void read_phones(shoal_phones *m, shoal__in *in)
+{
+    m->seq = (uint32_t)shoal__in_count(in, "seq", UINT32_MAX);
+    m->depth = shoal__in_int(in, "depth", 0, SHOAL_MAX_DEPTH);
+    m->tap = read_tap(in);
+    m->received = shoal__in_count(in, "received", SHOAL_MAX_COUNT);
+    m->processed = shoal__in_count(in, "processed", SHOAL_MAX_COUNT);
+    m->lag_ms = shoal__in_int(in, "lag_ms", INT_MIN, INT_MAX);
+    read_settled(m, in);
+    read_tentative(m, in);
 }
 
 /* ---- activity ---- */

@@ -50,6 +50,12 @@ const shoal__option shoal__options[] = {
       "on or off" },
     { "program", SHOAL_OPT_PROGRAM, SHOAL__PROGRAM, AT(program), 0, 0, 0, NULL,
       "a name of at most 31 of a-z, 0-9, _ . -, of a program that /v1/model lists" },
+    { "settle_ms", SHOAL_OPT_SETTLE_MS, SHOAL__INT, AT(settle_ms), 0, SHOAL_MAX_SETTLE_MS,
+      SHOAL_FRAME_MS, NULL, "0..1280 in steps of 20 (0: when nothing can take a phone back)" },
+    { "settle_silence_ms", SHOAL_OPT_SETTLE_SILENCE_MS, SHOAL__INT, AT(settle_silence_ms), 0,
+      SHOAL_MAX_SETTLE_MS, SHOAL_FRAME_MS, NULL, "0..1280 in steps of 20 (0: never)" },
+    { "tentative", SHOAL_OPT_TENTATIVE, SHOAL__NAME, AT(tentative), 0, 0, 0, switch_names,
+      "on or off" },
     { 0 }
 };
 
@@ -91,6 +97,8 @@ shoal_options shoal_options_default(void)
         .activity_hangover_ms = SHOAL_DEFAULT_HANGOVER_MS,
         .lm = SHOAL_ON,
         .durations = SHOAL_OFF,
+        .settle_silence_ms = SHOAL_DEFAULT_SETTLE_SILENCE_MS,
+        .tentative = SHOAL_OFF,
     };
 }
 
@@ -275,7 +283,8 @@ static int fail_unknown(shoal_error *err, const char *name, size_t n)
     shoal_error_set(err, SHOAL_CODE_BAD_OPTION, shown,
                     "unknown option \"%s\": there are format, rate, channels, depth, chunk_ms, "
                     "left_ms, attention, output, encoding, activity_threshold, "
-                    "activity_hangover_ms, lm, durations, program",
+                    "activity_hangover_ms, lm, durations, program, settle_ms, "
+                    "settle_silence_ms, tentative",
                     shown);
     return -1;
 }

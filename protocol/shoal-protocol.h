@@ -90,7 +90,10 @@ enum {
     SHOAL_OPT_LM = 1 << 11,
     SHOAL_OPT_DURATIONS = 1 << 12,
     SHOAL_OPT_PROGRAM = 1 << 13,
-    SHOAL_OPT_ALL = (1 << 14) - 1
+    SHOAL_OPT_SETTLE_MS = 1 << 14,
+    SHOAL_OPT_SETTLE_SILENCE_MS = 1 << 15,
+    SHOAL_OPT_TENTATIVE = 1 << 16,
+    SHOAL_OPT_ALL = (1 << 17) - 1
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
@@ -121,6 +124,10 @@ typedef struct shoal_options {
     char program[SHOAL_MAX_PROGRAM + 1]; /* which of the model's orders of layers, by its name, of
                                           * a-z, 0-9, _ . -; "": the server's choice, its first. The
                                           * server checks it against its model */
+    int settle_ms;          /* phones are settled so long after a frame at the latest, multiple of
+                             * 20, 0..1280; 0: when nothing can take them back */
+    int settle_silence_ms;  /* and when so much is surely silence, 0..1280; 0: never; 60 */
+    shoal_switch tentative; /* phones come with those that are not settled; off */
 } shoal_options;
 
 shoal_options shoal_options_default(void);
@@ -204,13 +211,24 @@ typedef struct shoal_ready {
     uint64_t max_message_bytes; /* of one binary message */
     int max_backlog_ms;
     int idle_timeout_s; /* 0: none */
-} shoal_ready;          /* frame_ms, frame_seconds and frame_samples on the wire follow from rate */
+    /* what computes; "" and 0 from a server that does not say */
+    char precision[SHOAL_MAX_LABEL + 1]; /* "fp32", "bf16", "int8" */
+    char backend[SHOAL_MAX_ID + 1];      /* of the matrix products: "own", "openblas 0.3.21 Zen" */
+    char kernels[SHOAL_MAX_LABEL + 1];   /* level of what lies between: "avx2" */
+    int same_in_any_company;             /* 1: the same bytes whoever else is served */
+} shoal_ready; /* frame_ms, frame_seconds and frame_samples on the wire follow from rate */
 
 typedef struct shoal_wire_phone {
     char phone[SHOAL_MAX_LABEL + 1]; /* "HH" */
     double start, end;               /* seconds of the client's audio, 0..1e9; wire: ms */
     double confidence;               /* 0..1; wire: 4 decimals */
 } shoal_wire_phone;
+
+/* A phone that later ones may still change or take back. */
+typedef struct shoal_wire_tentative {
+    shoal_wire_phone phone; /* end: so far */
+    int stable_ms;          /* of audio since it was first given, 0.. */
+} shoal_wire_tentative;
 
 typedef struct shoal_phones {
     uint32_t seq;       /* one counter over all results of the session */
@@ -221,6 +239,10 @@ typedef struct shoal_phones {
     int lag_ms;         /* (received - processed) as time */
     int count;          /* 0..SHOAL_MAX_PHONES; 0 is common: it reports progress */
     shoal_wire_phone phones[SHOAL_MAX_PHONES];
+    int has_tentative;   /* 1: what follows is all that is not settled; it replaces what the last
+                          * message of this tap said. 0: the session has not asked for it */
+    int tentative_count; /* 0..SHOAL_MAX_TENTATIVE */
+    shoal_wire_tentative tentative[SHOAL_MAX_TENTATIVE];
 } shoal_phones;
 
 typedef struct shoal_wire_activity {
@@ -299,7 +321,7 @@ typedef struct shoal_server_msg {
         shoal_error error;
     } u;
     float *owned;   /* features' values; shoal_server_msg_free */
-} shoal_server_msg; /* about 12 KB */
+} shoal_server_msg; /* about 16 KB */
 
 /* err: SHOAL_CODE_BAD_MESSAGE, or SHOAL_CODE_INTERNAL when out of memory. */
 SHOAL_CHECKED int shoal_server_msg_decode(shoal_server_msg *m, const char *text, size_t n,
@@ -313,7 +335,8 @@ SHOAL_CHECKED int shoal_done_encode(shoal_buf *out, const shoal_done *m);
 SHOAL_CHECKED int shoal_pong_encode(shoal_buf *out, const char *id);
 SHOAL_CHECKED int shoal_error_encode(shoal_buf *out, const shoal_error *m);
 
-/* Hot path: never allocates when the buffer has SHOAL_PHONES_BYTES(m->count) bytes free. */
+/* Hot path: never allocates when the buffer has SHOAL_PHONES_BYTES(m->count + m->tentative_count)
+ * bytes free. */
 #define SHOAL_PHONES_BYTES(count) (256 + 256 * (size_t)(count))
 SHOAL_CHECKED int shoal_phones_encode(shoal_buf *out, const shoal_phones *m);
 #define SHOAL_ACTIVITY_BYTES 320 /* the same for one activity message */

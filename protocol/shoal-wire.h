@@ -32,8 +32,9 @@ enum {
     SHOAL_MAX_PROGRAM = 31, /* bytes of a program's name */
     SHOAL_MAX_CLASSES = 256,
     SHOAL_MAX_DIM = 8192,
-    SHOAL_MAX_DEPTH = 255,  /* one byte in the packet header */
-    SHOAL_MAX_PHONES = 256, /* in one phones message */
+    SHOAL_MAX_DEPTH = 255,    /* one byte in the packet header */
+    SHOAL_MAX_PHONES = 256,   /* in one phones message */
+    SHOAL_MAX_TENTATIVE = 65, /* beside them, not settled yet */
     SHOAL_MAX_PACKET_FRAMES = 4096,
     SHOAL_MAX_TAPS = 12, /* depths that outputs of a session have of their own */
     SHOAL_MAX_ERROR_TEXT = 447,
@@ -45,6 +46,8 @@ enum {
     SHOAL_MAX_CHUNK_MS = 1280,
     SHOAL_DEFAULT_CHUNK_MS = 160,
     SHOAL_MAX_LEFT_MS = 5120,
+    SHOAL_MAX_SETTLE_MS = 1280,
+    SHOAL_DEFAULT_SETTLE_SILENCE_MS = 60, /* docs/settling.md has the price of others */
     SHOAL_MIN_HANGOVER_MS = 20,
     SHOAL_MAX_HANGOVER_MS = 5000,
     SHOAL_DEFAULT_HANGOVER_MS = 300,

@@ -56,12 +56,14 @@ START_TEST(options_of_params_win_over_the_url)
     p.options.taps[p.options.tap_count++] = (shoal_tap){ 4, SHOAL_OUTPUT_PHONES };
     p.options.activity_threshold = 90;
     p.options.durations = SHOAL_ON;
-    p.options.given |=
-        SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_DURATIONS;
+    p.options.settle_ms = 480;
+    p.options.tentative = SHOAL_ON;
+    p.options.given |= SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD |
+                       SHOAL_OPT_DURATIONS | SHOAL_OPT_SETTLE_MS | SHOAL_OPT_TENTATIVE;
     ck_assert_int_eq(shoal_client_open(&c,
                                        "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12"
                                        "&output=embedding@2,embedding@3&activity_hangover_ms=500"
-                                       "&lm=off&durations=off",
+                                       "&lm=off&durations=off&settle_silence_ms=100&tentative=off",
                                        &p, why, sizeof why),
                      0);
     const shoal_options *o = shoal_client_get_options(c);
@@ -77,6 +79,9 @@ START_TEST(options_of_params_win_over_the_url)
     ck_assert_int_eq(o->activity_hangover_ms, 500);
     ck_assert_int_eq(o->lm, SHOAL_OFF);
     ck_assert_int_eq(o->durations, SHOAL_ON);
+    ck_assert_int_eq(o->settle_ms, 480);
+    ck_assert_int_eq(o->settle_silence_ms, 100);
+    ck_assert_int_eq(o->tentative, SHOAL_ON);
     shoal_client_free(c);
 }
 END_TEST

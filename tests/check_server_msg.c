@@ -21,17 +21,26 @@
 static const char *const server_texts[] = {
     "{\"type\":\"ready\",\"protocol\":\"shoal.v1\",\"server\":\"shoald 0.1.0\",\"session\":\"s1\","
     "\"model\":{\"rate\":16000,\"depth\":12,\"name\":\"shoal-base\",\"sha256\":\"00ff\"},"
+    "\"engine\":{\"same_in_any_company\":true,\"precision\":\"fp32\",\"backend\":\"own\","
+    "\"kernels\":\"avx2\"},"
     "\"frame_ms\":20,\"frame_seconds\":0.020,\"frame_samples\":220.50,\"dim\":192,\"classes\":3,"
     "\"labels\":[\"SIL\",\"AA\",\"AE\"],\"depth\":6,\"latency_ms\":235,\"options\":{"
     "\"format\":\"f32le\",\"rate\":11025,\"channels\":1,\"depth\":[3,12],\"chunk_ms\":160,"
     "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\",\"phones@4\",\"activity@12\"],"
     "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
-    "\"durations\":\"off\",\"program\":\"pruned-7\"},"
+    "\"durations\":\"off\",\"program\":\"pruned-7\",\"settle_ms\":480,"
+    "\"settle_silence_ms\":60,\"tentative\":\"on\"},"
     "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
     "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
     "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"
     "{\"phone\":\"AH\",\"start\":86399.980,\"end\":1000000000.000,\"confidence\":1.0000}]}",
     "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS ",\"lag_ms\":-5,\"phones\":[]}",
+    "{\"type\":\"phones\",\"seq\":1,\"depth\":1,\"tap\":1," COUNTS ",\"lag_ms\":0,\"phones\":[],"
+    "\"tentative\":[{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750,"
+    "\"stable_ms\":160},{\"phone\":\"AH\",\"start\":0.200,\"end\":0.220,\"confidence\":0.5000,"
+    "\"stable_ms\":0}]}",
+    "{\"type\":\"phones\",\"seq\":2,\"depth\":1," COUNTS ",\"lag_ms\":0,\"phones\":[],"
+    "\"tentative\":[]}",
     "{\"type\":\"changed\",\"depth\":12,\"range\":[3,12],\"from_frame\":800,\"from_sample\":256000,"
     "\"reason\":\"load\",\"output\":[\"phones\",\"embedding\"]}",
     "{\"type\":\"changed\",\"depth\":12,\"range\":[12,12],\"from_frame\":800,"
@@ -168,14 +177,20 @@ START_TEST(phones_stay_in_their_bound)
                               .received = SHOAL_MAX_COUNT,
                               .processed = SHOAL_MAX_COUNT,
                               .lag_ms = -2147483647 };
-    static char memory[SHOAL_PHONES_BYTES(SHOAL_MAX_PHONES)];
+    static char memory[SHOAL_PHONES_BYTES(SHOAL_MAX_PHONES + SHOAL_MAX_TENTATIVE)];
     shoal_buf b;
 
+    m.has_tentative = 1;
+    m.tentative_count = SHOAL_MAX_TENTATIVE;
+    for (int i = 0; i < SHOAL_MAX_TENTATIVE; i++) {
+        m.tentative[i] = (shoal_wire_tentative){ { "", 1e9, 1e9, 1 }, 2147483647 };
+        memset(m.tentative[i].phone.phone, 1, SHOAL_MAX_LABEL);
+    }
     for (m.count = 0; m.count < SHOAL_MAX_PHONES; m.count++) {
         shoal_wire_phone *p = &m.phones[m.count];
         *p = (shoal_wire_phone){ .start = 1e9, .end = 1e9, .confidence = 1 };
         memset(p->phone, m.count % 2 ? 1 : 0xff, SHOAL_MAX_LABEL);
-        shoal_buf_wrap(&b, memory, SHOAL_PHONES_BYTES(m.count));
+        shoal_buf_wrap(&b, memory, SHOAL_PHONES_BYTES(m.count + m.tentative_count));
         ck_assert_int_eq(shoal_phones_encode(&b, &m), 0);
     }
     shoal_buf_wrap(&b, memory, 300);
@@ -217,7 +232,8 @@ START_TEST(ready_of_an_older_server)
     shoal_error err;
     char text[2048];
     const char *later = ",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
-                        "\"durations\":\"off\",\"program\":\"pruned-7\"";
+                        "\"durations\":\"off\",\"program\":\"pruned-7\",\"settle_ms\":480,"
+                        "\"settle_silence_ms\":60,\"tentative\":\"on\"";
     const char *at = strstr(server_texts[0], later);
 
     ck_assert_ptr_nonnull(at);
@@ -228,6 +244,8 @@ START_TEST(ready_of_an_older_server)
     ck_assert_int_eq(m.u.ready.options.activity_hangover_ms, 300);
     ck_assert_int_eq(m.u.ready.options.lm, SHOAL_ON);
     ck_assert_str_eq(m.u.ready.options.program, "");
+    ck_assert_int_eq(m.u.ready.options.settle_ms, 0);
+    ck_assert_int_eq(m.u.ready.options.tentative, SHOAL_OFF);
     ck_assert_uint_eq(
         m.u.ready.options.given & (SHOAL_OPT_LM | SHOAL_OPT_DURATIONS | SHOAL_OPT_PROGRAM), 0);
 }

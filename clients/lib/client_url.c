@@ -137,6 +137,9 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
     TAKE(ACTIVITY_HANGOVER_MS, activity_hangover_ms);
     TAKE(LM, lm);
     TAKE(DURATIONS, durations);
+    TAKE(SETTLE_MS, settle_ms);
+    TAKE(SETTLE_SILENCE_MS, settle_silence_ms);
+    TAKE(TENTATIVE, tentative);
 #undef TAKE
     if (over->given & SHOAL_OPT_OUTPUT)
         shoal_options_copy_outputs(o, over);

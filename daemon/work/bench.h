@@ -23,6 +23,7 @@ typedef struct shoald_bench {
     size_t scratch_size;
     shoal_phones phones;
     shoal_phone decoded[SHOAL_MAX_PHONES];
+    shoal_tentative unsettled[SHOAL_MAX_TENTATIVE];
 } shoald_bench;
 
 /* lanes: most that may run at once. 0 or a negative SHOAL_E* code (nothing to free). */

@@ -66,6 +66,14 @@ static void fill_model(shoal_ready *m, const shoal_model_info *i, int depth)
         snprintf(m->labels[c], sizeof m->labels[c], "%s", i->labels[c]);
 }
 
+static void fill_engine(shoal_ready *m, const shoal_model_info *i)
+{
+    snprintf(m->precision, sizeof m->precision, "%s", i->precision);
+    snprintf(m->backend, sizeof m->backend, "%s", i->backend);
+    snprintf(m->kernels, sizeof m->kernels, "%s", i->kernels);
+    m->same_in_any_company = i->row_invariant;
+}
+
 /* chunk + look-ahead + the mel window's overhang, rounded up */
 static int latency_ms(const shoal_model_info *i, int chunk_ms)
 {
@@ -86,6 +94,7 @@ void shoald_emit_ready(shoald_lane *l, shoald_bench *w)
     shoal_ready m = { 0 };
     shoal_buf b = scratch(w);
     fill_model(&m, l->service->info, program_depth(l));
+    fill_engine(&m, l->service->info);
     snprintf(m.session, sizeof m.session, "%s", l->id);
     m.options = l->options;
     m.depth = shoal_stream_get_depth(l->track->stream);
@@ -135,6 +144,19 @@ static void fill_phone(shoal_wire_phone *to, const shoald_output *out, const sho
     to->confidence = from->confidence;
 }
 
+/* What the decoder has not made up its mind about, if the session wants to see it. */
+static void fill_tentative(shoal_phones *m, const shoald_lane *l, shoald_bench *w,
+                           const shoald_output *out)
+{
+    _Static_assert(SHOAL_MAX_TENTATIVE == SHOAL_DECODER_LAG + 1, "as many as a decoder gives");
+    m->has_tentative = l->options.tentative == SHOAL_ON;
+    m->tentative_count = m->has_tentative ? shoal_decoder_tentative(out->decoder, w->unsettled) : 0;
+    for (int i = 0; i < m->tentative_count; i++) {
+        fill_phone(&m->tentative[i].phone, out, l->service->info, &w->unsettled[i].phone);
+        m->tentative[i].stable_ms = w->unsettled[i].stood_frames * SHOAL_FRAME_MS;
+    }
+}
+
 static void emit_phones(shoald_lane *l, shoald_bench *w, const shoald_output *out, int count)
 {
     shoald_track *t = l->track;
@@ -149,6 +171,7 @@ static void emit_phones(shoald_lane *l, shoald_bench *w, const shoald_output *ou
     m->count = count;
     for (int i = 0; i < count; i++)
         fill_phone(&m->phones[i], out, l->service->info, &w->decoded[i]);
+    fill_tentative(m, l, w, out);
     shoald_count(&l->totals.phones, (uint64_t)count);
     shoald_count(&w->port->stats.phones, (uint64_t)count);
     put_encoded(l, w, SHOALD_OUT_TEXT, &b, shoal_phones_encode(&b, m), 0);
@@ -222,7 +245,7 @@ void shoald_emit_last_phones(shoald_lane *l, shoald_bench *w, shoald_output *out
     if (!out->decoder)
         return;
     int count = shoal_decoder_flush(out->decoder, w->decoded, SHOAL_MAX_PHONES);
-    if (count > 0)
+    if (count > 0 || l->options.tentative == SHOAL_ON) /* which says that nothing is left */
         emit_phones(l, w, out, count);
 }
 

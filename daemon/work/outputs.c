@@ -22,7 +22,10 @@ static int open_state(shoald_lane *l, shoald_output *out, const shoal_options *o
     float margin = p.threshold - p.release;
     int result = 0;
     if (out->kinds & SHOAL_OUTPUT_PHONES && !out->decoder) {
-        shoal_decoder_params d = { .lm = o->lm, .durations = o->durations };
+        shoal_decoder_params d = { .lm = o->lm,
+                                   .durations = o->durations,
+                                   .settle_frames = o->settle_ms / SHOAL_FRAME_MS,
+                                   .settle_silence_frames = o->settle_silence_ms / SHOAL_FRAME_MS };
         out->decoder_base = next;
         result = shoal_decoder_new(&out->decoder, l->service->model, &d);
     }

@@ -118,6 +118,10 @@ typedef struct stream_result {
     stream_rows posteriors, embedding;
     shoal_wire_phone *phones;
     size_t phone_count;
+    shoal_wire_tentative tentative[SHOAL_MAX_TENTATIVE]; /* of the last message without a tap */
+    int tentative_count;
+    int shown_count;     /* messages that had any */
+    size_t shown_before; /* settled phones that the message before had shown */
     stream_tap taps[SHOAL_MAX_TAPS];
     int tap_count;
     shoal_wire_activity activity[STREAM_MAX_EVENTS];

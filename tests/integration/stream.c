@@ -82,8 +82,29 @@ static void add_phones(shoal_wire_phone **to, size_t *count, const shoal_phones 
     *count += n;
 }
 
+static int was_shown(const stream_result *r, const shoal_wire_phone *p)
+{
+    for (int i = 0; i < r->tentative_count; i++) {
+        const shoal_wire_phone *shown = &r->tentative[i].phone;
+        if (strcmp(shown->phone, p->phone) == 0 && fabs(shown->start - p->start) < 0.05)
+            return 1;
+    }
+    return 0;
+}
+
+static void take_tentative(stream_result *r, const shoal_phones *p)
+{
+    for (int i = 0; i < p->count; i++)
+        r->shown_before += (size_t)was_shown(r, &p->phones[i]);
+    r->shown_count += p->tentative_count > 0;
+    r->tentative_count = p->tentative_count;
+    memcpy(r->tentative, p->tentative, sizeof r->tentative);
+}
+
 static void take_phones(stream_result *r, const shoal_phones *p)
 {
+    if (!p->tap)
+        take_tentative(r, p);
     stream_tap *t = p->tap ? stream_get_tap(r, p->tap) : NULL;
 
     add_phones(t ? &t->phones : &r->phones, t ? &t->phone_count : &r->phone_count, p);

@@ -84,7 +84,10 @@ static void every_teardown(void)
 
 static int decode(const stream_rows *rows, const shoal_options *o, shoal_phone *phones)
 {
-    shoal_decoder_params p = { .lm = o->lm, .durations = o->durations };
+    shoal_decoder_params p = { .lm = o->lm,
+                               .durations = o->durations,
+                               .settle_frames = o->settle_ms / 20,
+                               .settle_silence_frames = o->settle_silence_ms / 20 };
     shoal_model *model;
     shoal_decoder *d;
 
@@ -116,9 +119,11 @@ static const struct {
     { "&lm=off", SHOAL_OFF, SHOAL_OFF },
     { "&durations=on", SHOAL_ON, SHOAL_ON },
     { "&durations=on&lm=off", SHOAL_OFF, SHOAL_ON },
+    { "&settle_ms=100&settle_silence_ms=0", SHOAL_ON, SHOAL_OFF },
+    { "&settle_ms=20&settle_silence_ms=20&tentative=on", SHOAL_ON, SHOAL_OFF },
 };
 
-enum { SESSIONS = sizeof sessions / sizeof *sessions };
+enum { SESSIONS = sizeof sessions / sizeof *sessions, SEARCHES = 4 };
 
 static void run(stream_result *r, int which, const int16_t *audio, size_t samples)
 {
@@ -164,17 +169,43 @@ START_TEST(searches_differ_in_phones_alone)
 {
     size_t samples = 4 * SECOND;
     int16_t *audio = make_audio(samples, 28);
-    stream_result r[SESSIONS];
+    stream_result r[SEARCHES];
 
-    for (int i = 0; i < SESSIONS; i++) {
+    for (int i = 0; i < SEARCHES; i++) {
         run(&r[i], i, audio, samples);
         stream_check_same(&r[i].posteriors, &r[0].posteriors);
         for (int j = 0; j < i; j++)
             ck_assert_msg(!same_phones(&r[i], &r[j]), "\"%s\" and \"%s\" give the same phones",
                           sessions[i].options, sessions[j].options);
     }
-    for (int i = 0; i < SESSIONS; i++)
+    for (int i = 0; i < SEARCHES; i++)
         stream_free(&r[i]);
+    free(audio);
+}
+END_TEST
+
+/* What is not settled is shown by those who ask for it, most phones before they are settled, and
+ * nothing is left at the end; what is settled stays as it was. */
+START_TEST(tentative_phones_come_before_settled_ones)
+{
+    size_t samples = 4 * SECOND;
+    int16_t *audio = make_audio(samples, 30);
+    stream_plan p = { .query = "depth=3&chunk_ms=80&settle_silence_ms=0", .audio = audio };
+    stream_result without, with;
+
+    p.size = samples * 2;
+    stream_run(&without, every.port, &p);
+    p.query = "depth=3&chunk_ms=80&settle_silence_ms=0&tentative=on";
+    stream_run(&with, every.port, &p);
+    stream_check_complete(&with, samples, SECOND);
+    ck_assert_int_eq(with.ready.options.tentative, SHOAL_ON);
+    ck_assert(same_phones(&with, &without));
+    ck_assert_int_eq(without.shown_count, 0);
+    ck_assert_uint_gt(with.phone_count, 0);
+    ck_assert_uint_ge(2 * with.shown_before, with.phone_count);
+    ck_assert_int_eq(with.tentative_count, 0);
+    stream_free(&with);
+    stream_free(&without);
     free(audio);
 }
 END_TEST
@@ -225,6 +256,26 @@ START_TEST(the_model_page_lists_searches)
 }
 END_TEST
 
+START_TEST(ready_tells_what_computes_as_the_model_page_does)
+{
+    char page[8192];
+    stream_plan p = { .query = "depth=1", .audio = "" };
+    stream_result r;
+
+    stream_run(&r, shared.port, &p);
+    ck_assert_int_eq(raw_http_get(shared.port, "/v1/model", page, sizeof page), 200);
+    json_t *model = json_loads(page, 0, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(model, "precision")), r.ready.precision);
+    ck_assert_str_eq(json_string_value(json_object_get(model, "backend")), r.ready.backend);
+    ck_assert_str_eq(json_string_value(json_object_get(model, "kernels")), r.ready.kernels);
+    ck_assert_int_eq(json_is_true(json_object_get(model, "same_in_any_company")),
+                     r.ready.same_in_any_company);
+    ck_assert_str_ne(r.ready.backend, "");
+    json_decref(model);
+    stream_free(&r);
+}
+END_TEST
+
 TCase *decoder_case(void)
 {
     TCase *t = tcase_create("decoder");
@@ -233,6 +284,8 @@ TCase *decoder_case(void)
     tcase_add_unchecked_fixture(t, every_setup, every_teardown);
     tcase_add_loop_test(t, phones_equal_the_chosen_search, 0, SESSIONS);
     tcase_add_test(t, searches_differ_in_phones_alone);
+    tcase_add_test(t, ready_tells_what_computes_as_the_model_page_does);
+    tcase_add_test(t, tentative_phones_come_before_settled_ones);
     tcase_add_test(t, a_model_may_lack_searches);
     tcase_add_loop_test(t, the_model_page_lists_searches, 0, 2);
     return t;

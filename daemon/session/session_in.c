@@ -193,6 +193,16 @@ static void receive_audio(shoald_session *s, const void *piece, size_t n, bool l
     }
 }
 
+/* For tools that can send audio and no text. */
+static bool says_end(shoald_session *s, const shoald_piece *piece)
+{
+    shoal_client_msg end = { .type = SHOAL_MSG_END };
+    if (!piece->binary || !piece->first || !piece->last || piece->n)
+        return false;
+    on_message(s, &end);
+    return true;
+}
+
 static bool too_large(shoald_session *s, const shoald_piece *piece)
 {
     uint64_t limit = (uint64_t)s->house->settings.max_message_bytes;
@@ -213,7 +223,7 @@ void shoald_session_on_receive(shoald_session *s, const shoald_piece *piece)
     shoald_count(&s->house->stats.received_bytes, piece->n);
     if (s->phase == SHOALD_CLOSING)
         shoald_session_ignore(s, piece->n);
-    else if (too_large(s, piece))
+    else if (says_end(s, piece) || too_large(s, piece))
         return;
     else if (piece->binary)
         receive_audio(s, piece->bytes, piece->n, piece->last);

@@ -146,6 +146,26 @@ static void put_wav(uint8_t h[44], uint32_t rate)
     }
 }
 
+START_TEST(an_empty_message_means_end)
+{
+    raw_ws w = open_stream(SHOAL_PATH "?depth=1&output=posteriors");
+    int16_t *audio = make_audio(16000, 21);
+    char last[512] = "";
+    raw_frame f;
+
+    ck_assert_int_eq(raw_ws_send(&w, RAW_BINARY, audio, 32000), 0);
+    ck_assert_int_eq(raw_ws_send(&w, RAW_BINARY, "", 0), 0);
+    while (raw_ws_recv(&w, &f, PATIENCE_MS) == 1 && f.opcode != RAW_CLOSE)
+        if (f.opcode == RAW_TEXT)
+            snprintf(last, sizeof last, "%.*s", (int)f.size, (const char *)f.data);
+    ck_assert_ptr_nonnull(strstr(last, "\"done\",\"received\":16000,\"processed\":16000"));
+    ck_assert_int_eq(f.opcode, RAW_CLOSE);
+    ck_assert_int_eq(raw_frame_close_code(&f), 1000);
+    raw_ws_close(&w);
+    free(audio);
+}
+END_TEST
+
 START_TEST(a_wav_header_is_refused_with_a_remedy)
 {
     raw_ws w = open_stream(STREAM);
@@ -373,6 +393,7 @@ TCase *wire_case(void)
     tcase_set_timeout(t, PATIENCE_MS / 1000.0);
     tcase_add_unchecked_fixture(t, shared_setup, shared_teardown);
     tcase_add_test(t, url_and_start_give_the_same_session);
+    tcase_add_test(t, an_empty_message_means_end);
     tcase_add_loop_test(t, a_wav_header_is_refused_with_a_remedy, 0, 2);
     tcase_add_loop_test(t, not_a_number_is_refused, 0, 3);
     tcase_add_test(t, a_broken_opus_packet_is_refused_or_opus_is_not_there);

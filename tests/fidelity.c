@@ -1,6 +1,7 @@
 /* fidelity.c - features of recordings as bytes: see fidelity.sh
  *
  *     fidelity MODEL BACKEND PRECISION DEPTH CHUNK_MS FILE.wav... > features
+ *     fidelity MODEL BACKEND PRECISION 1 80      without files: the backend's name
  *
  * Only what shoal.h of commit b01c678 has is used, for this is compiled against old trees as well.
  * Writes embedding and log posteriors of each run as floats. Exit code 3: no such backend here.
@@ -92,13 +93,15 @@ static void run_file(const char *path)
 
 int main(int argc, char **argv)
 {
-    if (argc < 7)
+    if (argc < 6)
         errx(2, "usage: fidelity MODEL BACKEND PRECISION DEPTH CHUNK_MS FILE...");
     open_model(argv[1], argv[2], argv[3]);
     depth = atoi(argv[4]);
     chunk_frames = atoi(argv[5]) / 20;
     for (int i = 6; i < argc; i++)
         run_file(argv[i]);
+    if (argc == 6)
+        puts(shoal_model_get_info(model)->backend);
     shoal_batch_free(batch);
     shoal_model_close(model);
     return 0;

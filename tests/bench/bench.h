@@ -32,6 +32,7 @@ typedef struct bench_plan {
     double seconds;                        /* of CPU a case */
     int backend[BENCH_MAX_LIST], backends; /* places in bench_backends */
     int precision[BENCH_MAX_LIST], precisions;
+    int cache; /* shoal_cache */
     bench_depths depth[BENCH_MAX_LIST];
     int depths;
     int chunk_ms[BENCH_MAX_LIST], chunks, streams[BENCH_MAX_LIST], counts;
@@ -94,7 +95,8 @@ typedef struct bench_case {
 typedef struct bench_outcome {
     double streams_per_core; /* seconds of audio a CPU second */
     double cpu_per_run_s;    /* of one run: one chunk of every stream */
-    bench_profile profile;   /* zero unless asked for */
+    double runs;
+    bench_profile profile; /* zero unless asked for */
 } bench_outcome;
 
 /* Runs for about so many CPU seconds, at least one chunk of every stream, from full caches. */
@@ -119,6 +121,9 @@ typedef struct bench_peak {
 /* The fastest product of any backend, the best of several shapes and repetitions: bare where the
  * library allows that, so operands in the precision's own type, nothing converted or fused. */
 bench_peak bench_peak_measure(shoal_precision precision);
+
+/* Bytes a second that one core reads from memory in order, at best. */
+double bench_memory_rate(void);
 
 /* Operations a second of the instructions that this level (SHOAL_KERNELS) multiplies with, on
  * registers alone, in a burst of under a millisecond; and their names. 0 and NULL: not known for

@@ -121,7 +121,8 @@ bench_outcome bench_case_run(shoal_model *m, bench_case c, double seconds, int p
         bench_stages_detach(m);
     }
     double chunk_s = c.chunk_frames * m->info.frame_samples / (double)m->info.rate;
-    o.cpu_per_run_s = spent / (double)runs;
+    o.runs = (double)runs;
+    o.cpu_per_run_s = spent / o.runs;
     o.streams_per_core = c.streams * chunk_s / o.cpu_per_run_s;
     close_herd(&h);
     return o;

@@ -18,7 +18,8 @@ enum { SHARE_STREAMS = 32 };
 typedef struct book {
     json_t *cases, *stages, *memory, *independence, *loading, *shapes;
     bench_peak peak[3];
-    double rate[3]; /* best GEMM rate at SHARE_STREAMS streams or more, full depth */
+    double memory_rate; /* bytes a second, read in order */
+    double rate[3];     /* best GEMM rate at SHARE_STREAMS streams or more, full depth */
 } book;
 
 /* ---- tables ------------------------------------------------------------------------------ */
@@ -116,6 +117,32 @@ static void share_rows(const bench_plan *p, const bench_outcome *o, double peak)
     fputc('\n', p->tables);
 }
 
+/* What streams remember, over the time in which it is read: attention's core and the convolution.
+ */
+static double cache_rate(const shoal_model *m, const bench_outcome *o, int depth, int streams,
+                         int chunk_frames)
+{
+    const bench_profile *p = &o->profile;
+    bench_bytes b = bench_case_bytes(m, depth, chunk_frames);
+    double bytes = (double)(b.speaking - b.silent) * streams * o->runs;
+    return bytes / (p->seconds[BENCH_ATT_CORE] + p->seconds[BENCH_CONV]);
+}
+
+static void memory_rows(const bench_plan *p, const book *b, const shoal_model *m, int depth,
+                        const bench_outcome *o)
+{
+    double rate[BENCH_MAX_LIST];
+    fprintf(p->tables, "  %-30s", "caches read, GB/s");
+    for (int c = 0; c < p->counts; c++) {
+        rate[c] = cache_rate(m, &o[c], depth, p->streams[c], p->chunk_ms[0] / 20);
+        fprintf(p->tables, " %8.1f", rate[c] * 1e-9);
+    }
+    fprintf(p->tables, "\n  %-30s", "  of what memory gives");
+    for (int c = 0; c < p->counts; c++)
+        fprintf(p->tables, " %7.1f%%", 100.0 * rate[c] / b->memory_rate);
+    fputc('\n', p->tables);
+}
+
 static json_t *stage_json(const shoal_model *m, int precision, int depth, int streams, int chunk_ms,
                           const bench_outcome *o)
 {
@@ -146,6 +173,7 @@ static void stage_table(const bench_plan *p, book *b, shoal_model *m, int precis
     table_head(p, title, "stage");
     stage_rows(p, o);
     share_rows(p, o, b->peak[precision].flops);
+    memory_rows(p, b, m, depth, o);
 }
 
 static void company(const bench_plan *p, book *b, shoal_model *m, int precision)
@@ -189,7 +217,7 @@ static void memory(const bench_plan *p, book *b, const shoal_model *m, int preci
 
 /* The built-in model, or NULL when this build or CPU lacks the configuration. An engine that
  * does not know the backend's name may take it for another one, so the answer is checked. */
-static shoal_model *open_model(int backend, int precision)
+static shoal_model *open_model(int backend, int precision, int cache)
 {
     shoal_model_params params = shoal_model_default_params();
     const char *name = bench_backends[backend];
@@ -197,6 +225,7 @@ static shoal_model *open_model(int backend, int precision)
     char why[256];
     params.backend = (shoal_backend)backend;
     params.precision = (shoal_precision)precision;
+    params.cache = (shoal_cache)cache;
     if (shoal_model_open_with(&m, NULL, &params, why, sizeof why) < 0)
         return NULL;
     if (backend == SHOAL_BACKEND_AUTO || !strncmp(m->info.backend, name, strlen(name)))
@@ -206,13 +235,13 @@ static shoal_model *open_model(int backend, int precision)
 }
 
 /* Median CPU milliseconds of opening the built-in model so that it could serve at once. */
-static double load_ms(int backend, int precision)
+static double load_ms(int backend, int precision, int cache)
 {
     enum { TIMES = 9 };
     double ms[TIMES];
     for (int i = 0; i < TIMES; i++) {
         double begin = bench_cpu_seconds();
-        shoal_model *m = open_model(backend, precision);
+        shoal_model *m = open_model(backend, precision, cache);
         double spent = 1e3 * (bench_cpu_seconds() - begin);
         shoal_model_close(m);
         int at = i;
@@ -240,7 +269,7 @@ static int settle_depths(bench_plan *p, const shoal_model *m)
 
 static void measure(bench_plan *p, book *b, int backend, int precision)
 {
-    shoal_model *m = open_model(backend, precision);
+    shoal_model *m = open_model(backend, precision, p->cache);
     if (!m) {
         fprintf(p->tables, "\n%s %s: not in this build or CPU\n", bench_backends[backend],
                 bench_precisions[precision]);
@@ -248,9 +277,11 @@ static void measure(bench_plan *p, book *b, int backend, int precision)
     }
     if (settle_depths(p, m) < 0)
         exit(2);
-    double opening = load_ms(backend, precision);
-    fprintf(p->tables, "\n%s; kernels %s; model %s, %zu parameters, open in %.1f ms; one core\n",
-            m->info.backend, m->info.kernels, m->info.name, m->info.parameters, opening);
+    double opening = load_ms(backend, precision, p->cache);
+    fprintf(p->tables,
+            "\n%s; kernels %s; caches %s; model %s, %zu parameters, open in %.1f ms; one core\n",
+            m->info.backend, m->info.kernels, m->info.cache, m->info.name, m->info.parameters,
+            opening);
     json_array_append_new(b->loading,
                           json_pack("{s:s, s:s, s:f}", "backend", m->info.backend, "precision",
                                     bench_precisions[precision], "cpu_ms", opening));
@@ -265,6 +296,8 @@ static void measure(bench_plan *p, book *b, int backend, int precision)
 
 static void measure_peaks(const bench_plan *p, book *b)
 {
+    b->memory_rate = bench_memory_rate();
+    fprintf(p->tables, "\nmemory, read in order by one core: %.1f GB/s\n", b->memory_rate * 1e-9);
     fputs("\nfastest product of any backend:\n", p->tables);
     for (int i = 0; i < p->precisions; i++) {
         bench_peak *peak = &b->peak[p->precision[i]];
@@ -317,6 +350,8 @@ static json_t *summary(const bench_plan *p, book *b)
                   number_or_null(b->peak[k].through * 1e-9, peak > 0));
         set_named(o, "gemm_peak_backend", k, json_string(b->peak[k].backend));
     }
+    json_object_set_new(o, "memory_gbytes_s",
+                        number_or_null(b->memory_rate * 1e-9, b->memory_rate > 0));
     json_object_set_new(o, "engine",
                         json_pack("{s:f, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds_per_case",
                                   p->seconds, "cases", b->cases, "stages", b->stages,

@@ -169,6 +169,30 @@ static void try_onednn(bench_peak *best, shoal_precision precision)
 }
 #endif
 
+double bench_memory_rate(void)
+{
+    enum { WORDS = 8 << 20, TIMES = 8 }; /* 64 MiB: more than caches hold */
+    volatile uint64_t sum = 0;
+    uint64_t *words = malloc(WORDS * sizeof *words);
+    double best = 0.0;
+    if (!words)
+        return 0.0;
+    memset(words, 1, WORDS * sizeof *words);
+    for (int t = 0; t < TIMES; t++) {
+        double begin = bench_cpu_seconds();
+        uint64_t four[4] = { 0 };
+        for (size_t i = 0; i < WORDS; i += 4)
+            for (size_t k = 0; k < 4; k++)
+                four[k] += words[i + k];
+        sum = four[0] + four[1] + four[2] + four[3];
+        double rate = WORDS * sizeof *words / (bench_cpu_seconds() - begin);
+        best = rate > best ? rate : best;
+    }
+    (void)sum;
+    free(words);
+    return best;
+}
+
 bench_peak bench_peak_measure(shoal_precision precision)
 {
     bench_peak best = { 0 };

@@ -2,8 +2,9 @@
  *
  *     bench_engine [OPTION]...
  *       --seconds S        CPU seconds a case                       (0.15)
- *       --backends LIST    of openblas, onednn, amx                 (all)
+ *       --backends LIST    of own, openblas, onednn, amx            (all)
  *       --precisions LIST  of fp32, bf16, int8                      (all)
+ *       --cache C          auto, fp32, bf16, fp16 or int8           (auto)
  *       --depths LIST      12 or full, or 3+12: half of the streams each    (3,6,12,3+12,7+8)
  *       --chunks LIST      ms; but the first at the last single depth only   (160,80,320)
  *       --streams LIST     advanced together                        (1,8,32,64)
@@ -68,21 +69,30 @@ static int depth_pairs(char *list, bench_depths *out)
     }
 }
 
+static const char *const caches[] = { "auto", "fp32", "bf16", "fp16", "int8", NULL };
+
+static int index_of(const char *word, const char *const *known)
+{
+    int k = 0;
+    while (known[k] && strcmp(known[k], word))
+        k++;
+    if (!known[k])
+        usage("not known:", word);
+    return k;
+}
+
 static int words(char *list, const char *const *known, int *out)
 {
     int n = 0;
     for (char *word = strtok(list, ","); word; word = strtok(NULL, ",")) {
-        int k = 0;
-        while (known[k] && strcmp(known[k], word))
-            k++;
-        if (!known[k] || n == BENCH_MAX_LIST)
-            usage("not known:", word);
-        out[n++] = k;
+        if (n == BENCH_MAX_LIST)
+            usage("too long:", word);
+        out[n++] = index_of(word, known);
     }
     return n;
 }
 
-enum { SECONDS = 1, BACKENDS, PRECISIONS, DEPTHS, CHUNKS, STREAMS, PLAIN, JSON };
+enum { SECONDS = 1, BACKENDS, PRECISIONS, CACHE, DEPTHS, CHUNKS, STREAMS, PLAIN, JSON };
 
 static void take(bench_plan *p, int option, char *value)
 {
@@ -90,6 +100,7 @@ static void take(bench_plan *p, int option, char *value)
     case SECONDS: p->seconds = atof(value); break;
     case BACKENDS: p->backends = words(value, bench_backends, p->backend); break;
     case PRECISIONS: p->precisions = words(value, bench_precisions, p->precision); break;
+    case CACHE: p->cache = index_of(value, caches); break;
     case DEPTHS: p->depths = depth_pairs(value, p->depth); break;
     case CHUNKS: p->chunks = numbers(value, p->chunk_ms, 20, 20 * BENCH_MAX_CHUNK); break;
     case STREAMS: p->counts = numbers(value, p->streams, 1, BENCH_MAX_STREAMS); break;
@@ -104,6 +115,7 @@ bench_plan bench_plan_read(int argc, char **argv)
     static const struct option options[] = { { "seconds", required_argument, NULL, SECONDS },
                                              { "backends", required_argument, NULL, BACKENDS },
                                              { "precisions", required_argument, NULL, PRECISIONS },
+                                             { "cache", required_argument, NULL, CACHE },
                                              { "depths", required_argument, NULL, DEPTHS },
                                              { "chunks", required_argument, NULL, CHUNKS },
                                              { "streams", required_argument, NULL, STREAMS },
@@ -112,8 +124,9 @@ bench_plan bench_plan_read(int argc, char **argv)
                                              { 0 } };
     bench_plan p = {
         .seconds = 0.15,
-        .backend = { 1, 2, 3 },
-        .backends = 3,
+        .backend = { SHOAL_BACKEND_OWN, SHOAL_BACKEND_OPENBLAS, SHOAL_BACKEND_ONEDNN,
+                     SHOAL_BACKEND_AMX },
+        .backends = 4,
         .precision = { 0, 1, 2 },
         .precisions = 3,
         .depth = { { { 3, 3 } }, { { 6, 6 } }, { { 12, 12 } }, { { 3, 12 } }, { { 7, 8 } } },

@@ -5,78 +5,13 @@
  * and with the formula; the scalar table goes through the same cases. Errors are counted
  * against the size of what is summed, so cancellation is no excuse and no false alarm.
  */
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine_util.h"
 #include "gemm/gemm.h"
+#include "kern_util.h"
 #include "model/model.h"
-
-enum { ROUNDS = 25, MOST = 4096, GUARD = 16 };
-
-/* Tables this build and CPU have; the scalar one first. */
-static const shoal__kern *tables[4];
-static int table_count;
-
-static float a[MOST], b[MOST], c[MOST], d[MOST], out[MOST + GUARD], scalar[MOST + GUARD];
-static double want[MOST];
-static uint32_t seed;
-
-static void find_tables(void)
-{
-    tables[table_count++] = &shoal__kern_scalar;
-#ifdef HAVE_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        tables[table_count++] = &shoal__kern_avx2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        tables[table_count++] = &shoal__kern_avx512;
-    unsetenv("SHOAL_KERNELS");
-    if (shoal__kern_choose() != tables[table_count - 1]) /* AMX: a matter for CPU and Linux */
-        tables[table_count++] = shoal__kern_choose();
-#endif
-}
-
-static int pick(int low, int high)
-{
-    return low + (int)(util_rand(&seed) % (uint32_t)(high - low + 1));
-}
-
-static void fill(float *x, float size)
-{
-    for (int i = 0; i < MOST; i++)
-        x[i] = size * util_randf(&seed);
-}
-
-/* Fresh random inputs; poisoned outputs, so that a write past the end shows. */
-static void prepare(float size)
-{
-    fill(a, size), fill(b, size), fill(c, size), fill(d, size);
-    for (int i = 0; i < MOST + GUARD; i++)
-        out[i] = scalar[i] = 12345.0f;
-}
-
-/* out against want and against scalar, n values, tolerance relative to max(1, |want|). */
-static void verify(const shoal__kern *k, const char *what, int n, double tol)
-{
-    for (int i = 0; i < n; i++) {
-        double size = fmax(1.0, fabs(want[i]));
-        ck_assert_msg(fabs((double)out[i] - want[i]) <= tol * size,
-                      "%s %s: [%d] of %d: %.9g, not %.9g", k->name, what, i, n, (double)out[i],
-                      want[i]);
-        ck_assert_msg(fabs((double)out[i] - (double)scalar[i]) <= tol * size,
-                      "%s %s: [%d] of %d: %.9g, scalar %.9g", k->name, what, i, n, (double)out[i],
-                      (double)scalar[i]);
-    }
-    for (int i = n; i < n + GUARD; i++)
-        ck_assert_msg(out[i] == 12345.0f, "%s %s wrote past its %d values", k->name, what, n);
-}
 
 static double sigmoid(double x)
 {
@@ -232,105 +167,6 @@ static void case_columns(const shoal__kern *k)
     ck_assert_uint_eq(to[(rows + 15) / 16 * 16 * words], 0x5a5a5a5a);
 }
 
-/* The nearest bfloat16, by to_bf16, which has a case of its own. */
-static float rounded(float x)
-{
-    uint16_t half;
-    uint32_t word;
-    shoal__kern_scalar.to_bf16(&half, &x, 1);
-    word = (uint32_t)half << 16;
-    memcpy(&x, &word, sizeof x);
-    return x;
-}
-
-enum { FRAMES = 72, WIDTH = 200, PAIRS = 48 };
-
-/* Keys and values of some frames, as rows and as attention reads them. */
-typedef struct memory {
-    float k[FRAMES][WIDTH], v[FRAMES][WIDTH];
-    uint32_t keys[80 * WIDTH], values[2 * PAIRS * WIDTH];
-    shoal__memory m;
-} memory;
-
-static uint32_t bits(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-/* Random rows, laid out by the words of kern.h; what is behind the last frame is not zero. */
-static void fill_memory(memory *m, int frames, int heads, int dim, int bf16)
-{
-    int words = bf16 ? dim / 2 : dim, blocks = (frames + 15) / 16 + pick(0, 1);
-    m->m =
-        (shoal__memory){ m->keys, m->values, frames, blocks, dim, FRAMES * dim, bf16, NULL, NULL };
-    for (int i = 0; i < 80 * WIDTH; i++)
-        m->keys[i] = bits(rounded(util_randf(&seed)));
-    for (int i = 0; i < 2 * PAIRS * WIDTH; i++)
-        m->values[i] = bits(rounded(util_randf(&seed)));
-    for (int f = 0; f < frames; f++)
-        for (int i = 0; i < heads * dim; i++) {
-            int h = i / dim, e = i % dim, w = bf16 ? e / 2 : e;
-            uint32_t *key = &m->keys[((h * blocks + f / 16) * words + w) * 16 + f % 16];
-            uint32_t *value = &m->values[h * FRAMES * dim + (bf16 ? f / 2 : f) * dim + e];
-            m->k[f][i] = rounded(2.0f * util_randf(&seed));
-            m->v[f][i] = rounded(util_randf(&seed));
-            if (!bf16)
-                *key = bits(m->k[f][i]), *value = bits(m->v[f][i]);
-            else {
-                *key = e % 2 ? (*key & 0xffff) | bits(m->k[f][i]) : bits(m->k[f][i]) >> 16;
-                *value = f % 2 ? (*value & 0xffff) | bits(m->v[f][i]) : bits(m->v[f][i]) >> 16;
-            }
-        }
-}
-
-/* want of one query and head, in double. */
-static void attend_formula(double *y, const float *q, const memory *past, const memory *own, int at,
-                           int dim)
-{
-    int n = past->m.frames, all = n + own->m.frames;
-    double s[2 * FRAMES], top = -1e30, sum = 0.0;
-    for (int j = 0; j < all; j++) {
-        const float *k = j < n ? past->k[j] : own->k[j - n];
-        s[j] = 0.0;
-        for (int i = 0; i < dim; i++)
-            s[j] += (double)q[i] * (double)k[at + i];
-        top = fmax(top, s[j]);
-    }
-    for (int j = 0; j < all; j++)
-        sum += s[j] = exp(s[j] - top);
-    for (int i = 0; i < dim; i++) {
-        y[i] = 0.0;
-        for (int j = 0; j < all; j++)
-            y[i] += s[j] / sum * (double)(j < n ? past->v[j] : own->v[j - n])[at + i];
-    }
-}
-
-static void case_attend(const shoal__kern *k)
-{
-    static memory past, own;
-    static float scratch[FRAMES * FRAMES * 4];
-    int bf16 = pick(0, 1), heads = pick(1, 3), dim = pick(0, 1) ? 32 * pick(1, 2) : 2 * pick(1, 33);
-    heads = heads * dim > WIDTH ? 1 : heads;
-    int width = heads * dim, stride = width + pick(0, 9), most = (MOST - 9) / stride;
-    int frames = pick(1, most < 40 ? most : 40);
-    prepare(1.0f);
-    for (int i = 0; i < MOST; i++)
-        a[i] = rounded(a[i]);
-    fill_memory(&past, pick(0, 2) ? pick(0, FRAMES) : 64, heads, dim, bf16);
-    fill_memory(&own, frames, heads, dim, bf16);
-    for (int r = 0; r < frames; r++)
-        for (int h = 0; h < heads; h++)
-            attend_formula(want + r * width + h * dim, a + r * stride + h * dim, &past, &own,
-                           h * dim, dim);
-    ck_assert_uint_le(shoal__attend_scratch(FRAMES, FRAMES, WIDTH),
-                      sizeof scratch / sizeof *scratch);
-    k->attend(out, a, stride, &past.m, &own.m, heads, dim, scratch);
-    shoal__kern_scalar.attend(scalar, a, stride, &past.m, &own.m, heads, dim, scratch);
-    verify(k, bf16 ? "attend_bf16" : "attend", frames * width, bf16 ? 4e-3 : 5e-6);
-}
-
 static void case_log_softmax(const shoal__kern *k)
 {
     int n = pick(1, 400), rows = pick(1, 6);
@@ -458,18 +294,13 @@ static void case_int8(const shoal__kern *k)
 }
 
 static void (*const cases[])(const shoal__kern *) = {
-    case_norm,    case_norm_large_mean, case_bias,        case_silu_glu, case_depthwise, case_rope,
-    case_columns, case_attend,          case_log_softmax, case_log_mel,  case_bf16,      case_int8,
-    case_blend,
+    case_norm,    case_norm_large_mean, case_bias,    case_silu_glu, case_depthwise, case_rope,
+    case_columns, case_log_softmax,     case_log_mel, case_bf16,     case_int8,      case_blend,
 };
 
 START_TEST(kernel_equals_formula)
 {
-    for (int t = 0; t < table_count; t++) {
-        seed = (uint32_t)(1000 * _i + 1);
-        for (int round = 0; round < ROUNDS; round++)
-            cases[_i](tables[t]);
-    }
+    run_rounds(cases[_i], _i);
 }
 END_TEST
 

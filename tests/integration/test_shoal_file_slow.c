@@ -14,8 +14,9 @@ static daemon_process strict;
 
 static void strict_setup(void)
 {
-    static const char *const args[] = { "--set", "idle_timeout_s=2", "--set",
-                                        "slow_reader_timeout_s=2", NULL };
+    static const char *const args[] = { "--set",   "idle_timeout_s=2",
+                                        "--set",   "slow_reader_timeout_s=2",
+                                        ANY_SPEED, NULL };
 
     daemon_start(&strict, args);
 }

@@ -32,13 +32,20 @@ static void make_folder(daemon_process *d)
 static void launch(daemon_process *d, const char *model, prepare *how, void *arg)
 {
     static char ready[128];
+    sigset_t term;
 
     snprintf(ready, sizeof ready, "%s/ready", d->dir);
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, NULL); /* Check's handler, in the child too, ends the test */
     d->pid = fork();
+    if (d->pid == 0) {
+        signal(SIGPIPE, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+    }
+    sigprocmask(SIG_UNBLOCK, &term, NULL);
     if (d->pid)
         return;
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGTERM, SIG_DFL); /* Check's own, until exec */
     how(arg);
     execl(shoald_path(), shoald_path(), "--listen", "127.0.0.1:0", "--ready-file", ready,
           "--workers", "1", "--model", model, (char *)NULL);

@@ -246,8 +246,10 @@ def speech_into_a_card(folder):
         until(lambda: part_heard(mic, 0, expected) > 0.7, lambda: f"{expected}; {mic.events()}")
         pulse.remove_card()
         mic.wait_for("away")
+        time.sleep(0.5)
+        assert not mic.events("hole"), mic.events()
         pulse.add_card()
-        assert mic.wait_for("hole")["seconds"] > 0
+        assert mic.wait_for("hole")["seconds"] > 0.5, mic.events()
         before = len(mic.events("phone"))
         pulse.play(SPEECH)
         until(lambda: part_heard(mic, before, expected) > 0.4, mic.events)

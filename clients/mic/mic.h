@@ -55,6 +55,7 @@ typedef struct mic_app {
     mic_news news;    /* as last looked at */
     int heard;        /* the device has run */
     int64_t away_ms;  /* since when there is no sound; 0: there is */
+    int away_opened;  /* news.opened then: what the ring still holds was heard before */
     uint64_t samples; /* taken from the ring, without those of a pause */
     mic_level level;
     mic_save save;

@@ -46,6 +46,7 @@ static void note_away(mic_app *a)
     char text[600];
 
     a->away_ms = a->away_ms ? a->away_ms : mic_app_now_ms(a);
+    a->away_opened = a->news.opened;
     mic_session_flush(a);
     if (a->away_told || !*a->news.why)
         return;
@@ -109,7 +110,7 @@ static void take_sound(mic_app *a)
     size_t n;
 
     while (may_take(a) && (n = mic_ring_read(&a->ring, block, BLOCK)) > 0) {
-        if (a->away_ms)
+        if (a->away_ms && a->news.opened > a->away_opened)
             judge_hole(a);
         mic_level_add(&a->level, block, n);
         if (a->paused || a->stop_ms)

@@ -8,6 +8,7 @@
  * loop, so both are done from the clock. */
 #include "server.h"
 
+#include "trial.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/process.h"
@@ -181,12 +182,10 @@ static int start_workers(shoald_server *server)
     return 0;
 }
 
-/* Sessions and HTTP connections each need one descriptor, and so do those that are refused after
- * the upgrade, which gates.c limits to as many. */
 static int raise_descriptor_limit(const shoald_settings *c)
 {
     char why[WHY_SIZE];
-    size_t need = (size_t)c->max_sessions + 2 * (size_t)c->max_http_connections + 64;
+    size_t need = shoald_settings_descriptors(c);
     return shoald_process_want_descriptors(need, why, sizeof why) < 0 ? complain(why) : 0;
 }
 
@@ -369,6 +368,17 @@ static void free_all(shoald_server *server)
     shoald_process_remove_file(&server->ready_file);
 }
 
+static int check(const shoald_options *options, const shoald_settings *settings)
+{
+    char why[WHY_SIZE + PATH_MAX];
+    if (shoald_trial_run(options, settings, why, sizeof why) < 0) {
+        complain(why);
+        return 1;
+    }
+    printf("the settings are good\n");
+    return 0;
+}
+
 int shoald_server_run(const shoald_options *options)
 {
     static shoald_server server; /* zero; large, and there is one a process */
@@ -378,10 +388,8 @@ int shoald_server_run(const shoald_options *options)
         complain(why);
         return 1;
     }
-    if (options->check_only) {
-        printf("the settings are good\n");
-        return 0;
-    }
+    if (options->check_only)
+        return check(options, &server.house.settings);
     shoald_log_set_level(server.house.settings.log_level);
     hold_signals(SIG_BLOCK);
     uv_loop_init(&server.loop);

@@ -88,6 +88,12 @@ void shoald_settings_default(shoald_settings *c)
     c->listen_count = 1;
 }
 
+size_t shoald_settings_descriptors(const shoald_settings *c)
+{
+    enum { OWN = 64 };
+    return (size_t)c->max_sessions + 2 * (size_t)c->max_http_connections + OWN;
+}
+
 /* ---- one setting --------------------------------------------------------------------- */
 
 static int edit_distance(const char *a, const char *b)
@@ -231,6 +237,24 @@ static char *trim(char *s)
     return s;
 }
 
+/* What other programs' files allow, and people write. Taken for a part of the value it would make
+ * for a strange address or path. */
+static bool is_plain(const char *value, char *why, size_t why_size)
+{
+    const char *comment = strstr(value, " #") ? strstr(value, " #") : strstr(value, "\t#");
+    if (*value == '"' || *value == '\'')
+        snprintf(why, why_size, "%.40s: leave the quotes out, a value is all up to the line's end",
+                 value);
+    else if (comment)
+        snprintf(why, why_size,
+                 "%.40s: put the comment into a line of its own, a value is all up "
+                 "to the line's end",
+                 comment + 1);
+    else
+        return true;
+    return false;
+}
+
 static int read_line(shoald_settings *c, char *line, char *why, size_t why_size)
 {
     char *text = trim(line);
@@ -242,7 +266,19 @@ static int read_line(shoald_settings *c, char *line, char *why, size_t why_size)
         return -1;
     }
     *equals = '\0';
-    return shoald_settings_set(c, trim(text), trim(equals + 1), SHOALD_FROM_FILE, why, why_size);
+    const char *value = trim(equals + 1);
+    if (!is_plain(value, why, why_size))
+        return -1;
+    return shoald_settings_set(c, trim(text), value, SHOALD_FROM_FILE, why, why_size);
+}
+
+/* Longer ones would be read as two. */
+static bool is_whole(const char *line, size_t size, char *why, size_t why_size)
+{
+    if (strlen(line) + 1 < size || strchr(line, '\n'))
+        return true;
+    snprintf(why, why_size, "it is longer than %zu bytes", size - 2);
+    return false;
 }
 
 int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t why_size)
@@ -257,7 +293,9 @@ int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t
     int number = 0, result = 0;
     while (result == 0 && fgets(line, sizeof line, f)) {
         number++;
-        result = read_line(c, line, cause, sizeof cause);
+        result = is_whole(line, sizeof line, cause, sizeof cause)
+                     ? read_line(c, line, cause, sizeof cause)
+                     : -1;
     }
     int broken = ferror(f) ? errno : 0; /* a directory can be opened, but not read */
     fclose(f);

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -114,20 +115,43 @@ def case_second_instance_unix():
     check(first.returncode == 0, "exit code", first.returncode)
 
 
-def run_check(*arguments):
+def few_descriptors():
+    die_with_parent()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+
+
+def run_check(*arguments, limited=False):
     done = subprocess.run([SHOALD, "--check", *arguments], capture_output=True, text=True,
-                          timeout=20 * PATIENCE, check=False)
+                          timeout=20 * PATIENCE, check=False,
+                          preexec_fn=few_descriptors if limited else die_with_parent)
     return done.returncode, done.stdout + done.stderr
+
+
+BAD_LINES = (b"listen = 127.0.0.1:0 # ours", b"model = \"/nonexistent\"", b"model = /nonexistent",
+             b"workers = 1 # one", b"worker = 1", b"workers", b"precision = fp17",
+             b"model = " + b"x" * 9000)
+BAD_ARGUMENTS = (("--listen", "not an address"), ("--listen", "127.0.0.1:99999"),
+                 ("--listen", "no.such.host.invalid:80"), ("--listen", "unix:/nonexistent/socket"),
+                 ("--model", "/nonexistent"), ("--model", __file__), ("--set", "workers=1 # one"),
+                 ("--config", "/nonexistent"), ("--config", "/"), ("--set", "max_sessions=100000"),
+                 ("--ready-file", "/nonexistent/ready"))
 
 
 def case_check_means_it():
     """--check refuses what a start would refuse, and takes nothing of a running one"""
-    for arguments in (["--listen", "not an address"], ["--listen", "127.0.0.1:99999"],
-                      ["--listen", "no.such.host.invalid:80"], ["--model", "/nonexistent"],
-                      ["--listen", "unix:/nonexistent/socket"], ["--set", "workers=1 # one"]):
-        code, words = run_check(*arguments)
-        check(code != 0, "--check says that", *arguments, "is good")
-        check(words.strip(), "no word about", *arguments)
+    with tempfile.NamedTemporaryFile() as config:
+        for line in BAD_LINES:
+            config.seek(0)
+            config.truncate()
+            config.write(b"# a comment\nlog_level = info\n" + line + b"\n")
+            config.flush()
+            code, words = run_check("--config", config.name, limited=True)
+            check(code == 1 and words.count("\n") == 1, "--check of", line[:40], "says:", words)
+            model = line.startswith(b"model = /")
+            check(model or f"{config.name}, line 3: " in words, "no line is named:", words)
+    for arguments in BAD_ARGUMENTS:
+        code, words = run_check(*arguments, limited=True)
+        check(code == 1 and words.count("\n") == 1, "--check of", *arguments, "says:", words)
     with Shoald() as shoald:
         code, words = run_check("--listen", f"127.0.0.1:{shoald.port}", "--model", TINY)
         check(code == 0, "--check of a running one's settings:", words)

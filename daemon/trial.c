@@ -1,0 +1,52 @@
+/* trial.c - see trial.h */
+#include "trial.h"
+
+#include "base/process.h"
+#include "base/service.h"
+#include "net/listen.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int check_addresses(const shoald_settings *c, char *why, size_t why_size)
+{
+    for (int i = 0; i < c->listen_count; i++)
+        if (shoald_listen_check(c->listen[i], why, why_size) < 0)
+            return -1;
+    return 0;
+}
+
+static int check_model(const shoald_settings *c, char *why, size_t why_size)
+{
+    shoald_service service;
+    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
+                                        (shoal_cache)c->cache };
+    if (shoald_service_open(&service, c->model, &params, why, why_size) < 0)
+        return -1;
+    shoald_service_close(&service);
+    return 0;
+}
+
+/* The file itself may be there already: it is put in its place by rename. */
+static int check_ready_file(const char *path, char *why, size_t why_size)
+{
+    char folder[PATH_MAX] = ".";
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (!path || access(folder, W_OK | X_OK) == 0)
+        return 0;
+    snprintf(why, why_size, "cannot write --ready-file %.200s: %s", path, strerror(errno));
+    return -1;
+}
+
+int shoald_trial_run(const shoald_options *o, const shoald_settings *c, char *why, size_t why_size)
+{
+    size_t descriptors = shoald_settings_descriptors(c);
+    if (shoald_process_want_descriptors(descriptors, why, why_size) < 0 ||
+        check_addresses(c, why, why_size) < 0 || check_model(c, why, why_size) < 0)
+        return -1;
+    return check_ready_file(o->ready_file, why, why_size);
+}

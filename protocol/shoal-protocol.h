@@ -374,7 +374,7 @@ typedef enum shoal_sniff {
 #define SHOAL_SNIFF_BYTES 2048 /* never needs more than this */
 
 /* Look at the first n bytes of an audio stream (from its very beginning) and tell whether they
- * are the header of a file: WAV, AIFF, AU, Ogg, WebM/Matroska, FLAC, MP3, MP4.
+ * are the header of a file: WAV, AIFF, AU, CAF, Ogg, WebM/Matroska, FLAC, MP3, MP4, AAC, AMR...
  *   NO    raw audio, go on
  *   YES   *err says what it is and what to do: bad_audio_format, or rate_mismatch for a WAV
  *         whose rate is not declared->rate

@@ -3,9 +3,9 @@
  * The commonest mistake with streaming speech servers is to send a file as it is: its header
  * becomes a click, and a wrong rate becomes garbage features without any error. So the first
  * bytes of a session are compared with what files begin with. A false alarm would refuse real
- * audio, therefore every signature is at least 32 bits long, and MP3 (11 bits of sync, which
- * quiet s16le or mu-law audio may well show) needs two frame headers that agree, one where the
- * other ends.
+ * audio, therefore every signature is at least 32 bits long, and MP3 and AAC (11 and 12 bits of
+ * sync, which quiet s16le or mu-law audio may well show) need two frame headers that agree, one
+ * where the other ends.
  *
  * A WAV header is read further, for the remedy: how many bytes to skip and what to declare.
  */
@@ -167,26 +167,64 @@ static size_t mp3_frame(const unsigned char *h)
     return (size_t)((half ? 72 : 144) * kbits[half][bitrate] * 1000 / hz + (h[2] >> 1 & 1));
 }
 
-static shoal_sniff sniff_mp3(const input *in)
+/* ---- AAC in ADTS ---- */
+
+/* Length of the frame that begins at h (6 bytes), 0 if none does. */
+static size_t adts_frame(const unsigned char *h)
+{
+    int rate = h[2] >> 2 & 15;
+    size_t len = (size_t)(h[3] & 3) << 11 | (size_t)h[4] << 3 | h[5] >> 5;
+
+    return h[0] == 0xff && (h[1] & 0xf6) == 0xf0 && rate < 13 && len > 7 ? len : 0;
+}
+
+/* ---- either ---- */
+
+typedef struct framing {
+    const char *name;
+    size_t (*frame)(const unsigned char *h);
+    size_t header;                 /* bytes */
+    unsigned char sync_mask, sync; /* of the second byte; the first is 0xff */
+    unsigned char same;            /* bits of the third byte that two frames share */
+} framing;
+
+static const framing framings[] = {
+    { "MP3 (MPEG audio)", mp3_frame, 4, 0xe6, 0xe2, 0x0c },
+    { "AAC (in ADTS)", adts_frame, 6, 0xf6, 0xf0, 0xfc },
+};
+
+static shoal_sniff sniff_frames(const input *in, const framing *f)
 {
     if (in->n && in->p[0] != 0xff)
         return SHOAL_SNIFF_NO;
-    if (in->n >= 2 && (in->p[1] & 0xe6) != 0xe2)
+    if (in->n >= 2 && (in->p[1] & f->sync_mask) != f->sync)
         return SHOAL_SNIFF_NO;
-    if (in->n < 4)
-        return more(in, 4);
-    size_t len = mp3_frame(in->p);
-    if (len == 0)
+    if (in->n < f->header)
+        return more(in, f->header);
+    size_t len = f->frame(in->p);
+    if (len == 0 || len + f->header > SHOAL_SNIFF_BYTES)
         return SHOAL_SNIFF_NO;
-    if (in->n < len + 4)
-        return more(in, len + 4);
+    if (in->n < len + f->header)
+        return more(in, len + f->header);
     const unsigned char *next = in->p + len;
-    if (mp3_frame(next) == 0 || next[1] != in->p[1] || (next[2] & 0x0c) != (in->p[2] & 0x0c))
+    if (f->frame(next) == 0 || next[1] != in->p[1] || (next[2] & f->same) != (in->p[2] & f->same))
         return SHOAL_SNIFF_NO;
     shoal_error_set(in->err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format",
-                    "this is MP3 (MPEG audio), not raw samples: decode it first, or use "
-                    "shoal-file");
+                    "this is %s, not raw samples: decode it first (ffmpeg -i X Y.wav), or use "
+                    "shoal-file",
+                    f->name);
     return SHOAL_SNIFF_YES;
+}
+
+/* An Opus packet may begin so, and is whole: there is nothing to wait for. */
+static shoal_sniff sniff_framings(const input *in)
+{
+    shoal_sniff found = SHOAL_SNIFF_NO, r;
+
+    for (size_t i = 0; i < sizeof framings / sizeof *framings && found != SHOAL_SNIFF_YES; i++)
+        if ((r = sniff_frames(in, &framings[i])) != SHOAL_SNIFF_NO)
+            found = r;
+    return found;
 }
 
 /* ---- all ---- */
@@ -201,6 +239,12 @@ static const struct signature {
     { "an MP4 file", "\0\0\0", "ftyp", 3, 4, 4 },
     { "an AIFF file", "FORM", "AIF", 4, 8, 3 },
     { "an AU file", "", ".snd", 0, 0, 4 },
+    { "a CAF file", "", "caff\0\1\0\0", 0, 0, 8 },
+    { "an RF64 (large WAV) file", "RF64", "WAVE", 4, 8, 4 },
+    { "a Wave64 file", "", "riff\x2e\x91\xcf\x11", 0, 0, 8 },
+    { "an AMR file", "", "#!AMR", 0, 0, 5 },
+    { "a WMA (ASF) file", "", "\x30\x26\xb2\x75\x8e\x66\xcf\x11", 0, 0, 8 },
+    { "a WavPack file", "", "wvpk", 0, 0, 4 },
     { "an MP3 file with ID3 tags", "", "ID3\2", 0, 0, 4 },
     { "an MP3 file with ID3 tags", "", "ID3\3", 0, 0, 4 },
     { "an MP3 file with ID3 tags", "", "ID3\4", 0, 0, 4 },
@@ -224,7 +268,7 @@ static shoal_sniff sniff_signature(const input *in, const struct signature *s)
                     "this is %s, not %s: %s, or use shoal-file", s->name,
                     opus ? "bare Opus packets" : "raw samples",
                     opus ? "take the packets out and send each as one message"
-                         : "decode it and send the samples only");
+                         : "decode it (ffmpeg -i X Y.wav) and send the samples only");
     return SHOAL_SNIFF_YES;
 }
 
@@ -239,10 +283,9 @@ shoal_sniff shoal_sniff_container(const void *bytes, size_t n, const shoal_optio
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures && found != SHOAL_SNIFF_YES; i++)
         if ((r = sniff_signature(&in, &signatures[i])) != SHOAL_SNIFF_NO)
             found = r;
-    /* An Opus packet may begin like MP3, and is whole: there is nothing to wait for. */
     if (declared_opus(&in))
         found = found == SHOAL_SNIFF_MORE ? SHOAL_SNIFF_NO : found;
-    else if (found != SHOAL_SNIFF_YES && (r = sniff_mp3(&in)) != SHOAL_SNIFF_NO)
+    else if (found != SHOAL_SNIFF_YES && (r = sniff_framings(&in)) != SHOAL_SNIFF_NO)
         found = r;
     if (found != SHOAL_SNIFF_MORE)
         *need = 0;

@@ -278,6 +278,12 @@ static const struct {
     { "FORM\0\0\0\0AIFF", 12, "AIFF" },
     { ".snd\0\0\0\x18\0\0\0\0", 12, "AU" },
     { "ID3\4\0\0\0\0\0\0\0\0", 12, "MP3" },
+    { "caff\0\1\0\0desc", 12, "CAF" },
+    { "RF64\xff\xff\xff\xffWAVE", 12, "RF64" },
+    { "riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", 12, "Wave64" },
+    { "#!AMR\n\x3c\x91\x17\x16\xbe\x66", 12, "AMR" },
+    { "\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa", 12, "WMA" },
+    { "wvpk\x56\0\0\0\x10\4\0\0", 12, "WavPack" },
 };
 
 START_TEST(sniff_files)
@@ -308,6 +314,26 @@ START_TEST(sniff_mp3_frames)
     memcpy(bytes + 417, "\xff\xfb\x92\x44", 4);
     ck_assert_int_eq(sniff(bytes, 421, NULL, &need, &err), SHOAL_SNIFF_YES);
     ck_assert_ptr_nonnull(strstr(err.message, "MP3"));
+}
+END_TEST
+
+/* MPEG-4 AAC LC, 16 kHz, mono, frames of 100 and of 90 bytes; with a CRC the length counts on. */
+START_TEST(sniff_adts_frames)
+{
+    static unsigned char bytes[1024];
+    shoal_error err;
+    size_t need;
+
+    memcpy(bytes, _i ? "\xff\xf0\x60\x40\x0c\x9f\xfc" : "\xff\xf1\x60\x40\x0c\x9f\xfc", 7);
+    ck_assert_int_eq(sniff(bytes, 50, NULL, &need, &err), SHOAL_SNIFF_MORE);
+    ck_assert_uint_eq(need, 106);
+    ck_assert_int_eq(sniff(bytes, 106, NULL, &need, &err), SHOAL_SNIFF_NO);
+    memcpy(bytes + 100, _i ? "\xff\xf0\x60\x40\x0b\x5f\xfc" : "\xff\xf1\x60\x40\x0b\x5f\xfc", 7);
+    ck_assert_int_eq(sniff(bytes, 106, NULL, &need, &err), SHOAL_SNIFF_YES);
+    ck_assert_ptr_nonnull(strstr(err.message, "AAC"));
+    ck_assert_ptr_nonnull(strstr(err.message, "ffmpeg"));
+    bytes[102] = 0x50; /* another rate */
+    ck_assert_int_eq(sniff(bytes, 106, NULL, &need, &err), SHOAL_SNIFF_NO);
 }
 END_TEST
 
@@ -351,6 +377,7 @@ int main(void)
     tcase_add_test(t, sniff_wav_header);
     tcase_add_loop_test(t, sniff_files, 0, COUNT(files));
     tcase_add_test(t, sniff_mp3_frames);
+    tcase_add_loop_test(t, sniff_adts_frames, 0, 2);
     tcase_add_test(t, sniff_raw);
     suite_add_tcase(suite, t);
 

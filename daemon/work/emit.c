@@ -5,6 +5,7 @@
 #include "plan/grant.h"
 #include "work/intake.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -134,25 +135,26 @@ static void emit_packet(shoald_lane *l, shoald_bench *w, shoal_packet *p, int *d
         put_encoded(l, w, SHOALD_OUT_BINARY, &b, shoal_packet_encode(&b, p, values), 0);
 }
 
+/* At the very end the last frame lasts into its padding, and so would a phone. */
 static void fill_phone(shoal_wire_phone *to, const shoald_output *out, const shoal_model_info *m,
-                       const shoal_phone *from)
+                       const shoal_phone *from, double sound_s)
 {
     double frame_s = (double)m->frame_samples / m->rate;
     snprintf(to->phone, sizeof to->phone, "%s", m->labels[from->label]);
-    to->start = (double)(from->first_frame + out->decoder_base) * frame_s;
-    to->end = (double)(from->end_frame + out->decoder_base) * frame_s;
+    to->start = fmin((double)(from->first_frame + out->decoder_base) * frame_s, sound_s);
+    to->end = fmin((double)(from->end_frame + out->decoder_base) * frame_s, sound_s);
     to->confidence = from->confidence;
 }
 
 /* What the decoder has not made up its mind about, if the session wants to see it. */
 static void fill_tentative(shoal_phones *m, const shoald_lane *l, shoald_bench *w,
-                           const shoald_output *out)
+                           const shoald_output *out, double sound_s)
 {
     _Static_assert(SHOAL_MAX_TENTATIVE == SHOAL_DECODER_LAG + 1, "as many as a decoder gives");
     m->has_tentative = l->options.tentative == SHOAL_ON;
     m->tentative_count = m->has_tentative ? shoal_decoder_tentative(out->decoder, w->unsettled) : 0;
     for (int i = 0; i < m->tentative_count; i++) {
-        fill_phone(&m->tentative[i].phone, out, l->service->info, &w->unsettled[i].phone);
+        fill_phone(&m->tentative[i].phone, out, l->service->info, &w->unsettled[i].phone, sound_s);
         m->tentative[i].stable_ms = w->unsettled[i].stood_frames * SHOAL_FRAME_MS;
     }
 }
@@ -169,9 +171,10 @@ static void emit_phones(shoald_lane *l, shoald_bench *w, const shoald_output *ou
     m->processed = processed(l);
     m->lag_ms = (int)((m->received - m->processed) * 1000 / (uint64_t)l->options.rate);
     m->count = count;
+    double sound_s = (double)m->received / l->options.rate;
     for (int i = 0; i < count; i++)
-        fill_phone(&m->phones[i], out, l->service->info, &w->decoded[i]);
-    fill_tentative(m, l, w, out);
+        fill_phone(&m->phones[i], out, l->service->info, &w->decoded[i], sound_s);
+    fill_tentative(m, l, w, out, sound_s);
     shoald_count(&l->totals.phones, (uint64_t)count);
     shoald_count(&w->port->stats.phones, (uint64_t)count);
     put_encoded(l, w, SHOALD_OUT_TEXT, &b, shoal_phones_encode(&b, m), 0);

@@ -54,6 +54,15 @@ static int fail(const shoal_options *o, ptrdiff_t result, shoal_error *err)
 
 /* ---- bytes -> floats -> stream --------------------------------------------------------- */
 
+/* What is no number may be one with its bytes in another order. */
+static int fail_values(shoald_intake *in, const shoal_options *o, ptrdiff_t result,
+                       shoal_error *err)
+{
+    if (result == SHOAL_EAUDIO && !shoald_probe_judge(&in->probe, err))
+        return -1;
+    return fail(o, result, err);
+}
+
 /* Bytes -> in->floats, which is empty now. used: bytes taken. 1 or -1. */
 static int convert(shoald_intake *in, const shoal_options *o, const void *bytes, size_t n,
                    size_t *used, shoal_error *err)
@@ -61,7 +70,7 @@ static int convert(shoald_intake *in, const shoal_options *o, const void *bytes,
     *used = 0;
     ptrdiff_t count = shoal_pcm_convert(in->pcm, bytes, n, used, in->floats, SHOALD_INTAKE_FLOATS);
     if (count < 0)
-        return fail(o, count, err);
+        return shoald_probe_look(&in->probe, bytes, n, err) ? fail_values(in, o, count, err) : -1;
     if (!shoald_probe_look(&in->probe, bytes, *used, err))
         return -1;
     in->float_used = 0;
@@ -77,7 +86,7 @@ static int feed_floats(shoald_intake *in, const shoal_options *o, shoal_stream *
     ptrdiff_t taken = shoal_stream_feed(stream, in->floats + in->float_used,
                                         (size_t)(in->float_count - in->float_used));
     if (taken < 0)
-        return fail(o, taken, err);
+        return fail_values(in, o, taken, err);
     if (taken == 0 && !shoal_stream_ready(stream)) /* a bug there must not hang the worker */
         return fail(o, SHOAL_ESTATE, err);
     in->float_used += (int)taken;
@@ -193,7 +202,9 @@ int shoald_intake_read(shoald_intake *in, const shoal_options *o, shoald_queue *
 
 int shoald_intake_settle(shoald_intake *in, const shoal_options *o, shoal_error *err)
 {
-    return in->sniffed || sniff(in, o, false, err) > 0 ? 0 : -1;
+    if (!in->sniffed && sniff(in, o, false, err) < 0)
+        return -1;
+    return shoald_probe_judge(&in->probe, err) ? 0 : -1;
 }
 
 int shoald_intake_drain(shoald_intake *in, const shoal_options *o, shoal_error *err)

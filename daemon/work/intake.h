@@ -22,7 +22,8 @@ int shoald_intake_feed(shoald_intake *in, const shoal_options *o, shoal_stream *
 /* More of the record. scratch: room for an opus packet. */
 int shoald_intake_read(shoald_intake *in, const shoal_options *o, shoald_queue *from, char *scratch,
                        shoal_error *err);
-/* No more will come for the time being: what was held back to recognise files goes on. 0 or -1. */
+/* No more will come for the time being: what was held back to recognise files goes on, and what was
+ * too little to judge is judged. 0 or -1. */
 int shoald_intake_settle(shoald_intake *in, const shoal_options *o, shoal_error *err);
 /* No more will come at all: what the resampler still holds. */
 int shoald_intake_drain(shoald_intake *in, const shoal_options *o, shoal_error *err);

@@ -2,79 +2,226 @@
 #include "work/probe.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { PROBE_MIN = 2000 };
+enum {
+    FEW = 200,         /* values, fewer say nothing */
+    TEXT_BYTES = 256,  /* of text, at least */
+    TEXT_LETTERS = 20, /* of them different ones */
+};
+
+static int width_of(shoal_format f)
+{
+    return f == SHOAL_FORMAT_F32LE ? 4 : f == SHOAL_FORMAT_S16LE ? 2 : 1;
+}
 
 void shoald_probe_init(shoald_probe *p, const shoal_options *o)
 {
     memset(p, 0, sizeof *p);
     p->format = o->format;
+    p->channels = o->channels;
+    p->width = width_of(o->format);
     p->limit = o->rate * o->channels;
-    p->watching =
-        o->format == SHOAL_FORMAT_F32LE || (o->format == SHOAL_FORMAT_S16LE && o->channels == 1);
+    p->watching = p->width > 1;
+    p->text = true;
 }
 
-static void count_s16(shoald_probe *p, const unsigned char *b)
+/* ---- counting ------------------------------------------------------------------------ */
+
+static void count_frame(shoald_probe *p, double x)
 {
-    unsigned v = b[0] | (unsigned)b[1] << 8;
-    int odd = p->index++ & 1;
-    if (v == 0)
+    p->frame_sum += x;
+    p->power += x * x;
+    if (p->index % (uint64_t)p->channels != (uint64_t)p->channels - 1)
         return;
-    p->nonzero[odd]++;
-    p->floatish[odd] += (v & 0x7000) == 0x3000;
+    p->mix_power += p->frame_sum * p->frame_sum;
+    p->frame_sum = 0;
 }
 
-static void count_f32(shoald_probe *p, const unsigned char *b)
+static void count_steps(shoald_probe *p, int value, int swapped)
 {
-    uint32_t bits = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    int channel = (int)(p->index % (uint64_t)p->channels);
+    p->steps += abs(value - p->last[channel]);
+    p->swapped_steps += abs(swapped - p->swapped_last[channel]);
+    p->last[channel] = value;
+    p->swapped_last[channel] = swapped;
+    p->negative += swapped < 0;
+}
+
+static bool count_s16(shoald_probe *p, const unsigned char *b)
+{
+    unsigned v = b[0] | (unsigned)b[1] << 8, exponent = v & 0x7000;
+    int odd = (int)(p->index & 1), value = (int16_t)v, swapped = (int16_t)(b[1] | b[0] << 8);
+    count_frame(p, value);
+    if (v == 0)
+        return false;
+    count_steps(p, value, swapped);
+    p->nonzero[odd]++;
+    p->exponents[odd] += exponent == 0x3000 || exponent == 0x4000;
+    p->small[odd] += abs(value) < 0x1000;
+    return true;
+}
+
+static float float_of(uint32_t bits)
+{
     float x;
     memcpy(&x, &bits, sizeof x);
-    x = fabsf(x);
-    if (x == 0)
-        return;
-    p->nonzero[0]++;
-    p->loud += x > 8.0f && x <= 65536.0f;
+    return x;
 }
 
-/* floats as s16: one phase is nearly all exponents, the other (mantissas) spreads evenly */
-static bool looks_like_f32(const shoald_probe *p)
+/* 0, or the size of a sample that is neither rounding noise nor beyond what is usual */
+static bool is_plausible(float x)
+{
+    return fabsf(x) < 2 && fabsf(x) > 0x1p-32f;
+}
+
+static bool count_f32(shoald_probe *p, const unsigned char *b)
+{
+    uint32_t bits = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    float x = float_of(bits);
+    count_frame(p, isfinite(x) ? (double)x : 0);
+    if (x == 0)
+        return false;
+    p->loud += fabsf(x) > 8;
+    p->plausible += is_plausible(x);
+    p->swapped += is_plausible(float_of(__builtin_bswap32(bits)));
+    return true;
+}
+
+static void count_value(shoald_probe *p)
+{
+    p->counted += p->width == 4 ? count_f32(p, p->part) : count_s16(p, p->part);
+    p->index++;
+}
+
+static void count_text(shoald_probe *p, unsigned char c)
+{
+    p->bytes++;
+    p->text = p->text && ((c >= ' ' && c < 0x7f) || c == '\n' || c == '\r' || c == '\t');
+    p->letters[c / 32 & 3] |= 1u << c % 32;
+}
+
+/* ---- verdicts ------------------------------------------------------------------------ */
+
+static bool most(int count, int of)
+{
+    return count > 0.98 * of;
+}
+
+static bool looks_like_text(const shoald_probe *p)
+{
+    int letters = 0;
+    for (int i = 0; i < 4; i++)
+        letters += __builtin_popcount(p->letters[i]);
+    return p->text && p->bytes >= TEXT_BYTES && letters >= TEXT_LETTERS;
+}
+
+/* One phase is nearly all exponents, the other (mantissas) spreads. */
+static bool s16_is_f32(const shoald_probe *p)
 {
     for (int i = 0; i < 2; i++)
-        if (p->nonzero[i] > PROBE_MIN && p->floatish[i] > 0.98 * p->nonzero[i] &&
-            p->nonzero[!i] > PROBE_MIN / 2 && p->floatish[!i] < 0.5 * p->nonzero[!i])
+        if (p->nonzero[i] >= FEW && most(p->exponents[i], p->nonzero[i]) &&
+            p->nonzero[!i] >= FEW / 2 && p->exponents[!i] < 0.5 * p->nonzero[!i] &&
+            p->small[!i] < 0.6 * p->nonzero[!i])
             return true;
     return false;
 }
 
-static bool judge(shoald_probe *p, shoal_error *err)
+/* The lower bytes of sound are noise, whatever the sound: with bytes swapped its steps are 22,000
+ * on average (or, where it is very soft, 256 times as large). Eight bits in the upper byte have no
+ * such lower ones, but one sign only when they are swapped. */
+static bool s16_is_swapped(const shoald_probe *p)
 {
-    p->watching = false;
-    if (p->format == SHOAL_FORMAT_S16LE && looks_like_f32(p))
-        shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format",
-                        "declared as s16le, but the bytes look like 32-bit floats: use "
-                        "format=f32le");
-    else if (p->format == SHOAL_FORMAT_F32LE && p->nonzero[0] > PROBE_MIN &&
-             p->loud > 0.5 * p->nonzero[0])
-        shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format",
-                        "f32le samples must lie in -1..1, but most are beyond 8: divide 16-bit "
-                        "values by 32768, or send them as format=s16le");
-    else
-        return true;
-    return false;
+    return p->counted >= 2 * FEW && p->steps > 2 * p->swapped_steps &&
+           p->steps > 256.0 * p->counted && p->negative > 0.05 * p->counted &&
+           p->negative < 0.95 * p->counted;
+}
+
+static bool f32_is_loud(const shoald_probe *p)
+{
+    return p->counted >= FEW && p->loud > 0.5 * p->counted;
+}
+
+/* Most of its values are soon NaN or huge, so this is asked early. */
+static bool f32_is_swapped(const shoald_probe *p)
+{
+    return p->counted >= FEW / 10 && most(p->swapped, p->counted) &&
+           p->plausible < 0.5 * p->counted;
+}
+
+static const char *verdict(const shoald_probe *p)
+{
+    if (p->text && !looks_like_text(p))
+        return NULL; /* one letter again and again, as silence in base64 */
+    if (p->text)
+        return "these bytes are text (base64?), not audio: decode them and send the bytes as they "
+               "are in binary messages";
+    if (p->format == SHOAL_FORMAT_S16LE && s16_is_f32(p))
+        return "declared as s16le, but the bytes look like 32-bit floats: use format=f32le";
+    if (p->format == SHOAL_FORMAT_S16LE && s16_is_swapped(p))
+        return "declared as s16le, but the bytes look like 16-bit samples in big-endian order: "
+               "swap "
+               "the two bytes of each sample (ffmpeg -f s16be -ar RATE -ac CHANNELS -i X -f s16le "
+               "Y)";
+    if (p->format == SHOAL_FORMAT_F32LE && f32_is_swapped(p))
+        return "declared as f32le, but the bytes look like floats in big-endian order: swap the "
+               "four "
+               "bytes of each sample (ffmpeg -f f32be -ar RATE -ac CHANNELS -i X -f f32le Y)";
+    if (p->format == SHOAL_FORMAT_F32LE && f32_is_loud(p))
+        return "f32le samples must lie in -1..1, but most are beyond 8: divide them by their full "
+               "scale (32768 for 16 bits, 8388608 for 24), or send 16-bit values as format=s16le";
+    return NULL;
+}
+
+bool shoald_probe_judge(shoald_probe *p, shoal_error *err)
+{
+    const char *what = verdict(p);
+    if (what) {
+        shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format", "%s", what);
+        return false;
+    }
+    p->cancels = p->channels > 1 && p->counted >= FEW && p->mix_power < 0.01 * p->power;
+    return true;
+}
+
+bool shoald_probe_warns(shoald_probe *p, shoal_error *err)
+{
+    if (!p->cancels || p->warned)
+        return false;
+    p->warned = true;
+    shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "channels",
+                    "the channels cancel each other out, so that their mix is silence: one is "
+                    "inverted; turn it over, or send one of them with channels=1");
+    err->fatal = 0;
+    return true;
+}
+
+/* ---- looking ------------------------------------------------------------------------- */
+
+static void look_at(shoald_probe *p, unsigned char c)
+{
+    if (p->text)
+        count_text(p, c);
+    if (!p->watching)
+        return;
+    p->part[p->part_size++] = c;
+    if (p->part_size < p->width)
+        return;
+    p->part_size = 0;
+    count_value(p);
 }
 
 bool shoald_probe_look(shoald_probe *p, const void *bytes, size_t n, shoal_error *err)
 {
     const unsigned char *b = bytes;
-    int width = p->format == SHOAL_FORMAT_F32LE ? 4 : 2;
-    for (size_t i = 0; i < n && p->watching; i++) {
-        p->part[p->part_size++] = b[i];
-        if (p->part_size < width)
+    for (size_t i = 0; i < n && (p->watching || p->text); i++) {
+        look_at(p, b[i]);
+        bool enough = p->watching && p->counted >= p->limit;
+        if (!enough && !(p->text && p->bytes % TEXT_BYTES == 0))
             continue;
-        p->part_size = 0;
-        width == 4 ? count_f32(p, p->part) : count_s16(p, p->part);
-        if (++p->seen >= p->limit && !judge(p, err))
+        p->watching = p->watching && !enough;
+        if (!shoald_probe_judge(p, err))
             return false;
     }
     return true;

@@ -131,12 +131,22 @@ static void on_set(shoald_lane *l, shoald_bench *w, size_t size)
         shoald_emit_changed(l, w, SHOAL_REASON_SET);
 }
 
-/* Nothing more comes for now. false: it was a file, and has been told so. */
+/* Audio that can be used, but is hardly meant so. */
+static void warn(shoald_lane *l, shoald_bench *w)
+{
+    shoal_error err;
+    if (shoald_probe_warns(&l->track->in.probe, &err))
+        shoald_emit_error(l, w, &err);
+}
+
+/* Nothing more comes for now. false: it was no audio as declared, and has been told so. */
 static bool settle_intake(shoald_lane *l, shoald_bench *w)
 {
     shoal_error err;
-    if (shoald_intake_settle(&l->track->in, &l->options, &err) == 0)
+    if (shoald_intake_settle(&l->track->in, &l->options, &err) == 0) {
+        warn(l, w);
         return true;
+    }
     shoald_track_fail(l, w, &err);
     return false;
 }
@@ -264,6 +274,8 @@ static step_result take(shoald_lane *l, shoald_bench *w)
     int result = shoald_intake_read(&t->in, &l->options, &l->in, w->scratch, &err);
     if (result < 0)
         shoald_track_fail(l, w, &err);
+    else
+        warn(l, w);
     return result ? AGAIN : read_record(l, w);
 }
 

@@ -47,8 +47,7 @@ async function stream() {
   for await (const m of session) if (m.type === "phones") phones.push(...m.phones);
   const done = await ended;
   assert.equal(done.received, samples.length);
-  assert.equal(phones.at(-1).end, Math.ceil((samples.length / rate) * 50) / 50);
-  phones.at(-1).end = done.seconds; // shoal-file knows where the file ends
+  assert.equal(phones.at(-1).end, done.seconds); // not with the padding of its last frame
   return phones;
 }
 

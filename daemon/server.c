@@ -1,11 +1,7 @@
-/* server.c - start, run, drain, stop; see server.h
+/* server.c - start and run; see server.h
  *
- * Errors at the start are one line, cause and remedy, and exit status 1. Draining: no new
- * sessions, every session finishes what it has received (shoald_session_drain), and when the
- * last is gone or drain_timeout_s is over, lws is taken down (shoald_server_stop) and then the rest
- * (shoald_server_stop_rest). lws must be destroyed while the loop still runs and never from inside
- * one of its callbacks, and on a foreign loop it closes connections only in later turns of the
- * loop, so both are done from the clock. */
+ * Errors at the start are one line, cause and remedy, and exit status 1. How it ends is in stop.c.
+ */
 #include "server.h"
 
 #include "trial.h"
@@ -14,7 +10,6 @@
 #include "base/process.h"
 #include "net/link.h"
 #include "session/admit.h"
-#include "session/session.h"
 
 #include <errno.h>
 #include <libwebsockets.h>
@@ -23,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 enum { WHY_SIZE = 768 };
 
@@ -35,53 +29,7 @@ static int complain(const char *why)
     return -1;
 }
 
-/* ---- mail, reading ------------------------------------------------------------- */
-
-static void on_mail(uv_async_t *async)
-{
-    shoald_server *server = async->data;
-    void *mail;
-    for (int i = 0; i < server->worker_count; i++)
-        while ((mail = shoald_mailbox_take(&server->workers[i].port.outbox)))
-            shoald_session_on_mail(mail);
-}
-
-/* After polling, outside of lws: the one place where reading may be stopped (with TLS, doing
- * it inside RECEIVE makes lws 4.1.6 spin for ever) and where sessions are closed. */
-static void on_check(uv_check_t *check)
-{
-    shoald_server *server = check->data;
-    while (server->house.review) {
-        shoald_session *s = server->house.review;
-        server->house.review = s->next_review;
-        s->in_review = false;
-        shoald_session_review(s);
-    }
-}
-
 /* ---- signals ------------------------------------------------------------------------- */
-
-void shoald_server_drain(shoald_server *server)
-{
-    int seconds = server->house.settings.drain_timeout_s;
-    if (server->house.draining) {
-        shoald_log(SHOALD_LOG_WARNING, "exit", "reason=second_signal sessions=%d",
-                   server->house.session_count);
-        _exit(1);
-    }
-    server->house.draining = true;
-    server->drain_deadline_ns = uv_hrtime() + (uint64_t)seconds * 1000000000u;
-    shoald_log(SHOALD_LOG_NOTICE, "draining", "sessions=%d timeout_s=%d",
-               server->house.session_count, seconds);
-    shoald_notify("STOPPING=1\nSTATUS=draining %d sessions\nEXTEND_TIMEOUT_USEC=%lld",
-                  server->house.session_count, (seconds + 5) * 1000000LL);
-    /* systemd keeps an inherited socket and gives what waits there to the next shoald; our own
-     * goes on answering, so that /readyz can say 503 and upgrades be refused politely */
-    for (int i = 0; server->inherited && i < server->listener_count; i++)
-        shoald_listen_close(&server->listeners[i]);
-    for (shoald_session *s = server->house.sessions; s; s = s->next)
-        shoald_session_drain(s);
-}
 
 static void reload(shoald_server *server)
 {
@@ -275,10 +223,7 @@ static int start_listening(shoald_server *server)
 
 static void start_handles(shoald_server *server)
 {
-    uv_async_init(&server->loop, &server->mail, on_mail);
-    uv_check_init(&server->loop, &server->check);
-    server->mail.data = server->check.data = server;
-    uv_check_start(&server->check, on_check);
+    shoald_mail_start(server);
     shoald_clock_start(server);
     for (int i = 0; i < SHOALD_SIGNALS; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
@@ -327,32 +272,7 @@ static int start(shoald_server *server)
     return 0;
 }
 
-/* ---- stopping ------------------------------------------------------------------------ */
-
-void shoald_server_stop(shoald_server *server)
-{
-    for (int i = 0; i < server->listener_count; i++)
-        shoald_listen_close(&server->listeners[i]);
-    shoald_door_close(&server->door);
-    server->stopping = true;
-    server->stop_deadline_ns = uv_hrtime() + 2000000000u;
-    if (server->lws)
-        lws_context_destroy(server->lws);
-    server->lws = NULL;
-}
-
-/* The loop ends when the last handle has closed. */
-void shoald_server_stop_rest(shoald_server *server)
-{
-    for (int i = 0; i < server->worker_count; i++)
-        shoald_worker_stop(&server->workers[i]);
-    on_mail(&server->mail); /* sessions that the workers let go just now */
-    for (int i = 0; i < SHOALD_SIGNALS; i++)
-        uv_close((uv_handle_t *)&server->signals[i], NULL);
-    uv_close((uv_handle_t *)&server->clock, NULL);
-    uv_close((uv_handle_t *)&server->check, NULL);
-    uv_close((uv_handle_t *)&server->mail, NULL);
-}
+/* ---- the whole --------------------------------------------------------------------------- */
 
 static void free_all(shoald_server *server)
 {

@@ -1,7 +1,7 @@
 /* server.h - the process: one libuv loop, one lws context, listeners, workers, a house of sessions
  *
- * Everything here belongs to the loop thread. Only server.c, clock.c and watch.c see it whole; the
- * rooms below get the house (session/house.h). Order of life (server.c):
+ * Everything here belongs to the loop thread. Only server.c, mail.c, clock.c, watch.c and stop.c
+ * see it whole; the rooms below get the house (session/house.h). Order of life (server.c, stop.c):
  *   settings -> model -> workers -> loop, signals -> lws -> listeners -> READY=1 -> uv_run
  *   SIGTERM: drain -> all sessions closed -> lws gone -> workers stopped -> handles closed
  */
@@ -52,7 +52,12 @@ typedef struct shoald_server {
 
 /* Run until a signal ends it. Returns the exit status. */
 int shoald_server_run(const shoald_options *options);
-/* SIGTERM and SIGINT. The second time it exits at once. */
+
+/* mail.c: look what workers and sessions have for the loop, from now on, and now. */
+void shoald_mail_start(shoald_server *server);
+void shoald_mail_take(shoald_server *server);
+
+/* stop.c: SIGTERM and SIGINT. The second time it exits at once. */
 void shoald_server_drain(shoald_server *server);
 /* Take lws down, and then (when its connections are gone) the rest; the loop ends after that. */
 void shoald_server_stop(shoald_server *server);

@@ -20,17 +20,19 @@ ptrdiff_t __wrap_shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n)
 
 static int calibrate(int feeds, shoald_cost *c)
 {
-    shoal_model *m;
+    const shoal_model_params params = shoal_model_default_params();
+    shoald_service service;
     shoal_batch *b;
     char why[256];
 
-    ck_assert_msg(shoal_model_open(&m, SRCDIR "/tests/data/tiny.safetensors", why, sizeof why) == 0,
+    ck_assert_msg(shoald_service_open(&service, SRCDIR "/tests/data/tiny.safetensors", &params, why,
+                                      sizeof why) == 0,
                   "%s", why);
-    ck_assert_int_eq(shoal_batch_new(&b, m, 128), 0);
+    ck_assert_int_eq(shoal_batch_new(&b, service.model, 128), 0);
     feeds_left = feeds;
-    int result = shoald_calibrate(c, m, b);
+    int result = shoald_calibrate(c, &service, b);
     shoal_batch_free(b);
-    shoal_model_close(m);
+    shoald_service_close(&service);
     return result;
 }
 

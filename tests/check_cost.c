@@ -15,7 +15,8 @@ static double time_of(int depth, int streams, int frames)
 
 static shoald_cost_probe probe(int depth)
 {
-    return (shoald_cost_probe){ .depth = depth,
+    return (shoald_cost_probe){ .layers = depth,
+                                .first = 1,
                                 .streams = 8,
                                 .frames = 8,
                                 .full = time_of(depth, 8, 8),
@@ -46,7 +47,8 @@ START_TEST(noise_gives_no_negative_costs)
 {
     srand(1);
     for (int i = 0; i < 1000; i++) {
-        shoald_cost_probe p = { .depth = 1 + i % 12,
+        shoald_cost_probe p = { .layers = 1 + i % 12,
+                                .first = 1,
                                 .streams = 8,
                                 .frames = 8,
                                 .full = rand() % 10000,
@@ -83,7 +85,7 @@ START_TEST(a_run_costs_what_its_parts_cost)
     shoald_cost_init(&c, &p);
     shoald_work_add(&w, 12, 8);
     shoald_work_add(&w, 3, 16);
-    ck_assert_int_eq(w.layers, 12);
+    ck_assert_double_eq(w.layers, 12);
     ck_assert_int_eq(w.frames, 24);
     ck_assert_double_eq_tol(shoald_cost_run_ns(&c, &w),
                             12 * truth.layer_run + 15 * truth.chunk_layer + 24 * truth.frame +

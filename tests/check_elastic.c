@@ -7,7 +7,7 @@
 /* ---- projected load ---- */
 
 /* Of 100 streams at full depth, 12 layers, in proportion to depth. */
-static const shoald_price hundredth = { .full_share = 0.01, .depths = 12 };
+static const shoald_price hundredth = { .full_share = 0.01, .full = 12, .depths = 12 };
 
 static const uint64_t second = 1000000000u;
 
@@ -16,7 +16,7 @@ static shoald_demand speaker(int depth_min, int depth_max)
 {
     shoald_demand d;
 
-    shoald_demand_start(&d, depth_min, depth_max, 8, 0);
+    shoald_demand_start(&d, depth_min, depth_max, 8, NULL, 0);
     shoald_demand_speak(&d, 0);
     return d;
 }
@@ -65,7 +65,7 @@ START_TEST(an_upload_counts_as_real_time)
 {
     shoald_demand d;
 
-    shoald_demand_start(&d, 1, 12, 8, 0);
+    shoald_demand_start(&d, 1, 12, 8, NULL, 0);
     for (int i = 1; i < 40; i++)
         shoald_demand_look(&d, i * 5.0, 0, (uint64_t)i * second / 4);
     ck_assert_double_gt(d.rate, 10);
@@ -79,7 +79,7 @@ START_TEST(silence_frees_what_a_session_held)
     shoald_demand d;
     int i = 0;
 
-    shoald_demand_start(&d, 1, 12, 8, 0);
+    shoald_demand_start(&d, 1, 12, 8, NULL, 0);
     for (; i <= 8; i++)
         shoald_demand_look(&d, 0.1, 0, (uint64_t)i * second / 4);
     ck_assert_double_eq(d.rate, 1);
@@ -95,7 +95,7 @@ START_TEST(a_session_counts_from_its_first_sound)
 {
     shoald_demand d;
 
-    shoald_demand_start(&d, 1, 12, 8, 0);
+    shoald_demand_start(&d, 1, 12, 8, NULL, 0);
     for (int i = 0; i < 100; i++) {
         ck_assert_double_eq(d.rate, 0);
         shoald_demand_look(&d, 0, 0, (uint64_t)i * second / 4);
@@ -113,6 +113,7 @@ static shoald_price measured(void)
     return (shoald_price){ .cost = { .shape = { .frame_layer = 0.0975 * 20e6 / 12,
                                                 .other = 0.0025 * 20e6 },
                                      .speed = 1 },
+                           .full = 12,
                            .depths = 12 };
 }
 
@@ -146,7 +147,7 @@ START_TEST(who_is_idle_costs_what_it_measures)
 {
     shoald_demand d;
 
-    shoald_demand_start(&d, 12, 12, 8, 0);
+    shoald_demand_start(&d, 12, 12, 8, NULL, 0);
     keep(&d, 60, 0, 0.004 / 1287);
     ck_assert_double_eq_tol(load_of(&d, 1287), 0.004, 1e-4);
     keep(&d, 60, 0, 0);
@@ -160,7 +161,7 @@ START_TEST(being_opened_is_no_rate)
     const shoald_price price = measured();
     for (int looks = 0; looks < 3; looks++) {
         shoald_demand d;
-        shoald_demand_start(&d, 12, 12, 8, 0);
+        shoald_demand_start(&d, 12, 12, 8, NULL, 0);
         for (int i = 1; i <= looks; i++)
             shoald_demand_look(&d, 0, 0, (uint64_t)i * second / 4);
         shoald_demand_look(&d, 0, second / 100, (uint64_t)(looks + 1) * second / 4);
@@ -189,11 +190,11 @@ END_TEST
 
 START_TEST(a_thousand_idle_and_two_hundred_active_fit)
 {
-    shoald_price thousand = { .full_share = 1.0 / 300, .depths = 12 };
+    shoald_price thousand = { .full_share = 1.0 / 300, .full = 12, .depths = 12 };
     shoald_load l = { 0 };
     shoald_demand idle, active = speaker(12, 12);
 
-    shoald_demand_start(&idle, 12, 12, 8, 0); /* they have only just come */
+    shoald_demand_start(&idle, 12, 12, 8, NULL, 0); /* they have only just come */
     for (int i = 0; i < 1000; i++)
         shoald_load_add(&l, &idle, &thousand);
     for (int i = 0; i < 200; i++)

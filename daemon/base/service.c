@@ -30,6 +30,60 @@ static int deepest(const shoal_model *m)
     return depth;
 }
 
+/* ---- what layers cost -------------------------------------------------------------------- */
+
+static double flops_of(const shoal_model *m, const shoal_step *step)
+{
+    shoal_cost cost;
+    return shoal_model_cost(m, step, 1, &cost) == 0 ? cost.flops : 0;
+}
+
+/* sums[0..its depth]: flops of its first layers. Its depth, or 0: its plan cannot be had. */
+static int sum_layers(const shoal_model *m, int program, double *sums)
+{
+    shoal_step plan[SHOAL_MAX_DEPTH + 2];
+    shoal_stream_params p = shoal_stream_default_params(m);
+    shoal_program_info info;
+    int steps = 0;
+    sums[0] = 0;
+    p.program = program;
+    if (shoal_model_get_program(m, program, &info) == 0) {
+        p.depth = info.depth;
+        steps = shoal_model_plan(m, &p, 1, plan, SHOAL_MAX_DEPTH + 2);
+    }
+    for (int i = 0; i < steps - 2; i++) /* between front and head */
+        sums[i + 1] = sums[i] + flops_of(m, &plan[i + 1]);
+    return steps > 2 ? steps - 2 : 0;
+}
+
+static double *layers_of(const shoald_service *s, int program)
+{
+    return s->layers + (size_t)program * ((size_t)s->depth + 1);
+}
+
+const double *shoald_service_layers(const shoald_service *s, int program)
+{
+    return layers_of(s, program);
+}
+
+/* A model whose first program computes nothing counts its layers as they are. */
+static int price_layers(shoald_service *s)
+{
+    double unit = 0;
+    s->layers = calloc((size_t)s->info->programs * ((size_t)s->depth + 1), sizeof *s->layers);
+    for (int i = 0; s->layers && i < s->info->programs; i++) {
+        double *sums = layers_of(s, i);
+        int depth = sum_layers(s->model, i, sums);
+        if (i == 0)
+            unit = sums[depth] / (depth ? depth : 1);
+        for (int k = 1; k <= depth; k++)
+            sums[k] = unit > 0 ? sums[k] / unit : k;
+    }
+    return s->layers ? 0 : -1;
+}
+
+/* ---- open, close ------------------------------------------------------------------------- */
+
 int shoald_service_open(shoald_service *s, const char *path, const shoal_model_params *params,
                         char *why, size_t why_size)
 {
@@ -44,19 +98,21 @@ int shoald_service_open(shoald_service *s, const char *path, const shoal_model_p
     s->info = shoal_model_get_info(s->model);
     s->depth = deepest(s->model);
     s->per = calloc((size_t)s->depth, sizeof *s->per);
-    if (!s->per) {
+    if (!s->per || price_layers(s) < 0) {
         snprintf(why, why_size, "no memory for the model's card");
         shoald_service_close(s);
         return -1;
     }
     shoald_card_read(s->per, s->info, path, SHOAL_DEFAULT_CHUNK_MS);
     s->price.depths = s->depth;
+    s->price.full = shoald_service_layers(s, 0)[s->info->depth];
     return 0;
 }
 
 void shoald_service_close(shoald_service *s)
 {
     free(s->per);
+    free(s->layers);
     shoal_model_close(s->model);
     *s = (shoald_service){ 0 };
 }

@@ -16,7 +16,8 @@ typedef struct shoald_service {
     shoal_model *model;
     const shoal_model_info *info; /* the model's */
     int depth;                    /* of the deepest program; info->depth is the first one's */
-    double *per; /* [depth] of the first program: phone error rate by its card, NAN: unknown */
+    double *per;    /* [depth] of the first program: phone error rate by its card, NAN: unknown */
+    double *layers; /* [programs][depth + 1], see shoald_service_layers */
     shoald_price price; /* as the workers have measured it, renewed by admit.c */
 } shoald_service;
 
@@ -24,5 +25,9 @@ typedef struct shoald_service {
 int shoald_service_open(shoald_service *s, const char *path, const shoal_model_params *params,
                         char *why, size_t why_size);
 void shoald_service_close(shoald_service *s); /* a zeroed one is fine */
+
+/* [0..the program's depth] what its first layers cost, by the flops of its plan, in layers of the
+ * first program's mean: 0, 1, 2... where all are alike. program 0..info->programs - 1. */
+const double *shoald_service_layers(const shoald_service *s, int program);
 
 #endif

@@ -25,10 +25,16 @@ static json_t *latency(const shoald_house *house, int depth)
                      (json_int_t)chunks);
 }
 
+static double share_of(const shoald_house *house, int program, int depth)
+{
+    double layers = shoald_service_layers(&house->service, program)[depth];
+    return shoald_price_share(&house->service.price, layers,
+                              SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
+}
+
 static json_t *describe(const shoald_house *house, int depth)
 {
-    double share =
-        shoald_price_share(&house->service.price, depth, SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
+    double share = share_of(house, 0, depth);
     return json_pack("{si so so so so}", "depth", depth, "cpu_ms", rounded(share * 1000), "streams",
                      rounded(share > 0 ? 1 / share : (double)NAN), "latency_ms",
                      latency(house, depth), "per", rounded(house->service.per[depth - 1]));
@@ -40,8 +46,7 @@ static json_t *programs(const shoald_house *house)
     json_t *list = json_array();
     shoal_program_info p;
     for (int i = 0; shoal_model_get_program(house->service.model, i, &p) == 0; i++) {
-        double share = shoald_price_share(&house->service.price, p.depth,
-                                          SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
+        double share = share_of(house, i, p.depth);
         json_array_append_new(list, json_pack("{ss si so so}", "name", p.name, "depth", p.depth,
                                               "cpu_ms", rounded(share * 1000), "streams",
                                               rounded(share > 0 ? 1 / share : (double)NAN)));

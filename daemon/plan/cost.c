@@ -25,14 +25,15 @@ static double at_least_0(double x)
  * Noise may make one of them negative: then it is none. */
 static shoald_cost_shape solve(const shoald_cost_probe *p)
 {
-    double n = p->streams, m = p->frames, depth = p->depth;
+    double n = p->streams, m = p->frames, layers = p->layers, others = layers - p->first;
     shoald_cost_shape s = { 0 };
-    double layer = depth > 1 ? (p->full - p->shallow) / (depth - 1) : p->full / 2; /* of full */
+    double layer =
+        others > 0 ? (p->full - p->shallow) / others : p->full / (2 * layers); /* of full */
     if (m > 1)
-        s.chunk_layer = at_least_0((p->thin - p->lone) / ((m - 1) * depth));
-    s.frame = at_least_0((p->full - depth * layer) / (n * m));
+        s.chunk_layer = at_least_0((p->thin - p->lone) / ((m - 1) * layers));
+    s.frame = at_least_0((p->full - layers * layer) / (n * m));
     double more = (p->full - p->lone) / ((n - 1) * m); /* a frame more in a run */
-    s.frame_layer = at_least_0((more - s.frame) / depth - s.chunk_layer / m);
+    s.frame_layer = at_least_0((more - s.frame) / layers - s.chunk_layer / m);
     s.other = p->other;
     s.layer_run = at_least_0(layer - n * s.chunk_layer - n * m * s.frame_layer);
     return s;
@@ -45,12 +46,12 @@ void shoald_cost_init(shoald_cost *c, const shoald_cost_probe *p)
     c->taken = PRIOR_NS * p->speed;
 }
 
-void shoald_work_add(shoald_work *w, int depth, int frames)
+void shoald_work_add(shoald_work *w, double layers, int frames)
 {
-    w->layers = depth > w->layers ? depth : w->layers;
+    w->layers = fmax(w->layers, layers);
     w->frames += frames;
-    w->chunk_layers += depth;
-    w->frame_layers += depth * frames;
+    w->chunk_layers += layers;
+    w->frame_layers += layers * frames;
 }
 
 static double expected_ns(const shoald_cost_shape *s, const shoald_work *w)
@@ -64,16 +65,16 @@ double shoald_cost_run_ns(const shoald_cost *c, const shoald_work *w)
     return c->speed * expected_ns(&c->shape, w);
 }
 
-double shoald_cost_chunk_ns(const shoald_cost *c, int depth, int frames)
+double shoald_cost_chunk_ns(const shoald_cost *c, double layers, int frames)
 {
     const shoald_cost_shape *s = &c->shape;
     double a_layer = s->chunk_layer + frames * (s->frame_layer + s->layer_run / LARGE_RUN_FRAMES);
-    return c->speed * (depth * a_layer + frames * (s->frame + s->other));
+    return c->speed * (layers * a_layer + frames * (s->frame + s->other));
 }
 
-double shoald_cost_share(const shoald_cost *c, int depth, int chunk_frames)
+double shoald_cost_share(const shoald_cost *c, double layers, int chunk_frames)
 {
-    return shoald_cost_chunk_ns(c, depth, chunk_frames) / (chunk_frames * SHOAL_FRAME_MS * 1e6);
+    return shoald_cost_chunk_ns(c, layers, chunk_frames) / (chunk_frames * SHOAL_FRAME_MS * 1e6);
 }
 
 void shoald_cost_saw_run(shoald_cost *c, const shoald_work *w, double ns)

@@ -5,6 +5,10 @@
  *   beside  = frames x other      PCM and log-mel: what each frame takes before it can run
  *                                                                    (all x speed)
  *
+ * Layers are counted in layers of the calibration's kind, the mean of the model's first program: an
+ * identity is nothing, a larger layer is more than one. How many a program has up to each depth is
+ * asked of the model's plan (base/service.c).
+ *
  * The shape (the five coefficients) comes from a calibration at the start (calibrate.h); speed, the
  * ratio of what recent runs took and what the shape says, follows the machine: neighbours,
  * clock rate, streams unlike those of the calibration. One number is always well determined, where
@@ -37,19 +41,21 @@ typedef struct shoald_cost {
 
 /* of one run */
 typedef struct shoald_work {
-    int layers;       /* the deepest stream's */
-    int frames;       /* sum over chunks */
-    int chunk_layers; /* sum of their depths */
-    int frame_layers; /* sum of frames x depth */
+    double layers;       /* the deepest stream's */
+    int frames;          /* sum over chunks */
+    double chunk_layers; /* sum of their layers */
+    double frame_layers; /* sum of frames x layers */
 } shoald_work;
 
 /* Measured times of four runs, ns; n streams of m frames stand for enough to saturate. */
 typedef struct shoald_cost_probe {
-    int depth, streams, frames; /* of `full`: n streams of m frames at this depth */
+    double layers; /* of `full`: n streams of m frames through so many */
+    double first;  /* layers of the first depth */
+    int streams, frames;
     double full;
     double shallow; /* the same at depth 1 */
-    double lone;    /* one stream of m frames at this depth */
-    double thin;    /* m streams of one frame at this depth */
+    double lone;    /* one stream of m frames, all layers */
+    double thin;    /* m streams of one frame, all layers */
     double other;   /* beside the runs, a frame */
     double speed;   /* time on the clock / the processor's time above */
 } shoald_cost_probe;
@@ -57,12 +63,12 @@ typedef struct shoald_cost_probe {
 void shoald_cost_init(shoald_cost *c, const shoald_cost_probe *p);
 
 /* One chunk joins the run. */
-void shoald_work_add(shoald_work *w, int depth, int frames);
+void shoald_work_add(shoald_work *w, double layers, int frames);
 double shoald_cost_run_ns(const shoald_cost *c, const shoald_work *w);
 /* A chunk's part of a large run, and what it costs beside, ns. */
-double shoald_cost_chunk_ns(const shoald_cost *c, int depth, int frames);
+double shoald_cost_chunk_ns(const shoald_cost *c, double layers, int frames);
 /* Share of a worker that one stream in real time takes, in large runs. */
-double shoald_cost_share(const shoald_cost *c, int depth, int chunk_frames);
+double shoald_cost_share(const shoald_cost *c, double layers, int chunk_frames);
 
 /* Learn from what was measured. */
 void shoald_cost_saw_run(shoald_cost *c, const shoald_work *w, double ns);

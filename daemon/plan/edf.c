@@ -38,9 +38,14 @@ int shoald_edf_depth(const shoald_due *due, int ceiling)
     return shoald_elastic_depth(ceiling, due->depth_min, due->depth_max);
 }
 
+double shoald_edf_layers(const shoald_due *due, int ceiling)
+{
+    return shoald_price_layers(due->layers, shoald_edf_depth(due, ceiling));
+}
+
 static double cost_of(const shoald_due *due, const shoald_cost *c, int ceiling)
 {
-    return shoald_cost_chunk_ns(c, shoald_edf_depth(due, ceiling), due->frames);
+    return shoald_cost_chunk_ns(c, shoald_edf_layers(due, ceiling), due->frames);
 }
 
 static int fits(const shoald_due *due, int n, const shoald_cost *c, int ceiling, uint64_t now_ns)
@@ -81,7 +86,7 @@ int shoald_edf_take_within(const shoald_due *due, int n, const shoald_cost *c, i
     *work = (shoald_work){ 0 };
     while (count < n) {
         shoald_work more = *work;
-        shoald_work_add(&more, shoald_edf_depth(&due[count], ceiling), due[count].frames);
+        shoald_work_add(&more, shoald_edf_layers(&due[count], ceiling), due[count].frames);
         if (count > 0 && (more.frames > batch_frames || shoald_cost_run_ns(c, &more) > limit_ns))
             break;
         *work = more;

@@ -24,6 +24,7 @@ typedef struct shoald_due {
     uint64_t patient_ns; /* till then it waits for a gap (turn.h); 0: it does not wait */
     int frames;
     int depth_min, depth_max; /* what its session allows */
+    const double *layers;     /* of its program (load.h) */
     void *owner;              /* the caller's */
 } shoald_due;
 
@@ -37,6 +38,8 @@ uint64_t shoald_edf_run_ns(int chunk_ms);
 void shoald_edf_sort(shoald_due *due, int n); /* earliest deadline first */
 /* The depth of a chunk under a ceiling. */
 int shoald_edf_depth(const shoald_due *due, int ceiling);
+/* What that is in layers (cost.h). */
+double shoald_edf_layers(const shoald_due *due, int ceiling);
 /* due is sorted. The largest ceiling, at most the one given and at least 1, at which by the cost
  * model each chunk is through half a chunk before its deadline; one that is too late for that,
  * soon. */

@@ -72,7 +72,8 @@ static double least_share(const shoald_policy *policy, const shoald_price *price
                           const shoald_demand *d)
 {
     shoald_demand run = as_run(policy, d);
-    return shoald_price_share(price, run.depth_min, run.chunk_frames);
+    return shoald_price_share(price, shoald_price_layers(d->layers, run.depth_min),
+                              run.chunk_frames);
 }
 
 bool shoald_govern_fits(const shoald_governor *g, const shoald_policy *policy,
@@ -145,6 +146,6 @@ int shoald_govern_ceiling(const shoald_governor *g)
 
 double shoald_govern_capacity(const shoald_governor *g, const shoald_price *price, int chunk_frames)
 {
-    double share = shoald_price_share(price, price->depths, chunk_frames);
+    double share = shoald_price_share(price, price->full, chunk_frames);
     return share > 0 ? g->workers / share : 0;
 }

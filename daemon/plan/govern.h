@@ -72,7 +72,7 @@ double shoald_govern_cost(const shoald_governor *g, const shoald_policy *policy,
 double shoald_govern_load(const shoald_governor *g);       /* mean of the workers */
 double shoald_govern_least_load(const shoald_governor *g); /* with everybody as low as allowed */
 int shoald_govern_ceiling(const shoald_governor *g);       /* lowest of the workers */
-/* Streams at full depth that all workers carry. */
+/* Streams of the first program at full depth that all workers carry. */
 double shoald_govern_capacity(const shoald_governor *g, const shoald_price *price,
                               int chunk_frames);
 

@@ -8,11 +8,16 @@
 #define RATE_MEMORY_S 1.5
 #define IDLE_RATE     1e-3 /* below it a session that says nothing has none */
 
-double shoald_price_share(const shoald_price *p, int depth, int chunk_frames)
+double shoald_price_layers(const double *layers, int depth)
+{
+    return layers ? layers[depth] : depth;
+}
+
+double shoald_price_share(const shoald_price *p, double layers, int chunk_frames)
 {
     if (p->full_share > 0)
-        return p->full_share * depth / p->depths;
-    return shoald_cost_share(&p->cost, depth, chunk_frames);
+        return p->full_share * layers / p->full;
+    return shoald_cost_share(&p->cost, layers, chunk_frames);
 }
 
 /* Share that the frames of a stream in real time take beside the runs, as calibrated. */
@@ -22,11 +27,12 @@ static double price_beside(const shoald_price *p)
 }
 
 void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chunk_frames,
-                         uint64_t now_ns)
+                         const double *layers, uint64_t now_ns)
 {
     *d = (shoald_demand){ .depth_min = depth_min,
                           .depth_max = depth_max,
                           .chunk_frames = chunk_frames,
+                          .layers = layers,
                           .sound_ns = now_ns,
                           .look_ns = now_ns };
 }
@@ -86,7 +92,8 @@ double shoald_demand_rate(const shoald_demand *d)
 /* The price of a frame has PCM and log-mel in it; what is measured has that and the rest. */
 static double share(const shoald_demand *d, const shoald_price *p, double rate, int depth)
 {
-    double frames = rate * shoald_price_share(p, depth, d->chunk_frames);
+    double layers = shoald_price_layers(d->layers, depth);
+    double frames = rate * shoald_price_share(p, layers, d->chunk_frames);
     double known = p->full_share > 0 ? INFINITY : rate * price_beside(p);
     double beside = d->rate > 1 ? d->beside * rate / d->rate : d->beside;
     return beside > known ? frames + beside - known : frames;

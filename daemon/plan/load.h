@@ -19,27 +19,31 @@
 /* of a stream */
 typedef struct shoald_price {
     shoald_cost cost;
-    double full_share; /* not 0: what a stream at full depth takes of a worker, as
-                        * the setting `capacity` says, whatever was measured */
-    int depths;        /* of the model */
+    double full_share; /* not 0: what a stream of the first program at full depth takes of a
+                        * worker, as the setting `capacity` says, whatever was measured */
+    double full;       /* layers of that */
+    int depths;        /* of the deepest program */
 } shoald_price;
 
+/* Layers (cost.h) of a program up to a depth. layers: [0..its depth]; NULL: one each. */
+double shoald_price_layers(const double *layers, int depth);
 /* Share of a worker that a stream in real time takes. */
-double shoald_price_share(const shoald_price *p, int depth, int chunk_frames);
+double shoald_price_share(const shoald_price *p, double layers, int chunk_frames);
 
 /* of a session; all 0: none yet */
 typedef struct shoald_demand {
     int depth_min, depth_max, chunk_frames;
-    double rate;    /* seconds of audio a second; an upload has more than 1 */
-    double beside;  /* share of a worker that it takes beside the runs */
-    double audio_s; /* as of the last look, as is the next */
+    const double *layers; /* of its program; NULL: one each */
+    double rate;          /* seconds of audio a second; an upload has more than 1 */
+    double beside;        /* share of a worker that it takes beside the runs */
+    double audio_s;       /* as of the last look, as is the next */
     uint64_t beside_ns;
     uint64_t sound_ns; /* when audio was last seen to have come, or the beginning */
     uint64_t look_ns;
 } shoald_demand;
 
 void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chunk_frames,
-                         uint64_t now_ns);
+                         const double *layers, uint64_t now_ns);
 /* Its very first sound is coming. */
 void shoald_demand_speak(shoald_demand *d, uint64_t now_ns);
 /* audio_s: received so far. beside_ns: what it took its worker so far beside the runs. */

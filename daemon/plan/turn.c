@@ -77,7 +77,7 @@ static int put_patient_last(shoald_due *due, int n, uint64_t now_ns)
 static double alone_ns(const shoald_due *due, const shoald_turn_view *v)
 {
     shoald_work work = { 0 };
-    shoald_work_add(&work, shoald_edf_depth(due, v->ceiling), due->frames);
+    shoald_work_add(&work, shoald_edf_layers(due, v->ceiling), due->frames);
     return shoald_cost_run_ns(v->cost, &work);
 }
 

@@ -196,16 +196,24 @@ static bool may_speak(shoald_house *house, const shoald_demand *d, shoal_error *
     return false;
 }
 
-static shoald_demand demand_of(const shoal_options *o)
+/* Of the program that it has been granted; the first where it has not asked for any. */
+static const double *layers_of(const shoald_house *house, const shoal_options *o)
+{
+    int program = shoald_grant_find_program(house->service.model, o->program);
+    return shoald_service_layers(&house->service, program < 0 ? 0 : program);
+}
+
+static shoald_demand demand_of(const shoald_house *house, const shoal_options *o)
 {
     return (shoald_demand){ .depth_min = o->depth_min,
                             .depth_max = o->depth_max,
-                            .chunk_frames = chunk_frames(o) };
+                            .chunk_frames = chunk_frames(o),
+                            .layers = layers_of(house, o) };
 }
 
 bool shoald_admit_may_begin(shoald_house *house, const shoal_options *o, shoal_error *err)
 {
-    shoald_demand d = demand_of(o);
+    shoald_demand d = demand_of(house, o);
     return may_speak(house, &d, err);
 }
 
@@ -214,13 +222,14 @@ bool shoald_admit_has_room(shoald_house *house)
     shoal_options o = shoal_options_default();
     shoal_error err;
     shoald_grant_options(&o, house->service.model, house->settings.default_depth, &err);
-    shoald_demand d = demand_of(&o);
+    shoald_demand d = demand_of(house, &o);
     return fits(house, &d, NULL);
 }
 
 void shoald_admit_enter(shoald_session *s, const shoal_options *o)
 {
-    shoald_demand_start(&s->demand, o->depth_min, o->depth_max, chunk_frames(o), uv_hrtime());
+    shoald_demand_start(&s->demand, o->depth_min, o->depth_max, chunk_frames(o),
+                        layers_of(s->house, o), uv_hrtime());
     count(s, 1);
 }
 

@@ -106,20 +106,22 @@ static int measure(bench *b, int count, int frames, int depth, double *ns)
     return *ns < 0 ? (int)*ns : 0;
 }
 
-int shoald_calibrate(shoald_cost *c, const shoal_model *model, shoal_batch *batch)
+int shoald_calibrate(shoald_cost *c, const shoald_service *service, shoal_batch *batch)
 {
-    bench b = { .model = model, .batch = batch };
-    shoald_cost_probe p = { .depth = shoal_model_get_info(model)->depth,
+    bench b = { .model = service->model, .batch = batch };
+    const double *layers = shoald_service_layers(service, 0);
+    int result, depth = service->info->depth;
+    shoald_cost_probe p = { .layers = layers[depth],
+                            .first = layers[1],
                             .streams = STREAMS,
                             .frames = FRAMES };
-    int result;
     double started_ns = cpu_ns();
     uint64_t started_wall_ns = uv_hrtime();
     fill_audio(b.audio);
-    if ((result = measure(&b, STREAMS, FRAMES, p.depth, &p.full)) < 0 ||
+    if ((result = measure(&b, STREAMS, FRAMES, depth, &p.full)) < 0 ||
         (result = measure(&b, STREAMS, FRAMES, 1, &p.shallow)) < 0 ||
-        (result = measure(&b, 1, FRAMES, p.depth, &p.lone)) < 0 ||
-        (result = measure(&b, FRAMES, 1, p.depth, &p.thin)) < 0)
+        (result = measure(&b, 1, FRAMES, depth, &p.lone)) < 0 ||
+        (result = measure(&b, FRAMES, 1, depth, &p.thin)) < 0)
         return result;
     p.other = b.feed_ns / b.fed_frames;
     p.speed = (double)(uv_hrtime() - started_wall_ns) / (cpu_ns() - started_ns);

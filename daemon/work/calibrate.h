@@ -7,10 +7,11 @@
 #ifndef SHOALD_CALIBRATE_H
 #define SHOALD_CALIBRATE_H
 
+#include "base/service.h"
 #include "plan/cost.h"
 #include "shoal.h"
 
-/* batch: room for at least 64 frames. 0 or a negative SHOAL_E* code. */
-int shoald_calibrate(shoald_cost *c, const shoal_model *model, shoal_batch *batch);
+/* With the service's first program. batch: room for at least 64 frames. 0 or a negative SHOAL_E* code. */
+int shoald_calibrate(shoald_cost *c, const shoald_service *service, shoal_batch *batch);
 
 #endif

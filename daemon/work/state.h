@@ -71,6 +71,7 @@ typedef struct shoald_track {
     shoald_outputs outputs;
 
     int depth_min, depth_max;
+    const double *layers; /* of its program: what they cost (service.h) */
     char flush_id[SHOAL_MAX_ID + 1];
     uint64_t arrived_ns;  /* when the last audio fed was received */
     uint64_t record_ns;   /* when the last record read was received, audio or not */

@@ -57,6 +57,7 @@ static int make_engine_objects(shoald_lane *l, shoald_bench *w)
     const shoal_options *o = &l->options;
     shoal_stream_params p = shoal_stream_default_params(l->service->model);
     p.program = shoald_grant_find_program(l->service->model, o->program);
+    t->layers = shoald_service_layers(l->service, p.program < 0 ? 0 : p.program);
     p.depth = shoald_bench_depth(w, o->depth_min, o->depth_max);
     p.chunk_frames = o->chunk_ms / SHOAL_FRAME_MS;
     p.left_frames = o->left_ms / SHOAL_FRAME_MS;

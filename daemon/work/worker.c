@@ -109,6 +109,7 @@ static shoald_due due_of(shoald_lane *l)
                          .frames = frames,
                          .depth_min = t->depth_min,
                          .depth_max = t->depth_max,
+                         .layers = t->layers,
                          .owner = l };
 }
 
@@ -302,7 +303,7 @@ static void tick(shoald_worker *w)
 
 static void calibrate(shoald_worker *w)
 {
-    w->calibrated = shoald_calibrate(&w->cost, w->bench.service->model, w->bench.batch);
+    w->calibrated = shoald_calibrate(&w->cost, w->bench.service, w->bench.batch);
     w->port.shape = w->cost.shape;
     atomic_store(&w->port.speed, w->cost.speed);
     w->ran_ns = uv_hrtime();

@@ -25,7 +25,8 @@ static double at_least_0(double x)
  * Noise may make one of them negative: then it is none. */
 static shoald_cost_shape solve(const shoald_cost_probe *p)
 {
-    double n = p->streams, m = p->frames, layers = p->layers, others = layers - p->first;
+    double n = p->streams, m = p->frames, layers = fmax(p->layers, 1);
+    double others = p->layers - p->first;
     shoald_cost_shape s = { 0 };
     double layer =
         others > 0 ? (p->full - p->shallow) / others : p->full / (2 * layers); /* of full */

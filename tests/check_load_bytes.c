@@ -103,6 +103,12 @@ START_TEST(ws_request)
     s.given = SHOAL_OPT_DEPTH | SHOAL_OPT_RATE;
     ck_assert_int_eq(load_ws_request(&b, &o, &s), 0);
     ck_assert_ptr_nonnull(strstr(b.data, "\r\nHost: [::1]:7350\r\n"));
+    query = strstr(b.data, "\r\nSec-WebSocket-Key: ");
+    ck_assert_ptr_nonnull(query); /* 16 bytes: 22 digits of base64 and two signs that fill up */
+    ck_assert_uint_eq(strspn(query + 21, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                         "0123456789+/"),
+                      22);
+    ck_assert_int_eq(strncmp(query + 43, "==\r\n", 4), 0);
     query = strchr(b.data, '?');
     end = strstr(b.data, " HTTP/1.1\r\n");
     ck_assert_int_eq(shoal_options_parse_query(&back, query, (size_t)(end - query), &err), 0);

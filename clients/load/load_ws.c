@@ -23,7 +23,7 @@ int load_ws_request(shoal_buf *out, const load_options *o, const shoal_options *
     }
     n = snprintf(text, sizeof text,
                  " HTTP/1.1\r\nHost: %s%s%s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                 "Sec-WebSocket-Key: c2hvYWwtbG9hZCBsb2FkcyE=\r\nSec-WebSocket-Version: 13\r\n"
+                 "Sec-WebSocket-Key: c2hvYWwtbG9hZCBsb2Fkcw==\r\nSec-WebSocket-Version: 13\r\n"
                  "Sec-WebSocket-Protocol: " SHOAL_SUBPROTOCOL "\r\n\r\n",
                  v6 ? "[" : "", o->host, v6 ? "]" : "", o->port);
     return shoal_buf_append(out, text, (size_t)n);

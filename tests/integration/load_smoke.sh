@@ -41,7 +41,7 @@ grep -q 'depth: 99 is not allowed' "$dir/out" || fail "no reason given for depth
 [ $? = 1 ] || fail "a run with refusals does not say so in its exit code"
 grep -q '11 offered, 8 admitted, 3 refused, 0 failed, 8 finished; 3 offered to be idle' "$dir/out" ||
     fail "refusals"
-grep -q '3 x too_many_sessions: .*HTTP 503, retry after' "$dir/out" || fail "reason of refusals"
+grep -q '3 x too_many_sessions: the limit on sessions is reached' "$dir/out" || fail "reason of refusals"
 grep -q ' 0 missing' "$dir/out" || fail "missing results in a rush"
 grep -q 'rush  *6 sessions from 3 s to 5 s' "$dir/out" || fail "the rush is not reported"
 grep -q '"rss_kb_a_session"' "$dir/run.json" || fail "memory a session"

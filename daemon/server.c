@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "net/link.h"
 #include "session/admit.h"
+#include "session/dump.h"
 
 #include <errno.h>
 #include <libwebsockets.h>
@@ -45,13 +46,15 @@ static void reload(shoald_server *server)
     shoald_log(SHOALD_LOG_NOTICE, "reloaded", "needs_restart=%s", *pending ? pending : "nothing");
 }
 
-static const int signal_numbers[SHOALD_SIGNALS] = { SIGTERM, SIGINT, SIGHUP };
+static const int signal_numbers[SHOALD_SIGNALS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
 static void on_signal(uv_signal_t *signal, int number)
 {
     shoald_server *server = signal->data;
     if (number == SIGHUP)
         reload(server);
+    else if (number == SIGUSR1)
+        shoald_session_dump(&server->house);
     else
         shoald_server_drain(server);
 }
@@ -63,6 +66,7 @@ static void hold_signals(int how)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
     pthread_sigmask(how, &set, NULL);
 }
 

@@ -17,7 +17,7 @@
 
 #include <uv.h>
 
-enum { SHOALD_SIGNALS = 3, SHOALD_MAX_LISTENERS = 2 * SHOALD_MAX_LISTEN };
+enum { SHOALD_SIGNALS = 4, SHOALD_MAX_LISTENERS = 2 * SHOALD_MAX_LISTEN };
 
 struct lws_context;
 

@@ -39,7 +39,8 @@ def start_daemon(build, folder):
 
 def stream(build, address, files, depth, chunk_ms):
     """{path: [phones]}"""
-    run = subprocess.run([os.path.join(build, "clients/shoal-file"), "--url", f"ws://{address}",
+    run = subprocess.run([os.path.join(build, "clients/shoal-file"), "--url",
+                          f"ws://{address}?settle_silence_ms=0",     # as the card was measured
                           "--depth", str(depth), "--chunk-ms", str(chunk_ms), "--fast",
                           "--output", "jsonl", *files], stdout=subprocess.PIPE, check=True)
     heard = {f: [] for f in files}

@@ -32,7 +32,8 @@ static const char usage[] =
     "                       would use with the other options given\n"
     "  --help               this text\n"
     "\n"
-    "SIGTERM finishes what was received and stops; SIGHUP reads the config file again.\n";
+    "SIGTERM finishes what was received and stops; SIGHUP reads the config file again;\n"
+    "SIGUSR1 logs what each session is doing.\n";
 
 static int complain(const char *what)
 {

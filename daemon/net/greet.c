@@ -293,7 +293,7 @@ static void respond(greeting *g)
     }
     /* who says CONNECT or POST goes on with something else than a request */
     g->closes = g->head.method == SHOALD_OTHER_METHOD;
-    int made = shoald_pages_answer(g->door->house, &g->head, &g->answer);
+    int made = shoald_pages_answer(g->door->house, &g->peer, &g->head, &g->answer);
     if (g->answer.status >= 400 && g->answer.status < 500) {
         snprintf(where, sizeof where, "at %s", *g->head.path ? g->head.path : "no page's URL");
         log_refusal(g, g->answer.status, where);

@@ -10,6 +10,7 @@
 #include "net/metrics.h"
 #include "net/model.h"
 #include "session/admit.h"
+#include "session/dump.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 
 typedef struct request {
     shoald_house *house;
+    const shoald_peer *peer;
     const shoald_head *head;
     shoald_answer *answer;
 } request;
@@ -123,6 +125,16 @@ static int stream(request *r)
                   "must pass on the headers Upgrade and Connection");
 }
 
+/* Who is connected, and from where, is for who runs the server. */
+static int sessions(request *r)
+{
+    if (!shoald_peer_is_local(r->peer))
+        return refuse(r, 404, SHOAL_CODE_NOT_FOUND, NULL);
+    r->answer->status = 200;
+    r->answer->type = "application/json";
+    return shoald_session_dump_json(&r->answer->body, r->house);
+}
+
 /* ---- the table ----------------------------------------------------------------------- */
 
 typedef struct page {
@@ -132,8 +144,10 @@ typedef struct page {
 } page;
 
 static const page pages[] = {
-    { "/healthz", healthz, true },  { "/readyz", readyz, true },    { "/v1/model", model, true },
-    { "/v1/depths", depths, true }, { "/metrics", metrics, false }, { SHOAL_PATH, stream, false },
+    { "/healthz", healthz, true },       { "/readyz", readyz, true },
+    { "/v1/model", model, true },        { "/v1/depths", depths, true },
+    { "/metrics", metrics, false },      { SHOAL_PATH, stream, false },
+    { "/v1/sessions", sessions, false },
 };
 
 /* Scripts of other places may import shoal.js. */
@@ -163,9 +177,10 @@ static int options(request *r, const page *p)
     return 0;
 }
 
-int shoald_pages_answer(shoald_house *house, const shoald_head *head, shoald_answer *a)
+int shoald_pages_answer(shoald_house *house, const shoald_peer *peer, const shoald_head *head,
+                        shoald_answer *a)
 {
-    request r = { house, head, a };
+    request r = { house, peer, head, a };
     const page *p = find(head->path);
     if (p && p->any_origin)
         shoald_answer_add_line(a, "Access-Control-Allow-Origin: *");

@@ -6,13 +6,14 @@
 #ifndef SHOALD_PAGES_H
 #define SHOALD_PAGES_H
 
+#include "base/peer.h"
 #include "net/answer.h"
 #include "net/head.h"
 #include "session/house.h"
 
 /* Answer a request that is no upgrade, in zeroed *a; for HEAD as if it were GET, the caller sends
  * no body then. 0, or -1: no memory. Whatever it returns, *a is to be freed. */
-SHOAL_CHECKED int shoald_pages_answer(shoald_house *house, const shoald_head *head,
-                                      shoald_answer *a);
+SHOAL_CHECKED int shoald_pages_answer(shoald_house *house, const shoald_peer *peer,
+                                      const shoald_head *head, shoald_answer *a);
 
 #endif

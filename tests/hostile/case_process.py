@@ -1,6 +1,7 @@
 """Start, stop, and what lies around the process: descriptors, files, pipes, the environment"""
 
 import fcntl
+import json
 import os
 import resource
 import signal
@@ -9,8 +10,9 @@ import subprocess
 import tempfile
 import time
 
-from daemon import PATIENCE, SHOAL_FILE, SHOALD, TINY, Shoald, check, die_with_parent, scaled
-from ws import Socket, connect, honest_session, read_head
+from daemon import (PATIENCE, SHOAL_FILE, SHOALD, TINY, Shoald, check, die_with_parent, scaled,
+                    wait_until)
+from ws import TEXT, Socket, connect, honest_session, read_head
 
 STOP_S = 2          # SIGTERM is obeyed within, whatever happens
 VOICE = "/usr/share/sounds/alsa/Front_Center.wav"
@@ -79,6 +81,22 @@ def case_terminated_at_any_time():
             time.sleep(milliseconds / 1000)
             code = shoald.stop(STOP_S)
             check(code in (0, -signal.SIGTERM), f"exit code {code} at {milliseconds} ms")
+
+
+def case_live_sessions_are_listed():
+    """/v1/sessions and SIGUSR1, for who sits at the machine; in the midst of a session"""
+    with Shoald() as shoald, Socket(shoald.port) as ws:
+        name = ws.message("ready")["session"]
+        status, _, body = shoald.get("/v1/sessions")
+        listed = [s["session"] for s in json.loads(body)["sessions"]]
+        check(status == 200 and listed == [name], f"{status}: {listed}, not {name}")
+        shoald.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: f"session session={name} " in shoald.log(), 5, "no line of the session")
+        ws.send(TEXT, b'{"type":"ping"}')
+        ws.message("pong")
+        with connect(shoald.port, source="127.0.0.9") as other: # not 127.0.0.1: from elsewhere
+            other.sendall(b"GET /v1/sessions HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            check(read_head(other)[0] == 404, "the list of sessions goes to others")
 
 
 def case_second_instance():

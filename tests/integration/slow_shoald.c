@@ -1,7 +1,7 @@
 /* slow_shoald.c - shoald on a machine that loses its speed when it is told to
  *
- *     SIGUSR1   from now on each run of the engine takes SLOW_MS longer
- *     SIGUSR2   as fast as before again
+ *     SIGUSR2   from now on each run of the engine takes SLOW_MS longer
+ *     SIGWINCH  as fast as before again
  *
  * All else is the real thing: shoal_batch_run of the daemon's objects goes through the function
  * below (-Wl,--wrap=shoal_batch_run, tests/Makefile.am). So a worker is late because this test
@@ -26,7 +26,7 @@ static atomic_int slow;
 
 static void on_signal(int number)
 {
-    atomic_store(&slow, number == SIGUSR1);
+    atomic_store(&slow, number == SIGUSR2);
 }
 
 int __wrap_shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n,
@@ -44,8 +44,8 @@ int main(int argc, char **argv)
     static shoald_options options;
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 
-    sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGUSR2, &action, NULL);
+    sigaction(SIGWINCH, &action, NULL);
     int status = shoald_options_parse(&options, argc, argv);
     return status >= 0 ? status : shoald_server_run(&options);
 }

@@ -252,11 +252,11 @@ START_TEST(a_worker_that_stays_late_loses_its_newest_session)
         wait_ready(&t[i]);
     }
     talk_until(t, SPEAKERS, FULL);
-    ck_assert_int_eq(kill(d.pid, SIGUSR1), 0);
+    ck_assert_int_eq(kill(d.pid, SIGUSR2), 0);
     upload(t, SPEAKERS);
     wait_overloaded(&d, t, SPEAKERS);
     wait_closed(t, SPEAKERS, &t[SPEAKERS - 1]);
-    ck_assert_int_eq(kill(d.pid, SIGUSR2), 0);
+    ck_assert_int_eq(kill(d.pid, SIGWINCH), 0);
     for (int i = 0; i < SPEAKERS; i++)
         end(&t[i]);
     for (; left < SPEAKERS && t[left].done; left++)

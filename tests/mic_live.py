@@ -48,7 +48,8 @@ class Shoald:
         self.log = open(os.path.join(folder, "shoald.log"), "ab")
         self.process = subprocess.Popen(
             [f"{BUILD}/daemon/shoald", "--listen", listen, "--workers", "1", "--ready-file", ready,
-             "--log-level", "warning", *args],
+             "--log-level", "warning", "--set", "capacity=100000", "--set", "elastic=off", "--set",
+             "admission=off", "--set", "late_limit_ms=600000", *args],
             stdout=self.log, stderr=self.log)
         STARTED.append(self.process)
         until(lambda: os.path.exists(ready) and os.path.getsize(ready), "shoald starts")
@@ -196,7 +197,9 @@ def take_terminal():
 
 class Pulse:
     def __init__(self, folder):
-        self.env = {"XDG_RUNTIME_DIR": folder, "HOME": folder, "PULSE_SERVER": f"unix:{folder}/ps"}
+        # ALSA's plugin for PulseAudio leaks a little when its server goes away
+        self.env = {"XDG_RUNTIME_DIR": folder, "HOME": folder, "PULSE_SERVER": f"unix:{folder}/ps",
+                    "ASAN_OPTIONS": "detect_leaks=0"}
         self.log = open(os.path.join(folder, "pulse.log"), "wb")
         self.process = subprocess.Popen(
             ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1",

@@ -103,6 +103,9 @@ static int levels(const shoal__kern *out[3])
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         out[n++] = &shoal__kern_avx512;
 #endif
+#if defined(__aarch64__)
+    out[n++] = &shoal__kern_neon;
+#endif
     return n;
 }
 

@@ -425,7 +425,8 @@ START_TEST(environment_is_put_back)
     char why[200];
     unsetenv("OPENBLAS_CORETYPE");
     unsetenv("OPENBLAS_NUM_THREADS");
-    ck_assert_ptr_nonnull(shoal__gemm_openblas(why, sizeof why));
+    if (!shoal__gemm_openblas(why, sizeof why))
+        ck_assert_ptr_nonnull(strstr(why, "OpenBLAS")); /* not on this machine */
     ck_assert_ptr_null(getenv("OPENBLAS_CORETYPE"));
     ck_assert_ptr_null(getenv("OPENBLAS_NUM_THREADS"));
 }
@@ -444,7 +445,11 @@ END_TEST
 /* SHOAL_KERNELS forces the level of the products too: no AMX below it, and ours of that level. */
 START_TEST(level_is_that_of_the_kernels)
 {
+#ifdef HAVE_NEON
+    static const char *const levels[] = { "scalar", "neon", "neon" };
+#else
     static const char *const levels[] = { "scalar", "avx2", "avx512" };
+#endif
     char why[200] = "", want[32];
     setenv("SHOAL_KERNELS", levels[_i], 1);
     const char *got = shoal__kern_choose()->name;
@@ -458,7 +463,8 @@ START_TEST(level_is_that_of_the_kernels)
     if (strcmp(got, "avx512"))
         ck_assert_str_eq(g->name, want);
     g = shoal__gemm_choose(SHOAL_BACKEND_OWN, SHOAL_INT8, why, sizeof why);
-    snprintf(want, sizeof want, "own %s", got); /* -vnni may follow */
+    /* -vnni may follow; int8 has no level for NEON */
+    snprintf(want, sizeof want, "own %s", strcmp(got, "neon") ? got : "scalar");
     ck_assert_ptr_nonnull(g);
     ck_assert_int_eq(strncmp(g->name, want, strlen(want)), 0);
     ck_assert_ptr_nonnull(strstr(g->name, " int8"));

@@ -30,6 +30,9 @@ void find_tables(void)
     if (shoal__kern_choose() != tables[table_count - 1]) /* AMX: a matter for CPU and Linux */
         tables[table_count++] = shoal__kern_choose();
 #endif
+#ifdef HAVE_NEON
+    tables[table_count++] = &shoal__kern_neon;
+#endif
 }
 
 int pick(int low, int high)

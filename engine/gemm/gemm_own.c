@@ -28,16 +28,19 @@ typedef struct own_weight {
 enum { INNER_STRIDE = OWN_DEPTH + 16 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int sound[3]; /* of `levels`; written under `once`, then constant */
 
 static const shoal__own_level *const levels[] = {
 #ifdef HAVE_X86
     &shoal__own_avx512,
     &shoal__own_avx2,
 #endif
+#ifdef HAVE_NEON
+    &shoal__own_neon,
+#endif
     &shoal__own_scalar,
 };
 enum { LEVELS = sizeof levels / sizeof *levels };
+static int sound[LEVELS]; /* written under `once`, then constant */
 
 static int least(int a, int b)
 {
@@ -280,7 +283,8 @@ static int pack(shoal__linear *l, shoal_precision precision)
 
 const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t why_size)
 {
-    static const shoal__gemm backends[] = { BACKEND("avx512"), BACKEND("avx2"), BACKEND("scalar") };
+    static const shoal__gemm backends[] = { BACKEND("avx512"), BACKEND("avx2"), BACKEND("neon"),
+                                            BACKEND("scalar") };
     const shoal__own_level *level = level_now();
     if (precision == SHOAL_INT8)
         return shoal__gemm_own_int8();
@@ -289,7 +293,7 @@ const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t 
                  "our own products are fp32 and int8, but for amx: use precision fp32 or int8");
         return NULL;
     }
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (!strcmp(backends[i].name, level->name))
             return &backends[i];
     return NULL;

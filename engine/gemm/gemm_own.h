@@ -56,7 +56,8 @@ typedef struct shoal__own_level {
     void (*block)(const shoal__own_block *b);
 } shoal__own_level;
 
-extern const shoal__own_level shoal__own_scalar, shoal__own_avx2, shoal__own_avx512;
+extern const shoal__own_level shoal__own_scalar, shoal__own_avx2, shoal__own_avx512,
+    shoal__own_neon;
 
 /* ---- int8 -------------------------------------------------------------------------------- */
 

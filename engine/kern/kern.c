@@ -72,5 +72,10 @@ const shoal__kern *shoal__kern_choose(void)
     if (level >= 1 && cpu_has_avx2())
         return &shoal__kern_avx2;
 #endif
+#ifdef HAVE_NEON
+    const char *level = getenv("SHOAL_KERNELS");
+    if (!level || strcmp(level, "scalar"))
+        return &shoal__kern_neon;
+#endif
     return &shoal__kern_scalar;
 }

@@ -1,8 +1,9 @@
 /* kern.h - the elementwise kernels between matrix products
  *
  * One body (kern_body.h) in plain C, written so that the compiler vectorises it; compiled once
- * for each instruction set (kern_scalar.c, kern_avx2.c, kern_avx512.c, kern_amx.c), chosen at run
- * time. The scalar build is the oracle in tests/check_kern.c. All matrices are row-major float.
+ * for each instruction set (kern_scalar.c, kern_avx2.c, kern_avx512.c, kern_amx.c, kern_neon.c),
+ * chosen at run time. The scalar build is the oracle in tests/check_kern.c. All matrices are
+ * row-major float.
  */
 #ifndef SHOAL_KERN_H
 #define SHOAL_KERN_H
@@ -134,7 +135,10 @@ extern const shoal__kern shoal__kern_avx2;
 extern const shoal__kern shoal__kern_avx512;
 extern const shoal__kern shoal__kern_amx;
 
-/* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512 forces a lower level. */
+extern const shoal__kern shoal__kern_neon;
+
+/* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512, on ARM scalar|neon, forces a
+ * lower level. */
 const shoal__kern *shoal__kern_choose(void);
 
 #ifdef HAVE_AMX

@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-enum { MOST = 127, LEAST = 64, STEP = 3, PAIR = 128 };
+enum { MOST = 127, LEAST = 64, STEP = 3, PAIR = 128, BINS = 32 };
 
 static float largest(const float *w, int n)
 {
@@ -27,24 +27,38 @@ static float pair_size(const float *w, int n, int i)
     return w[i] * next > 0.0f ? fabsf(w[i] + next) : 0.0f;
 }
 
+/* Only pairs larger than the largest weight can be too large; they are counted by their size, in
+ * steps of 1 / BINS of it, once: this runs for every output while a model opens. */
+static void count_pairs(int *bins, const float *w, int n, float limit)
+{
+    for (int i = 0; i < n; i += 2) {
+        float size = pair_size(w, n, i);
+        if (size > limit) {
+            int bin = (int)((size / limit - 1.0f) * BINS);
+            bins[bin < BINS ? bin : BINS - 1]++;
+        }
+    }
+}
+
 /* Squared error of all weights, in units of the largest: each is rounded by 1/12 on average, and
  * what a pair has too much is taken from both. */
-static double error_at(int top, const float *w, int n, float limit)
+static float error_at(int top, const int *bins, int n)
 {
-    double step = 1.0 / top, sum = (double)n / 12;
-    for (int i = 0; i < n; i += 2) {
-        double excess = (double)(pair_size(w, n, i) / limit) * top - PAIR;
-        sum += excess > 0.0 ? excess * excess / 2 : 0.0;
+    float sum = (float)n / 12;
+    for (int i = 0; i < BINS; i++) {
+        float excess = (1.0f + (float)(i + 1) / BINS) * (float)top - PAIR;
+        sum += excess > 0.0f ? (float)bins[i] * excess * excess / 2 : 0.0f;
     }
-    return sum * step * step;
+    return sum / (float)(top * top);
 }
 
 static int best_top(const float *w, int n, float limit)
 {
-    int best = MOST;
-    double least = error_at(MOST, w, n, limit);
+    int best = MOST, bins[BINS] = { 0 };
+    count_pairs(bins, w, n, limit);
+    float least = error_at(MOST, bins, n);
     for (int top = MOST - STEP; top >= LEAST; top -= STEP) {
-        double error = error_at(top, w, n, limit);
+        float error = error_at(top, bins, n);
         if (error < least) {
             least = error;
             best = top;

@@ -71,17 +71,36 @@ static void wait_ready(talker *t)
     ck_assert_msg(t->ready, "not ready: %s", t->error.message);
 }
 
-/* All say something for 20 ms. */
+/* Pieces of 20 ms since the last call: speech keeps its pace however slow this machine is. */
+static int pieces_due(void)
+{
+    enum { MOST = 10 }; /* after a pause of the test's own */
+    static double said_ms;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    double now_ms = (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+    int n = (int)((now_ms - said_ms) / STEP_MS);
+
+    if (n > MOST || n < 1) {
+        said_ms = now_ms;
+        return n < 1 ? 1 : MOST;
+    }
+    said_ms += n * STEP_MS;
+    return n;
+}
+
+/* All say what is due. */
 static void talk(talker *t, int n)
 {
     static const uint8_t audio[STEP_BYTES];
     struct timespec step = { 0, STEP_MS * 1000000L };
 
     nanosleep(&step, NULL);
-    for (int i = 0; i < n; i++) {
-        ck_assert_uint_eq(shoal_client_send(t[i].client, audio, sizeof audio), sizeof audio);
-        take_events(&t[i], 0);
-    }
+    for (int pieces = pieces_due(); pieces > 0; pieces--)
+        for (int i = 0; i < n; i++) {
+            ck_assert_uint_eq(shoal_client_send(t[i].client, audio, sizeof audio), sizeof audio);
+            take_events(&t[i], 0);
+        }
 }
 
 static int reaches(const talker *t, int n, int depth)
@@ -101,10 +120,11 @@ static void talk_until(talker *t, int n, int depth)
 }
 
 /* Until the first of them has had less than everything and the load is what is aimed at: on a slow
- * machine packets of the time before are still on their way long after the decision. */
+ * machine packets of the time before are still on their way long after the decision, and depth may
+ * have come back by the time that the rest is seen. */
 static void talk_until_relieved(const daemon_process *d, talker *t, int n)
 {
-    for (int waited = 0; t->depth == FULL || daemon_metric(d, "shoal_load_projected") > 0.86;
+    for (int waited = 0; t->lowest == FULL || daemon_metric(d, "shoal_load_projected") > 0.86;
          waited += STEP_MS) {
         ck_assert_msg(waited < PATIENCE_MS, "depth %d with load %g", t->depth,
                       daemon_metric(d, "shoal_load_projected"));
@@ -136,7 +156,8 @@ enum { RUSH = 8 };
  * loses anything; when the rush is over the one with a range that is left goes up to the top. */
 START_TEST(a_rush_is_served_shallower_and_then_depth_returns)
 {
-    static const char *const args[] = { "--set", "capacity=6", NULL };
+    /* one worker: with two, who is together with whom is chance, and so is who must go down */
+    static const char *const args[] = { "--set", "capacity=6", "--workers", "1", NULL };
     daemon_process d;
     talker t[2 + RUSH];
 
@@ -151,8 +172,7 @@ START_TEST(a_rush_is_served_shallower_and_then_depth_returns)
     for (int i = 0; i < RUSH; i++)
         wait_ready(&t[2 + i]);
     talk_until_relieved(&d, t, 2 + RUSH);
-    ck_assert_int_lt(t[0].depth, FULL);
-    ck_assert_int_lt(daemon_metric(&d, "shoal_depth_ceiling"), FULL);
+    ck_assert_int_lt(t[0].lowest, FULL);
     for (int i = 0; i < RUSH; i++)
         finish(&t[2 + i]);
     talk_until(t, 2, FULL);

@@ -139,12 +139,12 @@ typedef struct shoal_model_info {
 
 /* Matrix library and precision of its products; what lies between them is fp32. */
 typedef enum shoal_backend {
-    SHOAL_BACKEND_AUTO,     /* AMX on CPUs that have it; oneDNN with AVX-512 and below fp32;
+    SHOAL_BACKEND_AUTO,     /* AMX on CPUs that have it; oneDNN with AVX-512 and for bf16;
                              * else OWN */
     SHOAL_BACKEND_OPENBLAS, /* fp32 only; loaded when it is asked for */
     SHOAL_BACKEND_ONEDNN,   /* where it is built in */
     SHOAL_BACKEND_AMX,      /* own kernels for Intel AMX; fp32 as sums of int8 products */
-    SHOAL_BACKEND_OWN       /* own kernels for any CPU, no library; fp32 only */
+    SHOAL_BACKEND_OWN       /* own kernels for any CPU, no library; fp32, int8 */
 } shoal_backend;
 typedef enum shoal_precision { SHOAL_FP32, SHOAL_BF16, SHOAL_INT8 } shoal_precision;
 

@@ -99,5 +99,5 @@ static void OWN(block)(const shoal__own_block *b)
 
 #define OWN_LEVEL(level)                                                                           \
     {                                                                                              \
-        .name = "own " level " fp32", .kern = level, .columns = OWN_WIDTH, .block = OWN(block)     \
+        .face = { "own " level " fp32", level, OWN_WIDTH, NULL }, .block = OWN(block)              \
     }

@@ -105,6 +105,6 @@ static float OWN(quantize)(uint8_t *q, const float *x, int n)
 
 #define OWN_INT8(level, title, has)                                                                \
     {                                                                                              \
-        .name = "own " title " int8", .kern = level, .columns = OWN_WIDTH, .cpu_has = has,         \
-        .product = OWN(bytes_product), .quantize = OWN(quantize)                                   \
+        .face = { "own " title " int8", level, OWN_WIDTH, has }, .product = OWN(bytes_product),    \
+        .quantize = OWN(quantize)                                                                  \
     }

@@ -1,21 +1,14 @@
-/* gemm_own.c - our own products behind the GEMM interface; those of int8: gemm_own_int8.c
- *
- * The level is that of the kernels between the products (SHOAL_KERNELS forces both); the scalar one
- * runs anywhere, so the engine needs no library to start. A level is tried against the scalar one
- * before it is used, since not every one can be tested where it was written: one that fails gives
- * way to the next lower.
- */
+/* gemm_own.c - our own products behind the GEMM interface, at the level that gemm_choice.c picks;
+ * those of int8: gemm_own_int8.c */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
 
 #include "gemm/gemm_own.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct own_weight {
     const shoal__own_level *level;
@@ -29,15 +22,15 @@ enum { INNER_STRIDE = OWN_DEPTH + 16 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static const shoal__own_level *const levels[] = {
+static const shoal__own_face *const levels[] = {
 #ifdef HAVE_X86
-    &shoal__own_avx512,
-    &shoal__own_avx2,
+    &shoal__own_avx512.face,
+    &shoal__own_avx2.face,
 #endif
 #ifdef HAVE_NEON
-    &shoal__own_neon,
+    &shoal__own_neon.face,
 #endif
-    &shoal__own_scalar,
+    &shoal__own_scalar.face,
 };
 enum { LEVELS = sizeof levels / sizeof *levels };
 static int sound[LEVELS]; /* written under `once`, then constant */
@@ -62,7 +55,7 @@ static void pack_panel(float *to, const shoal__linear *l, int columns, int n0, i
 
 static void pack_all(own_weight *w, const shoal__linear *l)
 {
-    int columns = w->level->columns;
+    int columns = w->level->face.columns;
     for (int k = 0; k < l->in; k += OWN_DEPTH) {
         int depth = least(OWN_DEPTH, l->in - k);
         float *block = w->data + (size_t)k * (size_t)w->padded;
@@ -73,7 +66,7 @@ static void pack_all(own_weight *w, const shoal__linear *l)
 
 static int padded(const shoal__linear *l, const shoal__own_level *level)
 {
-    return (l->out + level->columns - 1) / level->columns * level->columns;
+    return (l->out + level->face.columns - 1) / level->face.columns * level->face.columns;
 }
 
 static int pack_for(shoal__linear *l, const shoal__own_level *level)
@@ -147,17 +140,10 @@ static int group_of(int left)
 static shoal__own_block rows_of(const float *a, int in, float *c, int out, int row, int n,
                                 const int *index, const float *row_scale)
 {
-    size_t first = index ? 0 : (size_t)row;
-    const int *these = index ? index + row : NULL;
-    return (shoal__own_block){ .a = a + first * (size_t)in,
+    return (shoal__own_block){ .a = shoal__own_from(a, in, row, index),
                                .a_stride = (size_t)in,
-                               .a_index = these,
-                               .to = { .c = c + first * (size_t)out,
-                                       .stride = (size_t)out,
-                                       .index = these,
-                                       .row_scale = row_scale ? row_scale + row : NULL,
-                                       .rows = n,
-                                       .outputs = out } };
+                               .a_index = index ? index + row : NULL,
+                               .to = shoal__own_rows(c, out, row, n, index, row_scale) };
 }
 
 static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, const float *a,
@@ -196,15 +182,6 @@ static void run_pair(const shoal__linear *up, const shoal__linear *down, const s
 /* The trial: a product that fills tiles of all sizes, blocks and an edge, added to nothing. */
 enum { TRY_ROWS = 23, TRY_IN = 300, TRY_OUT = 75, TRY_WIDEST = 128 };
 
-static void fill(float *x, int n)
-{
-    uint32_t seed = (uint32_t)n;
-    for (int i = 0; i < n; i++) {
-        seed = seed * 1664525 + 1013904223;
-        x[i] = (float)(int32_t)seed * 0x1p-31f;
-    }
-}
-
 /* Its memory is static: a trial that found none would settle on a slow level for good. */
 static struct {
     float a[TRY_ROWS * TRY_IN], weight[TRY_OUT * TRY_IN], bias[TRY_OUT];
@@ -226,46 +203,33 @@ static void try_product(const shoal__own_level *level, float *c)
     run(&l, NULL, NULL, trial.a, TRY_ROWS, NULL, NULL, c);
 }
 
-/* As scalar, within what rounding costs. */
 static int is_sound(const shoal__own_level *level)
 {
-    int ok = level->columns <= TRY_WIDEST;
-    fill(trial.a, TRY_ROWS * TRY_IN);
-    fill(trial.weight, TRY_OUT * TRY_IN);
-    fill(trial.bias, TRY_OUT);
-    try_product(&shoal__own_scalar, trial.want);
-    if (ok)
-        try_product(level, trial.got);
-    for (int i = 0; ok && i < TRY_ROWS * TRY_OUT; i++)
-        ok = fabsf(trial.got[i] - trial.want[i]) <= 2e-4f;
-    return ok;
+    if (level->face.columns > TRY_WIDEST)
+        return 0;
+    try_product(level, trial.got);
+    return shoal__trial_passes(trial.got, trial.want, TRY_ROWS * TRY_OUT);
 }
 
-/* Levels above that of the kernels are not even tried: the CPU may lack them. */
-static int first_level(void)
+static const shoal__own_level *level_at(int i)
 {
-    const char *kern = shoal__kern_choose()->name;
-    int i = 0;
-    if (!strcmp(kern, "amx")) /* which has AVX-512 */
-        return 0;
-    while (i < LEVELS - 1 && strcmp(levels[i]->kern, kern))
-        i++;
-    return i;
+    return (const shoal__own_level *)levels[i];
 }
 
 static void try_once(void)
 {
-    for (int i = first_level(); i < LEVELS; i++)
-        sound[i] = i == LEVELS - 1 || is_sound(levels[i]);
+    shoal__trial_fill(trial.a, TRY_ROWS * TRY_IN);
+    shoal__trial_fill(trial.weight, TRY_OUT * TRY_IN);
+    shoal__trial_fill(trial.bias, TRY_OUT);
+    try_product(&shoal__own_scalar, trial.want);
+    for (int i = shoal__own_first(levels, LEVELS); i < LEVELS; i++)
+        sound[i] = i == LEVELS - 1 || is_sound(level_at(i));
 }
 
 static const shoal__own_level *level_now(void)
 {
     pthread_once(&once, try_once);
-    for (int i = first_level(); i < LEVELS; i++)
-        if (sound[i])
-            return levels[i];
-    return &shoal__own_scalar;
+    return level_at(shoal__own_pick(levels, sound, LEVELS));
 }
 
 static int pack(shoal__linear *l, shoal_precision precision)
@@ -285,7 +249,6 @@ const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t 
 {
     static const shoal__gemm backends[] = { BACKEND("avx512"), BACKEND("avx2"), BACKEND("neon"),
                                             BACKEND("scalar") };
-    const shoal__own_level *level = level_now();
     if (precision == SHOAL_INT8)
         return shoal__gemm_own_int8();
     if (precision != SHOAL_FP32) {
@@ -293,8 +256,5 @@ const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t 
                  "our own products are fp32 and int8, but for amx: use precision fp32 or int8");
         return NULL;
     }
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        if (!strcmp(backends[i].name, level->name))
-            return &backends[i];
-    return NULL;
+    return shoal__own_backend(backends, sizeof backends / sizeof *backends, &level_now()->face);
 }

@@ -39,6 +39,24 @@ typedef struct shoal__own_end {
     int silu; /* of the sum, when all of it is there; then the scale */
 } shoal__own_end;
 
+/* A caller's rows from number `row` on; those of an index are counted from the first. */
+static inline const float *shoal__own_from(const float *a, int in, int row, const int *index)
+{
+    return index ? a : a + (size_t)row * (size_t)in;
+}
+
+/* Results for n of a caller's rows, from number `row` on: where they go. */
+static inline shoal__own_end shoal__own_rows(float *c, int out, int row, int n, const int *index,
+                                             const float *row_scale)
+{
+    return (shoal__own_end){ .c = index ? c : c + (size_t)row * (size_t)out,
+                             .stride = (size_t)out,
+                             .index = index ? index + row : NULL,
+                             .row_scale = row_scale ? row_scale + row : NULL,
+                             .rows = n,
+                             .outputs = out };
+}
+
 /* One block of inputs times some panels, for some rows. */
 typedef struct shoal__own_block {
     const float *a; /* [.., a_stride]; the block's first input of row 0 */
@@ -49,10 +67,16 @@ typedef struct shoal__own_block {
     shoal__own_end to;
 } shoal__own_block;
 
+/* What a level of fp32 and one of int8 have in common, at the head of each. */
+typedef struct shoal__own_face {
+    const char *name;     /* of the backend at this level */
+    const char *kern;     /* of the kernels that go with it */
+    int columns;          /* of a panel */
+    int (*cpu_has)(void); /* what it needs beyond the kernels' level; NULL: nothing */
+} shoal__own_face;
+
 typedef struct shoal__own_level {
-    const char *name; /* of the backend at this level */
-    const char *kern; /* of the kernels that go with it */
-    int columns;      /* of a panel */
+    shoal__own_face face;
     void (*block)(const shoal__own_block *b);
 } shoal__own_level;
 
@@ -75,10 +99,7 @@ typedef struct shoal__own_bytes {
 } shoal__own_bytes;
 
 typedef struct shoal__own_int8 {
-    const char *name;
-    const char *kern;
-    int columns;
-    int (*cpu_has)(void); /* what it needs beyond the kernels' level; NULL: nothing */
+    shoal__own_face face;
     void (*product)(const shoal__own_bytes *b);
     /* A row of n to bytes, up to a multiple of 4; the return is what a step is worth. */
     float (*quantize)(uint8_t *q, const float *x, int n);
@@ -86,6 +107,21 @@ typedef struct shoal__own_int8 {
 
 extern const shoal__own_int8 shoal__int8_scalar, shoal__int8_avx2, shoal__int8_avx512,
     shoal__int8_vnni, shoal__int8_vnni512;
+
+/* ---- choosing a level (gemm_choice.c) ---------------------------------------------------- */
+
+/* Numbers of [-1, 1) for a trial product; are its results those wanted, within what rounding costs?
+ */
+void shoal__trial_fill(float *x, int n);
+int shoal__trial_passes(const float *got, const float *want, int n);
+/* Of n levels, the highest first, scalar last: where those of the kernels' level begin. What is
+ * above is not even tried: the CPU may lack it. */
+int shoal__own_first(const shoal__own_face *const *levels, int n);
+/* From there on the first that has been found sound; scalar if none has. */
+int shoal__own_pick(const shoal__own_face *const *levels, const int *sound, int n);
+/* The backend of that level, of n; NULL: there is none. */
+const shoal__gemm *shoal__own_backend(const shoal__gemm *backends, size_t n,
+                                      const shoal__own_face *level);
 
 /* Our int8 products at the level of the kernels (gemm_own_int8.c). */
 const shoal__gemm *shoal__gemm_own_int8(void);

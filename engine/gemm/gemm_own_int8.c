@@ -2,14 +2,12 @@
  *
  * Weights are integers with a scale per output, activations with one per row, made anew in every
  * product; the sums are exact, so every level gives the same integers and what is left to
- * differ is the last bit of what ends a product. A level is tried against the scalar one before
- * it is used, as in fp32.
+ * differ is the last bit of what ends a product. The level is chosen as in fp32 (gemm_choice.c).
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
 
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,18 +33,18 @@ typedef struct int8_scratch {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static const shoal__own_int8 *const levels[] = {
+static const shoal__own_face *const levels[] = {
 #ifdef HAVE_X86
 #ifdef HAVE_VNNI
-    &shoal__int8_vnni512,
+    &shoal__int8_vnni512.face,
 #endif
-    &shoal__int8_avx512,
+    &shoal__int8_avx512.face,
 #ifdef HAVE_VNNI
-    &shoal__int8_vnni,
+    &shoal__int8_vnni.face,
 #endif
-    &shoal__int8_avx2,
+    &shoal__int8_avx2.face,
 #endif
-    &shoal__int8_scalar,
+    &shoal__int8_scalar.face,
 };
 enum { LEVELS = sizeof levels / sizeof *levels };
 static int sound[LEVELS]; /* written under `once`, then constant */
@@ -61,7 +59,7 @@ static int least(int a, int b)
 /* Output n's weights, as bytes, to their places. */
 static void pack_output(int8_weight *w, int n, const int8_t *q)
 {
-    int columns = w->level->columns;
+    int columns = w->level->face.columns;
     int8_t *panel = w->data + (size_t)(n / columns * columns) * (size_t)w->quads * 4;
     int32_t sum = 0;
     for (int k = 0; k < 4 * w->quads; k++) {
@@ -89,7 +87,7 @@ static void pack_all(int8_weight *w, const shoal__linear *l, int8_t *q)
 static void shape(int8_weight *w, const shoal__linear *l, const shoal__own_int8 *level)
 {
     w->level = level;
-    w->padded = (l->out + level->columns - 1) / level->columns * level->columns;
+    w->padded = (l->out + level->face.columns - 1) / level->face.columns * level->face.columns;
     w->quads = (l->in + 3) / 4;
 }
 
@@ -163,7 +161,8 @@ static int scratch_new(void **out, shoal__linear *const *all, int n, int max_row
     return 0;
 }
 
-/* Rows a [.., stride] to bytes, one under the other, and those through the product. */
+/* Rows a [.., stride], those of the index or from the first on, to bytes, one under the other, and
+ * those through the product. */
 static void multiply(const shoal__linear *l, int8_scratch *s, const float *a, size_t stride,
                      const int *index, shoal__own_end to)
 {
@@ -190,15 +189,9 @@ static void run(const shoal__linear *l, const shoal__kern *kern, void *scratch, 
 {
     (void)kern;
     for (int row = 0, n; row < rows; row += n) {
-        size_t first = index ? 0 : (size_t)row;
-        const int *these = index ? index + row : NULL;
         n = least(OWN_GROUP, rows - row);
-        multiply(l, scratch, a + first * (size_t)l->in, (size_t)l->in, these,
-                 (shoal__own_end){ .c = c + first * (size_t)l->out,
-                                   .stride = (size_t)l->out,
-                                   .index = these,
-                                   .row_scale = row_scale ? row_scale + row : NULL,
-                                   .rows = n });
+        multiply(l, scratch, shoal__own_from(a, l->in, row, index), (size_t)l->in,
+                 index ? index + row : NULL, shoal__own_rows(c, l->out, row, n, index, row_scale));
     }
 }
 
@@ -210,17 +203,12 @@ static void run_pair(const shoal__linear *up, const shoal__linear *down, const s
     int8_scratch *s = scratch;
     (void)kern;
     for (int row = 0, n; row < rows; row += n) {
-        size_t first = index ? 0 : (size_t)row;
-        const int *these = index ? index + row : NULL;
         n = least(OWN_PAIR, rows - row);
-        multiply(up, s, a + first * (size_t)up->in, (size_t)up->in, these,
+        multiply(up, s, shoal__own_from(a, up->in, row, index), (size_t)up->in,
+                 index ? index + row : NULL,
                  (shoal__own_end){ .c = s->inner, .stride = s->inner_stride, .rows = n });
         multiply(down, s, s->inner, s->inner_stride, NULL,
-                 (shoal__own_end){ .c = c + first * (size_t)down->out,
-                                   .stride = (size_t)down->out,
-                                   .index = these,
-                                   .row_scale = row_scale ? row_scale + row : NULL,
-                                   .rows = n });
+                 shoal__own_rows(c, down->out, row, n, index, row_scale));
     }
 }
 
@@ -240,15 +228,6 @@ static struct {
     float unit[TRY_OUT + TRY_WIDEST], row_unit[TRY_ROWS];
 } trial; /* under `once` */
 
-static void fill(float *x, int n)
-{
-    uint32_t seed = (uint32_t)n;
-    for (int i = 0; i < n; i++) {
-        seed = seed * 1664525 + 1013904223;
-        x[i] = (float)(int32_t)seed * 0x1p-31f;
-    }
-}
-
 static void try_product(const shoal__own_int8 *level, float *c)
 {
     shoal__linear l = { .in = TRY_IN,
@@ -267,43 +246,31 @@ static void try_product(const shoal__own_int8 *level, float *c)
 
 static int is_sound(const shoal__own_int8 *level)
 {
-    int ok = level->columns <= TRY_WIDEST && (!level->cpu_has || level->cpu_has());
-    if (ok)
-        try_product(level, trial.got);
-    for (int i = 0; ok && i < TRY_ROWS * TRY_OUT; i++)
-        ok = fabsf(trial.got[i] - trial.want[i]) <= 2e-4f;
-    return ok;
+    if (level->face.columns > TRY_WIDEST || (level->face.cpu_has && !level->face.cpu_has()))
+        return 0;
+    try_product(level, trial.got);
+    return shoal__trial_passes(trial.got, trial.want, TRY_ROWS * TRY_OUT);
 }
 
-/* Levels above that of the kernels are not even tried: the CPU may lack them. */
-static int first_level(void)
+static const shoal__own_int8 *level_at(int i)
 {
-    const char *kern = shoal__kern_choose()->name;
-    int i = 0;
-    if (!strcmp(kern, "amx")) /* which has AVX-512 */
-        return 0;
-    while (i < LEVELS - 1 && strcmp(levels[i]->kern, kern))
-        i++;
-    return i;
+    return (const shoal__own_int8 *)levels[i];
 }
 
 static void try_once(void)
 {
-    fill(trial.a, TRY_ROWS * TRY_IN);
-    fill(trial.weight, TRY_OUT * TRY_IN);
-    fill(trial.bias, TRY_OUT);
+    shoal__trial_fill(trial.a, TRY_ROWS * TRY_IN);
+    shoal__trial_fill(trial.weight, TRY_OUT * TRY_IN);
+    shoal__trial_fill(trial.bias, TRY_OUT);
     try_product(&shoal__int8_scalar, trial.want);
-    for (int i = first_level(); i < LEVELS; i++)
-        sound[i] = i == LEVELS - 1 || is_sound(levels[i]);
+    for (int i = shoal__own_first(levels, LEVELS); i < LEVELS; i++)
+        sound[i] = i == LEVELS - 1 || is_sound(level_at(i));
 }
 
 static const shoal__own_int8 *level_now(void)
 {
     pthread_once(&once, try_once);
-    for (int i = first_level(); i < LEVELS; i++)
-        if (sound[i])
-            return levels[i];
-    return &shoal__int8_scalar;
+    return level_at(shoal__own_pick(levels, sound, LEVELS));
 }
 
 #define BACKEND(level)                                                                             \
@@ -318,9 +285,5 @@ const shoal__gemm *shoal__gemm_own_int8(void)
     static const shoal__gemm backends[] = { BACKEND("avx512-vnni"), BACKEND("avx512"),
                                             BACKEND("avx2-vnni"), BACKEND("avx2"),
                                             BACKEND("scalar") };
-    const shoal__own_int8 *level = level_now();
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        if (!strcmp(backends[i].name, level->name))
-            return &backends[i];
-    return NULL;
+    return shoal__own_backend(backends, sizeof backends / sizeof *backends, &level_now()->face);
 }

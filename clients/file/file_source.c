@@ -7,11 +7,12 @@
 #include "file/file_source.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "out/out_thread.h"
 
 enum { PIECE_MS = 20, RING_PIECES = 50 };
 
@@ -159,18 +160,11 @@ static void *work(void *user)
 
 /* ---- the program ---- */
 
-/* A thread that takes no signals: they are the program's. */
 static int start_thread(file_source *s)
 {
-    sigset_t all, before;
     pthread_t thread;
-    int r;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&thread, NULL, work, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return r ? -1 : pthread_detach(thread);
+    return out_thread_start(&thread, work, s) ? -1 : pthread_detach(thread);
 }
 
 file_source *file_source_open(const char *path, const file_audio_limits *limits)

@@ -13,11 +13,12 @@
 #include <dlfcn.h>
 #include <portaudio.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "out/out_thread.h"
 
 enum {
     LOOK_MS = 100,
@@ -289,19 +290,13 @@ static void *work(void *user)
 mic_capture *mic_capture_start(const mic_source_params *params, mic_ring *ring)
 {
     mic_capture *c = calloc(1, sizeof *c);
-    sigset_t all, before;
-    int r;
 
     if (!c)
         return NULL;
     c->params = *params;
     c->ring = ring;
     pthread_mutex_init(&c->lock, NULL);
-    sigfillset(&all); /* signals are the loop's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&c->thread, NULL, work, c);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!r)
+    if (!out_thread_start(&c->thread, work, c))
         return c;
     free(c);
     return NULL;

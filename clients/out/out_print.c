@@ -8,11 +8,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "out/out_thread.h"
 
 typedef struct block {
     char *data;
@@ -142,18 +143,11 @@ static ssize_t enqueue(void *user, const char *bytes, size_t n)
     return error ? 0 : (ssize_t)n;
 }
 
-/* A thread that takes no signals: they are the program's. */
 static int start_thread(out_print *p)
 {
-    sigset_t all, before;
     pthread_t thread;
-    int r;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&thread, NULL, work, p);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return r ? -1 : pthread_detach(thread);
+    return out_thread_start(&thread, work, p) ? -1 : pthread_detach(thread);
 }
 
 out_print *out_print_open(int fd)

@@ -81,7 +81,7 @@ static int add_folder(tune_clips *c, const char *path)
 
 typedef int take_line(tune_clips *c, const tune_options *o, char *path, char *said, void *user);
 
-/* line_number: for complaints. */
+/* Each path of the list, with what is said or NULL. 0, or what the first that is not 0 returned. */
 static int each_line(tune_clips *c, const tune_options *o, take_line *take, void *user)
 {
     FILE *f = fopen(o->list, "r");

@@ -131,10 +131,9 @@ static int take(tune_options *o, int option, const char *value)
 
 int tune_options_parse(tune_options *o, int argc, char *const *argv)
 {
-    const char *url = getenv("SHOAL_URL");
     int option, code = -1;
 
-    *o = (tune_options){ .url = url && *url ? url : "ws://127.0.0.1:7350",
+    *o = (tune_options){ .url = shoal_client_default_url(),
                          .chunks = { 80, 160, 320, 640 },
                          .chunk_count = 4,
                          .live = 1 };

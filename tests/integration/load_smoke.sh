@@ -4,20 +4,9 @@
 # A few sessions for a few seconds say nothing about speed; they show that pacing, counting and
 # the reports work end to end.
 
-dir=$(mktemp -d) || exit 99
 load=$TOP_BUILDDIR/clients/shoal-load
-trap 'kill $server 2>/dev/null; rm -rf "$dir"' EXIT
-
-"$TOP_BUILDDIR/daemon/shoald" --listen 127.0.0.1:0 --workers 1 --ready-file "$dir/address" \
-    --log-level warning --set max_sessions=8 2> "$dir/log" &
-server=$!
-for i in $(seq $((100 * TEST_PATIENCE))); do
-    [ -s "$dir/address" ] && break
-    sleep 0.1
-done
-url=ws://$(cat "$dir/address") || { echo "shoald did not start:"; cat "$dir/log"; exit 1; }
-
-fail() { echo "FAILED: $*"; cat "$dir/out" "$dir/log"; exit 1; }
+. "$SRCDIR/tests/integration/smoke.sh"
+start_shoald --set max_sessions=8
 
 "$load" --url "$url" --sessions 4 --ramp 1 --duration 3 --depths 1:0.5,2-3:0.5 --packet-ms 20,100 \
     --pid $server --csv "$dir/run.csv" --json "$dir/run.json" --plot "$dir/run.svg" \

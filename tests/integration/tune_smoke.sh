@@ -4,21 +4,10 @@
 # One recording at two chunk lengths, the built-in model. What is chosen is not the point, that the
 # parts meet is, on a machine of any speed.
 
-dir=$(mktemp -d) || exit 99
 tune=$TOP_BUILDDIR/clients/shoal-tune
-trap 'kill $server 2>/dev/null; rm -rf "$dir"' EXIT
-
-"$TOP_BUILDDIR/daemon/shoald" --listen 127.0.0.1:0 --workers 1 --ready-file "$dir/address" \
-    --set capacity=100000 --set elastic=off --set admission=off --set late_limit_ms=600000 \
-    --log-level warning 2> "$dir/log" &
-server=$!
-for i in $(seq $((100 * TEST_PATIENCE))); do
-    [ -s "$dir/address" ] && break
-    sleep 0.1
-done
-url=ws://$(cat "$dir/address") || { echo "shoald did not start:"; cat "$dir/log"; exit 1; }
-
-fail() { echo "FAILED: $*"; cat "$dir/out" "$dir/log"; exit 1; }
+. "$SRCDIR/tests/integration/smoke.sh"
+start_shoald --set capacity=100000 --set elastic=off \
+    --set admission=off --set late_limit_ms=600000
 
 mkdir "$dir/audio"
 cp /usr/share/sounds/alsa/Front_Center.wav "$dir/audio"

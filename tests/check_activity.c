@@ -239,5 +239,5 @@ int main(void)
     tcase_add_test(t, end_is_told_after_the_hangover);
     tcase_add_test(t, params_are_checked);
     suite_add_tcase(suite, t);
-    return util_main(suite);
+    return suite_run(suite);
 }

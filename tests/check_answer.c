@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "net/answer.h"
+#include "suite.h"
 
 static shoald_answer a;
 static shoal_buf out;
@@ -100,9 +101,5 @@ int main(void)
     tcase_add_test(tc, an_error_has_its_status_and_when_to_come_again);
     tcase_add_test(tc, a_line_that_does_not_fit_is_left_out_whole);
     suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

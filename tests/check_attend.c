@@ -287,5 +287,5 @@ int main(void)
     tcase_add_test(c, attention_sees_what_is_kept);
     tcase_add_loop_test(c, halves_equal_the_whole, 0, 8);
     suite_add_tcase(s, c);
-    return util_main(s);
+    return suite_run(s);
 }

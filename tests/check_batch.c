@@ -412,5 +412,5 @@ int main(void)
     tcase_add_test(c, bad_runs_change_nothing);
     tcase_add_test(c, batch_sizes_are_bounded);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

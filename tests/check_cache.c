@@ -162,5 +162,5 @@ int main(void)
     tcase_add_loop_test(c, memory_is_what_is_said, SHOAL_CACHE_AUTO, SHOAL_CACHE_INT8 + 1);
     tcase_add_test(c, no_such_cache);
     suite_add_tcase(s, c);
-    return util_main(s);
+    return suite_run(s);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "work/calibrate.h"
+#include "suite.h"
 
 ptrdiff_t __real_shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
 ptrdiff_t __wrap_shoal_stream_feed(shoal_stream *s, const float *pcm, size_t n);
@@ -72,9 +73,5 @@ int main(void)
     tcase_add_test(t, without_memory_it_ends_with_an_error);
     tcase_add_test(t, with_memory_it_measures);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -14,6 +14,7 @@
 
 #include "client_util.h"
 #include "fake_server.h"
+#include "suite.h"
 
 static void hold(fake_peer *p)
 {
@@ -359,11 +360,5 @@ static Suite *client_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(client_suite());
-    int failed;
-
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(client_suite());
 }

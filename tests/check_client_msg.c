@@ -5,6 +5,7 @@
  * because an error that does not name the remedy is half an error.
  */
 #include "shoal-protocol.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -206,9 +207,5 @@ int main(void)
     tcase_add_test(t, large_client);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

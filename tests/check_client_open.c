@@ -8,6 +8,7 @@
 
 #include "client_util.h"
 #include "fake_server.h"
+#include "suite.h"
 
 /* ---- opening ---- */
 
@@ -327,11 +328,5 @@ static Suite *open_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(open_suite());
-    int failed;
-
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(open_suite());
 }

@@ -10,6 +10,7 @@
 
 #include "lib/client_failure.h"
 #include "lib/client_session.h"
+#include "suite.h"
 
 enum { QUEUE = 64 << 10 };
 
@@ -419,11 +420,5 @@ static Suite *session_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(session_suite());
-    int failed;
-
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(session_suite());
 }

@@ -6,6 +6,7 @@
 
 #include "client_util.h"
 #include "fake_server.h"
+#include "suite.h"
 
 typedef struct seen {
     int count[SHOAL_CLIENT_ACTIVITY + 1];
@@ -162,9 +163,5 @@ int main(void)
     tcase_add_test(t, nobody_answers);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

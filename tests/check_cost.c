@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "plan/cost.h"
+#include "suite.h"
 
 static const shoald_cost_shape truth = { 1000, 50, 400, 20 };
 
@@ -186,10 +187,5 @@ static Suite *cost_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(cost_suite());
-
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(cost_suite());
 }

@@ -356,5 +356,5 @@ int main(void)
     tcase_add_test(c, flush_splits_and_goes_on);
     tcase_add_test(c, no_room_writes_nothing);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

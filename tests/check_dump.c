@@ -7,6 +7,7 @@
 
 #include "session/dump.h"
 #include "session/state.h"
+#include "suite.h"
 
 static shoald_house house;
 static shoald_session waiting, streaming;
@@ -103,13 +104,9 @@ int main(void)
 {
     Suite *s = suite_create("dump");
     TCase *t = tcase_create("dump");
-    SRunner *r = srunner_create(s);
+    return suite_run(s);
 
     tcase_add_test(t, each_session_is_listed_with_its_figures);
     tcase_add_test(t, an_empty_house_has_an_empty_list);
     suite_add_tcase(s, t);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
 }

@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "plan/edf.h"
+#include "suite.h"
 
 enum { MS = 1000000, CHUNK_MS = 160 };
 
@@ -167,10 +168,5 @@ static Suite *edf_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(edf_suite());
-
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(edf_suite());
 }

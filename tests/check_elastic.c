@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "plan/elastic.h"
+#include "suite.h"
 
 /* ---- projected load ---- */
 
@@ -349,10 +350,5 @@ static Suite *elastic_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(elastic_suite());
-
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(elastic_suite());
 }

@@ -107,5 +107,5 @@ int main(void)
     tcase_add_test(c, a_model_that_does_not_open_is_told);
     tcase_add_test(c, the_option);
     suite_add_tcase(s, c);
-    return util_main(s);
+    return suite_run(s);
 }

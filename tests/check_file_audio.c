@@ -15,6 +15,7 @@
 #include "file/file_audio.h"
 #include "file/file_check.h"
 #include "file/file_source.h"
+#include "suite.h"
 
 enum { RATE = 16000, SECONDS = 10 };
 
@@ -258,11 +259,5 @@ static Suite *file_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(file_suite());
-    int failed;
-
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(file_suite());
 }

@@ -490,5 +490,5 @@ int main(void)
     tcase_add_loop_test(c, level_is_that_of_the_kernels, 0, 3);
     tcase_add_test(c, openblas_refuses_low_precision);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

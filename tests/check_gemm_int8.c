@@ -202,5 +202,5 @@ int main(void)
     tcase_add_test(c, odd_numbers);
     tcase_add_test(c, weights_keep_eight_bits);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -197,5 +197,5 @@ int main(void)
     tcase_add_test(c, flush_equals_masked_reference);
     tcase_add_test(c, woken_layers_equal_a_fresh_start);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "net/head.h"
+#include "suite.h"
 
 #define KEY  "dGhlIHNhbXBsZSBub25jZQ=="
 #define HOST "Host: x\r\n"
@@ -295,9 +296,5 @@ static Suite *head_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(head_suite());
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(head_suite());
 }

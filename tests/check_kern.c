@@ -344,5 +344,5 @@ int main(void)
     tcase_add_test(tc, extreme_values_saturate);
     tcase_add_test(tc, environment_forces_lower_levels);
     suite_add_tcase(suite, tc);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -118,5 +118,5 @@ int main(void)
     find_tables();
     tcase_add_test(tc, attention_equals_formula);
     suite_add_tcase(suite, tc);
-    return util_main(suite);
+    return suite_run(suite);
 }

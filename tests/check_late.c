@@ -11,6 +11,7 @@
 #include "plan/late.h"
 #include "session/admit.h"
 #include "session/session.h"
+#include "suite.h"
 
 static const uint64_t ms = 1000000u, second = 1000000000u;
 
@@ -306,10 +307,5 @@ static Suite *late_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(late_suite());
-
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(late_suite());
 }

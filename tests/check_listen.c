@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "net/listen.h"
+#include "suite.h"
 
 enum { ROOM = 8 };
 
@@ -188,9 +189,5 @@ int main(void)
     tcase_add_test(tc, the_socket_of_another_stays);
     tcase_add_test(tc, a_stale_socket_is_taken_over);
     suite_add_tcase(s, tc);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(s);
 }

@@ -2,6 +2,7 @@
  * histogram, knee. What goes over the wire: check_load_bytes.c
  */
 #include "load/load.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -439,9 +440,5 @@ int main(void)
     tcase_add_test(t, knee_none);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,5 +1,6 @@
 /* check_load_bytes.c - what shoal-load puts on the wire and takes from it: WebSocket, audio */
 #include "load/load.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -165,9 +166,5 @@ int main(void)
     tcase_add_test(t, audio_missing);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -11,6 +11,7 @@
 
 #include "fake_server.h"
 #include "load/load.h"
+#include "suite.h"
 
 static load_stats *stats;
 
@@ -141,11 +142,5 @@ static Suite *connect_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(connect_suite());
-    int failed;
-
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(connect_suite());
 }

@@ -3,6 +3,7 @@
  * Check forks for each test, so stderr can be what a test needs.
  */
 #include "base/log.h"
+#include "suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -150,9 +151,5 @@ int main(void)
     tcase_add_test(t, others_who_share_stderr_keep_their_flags);
     tcase_add_test(t, only_the_journal_itself_gets_priorities);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

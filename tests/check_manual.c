@@ -1,5 +1,6 @@
 /* check_manual.c - errors and times of the protocol, and that docs/protocol.md says the same */
 #include "shoal-protocol.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -111,9 +112,5 @@ int main(void)
     tcase_add_test(t, time_of_frames);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

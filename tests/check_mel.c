@@ -127,5 +127,5 @@ int main(void)
     tcase_add_test(c, loud_input_stays_finite);
     tcase_add_loop_test(c, tone_peaks_in_its_filter, 0, 10);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 #include "mic/mic_ring.h"
 #include "mic/mic_save.h"
 #include "mic/mic_status.h"
+#include "suite.h"
 
 /* ---- ring ---- */
 
@@ -312,9 +313,5 @@ int main(void)
     tcase_add_test(t, the_last_half_minute_is_saved);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

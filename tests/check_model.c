@@ -368,5 +368,5 @@ int main(void)
     tcase_add_test(c, shapes_that_overflow);
     tcase_add_test(c, extra_tensors_are_refused);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

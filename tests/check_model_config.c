@@ -178,5 +178,5 @@ int main(void)
     tcase_add_test(c, program_has_1_to_64_layers);
     tcase_add_test(c, duplicate_configuration_keys);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -166,5 +166,5 @@ int main(void)
     tcase_add_test(c, programs_do_not_change_each_other);
     tcase_add_test(c, depths_are_the_programs_own);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -191,5 +191,5 @@ int main(void)
     tcase_add_loop_test(c, searches_are_whole_and_fit, 0, 24);
     tcase_add_test(c, a_search_begins_with_leave);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -345,5 +345,5 @@ int main(void)
     tcase_add_test(c, priors_are_told);
     tcase_add_test(c, priors_are_shares);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -249,5 +249,5 @@ int main(void)
     tcase_add_test(c, every_half_widens);
     tcase_add_test(c, bf16_and_i8_widen);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

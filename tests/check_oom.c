@@ -228,5 +228,5 @@ int main(void)
     tcase_add_test(c, first_audio_and_deeper_layers);
     tcase_add_test(c, frame_path_does_not_allocate);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -400,5 +400,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    return util_main(suite());
+    return suite_run(suite());
 }

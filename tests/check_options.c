@@ -4,6 +4,7 @@
  * and what is allowed.
  */
 #include "shoal-protocol.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -191,9 +192,5 @@ int main(void)
     tcase_add_test(t, long_query);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
  * The golden packet is decoded in the comment above it; docs/protocol.md shows the same one.
  */
 #include "shoal-protocol.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -381,9 +382,5 @@ int main(void)
     tcase_add_test(t, sniff_raw);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

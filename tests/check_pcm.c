@@ -334,5 +334,5 @@ int main(void)
     tcase_add_test(c, bad_opus_packets_are_errors);
 #endif
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "net/pool.h"
+#include "suite.h"
 
 enum { LIMIT = 16, NEAR = 4, MANY = 64 };
 
@@ -155,9 +156,5 @@ int main(void)
     tcase_add_test(tc, unread_answers_do_not_take_the_room);
     tcase_add_test(tc, who_lingers_does_not_either);
     suite_add_tcase(s, tc);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "queue.h"
+#include "suite.h"
 
 enum { CAPACITY = 4096, ROUNDS = 5000, LARGEST = 1000 };
 
@@ -159,10 +160,5 @@ static Suite *queue_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(queue_suite());
-
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(queue_suite());
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "plan/recent.h"
+#include "suite.h"
 
 enum { MS = 1000000 };
 
@@ -54,10 +55,5 @@ static Suite *recent_suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(recent_suite());
-
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(recent_suite());
 }

@@ -3,6 +3,7 @@
  * Compared and told as in check_client_msg.c.
  */
 #include "shoal-protocol.h"
+#include "suite.h"
 
 #include <check.h>
 #include <jansson.h>
@@ -307,9 +308,5 @@ int main(void)
     tcase_add_test(t, no_memory);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include "base/service.h"
 #include "model_image.h"
 #include "plan/govern.h"
+#include "suite.h"
 
 enum { BASE, EVERY_OTHER, SHORT, DEEP, HALF, NONE, PROGRAMS };
 
@@ -116,7 +117,7 @@ int main(void)
 {
     Suite *s = suite_create("service");
     TCase *t = tcase_create("service");
-    SRunner *r = srunner_create(s);
+    return suite_run(s);
 
     tcase_add_checked_fixture(t, open_service, close_service);
     tcase_add_test(t, alike_layers_count_one_each);
@@ -124,8 +125,4 @@ int main(void)
     tcase_add_test(t, admission_is_by_the_plan);
     tcase_add_test(t, chunks_are_priced_by_the_plan);
     suite_add_tcase(s, t);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
 }

@@ -1,6 +1,7 @@
 /* check_settle.c - when phones become final, and what is shown before (settle.c, tentative.c) */
 #include "engine_util.h"
 #include "phones/decoder.h"
+#include "suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -198,9 +199,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *r = srunner_create(suite());
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite());
 }

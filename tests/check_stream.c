@@ -421,5 +421,5 @@ int main(void)
     tcase_add_loop_test(c, old_streams_equal_fresh_ones, 0, 3);
     tcase_add_loop_test(c, last_frames_depend_on_the_receptive_field_only, 0, 3);
     suite_add_tcase(suite, c);
-    return util_main(suite);
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 /* check_tune.c - the parts of shoal-tune that need no server: errors, intervals, the choice, lists
  */
 #include "tune/tune.h"
+#include "suite.h"
 
 #include <check.h>
 #include <getopt.h>
@@ -251,9 +252,5 @@ int main(void)
     tcase_add_test(t, options_are_checked);
     suite_add_tcase(suite, t);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plan/turn.h"
+#include "suite.h"
 
 #define MS 1000000ull
 
@@ -425,10 +426,5 @@ static Suite *turn_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(turn_suite());
-
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(turn_suite());
 }

@@ -190,12 +190,3 @@ void util_all_finite(const char *what, const float *x, size_t n)
     for (size_t i = 0; i < n; i++)
         ck_assert_msg(isfinite(x[i]), "%s: value %zu is %g", what, i, (double)x[i]);
 }
-
-int util_main(Suite *suite)
-{
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
-}

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "shoal.h"
+#include "suite.h"
 
 /* Features of one stream, gathered from many runs; frame 0 is the stream's first. */
 typedef struct features {
@@ -59,8 +60,5 @@ void util_close(const char *what, const float *got, const float *want, size_t n,
                 double tol);
 double util_max_diff(const float *a, const float *b, size_t n);
 void util_all_finite(const char *what, const float *x, size_t n);
-
-/* main() of a Check program: 0 if every test passed. */
-int util_main(Suite *suite);
 
 #endif

@@ -4,6 +4,7 @@
  * own daemons; what they print is put together case by case. CK_RUN_CASE=wire runs one.
  */
 #include "integration.h"
+#include "suite.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -50,13 +51,10 @@ enum { RUNS = sizeof runs / sizeof *runs };
 static int run_case(const run *r)
 {
     Suite *s = suite_create("integration");
-    SRunner *runner = srunner_create(s);
     int failed;
 
     suite_add_tcase(s, r->make());
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = suite_run(s);
     if (shared_failures)
         fprintf(stderr, "%d daemons did not end well\n", shared_failures);
     fflush(NULL);

@@ -249,13 +249,14 @@ static int write_ready_file(shoald_server *server)
 static void say_ready(const shoald_server *server)
 {
     const shoal_model_info *m = server->house.service.info;
-    char backend[128];
+    char backend[128], why[300];
     shoald_log(SHOALD_LOG_NOTICE, "ready",
                "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d capacity_streams=%.0f "
-               "kernels=%s backend=%s",
+               "kernels=%s backend=%s precision=%s cache=%s why=%s",
                shoal_version(), m->name, m->sha256, m->depth, m->dim, server->worker_count,
                shoald_admit_capacity(&server->house), m->kernels,
-               shoald_log_quote(backend, sizeof backend, m->backend));
+               shoald_log_quote(backend, sizeof backend, m->backend), m->precision, m->cache,
+               shoald_log_quote(why, sizeof why, m->why));
     shoald_notify("READY=1\nSTATUS=listening on %s", server->listeners[0].name);
 }
 

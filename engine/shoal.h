@@ -135,6 +135,7 @@ typedef struct shoal_model_info {
     int row_invariant;     /* 1: features are the same bytes in any company; 0: within 1e-4 in
                             * fp32 (see Exactness) */
     const char *cache;     /* what streams remember is in: "fp32", "bf16", "fp16" or "int8" */
+    const char *why;       /* these kernels, this backend and precision: a line for people */
 } shoal_model_info;
 
 /* Matrix library and precision of its products; what lies between them is fp32. */
@@ -146,7 +147,13 @@ typedef enum shoal_backend {
     SHOAL_BACKEND_AMX,      /* own kernels for Intel AMX; fp32 as sums of int8 products */
     SHOAL_BACKEND_OWN       /* own kernels for any CPU, no library; fp32, int8 */
 } shoal_backend;
-typedef enum shoal_precision { SHOAL_FP32, SHOAL_BF16, SHOAL_INT8 } shoal_precision;
+typedef enum shoal_precision {
+    SHOAL_FP32,
+    SHOAL_BF16,
+    SHOAL_INT8,
+    SHOAL_PRECISION_AUTO /* what this CPU is fastest with, of those whose phone error rate is within
+                          * 1 % of fp32's: BF16 with AMX, INT8 with AVX2 and AVX-512, else FP32 */
+} shoal_precision;
 
 /* In what a stream remembers: most of its memory, and of what attention reads. Any goes with any
  * precision. Kilobytes a layer, and largest difference of log posteriors from those with fp32

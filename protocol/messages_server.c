@@ -58,6 +58,8 @@ static void write_engine(shoal__text *t, const shoal_ready *m)
     write_string(t, "precision", m->precision);
     write_string(t, "backend", m->backend);
     write_string(t, "kernels", m->kernels);
+    if (*m->cache)
+        write_string(t, "cache", m->cache);
     shoal__text_char(t, '}');
 }
 

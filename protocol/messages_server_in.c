@@ -53,6 +53,8 @@ static void read_engine(shoal_ready *m, shoal__in *in)
     shoal__in_string(&engine, "precision", m->precision, sizeof m->precision);
     shoal__in_string(&engine, "backend", m->backend, sizeof m->backend);
     shoal__in_string(&engine, "kernels", m->kernels, sizeof m->kernels);
+    if (json_object_get(engine.obj, "cache"))
+        shoal__in_string(&engine, "cache", m->cache, sizeof m->cache);
     in->failed |= engine.failed;
 }
 

@@ -13,6 +13,7 @@ static const char *const format_names[] = { "s16le", "f32le", "mulaw", "alaw", "
 static const char *const attention_names[] = { "own", "reuse", NULL };
 static const char *const encoding_names[] = { "json", "f32", "f16", NULL };
 static const char *const switch_names[] = { "off", "on", NULL };
+static const char *const precision_names[] = { "auto", "fp32", "bf16", "int8", NULL };
 static const char *const output_names[] = { "phones", "posteriors", "embedding", "activity", NULL };
 
 #define AT(field) offsetof(shoal_options, field)
@@ -53,6 +54,8 @@ const shoal__option shoal__options[] = {
       SHOAL_MAX_SETTLE_MS, SHOAL_FRAME_MS, NULL, "0..1280 in steps of 20 (0: never)" },
     { "tentative", SHOAL_OPT_TENTATIVE, SHOAL__NAME, AT(tentative), 0, 0, 0, switch_names,
       "on or off" },
+    { "precision", SHOAL_OPT_PRECISION, SHOAL__NAME, AT(precision), 0, 0, 0, precision_names,
+      "auto, fp32, bf16 or int8" },
     { 0 }
 };
 
@@ -69,6 +72,10 @@ const char *shoal_attention_name(shoal_attention a)
 const char *shoal_encoding_name(shoal_encoding e)
 {
     return NAME_OF(encoding_names, e);
+}
+const char *shoal_wire_precision_name(shoal_wire_precision p)
+{
+    return NAME_OF(precision_names, p);
 }
 
 const char *shoal_output_name(unsigned one)
@@ -96,5 +103,6 @@ shoal_options shoal_options_default(void)
         .durations = SHOAL_OFF,
         .settle_silence_ms = SHOAL_DEFAULT_SETTLE_SILENCE_MS,
         .tentative = SHOAL_OFF,
+        .precision = SHOAL_ANY_PRECISION,
     };
 }

@@ -58,6 +58,14 @@ typedef enum shoal_encoding {
 } shoal_encoding;
 
 typedef enum shoal_switch { SHOAL_OFF, SHOAL_ON } shoal_switch;
+/* what the server's products have to be computed in; features of two precisions are not the same
+ * bytes */
+typedef enum shoal_wire_precision {
+    SHOAL_ANY_PRECISION, /* what it serves: "auto" */
+    SHOAL_ONLY_FP32,
+    SHOAL_ONLY_BF16,
+    SHOAL_ONLY_INT8
+} shoal_wire_precision;
 
 /* outputs, a set */
 enum {
@@ -93,7 +101,8 @@ enum {
     SHOAL_OPT_SETTLE_MS = 1 << 14,
     SHOAL_OPT_SETTLE_SILENCE_MS = 1 << 15,
     SHOAL_OPT_TENTATIVE = 1 << 16,
-    SHOAL_OPT_ALL = (1 << 17) - 1
+    SHOAL_OPT_PRECISION = 1 << 17,
+    SHOAL_OPT_ALL = (1 << 18) - 1
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
@@ -128,6 +137,7 @@ typedef struct shoal_options {
                              * 20, 0..1280; 0: when nothing can take them back */
     int settle_silence_ms;  /* and when so much is surely silence, 0..1280; 0: never; 60 */
     shoal_switch tentative; /* phones come with those that are not settled; off */
+    shoal_wire_precision precision; /* any; a server that serves another refuses the session */
 } shoal_options;
 
 shoal_options shoal_options_default(void);
@@ -154,10 +164,11 @@ SHOAL_CHECKED int shoal_options_check(const shoal_options *o, shoal_error *err);
 /* "format=s16le&rate=16000..." of the given fields, without '?'. */
 SHOAL_CHECKED int shoal_options_encode_query(shoal_buf *out, const shoal_options *o);
 
-const char *shoal_format_name(shoal_format f);       /* "s16le"; NULL if out of range */
-const char *shoal_attention_name(shoal_attention a); /* "own" */
-const char *shoal_encoding_name(shoal_encoding e);   /* "f32" */
-const char *shoal_output_name(unsigned one);         /* "phones" for SHOAL_OUTPUT_PHONES */
+const char *shoal_format_name(shoal_format f);                 /* "s16le"; NULL if out of range */
+const char *shoal_attention_name(shoal_attention a);           /* "own" */
+const char *shoal_encoding_name(shoal_encoding e);             /* "f32" */
+const char *shoal_wire_precision_name(shoal_wire_precision p); /* "fp32" */
+const char *shoal_output_name(unsigned one); /* "phones" for SHOAL_OUTPUT_PHONES */
 
 /* ---- messages -------------------------------------------------------------------------- */
 
@@ -215,7 +226,8 @@ typedef struct shoal_ready {
     char precision[SHOAL_MAX_LABEL + 1]; /* "fp32", "bf16", "int8" */
     char backend[SHOAL_MAX_ID + 1];      /* of the matrix products: "own", "openblas 0.3.21 Zen" */
     char kernels[SHOAL_MAX_LABEL + 1];   /* level of what lies between: "avx2" */
-    int same_in_any_company;             /* 1: the same bytes whoever else is served */
+    char cache[SHOAL_MAX_LABEL + 1]; /* what sessions remember in: "fp32", "bf16", "fp16", "int8" */
+    int same_in_any_company;         /* 1: the same bytes whoever else is served */
 } shoal_ready; /* frame_ms, frame_seconds and frame_samples on the wire follow from rate */
 
 typedef struct shoal_wire_phone {

@@ -59,12 +59,15 @@ START_TEST(options_of_params_win_over_the_url)
     p.options.durations = SHOAL_ON;
     p.options.settle_ms = 480;
     p.options.tentative = SHOAL_ON;
+    p.options.precision = SHOAL_ONLY_INT8;
     p.options.given |= SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_ACTIVITY_THRESHOLD |
-                       SHOAL_OPT_DURATIONS | SHOAL_OPT_SETTLE_MS | SHOAL_OPT_TENTATIVE;
+                       SHOAL_OPT_DURATIONS | SHOAL_OPT_SETTLE_MS | SHOAL_OPT_TENTATIVE |
+                       SHOAL_OPT_PRECISION;
     ck_assert_int_eq(shoal_client_open(&c,
                                        "ws://[::1]:9/?chunk_ms=160&format=mulaw&depth=3-12"
                                        "&output=embedding@2,embedding@3&activity_hangover_ms=500"
-                                       "&lm=off&durations=off&settle_silence_ms=100&tentative=off",
+                                       "&lm=off&durations=off&settle_silence_ms=100&tentative=off"
+                                       "&precision=fp32",
                                        &p, why, sizeof why),
                      0);
     const shoal_options *o = shoal_client_get_options(c);
@@ -83,6 +86,7 @@ START_TEST(options_of_params_win_over_the_url)
     ck_assert_int_eq(o->settle_ms, 480);
     ck_assert_int_eq(o->settle_silence_ms, 100);
     ck_assert_int_eq(o->tentative, SHOAL_ON);
+    ck_assert_int_eq(o->precision, SHOAL_ONLY_INT8);
     shoal_client_free(c);
 }
 END_TEST

@@ -31,6 +31,62 @@ static void refuse(const char *word)
     image_refuse(&im, word);
 }
 
+/* ---- what computes ----------------------------------------------------------------------- */
+
+static const struct {
+    const char *level, *precision;
+} fastest[] = {
+    { "scalar", "fp32" }, { "avx2", "int8" }, { "avx512", "int8" },
+    { "amx", "bf16" },    { "neon", "fp32" },
+};
+
+/* Whatever level this CPU has of those below the one asked for. */
+START_TEST(auto_precision_is_the_levels_fastest)
+{
+    shoal_model_params p = shoal_model_default_params();
+    const char *want = NULL;
+    setenv("SHOAL_KERNELS", fastest[_i].level, 1);
+    p.precision = SHOAL_PRECISION_AUTO;
+    shoal_model *m = util_tiny_with(p);
+    const shoal_model_info *i = shoal_model_get_info(m);
+    for (size_t k = 0; k < sizeof fastest / sizeof *fastest; k++)
+        if (!strcmp(fastest[k].level, i->kernels))
+            want = fastest[k].precision;
+    ck_assert_ptr_nonnull(want);
+    ck_assert_str_eq(i->precision, want);
+    ck_assert_msg(strstr(i->why, i->kernels) && strstr(i->why, i->backend) &&
+                      strstr(i->why, want) && strstr(i->why, ": auto, "),
+                  "%s", i->why);
+    ck_assert_int_eq(!strstr(i->why, "SHOAL_KERNELS"), strcmp(i->kernels, fastest[_i].level) != 0);
+    shoal_model_close(m);
+}
+END_TEST
+
+/* A backend that has no other. */
+START_TEST(auto_precision_falls_back_on_fp32)
+{
+    shoal_model_params p = { SHOAL_BACKEND_OPENBLAS, SHOAL_PRECISION_AUTO, SHOAL_CACHE_AUTO };
+    char why[256];
+    shoal_model *m;
+    if (shoal_model_open_with(&m, IMAGE_TINY, &p, why, sizeof why) < 0)
+        return; /* no OpenBLAS here */
+    ck_assert_str_eq(shoal_model_get_info(m)->precision, "fp32");
+    ck_assert_str_eq(shoal_model_get_info(m)->cache, "fp32");
+    shoal_model_close(m);
+}
+END_TEST
+
+START_TEST(no_such_precision)
+{
+    shoal_model_params p = shoal_model_default_params();
+    shoal_model *m;
+    char why[256] = "";
+    p.precision = (shoal_precision)(SHOAL_PRECISION_AUTO + 1);
+    ck_assert_int_eq(shoal_model_open_with(&m, IMAGE_TINY, &p, why, sizeof why), SHOAL_EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "precision"));
+}
+END_TEST
+
 /* ---- good files -------------------------------------------------------------------------- */
 
 START_TEST(built_in_model_is_sane)
@@ -352,6 +408,9 @@ int main(void)
     TCase *c = tcase_create("model");
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, header_tells_the_version);
+    tcase_add_loop_test(c, auto_precision_is_the_levels_fastest, 0, 5);
+    tcase_add_test(c, auto_precision_falls_back_on_fp32);
+    tcase_add_test(c, no_such_precision);
     tcase_add_test(c, built_in_model_is_sane);
     tcase_add_test(c, tiny_model_says_what_it_is);
     tcase_add_test(c, untouched_image_opens);

@@ -23,14 +23,14 @@ static const char *const server_texts[] = {
     "{\"type\":\"ready\",\"protocol\":\"shoal.v1\",\"server\":\"shoald 0.1.0\",\"session\":\"s1\","
     "\"model\":{\"rate\":16000,\"depth\":12,\"name\":\"shoal-base\",\"sha256\":\"00ff\"},"
     "\"engine\":{\"same_in_any_company\":true,\"precision\":\"fp32\",\"backend\":\"own\","
-    "\"kernels\":\"avx2\"},"
+    "\"kernels\":\"avx2\",\"cache\":\"fp16\"},"
     "\"frame_ms\":20,\"frame_seconds\":0.020,\"frame_samples\":220.50,\"dim\":192,\"classes\":3,"
     "\"labels\":[\"SIL\",\"AA\",\"AE\"],\"depth\":6,\"latency_ms\":235,\"options\":{"
     "\"format\":\"f32le\",\"rate\":11025,\"channels\":1,\"depth\":[3,12],\"chunk_ms\":160,"
     "\"left_ms\":1280,\"attention\":\"own\",\"output\":[\"phones\",\"phones@4\",\"activity@12\"],"
     "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
     "\"durations\":\"off\",\"program\":\"pruned-7\",\"settle_ms\":480,"
-    "\"settle_silence_ms\":60,\"tentative\":\"on\"},"
+    "\"settle_silence_ms\":60,\"tentative\":\"on\",\"precision\":\"fp32\"},"
     "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
     "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
     "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"
@@ -234,7 +234,8 @@ START_TEST(ready_of_an_older_server)
     char text[2048];
     const char *later = ",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
                         "\"durations\":\"off\",\"program\":\"pruned-7\",\"settle_ms\":480,"
-                        "\"settle_silence_ms\":60,\"tentative\":\"on\"";
+                        "\"settle_silence_ms\":60,\"tentative\":\"on\","
+                        "\"precision\":\"fp32\"";
     const char *at = strstr(server_texts[0], later);
 
     ck_assert_ptr_nonnull(at);

@@ -18,7 +18,8 @@ static const char usage[] =
     "                       may be repeated (default 127.0.0.1:%d)\n"
     "  --model FILE         model file (default: the built-in model)\n"
     "  --backend NAME       matrix library: auto, own, openblas, onednn or amx\n"
-    "  --precision P        of its products: fp32, bf16 or int8 (default fp32)\n"
+    "  --precision P        of its products: fp32 (the default), bf16, int8, or auto:\n"
+    "                       the fastest on this CPU\n"
     "  --cache C            what sessions remember in: fp32, bf16, fp16, int8 or auto\n"
     "  --workers N          threads that compute (default: one for each CPU)\n"
     "  --log-level LEVEL    error, warning, notice, info or debug\n"
@@ -86,6 +87,7 @@ static int print_version(const shoald_options *o)
            i->parameters, i->sha256);
     printf("matrices: %s; precision: %s; kernels: %s; caches: %s\n", i->backend, i->precision,
            i->kernels, i->cache);
+    printf("why: %s\n", i->why);
     shoal_model_close(m);
     return 0;
 }

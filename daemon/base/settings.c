@@ -28,7 +28,7 @@ typedef struct settings_key {
 static const char *const switch_words[] = { "off", "on", NULL };
 /* indices: shoal_backend, shoal_precision, shoal_cache */
 static const char *const backend_words[] = { "auto", "openblas", "onednn", "amx", "own", NULL };
-static const char *const precision_words[] = { "fp32", "bf16", "int8", NULL };
+static const char *const precision_words[] = { "fp32", "bf16", "int8", "auto", NULL };
 static const char *const cache_words[] = { "auto", "fp32", "bf16", "fp16", "int8", NULL };
 
 static const settings_key keys[] = {

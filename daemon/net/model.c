@@ -75,6 +75,7 @@ json_t *shoald_model_describe(const shoald_house *house)
     if (!page)
         return NULL;
     json_object_set_new(page, "sha256", json_string(m->sha256));
+    json_object_set_new(page, "why", json_string(m->why));
     json_object_set_new(page, "temperature", json_real((double)m->temperature));
     json_object_set_new(page, "priors", prior_list(m));
     json_object_set_new(page, "workers", json_integer(house->port_count));

@@ -107,6 +107,24 @@ static int grant_decoder(const shoal_options *o, const shoal_model_info *m, shoa
     return -1;
 }
 
+/* What is served, if the session takes that. */
+static int grant_precision(shoal_options *o, const shoal_model_info *m, shoal_error *err)
+{
+    shoal_wire_precision served = SHOAL_ONLY_FP32;
+    while (served < SHOAL_ONLY_INT8 && strcmp(shoal_wire_precision_name(served), m->precision) != 0)
+        served++;
+    if (o->precision == SHOAL_ANY_PRECISION || o->precision == served) {
+        o->precision = served;
+        return 0;
+    }
+    const char *asked = shoal_wire_precision_name(o->precision);
+    shoal_error_set(err, SHOAL_CODE_UNSUPPORTED, "precision",
+                    "this server computes in %s, not in %s: leave precision out to take that, or "
+                    "have shoald started with --precision %s",
+                    m->precision, asked, asked);
+    return -1;
+}
+
 int shoald_grant_options(shoal_options *o, const shoal_model *model, int default_depth,
                          shoal_error *err)
 {
@@ -128,7 +146,8 @@ int shoald_grant_options(shoal_options *o, const shoal_model *model, int default
     bool depth_said = o->given & SHOAL_OPT_DEPTH;
     o->given = SHOAL_OPT_ALL;
     if (grant_depth(o, depth, err) < 0 || grant_taps(o, depth, depth_said, err) < 0 ||
-        grant_chunk(o, m, err) < 0 || grant_decoder(o, m, err) < 0)
+        grant_chunk(o, m, err) < 0 || grant_decoder(o, m, err) < 0 ||
+        grant_precision(o, m, err) < 0)
         return -1;
     return grant_left(o, m, err);
 }

@@ -72,6 +72,7 @@ static void fill_engine(shoal_ready *m, const shoal_model_info *i)
     snprintf(m->precision, sizeof m->precision, "%s", i->precision);
     snprintf(m->backend, sizeof m->backend, "%s", i->backend);
     snprintf(m->kernels, sizeof m->kernels, "%s", i->kernels);
+    snprintf(m->cache, sizeof m->cache, "%s", i->cache);
     m->same_in_any_company = i->row_invariant;
 }
 

@@ -3,6 +3,9 @@
  * auto: AMX where the CPU has it; then oneDNN where the level is AVX-512, since its kernels are
  * measured there and ours are not; then our own, which are the fastest on a CPU with AVX2 alone
  * (docs/performance.md), and have int8 on any. bf16 needs AMX or oneDNN. OpenBLAS is had by name.
+ * Precision auto is a rule, too, of what docs/performance.md has measured: a trial at each start
+ * would make two servers of one kind differ by chance, and features of two precisions are not the
+ * same.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -11,6 +14,7 @@
 #include "gemm/gemm.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const shoal__gemm *choose_amx(shoal_precision precision, char *why, size_t why_size)
@@ -56,8 +60,8 @@ static int prefers_onednn(shoal_precision precision)
     return precision == SHOAL_BF16 || !strcmp(level, "avx512") || !strcmp(level, "amx");
 }
 
-const shoal__gemm *shoal__gemm_choose(shoal_backend backend, shoal_precision precision, char *why,
-                                      size_t why_size)
+static const shoal__gemm *choose(shoal_backend backend, shoal_precision precision, char *why,
+                                 size_t why_size)
 {
     static const struct {
         shoal_backend backend;
@@ -77,4 +81,61 @@ const shoal__gemm *shoal__gemm_choose(shoal_backend backend, shoal_precision pre
             g = order[i].choose(precision, why, why_size);
     }
     return g;
+}
+
+/* With AMX bf16 is as fast as int8 and nearer to fp32; elsewhere below AVX2 int8 is plain C. */
+static shoal_precision fastest(void)
+{
+    const char *level = shoal__kern_choose()->name;
+    if (!strcmp(level, "amx"))
+        return SHOAL_BF16;
+    return !strcmp(level, "avx2") || !strcmp(level, "avx512") ? SHOAL_INT8 : SHOAL_FP32;
+}
+
+const shoal__gemm *shoal__gemm_choose(shoal_backend backend, shoal_precision precision, char *why,
+                                      size_t why_size)
+{
+    if (precision != SHOAL_PRECISION_AUTO)
+        return choose(backend, precision, why, why_size);
+    const shoal__gemm *g = choose(backend, fastest(), why, why_size);
+    return g ? g : choose(backend, SHOAL_FP32, why, why_size);
+}
+
+/* ---- reasons ----------------------------------------------------------------------------- */
+
+static const char *why_level(const char *level)
+{
+    const char *asked = getenv("SHOAL_KERNELS");
+    return asked && !strcmp(asked, level) ? "SHOAL_KERNELS asks for it"
+                                          : "the highest that CPU and build have";
+}
+
+static const char *why_backend(const shoal__gemm *g, shoal_backend asked)
+{
+    const char *level = shoal__kern_choose()->name;
+    if (asked != SHOAL_BACKEND_AUTO)
+        return "asked for";
+    if (g->precision == SHOAL_BF16 && strcmp(level, "amx"))
+        return "bf16 needs it here";
+    return !strcmp(level, "amx") || !strcmp(level, "avx512") || !strcmp(level, "avx2")
+               ? "the fastest measured at this level"
+               : "needs no library";
+}
+
+static const char *why_precision(const shoal__gemm *g, shoal_precision asked)
+{
+    if (asked != SHOAL_PRECISION_AUTO)
+        return "as set";
+    return g->precision == SHOAL_FP32 ? "auto, nothing narrower is faster here"
+                                      : "auto, the fastest here within 1 % of fp32's errors";
+}
+
+void shoal__gemm_explain(char *text, size_t size, const shoal__gemm *g, shoal_backend backend,
+                         shoal_precision precision)
+{
+    static const char *const names[] = { "fp32", "bf16", "int8" };
+    const char *level = shoal__kern_choose()->name;
+    snprintf(text, size, "kernels %s: %s; matrices %s: %s; precision %s: %s", level,
+             why_level(level), g->name, why_backend(g, backend), names[g->precision],
+             why_precision(g, precision));
 }

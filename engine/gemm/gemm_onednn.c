@@ -380,6 +380,7 @@ static void run_plain(const shoal__plain *p, const float *a, int rows, float *c)
         p->kern->finish_int8(c, s->sums, s->row_scale, w->scale, l->bias, rows, l->out,
                              (int)l->epilogue);
         break;
+    case SHOAL_PRECISION_AUTO: break; /* no weight is packed so */
     }
 }
 

@@ -53,7 +53,7 @@ struct shoal__program {
 struct shoal_model {
     shoal__config config;
     shoal_model_info info;
-    char sha256[65];
+    char sha256[65], why[256];
     const char *labels[SHOAL__MAX_CLASSES];
     void *file; /* the whole file, owned */
     shoal__safetensors *tensors;

@@ -26,7 +26,7 @@
 extern const unsigned char shoal__default_model[], shoal__default_model_end[];
 
 /* auto: what is exact in fp32; below it, what the level's attention is fastest with. */
-static shoal__kind cache_kind(const shoal__kern *kern, const shoal_model_params *p)
+static shoal__kind cache_kind(const shoal__kern *kern, shoal_cache cache, shoal_precision precision)
 {
     static const shoal__kind kinds[] = {
         [SHOAL_CACHE_F32] = SHOAL__F32,
@@ -34,9 +34,9 @@ static shoal__kind cache_kind(const shoal__kern *kern, const shoal_model_params 
         [SHOAL_CACHE_F16] = SHOAL__F16,
         [SHOAL_CACHE_INT8] = SHOAL__I8,
     };
-    if (p->cache != SHOAL_CACHE_AUTO)
-        return kinds[p->cache];
-    if (p->precision == SHOAL_FP32)
+    if (cache != SHOAL_CACHE_AUTO)
+        return kinds[cache];
+    if (precision == SHOAL_FP32)
         return SHOAL__F32;
     return kern == &shoal__kern_scalar || !strcmp(kern->name, "avx2") ? SHOAL__F16 : SHOAL__BF16;
 }
@@ -68,6 +68,7 @@ static void describe(shoal_model *m)
     i->kernels = m->kern->name;
     i->precision = precision[m->gemm->precision];
     i->cache = kind[m->cache];
+    i->why = m->why;
     i->row_invariant = m->gemm->row_invariant;
     i->temperature = m->config.temperature;
     i->priors = m->priors;
@@ -86,6 +87,17 @@ static int bind_all(shoal_model *m, char *why, size_t why_size)
                 : b.rc;
 }
 
+static int choose(shoal_model *m, const shoal_model_params *p, char *why, size_t why_size)
+{
+    m->kern = shoal__kern_choose();
+    m->gemm = shoal__gemm_choose(p->backend, p->precision, why, why_size);
+    if (!m->gemm)
+        return SHOAL_EBACKEND;
+    m->cache = cache_kind(m->kern, p->cache, m->gemm->precision);
+    shoal__gemm_explain(m->why, sizeof m->why, m->gemm, p->backend, p->precision);
+    return 0;
+}
+
 /* Takes ownership of file, also on failure. */
 static int open_owned(shoal_model **out, void *file, size_t size, const shoal_model_params *params,
                       char *why, size_t why_size)
@@ -101,10 +113,7 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
         why_size = sizeof unheard;
     }
     m->file = file;
-    m->kern = shoal__kern_choose();
-    m->cache = cache_kind(m->kern, params);
-    m->gemm = shoal__gemm_choose(params->backend, params->precision, why, why_size);
-    int rc = m->gemm ? 0 : SHOAL_EBACKEND;
+    int rc = choose(m, params, why, why_size);
     if (rc == 0)
         rc = shoal__safetensors_parse(&m->tensors, file, size, why, why_size);
     int summed = rc < 0 ? rc : shoal__checksum_verify(m->tensors, file, size, why, why_size);
@@ -185,7 +194,8 @@ int shoal_model_open(shoal_model **out, const char *path, char *why, size_t why_
 int shoal_model_open_with(shoal_model **out, const char *path, const shoal_model_params *params,
                           char *why, size_t why_size)
 {
-    if ((unsigned)params->backend > SHOAL_BACKEND_OWN || (unsigned)params->precision > SHOAL_INT8 ||
+    if ((unsigned)params->backend > SHOAL_BACKEND_OWN ||
+        (unsigned)params->precision > SHOAL_PRECISION_AUTO ||
         (unsigned)params->cache > SHOAL_CACHE_INT8)
         return shoal__explain(why, why_size, SHOAL_EINVAL, "no such backend, precision or cache");
     if (!path)

@@ -268,10 +268,39 @@ START_TEST(ready_tells_what_computes_as_the_model_page_does)
     ck_assert_str_eq(json_string_value(json_object_get(model, "precision")), r.ready.precision);
     ck_assert_str_eq(json_string_value(json_object_get(model, "backend")), r.ready.backend);
     ck_assert_str_eq(json_string_value(json_object_get(model, "kernels")), r.ready.kernels);
+    ck_assert_str_eq(json_string_value(json_object_get(model, "cache")), r.ready.cache);
+    const char *why = json_string_value(json_object_get(model, "why"));
+    ck_assert_msg(why && strstr(why, r.ready.kernels) && strstr(why, r.ready.backend), "%s", why);
     ck_assert_int_eq(json_is_true(json_object_get(model, "same_in_any_company")),
                      r.ready.same_in_any_company);
     ck_assert_str_ne(r.ready.backend, "");
     json_decref(model);
+    stream_free(&r);
+}
+END_TEST
+
+/* The daemon computes in fp32: whoever insists on that is served, and told so like everybody. */
+START_TEST(a_session_may_insist_on_a_precision)
+{
+    static const char *const queries[] = { "precision=fp32&depth=1", "precision=auto&depth=1" };
+    stream_plan p = { .audio = "" };
+    stream_result r;
+
+    for (int i = 0; i < 2; i++) {
+        p.query = queries[i];
+        stream_run(&r, shared.port, &p);
+        ck_assert_int_eq(r.has_done, 1);
+        ck_assert_int_eq(r.ready.options.precision, SHOAL_ONLY_FP32);
+        stream_free(&r);
+    }
+    p.query = "precision=int8";
+    stream_run(&r, shared.port, &p);
+    ck_assert_str_eq(r.error.name, "unsupported");
+    ck_assert_str_eq(r.error.ref, "precision");
+    ck_assert_msg(strstr(r.error.message, "computes in fp32, not in int8") &&
+                      strstr(r.error.message, "--precision int8"),
+                  "%s", r.error.message);
+    ck_assert_int_eq(r.has_done, 0);
     stream_free(&r);
 }
 END_TEST
@@ -285,6 +314,7 @@ TCase *decoder_case(void)
     tcase_add_loop_test(t, phones_equal_the_chosen_search, 0, SESSIONS);
     tcase_add_test(t, searches_differ_in_phones_alone);
     tcase_add_test(t, ready_tells_what_computes_as_the_model_page_does);
+    tcase_add_test(t, a_session_may_insist_on_a_precision);
     tcase_add_test(t, tentative_phones_come_before_settled_ones);
     tcase_add_test(t, a_model_may_lack_searches);
     tcase_add_loop_test(t, the_model_page_lists_searches, 0, 2);

@@ -267,6 +267,9 @@ START_TEST(the_version_is_that_of_the_other_options)
 
     ck_assert_int_eq(run_program(after, out, sizeof out, err, sizeof err), 0);
     ck_assert_msg(strstr(out, "\nmodel: tiny,") && strstr(out, "\nmatrices: openblas"), "%s", out);
+    ck_assert_msg(strstr(out, "; matrices openblas") &&
+                      strstr(out, ": asked for; precision fp32: as set\n"),
+                  "%s", out);
     ck_assert_int_eq(run_program(wrong, out, sizeof out, err, sizeof err), 2);
     ck_assert_msg(strstr(err, "precision: \"none\" is unknown") != NULL, "%s", err);
 }

@@ -4,7 +4,7 @@ _shoal() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=
     COMPREPLY=()
     case $before in
-    --output) words='text jsonl npy textgrid' ;;
+    --output) words='text jsonl npy kaldi textgrid labels ctm' ;;
     --outputs) words='phones posteriors embedding activity' ;;
     --lm | --durations) words='on off' ;;
     --depth | --depths) words='3 6 12 3-12' ;;

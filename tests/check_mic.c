@@ -153,7 +153,7 @@ START_TEST(plain_lines_are_utterances)
     mic_line_phone(&line, "HH", 1.0, 1.1);
     mic_line_phone(&line, "AH", 1.1, 1.2);
     mic_line_phone(&line, "L", 1.4, 1.5); /* after a pause */
-    mic_line_add_tentative(&line, "OW");
+    mic_line_add_tentative(&line, "OW", 1.5);
     mic_line_status(&line, "never seen here");
     mic_line_take(&line, bytes, sizeof bytes);
     ck_assert_str_eq(bytes, "");
@@ -170,7 +170,7 @@ START_TEST(only_the_current_line_is_redrawn)
 {
     mic_line_init(&line, 1, 1, 80);
     mic_line_phone(&line, "HH", 1.0, 1.1);
-    mic_line_add_tentative(&line, "AH");
+    mic_line_add_tentative(&line, "AH", 1.1);
     mic_line_status(&line, "-6 dB");
     ck_assert_str_eq(taken(), "\r\033[J    1.0  HH\033[2m AH\033[0m\n\033[2m-6 dB\033[0m");
     mic_line_clear_tentative(&line);
@@ -188,8 +188,22 @@ START_TEST(without_colour_what_may_change_is_small)
 {
     mic_line_init(&line, 1, 0, 80);
     mic_line_phone(&line, "HH", 1.0, 1.1);
-    mic_line_add_tentative(&line, "AH");
+    mic_line_add_tentative(&line, "AH", 1.1);
     ck_assert_str_eq(taken(), "\r\033[J    1.0  HH ah");
+}
+END_TEST
+
+/* The first phone is seen before it has settled, where the line will begin. */
+START_TEST(a_line_may_begin_with_what_may_change)
+{
+    mic_line_init(&line, 1, 1, 80);
+    mic_line_add_tentative(&line, "HH", 1.0);
+    mic_line_add_tentative(&line, "AH", 1.1);
+    ck_assert_str_eq(taken(), "\r\033[J\033[2m    1.0  HH AH\033[0m");
+    mic_line_clear_tentative(&line);
+    mic_line_phone(&line, "HH", 1.0, 1.1);
+    mic_line_add_tentative(&line, "AH", 1.1);
+    ck_assert_str_eq(taken(), "\r\033[J    1.0  HH\033[2m AH\033[0m");
 }
 END_TEST
 
@@ -203,7 +217,7 @@ START_TEST(rows_never_wrap)
         for (int i = 0; i < 60; i++)
             mic_line_phone(&line, "ZH", i * 0.1, i * 0.1 + 0.1);
         for (int i = 0; i < 60; i++)
-            mic_line_add_tentative(&line, "\xc3\xa9\xc3\xa9");
+            mic_line_add_tentative(&line, "\xc3\xa9\xc3\xa9", 6.0);
         mic_line_status(&line, "0123456789012345678901234567890123456789012345678901234567890123456"
                                "789012345678901234567890123456789012345678901234567890123456789");
         widest = columns = 0;
@@ -308,6 +322,7 @@ int main(void)
     tcase_add_test(t, plain_lines_are_utterances);
     tcase_add_test(t, only_the_current_line_is_redrawn);
     tcase_add_test(t, without_colour_what_may_change_is_small);
+    tcase_add_test(t, a_line_may_begin_with_what_may_change);
     tcase_add_test(t, rows_never_wrap);
     tcase_add_test(t, status_says_the_worst_first);
     tcase_add_test(t, the_last_half_minute_is_saved);

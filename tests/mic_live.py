@@ -13,6 +13,7 @@ import json
 import os
 import pty
 import random
+import re
 import shutil
 import signal
 import struct
@@ -176,6 +177,8 @@ def in_a_terminal(folder, url):
 
     until(lambda: shows(b"speak now"), lambda: seen)
     until(lambda: shows(b"depth 2") and shows(b"lag "), lambda: seen)
+    # a phone that is not settled is dim; the status line, dim too, follows a line end
+    until(lambda: shows(b"") and re.search(rb"[^\n]\033\[2m[ 0-9.]+[A-Z]", seen), lambda: seen)
     assert not termios.tcgetattr(terminal)[3] & termios.ICANON
     os.write(control, b"?")
     until(lambda: shows(b"save the last 30 s"), lambda: seen)

@@ -22,7 +22,7 @@
 #include "out/out.h"
 #include "shoal-client.h"
 
-enum { FILE_MAX_WRITERS = 4 };
+enum { FILE_MAX_WRITERS = 8 };
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 

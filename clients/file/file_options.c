@@ -40,7 +40,8 @@ static const char manual[] =
     "  --fast               as fast as the server takes it; the results are the same\n"
     "\n"
     "Where results go\n"
-    "  --output LIST        of text, jsonl, npy, textgrid, with commas between (text)\n"
+    "  --output LIST        of text, jsonl, npy, kaldi, textgrid, labels, ctm, with commas\n"
+    "                       between (text)\n"
     "      text             on stdout, a line a phone: start end phone confidence (seconds)\n"
     "      jsonl            on stdout, a JSON object a line: file, phone, start, end, confidence,\n"
     "                       depth; features: file, output, frame, start, end, depth, values;\n"
@@ -50,6 +51,9 @@ static const char manual[] =
     "                       frame each 20 ms; posteriors are natural logarithms\n"
     "      textgrid         NAME.TextGrid for Praat: interval tiers \"phones\", \"phones@4\",\n"
     "                       \"activity\"; gaps are silence\n"
+    "      kaldi            NAME.posteriors.ark and .scp: a float matrix, the key is NAME\n"
+    "      labels           NAME.phones.txt: start, end, phone with tabs between, for Audacity\n"
+    "      ctm              NAME.phones.ctm: NAME 1 start duration phone confidence\n"
     "  --out-dir DIR        folder for files, NAME is the input's without its suffix (.)\n"
     "\n"
     "  -q, --quiet          no progress line (shown on a terminal for more than 10 s of audio)\n"
@@ -121,6 +125,10 @@ static const struct writer {
       SHOAL_OUTPUT_POSTERIORS },
     { "textgrid", out_textgrid_open, SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY,
       SHOAL_OUTPUT_PHONES },
+    { "labels", out_labels_open, SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY, SHOAL_OUTPUT_PHONES },
+    { "ctm", out_ctm_open, SHOAL_OUTPUT_PHONES, SHOAL_OUTPUT_PHONES },
+    { "kaldi", out_kaldi_open, SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING,
+      SHOAL_OUTPUT_POSTERIORS },
 };
 
 enum { WRITER_COUNT = sizeof writers / sizeof *writers };
@@ -165,7 +173,9 @@ static int add_writers(file_options *o, const char *list)
         const struct writer *w = find_writer(p, n);
 
         if (!w)
-            return usage_error("--output takes text, jsonl, npy or textgrid, not ", list);
+            return usage_error("--output takes text, jsonl, npy, kaldi, textgrid, labels "
+                               "or ctm, not ",
+                               list);
         if (!has_writer(o, w->open))
             o->writers[o->writer_count++] = w->open;
         p += n;

@@ -99,12 +99,15 @@ void mic_line_clear_tentative(mic_line *l)
     *l->tentative = 0;
 }
 
-void mic_line_add_tentative(mic_line *l, const char *label)
+void mic_line_add_tentative(mic_line *l, const char *label, double start)
 {
     size_t at = strlen(l->tentative);
     char *p = l->tentative + at;
 
-    snprintf(p, sizeof l->tentative - at, " %s", label);
+    if (!at && !*l->settled)
+        snprintf(p, sizeof l->tentative - at, "%7.1f  %s", start, label);
+    else
+        snprintf(p, sizeof l->tentative - at, " %s", label);
     for (; !l->colour && *p; p++)
         *p = (char)tolower((unsigned char)*p);
 }

@@ -33,7 +33,9 @@ void mic_line_resize(mic_line *l, int width);
 /* A settled phone, seconds. One that begins long after the last begins a line. */
 void mic_line_phone(mic_line *l, const char *label, double start, double end);
 void mic_line_clear_tentative(mic_line *l);
-void mic_line_add_tentative(mic_line *l, const char *label);
+/* Behind the current line, or, where nothing of an utterance has settled, as the beginning of one.
+ * start: seconds. */
+void mic_line_add_tentative(mic_line *l, const char *label, double start);
 void mic_line_finish(mic_line *l); /* the utterance is over */
 /* A line of its own, at once: something has happened. */
 void mic_line_note(mic_line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -122,7 +122,8 @@ static int finish(mic_options *o)
         o->session.depth_max = 12;
     }
     o->session.outputs = SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY;
-    o->session.given |= SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT;
+    o->session.tentative = o->jsonl ? SHOAL_OFF : SHOAL_ON;
+    o->session.given |= SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT | SHOAL_OPT_TENTATIVE;
     if (o->source.command && o->source.device)
         return usage_error("--device and --input-command: choose one");
     if (o->source.command && !o->source.rate)

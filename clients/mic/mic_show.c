@@ -75,6 +75,15 @@ void mic_show_note(mic_app *a, const char *kind, double seconds, const char *tex
     fflush(f);
 }
 
+/* The end of the best path as it is now: it replaces what was shown of it before. */
+static void show_tentative(mic_app *a, const shoal_phones *m)
+{
+    mic_line_clear_tentative(&a->line);
+    for (int i = 0; i < m->tentative_count; i++)
+        mic_line_add_tentative(&a->line, m->tentative[i].phone.phone,
+                               offset(a) + m->tentative[i].phone.start);
+}
+
 static void on_phones(mic_app *a, const shoal_phones *m)
 {
     a->lag_ms = m->lag_ms;
@@ -94,6 +103,7 @@ static void on_phones(mic_app *a, const shoal_phones *m)
         else
             mic_line_phone(&a->line, p->phone, offset(a) + p->start, offset(a) + p->end);
     }
+    show_tentative(a, m);
 }
 
 static void on_activity(mic_app *a, const shoal_wire_activity *m)
@@ -103,7 +113,7 @@ static void on_activity(mic_app *a, const shoal_wire_activity *m)
     a->speech_end = m->speech ? a->speech_end : offset(a) + m->time;
 }
 
-/* The decoder holds a phone back until it is sure, so the last ones come after the silence. */
+/* The last phones settle after the silence has been told. */
 void mic_show_silence(mic_app *a)
 {
     static const double settled_s = 1.5;

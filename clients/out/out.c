@@ -1,6 +1,7 @@
 /* out.c - see out.h: names, and files that appear when they are whole */
 #include "out/out.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,35 @@ static int stem_of(const char *path, const char **stem)
 
     *stem = name;
     return (int)(dot && dot > name ? (size_t)(dot - name) : strlen(name));
+}
+
+char *out_key(const char *input)
+{
+    const char *stem;
+    size_t n = (size_t)stem_of(input, &stem);
+    char *key = strndup(stem, n);
+
+    for (char *p = key; p && *p; p++)
+        if (isspace((unsigned char)*p))
+            *p = '_';
+    return key;
+}
+
+int out_write_floats(FILE *f, const float *x, size_t n)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, x + i, 4);
+        bits = __builtin_bswap32(bits);
+        if (fwrite(&bits, 4, 1, f) != 1)
+            return -1;
+    }
+    return 0;
+#else
+    return !n || fwrite(x, sizeof *x, n, f) == n ? 0 : -1;
+#endif
 }
 
 static int is_input(const out_run *run, const char *path)

@@ -1,4 +1,4 @@
-/* out.h - where the results of one audio file go: text, JSON lines, NPY, TextGrid
+/* out.h - where the results of one audio file go: text, JSON lines, NPY, Kaldi, TextGrid, ...
  *
  *     out_run    one a program run: the folder, the inputs that must not be overwritten, the
  *                names written so far
@@ -72,10 +72,12 @@ struct out_run {
     const char *dir;     /* folder for files; "." by default */
     char *const *inputs; /* paths that must not be overwritten */
     int input_count;
-    out_print *printer; /* of print */
-    FILE *print;        /* for text and JSON lines: stdout */
-    int on_tty;         /* print is a terminal */
-    char **written;     /* names of this run, owned; see out_run_free */
+    out_print *printer;   /* of print */
+    FILE *print;          /* for text and JSON lines: stdout */
+    int on_tty;           /* print is a terminal */
+    const double *priors; /* [prior_count] of the classes: for out_kaldi; NULL: none */
+    int prior_count;
+    char **written; /* names of this run, owned; see out_run_free */
     int written_count;
 };
 
@@ -83,6 +85,7 @@ void out_run_free(out_run *run); /* the names; not run itself */
 
 typedef int out_open(out **out, out_run *run, const char *input, char *why, size_t why_size);
 out_open out_text_open, out_jsonl_open, out_npy_open, out_textgrid_open;
+out_open out_labels_open, out_ctm_open, out_kaldi_open;
 
 /* For writers without use for one kind of result. */
 int out_ignore_announce(out *o, const char *kind, int tap, int dim, char *why, size_t why_size);
@@ -95,6 +98,12 @@ int out_ignore_activity(out *o, out_source from, const out_activity *activity, c
 /* "phones" or "phones@4" */
 enum { OUT_NAME_SIZE = 32 };
 void out_name(char name[OUT_NAME_SIZE], const char *kind, int tap);
+
+/* The input's name without folder and suffix, blanks as '_': what names it in lists of other
+ * programs. The caller frees. */
+char *out_key(const char *input);
+/* Little-endian. 0 or -1. */
+int out_write_floats(FILE *f, const float *x, size_t n);
 
 /* ---- for the writers: a file that appears when it is whole ---- */
 

@@ -71,23 +71,6 @@ static array_file *find_array(out_npy *o, const char *kind, int tap, int dim, ch
     return NULL;
 }
 
-static int write_floats(FILE *f, const float *x, size_t n)
-{
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-
-        memcpy(&bits, x + i, 4);
-        bits = __builtin_bswap32(bits);
-        if (fwrite(&bits, 4, 1, f) != 1)
-            return -1;
-    }
-    return 0;
-#else
-    return !n || fwrite(x, sizeof *x, n, f) == n ? 0 : -1;
-#endif
-}
-
 static int npy_announce(out *o, const char *kind, int tap, int dim, char *why, size_t why_size)
 {
     return !dim || find_array((out_npy *)o, kind, tap, dim, why, why_size) ? 0 : -1;
@@ -103,7 +86,7 @@ static int npy_features(out *o, const out_features *f, char *why, size_t why_siz
         snprintf(why, why_size, "%s rows changed from %d to %d numbers", a->name, a->dim, f->dim);
         return -1;
     }
-    if (write_floats(a->file.f, f->rows, (size_t)f->frames * (size_t)f->dim) < 0)
+    if (out_write_floats(a->file.f, f->rows, (size_t)f->frames * (size_t)f->dim) < 0)
         return out_file_error(&a->file, why, why_size);
     a->frames += f->frames;
     return 0;

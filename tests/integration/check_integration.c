@@ -43,6 +43,7 @@ static run runs[] = {
     { .name = "robust", .make = robust_case },
     { .name = "program", .make = program_case },
     { .name = "detector", .make = detector_case },
+    { .name = "shoal-file out", .make = shoal_file_out_case },
 };
 
 enum { RUNS = sizeof runs / sizeof *runs };

@@ -14,6 +14,7 @@
  *     test_start.c          what a supervisor may do: closed descriptors, an unread stderr
  *     test_shoal_file.c     the program shoal-file
  *     test_shoal_file_slow.c  the same with sources and readers that pause
+ *     test_shoal_file_out.c   what it writes for other programs
  *     shoal_file.c          running it
  *     slow_shoald.c         shoald, slow on request: a program of its own
  *     daemon.c              starting and stopping shoald; its metrics
@@ -173,5 +174,6 @@ TCase *program_case(void);
 TCase *start_case(void);
 TCase *shoal_file_case(void);
 TCase *shoal_file_slow_case(void);
+TCase *shoal_file_out_case(void);
 
 #endif

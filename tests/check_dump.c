@@ -104,9 +104,9 @@ int main(void)
 {
     Suite *s = suite_create("dump");
     TCase *t = tcase_create("dump");
-    return suite_run(s);
 
     tcase_add_test(t, each_session_is_listed_with_its_figures);
     tcase_add_test(t, an_empty_house_has_an_empty_list);
     suite_add_tcase(s, t);
+    return suite_run(s);
 }

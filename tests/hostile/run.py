@@ -82,7 +82,13 @@ def main(arguments):
     if "--full" in arguments:
         os.environ["HOSTILE_FULL"] = "1"
     wanted = [a for a in arguments if not a.startswith("--")]
-    names = [name for _, name in cases() if not wanted or name in wanted]
+    known = [name for _, name in cases()]
+    strange = [a for a in arguments if a not in ("--full", "--list") and a not in known]
+    if strange:
+        print(__doc__ if "--help" in strange else f"run.py: no case {strange[0]}; --list prints all",
+              file=sys.stderr)
+        return 2
+    names = [name for name in known if not wanted or name in wanted]
     if "--list" in arguments:
         print(*names, sep="\n")
         return 0

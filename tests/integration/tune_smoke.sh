@@ -6,8 +6,7 @@
 
 tune=$TOP_BUILDDIR/clients/shoal-tune
 . "$SRCDIR/tests/integration/smoke.sh"
-start_shoald --set capacity=100000 --set elastic=off \
-    --set admission=off --set late_limit_ms=600000
+start_shoald
 
 mkdir "$dir/audio"
 cp /usr/share/sounds/alsa/Front_Center.wav "$dir/audio"

@@ -6,7 +6,7 @@ recording=/usr/share/sounds/alsa/Front_Center.wav
 [ -e $recording ] || { echo "no $recording"; exit 77; }
 
 . "$SRCDIR/tests/integration/smoke.sh"
-start_shoald --set capacity=100000
+start_shoald
 
 node $flag --no-warnings "$SRCDIR/tests/web/live.js" "${url#ws://}" $recording \
     "$TOP_BUILDDIR/clients/shoal-file"

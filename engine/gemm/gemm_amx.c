@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "gemm/gemm_amx.h"
+#include "gemm/gemm_memory.h"
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
@@ -101,7 +102,7 @@ static void unpack(shoal__linear *l)
 {
     amx_weight *w = l->packed;
     if (w) {
-        free(w->tiles);
+        shoal__weights_free(w->tiles);
         free(w->scale);
     }
     free(w);
@@ -119,7 +120,7 @@ static int pack(shoal__linear *l, shoal_precision precision)
     w->precision = precision;
     w->steps = (l->in + step_of(precision) - 1) / step_of(precision);
     size_t bytes = columns * (size_t)(w->steps * parts_of(precision)) * AMX_TILE;
-    w->tiles = aligned_alloc(64, bytes);
+    w->tiles = shoal__weights_new(bytes);
     w->scale = calloc(columns * 16, sizeof *w->scale);
     if (!w->tiles || !w->scale)
         return SHOAL_ENOMEM;

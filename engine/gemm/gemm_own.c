@@ -4,6 +4,7 @@
 #include "config.h"
 #endif
 
+#include "gemm/gemm_memory.h"
 #include "gemm/gemm_own.h"
 
 #include <pthread.h>
@@ -77,8 +78,7 @@ static int pack_for(shoal__linear *l, const shoal__own_level *level)
         return SHOAL_ENOMEM;
     w->level = level;
     w->padded = padded(l, level);
-    w->data =
-        aligned_alloc(64, ((size_t)w->padded * (size_t)l->in * sizeof(float) + 63) & ~(size_t)63);
+    w->data = shoal__weights_new((size_t)w->padded * (size_t)l->in * sizeof(float));
     if (!w->data)
         return SHOAL_ENOMEM;
     pack_all(w, l);
@@ -89,7 +89,7 @@ static void unpack(shoal__linear *l)
 {
     own_weight *w = l->packed;
     if (w)
-        free(w->data);
+        shoal__weights_free(w->data);
     free(w);
     l->packed = NULL;
 }

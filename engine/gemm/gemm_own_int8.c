@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "gemm/gemm_int8_pack.h"
+#include "gemm/gemm_memory.h"
 #include "gemm/gemm_own.h"
 
 typedef struct int8_weight {
@@ -102,7 +103,7 @@ static int pack(shoal__linear *l, shoal_precision precision)
         return SHOAL_ENOMEM;
     shape(w, l, level_now());
     int8_t *q = malloc((size_t)w->quads * 4);
-    w->data = aligned_alloc(64, ((size_t)w->padded * (size_t)w->quads * 4 + 63) & ~(size_t)63);
+    w->data = shoal__weights_new((size_t)w->padded * (size_t)w->quads * 4);
     w->start = malloc((size_t)w->padded * sizeof *w->start);
     w->unit = malloc((size_t)w->padded * sizeof *w->unit);
     int rc = q && w->data && w->start && w->unit ? 0 : SHOAL_ENOMEM;
@@ -116,7 +117,7 @@ static void unpack(shoal__linear *l)
 {
     int8_weight *w = l->packed;
     if (w) {
-        free(w->data);
+        shoal__weights_free(w->data);
         free(w->start);
         free(w->unit);
     }

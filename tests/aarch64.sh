@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 dir=${1:?aarch64.sh DIR}
 top=$PWD
-PACKAGES=(libsoxr-dev libsoxr0 libopus-dev libopus0 libjansson-dev libjansson4 libmd-dev libmd0
+PACKAGES=(libsoxr-dev libsoxr0 libopus-dev libopus0 libjansson-dev libjansson4 nettle-dev libnettle8
     zlib1g-dev zlib1g check libsubunit0 libgomp1)
 
 mkdir -p "$dir/apt/partial" "$dir/debs/partial" "$dir/root"
@@ -34,7 +34,7 @@ cd "$dir"
     CC="${CC:-$(command -v ccache) aarch64-linux-gnu-gcc}" \
     CPPFLAGS="-I$usr/include -I$usr/include/aarch64-linux-gnu" \
     LDFLAGS="-L${libs/:/ -L} -Wl,-rpath-link,$libs" \
-    SOXR_CFLAGS=" " SOXR_LIBS=-lsoxr LIBMD_CFLAGS=" " LIBMD_LIBS=-lmd ZLIB_CFLAGS=" " ZLIB_LIBS=-lz \
+    SOXR_CFLAGS=" " SOXR_LIBS=-lsoxr NETTLE_CFLAGS=" " NETTLE_LIBS=-lnettle ZLIB_CFLAGS=" " ZLIB_LIBS=-lz \
     JANSSON_CFLAGS=" " JANSSON_LIBS=-ljansson OPUS_CFLAGS="-I$usr/include/opus" OPUS_LIBS=-lopus \
     CHECK_CFLAGS=" " CHECK_LIBS="-lcheck -l:libsubunit.so.0 -lm -lrt -lpthread" \
     "${absent[@]}" ac_cv_have_decl_LWS_WITH_LIBUV=yes

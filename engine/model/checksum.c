@@ -5,6 +5,8 @@
 
 #include "model/checksum.h"
 
+#include <nettle/base16.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
@@ -44,4 +46,16 @@ int shoal__checksum_verify(const shoal__safetensors *st, const void *file, size_
                           "the checksum does not fit: metadata 'crc32' says %s, the bytes give %s; "
                           "the file is damaged or was changed: copy or export it again",
                           said, found);
+}
+
+/* Nettle's uses the CPU's own instructions for it, allocates nothing and cannot fail. */
+void shoal__checksum_sha256(char out[65], const void *file, size_t size)
+{
+    struct sha256_ctx state;
+    uint8_t bytes[SHA256_DIGEST_SIZE];
+    sha256_init(&state);
+    sha256_update(&state, size, file);
+    sha256_digest(&state, sizeof bytes, bytes);
+    base16_encode_update(out, sizeof bytes, bytes);
+    out[2 * sizeof bytes] = '\0';
 }

@@ -16,4 +16,7 @@
 int shoal__checksum_verify(const shoal__safetensors *st, const void *file, size_t size, char *why,
                            size_t why_size);
 
+/* The SHA-256 of the file in 64 lower-case hex digits. */
+void shoal__checksum_sha256(char out[65], const void *file, size_t size);
+
 #endif

@@ -55,7 +55,7 @@ struct shoal_model {
     shoal_model_info info;
     char sha256[65], why[256];
     const char *labels[SHOAL__MAX_CLASSES];
-    void *file; /* the whole file, owned */
+    void *file; /* the whole file, owned; NULL: the built-in one */
     shoal__safetensors *tensors;
     const shoal__gemm *gemm;
     shoal__linear **linears; /* [linear_count] every linear below, by its id */

@@ -3,9 +3,9 @@
  *   file -> safetensors -> configuration and programs -> pools -> packed matrices
  *          (safetensors.c)  (config.c, program.c)        (ends.c, ops/, tables_bind.c)
  *
- * The file's bytes are copied once into memory that the model owns; small tensors are views
- * into it, matrices are packed by the GEMM backend. What fails half-way is torn down by
- * shoal_model_close, which takes a model in any state.
+ * The file's bytes are copied once into memory that the model owns, but for the built-in one's,
+ * which stay where they are; small tensors are views into them, matrices are packed by the GEMM
+ * backend. What fails half-way is torn down by shoal_model_close, which takes a model in any state.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
@@ -15,7 +15,6 @@
 #include "model/checksum.h"
 
 #include <errno.h>
-#include <sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,13 +97,21 @@ static int choose(shoal_model *m, const shoal_model_params *p, char *why, size_t
     return 0;
 }
 
-/* Takes ownership of file, also on failure. */
-static int open_owned(shoal_model **out, void *file, size_t size, const shoal_model_params *params,
-                      char *why, size_t why_size)
+typedef struct source {
+    const void *file;
+    size_t size;
+    void *owned; /* the same, or NULL if it outlives every model */
+} source;
+
+/* Takes ownership of what is owned, also on failure. */
+static int open_source(shoal_model **out, source from, const shoal_model_params *params, char *why,
+                       size_t why_size)
 {
+    const void *file = from.file;
+    size_t size = from.size;
     shoal_model *m = calloc(1, sizeof *m);
     if (!m) {
-        free(file);
+        free(from.owned);
         return shoal__explain(why, why_size, SHOAL_ENOMEM, "out of memory");
     }
     char unheard[8];
@@ -112,7 +119,7 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
         why = unheard;
         why_size = sizeof unheard;
     }
-    m->file = file;
+    m->file = from.owned;
     int rc = choose(m, params, why, why_size);
     if (rc == 0)
         rc = shoal__safetensors_parse(&m->tensors, file, size, why, why_size);
@@ -129,7 +136,7 @@ static int open_owned(shoal_model **out, void *file, size_t size, const shoal_mo
         shoal_model_close(m);
         return rc == SHOAL_ENOMEM ? shoal__explain(why, why_size, rc, "out of memory") : rc;
     }
-    SHA256Data(file, size, m->sha256);
+    shoal__checksum_sha256(m->sha256, file, size);
     describe(m);
     *out = m;
     return 0;
@@ -145,7 +152,7 @@ static int open_copy(shoal_model **out, const void *data, size_t size,
     if (!copy)
         return shoal__explain(why, why_size, SHOAL_ENOMEM, "out of memory");
     memcpy(copy, data, size);
-    return open_owned(out, copy, size, params, why, why_size);
+    return open_source(out, (source){ copy, size, copy }, params, why, why_size);
 }
 
 shoal_model_params shoal_model_default_params(void)
@@ -198,17 +205,17 @@ int shoal_model_open_with(shoal_model **out, const char *path, const shoal_model
         (unsigned)params->precision > SHOAL_PRECISION_AUTO ||
         (unsigned)params->cache > SHOAL_CACHE_INT8)
         return shoal__explain(why, why_size, SHOAL_EINVAL, "no such backend, precision or cache");
-    if (!path)
-        return open_copy(out, shoal__default_model,
-                         (size_t)(shoal__default_model_end - shoal__default_model), params, why,
-                         why_size);
+    if (!path) {
+        size_t n = (size_t)(shoal__default_model_end - shoal__default_model);
+        return open_source(out, (source){ shoal__default_model, n, NULL }, params, why, why_size);
+    }
     size_t size = 0;
     void *file = read_file(path, &size);
     if (!file)
         return shoal__explain(why, why_size, SHOAL_EIO, "cannot read model '%s': %s", path,
                               strerror(errno));
     char detail[256] = "";
-    int rc = open_owned(out, file, size, params, detail, sizeof detail);
+    int rc = open_source(out, (source){ file, size, file }, params, detail, sizeof detail);
     if (rc < 0)
         shoal__explain(why, why_size, rc, "cannot use model '%s': %s", path, detail);
     return rc;

@@ -60,8 +60,8 @@ int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, co
     }
     f->least = f->most = *trigram;
     for (const float *s = f->rows; s < row; s++) {
-        f->least = fminf(f->least, *s);
-        f->most = fmaxf(f->most, *s);
+        f->least = *s < f->least ? *s : f->least;
+        f->most = *s > f->most ? *s : f->most;
     }
     return 0;
 }

@@ -99,8 +99,8 @@ SHOAL_CHECKED int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
 
 /* ---- errors ---------------------------------------------------------------------------- */
 
-/* name, code on the wire, close code, HTTP status (before the upgrade; 0 = cannot happen
- * there), fatal (the server closes), retry (trying again unchanged may work), message.
+/* name, code on the wire, close code, HTTP status (0 = cannot be
+ * one's answer), fatal (the server closes), retry (trying again unchanged may work), message.
  * The codes are stable: add, never change. docs/protocol.md lists them all. */
 #define SHOAL_WIRE_ERRORS(X)                                                                       \
     X(BAD_MESSAGE, "bad_message", 1007, 400, 1, 0,                                                 \
@@ -108,16 +108,16 @@ SHOAL_CHECKED int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
       "known \"type\"")                                                                            \
     X(BAD_OPTION, "bad_option", 1008, 400, 1, 0,                                                   \
       "an option is unknown, given twice or out of range: correct it and connect again")           \
-    X(BAD_AUDIO_FORMAT, "bad_audio_format", 1003, 0, 1, 0,                                         \
+    X(BAD_AUDIO_FORMAT, "bad_audio_format", 1003, 415, 1, 0,                                       \
       "the audio is a file with a header where raw samples were promised: send the samples "       \
       "only, or use shoal-file")                                                                   \
-    X(RATE_MISMATCH, "rate_mismatch", 1003, 0, 1, 0,                                               \
+    X(RATE_MISMATCH, "rate_mismatch", 1003, 415, 1, 0,                                             \
       "the audio has another sample rate than the session: set rate to the audio's own rate")      \
-    X(AUDIO_NOT_FINITE, "audio_not_finite", 1007, 0, 1, 0,                                         \
+    X(AUDIO_NOT_FINITE, "audio_not_finite", 1007, 400, 1, 0,                                       \
       "the audio holds NaN or infinity: check that format says what you send (f32le or s16le)")    \
-    X(BAD_AUDIO_PACKET, "bad_audio_packet", 1007, 0, 1, 0,                                         \
+    X(BAD_AUDIO_PACKET, "bad_audio_packet", 1007, 400, 1, 0,                                       \
       "an Opus packet cannot be decoded: send one whole packet, without Ogg, in each message")     \
-    X(MESSAGE_TOO_LARGE, "message_too_large", 1009, 0, 1, 0,                                       \
+    X(MESSAGE_TOO_LARGE, "message_too_large", 1009, 413, 1, 0,                                     \
       "the message is larger than the server takes: send audio in smaller messages")               \
     X(NOT_STARTED, "not_started", 1008, 0, 1, 0,                                                   \
       "the session has not begun: send a start message first, or put options in the URL")          \
@@ -131,13 +131,13 @@ SHOAL_CHECKED int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
       "or give a range")                                                                           \
     X(TOO_MANY_SESSIONS, "too_many_sessions", 1013, 503, 1, 1,                                     \
       "the limit on sessions is reached: close one, or try later")                                 \
-    X(START_TIMEOUT, "start_timeout", 1008, 0, 1, 1,                                               \
+    X(START_TIMEOUT, "start_timeout", 1008, 408, 1, 1,                                             \
       "no start message came in time: send it right after connecting")                             \
-    X(IDLE_TIMEOUT, "idle_timeout", 1008, 0, 1, 1,                                                 \
+    X(IDLE_TIMEOUT, "idle_timeout", 1008, 408, 1, 1,                                               \
       "nothing came from the client for too long: send audio, or ping to stay")                    \
     X(SLOW_READER, "slow_reader", 1008, 0, 1, 1,                                                   \
       "the client does not read its results fast enough: read while sending")                      \
-    X(BACKLOG, "backlog", 1013, 0, 1, 1,                                                           \
+    X(BACKLOG, "backlog", 1013, 503, 1, 1,                                                         \
       "audio waits too long to be processed: ask for a lower depth or give a range")               \
     X(DRAINING, "draining", 1012, 503, 1, 1,                                                       \
       "the server restarts; what it had received was finished: connect again")                     \
@@ -169,7 +169,7 @@ typedef enum shoal_code {
 typedef struct shoal_code_info {
     const char *name; /* "bad_option" */
     int close_code;
-    int http_status; /* 0: cannot happen before the upgrade */
+    int http_status; /* of a request; 0: cannot be the answer to one */
     int fatal, retry;
     const char *message;
 } shoal_code_info;

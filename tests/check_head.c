@@ -108,6 +108,27 @@ START_TEST(connections_stay_or_close)
 }
 END_TEST
 
+START_TEST(what_is_said_of_a_body)
+{
+    shoald_head h = take_text("POST /v1/phones HTTP/1.1\r\n" HOST "Content-Length: 12\r\n"
+                              "Expect: 100-Continue\r\nAccept: text/html, application/x-npy;q=1\r\n"
+                              "Content-Type: Multipart/form-data; boundary=x\r\n"
+                              "Content-Encoding: gzip\r\n\r\n");
+    ck_assert_int_eq(h.method, SHOALD_POST);
+    ck_assert(h.has_length && h.body_bytes == 12 && h.awaits_100 && h.is_form && h.is_packed);
+    ck_assert_int_eq(h.taste, SHOALD_NPY);
+    h = take_text("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\nAccept: */*\r\n\r\n");
+    ck_assert(h.chunked && !h.has_length && !h.is_form && !h.is_packed && !h.awaits_100);
+    ck_assert_int_eq(h.taste, SHOALD_ANY_FORM);
+    ck_assert(
+        !take_text("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n").chunked);
+    ck_assert(!take_text("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n"
+                         "Transfer-Encoding: chunked\r\n\r\n")
+                   .chunked);
+    ck_assert_int_eq(take_text("POST / HTTP/1.1\r\n" HOST "Expect: a\r\n\r\n").status, 417);
+}
+END_TEST
+
 START_TEST(keys_are_16_bytes_in_base64)
 {
     static const char *const bad[] = { "abc",
@@ -283,6 +304,7 @@ static Suite *head_suite(void)
     tcase_add_loop_test(tc, targets_are_taken_apart, 0, sizeof targets / sizeof targets[0]);
     tcase_add_test(tc, a_path_longer_than_any_page_is_none);
     tcase_add_test(tc, connections_stay_or_close);
+    tcase_add_test(tc, what_is_said_of_a_body);
     tcase_add_test(tc, keys_are_16_bytes_in_base64);
     tcase_add_test(tc, versions_of_websocket);
     tcase_add_loop_test(tc, what_is_no_request_is_refused, 0, sizeof refusals / sizeof refusals[0]);

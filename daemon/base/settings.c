@@ -44,6 +44,7 @@ static const settings_key keys[] = {
     { "max_http_connections", KEY_INT, FIELD(max_http_connections), 128, 8, 100000, true, NULL },
     { "max_http_connections_per_ip", KEY_INT, FIELD(max_http_connections_per_ip), 32, 0, 100000,
       true, NULL },
+    { "max_uploads", KEY_INT, FIELD(max_uploads), 64, 0, 10000, true, NULL },
     { "max_message_bytes", KEY_INT, FIELD(max_message_bytes), SHOAL_MAX_AUDIO_BYTES, 1024, 16 << 20,
       true, NULL },
     { "backlog_ms", KEY_INT, FIELD(backlog_ms), 2000, 100, 60000, true, NULL },
@@ -91,7 +92,8 @@ void shoald_settings_default(shoald_settings *c)
 size_t shoald_settings_descriptors(const shoald_settings *c)
 {
     enum { OWN = 64 };
-    return (size_t)c->max_sessions + 2 * (size_t)c->max_http_connections + OWN;
+    return (size_t)c->max_sessions + 2 * (size_t)c->max_http_connections +
+           2 * (size_t)c->max_uploads + OWN;
 }
 
 /* ---- one setting --------------------------------------------------------------------- */

@@ -33,6 +33,7 @@ typedef struct shoald_settings {
     int max_sessions_per_ip;         /* 0: no limit */
     int max_http_connections;        /* connections beside the sessions */
     int max_http_connections_per_ip; /* of them, without a request; 0: no limit */
+    int max_uploads;                 /* sessions by POST */
     int max_message_bytes;           /* of one binary message */
     int backlog_ms;                  /* audio waiting for a worker, a session */
     int output_buffer_bytes;         /* results waiting for the socket, a session */
@@ -59,7 +60,7 @@ typedef struct shoald_settings {
 
 void shoald_settings_default(shoald_settings *c);
 /* How many it takes: sessions and HTTP connections need one each, and so do those that are refused
- * after the upgrade, which gates.c limits to as many. */
+ * after the upgrade, which gates.c limits to as many; a file's decoder has two. */
 size_t shoald_settings_descriptors(const shoald_settings *c);
 /* One setting. why: cause and remedy. 0 or -1. */
 int shoald_settings_set(shoald_settings *c, const char *key, const char *value,

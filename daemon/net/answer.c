@@ -15,9 +15,15 @@ static const struct {
     { 401, "Unauthorized" },
     { 404, "Not Found" },
     { 405, "Method Not Allowed" },
+    { 406, "Not Acceptable" },
     { 408, "Request Timeout" },
+    { 411, "Length Required" },
+    { 413, "Content Too Large" },
     { 414, "URI Too Long" },
+    { 415, "Unsupported Media Type" },
+    { 417, "Expectation Failed" },
     { 426, "Upgrade Required" },
+    { 429, "Too Many Requests" },
     { 431, "Request Header Fields Too Large" },
     { 500, "Internal Server Error" },
     { 501, "Not Implemented" },
@@ -81,6 +87,7 @@ static const char *connection_line(shoald_connection connection)
         [SHOALD_KEEPS] = "",
         [SHOALD_KEEPS_1_0] = "Connection: keep-alive\r\n",
         [SHOALD_CLOSES] = "Connection: close\r\n",
+        [SHOALD_CLOSES_1_0] = "Connection: close\r\n",
     };
     return lines[connection];
 }
@@ -90,7 +97,10 @@ int shoald_answer_write_head(shoal_buf *out, const shoald_answer *a, shoald_conn
     char text[1024], of_body[192] = "";
     size_t size;
     shoald_answer_body(a, &size);
-    if (a->type)
+    if (a->type && a->streams)
+        snprintf(of_body, sizeof of_body, "Content-Type: %s\r\n%s", a->type,
+                 connection == SHOALD_CLOSES_1_0 ? "" : "Transfer-Encoding: chunked\r\n");
+    else if (a->type)
         snprintf(of_body, sizeof of_body, "Content-Type: %s\r\nContent-Length: %zu\r\n", a->type,
                  size);
     int n = snprintf(text, sizeof text,

@@ -1,7 +1,7 @@
 /* answer.h - an HTTP answer: made by pages and refusals, written as bytes; pure
  *
- * An answer is small and whole in memory before its first byte is sent. (One that streams, as that
- * of a POST with results while they come, is a link's matter: see greet.h.)
+ * An answer is whole in memory before its first byte is sent, but for one that streams, as that of
+ * a POST with results while they come: of that only the head is made here (post.c does the rest).
  */
 #ifndef SHOALD_ANSWER_H
 #define SHOALD_ANSWER_H
@@ -16,6 +16,7 @@ typedef struct shoald_answer {
     shoal_buf body;    /* owned */
     const char *fixed; /* static bytes instead of a body of its own */
     size_t fixed_size;
+    bool streams;    /* the body comes chunked, or (to HTTP/1.0) until the end */
     char lines[512]; /* further header lines, each with its CR LF */
 } shoald_answer;
 
@@ -32,7 +33,8 @@ SHOAL_CHECKED int shoald_answer_error(shoald_answer *a, int status, const shoal_
 typedef enum shoald_connection {
     SHOALD_KEEPS,     /* HTTP/1.1 says nothing then */
     SHOALD_KEEPS_1_0, /* HTTP/1.0 has to be told */
-    SHOALD_CLOSES
+    SHOALD_CLOSES,
+    SHOALD_CLOSES_1_0 /* a stream has no other end there */
 } shoald_connection;
 
 /* Status line and headers, with the length of the body, but not the body. */

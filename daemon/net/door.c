@@ -10,6 +10,9 @@ void shoald_door_init(shoald_door *door, shoald_house *house, uv_loop_t *loop)
     memset(door, 0, sizeof *door);
     door->house = house;
     door->loop = loop;
+    door->posts =
+        (shoald_posts){ .house = house, .loop = loop, .take_back = shoald_greet_take_back };
+    door->posts.owner = door;
 }
 
 static void log_full(shoald_door *door, const shoald_peer *peer)
@@ -52,6 +55,7 @@ void shoald_door_step(shoald_door *door, uint64_t now_ns)
 
 void shoald_door_close(shoald_door *door)
 {
+    shoald_posts_close(&door->posts);
     for (int i = 0; i < SHOALD_STANDINGS; i++)
         while (door->pool.oldest[i])
             shoald_greet_end(door->pool.oldest[i]);

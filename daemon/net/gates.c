@@ -8,6 +8,7 @@
 #include "session/admit.h"
 #include "session/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct call {
@@ -17,6 +18,7 @@ typedef struct call {
     const char *bytes;
     shoald_entry *entry;
     int status; /* 0: the error's own */
+    shoald_taste taste;
 } call;
 
 static bool refuse(call *c, int status, shoal_code code, const char *why)
@@ -82,7 +84,7 @@ static bool of_an_address_with_a_slot(call *c)
         return true;
     for (const shoald_session *s = c->house->sessions; s; s = s->next)
         count += shoald_session_is_open(s) && shoald_peer_is_near(&s->peer, c->peer);
-    return count < limit || refuse(c, 0, SHOAL_CODE_TOO_MANY_SESSIONS,
+    return count < limit || refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
                                    "your address has as many sessions as it may "
                                    "(max_sessions_per_ip): close one first");
 }
@@ -113,7 +115,148 @@ static bool within_capacity(call *c)
     return !e->has_options || shoald_admit_may_begin(c->house, &e->granted, &e->error);
 }
 
-/* ---- the table ----------------------------------------------------------------------- */
+/* ---- a POST with audio --------------------------------------------------------------- */
+
+const char *shoald_gates_output(const char *path)
+{
+    const char *name = strncmp(path, "/v1/", 4) == 0 ? path + 4 : "";
+    size_t first = strcspn(name, "@,");
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789@,_.-") != strlen(name))
+        return NULL;
+    for (unsigned one = 1; one <= SHOAL_OUTPUT_ALL; one <<= 1)
+        if (strlen(shoal_output_name(one)) == first &&
+            memcmp(shoal_output_name(one), name, first) == 0)
+            return name;
+    return NULL;
+}
+
+static bool with_a_body(call *c)
+{
+    const shoald_head *h = c->head;
+    if (h->has_encoding && !h->chunked)
+        return refuse(c, 501, SHOAL_CODE_BAD_REQUEST,
+                      "of Transfer-Encoding the server knows chunked, and only that");
+    if (h->has_encoding && h->minor == 0)
+        return refuse(c, 400, SHOAL_CODE_BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding");
+    if (!h->has_encoding && !h->has_length)
+        return refuse(c, 411, SHOAL_CODE_BAD_REQUEST,
+                      "send the audio as the body, with Content-Length or chunked: "
+                      "curl --data-binary @FILE");
+    return h->has_body ||
+           refuse(c, 400, SHOAL_CODE_BAD_REQUEST,
+                  "the body is empty: send a file's bytes, curl --data-binary @FILE");
+}
+
+static bool with_bytes_as_they_are(call *c)
+{
+    if (c->head->is_form)
+        return refuse(
+            c, 415, SHOAL_CODE_BAD_REQUEST,
+            "the body is a form: send the file's bytes alone, as curl --data-binary @FILE "
+            "does, not -F");
+    return !c->head->is_packed ||
+           refuse(c, 415, SHOAL_CODE_BAD_REQUEST,
+                  "the body has a Content-Encoding: send the bytes as they are");
+}
+
+static bool with_an_upload_slot(call *c)
+{
+    return c->house->upload_count < c->house->settings.max_uploads ||
+           refuse(c, 503, SHOAL_CODE_TOO_MANY_SESSIONS,
+                  "as many files are on their way as may be (max_uploads): try later");
+}
+
+/* The path says which output; the rest is as in a session's URL. */
+static bool with_good_query(call *c)
+{
+    shoald_entry *e = c->entry;
+    char query[SHOAL_MAX_QUERY_BYTES + SHOALD_MAX_PATH];
+    int n = c->head->query_length > SHOAL_MAX_QUERY_BYTES ? SHOAL_MAX_QUERY_BYTES
+                                                          : (int)c->head->query_length;
+    e->has_options = true;
+    n = snprintf(query, sizeof query, "output=%s%s%.*s", shoald_gates_output(c->head->path),
+                 n ? "&" : "", n, c->bytes + c->head->query_at);
+    return shoal_options_parse_query(&e->asked, query, (size_t)n, &e->error) == 0;
+}
+
+static bool bad_option(call *c, const char *option, const char *why)
+{
+    shoal_error_set(&c->entry->error, SHOAL_CODE_BAD_OPTION, option, "%s: %s", option, why);
+    return false;
+}
+
+/* With a format the body is samples, else a file that says itself what it is. */
+static bool with_good_audio(call *c)
+{
+    const shoal_options *o = &c->entry->asked;
+    if (o->given & SHOAL_OPT_FORMAT)
+        return o->format != SHOAL_FORMAT_OPUS ||
+               bad_option(c, "format",
+                          "bare packets have no ends in a body: send an Ogg Opus file, "
+                          "without format");
+    if (o->given & (SHOAL_OPT_RATE | SHOAL_OPT_CHANNELS))
+        return bad_option(
+            c, o->given & SHOAL_OPT_RATE ? "rate" : "channels",
+            "a file says it itself: leave it out, or say format (s16le, f32le, mulaw, "
+            "alaw) for a body of raw samples");
+    return true;
+}
+
+static bool in_an_answerable_form(call *c)
+{
+    shoal_options *o = &c->entry->asked;
+    unsigned outputs = shoal_options_all_outputs(o);
+    unsigned rows = outputs & ~(unsigned)(SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY);
+    bool binary = (o->given & SHOAL_OPT_ENCODING) && o->encoding != SHOAL_ENCODING_JSON;
+    c->taste = c->head->taste == SHOALD_ANY_FORM && binary && rows == outputs ? SHOALD_PACKETS
+                                                                              : c->head->taste;
+    if (c->taste == SHOALD_PACKETS || c->taste == SHOALD_NPY) {
+        if (rows != outputs)
+            return refuse(c, 406, SHOAL_CODE_BAD_REQUEST,
+                          "phones and activity come as lines of JSON only: leave Accept out");
+        if (c->taste == SHOALD_NPY && (o->tap_count + (o->outputs != 0) > 1 || (rows & (rows - 1))))
+            return refuse(c, 406, SHOAL_CODE_BAD_REQUEST, "an .npy holds one output: ask for one");
+        return (o->given & SHOAL_OPT_ENCODING) == 0 || binary ||
+               bad_option(c, "encoding", "json is text: leave Accept out");
+    }
+    c->taste = SHOALD_LINES;
+    if (binary && rows)
+        return bad_option(c, "encoding",
+                          "lines are JSON: say Accept: application/octet-stream, and "
+                          "ask for phones and activity by themselves");
+    o->encoding = SHOAL_ENCODING_JSON;
+    o->given |= SHOAL_OPT_ENCODING;
+    return true;
+}
+
+static bool with_granted_options(call *c)
+{
+    shoald_entry *e = c->entry;
+    e->granted = e->asked;
+    return shoald_grant_options(&e->granted, c->house->service.model,
+                                c->house->settings.default_depth, &e->error) == 0;
+}
+
+static bool (*const post_gates[])(call *c) = {
+    with_a_body,           with_bytes_as_they_are,    not_while_draining, with_a_slot,
+    with_an_upload_slot,   of_an_address_with_a_slot, with_good_query,    with_good_audio,
+    in_an_answerable_form, with_granted_options,      within_capacity,
+};
+
+bool shoald_gates_check_post(shoald_house *house, const shoald_peer *peer, const shoald_head *head,
+                             const char *bytes, shoald_entry *entry, shoald_taste *taste,
+                             int *status)
+{
+    call c = { house, peer, head, bytes, entry, 0, SHOALD_ANY_FORM };
+    memset(entry, 0, sizeof *entry);
+    for (size_t i = 0; i < sizeof post_gates / sizeof post_gates[0] && !entry->error.code; i++)
+        (void)post_gates[i](&c);
+    *status = c.status;
+    *taste = c.taste;
+    return !entry->error.code;
+}
+
+/* ---- an upgrade ---------------------------------------------------------------------- */
 
 static const struct {
     bool (*pass)(call *c);
@@ -130,7 +273,7 @@ shoald_verdict shoald_gates_check(shoald_house *house, const shoald_peer *peer,
                                   const shoald_head *head, const char *bytes, shoald_entry *entry,
                                   int *status)
 {
-    call c = { house, peer, head, bytes, entry, 0 };
+    call c = { house, peer, head, bytes, entry, 0, SHOALD_ANY_FORM };
     shoald_verdict verdict = SHOALD_ADMITTED;
     memset(entry, 0, sizeof *entry);
     for (size_t i = 0; i < sizeof gates / sizeof gates[0]; i++) {

@@ -22,6 +22,8 @@ enum {
     KEEP_ALIVE_S = 15,      /* answered -> the next request begins */
     LINGER_S = 2,           /* answered for good -> gone */
     LINGER_BYTES = 1 << 20, /* read and thrown away meanwhile */
+    LINGER_BODY = 16 << 20, /* where a body was on its way */
+    SLOWEST = 64 << 10,     /* bytes a second that a reader takes of a large answer */
     ANSWERS_A_TICK = 16,    /* of one connection that stays */
     ALL_ANSWERS_A_TICK = 64 /* of all that stay */
 };
@@ -44,7 +46,7 @@ typedef struct greeting {
     shoald_answer answer;
     size_t sent; /* of both */
     bool closes;
-    size_t drained;
+    size_t drained, most_drained;
 } greeting;
 
 static void on_event(uv_poll_t *poll, int status, int events);
@@ -132,7 +134,7 @@ static void drain(greeting *g)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     g->drained += n > 0 ? (size_t)n : 0;
-    if (n <= 0 || g->drained > LINGER_BYTES)
+    if (n <= 0 || g->drained > g->most_drained)
         end(g);
 }
 
@@ -187,10 +189,20 @@ static void go_on_answering(greeting *g)
         ask_again(g);
 }
 
+static void await_reader(greeting *g)
+{
+    size_t size;
+    shoald_answer_body(&g->answer, &size);
+    shoald_pool_move(&g->door->pool, &g->member, SHOALD_ANSWERING);
+    set_deadline(g, g->door->house->settings.slow_reader_timeout_s + (int)(size / SLOWEST));
+    go_on_answering(g);
+}
+
 static void start_answering(greeting *g, int made)
 {
     shoald_house *house = g->door->house;
     g->closes |= g->head.close || g->head.has_body || house->draining;
+    g->most_drained = g->head.has_body ? LINGER_BODY : LINGER_BYTES;
     shoald_connection how = g->closes            ? SHOALD_CLOSES
                             : g->head.minor == 0 ? SHOALD_KEEPS_1_0
                                                  : SHOALD_KEEPS;
@@ -200,9 +212,7 @@ static void start_answering(greeting *g, int made)
         return;
     }
     shoald_count(&house->stats.http_requests, 1);
-    shoald_pool_move(&g->door->pool, &g->member, SHOALD_ANSWERING);
-    set_deadline(g, house->settings.slow_reader_timeout_s);
-    go_on_answering(g);
+    await_reader(g);
 }
 
 /* ---- refusals -------------------------------------------------------------------------- */
@@ -284,6 +294,31 @@ static void upgrade(greeting *g)
     house->connection_count--;
 }
 
+/* With a body that streams into a session. */
+static void post(greeting *g)
+{
+    shoald_entry entry;
+    shoald_taste taste;
+    int status;
+    shoald_door *door = g->door;
+    shoald_answer_add_line(&g->answer, "Access-Control-Allow-Origin: *");
+    if (!shoald_gates_check_post(door->house, &g->peer, &g->head, g->bytes, &entry, &taste,
+                                 &status)) {
+        shoald_count(&door->house->stats.refused, 1);
+        refuse(g, status, &entry.error);
+        return;
+    }
+    shoald_head head = g->head;
+    forget_request(g);
+    let_go(g);
+    shoald_count(&door->house->stats.http_requests, 1);
+    if (shoald_post_adopt(&door->posts, g->fd, &g->peer, &head, taste, &entry) == 0)
+        return;
+    say_no_memory(g->fd);
+    close(g->fd);
+    door->house->connection_count--;
+}
+
 static void respond(greeting *g)
 {
     char where[SHOALD_MAX_PATH + 16];
@@ -291,8 +326,12 @@ static void respond(greeting *g)
         upgrade(g);
         return;
     }
+    if (g->head.method == SHOALD_POST && shoald_gates_output(g->head.path)) {
+        post(g);
+        return;
+    }
     /* who says CONNECT or POST goes on with something else than a request */
-    g->closes = g->head.method == SHOALD_OTHER_METHOD;
+    g->closes = g->head.method >= SHOALD_POST;
     int made = shoald_pages_answer(g->door->house, &g->peer, &g->head, &g->answer);
     if (g->answer.status >= 400 && g->answer.status < 500) {
         snprintf(where, sizeof where, "at %s", *g->head.path ? g->head.path : "no page's URL");
@@ -391,22 +430,54 @@ static void set_socket_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
 }
 
-void shoald_greet_start(shoald_door *door, int fd, const shoald_peer *peer)
+/* In the pool, asking, without a deadline. NULL: no memory, fd is closed. */
+static greeting *new_greeting(shoald_door *door, int fd, const shoald_peer *peer)
 {
     greeting *g = calloc(1, sizeof *g);
     if (!g || uv_poll_init(door->loop, &g->poll, fd) < 0) {
         free(g);
         close(fd);
-        return;
+        return NULL;
     }
     g->door = door;
     g->fd = fd;
     g->peer = *peer;
     g->poll.data = g;
+    g->most_drained = LINGER_BYTES;
+    shoald_pool_add(&door->pool, &g->member, &g->peer);
+    return g;
+}
+
+void shoald_greet_take_back(void *owner, shoald_parting *p)
+{
+    shoald_door *door = owner;
+    greeting *g = new_greeting(door, p->fd, &p->peer);
+    if (!g) {
+        shoal_buf_free(&p->bytes);
+        shoald_answer_free(&p->answer);
+        door->house->connection_count--;
+        return;
+    }
+    g->top = p->bytes;
+    g->sent = p->sent;
+    g->answer = p->answer;
+    g->head.minor = p->minor;
+    g->head.has_body = p->closes; /* some of it may be on its way */
+    g->closes = p->closes || door->house->draining;
+    if (p->answer.status)
+        start_answering(g, 0);
+    else
+        await_reader(g);
+}
+
+void shoald_greet_start(shoald_door *door, int fd, const shoald_peer *peer)
+{
+    greeting *g = new_greeting(door, fd, peer);
+    if (!g)
+        return;
     set_socket_options(fd); /* a unix socket has none of them */
     door->house->connection_count++;
     shoald_count(&door->house->stats.connections, 1);
-    shoald_pool_add(&door->pool, &g->member, &g->peer);
     set_deadline(g, door->house->settings.handshake_timeout_s);
     want(g, UV_READABLE);
     take_turn(g); /* most have sent their request by now */

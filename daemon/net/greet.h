@@ -1,7 +1,9 @@
 /* greet.h - a TCP connection until it has become a session, or has been answered and is gone
  *
  *     accepted -> ASKING ---- a good upgrade ----> link.c (lws) and session
- *                  |  ^ '--- any other request --> ANSWERING --.
+ *                  |  ^ '---- a good POST --------> post.c and session, comes back with the end of
+ *                  |  |                                  |  its answer
+ *                  |  | '--- any other request --> ANSWERING --.
  *                  |  '------- keep-alive ---------------------+
  *                  |                                           v
  *                  '-- deadline, refused ---> ANSWERING -> LINGERING -> gone
@@ -14,13 +16,13 @@
  * sessions.
  *
  * Every state has a deadline of its own, which no trickle of bytes extends. What must come before a
- * request (PROXY protocol, TLS) is a state before ASKING; a request with a body that streams into a
- * session (POST /v1/phones) leaves ASKING as an upgrade does, for a link of its own. Loop thread.
+ * request (PROXY protocol, TLS) is a state before ASKING. Loop thread.
  */
 #ifndef SHOALD_GREET_H
 #define SHOALD_GREET_H
 
 #include "net/pool.h"
+#include "net/post.h"
 #include "session/house.h"
 
 #include <uv.h>
@@ -29,6 +31,7 @@ typedef struct shoald_door {
     shoald_house *house;
     uv_loop_t *loop;
     shoald_pool pool;
+    shoald_posts posts;
     int answers;      /* on connections that stay, since the last tick */
     uint64_t told_ns; /* refusals in the log: since when these are counted */
     int told, untold;
@@ -37,6 +40,8 @@ typedef struct shoald_door {
 
 /* Take over an accepted socket; closes it if there is no memory. */
 void shoald_greet_start(shoald_door *door, int fd, const shoald_peer *peer);
+/* One comes back from post.c; owner is the door. */
+void shoald_greet_take_back(void *owner, shoald_parting *p);
 /* A tick of the clock: it need not rest any more, and its deadline may have passed. */
 void shoald_greet_on_tick(shoald_member *m, uint64_t now_ns);
 /* At once, without a word. */

@@ -88,7 +88,7 @@ static int hex(char c)
 
 static shoald_method method_of(span s)
 {
-    static const char *const names[] = { "GET", "HEAD", "OPTIONS" };
+    static const char *const names[] = { "GET", "HEAD", "OPTIONS", "POST" };
     for (int i = 0; i < SHOALD_OTHER_METHOD; i++)
         if (strlen(names[i]) == s.size && memcmp(names[i], s.at, s.size) == 0)
             return (shoald_method)i;
@@ -240,8 +240,54 @@ static int take_length(shoald_head *h, span value)
 
 static int take_encoding(shoald_head *h, span value)
 {
-    (void)value;
+    h->chunked = !h->has_encoding && equals(value, "chunked");
     h->has_encoding = true;
+    return 0;
+}
+
+static int take_expect(shoald_head *h, span value)
+{
+    if (!equals(value, "100-continue"))
+        return refuse(h, 417, "the server can meet no Expect but 100-continue");
+    h->awaits_100 = true;
+    return 0;
+}
+
+/* Without its parameters. */
+static span media_type(span value)
+{
+    const char *end = memchr(value.at, ';', value.size);
+    return trim((span){ value.at, end ? (size_t)(end - value.at) : value.size });
+}
+
+static int take_content_type(shoald_head *h, span value)
+{
+    h->is_form = equals(media_type(value), "multipart/form-data");
+    return 0;
+}
+
+static int take_content_encoding(shoald_head *h, span value)
+{
+    h->is_packed = !equals(value, "identity");
+    return 0;
+}
+
+/* The weights (;q=) of several are not looked at: who asks for one of ours asks for no other. */
+static int take_accept(shoald_head *h, span value)
+{
+    static const struct {
+        const char *type;
+        shoald_taste taste;
+    } tastes[] = {
+        { "application/octet-stream", SHOALD_PACKETS },
+        { "application/x-npy", SHOALD_NPY },
+        { "application/x-ndjson", SHOALD_LINES },
+        { "application/json", SHOALD_LINES },
+    };
+    for (span one; next_of_list(&value, &one);)
+        for (size_t i = 0; i < sizeof tastes / sizeof tastes[0] && !h->taste; i++)
+            if (equals(media_type(one), tastes[i].type))
+                h->taste = tastes[i].taste;
     return 0;
 }
 
@@ -285,6 +331,10 @@ static const struct {
     { "Upgrade", take_upgrade },
     { "Content-Length", take_length },
     { "Transfer-Encoding", take_encoding },
+    { "Expect", take_expect },
+    { "Accept", take_accept },
+    { "Content-Type", take_content_type },
+    { "Content-Encoding", take_content_encoding },
     { "Sec-WebSocket-Key", take_key },
     { "Sec-WebSocket-Version", take_websocket_version },
     { "Sec-WebSocket-Protocol", take_subprotocols },

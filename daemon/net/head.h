@@ -29,8 +29,17 @@ typedef enum shoald_method {
     SHOALD_GET,
     SHOALD_HEAD,
     SHOALD_OPTIONS,
+    SHOALD_POST,
     SHOALD_OTHER_METHOD /* none that has a meaning here */
 } shoald_method;
+
+/* What the client would rather have; the first media type that means something here. */
+typedef enum shoald_taste {
+    SHOALD_ANY_FORM,
+    SHOALD_LINES,   /* application/x-ndjson, application/json */
+    SHOALD_PACKETS, /* application/octet-stream */
+    SHOALD_NPY      /* application/x-npy */
+} shoald_taste;
 
 typedef enum shoald_head_state {
     SHOALD_HEAD_PARTIAL, /* go on */
@@ -51,6 +60,15 @@ typedef struct shoald_head {
     bool close;    /* no further request on this connection */
     bool has_body; /* bytes follow that are no request */
 
+    /* of the body */
+    bool has_length; /* Content-Length: body_bytes */
+    uint64_t body_bytes;
+    bool chunked;    /* Transfer-Encoding: chunked, and nothing else */
+    bool awaits_100; /* Expect: 100-continue */
+    bool is_form;    /* Content-Type: multipart/form-data */
+    bool is_packed;  /* Content-Encoding: gzip and the like */
+    shoald_taste taste;
+
     bool upgrade;                    /* Upgrade: websocket and Connection: Upgrade */
     int websocket_version;           /* 0: none, -1: nothing that is one */
     char key[SHOALD_KEY_LENGTH + 1]; /* "" unless it is 16 bytes in base64 */
@@ -60,8 +78,7 @@ typedef struct shoald_head {
     size_t line_at, scanned;
     size_t headers_at; /* 0: the request line is not complete */
     int hosts, keys;
-    bool skipped_line, to_websocket, to_upgrade, keep_alive, has_length, has_encoding;
-    uint64_t body_bytes;
+    bool skipped_line, to_websocket, to_upgrade, keep_alive, has_encoding;
 } shoald_head;
 
 /* bytes: all that came so far, n of them; the same ones in front as the last time. */

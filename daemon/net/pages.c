@@ -1,12 +1,13 @@
 /* pages.c - see pages.h
  *
- * To add a page, write its function and its row. A file that is built in is a row in assets.c. One
- * that takes a body (POST /v1/phones, which streams a file's bytes into a session) is not a page
- * but a link: its row goes beside the upgrade in greet.c, which has the socket. */
+ * To add a page, write its function and its row. A file that is built in is a row in assets.c. What
+ * takes a body (POST /v1/phones) is not a page but a link, see post.h; here is what is said to
+ * other methods. */
 #include "net/pages.h"
 
 #include "net/assets.h"
 #include "net/depths.h"
+#include "net/gates.h"
 #include "net/metrics.h"
 #include "net/model.h"
 #include "session/admit.h"
@@ -125,6 +126,13 @@ static int stream(request *r)
                   "must pass on the headers Upgrade and Connection");
 }
 
+static int upload(request *r)
+{
+    shoald_answer_add_line(r->answer, "Allow: POST, OPTIONS");
+    return refuse(r, 405, SHOAL_CODE_BAD_REQUEST,
+                  "here a file's bytes are sent: curl --data-binary @FILE URL");
+}
+
 /* Who is connected, and from where, is for who runs the server. */
 static int sessions(request *r)
 {
@@ -137,36 +145,41 @@ static int sessions(request *r)
 
 /* ---- the table ----------------------------------------------------------------------- */
 
+static const char reading[] = "GET, HEAD, OPTIONS";
+
 typedef struct page {
     const char *path;
     int (*write)(request *r);
-    bool any_origin; /* scripts of every web page may read it */
+    bool any_origin;     /* scripts of every web page may read it */
+    const char *methods; /* NULL: reading */
 } page;
 
 static const page pages[] = {
-    { "/healthz", healthz, true },       { "/readyz", readyz, true },
-    { "/v1/model", model, true },        { "/v1/depths", depths, true },
-    { "/metrics", metrics, false },      { SHOAL_PATH, stream, false },
-    { "/v1/sessions", sessions, false },
+    { "/healthz", healthz, true, NULL },       { "/readyz", readyz, true, NULL },
+    { "/v1/model", model, true, NULL },        { "/v1/depths", depths, true, NULL },
+    { "/metrics", metrics, false, NULL },      { SHOAL_PATH, stream, false, NULL },
+    { "/v1/sessions", sessions, false, NULL },
 };
 
 /* Scripts of other places may import shoal.js. */
-static const page asset_page = { NULL, asset, true };
+static const page asset_page = { NULL, asset, true, NULL };
+static const page upload_page = { NULL, upload, true, "POST, OPTIONS" };
 
 static const page *find(const char *path)
 {
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
         if (strcmp(path, pages[i].path) == 0)
             return &pages[i];
+    if (shoald_gates_output(path))
+        return &upload_page;
     shoald_asset found;
     return shoald_asset_find(path, &found) == 0 ? &asset_page : NULL;
 }
 
-static const char methods[] = "GET, HEAD, OPTIONS";
-
 /* Also what a browser asks before it lets a script send headers of its own. */
 static int options(request *r, const page *p)
 {
+    const char *methods = p && p->methods ? p->methods : reading;
     r->answer->status = 204;
     shoald_answer_add_line(r->answer, "Allow: %s", methods);
     if (!p || !p->any_origin)
@@ -186,8 +199,8 @@ int shoald_pages_answer(shoald_house *house, const shoald_peer *peer, const shoa
         shoald_answer_add_line(a, "Access-Control-Allow-Origin: *");
     if (head->method == SHOALD_OPTIONS && (p || !*head->path)) /* OPTIONS * is the server itself */
         return options(&r, p);
-    if (head->method == SHOALD_OTHER_METHOD && (p || !*head->path)) {
-        shoald_answer_add_line(a, "Allow: %s", methods);
+    if (head->method >= SHOALD_POST && p != &upload_page && (p || !*head->path)) {
+        shoald_answer_add_line(a, "Allow: %s", reading);
         return refuse(&r, 405, SHOAL_CODE_BAD_REQUEST, "the method is none of GET, HEAD, OPTIONS");
     }
     return p ? p->write(&r) : refuse(&r, 404, SHOAL_CODE_NOT_FOUND, NULL);

@@ -37,6 +37,7 @@ typedef struct shoald_house {
 
     struct shoald_session *sessions; /* list of all that hold a slot */
     int session_count;               /* refused ones not included */
+    int upload_count;                /* of them, those that came by POST (net/post.c) */
     int refused_count;               /* in the list, but only until they have been told */
     struct shoald_session *review;   /* sessions to pause, resume or close */
     int connection_count;            /* TCP connections, sessions included */

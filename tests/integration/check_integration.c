@@ -42,6 +42,8 @@ static run runs[] = {
     { .name = "admission", .make = admission_case },
     { .name = "robust", .make = robust_case },
     { .name = "program", .make = program_case },
+    { .name = "post", .make = post_case },
+    { .name = "post, wrong", .make = post_wrong_case },
     { .name = "detector", .make = detector_case },
     { .name = "shoal-file out", .make = shoal_file_out_case },
 };

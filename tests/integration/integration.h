@@ -11,6 +11,8 @@
  *     test_admission.c      who is refused
  *     test_migration.c      moving between workers
  *     test_prices.c         the price list
+ *     test_post.c           files by POST
+ *     test_post_wrong.c     bodies that are wrong
  *     test_start.c          what a supervisor may do: closed descriptors, an unread stderr
  *     test_shoal_file.c     the program shoal-file
  *     test_shoal_file_slow.c  the same with sources and readers that pause
@@ -20,6 +22,7 @@
  *     daemon.c              starting and stopping shoald; its metrics
  *     stream.c              one session from start to end; audio to send
  *     raw_ws.c              a WebSocket client that may be wrong
+ *     http.c, post.c        the same for HTTP; for POST
  *
  * Nothing is judged by time: the only clocks are time limits of PATIENCE_MS, wide enough for a
  * loaded machine and a sanitizer build. Daemons listen on port 0 of 127.0.0.1.
@@ -171,6 +174,8 @@ TCase *admission_case(void);
 TCase *migration_case(void);
 TCase *prices_case(void);
 TCase *program_case(void);
+TCase *post_case(void);
+TCase *post_wrong_case(void);
 TCase *start_case(void);
 TCase *shoal_file_case(void);
 TCase *shoal_file_slow_case(void);

@@ -1,0 +1,213 @@
+"""Files by POST: bodies that are slow, endless, wrong or unread"""
+
+import os
+import random
+import struct
+import threading
+import time
+
+from daemon import PATIENCE, SRC, Shoald, check, scaled, wait_until
+from ws import answer, connect, honest_session, noise, read_head
+
+MIB = 1 << 20
+RAW = "/v1/phones?depth=1&format=s16le&rate=16000"
+
+
+def head(path, *lines, length=None):
+    how = f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked"
+    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", how, *lines, "", ""]).encode()
+
+
+def chunk(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def wav(samples, more=b"", claimed=None):
+    size = claimed if claimed is not None else len(samples)
+    return (b"RIFF" + struct.pack("<I", 0xffffffff) + b"WAVEfmt " +
+            struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + more +
+            b"data" + struct.pack("<I", size) + samples)
+
+
+def read_all(s):
+    data = b""
+    while piece := s.recv(65536):
+        data += piece
+    return data
+
+
+def all_gone(shoald, seconds=25):
+    wait_until(lambda: shoald.metric("sessions") == 0, seconds, "slots were not back")
+    wait_until(lambda: shoald.metric("connections") <= 1, seconds, "connections were not back")
+
+
+def trickle(sockets, data, seconds):
+    """A byte now and then, until seconds are over."""
+    end = time.monotonic() + seconds
+    for i in range(len(data)):
+        if time.monotonic() > end:
+            return
+        for s in sockets:
+            try:
+                s.sendall(data[i:i + 1])
+            except OSError:
+                pass
+        time.sleep(0.1)
+
+
+def case_slow_bodies():
+    """Files whose beginning trickles, or does not come at all: 408 at start_timeout_s, slots back"""
+    with Shoald(start_timeout_s=2) as shoald:
+        sockets = [connect(shoald.port) for _ in range(20)]
+        for s in sockets:
+            s.sendall(head("/v1/phones?depth=1", length=100000))
+        trickle(sockets[:10], wav(noise(1)), 4)
+        for s in sockets:
+            check(read_head(s)[0] == 408, "a slow body was not told 408")
+            s.close()
+        all_gone(shoald)
+        honest_session(shoald.port, 0.5)
+
+
+def case_silent_bodies():
+    """Raw samples that stop: 408 at idle_timeout_s before the first result, a line after it"""
+    with Shoald(idle_timeout_s=2) as shoald:
+        silent, half = connect(shoald.port), connect(shoald.port)
+        silent.sendall(head(RAW, length=100000))
+        half.sendall(head(RAW, length=100000) + noise(1))
+        check(read_head(silent)[0] == 408, "a silent body was not told 408")
+        text = read_all(half)
+        check(text.startswith(b"HTTP/1.1 200") and b'"code":"idle_timeout"' in text,
+              "no idle_timeout but", text[-300:])
+        check(not text.endswith(b"0\r\n\r\n"), "the answer came to an end as if all were well")
+        all_gone(shoald)
+
+
+def case_answers_nobody_reads():
+    """Ten that send and never read: gone by their deadline, and so is their memory"""
+    with Shoald(slow_reader_timeout_s=scaled(2, 15)) as shoald:
+        honest_session(shoald.port, 1)
+        before = shoald.rss_bytes()
+        path = "/v1/embedding,posteriors?depth=1&chunk_ms=20&format=s16le&rate=16000"
+        sockets = [connect(shoald.port, receive_buffer=4096) for _ in range(10)]
+        for s in sockets:
+            s.sendall(head(path))
+            s.setblocking(False)
+        piece, end = chunk(noise(0.5)), time.monotonic() + 3
+        waiting = {s: piece for s in sockets}
+        while time.monotonic() < end:
+            for s in sockets:
+                try:
+                    waiting[s] = waiting[s][s.send(waiting[s]):] or piece
+                except OSError:
+                    pass
+            time.sleep(0.005)
+        check(shoald.rss_bytes() - before < 40 * MIB, "ten of them filled",
+              (shoald.rss_bytes() - before) // MIB, "MiB")
+        all_gone(shoald)
+        honest_session(shoald.port, 0.5)
+        for s in sockets:
+            s.close()
+
+
+def case_a_body_without_end():
+    """Half an hour (--full: eight) in one chunked body: memory stays level, phones come all along"""
+    seconds = scaled(1800, 8 * 3600)
+    with Shoald() as shoald, connect(shoald.port) as s:
+        s.settimeout(60 * PATIENCE)
+        s.sendall(head("/v1/phones?depth=1&chunk_ms=1280&lm=on&format=mulaw&rate=8000"))
+        got = {"bytes": 0, "end": b""}
+
+        def read():
+            while piece := s.recv(65536):
+                got["bytes"] += len(piece)
+                got["end"] = (got["end"] + piece)[-400:]
+                if got["end"].endswith(b"0\r\n\r\n"):
+                    return
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        piece, level = chunk(os.urandom(80000)), None
+        for i in range(seconds // 10):
+            s.sendall(piece)
+            if i == 20:
+                level = shoald.rss_bytes()
+        check(shoald.rss_bytes() - level < 4 * MIB, "memory has grown by",
+              shoald.rss_bytes() - level)
+        s.sendall(b"0\r\n\r\n")
+        reader.join(60 * PATIENCE)
+        check(b'"type":"done"' in got["end"] and
+              b'"seconds":%d.000' % (seconds // 10 * 10) in got["end"], "not done:", got["end"])
+
+
+def case_sound_without_end():
+    """A WAV of a second with endless rest: answered, and closed"""
+    with Shoald() as shoald, connect(shoald.port) as s:
+        s.sendall(head("/v1/phones?depth=1") + chunk(wav(noise(1))))
+        try:
+            for _ in range(4000):
+                s.sendall(chunk(bytes(65536)))
+        except OSError:
+            pass
+        all_gone(shoald)
+        honest_session(shoald.port, 0.5)
+
+
+def case_limits_of_posts():
+    """By address 429, in all 503 with Retry-After, both before the body and without 100 Continue"""
+    with Shoald(max_sessions_per_ip=1) as shoald, connect(shoald.port) as first:
+        first.sendall(head(RAW, length=100000))
+        wait_until(lambda: shoald.metric("sessions") == 1, 10, "no session")
+        got = answer(shoald.port, head(RAW, "Expect: 100-continue", length=100000))
+        check(got[0] == 429 and b"max_sessions_per_ip" in got[2], "not 429 but", got)
+    with Shoald(max_uploads=1) as shoald, connect(shoald.port) as first:
+        first.sendall(head(RAW, length=100000))
+        wait_until(lambda: shoald.metric("sessions") == 1, 10, "no session")
+        got = answer(shoald.port, head(RAW, "Expect: 100-continue", length=100000))
+        check(got[0] == 503 and "retry-after" in got[1], "not 503 but", got)
+        honest_session(shoald.port, 0.5)
+
+
+def case_a_drain_during_posts():
+    """SIGTERM: a file that has come is answered to its end, another gets what there is and why"""
+    with Shoald() as shoald, connect(shoald.port) as whole, connect(shoald.port) as half:
+        half.sendall(head(RAW, length=100000) + noise(1))
+        check(read_head(half)[0] == 200, "no answer")
+        whole.sendall(head(RAW, length=64000) + noise(2))
+        check(read_head(whole)[0] == 200, "no answer")
+        shoald.process.terminate()
+        check(b'"type":"done"' in read_all(whole), "a whole file was not answered")
+        rest = read_all(half)
+        check(b'"code":"draining"' in rest and not rest.endswith(b"0\r\n\r\n"),
+              "not told of the drain:", rest[-300:])
+        check(shoald.wait_exit(10 * PATIENCE) == 0, "it did not end well")
+
+
+def case_files_that_lie():
+    """Headers that promise what cannot be, and files with some bytes changed: an answer to each"""
+    with open(os.path.join(SRC, "clients/web/sample.flac"), "rb") as f:
+        flac = f.read(30000)
+    sound = noise(0.5)
+    lies = [wav(sound, claimed=0xfffffff0), wav(sound, claimed=0), wav(b""),
+            wav(sound, more=b"LIST" + struct.pack("<I", 0x7fffffff)),
+            wav(sound, more=b"LIST" + struct.pack("<I", 0xffffffff)),
+            wav(sound).replace(struct.pack("<HHI", 1, 1, 16000), struct.pack("<HHI", 1, 65535, 1)),
+            wav(sound).replace(struct.pack("<HHI", 1, 1, 16000),
+                               struct.pack("<HHI", 1, 0, 0xffffffff)),
+            b"OggS" + bytes(40000), b"fLaC" + b"\xff" * 40000, b"ID3" + b"\x7f" * 40000,
+            b"\xff\xfb" * 20000, b"FORM" + bytes(40000), b"caff" + b"\x01" * 40000]
+    chance = random.Random(1)
+    for data in (flac, wav(sound)):
+        for _ in range(scaled(40, 400)):
+            changed = bytearray(data)
+            for _ in range(chance.randint(1, 12)):
+                changed[chance.randrange(min(len(data), chance.choice((48, 400, len(data)))))] = \
+                    chance.randrange(256)
+            lies.append(bytes(changed))
+    with Shoald() as shoald:
+        for data in lies:
+            with connect(shoald.port) as s:
+                s.sendall(head("/v1/phones?depth=1", "Connection: close", length=len(data)) + data)
+                status = read_head(s)[0]
+                check(status in (200, 400, 415, 503), "status", status, "for", data[:64])
+        all_gone(shoald)
+        honest_session(shoald.port, 0.5)

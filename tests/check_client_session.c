@@ -162,12 +162,12 @@ END_TEST
 /* Kept audio is that of [from, taken), whatever its messages are. */
 static void check_kept(uint64_t from)
 {
-    uint64_t at = s.kept.from;
+    uint64_t at = s.out.kept.from;
     size_t walk = 0, n;
     const uint8_t *bytes;
 
     ck_assert_uint_eq(at, from);
-    while (shoal__session_replay(&s, &walk, &bytes, &n))
+    while (shoal__out_walk(&s.out, &walk, &bytes, &n))
         for (size_t i = 0; i < n; i++, at++)
             ck_assert_msg(bytes[i] == audio[at], "byte %llu", (unsigned long long)at);
     ck_assert_uint_eq(at, s.audio_taken);
@@ -185,8 +185,9 @@ static void hear_progress(unsigned seq, uint64_t processed)
     expect(SHOAL_CLIENT_PHONES);
 }
 
-/* Two layers look back 500 ms each; with the latency, a chunk and a second of margin that is
- * 2395 ms or 76640 bytes, and messages are kept whole. */
+/* Two layers look back 640 ms (500, in whole chunks) and 320 each; with the latency, the decoder's
+ * memory, the hangover and the search for a beginning that is 6175 ms or 98800 samples, and
+ * messages are kept whole. */
 START_TEST(audio_is_kept_as_far_as_a_replay_needs_it)
 {
     size_t largest, sent = 0;
@@ -195,17 +196,17 @@ START_TEST(audio_is_kept_as_far_as_a_replay_needs_it)
     open_with(1 << 20, SHOAL_FORMAT_S16LE);
     hear_ready(1 << 20, 60);
     for (int i = 0; i < 5; i++, take_out(&largest))
-        sent += shoal__session_send(&s, audio + sent, 40000);
-    ck_assert_uint_eq(sent, 200000);
+        sent += shoal__session_send(&s, audio + sent, 50000);
+    ck_assert_uint_eq(sent, 250000);
     check_kept(0);
-    hear_progress(0, 76640 / 2 + 8000);
+    hear_progress(0, 98800 + 8000);
     check_kept(0); /* the first message is 16384 bytes and needed from byte 16000 on */
-    hear_progress(1, 76640 / 2 + 8192);
+    hear_progress(1, 98800 + 8192);
     check_kept(16384);
-    hear_progress(2, 100000);
-    check_kept(120000);
+    hear_progress(2, 98800 + 20000);
+    check_kept(32768);
     ck_assert_uint_eq(shoal__session_send(&s, audio + sent, 100), 100);
-    check_kept(120000); /* what still waits is part of it */
+    check_kept(32768); /* what still waits is part of it */
 }
 END_TEST
 
@@ -218,7 +219,7 @@ START_TEST(kept_audio_is_bounded)
     hear_ready(1 << 20, 60);
     for (int i = 0; i < 5; i++, take_out(&largest))
         sent += shoal__session_send(&s, audio + sent, 40000);
-    ck_assert_uint_le(shoal__queue_used(&s.kept.messages), 50000);
+    ck_assert_uint_le(shoal__queue_used(&s.out.kept.messages), 50000);
     check_kept(152768); /* the last 40000 bytes, and a message of 7232 before them */
     ck_assert_uint_eq(shoal__session_stats(&s).kept_from, 152768);
 }

@@ -92,11 +92,15 @@ def make_noise(path, seconds):
     rng = random.Random(1)
     samples = [int(rng.gauss(0, 3000 if i // 4000 % 3 else 30)) for i in range(16000 * seconds)]
     raw = struct.pack(f"<{len(samples)}h", *samples)
+    write_wav(path, raw)
+    with open(path + ".raw", "wb") as f:
+        f.write(raw)
+
+
+def write_wav(path, raw):
     with open(path, "wb") as f:
         f.write(struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + len(raw), b"WAVEfmt ", 16, 1, 1,
                             16000, 32000, 2, 16, b"data", len(raw)) + raw)
-    with open(path + ".raw", "wb") as f:
-        f.write(raw)
 
 
 def run(*argv, **more):
@@ -140,18 +144,26 @@ def failures_say_what_to_do(folder, url):
     assert done.returncode == 0 and len(lines) <= 24 and max(map(len, lines)) <= 80, done
 
 
-def server_that_restarts(folder, server):
-    mic = Mic(folder, f"ws://{server.address}", "--depth", "2", "--input-command",
-              f"while cat {folder}/noise.wav.raw; do sleep 0.1; done")
+def server_that_is_killed(folder, server):
+    """Nothing is lost: the phones are those of a session that nothing happened to."""
+    url, wav, go = f"ws://{server.address}", os.path.join(folder, "noise.wav"), folder + "/go"
+    twice = os.path.join(folder, "twice.wav")
+    write_wav(twice, 2 * open(wav + ".raw", "rb").read())
+    expected = [(p["phone"], p["start"], p["end"])
+                for p in phones_of_file(url, twice, "--depth", "2")]
+    mic = Mic(folder, url, "--depth", "2", "--input-command",
+              f"cat {wav}.raw; while [ ! -e {go} ]; do sleep 0.05; done; cat {wav}.raw")
     mic.wait_for("phone")
-    server.stop()
+    server.process.kill()
+    server.process.wait()
     assert "trying again" in mic.wait_for("away")["message"]
     server = Shoald(folder, server.address, "--model", TINY)
-    assert mic.wait_for("hole")["seconds"] > 0
-    before = len(mic.events("phone"))
-    after = mic.wait_for("phone", before + 1)
-    assert after["start"] >= mic.events("hole")[0]["time"], mic.events()
-    assert mic.stop() == 0
+    open(go, "w").close()
+    back = mic.wait_for("back")
+    assert back["seconds"] == 0 and "lost 0 ms" in back["message"], back
+    assert mic.process.wait(PATIENCE) == 0, open(mic.err).read()
+    heard = [(p["phone"], p["start"], p["end"]) for p in mic.events("phone")]
+    assert heard == expected, (heard, expected)
     return server
 
 
@@ -271,7 +283,7 @@ def by_command(folder):
     same_as_shoal_file(folder, url)
     failures_say_what_to_do(folder, url)
     in_a_terminal(folder, url)
-    server_that_restarts(folder, server).stop()
+    server_that_is_killed(folder, server).stop()
 
 
 def main():

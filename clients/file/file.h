@@ -37,6 +37,7 @@ typedef struct file_options {
     const char *proxy;     /* NULL: none */
     shoal_options session; /* what was said on the command line; outputs always */
     int realtime;          /* send no faster than the audio was spoken */
+    int reconnect_s;       /* how long a connection that breaks is tried to be made again */
     int quiet;             /* no progress */
     const char *out_dir;
     out_open *writers[FILE_MAX_WRITERS];

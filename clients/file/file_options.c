@@ -17,6 +17,9 @@ static const char manual[] =
     "\n"
     "  --url URL            ws://HOST:PORT or wss://...     (SHOAL_URL, or ws://127.0.0.1:7350)\n"
     "  --proxy URL          connect through http://HOST:PORT (none, whatever http_proxy says)\n"
+    "  --reconnect S        a connection that breaks, or a server that restarts, is tried again "
+    "for\n"
+    "                       S seconds; results go on without a gap (30); 0: the file has failed\n"
     "\n"
     "What to compute (default: the server's choice)\n"
     "  --depth N|MIN-MAX    layers to use, or a range that the server may choose from while it\n"
@@ -76,6 +79,7 @@ static const char manual[] =
 enum {
     OPT_URL = 256,
     OPT_PROXY,
+    OPT_RECONNECT,
     OPT_DEPTH,
     OPT_CHUNK,
     OPT_LEFT,
@@ -94,6 +98,7 @@ enum {
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
     { "proxy", required_argument, NULL, OPT_PROXY },
+    { "reconnect", required_argument, NULL, OPT_RECONNECT },
     { "depth", required_argument, NULL, OPT_DEPTH },
     { "chunk-ms", required_argument, NULL, OPT_CHUNK },
     { "left-ms", required_argument, NULL, OPT_LEFT },
@@ -184,11 +189,25 @@ static int add_writers(file_options *o, const char *list)
     }
 }
 
+static int take_number(int *to, const char *value, int least, int most, const char *name)
+{
+    char text[80], *end;
+    long n = strtol(value, &end, 10);
+
+    if (end == value || *end || n < least || n > most) {
+        snprintf(text, sizeof text, "%s takes %d to %d, not ", name, least, most);
+        return usage_error(text, value);
+    }
+    *to = (int)n;
+    return -1;
+}
+
 static int take_option(file_options *o, int c, char *value)
 {
     switch (c) {
     case OPT_URL: o->url = value; return -1;
     case OPT_PROXY: o->proxy = value; return -1;
+    case OPT_RECONNECT: return take_number(&o->reconnect_s, value, 0, 86400, "--reconnect");
     case OPT_DEPTH: return add_option(o, "depth", value);
     case OPT_CHUNK: return add_option(o, "chunk_ms", value);
     case OPT_LEFT: return add_option(o, "left_ms", value);
@@ -239,6 +258,7 @@ int file_options_parse(file_options *o, int argc, char **argv)
     *o = (file_options){ .url = shoal_client_default_url(),
                          .session = shoal_options_default(),
                          .realtime = 1,
+                         .reconnect_s = 30,
                          .out_dir = ".",
                          .writers = { out_text_open },
                          .writer_count = 1 };

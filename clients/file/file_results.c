@@ -168,6 +168,22 @@ static void on_error(file_session *s, const shoal_client_event *e)
     s->failed = 1;
 }
 
+/* Results go on where they were, or the session fails: so there is no more to say. */
+static void on_away(file_session *s, const shoal_client_failure *f)
+{
+    if (!s->away && !s->o->quiet)
+        file_session_say(s, "%s; trying again for %d s", f->error.message, s->o->reconnect_s);
+    s->away = 1;
+}
+
+static void on_resumed(file_session *s, const shoal_client_gap *g)
+{
+    if (!s->o->quiet)
+        file_session_say(s, "the server is back; lost 0 ms (%.1f s were sent again)",
+                         (double)g->replayed / s->info.rate);
+    s->away = 0;
+}
+
 void file_results_take(file_session *s, const shoal_client_event *e)
 {
     switch (e->type) {
@@ -179,6 +195,8 @@ void file_results_take(file_session *s, const shoal_client_event *e)
     case SHOAL_CLIENT_DONE: on_done(s, e->done); break;
     case SHOAL_CLIENT_ERROR: on_error(s, e); break;
     case SHOAL_CLIENT_ROOM: s->full = 0; break;
+    case SHOAL_CLIENT_AWAY: on_away(s, e->failure); break;
+    case SHOAL_CLIENT_RESUMED: on_resumed(s, e->gap); break;
     case SHOAL_CLIENT_CLOSED: s->closed = 1; break;
     default: break;
     }

@@ -28,6 +28,7 @@ typedef struct file_session {
     int64_t stop_ms;               /* after Ctrl-C: when to give up; 0 before */
     int at_end, ended, done, failed, closed, output_failed;
     int told_cancelled;
+    int away; /* the connection is, and it was told */
     int show_progress, progress_shown;
     int64_t next_progress_ms;
 } file_session;

@@ -14,10 +14,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "lib/client_session.h"
+#include "lib/client_again.h"
+#include "lib/client_resume.h"
 #include "lib/client_url.h"
 #include "lib/client_watch.h"
 #include "lib/client_ws.h"
+
+enum { DEFAULT_KEEP_BYTES = 64 << 20 };
 
 struct shoal_client {
     shoal__url url;             /* set at open, then constant, as the next two are */
@@ -30,6 +33,11 @@ struct shoal_client {
     int hung_up;         /* the session ended by itself, and the socket was told */
     atomic_int woken;    /* any thread */
     int64_t connect_deadline_ms;
+    /* while the connection is away: */
+    int64_t away_since_ms, retry_at_ms; /* 0: it is not */
+    int attempts;
+    uint32_t
+        chance; /* of the last wait; what comes next of it spreads clients that lost it together */
 };
 
 static int64_t now_ms(void)
@@ -116,6 +124,8 @@ static int check_params(const shoal_client_params *p, char *why, size_t why_size
         wrong = "ping_s must be 0 to 30000";
     else if (p->keep_bytes > SHOAL__MAX_QUEUE_BYTES)
         wrong = "keep_bytes must be 1 GiB or less";
+    else if (p->reconnect_ms < 0)
+        wrong = "reconnect_ms must be 0 or more";
     if (wrong)
         snprintf(why, why_size, "%s", wrong);
     return wrong ? SHOAL_CLIENT_EINVAL : 0;
@@ -173,8 +183,12 @@ static int set_up(shoal_client *c)
     shoal__session_params session = { .options = c->url.options,
                                       .queue_bytes = p->queue_bytes,
                                       .message_bytes = p->message_bytes,
-                                      .keep_bytes = p->keep_bytes,
+                                      .keep_bytes = p->reconnect_ms > 0 && !p->keep_bytes
+                                                        ? DEFAULT_KEEP_BYTES
+                                                        : p->keep_bytes,
                                       .keep_alive = p->keep_alive,
+                                      .again = p->reconnect_ms > 0,
+                                      .gaps = p->allow_gaps,
                                       .peer = c->peer };
     shoal__ws_params ws = { .url = &c->url,
                             .peer = c->peer,
@@ -298,7 +312,7 @@ static int64_t keep_alive(shoal_client *c)
 {
     int64_t due = shoal__session_tick(&c->session, now_ms());
 
-    if (due != INT64_MAX && shoal__queue_used(&c->session.tx))
+    if (due != INT64_MAX && shoal__queue_used(&c->session.out.tx))
         shoal__ws_want_write(c->ws);
     return due;
 }
@@ -308,7 +322,9 @@ static int time_left(const shoal_client *c, int64_t deadline, int64_t tick)
 {
     int64_t left;
 
-    if (!c->session.progress.ready && c->connect_deadline_ms < deadline)
+    if (shoal__session_is_away(&c->session))
+        deadline = c->retry_at_ms < deadline ? c->retry_at_ms : deadline;
+    else if (!c->session.progress.ready && c->connect_deadline_ms < deadline)
         deadline = c->connect_deadline_ms;
     if (tick < deadline)
         deadline = tick;
@@ -325,6 +341,60 @@ static void follow_session(shoal_client *c)
     }
 }
 
+/* ---- a connection that breaks ---- */
+
+/* xorshift32 */
+static uint32_t next_chance(shoal_client *c)
+{
+    c->chance =
+        c->chance ? c->chance : (uint32_t)now_ms() * 2654435761u ^ (uint32_t)(uintptr_t)c ^ 1;
+    c->chance ^= c->chance << 13;
+    c->chance ^= c->chance >> 17;
+    c->chance ^= c->chance << 5;
+    return c->chance;
+}
+
+/* AWAY is about to be given out: when is the next attempt? */
+static void plan_attempt(shoal_client *c)
+{
+    shoal_client_failure *f = &c->session.failure;
+    int64_t now = now_ms();
+
+    c->away_since_ms = c->away_since_ms ? c->away_since_ms : now;
+    f->retry_ms = shoal__again_wait_ms(c->attempts++, f->retry_ms, next_chance(c));
+    c->retry_at_ms = now + f->retry_ms;
+}
+
+/* Too late, or time for the next attempt. */
+static void try_again(shoal_client *c)
+{
+    int64_t now = now_ms();
+
+    if (now < c->retry_at_ms)
+        return;
+    if (now - c->away_since_ms > c->params.reconnect_ms || shoal__resume_begin(&c->session) < 0) {
+        shoal__session_give_up(&c->session);
+        return;
+    }
+    c->hung_up = 0;
+    c->connect_deadline_ms = now + c->params.connect_timeout_ms;
+    shoal__ws_again(c->ws);
+}
+
+/* 1: the event is the program's. */
+static int look_at(shoal_client *c, shoal_client_event *event)
+{
+    if (!shoal__resume_take(&c->session, event))
+        return 0;
+    if (event->type == SHOAL_CLIENT_AWAY)
+        plan_attempt(c);
+    if (event->type == SHOAL_CLIENT_RESUMED) {
+        c->away_since_ms = c->attempts = 0;
+        want_write(c);
+    }
+    return 1;
+}
+
 int shoal_client_poll(shoal_client *c, int timeout_ms, shoal_client_event *event)
 {
     int64_t deadline = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
@@ -334,11 +404,13 @@ int shoal_client_poll(shoal_client *c, int timeout_ms, shoal_client_event *event
         int64_t tick;
 
         follow_session(c);
-        if (given)
+        if (given && look_at(c, event))
             return 1;
         if (c->session.told_closed)
             return SHOAL_CLIENT_ECLOSED;
-        if (c->session.over)
+        if (shoal__session_is_away(&c->session))
+            try_again(c);
+        if (given || (c->session.over && !shoal__session_is_away(&c->session)))
             continue;
         if (atomic_exchange(&c->woken, 0) || (!first && now_ms() >= deadline))
             return 0;
@@ -392,7 +464,7 @@ shoal_client_stats shoal_client_get_stats(const shoal_client *c)
 
 const shoal_ready *shoal_client_get_ready(const shoal_client *c)
 {
-    return c->session.progress.ready ? &c->session.ready : NULL;
+    return c->session.links ? &c->session.ready : NULL;
 }
 
 const shoal_options *shoal_client_get_options(const shoal_client *c)
@@ -403,7 +475,7 @@ const shoal_options *shoal_client_get_options(const shoal_client *c)
 int shoal_client_get_kept(const shoal_client *c, size_t *at, const void **bytes, size_t *n)
 {
     const uint8_t *view = NULL;
-    int r = shoal__session_replay(&c->session, at, &view, n);
+    int r = shoal__out_walk(&c->session.out, at, &view, n);
 
     *bytes = view;
     return r;

@@ -12,37 +12,55 @@ void shoal__keep_free(shoal__keep *k)
 }
 
 /* 0 if there is none. */
-static size_t oldest(const shoal__keep *k)
+static int oldest(const shoal__keep *k, size_t *n)
 {
     const uint8_t *bytes;
-    size_t n;
     int kind;
 
-    return shoal__queue_front(&k->messages, &kind, &bytes, &n) ? n : 0;
+    return shoal__queue_front(&k->messages, &kind, &bytes, n) ? kind : 0;
+}
+
+static void count_drop(shoal__keep *k, int kind, size_t n)
+{
+    int sort = (kind >> SHOAL__ASK_SHIFT) - 1;
+
+    if (kind == SHOAL__BINARY)
+        k->from += n;
+    else if (sort >= 0 && sort < SHOAL__ASKED)
+        k->dropped[sort]++;
 }
 
 static void drop_oldest(shoal__keep *k)
 {
-    k->from += oldest(k);
+    size_t n = 0;
+    int kind = oldest(k, &n);
+
+    count_drop(k, kind, n);
     shoal__queue_pop(&k->messages);
 }
 
-void shoal__keep_push(shoal__keep *k, const void *bytes, size_t n)
+void shoal__keep_push(shoal__keep *k, int kind, const void *bytes, size_t n)
 {
-    if (!n)
+    size_t was;
+
+    if (kind == SHOAL__TEXT || (kind == SHOAL__BINARY && !n))
         return;
-    while (shoal__queue_push(&k->messages, SHOAL__BINARY, bytes, n) < 0) {
-        if (!oldest(k)) { /* larger than all there is room for, or out of memory */
-            k->from = k->to += n;
+    while (shoal__queue_push(&k->messages, kind, bytes, n) < 0) {
+        if (!oldest(k, &was)) { /* larger than all there is room for, or out of memory */
+            count_drop(k, kind, n);
+            k->to += kind == SHOAL__BINARY ? n : 0;
             return;
         }
         drop_oldest(k);
     }
-    k->to += n;
+    k->to += kind == SHOAL__BINARY ? n : 0;
 }
 
 void shoal__keep_forget(shoal__keep *k, uint64_t before)
 {
-    while (oldest(k) && k->from + oldest(k) <= before)
+    size_t n;
+    int kind;
+
+    while ((kind = oldest(k, &n)) != 0 && k->from + (kind == SHOAL__BINARY ? n : 1) <= before)
         drop_oldest(k);
 }

@@ -1,27 +1,37 @@
-/* client_keep.h - audio that was sent and may be needed again; pure
+/* client_keep.h - what was sent and may be needed again; pure
  *
  *     byte:   0 ........ from ............................ to
  *             forgotten  | kept, as the messages it was   | not sent yet
  *
  * When a connection breaks, another server can go on where this one was if it is given what the
  * newest result depends on: everything that has no result yet and, before it, as much as the
- * layers look back. Bounded: the oldest goes when there is no room.
+ * layers look back. Bounded: the oldest goes when there is no room. Requests lie between the audio
+ * where they were sent.
  */
 #ifndef SHOAL_CLIENT_KEEP_H
 #define SHOAL_CLIENT_KEEP_H
 
 #include "lib/client_queue.h"
 
+/* Sorts of requests that are kept. */
+enum { SHOAL__ASK_FLUSH, SHOAL__ASK_SET, SHOAL__ASK_PING, SHOAL__ASKED, SHOAL__ASK_END = 3 };
+
+/* The kind of a message in a queue: SHOAL__TEXT or _BINARY, and of a request also its sort. */
+enum { SHOAL__KIND_MASK = 3, SHOAL__ASK_SHIFT = 2 };
+#define SHOAL__REQUEST(ask) (SHOAL__TEXT | ((ask) + 1) << SHOAL__ASK_SHIFT)
+
 typedef struct shoal__keep {
     shoal__queue messages;
-    uint64_t from, to; /* bytes of audio since the beginning of the session */
+    uint64_t from, to;              /* bytes of audio since the beginning of the session */
+    unsigned dropped[SHOAL__ASKED]; /* requests of each sort that are kept no more */
 } shoal__keep;
 
 /* max: bytes, with SHOAL__RECORD_BYTES for each message; 0: nothing is kept, only counted. */
 void shoal__keep_init(shoal__keep *k, size_t max);
 void shoal__keep_free(shoal__keep *k);
-void shoal__keep_push(shoal__keep *k, const void *bytes, size_t n);
-/* Messages that end at or before this byte are no longer needed. */
+/* Audio (SHOAL__BINARY) or a request (SHOAL__REQUEST); other messages are nobody's business. */
+void shoal__keep_push(shoal__keep *k, int kind, const void *bytes, size_t n);
+/* What lies before this byte is no longer needed. */
 void shoal__keep_forget(shoal__keep *k, uint64_t before);
 
 #endif

@@ -9,32 +9,44 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/client_again.h"
 #include "lib/client_failure.h"
 
 enum {
     RX_FIRST_BYTES = 16 << 10,
     RX_MAX_BYTES = SHOAL_MAX_SERVER_TEXT_BYTES + (256 << 10), /* a message and one read */
     LWS_SAYS_PROTOCOL_ERROR = 1002,
-    LWS_LAST_KNOWN_CODE = 1011,
-    REPLAY_MARGIN_MS = 1000 /* the convolutions' reach and the analysis window: less than this */
+    LWS_LAST_KNOWN_CODE = 1011
 };
 
 /* Of pings that the program knows nothing of. */
 static const char alive_id[] = "libshoal-client: alive";
 
+/* What has failed is a connection, and another may do. Before the first `ready` a person waits, who
+ * is told at once. */
+static int can_go_on(const shoal__session *s)
+{
+    return s->params.again && s->links && !s->progress.done && !s->gave_up &&
+           s->granted.format != SHOAL_FORMAT_OPUS &&
+           (!s->has_failure || shoal__again_helps(&s->failure));
+}
+
 /* ---- beginning and end ---- */
 
-static int push_control(shoal__session *s, const shoal_client_msg *m)
+static int push_text(shoal__queue *q, int kind, const shoal_client_msg *m)
 {
     char text[SHOAL_MAX_TEXT_BYTES];
     shoal_buf buf;
 
-    if (s->ended)
-        return SHOAL_CLIENT_ESTATE;
     shoal_buf_wrap(&buf, text, sizeof text);
     if (shoal_client_msg_encode(&buf, m) < 0)
         return SHOAL_CLIENT_EINVAL;
-    return shoal__queue_push(&s->tx, SHOAL__TEXT, buf.data, buf.size) < 0 ? SHOAL_CLIENT_EFULL : 0;
+    return shoal__queue_push(q, kind, buf.data, buf.size) < 0 ? SHOAL_CLIENT_EFULL : 0;
+}
+
+static int push_control(shoal__session *s, int kind, const shoal_client_msg *m)
+{
+    return s->ended ? SHOAL_CLIENT_ESTATE : push_text(&s->out.tx, kind, m);
 }
 
 int shoal__session_init(shoal__session *s, const shoal__session_params *params)
@@ -43,11 +55,10 @@ int shoal__session_init(shoal__session *s, const shoal__session_params *params)
 
     memset(s, 0, sizeof *s);
     s->params = *params;
-    shoal__keep_init(&s->kept, params->keep_bytes);
-    if (shoal__queue_init(&s->tx, SHOAL__MIN_QUEUE_BYTES,
-                          params->queue_bytes + SHOAL__CONTROL_BYTES) == 0 &&
+    if (shoal__out_init(&s->out, params->queue_bytes + SHOAL__CONTROL_BYTES, params->keep_bytes) ==
+            0 &&
         shoal__queue_init(&s->rx, RX_FIRST_BYTES, RX_MAX_BYTES) == 0 &&
-        push_control(s, &start) == 0)
+        push_text(&s->out.hello, SHOAL__TEXT, &start) == 0)
         return 0;
     shoal__session_free(s);
     return SHOAL_CLIENT_ENOMEM;
@@ -56,9 +67,8 @@ int shoal__session_init(shoal__session *s, const shoal__session_params *params)
 void shoal__session_free(shoal__session *s)
 {
     shoal__scratch_free(&s->scratch);
-    shoal__queue_free(&s->tx);
+    shoal__out_free(&s->out);
     shoal__queue_free(&s->rx);
-    shoal__keep_free(&s->kept);
 }
 
 /* ---- from the program ---- */
@@ -75,7 +85,7 @@ static size_t largest_message(const shoal__session *s)
 /* Bytes of audio that tx still takes as one message. */
 static size_t room_for_audio(const shoal__session *s)
 {
-    size_t used = shoal__queue_used(&s->tx) + SHOAL__RECORD_BYTES;
+    size_t used = shoal__queue_used(&s->out.tx) + SHOAL__RECORD_BYTES;
 
     return used < s->params.queue_bytes ? s->params.queue_bytes - used : 0;
 }
@@ -94,7 +104,7 @@ static size_t push_audio(shoal__session *s, const uint8_t *bytes, size_t n)
         size_t piece = least(least(n - taken, limit), room_for_audio(s));
 
         if (!piece || (whole && piece < n) ||
-            shoal__queue_push(&s->tx, SHOAL__BINARY, bytes + taken, piece) < 0)
+            shoal__queue_push(&s->out.tx, SHOAL__BINARY, bytes + taken, piece) < 0)
             break;
         taken += piece;
     }
@@ -107,7 +117,7 @@ size_t shoal__session_send(shoal__session *s, const void *bytes, size_t n)
 
     if (s->ended)
         return 0;
-    if (s->has_failure || s->over)
+    if ((s->has_failure || s->over) && !can_go_on(s))
         return n;
     taken = push_audio(s, bytes, n);
     s->audio_taken += taken;
@@ -119,32 +129,32 @@ int shoal__session_set(shoal__session *s, const shoal_options *o)
 {
     shoal_client_msg m = { .type = SHOAL_MSG_SET, .options = *o };
 
-    return push_control(s, &m);
+    return push_control(s, SHOAL__REQUEST(SHOAL__ASK_SET), &m);
 }
 
-static int push_id(shoal__session *s, shoal_msg_type type, const char *id)
+static int push_id(shoal__session *s, shoal_msg_type type, int kind, const char *id)
 {
     shoal_client_msg m = { .type = type };
 
     if (id && strlen(id) > SHOAL_MAX_ID)
         return SHOAL_CLIENT_EINVAL;
     snprintf(m.id, sizeof m.id, "%s", id ? id : "");
-    return push_control(s, &m);
+    return push_control(s, kind, &m);
 }
 
 int shoal__session_flush(shoal__session *s, const char *id)
 {
-    return push_id(s, SHOAL_MSG_FLUSH, id);
+    return push_id(s, SHOAL_MSG_FLUSH, SHOAL__REQUEST(SHOAL__ASK_FLUSH), id);
 }
 
 int shoal__session_ping(shoal__session *s, const char *id)
 {
-    return push_id(s, SHOAL_MSG_PING, id);
+    return push_id(s, SHOAL_MSG_PING, SHOAL__REQUEST(SHOAL__ASK_PING), id);
 }
 
 int shoal__session_end(shoal__session *s)
 {
-    int r = push_id(s, SHOAL_MSG_END, NULL);
+    int r = push_id(s, SHOAL_MSG_END, SHOAL__REQUEST(SHOAL__ASK_END), NULL);
 
     if (!r)
         s->ended = 1;
@@ -164,7 +174,7 @@ int64_t shoal__session_tick(shoal__session *s, int64_t now_ms)
     if (now_ms - s->quiet_since_ms >= every_ms) {
         s->quiet_since_ms = now_ms;
         /* While something waits to be sent it is the server that does not read. */
-        if (!shoal__queue_used(&s->tx) && shoal__session_ping(s, alive_id) < 0)
+        if (!shoal__queue_used(&s->out.tx) && push_id(s, SHOAL_MSG_PING, SHOAL__TEXT, alive_id) < 0)
             return now_ms + every_ms;
     }
     return s->quiet_since_ms + every_ms;
@@ -174,56 +184,28 @@ int64_t shoal__session_tick(shoal__session *s, int64_t now_ms)
 
 int shoal__session_front(const shoal__session *s, int *kind, const uint8_t **bytes, size_t *n)
 {
-    return shoal__queue_front(&s->tx, kind, bytes, n);
+    return shoal__out_front(&s->out, kind, bytes, n);
 }
 
 void shoal__session_sent(shoal__session *s)
 {
-    const uint8_t *bytes;
-    size_t n;
-    int kind;
-
-    if (!shoal__queue_front(&s->tx, &kind, &bytes, &n))
-        return;
-    if (kind == SHOAL__BINARY)
-        shoal__keep_push(&s->kept, bytes, n);
     s->sent_messages++;
-    shoal__queue_pop(&s->tx);
+    shoal__out_sent(&s->out);
 }
 
-static size_t frame_bytes(const shoal_options *o)
-{
-    size_t sample = o->format == SHOAL_FORMAT_F32LE ? 4 : o->format == SHOAL_FORMAT_S16LE ? 2 : 1;
-
-    return sample * (size_t)o->channels;
-}
-
-/* What has results is needed again only as far as the layers look back. How much audio an Opus
- * packet holds is not known here: there the bound alone forgets. */
+/* What has results is needed again only as far as they depend on it. */
 static void forget_what_is_done(shoal__session *s)
 {
     const shoal_options *o = &s->ready.options;
-    uint64_t reach_ms = (uint64_t)(o->left_ms > 0 ? o->left_ms : 0) * (uint64_t)o->depth_max +
-                        (uint64_t)s->ready.latency_ms + (uint64_t)o->chunk_ms + REPLAY_MARGIN_MS;
-    uint64_t reach = reach_ms * (uint64_t)o->rate / 1000, done = s->progress.processed;
+    uint64_t reach, done = s->join.processed, bytes = shoal__again_sample_bytes(o);
 
-    if (s->progress.ready && o->format != SHOAL_FORMAT_OPUS && done > reach)
-        shoal__keep_forget(&s->kept, (done - reach) * frame_bytes(o));
-}
-
-int shoal__session_replay(const shoal__session *s, size_t *at, const uint8_t **bytes, size_t *n)
-{
-    size_t kept = s->kept.messages.tail - s->kept.messages.head, in_tx;
-    int kind;
-
-    if (*at < kept)
-        return shoal__queue_walk(&s->kept.messages, at, &kind, bytes, n);
-    for (in_tx = *at - kept; shoal__queue_walk(&s->tx, &in_tx, &kind, bytes, n);)
-        if (kind == SHOAL__BINARY) {
-            *at = kept + in_tx;
-            return 1;
-        }
-    return 0;
+    if (!s->links || !bytes)
+        return; /* OPUS: the bound alone forgets */
+    /* and as much as the search for a place to begin may go back */
+    reach = (shoal__again_reach_ms(&s->ready) + (uint64_t)o->chunk_ms + 1000) * (uint64_t)o->rate /
+            1000;
+    if (done > reach)
+        shoal__out_forget(&s->out, (done - reach) * bytes);
 }
 
 /* ---- from the wire ---- */
@@ -273,6 +255,24 @@ void shoal__session_gone(shoal__session *s)
     s->over = 1;
 }
 
+void shoal__session_stop(shoal__session *s)
+{
+    shoal__queue_clear(&s->rx);
+    s->front_given = 0;
+    s->over = 1;
+}
+
+int shoal__session_is_away(const shoal__session *s)
+{
+    return s->over && s->told_away;
+}
+
+void shoal__session_give_up(shoal__session *s)
+{
+    s->gave_up = 1;
+    s->told_away = 0;
+}
+
 /* ---- to the program ---- */
 
 static void bad_answer(shoal__session *s, const char *detail)
@@ -281,9 +281,7 @@ static void bad_answer(shoal__session *s, const char *detail)
                         "the server sent something that this client cannot read (%s): are both of "
                         "the same version?",
                         detail);
-    shoal__queue_clear(&s->rx);
-    s->front_given = 0;
-    s->over = 1;
+    shoal__session_stop(s);
 }
 
 /* 0: a session fails once. */
@@ -294,8 +292,44 @@ static int note_error(shoal__session *s, shoal_client_event *e)
     if (s->told_error)
         return 0;
     s->failure = shoal__failure_of_error(e->error); /* its own words are the best there are */
-    s->has_failure = s->told_error = 1;
+    s->has_failure = 1;
+    if (can_go_on(s))
+        return 0;
+    s->told_error = 1;
     e->failure = &s->failure;
+    return 1;
+}
+
+/* Its chunks count from there: from the frames that the encoder has seen, not from those that it
+ * has given, which lag by the look-ahead. */
+static void note_grid(shoal__session *s, const shoal_flushed *f)
+{
+    int ahead_ms = s->ready.latency_ms - s->ready.options.chunk_ms;
+
+    if (f->frames > 0 && ahead_ms >= 0)
+        s->grids[s->grid_count++ % SHOAL__GRIDS] = f->frames + (uint64_t)ahead_ms / SHOAL_FRAME_MS;
+}
+
+static void note_change(shoal__session *s, const shoal_changed *c)
+{
+    if (c->reason != SHOAL_REASON_SET)
+        return;
+    s->granted.depth_min = c->depth_min;
+    s->granted.depth_max = c->depth_max;
+    s->granted.outputs = c->outputs;
+    s->granted.tap_count = c->tap_count;
+    memcpy(s->granted.taps, c->taps, sizeof s->granted.taps);
+    shoal__out_answered(&s->out, SHOAL__ASK_SET);
+}
+
+static int note_first_ready(shoal__session *s, shoal_client_event *e)
+{
+    s->ready = *e->ready;
+    s->granted = s->ready.options;
+    s->join.rate = s->granted.rate;
+    s->links = 1;
+    e->ready = &s->ready;
+    shoal__out_open(&s->out, largest_message(s));
     return 1;
 }
 
@@ -303,12 +337,16 @@ static int note_error(shoal__session *s, shoal_client_event *e)
 static int note_event(shoal__session *s, shoal_client_event *e)
 {
     switch (e->type) {
-    case SHOAL_CLIENT_READY:
-        s->ready = *e->ready;
-        e->ready = &s->ready;
-        return 1;
+    case SHOAL_CLIENT_READY: return s->links ? 1 : note_first_ready(s, e);
     case SHOAL_CLIENT_ERROR: return note_error(s, e);
-    case SHOAL_CLIENT_PONG: return strcmp(e->id, alive_id) != 0;
+    case SHOAL_CLIENT_CHANGED: note_change(s, e->changed); return 1;
+    case SHOAL_CLIENT_FLUSHED:
+        if (!shoal__out_answered(&s->out, SHOAL__ASK_FLUSH))
+            return 0;
+        note_grid(s, e->flushed);
+        return 1;
+    case SHOAL_CLIENT_PONG:
+        return strcmp(e->id, alive_id) != 0 && shoal__out_answered(&s->out, SHOAL__ASK_PING);
     default: return 1;
     }
 }
@@ -323,7 +361,7 @@ static int take_message(shoal__session *s, int kind, const uint8_t *bytes, size_
     s->front_given = 1;
     if (r < 0)
         bad_answer(s, err.message);
-    if (r <= 0)
+    if (r <= 0 || !shoal__join_take(&s->join, &s->scratch, e))
         return 0;
     forget_what_is_done(s);
     return note_event(s, e);
@@ -359,10 +397,20 @@ static void explain_end(shoal__session *s)
     shoal__session_fail_with(s, &f);
 }
 
+static int take_away(shoal__session *s, shoal_client_event *e)
+{
+    memset(e, 0, sizeof *e);
+    if (s->told_away)
+        return 0;
+    s->told_away = 1;
+    e->type = SHOAL_CLIENT_AWAY;
+    e->failure = &s->failure;
+    return 1;
+}
+
 static int take_end(shoal__session *s, shoal_client_event *e)
 {
     memset(e, 0, sizeof *e);
-    explain_end(s);
     if (s->progress.done)
         s->has_failure = 0;
     e->failure = s->has_failure ? &s->failure : NULL;
@@ -383,6 +431,17 @@ static int take_end(shoal__session *s, shoal_client_event *e)
     return 1;
 }
 
+void shoal__session_renew(shoal__session *s)
+{
+    shoal__scratch_release(&s->scratch);
+    shoal__queue_clear(&s->rx);
+    s->front_given = s->over = s->close_code = s->has_failure = s->told_error = s->told_away = 0;
+    s->close_reason[0] = 0;
+    s->seq_gaps += s->progress.seq_gaps;
+    s->progress = (shoal__progress){ 0 };
+    s->quiet_since_ms = 0;
+}
+
 int shoal__session_next_event(shoal__session *s, shoal_client_event *e)
 {
     const uint8_t *bytes;
@@ -396,9 +455,11 @@ int shoal__session_next_event(shoal__session *s, shoal_client_event *e)
         release(s);
     }
     if (s->over)
-        return take_end(s, e);
+        explain_end(s);
+    if (s->over)
+        return can_go_on(s) ? take_away(s, e) : take_end(s, e);
     memset(e, 0, sizeof *e);
-    if (!s->want_room || shoal__queue_used(&s->tx) > s->params.queue_bytes / 2)
+    if (!s->want_room || shoal__queue_used(&s->out.tx) > s->params.queue_bytes / 2)
         return 0;
     s->want_room = 0;
     e->type = SHOAL_CLIENT_ROOM;
@@ -407,16 +468,16 @@ int shoal__session_next_event(shoal__session *s, shoal_client_event *e)
 
 shoal_client_stats shoal__session_stats(const shoal__session *s)
 {
-    const shoal__progress *p = &s->progress;
+    const shoal__join *j = &s->join;
 
     return (shoal_client_stats){ .audio_taken = s->audio_taken,
-                                 .audio_sent = s->kept.to,
-                                 .queued_bytes = shoal__queue_used(&s->tx),
-                                 .packets = p->packets,
-                                 .phones = p->phones,
-                                 .seq_gaps = p->seq_gaps,
-                                 .received = p->received,
-                                 .processed = p->processed,
-                                 .frames = p->frames,
-                                 .kept_from = s->kept.from };
+                                 .audio_sent = s->out.kept.to,
+                                 .queued_bytes = shoal__queue_used(&s->out.tx),
+                                 .packets = j->packets,
+                                 .phones = j->phones,
+                                 .seq_gaps = s->seq_gaps + s->progress.seq_gaps,
+                                 .received = j->received,
+                                 .processed = j->processed,
+                                 .frames = j->frames,
+                                 .kept_from = s->out.kept.from };
 }

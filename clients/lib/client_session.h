@@ -1,18 +1,27 @@
 /* client_session.h - one session as messages and events; it knows no socket and no clock
  *
- *     program -> send, set, flush, ping, end -> tx -> front, sent      -> wire
- *                                                 \-> kept until no replay can need it
- *     wire    -> receive, close, gone, fail  -> rx -> next_event       -> program
+ *     program -> send, set, flush, ping, end -> out -> front, sent           -> wire
+ *     wire    -> receive, close, gone, fail  -> rx  -> events -> join -> next_event -> program
  *
  * Who has a wire (client_ws.c, a test, a fuzzer) pushes what came and takes what is to go. All
- * memory is bounded: tx by queue_bytes, rx by one message and one read as long as the owner reads
- * no more while rx holds an event, kept by keep_bytes. One thread.
+ * memory is bounded: out.tx by queue_bytes, rx by one message and one read as long as the owner
+ * reads no more while rx holds an event, out.kept by keep_bytes. One thread.
+ *
+ * A wire that breaks need not be the end, if params.again: next_event gives AWAY, is_away is true,
+ * and whoever has the clock begins anew when it is time (client_resume.c), or gives up:
+ *
+ *     READY ... AWAY (again) AWAY (again) RESUMED ... DONE CLOSED
+ *                                 \-> give_up -> ERROR CLOSED
+ *
+ * A new connection starts a session of the same options, replays what is kept from far enough back
+ * (client_again.c), and drops what was given before (client_join.c).
  */
 #ifndef SHOAL_CLIENT_SESSION_H
 #define SHOAL_CLIENT_SESSION_H
 
 #include "lib/client_events.h"
-#include "lib/client_keep.h"
+#include "lib/client_join.h"
+#include "lib/client_out.h"
 #include "lib/client_queue.h"
 #include "shoal-client.h"
 
@@ -20,6 +29,7 @@ enum {
     SHOAL__MIN_QUEUE_BYTES = 4 << 10,
     SHOAL__MAX_QUEUE_BYTES = 1 << 30,
     SHOAL__CONTROL_BYTES = 16 << 10, /* of tx that audio leaves to set, flush, ping and end */
+    SHOAL__GRIDS = 16,               /* flushes whose places are remembered */
     SHOAL__SAFE_MESSAGE_BYTES = 1024 /* every server takes so much: before ready, no more is sent */
 };
 
@@ -27,17 +37,27 @@ typedef struct shoal__session_params {
     shoal_options options; /* of the start message; checked */
     size_t queue_bytes, message_bytes, keep_bytes;
     int keep_alive;
+    int again;        /* a connection that breaks is no end */
+    int gaps;         /* not even if audio is lost by it */
     const char *peer; /* "host:port", for people; lives as long as the session */
 } shoal__session_params;
 
 typedef struct shoal__session {
     shoal__session_params params; /* set at init, then constant */
-    shoal__queue tx, rx;
-    shoal__keep kept;
-    shoal__progress progress;
+    shoal__out out;
+    shoal__queue rx;
+    shoal__progress progress; /* of this connection */
+    shoal__join join;         /* of all */
     shoal__scratch scratch;
-    shoal_ready ready;    /* once progress.ready */
-    uint64_t audio_taken; /* bytes; those sent are kept.to */
+    shoal_ready ready;            /* once links > 0 */
+    shoal_options granted;        /* of ready, with what was changed since */
+    int links;                    /* connections on which ready came */
+    uint64_t grids[SHOAL__GRIDS]; /* frames from which chunks count, after flushes; the latest, */
+    int grid_count;               /* at its number modulo SHOAL__GRIDS */
+    shoal_client_gap gap;         /* of the connection that was made again last */
+    char gap_text[160];
+    int gave_up;          /* the last failure stands */
+    uint64_t audio_taken; /* bytes; those sent are out.kept.to */
     int ended;            /* end was queued */
     int want_room;        /* a send was cut short and ROOM is owed */
     int front_given;      /* the oldest message of rx is the last event's */
@@ -45,7 +65,8 @@ typedef struct shoal__session {
     int close_code;       /* of the server's Close; 0: none came */
     char close_reason[128];
     int has_failure; /* failure says why the session is over; the first reason stands */
-    int told_error, told_closed;
+    int told_error, told_closed, told_away;
+    uint64_t seq_gaps; /* of connections before this one */
     shoal_client_failure failure;
     uint64_t sent_messages, seen_messages; /* handed to the wire; at the last tick */
     int64_t quiet_since_ms;                /* nothing was sent since; 0: not known yet */
@@ -93,8 +114,16 @@ void shoal__session_fail_with(shoal__session *s, const shoal_client_failure *f);
 /* Fill in *e. Returns 1, 0: nothing has happened. What e points to is good until the next call. */
 int shoal__session_next_event(shoal__session *s, shoal_client_event *e);
 shoal_client_stats shoal__session_stats(const shoal__session *s);
-/* Audio that a replay would need, message by message: start with *at = 0; 0 at the end. It begins
- * at byte kept.from of the audio: first what was sent and is kept, then what waits in tx. */
-int shoal__session_replay(const shoal__session *s, size_t *at, const uint8_t **bytes, size_t *n);
+
+/* ---- a new wire (client_resume.h says what goes over it) ---- */
+
+/* The wire is gone, AWAY was given out, and another one may be given. */
+int shoal__session_is_away(const shoal__session *s);
+/* What the wire before has left is forgotten, but for what is the session's own. */
+void shoal__session_renew(shoal__session *s);
+/* No more attempts: ERROR and CLOSED follow. */
+void shoal__session_give_up(shoal__session *s);
+/* Nothing of this wire is wanted any more. */
+void shoal__session_stop(shoal__session *s);
 
 #endif

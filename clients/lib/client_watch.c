@@ -129,7 +129,7 @@ static void pump(shoal__watch *w, int timeout_ms)
         if (r != 1)
             break;
         w->over = e.type == SHOAL_CLIENT_CLOSED;
-        if (w->over)
+        if (w->over || e.type == SHOAL_CLIENT_AWAY)
             shoal__watch_drop_socket(w);
         w->on_event(w->client, &e, w->user);
     }

@@ -290,6 +290,11 @@ int shoal__ws_open(shoal__ws **out, const shoal__ws_params *params)
     return 0;
 }
 
+void shoal__ws_again(shoal__ws *ws)
+{
+    connect_to(ws);
+}
+
 void shoal__ws_free(shoal__ws *ws)
 {
     if (!ws)

@@ -32,6 +32,8 @@ void shoal__ws_free(shoal__ws *ws); /* NULL is fine */
 void shoal__ws_service(shoal__ws *ws, int timeout_ms);
 /* The session has something to send. */
 void shoal__ws_want_write(shoal__ws *ws);
+/* The connection is gone: begin another. */
+void shoal__ws_again(shoal__ws *ws);
 /* Of a connection that stands; -1: none does. */
 int shoal__ws_socket(const shoal__ws *ws);
 void shoal__ws_wake(shoal__ws *ws); /* any thread, signal handlers too */

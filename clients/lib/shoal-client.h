@@ -133,6 +133,10 @@ typedef struct shoal_client_params {
                              * idle timeout; 1 */
     size_t keep_bytes;      /* audio kept after it was sent, see shoal_client_get_kept: 0 .. 1 GiB;
                              * 0: none. 20 s at 16 kHz, s16le: 640 KB */
+    int reconnect_ms;       /* a session whose connection breaks is gone on with for so long, see
+                             * "when a connection breaks"; 0: it fails. Sets keep_bytes to 64 MiB
+                             * if that is 0 */
+    int allow_gaps;         /* go on even if results do not join without a gap; 0 */
 } shoal_client_params;
 
 SHOAL_CLIENT_API shoal_client_params shoal_client_default_params(void);
@@ -185,7 +189,9 @@ typedef enum shoal_client_event_type {
     SHOAL_CLIENT_ERROR,    /* error; CLOSED follows if error->fatal */
     SHOAL_CLIENT_ROOM,     /* the queue takes audio again after a send that it cut short */
     SHOAL_CLIENT_CLOSED,   /* close_code, close_reason; the last event */
-    SHOAL_CLIENT_ACTIVITY  /* activity: speech begins or has ended */
+    SHOAL_CLIENT_ACTIVITY, /* activity: speech begins or has ended */
+    SHOAL_CLIENT_AWAY,   /* failure: no connection now; the next attempt is in failure->retry_ms */
+    SHOAL_CLIENT_RESUMED /* gap, ready: there is one again, and results go on */
 } shoal_client_event_type;
 
 enum { SHOAL_CLIENT_HUNG_UP = 1006 }; /* the close code of a connection that ended without one */
@@ -210,8 +216,19 @@ typedef struct shoal_client_failure {
     shoal_error error; /* the server's, or the library's own: then code is SHOAL_CODE_UNKNOWN
                         * and name one of connection_refused, connection_failed,
                         * connection_lost, connect_timeout, upgrade_refused, bad_answer,
-                        * closed_early. message: cause and remedy, for people */
+                        * closed_early, other_model, other_precision, other_kernels,
+                        * audio_forgotten. message: cause and remedy, for people */
 } shoal_client_failure;
+
+/* What a connection that was made again has cost. */
+typedef struct shoal_client_gap {
+    uint64_t samples;     /* of a channel that have no results and never will; 0 with replay */
+    uint64_t from_sample; /* the first of them */
+    uint64_t frames, from_frame; /* the same in feature frames */
+    uint64_t replayed;           /* samples that were sent a second time */
+    char name[32]; /* "" if results join; else why they do not, as in failure.error.name:
+                    * other_model, other_precision, other_kernels, audio_forgotten */
+} shoal_client_gap;
 
 /* Pointers that do not belong to the type are NULL; all are valid until the next poll or free. */
 typedef struct shoal_client_event {
@@ -230,6 +247,7 @@ typedef struct shoal_client_event {
     const shoal_wire_activity *activity;
     const shoal_client_failure *failure; /* with a fatal ERROR, and with the CLOSED after it; NULL
                                           * with the CLOSED of a session that was done */
+    const shoal_client_gap *gap;
 } shoal_client_event;
 
 /* Do the I/O that is due and give out one event.
@@ -256,6 +274,25 @@ typedef void shoal_client_on_event(shoal_client *c, const shoal_client_event *e,
 SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_watch(shoal_client *c, struct uv_loop_s *loop,
                                                            shoal_client_on_event *on_event,
                                                            void *user);
+
+/* ---- when a connection breaks ------------------------------------------------------------- */
+
+/* With params.reconnect_ms a session outlives its connection, also a server that restarts (kill -9
+ * included) or another one behind the same address. AWAY tells that it is lost and when it is tried
+ * again: after a wait that doubles, spread by chance. The program may go on sending while the queue
+ * has room. RESUMED tells that a server has taken the session again. Attempts end after
+ * reconnect_ms without one: then ERROR and CLOSED. Before the first READY nothing is tried again.
+ *
+ * What the program sees does not begin anew: frames, samples, times, sequence numbers, ids and
+ * totals count on. The library sends again the audio on which the next results depend (about 20 s
+ * at depth 12 and 160 ms, from a chunk's boundary), drops the results that the program has, and the
+ * rest joins: each frame, phone and turn of speech once. Features are equal within 1e-4 in fp32 to
+ * those of a connection that never broke, and the same bytes where all audio since the beginning
+ * was sent again. That needs the same model, precision and kernels, and keep_bytes for that audio;
+ * otherwise the session fails with the name of what differs, or, with params.allow_gaps, goes on
+ * and RESUMED has that name and what was lost. A change of depth within the audio that is sent
+ * again is not repeated in it. A session of OPUS packets fails: they cannot be cut where a chunk
+ * begins. */
 
 /* ---- looking ------------------------------------------------------------------------------ */
 

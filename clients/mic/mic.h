@@ -63,13 +63,14 @@ typedef struct mic_app {
     /* the session */
     shoal_client *client;
     uv_timer_t retry;
-    int ready;            /* the one that runs */
-    int was_ready;        /* any was */
-    int64_t gone_ms;      /* since when there is none; 0: there is */
-    int retry_ms;         /* wait before the next attempt */
-    uint64_t base;        /* `samples` when this session began */
-    uint64_t dropped;     /* samples that a session had no room for */
-    shoal_options wanted; /* with the depth that keys have set */
+    int ready;               /* the one that runs */
+    int was_ready;           /* any was */
+    int64_t gone_ms;         /* since when there is none; 0: there is */
+    int retry_ms;            /* wait before the next attempt */
+    uint64_t base;           /* `samples` when this session began */
+    uint64_t dropped;        /* samples that a session had no room for */
+    uint64_t dropped_before; /* of which before its connection broke */
+    shoal_options wanted;    /* with the depth that keys have set */
     int depth, model_depth, lag_ms;
     double
         speech_end; /* seconds; of the utterance that has ended and may still settle; < 0: none */

@@ -101,7 +101,7 @@ static void judge_zeros(mic_app *a)
 /* A command that is faster than the server waits for it; a microphone cannot. */
 static int may_take(const mic_app *a)
 {
-    return !a->pipe || (a->ready ? !mic_session_is_full(a) : a->gone_ms != 0);
+    return !a->pipe || (a->ready && !mic_session_is_full(a));
 }
 
 static void take_sound(mic_app *a)

@@ -1,9 +1,12 @@
 /* mic_session.c - the session of shoal-mic: see mic.h
  *
- * The first one must come about, or the program ends with the reason. A later one that is lost is
- * opened again, as the failure advises, for as long as the program runs; sound that no session
- * takes meanwhile is counted and told.
+ * It must come about, or the program ends with the reason. When its connection breaks the library
+ * goes on with it for as long as the program runs, and sends again what the results depend on, so
+ * nothing is lost; sound waits meanwhile, that of a command in its pipe, that of a microphone in
+ * the library's queue, and what finds no room there is counted and told. A session that fails for
+ * good after it ran is followed by another.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +14,9 @@
 
 enum {
     MAX_RETRY_MS = 5000,
-    MAX_WAITING = 128 << 10 /* bytes: 1.4 s at 48 kHz, half of what the library's queue holds */
+    MAX_WAITING = 128 << 10,    /* bytes: 1.4 s at 48 kHz */
+    MAX_WAITING_AWAY = 8 << 20, /* 87 s */
+    QUEUE_BYTES = MAX_WAITING_AWAY + (256 << 10)
 };
 
 static void on_retry(uv_timer_t *t)
@@ -49,6 +54,30 @@ static void on_ready(mic_app *a, const shoal_ready *r)
              a->news.rate, (int)strcspn(rest, "/?"), rest, depth,
              a->terminal ? " (Ctrl-C ends)" : "");
     mic_show_note(a, "start", -1, text);
+}
+
+static void on_away(mic_app *a, const shoal_client_failure *f)
+{
+    char text[600];
+
+    if (a->gone_ms)
+        return;
+    a->gone_ms = mic_app_now_ms(a);
+    a->dropped_before = a->dropped;
+    snprintf(text, sizeof text, "%s; trying again", f->error.message);
+    mic_show_note(a, "away", -1, text);
+}
+
+static void on_resumed(mic_app *a, const shoal_client_gap *g)
+{
+    double lost = (double)(g->samples + a->dropped - a->dropped_before) / a->news.rate;
+    char text[200];
+
+    snprintf(text, sizeof text, "the server is back after %.1f s; lost %.0f ms%s%s",
+             (double)(mic_app_now_ms(a) - a->gone_ms) / 1000, lost * 1000, *g->name ? ": " : "",
+             g->name);
+    a->gone_ms = 0;
+    mic_show_note(a, lost > 0 ? "hole" : "back", lost, text);
 }
 
 /* What came first is what failed; CLOSED follows and has the same. */
@@ -98,6 +127,8 @@ static void on_event(shoal_client *c, const shoal_client_event *e, void *user)
     switch (e->type) {
     case SHOAL_CLIENT_READY: on_ready(a, e->ready); break;
     case SHOAL_CLIENT_CLOSED: on_closed(a, e); return;
+    case SHOAL_CLIENT_AWAY: on_away(a, e->failure); break;
+    case SHOAL_CLIENT_RESUMED: on_resumed(a, e->gap); break;
     case SHOAL_CLIENT_CHANGED:
         a->depth = e->changed->depth;
         a->wanted.depth_min = e->changed->depth_min;
@@ -119,6 +150,9 @@ void mic_session_open(mic_app *a)
     p.options.rate = a->news.rate;
     p.options.channels = 1;
     p.proxy = a->o->proxy;
+    p.queue_bytes = QUEUE_BYTES;
+    p.reconnect_ms = INT_MAX;
+    p.allow_gaps = 1;
     if (shoal_client_open(&a->client, a->o->url, &p, why, sizeof why) == 0 &&
         shoal_client_watch(a->client, a->loop, on_event, a) == 0)
         return;
@@ -129,7 +163,9 @@ void mic_session_open(mic_app *a)
 /* 1: as much as may wait for the socket does, and the next block shall not be given. */
 int mic_session_is_full(const mic_app *a)
 {
-    return a->client && shoal_client_get_stats(a->client).queued_bytes > MAX_WAITING;
+    size_t most = a->gone_ms && !a->pipe ? MAX_WAITING_AWAY : MAX_WAITING;
+
+    return a->client && shoal_client_get_stats(a->client).queued_bytes > most;
 }
 
 int mic_session_send(mic_app *a, const int16_t *samples, size_t n)

@@ -8,6 +8,7 @@
  *     s    send as much audio as the two bytes say            f  flush, i ping with an id
  *     e    end                                                w  the wire takes all there is
  *     k    the clock goes on by as many ms as the bytes say
+ *     a    a new connection, if the last one is gone and may be made again (inputs of odd length)
  *
  * What must hold whatever happens: queues stay in their bounds, one fatal ERROR at most, nothing
  * after CLOSED, and the audio kept for a replay is the audio that was sent, without a gap.
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/client_session.h"
+#include "lib/client_resume.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -43,13 +44,14 @@ static uint8_t audio_byte(uint64_t i)
 
 static void check_kept(void)
 {
-    uint64_t at = s.kept.from;
+    uint64_t at = s.out.kept.from;
     size_t walk = 0, n;
     const uint8_t *bytes;
 
-    require(s.kept.from <= s.kept.to && s.kept.to <= s.audio_taken, "positions in order");
-    require(shoal__queue_used(&s.kept.messages) <= KEEP, "kept audio beyond its bound");
-    while (shoal__session_replay(&s, &walk, &bytes, &n))
+    require(s.out.kept.from <= s.out.kept.to && s.out.kept.to <= s.audio_taken,
+            "positions in order");
+    require(shoal__queue_used(&s.out.kept.messages) <= KEEP, "kept audio beyond its bound");
+    while (shoal__out_walk(&s.out, &walk, &bytes, &n))
         for (size_t i = 0; i < n; i++, at++)
             require(bytes[i] == audio_byte(at), "kept audio is not what was sent");
     require(at == s.audio_taken, "kept audio has a gap at its end");
@@ -60,6 +62,8 @@ static void take_events(void)
     shoal_client_event e;
 
     while (shoal__session_next_event(&s, &e)) {
+        if (!shoal__resume_take(&s, &e))
+            continue;
         require(!closed, "an event after CLOSED");
         fatal += e.type == SHOAL_CLIENT_ERROR && e.error->fatal;
         closed = e.type == SHOAL_CLIENT_CLOSED;
@@ -68,7 +72,7 @@ static void take_events(void)
         if (closed && !s.progress.done)
             require(e.failure != NULL, "an early end without a failure");
     }
-    require(shoal__queue_used(&s.tx) <= QUEUE + SHOAL__CONTROL_BYTES, "tx beyond its bound");
+    require(shoal__queue_used(&s.out.tx) <= QUEUE + SHOAL__CONTROL_BYTES, "tx beyond its bound");
     check_kept();
 }
 
@@ -78,7 +82,7 @@ static void send_audio(size_t n)
 
     for (size_t i = 0; i < n; i++)
         audio[i] = audio_byte(s.audio_taken + i);
-    if (!s.has_failure && !s.over)
+    if ((!s.has_failure && !s.over) || shoal__session_is_away(&s))
         require(shoal__session_send(&s, audio, n) <= n, "more was taken than given");
 }
 
@@ -117,6 +121,10 @@ static void step(int what, const uint8_t *bytes, size_t n)
     case 'i': shoal__session_ping(&s, id); break;
     case 'e': shoal__session_end(&s); break;
     case 'w': take_out(); break;
+    case 'a':
+        if (shoal__session_is_away(&s))
+            require(shoal__resume_begin(&s) == 0, "no memory");
+        break;
     default: break;
     }
 }
@@ -147,6 +155,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                 .message_bytes = QUEUE,
                                 .keep_bytes = KEEP,
                                 .keep_alive = 1,
+                                .again = size & 1,
+                                .gaps = size >> 1 & 1,
                                 .peer = "fuzz:1" };
 
     fatal = closed = 0;
@@ -154,6 +164,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(shoal__session_init(&s, &p) == 0, "no memory");
     run_script(data, size);
     shoal__session_gone(&s);
+    take_events();
+    shoal__session_give_up(&s);
     take_events();
     require(closed && fatal <= 1, "no end, or two");
     shoal__session_free(&s);

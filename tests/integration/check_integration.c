@@ -45,6 +45,7 @@ static run runs[] = {
     { .name = "post", .make = post_case },
     { .name = "post, wrong", .make = post_wrong_case },
     { .name = "detector", .make = detector_case },
+    { .name = "resume", .make = resume_case },
     { .name = "shoal-file out", .make = shoal_file_out_case },
 };
 

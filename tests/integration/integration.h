@@ -14,6 +14,7 @@
  *     test_post.c           files by POST
  *     test_post_wrong.c     bodies that are wrong
  *     test_start.c          what a supervisor may do: closed descriptors, an unread stderr
+ *     test_resume.c         a session goes on when its server is killed
  *     test_shoal_file.c     the program shoal-file
  *     test_shoal_file_slow.c  the same with sources and readers that pause
  *     test_shoal_file_out.c   what it writes for other programs
@@ -102,6 +103,12 @@ typedef struct stream_plan {
     size_t control_at;        /* byte after which the following is sent: */
     const shoal_options *set; /* NULL: none */
     int flushes;              /* this many, with ids "0", "1", ... */
+    int reconnect_ms;         /* as in shoal_client_params, as keep_bytes and allow_gaps are */
+    size_t keep_bytes;
+    int allow_gaps;
+    void (*each)(void *user,
+                 const shoal_client_event *e); /* told of every event; NULL: nobody is */
+    void *user;
 } stream_plan;
 
 typedef struct stream_rows {
@@ -143,6 +150,8 @@ typedef struct stream_result {
     int has_done;
     shoal_error error; /* the last one; name "" if none */
     int close_code;
+    int away_count, resumed_count;
+    shoal_client_gap gap; /* of the last RESUMED */
     shoal_client_stats stats;
 } stream_result;
 
@@ -180,5 +189,6 @@ TCase *start_case(void);
 TCase *shoal_file_case(void);
 TCase *shoal_file_slow_case(void);
 TCase *shoal_file_out_case(void);
+TCase *resume_case(void);
 
 #endif

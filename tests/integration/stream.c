@@ -151,6 +151,11 @@ static void take_event(stream_result *r, const shoal_client_event *e)
         break;
     case SHOAL_CLIENT_ERROR: r->error = *e->error; break;
     case SHOAL_CLIENT_CLOSED: r->close_code = e->close_code; break;
+    case SHOAL_CLIENT_AWAY: r->away_count++; break;
+    case SHOAL_CLIENT_RESUMED:
+        r->resumed_count++;
+        r->gap = *e->gap;
+        break;
     default: break;
     }
 }
@@ -238,6 +243,9 @@ void stream_run(stream_result *r, int port, const stream_plan *plan)
     memset(r, 0, sizeof *r);
     p.message_bytes = SHOAL_MAX_AUDIO_BYTES;
     p.connect_timeout_ms = PATIENCE_MS;
+    p.reconnect_ms = plan->reconnect_ms;
+    p.keep_bytes = plan->keep_bytes;
+    p.allow_gaps = plan->allow_gaps;
     snprintf(url, sizeof url, "ws://127.0.0.1:%d/?%s", port, plan->query);
     ck_assert_msg(shoal_client_open(&s.client, url, &p, why, sizeof why) == 0, "%s", why);
     do {
@@ -248,6 +256,8 @@ void stream_run(stream_result *r, int port, const stream_plan *plan)
         ck_assert_msg(got || wait < PATIENCE_MS, "nothing happens any more");
         if (got > 0)
             take_event(r, &e);
+        if (got > 0 && plan->each)
+            plan->each(plan->user, &e);
     } while (got >= 0);
     r->stats = shoal_client_get_stats(s.client);
     shoal_client_free(s.client);

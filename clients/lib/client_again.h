@@ -1,0 +1,30 @@
+/* client_again.h - may a session go on over a new connection, when, and from where; pure */
+#ifndef SHOAL_CLIENT_AGAIN_H
+#define SHOAL_CLIENT_AGAIN_H
+
+#include "shoal-client.h"
+
+/* 1: what has failed may be tried again unchanged, and a session can survive it. */
+int shoal__again_helps(const shoal_client_failure *f);
+/* Milliseconds until attempt n (0 is the first): doubled each time, at least what the server wants,
+ * and spread by chance, so that the clients of a server that restarts do not return together. */
+int shoal__again_wait_ms(int n, int retry_ms, uint32_t chance);
+
+/* NULL: features of the two go on in each other. Else the name of what differs: other_model,
+ * other_precision, other_kernels; their text in why. */
+const char *shoal__again_differs(const shoal_ready *before, const shoal_ready *now, char *why,
+                                 size_t why_size);
+
+/* How far before a frame the audio reaches on which its results depend, milliseconds: what the
+ * encoder looks back, and what the decoder of phones and the detector of speech may still change.
+ */
+uint64_t shoal__again_reach_ms(const shoal_ready *r);
+/* The frame from which audio is sent again so that results are right from frame `next` on. Chunks
+ * are cut as before: they count from frame `origin` (0, or where the last flush before it was). */
+uint64_t shoal__again_frame(const shoal_ready *r, uint64_t next, uint64_t origin);
+/* The first frame not before that byte of audio, at which a sample and the resampler begin anew. */
+uint64_t shoal__again_first_frame(const shoal_ready *r, uint64_t byte);
+/* Bytes of a sample of all channels; 0: OPUS, where they do not tell time. */
+size_t shoal__again_sample_bytes(const shoal_options *o);
+
+#endif

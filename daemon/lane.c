@@ -116,7 +116,7 @@ static size_t packet_bytes(const shoal_options *o, size_t frames, int dim)
 {
     size_t n = o->encoding == SHOAL_ENCODING_JSON
                    ? SHOAL_PACKET_JSON_BYTES(frames, dim)
-                   : SHOAL_PACKET_HEADER + frames * (size_t)dim * sizeof(float);
+                   : SHOAL_PACKET_LONG_HEADER + frames * (size_t)dim * sizeof(float);
     return n + SHOALD_RECORD_BYTES;
 }
 
@@ -127,6 +127,10 @@ static size_t kinds_bytes(const shoal_model_info *m, const shoal_options *o, uns
         n += packet_bytes(o, frames, m->classes);
     if (kinds & SHOAL_OUTPUT_EMBEDDING)
         n += packet_bytes(o, frames, m->dim);
+    if (kinds & SHOAL_OUTPUT_HIDDEN)
+        n += packet_bytes(o, frames, m->dim);
+    if (kinds & SHOAL_OUTPUT_MEL) /* two rows a frame */
+        n += packet_bytes(o, 2 * frames, m->mels);
     if (kinds & SHOAL_OUTPUT_PHONES)
         n += SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG +
                                 (o->tentative == SHOAL_ON ? SHOAL_MAX_TENTATIVE : 0)) +

@@ -244,6 +244,11 @@ SHOAL_API int64_t shoal_stream_samples_done(const shoal_stream *s);
  * no encoder time (shoal_batch_get_tap). From the next chunk on. Bits at or above the stream's
  * depth are ignored. SHOAL_EINVAL for depths the model does not have. */
 SHOAL_CHECK int shoal_stream_set_taps(shoal_stream *s, uint64_t depths);
+/* The same of layers as they are (shoal_batch_get_hidden): bit l for layer l, 0 the subsampling's
+ * output. Bits at or above the stream's depth are ignored, its own is in its result. */
+SHOAL_CHECK int shoal_stream_set_hidden(shoal_stream *s, uint64_t layers);
+/* 1: results have log-mel rows, too. From the next chunk on. */
+SHOAL_API void shoal_stream_set_mel(shoal_stream *s, int on);
 SHOAL_API size_t shoal_stream_memory(const shoal_stream *s); /* bytes owned now, caches too */
 
 /* ---- programs, and what they cost ----------------------------------------------------- */
@@ -312,6 +317,14 @@ typedef struct shoal_result {
     int depth;              /* depth used */
     const float *embedding; /* [frames, dim], owned by the batch, valid until its next run */
     const float *logp;      /* [frames, classes], natural log, rows sum to 1 after exp */
+    const float *hidden;    /* [frames, dim] what leaves the last layer, no average: in models that
+                             * do not average, the embedding */
+    /* shoal_stream_set_mel: what the encoder reads of the frames that came with this chunk, which
+     * are delay_frames ahead of those above. Two rows a frame, each of 400 samples and 160 after
+     * the one before, normalised to mean 0 and deviation 1 over the training data. */
+    const float *mel;        /* [2 * mel_frames, mels]; NULL: not asked for */
+    int64_t mel_first_frame; /* index of the frame of the first two rows */
+    int mel_frames;
 } shoal_result;
 
 /* Scratch for runs of up to max_frames internal frames in total, all streams together
@@ -320,16 +333,28 @@ SHOAL_CHECK int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max
 /* The same, with room for max_tap_frames frames of taps in all. */
 SHOAL_CHECK int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
                                      int max_tap_frames);
+/* The same, with room for hidden layers, too. */
+typedef struct shoal_batch_room {
+    int frames;        /* internal frames in all */
+    int tap_frames;    /* frames of taps in all */
+    int hidden_frames; /* frames of hidden layers in all */
+} shoal_batch_room;
+SHOAL_CHECK int shoal_batch_new_room(shoal_batch **out, const shoal_model *m,
+                                     const shoal_batch_room *room);
 SHOAL_API void shoal_batch_free(shoal_batch *b);
 /* Advance each of n different streams by its ready chunk. results[i] belongs to streams[i].
  * Streams that are not ready are an error (SHOAL_ESTATE), as is a sum of ready frames above
- * max_frames or of tapped frames above max_tap_frames (SHOAL_EINVAL); neither changes any
+ * max_frames or of tapped or hidden frames above their room (SHOAL_EINVAL); neither changes any
  * stream. SHOAL_EBACKEND: the matrix library failed in a product; there are no results, and what
  * the streams remember is not to be relied on. */
 SHOAL_CHECK int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n,
                                 shoal_result *results);
 /* Output of the last run at a tapped depth of its i-th stream. SHOAL_EINVAL if there is none. */
 SHOAL_CHECK int shoal_batch_get_tap(const shoal_batch *b, int i, int depth, shoal_result *out);
+/* A hidden layer of it (shoal_stream_set_hidden): out->hidden, and frames as those of its result;
+ * no embedding, no posteriors. Row for row of the same computation: a row of layer 0 has looked
+ * nowhere ahead, and is what came delay_frames after the frame that its number names. */
+SHOAL_CHECK int shoal_batch_get_hidden(const shoal_batch *b, int i, int layer, shoal_result *out);
 SHOAL_API size_t shoal_batch_memory(const shoal_batch *b);
 
 /* ---- audio in: any format to 16 kHz mono float ---------------------------------------- */

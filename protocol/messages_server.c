@@ -77,8 +77,8 @@ static int ready_valid(const shoal_ready *m)
 
     o.given = SHOAL_OPT_ALL;
     return m->classes >= 0 && m->classes <= SHOAL_MAX_CLASSES && m->dim >= 0 &&
-           m->dim <= SHOAL_MAX_DIM && valid_count(m->max_message_bytes) &&
-           shoal_options_check(&o, &err) == 0;
+           m->dim <= SHOAL_MAX_DIM && m->mels >= 0 && m->mels <= SHOAL_MAX_DIM &&
+           valid_count(m->max_message_bytes) && shoal_options_check(&o, &err) == 0;
 }
 
 int shoal_ready_encode(shoal_buf *out, const shoal_ready *m)
@@ -95,6 +95,8 @@ int shoal_ready_encode(shoal_buf *out, const shoal_ready *m)
     write_engine(&t, m);
     write_frame(&t, m->options.rate);
     shoal__text_printf(&t, ",\"dim\":%d,\"classes\":%d", m->dim, m->classes);
+    if (m->mels)
+        shoal__text_printf(&t, ",\"mels\":%d", m->mels);
     write_labels(&t, m);
     shoal__text_printf(&t, ",\"depth\":%d,\"latency_ms\":%d,\"options\":{", m->depth,
                        m->latency_ms);

@@ -80,6 +80,8 @@ static void read_ready(shoal_ready *m, shoal__in *in)
     read_engine(m, in);
     m->dim = shoal__in_int(in, "dim", 0, SHOAL_MAX_DIM);
     m->classes = shoal__in_int(in, "classes", 0, SHOAL_MAX_CLASSES);
+    if (json_object_get(in->obj, "mels"))
+        m->mels = shoal__in_int(in, "mels", 0, SHOAL_MAX_DIM);
     read_labels(m, in);
     m->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
     m->latency_ms = shoal__in_int(in, "latency_ms", 0, INT_MAX);
@@ -196,19 +198,39 @@ static void read_data(shoal_server_msg *m, shoal__in *in)
     p->payload = m->owned;
 }
 
-static void read_features(shoal_server_msg *m, shoal__in *in)
+static void read_kind(shoal_packet *p, shoal__in *in)
 {
-    shoal_packet *p = &m->u.features;
     char kind[32];
 
     shoal__in_string(in, "kind", kind, sizeof kind);
-    p->kind = strcmp(kind, "embedding") == 0 ? SHOAL_KIND_EMBEDDING : SHOAL_KIND_POSTERIORS;
-    if (p->kind == SHOAL_KIND_POSTERIORS && strcmp(kind, "posteriors") != 0)
-        shoal__in_fail(in, "kind", "posteriors or embedding");
+    p->kind = SHOAL_KIND_POSTERIORS;
+    while (shoal_kind_name(p->kind) && strcmp(shoal_kind_name(p->kind), kind) != 0)
+        p->kind = (shoal_kind)(p->kind + 1);
+    if (!shoal_kind_name(p->kind))
+        shoal__in_fail(in, "kind", "posteriors, embedding, hidden or mel");
+}
+
+static uint32_t read_row_ms(shoal__in *in)
+{
+    uint64_t ms = SHOAL_FRAME_MS;
+
+    if (json_object_get(in->obj, "row_ms"))
+        ms = shoal__in_count(in, "row_ms", UINT32_MAX);
+    if (ms == 0)
+        shoal__in_fail(in, "row_ms", "above 0");
+    return (uint32_t)ms;
+}
+
+static void read_features(shoal_server_msg *m, shoal__in *in)
+{
+    shoal_packet *p = &m->u.features;
+
+    read_kind(p, in);
     p->encoding = SHOAL_ENCODING_JSON;
     p->seq = (uint32_t)shoal__in_count(in, "seq", UINT32_MAX);
-    p->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
+    p->depth = shoal__in_int(in, "depth", p->kind < SHOAL_KIND_HIDDEN ? 1 : 0, SHOAL_MAX_DEPTH);
     p->tap = read_tap(in);
+    p->row_ms = read_row_ms(in);
     p->flags = (unsigned)shoal__in_int(in, "flags", 0, UINT16_MAX);
     p->first_frame = shoal__in_count(in, "first_frame", SHOAL_MAX_COUNT);
     p->start_sample = shoal__in_count(in, "start_sample", SHOAL_MAX_COUNT);

@@ -104,6 +104,15 @@ static unsigned *outputs_at(shoal_options *o, int depth)
     return &o->taps[i].outputs;
 }
 
+/* Log-mels come before all layers, and what the first one reads is no output but hidden. */
+static int tap_allowed(int depth, unsigned outputs)
+{
+    unsigned there = SHOAL_OUTPUT_ALL & ~(unsigned)SHOAL_OUTPUT_MEL;
+
+    return depth >= 0 && depth <= SHOAL_MAX_DEPTH && outputs && !(outputs & ~there) &&
+           (depth > 0 || outputs == SHOAL_OUTPUT_HIDDEN);
+}
+
 /* "phones" or "phones@4" */
 static int add_output(shoal_options *o, const shoal__option *row, const char *s, size_t n)
 {
@@ -112,7 +121,7 @@ static int add_output(shoal_options *o, const shoal__option *row, const char *s,
     int depth = at ? parse_int(at + 1, n - (size_t)(at + 1 - s)) : 0;
     unsigned *outputs;
 
-    if (i < 0 || depth > SHOAL_MAX_DEPTH || (at && depth < 1))
+    if (i < 0 || (at && !tap_allowed(depth, 1u << i)))
         return -1;
     outputs = at ? outputs_at(o, depth) : &o->outputs;
     if (!outputs || *outputs & 1u << i)
@@ -289,8 +298,7 @@ static int outputs_allowed(const shoal_options *o)
         return 0;
     for (int i = 0; i < o->tap_count; i++) {
         const shoal_tap *t = &o->taps[i];
-        if (t->depth <= (i ? t[-1].depth : 0) || t->depth > SHOAL_MAX_DEPTH || !t->outputs ||
-            t->outputs & ~(unsigned)SHOAL_OUTPUT_ALL)
+        if (!tap_allowed(t->depth, t->outputs) || (i && t->depth <= t[-1].depth))
             return 0;
     }
     return o->outputs || o->tap_count;

@@ -14,7 +14,8 @@ static const char *const attention_names[] = { "own", "reuse", NULL };
 static const char *const encoding_names[] = { "json", "f32", "f16", NULL };
 static const char *const switch_names[] = { "off", "on", NULL };
 static const char *const precision_names[] = { "auto", "fp32", "bf16", "int8", NULL };
-static const char *const output_names[] = { "phones", "posteriors", "embedding", "activity", NULL };
+static const char *const output_names[] = { "phones", "posteriors", "embedding", "activity",
+                                            "hidden", "mel",        NULL };
 
 #define AT(field) offsetof(shoal_options, field)
 
@@ -34,8 +35,9 @@ const shoal__option shoal__options[] = {
     { "attention", SHOAL_OPT_ATTENTION, SHOAL__NAME, AT(attention), 0, 0, 0, attention_names,
       "own or reuse" },
     { "output", SHOAL_OPT_OUTPUT, SHOAL__OUTPUT, AT(outputs), 0, 0, 0, output_names,
-      "one or several of phones, posteriors, embedding, activity, each with a depth of its own "
-      "(phones@4) or without, each once, at most 12 such depths" },
+      "one or several of phones, posteriors, embedding, activity, hidden, mel, each with a depth "
+      "of "
+      "its own (phones@4, hidden@0, but not mel) or without, each once, at most 16 such depths" },
     { "encoding", SHOAL_OPT_ENCODING, SHOAL__NAME, AT(encoding), 0, 0, 0, encoding_names,
       "f32, f16 or json" },
     { "activity_threshold", SHOAL_OPT_ACTIVITY_THRESHOLD, SHOAL__INT, AT(activity_threshold),

@@ -78,7 +78,7 @@ int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, sho
 
 /* ---- query and JSON out ---- */
 
-/* a,b@4 or "a","b@4"; *sep goes before the next one */
+/* a,b@4 or "a","b@4"; depth -1: no @; *sep goes before the next one */
 static void write_outputs_of(shoal__text *t, const shoal__option *row, unsigned outputs, int depth,
                              const char *quote, const char **sep)
 {
@@ -86,7 +86,7 @@ static void write_outputs_of(shoal__text *t, const shoal__option *row, unsigned 
         if (!(outputs & 1u << i))
             continue;
         shoal__text_printf(t, "%s%s%s", *sep, quote, row->names[i]);
-        if (depth)
+        if (depth >= 0)
             shoal__text_printf(t, "@%d", depth);
         shoal__text_printf(t, "%s", quote);
         *sep = ",";
@@ -98,7 +98,7 @@ static void write_outputs(shoal__text *t, const shoal_options *o, const shoal__o
 {
     const char *sep = "";
 
-    write_outputs_of(t, row, o->outputs, 0, quote, &sep);
+    write_outputs_of(t, row, o->outputs, -1, quote, &sep);
     for (int i = 0; i < o->tap_count; i++)
         write_outputs_of(t, row, o->taps[i].outputs, o->taps[i].depth, quote, &sep);
 }

@@ -8,9 +8,9 @@
  *      8  header_size u16       52  queued_us u32
  *     10  flags u16             56  computed_us u32
  *     12  seq u32               60  tap u8, then zero
- *     16  first_frame u64       64  payload
+ *     16  first_frame u64       64  payload, or row_ms u32, zero u32 and then it
  *
- * header_size is where the payload begins: a later version-1 server may put more after byte 64
+ * header_size is where the payload begins: a later version-1 server may put more after byte 72
  * and old clients skip it. Bytes are shifted in and out one by one; the compiler makes single
  * loads and stores of that where the machine allows.
  */
@@ -99,27 +99,50 @@ static size_t value_bytes(shoal_encoding e)
     return e == SHOAL_ENCODING_F32 ? 4 : e == SHOAL_ENCODING_F16 ? 2 : 0;
 }
 
-static int kind_valid(int kind)
+static const char *const kind_names[] = { NULL, "posteriors", "embedding", "hidden", "mel" };
+
+const char *shoal_kind_name(shoal_kind k)
 {
-    return kind == SHOAL_KIND_POSTERIORS || kind == SHOAL_KIND_EMBEDDING;
+    return (unsigned)k < sizeof kind_names / sizeof *kind_names ? kind_names[k] : NULL;
+}
+
+static int depth_valid(const shoal_packet *p)
+{
+    int least = p->kind == SHOAL_KIND_HIDDEN || p->kind == SHOAL_KIND_MEL ? 0 : 1;
+
+    return p->depth >= least && p->depth <= SHOAL_MAX_DEPTH;
 }
 
 int shoal__packet_valid(const shoal_packet *p)
 {
-    return kind_valid((int)p->kind) && p->depth >= 1 && p->depth <= SHOAL_MAX_DEPTH &&
-           p->tap >= 0 && p->tap <= SHOAL_MAX_DEPTH && p->flags <= UINT16_MAX && p->frames >= 0 &&
-           p->frames <= SHOAL_MAX_PACKET_FRAMES && p->dim >= 1 && p->dim <= SHOAL_MAX_DIM &&
-           p->first_frame <= SHOAL_MAX_COUNT && p->start_sample <= SHOAL_MAX_COUNT &&
-           p->received <= SHOAL_MAX_COUNT && p->processed <= SHOAL_MAX_COUNT;
+    return shoal_kind_name(p->kind) && depth_valid(p) && p->tap >= 0 && p->tap <= SHOAL_MAX_DEPTH &&
+           p->flags <= UINT16_MAX && p->frames >= 0 && p->frames <= SHOAL_MAX_PACKET_FRAMES &&
+           p->dim >= 1 && p->dim <= SHOAL_MAX_DIM && p->first_frame <= SHOAL_MAX_COUNT &&
+           p->start_sample <= SHOAL_MAX_COUNT && p->received <= SHOAL_MAX_COUNT &&
+           p->processed <= SHOAL_MAX_COUNT;
+}
+
+uint32_t shoal__packet_row_ms(const shoal_packet *p)
+{
+    return p->row_ms ? p->row_ms : SHOAL_FRAME_MS;
+}
+
+static size_t header_bytes(const shoal_packet *p)
+{
+    return shoal__packet_row_ms(p) == SHOAL_FRAME_MS ? SHOAL_PACKET_HEADER
+                                                     : SHOAL_PACKET_LONG_HEADER;
+}
+
+static size_t payload_bytes(const shoal_packet *p)
+{
+    return (size_t)p->frames * (size_t)p->dim * value_bytes(p->encoding);
 }
 
 size_t shoal_packet_size(const shoal_packet *p)
 {
-    size_t each = value_bytes(p->encoding);
-
-    if (!each || !shoal__packet_valid(p))
+    if (!value_bytes(p->encoding) || !shoal__packet_valid(p))
         return 0;
-    return SHOAL_PACKET_HEADER + (size_t)p->frames * (size_t)p->dim * each;
+    return header_bytes(p) + payload_bytes(p);
 }
 
 static void put_header(unsigned char *h, const shoal_packet *p)
@@ -129,7 +152,7 @@ static void put_header(unsigned char *h, const shoal_packet *p)
     put(h + 5, 1, p->kind);
     put(h + 6, 1, p->encoding);
     put(h + 7, 1, (uint64_t)p->depth);
-    put(h + 8, 2, SHOAL_PACKET_HEADER);
+    put(h + 8, 2, header_bytes(p));
     put(h + 10, 2, p->flags);
     put(h + 12, 4, p->seq);
     put(h + 16, 8, p->first_frame);
@@ -141,6 +164,8 @@ static void put_header(unsigned char *h, const shoal_packet *p)
     put(h + 52, 4, p->queued_us);
     put(h + 56, 4, p->computed_us);
     put(h + 60, 4, (uint64_t)p->tap);
+    if (header_bytes(p) == SHOAL_PACKET_LONG_HEADER)
+        put(h + 64, 8, p->row_ms);
 }
 
 int shoal_packet_encode(shoal_buf *out, const shoal_packet *p, const float *values)
@@ -150,7 +175,7 @@ int shoal_packet_encode(shoal_buf *out, const shoal_packet *p, const float *valu
     if (size == 0 || shoal_buf_reserve(out, size) < 0)
         return -1;
     unsigned char *h = (unsigned char *)out->data + out->size;
-    unsigned char *v = h + SHOAL_PACKET_HEADER;
+    unsigned char *v = h + header_bytes(p);
     put_header(h, p);
     if (p->encoding == SHOAL_ENCODING_F32)
         for (size_t i = 0; i < n; i++)
@@ -200,15 +225,17 @@ int shoal_packet_decode(shoal_packet *p, const void *bytes, size_t size, shoal_e
         return fail(err, "it does not begin with SHOL");
     if (h[4] != 1)
         return fail(err, "its version is not 1: update the client");
-    if (!kind_valid(h[5]) || !value_bytes((shoal_encoding)h[6]))
+    if (!shoal_kind_name((shoal_kind)h[5]) || !value_bytes((shoal_encoding)h[6]))
         return fail(err, "unknown kind or encoding: update the client");
     size_t header = (size_t)get(h + 8, 2);
     if (header < SHOAL_PACKET_HEADER || header % 8 != 0)
         return fail(err, "its header size is not a multiple of 8, 64 or more");
     get_header(p, h);
+    p->row_ms = header < SHOAL_PACKET_LONG_HEADER ? 0 : (uint32_t)get(h + 64, 4);
+    p->row_ms = shoal__packet_row_ms(p);
     if (!shoal__packet_valid(p))
         return fail(err, "a count is out of range");
-    if (size != header + shoal_packet_size(p) - SHOAL_PACKET_HEADER)
+    if (size != header + payload_bytes(p))
         return fail(err, "its length is not that of frames x dim values");
     p->payload = h + header;
     return 0;

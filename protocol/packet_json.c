@@ -13,10 +13,11 @@ static void write_header(shoal__text *t, const shoal_packet *p)
     shoal__text_printf(t,
                        "{\"type\":\"features\",\"kind\":\"%s\",\"seq\":%u,\"depth\":%d,"
                        "\"flags\":%u,",
-                       p->kind == SHOAL_KIND_EMBEDDING ? "embedding" : "posteriors", p->seq,
-                       p->depth, p->flags);
+                       shoal_kind_name(p->kind), p->seq, p->depth, p->flags);
     if (p->tap)
         shoal__text_printf(t, "\"tap\":%d,", p->tap);
+    if (shoal__packet_row_ms(p) != SHOAL_FRAME_MS)
+        shoal__text_printf(t, "\"row_ms\":%u,", p->row_ms);
     shoal__text_printf(t,
                        "\"first_frame\":%llu,\"start_sample\":%llu,\"received\":%llu,"
                        "\"processed\":%llu,",

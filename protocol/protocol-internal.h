@@ -60,6 +60,7 @@ shoal_msg_type shoal__msg_type_of(const json_t *obj, shoal_msg_type first, shoal
 /* ---- packets (packet.c) ---- */
 
 int shoal__packet_valid(const shoal_packet *p); /* every field but the encoding in range */
+uint32_t shoal__packet_row_ms(const shoal_packet *p);
 
 /* ---- options as JSON (options_text.c) ---- */
 

@@ -50,7 +50,7 @@ typedef enum shoal_format {
 
 typedef enum shoal_attention { SHOAL_ATTENTION_OWN, SHOAL_ATTENTION_REUSE } shoal_attention;
 
-/* of posteriors and embedding; the others are always JSON */
+/* of posteriors, embedding, hidden and mel; the others are always JSON */
 typedef enum shoal_encoding {
     SHOAL_ENCODING_JSON = 0,
     SHOAL_ENCODING_F32 = 1,
@@ -73,13 +73,15 @@ enum {
     SHOAL_OUTPUT_POSTERIORS = 2,
     SHOAL_OUTPUT_EMBEDDING = 4,
     SHOAL_OUTPUT_ACTIVITY = 8,
-    SHOAL_OUTPUT_ALL = 15
+    SHOAL_OUTPUT_HIDDEN = 16,
+    SHOAL_OUTPUT_MEL = 32, /* comes before all layers, so it is never a tap's */
+    SHOAL_OUTPUT_ALL = 63
 };
 
 /* outputs that come from a depth of their own: phones@4 */
 typedef struct shoal_tap {
-    int depth;        /* 1..255 */
-    unsigned outputs; /* SHOAL_OUTPUT_*, at least one */
+    int depth;        /* 1..255; 0, what the first layer reads, with hidden alone */
+    unsigned outputs; /* SHOAL_OUTPUT_*, at least one, but not mel */
 } shoal_tap;
 
 /* shoal_options.given, a set */
@@ -228,6 +230,7 @@ typedef struct shoal_ready {
     char kernels[SHOAL_MAX_LABEL + 1];   /* level of what lies between: "avx2" */
     char cache[SHOAL_MAX_LABEL + 1]; /* what sessions remember in: "fp32", "bf16", "fp16", "int8" */
     int same_in_any_company;         /* 1: the same bytes whoever else is served */
+    int mels;                        /* values in a row of log-mels; 0: it does not say */
 } shoal_ready; /* frame_ms, frame_seconds and frame_samples on the wire follow from rate */
 
 typedef struct shoal_wire_phone {
@@ -292,7 +295,14 @@ typedef struct shoal_done {
 } shoal_done;
 
 /* Feature packet: what the header says about [frames, dim] values, in binary or JSON. */
-typedef enum shoal_kind { SHOAL_KIND_POSTERIORS = 1, SHOAL_KIND_EMBEDDING = 2 } shoal_kind;
+typedef enum shoal_kind {
+    SHOAL_KIND_POSTERIORS = 1,
+    SHOAL_KIND_EMBEDDING = 2,
+    SHOAL_KIND_HIDDEN = 3,
+    SHOAL_KIND_MEL = 4
+} shoal_kind;
+
+const char *shoal_kind_name(shoal_kind k); /* "posteriors"; NULL if out of range */
 
 /* shoal_packet.flags; receivers ignore bits they don't know */
 enum {
@@ -300,21 +310,24 @@ enum {
     SHOAL_PACKET_CUT = 2        /* chunk cut short by flush or end */
 };
 
-#define SHOAL_PACKET_HEADER 64 /* bytes; the payload begins aligned for Float32Array */
+#define SHOAL_PACKET_HEADER      64 /* bytes; the payload begins aligned for Float32Array */
+#define SHOAL_PACKET_LONG_HEADER 72 /* where a row is not one frame: row_ms follows */
 
 typedef struct shoal_packet {
     shoal_kind kind;
     shoal_encoding encoding; /* F32 or F16; JSON when it came as text */
-    int depth;               /* depth used, 1..255 */
+    int depth;               /* depth used, 1..255; 0: before all layers (mel, hidden@0) */
     unsigned flags;          /* 16 bits */
     uint32_t seq;
     uint64_t first_frame;
     uint64_t start_sample; /* first sample of first_frame at the client's rate */
     uint64_t received, processed;
-    int frames, dim;      /* 0..4096, 1..8192 */
+    int frames, dim;      /* rows, 0..4096, and values in each, 1..8192 */
     uint32_t queued_us;   /* from the chunk's last sample received to its computation */
     uint32_t computed_us; /* its computation */
     int tap;              /* depth asked for with @, 1..255; 0: the session's */
+    uint32_t row_ms;      /* audio that a row stands for; row i begins i * row_ms after
+                           * start_sample. 20, a frame; 0 in what is to be encoded says that, too */
     const void *payload;  /* decoded binary: view into the packet, little-endian, maybe
                            * unaligned; decoded JSON: float[frames * dim] of the message */
 } shoal_packet;

@@ -36,7 +36,7 @@ enum {
     SHOAL_MAX_PHONES = 256,   /* in one phones message */
     SHOAL_MAX_TENTATIVE = 65, /* beside them, not settled yet */
     SHOAL_MAX_PACKET_FRAMES = 4096,
-    SHOAL_MAX_TAPS = 12, /* depths that outputs of a session have of their own */
+    SHOAL_MAX_TAPS = 16, /* depths that outputs of a session have of their own */
     SHOAL_MAX_ERROR_TEXT = 447,
 
     SHOAL_MIN_RATE = 8000,

@@ -146,12 +146,42 @@ static const struct {
     int at, byte;
     const char *says;
 } bad_packets[] = {
-    { 0, 'R', "SHOL" },    { 4, 2, "version" },   { 5, 0, "kind" },       { 5, 3, "kind" },
+    { 0, 'R', "SHOL" },    { 4, 2, "version" },   { 5, 0, "kind" },       { 5, 5, "kind" },
     { 6, 0, "encoding" },  { 6, 3, "encoding" },  { 7, 0, "range" },      { 8, 63, "header size" },
     { 8, 72, "length" },   { 9, 0xff, "length" }, { 22, 0x20, "range" },  { 23, 0x80, "range" },
     { 46, 0xff, "range" }, { 48, 3, "length" },   { 49, 0xff, "range" },  { 50, 4, "length" },
     { 51, 0xff, "range" }, { 50, 0, "range" },    { 51, 0x1f, "length" }, { 49, 0x0f, "length" },
 };
+
+/* A row of another length than a frame: eight bytes more of header, and nothing else moves. */
+START_TEST(rows_that_are_no_frames)
+{
+    static const uint32_t lengths[] = { 10, 100, 4000000000u, 20, 0 };
+    const float values[2] = { 1, 2 };
+    shoal_packet p = { .kind = SHOAL_KIND_MEL,
+                       .encoding = SHOAL_ENCODING_F32,
+                       .row_ms = lengths[_i],
+                       .frames = 2,
+                       .dim = 1 };
+    size_t header = lengths[_i] == 20 || lengths[_i] == 0 ? 64 : 72;
+    shoal_buf b = { 0 };
+    shoal_error err;
+    shoal_packet got;
+
+    ck_assert_int_eq(shoal_packet_encode(&b, &p, values), 0);
+    ck_assert_uint_eq(b.size, header + 8);
+    ck_assert_uint_eq(b.size, shoal_packet_size(&p));
+    ck_assert_int_eq((unsigned char)b.data[8], (int)header);
+    ck_assert_int_eq(shoal_packet_decode(&got, b.data, b.size, &err), 0);
+    ck_assert_uint_eq(got.row_ms, header == 64 ? 20 : lengths[_i]);
+    ck_assert_int_eq(got.depth, 0);
+    ck_assert_int_eq((int)((const char *)got.payload - b.data), (int)header);
+    ck_assert_int_eq(shoal_packet_decode(&got, b.data, b.size - 1, &err), -1);
+    p.kind = SHOAL_KIND_EMBEDDING; /* has a depth always */
+    ck_assert_uint_eq(shoal_packet_size(&p), 0);
+    shoal_buf_free(&b);
+}
+END_TEST
 
 START_TEST(packet_hostile)
 {
@@ -371,6 +401,7 @@ int main(void)
     tcase_add_test(t, packet_f32);
     tcase_add_test(t, packet_tap);
     tcase_add_test(t, packet_json_stays_in_its_bound);
+    tcase_add_loop_test(t, rows_that_are_no_frames, 0, 5);
     tcase_add_loop_test(t, packet_hostile, 0, COUNT(bad_packets));
     tcase_add_test(t, packet_truncated);
     tcase_add_test(t, packet_later_header);

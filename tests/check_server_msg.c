@@ -51,6 +51,9 @@ static const char *const server_texts[] = {
     "\"sample\":19840,\"time\":1.240," COUNTS "}",
     "{\"type\":\"activity\",\"seq\":10,\"depth\":3,\"tap\":4,\"state\":\"silence\","
     "\"frame\":9007199254740992,\"sample\":0,\"time\":1000000000.000," COUNTS "}",
+    "{\"type\":\"features\",\"kind\":\"mel\",\"seq\":7,\"depth\":0,\"flags\":0,\"row_ms\":10,"
+    "\"first_frame\":40,\"start_sample\":12800,\"received\":16000,\"processed\":13440,\"frames\":2,"
+    "\"dim\":1,\"queued_us\":1000,\"computed_us\":258,\"data\":[[0.5],[-1]]}",
     "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":3,\"flags\":0,\"tap\":12,"
     "\"first_frame\":40,\"start_sample\":12800," COUNTS ",\"frames\":1,\"dim\":1,"
     "\"queued_us\":1,\"computed_us\":2,\"data\":[[0.5]]}",
@@ -147,7 +150,7 @@ static const struct {
     { "{\"type\":\"changed\",\"depth\":12,\"range\":[12,3],\"output\":[\"phones\"]}", "depth" },
     { "{\"type\":\"activity\",\"seq\":0,\"depth\":1,\"state\":\"music\"}", "speech or silence" },
     { "{\"type\":\"activity\",\"seq\":0,\"depth\":1,\"tap\":0,\"state\":\"speech\"}", "tap" },
-    { "{\"type\":\"features\",\"kind\":\"soup\"}", "posteriors or embedding" },
+    { "{\"type\":\"features\",\"kind\":\"soup\"}", "posteriors, embedding, hidden or mel" },
     { "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":6,\"flags\":1,"
       "\"first_frame\":0,\"start_sample\":0," COUNTS ",\"frames\":2,\"dim\":8192,\"queued_us\":1,"
       "\"computed_us\":2,\"data\":[[1],[2]]}",

@@ -17,7 +17,9 @@ class _Params(C.Structure):
 
 class _Result(C.Structure):
     _fields_ = [("first_frame", C.c_int64), ("frames", C.c_int), ("depth", C.c_int),
-                ("embedding", C.POINTER(C.c_float)), ("logp", C.POINTER(C.c_float))]
+                ("embedding", C.POINTER(C.c_float)), ("logp", C.POINTER(C.c_float)),
+                ("hidden", C.POINTER(C.c_float)), ("mel", C.POINTER(C.c_float)),
+                ("mel_first_frame", C.c_int64), ("mel_frames", C.c_int)]
 
 
 class _Program(C.Structure):

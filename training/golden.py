@@ -9,6 +9,7 @@ frames, the last one in part silence. Tensors, T = 34 internal frames (32 + dela
 
     mel                 [20, 80] normalised log-mel rows 0..9 and 58..67
     c<chunk>l<left>.d<depth>  [32, 32] embeddings; .logp [32, 40] log posteriors at depth 12
+    c8l16.hidden<n>     [32, 32] what leaves layer n itself, 0 the subsampling (n of 0, 1, 2, 6, 12)
     only.<module>       [16, 32] depth 1, chunk 4, left 8, when only that module of the block
                         adds to the residual (the others' last matrices are zero); "none": the
                         block is just its output norm, so this is the subsampling
@@ -66,6 +67,19 @@ def layers(m, x, first, last, allow, position=0):
     return torch.stack(averaged or [x]).mean(0)
 
 
+def hidden(m, x, wanted, allow):
+    """What leaves layer n as it is, for each n wanted, as s3prl counts hidden states."""
+    bias = torch.zeros(allow.shape).masked_fill_(~allow, -1e9)
+    cos, sin = rope_table(x.shape[1], m.config.dim // m.config.heads)
+    out = {}
+    for n in range(max(wanted) + 1):
+        if n:
+            x = m.layer(n - 1, x, bias, cos, sin)
+        if n in wanted:
+            out[n] = x[0, m.config.delay:]
+    return out
+
+
 def normalised_mel(m):
     rows = 2 * (FRAMES + m.config.delay)
     pcm = np.zeros((rows - 1) * frontend.HOP + frontend.WINDOW, np.float32)
@@ -99,6 +113,8 @@ def golden(m):
             y = layers(m, x, 0, d, allow)[0, delay:]
             out[f"c{chunk}l{left}.d{d}"] = y
         out[f"c{chunk}l{left}.logp"] = torch.log_softmax(m.head(y), -1)
+    for n, y in hidden(m, x, (0, 1, 2, 6, 12), chunk_mask(T, 8, 16)).items():
+        out[f"c8l16.hidden{n}"] = y
     for module in ("none", *LAST):
         out[f"only.{module}"] = only(m, x, module)
     # 4000 samples: 23 mel rows, so 11 frames: one chunk of 8, then 3 flushed

@@ -69,7 +69,7 @@ static void write_features(file_session *s, const out_features *f)
 
 static void on_features(file_session *s, const shoal_packet *p, const float *rows)
 {
-    out_features f = { .kind = p->kind == SHOAL_KIND_EMBEDDING ? "embedding" : "posteriors",
+    out_features f = { .kind = shoal_kind_name(p->kind),
                        .first_frame = (int64_t)p->first_frame,
                        .frames = p->frames,
                        .dim = p->dim,

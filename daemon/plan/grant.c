@@ -64,13 +64,14 @@ static int grant_taps(shoal_options *o, int depth, bool depth_said, shoal_error 
 {
     char allowed[64];
     int deepest = o->tap_count ? o->taps[o->tap_count - 1].depth : 0;
+    bool follows = o->outputs & ~(unsigned)SHOAL_OUTPUT_MEL; /* some output is at its depth */
     snprintf(allowed, sizeof allowed, "depths 1..%d after the @", depth);
     if (deepest > depth)
         return refuse(err, "output", deepest, allowed);
     if (!depth_said && deepest > o->depth_max)
         o->depth_min = o->depth_max = deepest;
-    if (!o->outputs && deepest < o->depth_max)
-        o->depth_max = deepest;
+    if (!follows && deepest < o->depth_max)
+        o->depth_max = deepest > 1 ? deepest : 1;
     if (o->depth_min > o->depth_max)
         o->depth_min = o->depth_max;
     return 0;

@@ -12,6 +12,7 @@ static size_t scratch_bytes(const shoal_model_info *m)
     largest.chunk_ms = m->max_chunk_frames * SHOAL_FRAME_MS;
     largest.encoding = SHOAL_ENCODING_JSON;
     largest.tentative = SHOAL_ON;
+    largest.outputs = SHOAL_OUTPUT_ALL;
     size_t n = shoald_lane_step_bytes(m, &largest);
     return n > SHOAL_MAX_TEXT_BYTES ? n : SHOAL_MAX_TEXT_BYTES; /* opus packets too */
 }
@@ -49,18 +50,24 @@ void shoald_bench_free(shoald_bench *w)
     memset(w, 0, sizeof *w);
 }
 
-int shoald_bench_reserve_taps(shoald_bench *w)
+int shoald_bench_reserve(shoald_bench *w, bool taps, bool hidden)
 {
     shoal_batch *batch;
-    if (w->has_taps)
+    int most = SHOAL_MAX_TAPS * w->batch_frames;
+    if ((w->has_taps || !taps) && (w->has_hidden || !hidden))
         return 0;
-    int result = shoal_batch_new_taps(&batch, w->service->model, w->batch_frames,
-                                      SHOAL_MAX_TAPS * w->batch_frames);
+    taps |= w->has_taps;
+    hidden |= w->has_hidden;
+    const shoal_batch_room room = { .frames = w->batch_frames,
+                                    .tap_frames = taps ? most : 0,
+                                    .hidden_frames = hidden ? most : 0 };
+    int result = shoal_batch_new_room(&batch, w->service->model, &room);
     if (result < 0)
         return result;
     shoal_batch_free(w->batch);
     w->batch = batch;
-    w->has_taps = true;
+    w->has_taps = taps;
+    w->has_hidden = hidden;
     return 0;
 }
 

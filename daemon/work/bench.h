@@ -15,7 +15,8 @@ typedef struct shoald_bench {
     int batch_frames;  /* most in one run */
 
     shoal_batch *batch;
-    bool has_taps;          /* it has room for every tap that a run may have */
+    bool has_taps;          /* it has room for every tap that a run may have, */
+    bool has_hidden;        /* and for every hidden layer */
     shoal_stream **streams; /* [lanes] of the run */
     shoal_result *results;  /* [lanes] */
 
@@ -30,8 +31,9 @@ typedef struct shoald_bench {
 int shoald_bench_init(shoald_bench *w, const shoald_service *service, shoald_port *port, int lanes,
                       int batch_frames);
 void shoald_bench_free(shoald_bench *w); /* a zeroed one is fine */
-/* Between runs: room for outputs of several depths. 0 or a negative SHOAL_E*. */
-int shoald_bench_reserve_taps(shoald_bench *w);
+/* Between runs: room for outputs of several depths, and for hidden layers. 0 or a negative
+ * SHOAL_E*. */
+int shoald_bench_reserve(shoald_bench *w, bool taps, bool hidden);
 /* The depth now for a stream that allows these. */
 int shoald_bench_depth(const shoald_bench *w, int depth_min, int depth_max);
 

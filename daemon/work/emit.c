@@ -63,6 +63,7 @@ static void fill_model(shoal_ready *m, const shoal_model_info *i, int depth)
     m->model_depth = depth;
     m->dim = i->dim;
     m->classes = i->classes;
+    m->mels = i->mels;
     for (int c = 0; c < i->classes && c < SHOAL_MAX_CLASSES; c++)
         snprintf(m->labels[c], sizeof m->labels[c], "%s", i->labels[c]);
 }
@@ -119,17 +120,17 @@ static uint64_t processed(const shoald_lane *l)
     return samples < received && !all ? samples : received;
 }
 
-/* depth_before: of the output's last packet of this kind */
-static void emit_packet(shoald_lane *l, shoald_bench *w, shoal_packet *p, int *depth_before,
-                        const float *values)
+void shoald_emit_packet(shoald_lane *l, shoald_bench *w, shoal_packet *p, const float *values)
 {
     shoald_track *t = l->track;
     shoal_buf b = scratch(w);
     p->seq = t->seq++;
-    shoald_count(&l->totals.packets, 1);
-    p->flags = *depth_before && *depth_before != p->depth ? SHOAL_PACKET_NEW_DEPTH : 0;
+    p->encoding = l->options.encoding;
+    p->start_sample = shoal_frame_start_sample(p->first_frame, l->options.rate);
+    p->received = shoald_intake_received(&t->in, l);
+    p->processed = processed(l);
     p->flags |= t->phase != SHOALD_TRACK_RUN ? SHOAL_PACKET_CUT : 0;
-    *depth_before = p->depth;
+    shoald_count(&l->totals.packets, 1);
     if (p->encoding == SHOAL_ENCODING_JSON)
         put_encoded(l, w, SHOALD_OUT_TEXT, &b, shoal_packet_encode_json(&b, p, values), 0);
     else
@@ -212,30 +213,9 @@ static void hear_activity(shoald_lane *l, shoald_bench *w, const shoald_output *
         emit_activity(l, w, out, &events[i]);
 }
 
-void shoald_emit_result(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoal_result *r,
-                        uint32_t queued_us, uint32_t computed_us)
+void shoald_emit_result(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoal_result *r)
 {
     out->depth = r->depth;
-    shoal_packet p = {
-        .encoding = l->options.encoding,
-        .depth = r->depth,
-        .tap = out->tap,
-        .first_frame = (uint64_t)r->first_frame,
-        .start_sample = shoal_frame_start_sample((uint64_t)r->first_frame, l->options.rate),
-        .received = shoald_intake_received(&l->track->in, l),
-        .processed = processed(l),
-        .frames = r->frames,
-        .queued_us = queued_us,
-        .computed_us = computed_us,
-    };
-    p.kind = SHOAL_KIND_POSTERIORS;
-    p.dim = l->service->info->classes;
-    if (out->kinds & SHOAL_OUTPUT_POSTERIORS)
-        emit_packet(l, w, &p, &out->posteriors_depth, r->logp);
-    p.kind = SHOAL_KIND_EMBEDDING;
-    p.dim = l->service->info->dim;
-    if (out->kinds & SHOAL_OUTPUT_EMBEDDING)
-        emit_packet(l, w, &p, &out->embedding_depth, r->embedding);
     if (out->decoder)
         emit_phones(
             l, w, out,
@@ -278,7 +258,7 @@ void shoald_emit_changed(shoald_lane *l, shoald_bench *w, shoal_reason reason)
         .tap_count = t->outputs.count - 1,
     };
     for (int i = 0; i < m.tap_count; i++)
-        m.taps[i] = (shoal_tap){ t->outputs.at[i + 1].tap, t->outputs.at[i + 1].kinds };
+        m.taps[i] = shoald_output_tap(&t->outputs.at[i + 1]);
     put_encoded(l, w, SHOALD_OUT_TEXT, &b, shoal_changed_encode(&b, &m), 0);
 }
 

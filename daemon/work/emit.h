@@ -12,9 +12,11 @@
 #include "work/state.h"
 
 void shoald_emit_ready(shoald_lane *l, shoald_bench *w);
-/* What this output asks for of one run at its depth. */
-void shoald_emit_result(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoal_result *r,
-                        uint32_t queued_us, uint32_t computed_us);
+/* Phones and activity of one run, which has frames. */
+void shoald_emit_result(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoal_result *r);
+/* Rows of features: kind, depth, tap, flags, first_frame, frames, dim, row_ms and the times of its
+ * computation are set. */
+void shoald_emit_packet(shoald_lane *l, shoald_bench *w, shoal_packet *p, const float *values);
 /* The phones that its decoder still holds; only if there are any. */
 void shoald_emit_last_phones(shoald_lane *l, shoald_bench *w, shoald_output *out);
 /* The end of what is still speech; only if there is any. */

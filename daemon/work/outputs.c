@@ -2,6 +2,7 @@
 #include "work/outputs.h"
 
 #include "work/emit.h"
+#include "work/rows.h"
 
 #include <string.h>
 
@@ -50,10 +51,12 @@ static void close_state(shoald_lane *l, shoald_bench *w, shoald_output *out, uns
         shoal_activity_free(out->activity);
         out->activity = NULL;
     }
-    if (!(kinds & SHOAL_OUTPUT_POSTERIORS))
-        out->posteriors_depth = 0;
-    if (!(kinds & SHOAL_OUTPUT_EMBEDDING))
-        out->embedding_depth = 0;
+    shoald_rows_close(out, kinds);
+}
+
+static int tap_of(const shoal_tap *t)
+{
+    return t->depth ? t->depth : SHOALD_TAP_FRONT;
 }
 
 static unsigned kinds_at(const shoal_options *o, int tap)
@@ -61,7 +64,7 @@ static unsigned kinds_at(const shoal_options *o, int tap)
     if (tap == 0)
         return o->outputs;
     for (int i = 0; i < o->tap_count; i++)
-        if (o->taps[i].depth == tap)
+        if (tap_of(&o->taps[i]) == tap)
             return o->taps[i].outputs;
     return 0;
 }
@@ -77,19 +80,32 @@ static void take_over(shoald_outputs *from, shoald_outputs *to, int tap, unsigne
     out->kinds = kinds;
 }
 
+/* What the engine has to keep of each run for these outputs. */
+static int set_taps(shoal_stream *s, const shoal_options *o)
+{
+    uint64_t taps = 0, hidden = 0;
+    for (int i = 0; i < o->tap_count; i++) {
+        const shoal_tap *t = &o->taps[i];
+        if (t->outputs & ~SHOALD_LAYER_KINDS)
+            taps |= (uint64_t)1 << (t->depth - 1);
+        if (t->outputs & SHOALD_LAYER_KINDS && t->depth < 64) /* there is no deeper model */
+            hidden |= (uint64_t)1 << t->depth;
+    }
+    shoal_stream_set_mel(s, (o->outputs & SHOAL_OUTPUT_MEL) != 0);
+    int result = shoal_stream_set_taps(s, taps);
+    return result < 0 ? result : shoal_stream_set_hidden(s, hidden);
+}
+
 int shoald_outputs_set(shoald_lane *l, shoald_bench *w, const shoal_options *o)
 {
     shoald_outputs *all = &l->track->outputs, next = { 0 };
-    uint64_t taps = 0;
     for (int i = 0; i < all->count; i++)
         close_state(l, w, &all->at[i], kinds_at(o, all->at[i].tap));
     take_over(all, &next, 0, o->outputs);
-    for (int i = 0; i < o->tap_count; i++) {
-        take_over(all, &next, o->taps[i].depth, o->taps[i].outputs);
-        taps |= (uint64_t)1 << (o->taps[i].depth - 1);
-    }
+    for (int i = 0; i < o->tap_count; i++)
+        take_over(all, &next, tap_of(&o->taps[i]), o->taps[i].outputs);
     *all = next;
-    int result = shoal_stream_set_taps(l->track->stream, taps);
+    int result = set_taps(l->track->stream, o);
     for (int i = 0; i < all->count && result == 0; i++)
         result = open_state(l, &all->at[i], o);
     return result;
@@ -107,10 +123,20 @@ void shoald_outputs_free(shoald_outputs *outputs)
 /* ---- results ------------------------------------------------------------------------- */
 
 /* Elastic depth may have left a tap's depth above what was run: then that has to do. */
-static int result_of(const shoald_bench *w, int index, int tap, shoal_result *r)
+static int result_of(const shoald_bench *w, int index, const shoald_output *out, shoal_result *r)
 {
+    shoal_result hidden = { 0 };
+    int layer = out->tap == SHOALD_TAP_FRONT ? 0 : out->tap, result = 0;
     *r = w->results[index];
-    return tap && tap < r->depth ? shoal_batch_get_tap(w->batch, index, tap, r) : 0;
+    if (out->tap == 0 || layer >= r->depth)
+        return 0;
+    if (out->kinds & SHOALD_LAYER_KINDS)
+        result = shoal_batch_get_hidden(w->batch, index, layer, &hidden);
+    *r = hidden;
+    if (result == 0 && out->kinds & ~SHOALD_LAYER_KINDS)
+        result = shoal_batch_get_tap(w->batch, index, layer, r);
+    r->hidden = hidden.hidden;
+    return result;
 }
 
 int shoald_outputs_deliver(shoald_lane *l, shoald_bench *w, int index, uint32_t queued_us,
@@ -119,10 +145,13 @@ int shoald_outputs_deliver(shoald_lane *l, shoald_bench *w, int index, uint32_t 
     shoald_outputs *all = &l->track->outputs;
     for (int i = 0; i < all->count; i++) {
         shoal_result r;
-        int result = result_of(w, index, all->at[i].tap, &r);
+        int result = result_of(w, index, &all->at[i], &r);
         if (result < 0)
             return result;
-        shoald_emit_result(l, w, &all->at[i], &r, queued_us, computed_us);
+        const shoald_run run = { &r, queued_us, computed_us };
+        shoald_rows_deliver(l, w, &all->at[i], &run);
+        if (r.frames)
+            shoald_emit_result(l, w, &all->at[i], &r);
     }
     return 0;
 }

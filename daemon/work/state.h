@@ -35,16 +35,37 @@ typedef struct shoald_intake {
 
 /* ---- outputs ------------------------------------------------------------------------------- */
 
+/* Kinds that no head reads. */
+#define SHOALD_LAYER_KINDS ((unsigned)SHOAL_OUTPUT_HIDDEN)
+
+enum { SHOALD_TAP_FRONT = -1 }; /* hidden@0: what the first layer reads */
+
+/* Rows of one kind. */
+typedef struct shoald_feature {
+    int depth; /* of its last packet; 0: none yet */
+} shoald_feature;
+
 typedef struct shoald_output {
-    int tap;              /* depth asked for; 0: the session's */
-    unsigned kinds;       /* SHOAL_OUTPUT_* */
-    int depth;            /* of its last result; 0: none yet */
-    int posteriors_depth; /* of its last packets; 0: none yet */
-    int embedding_depth;
-    shoal_decoder *decoder;   /* NULL while phones are not asked for */
-    int64_t decoder_base;     /* the stream's frame that the decoder calls 0 */
-    shoal_activity *activity; /* NULL while activity is not asked for */
+    int tap;        /* depth asked for; 0: the session's; or SHOALD_TAP_FRONT */
+    unsigned kinds; /* SHOAL_OUTPUT_* */
+    int depth;      /* of its last result; 0: none yet */
+    shoald_feature features[SHOAL_KIND_MEL + 1]; /* index: shoal_kind */
+    shoal_decoder *decoder;                      /* NULL while phones are not asked for */
+    int64_t decoder_base;                        /* the stream's frame that the decoder calls 0 */
+    shoal_activity *activity;                    /* NULL while activity is not asked for */
 } shoald_output;
+
+/* As outputs are told. */
+static inline shoal_tap shoald_output_tap(const shoald_output *out)
+{
+    return (shoal_tap){ out->tap > 0 ? out->tap : 0, out->kinds };
+}
+
+/* Of one run, for one output. */
+typedef struct shoald_run {
+    const shoal_result *result;
+    uint32_t queued_us, computed_us;
+} shoald_run;
 
 typedef struct shoald_outputs {
     shoald_output at[1 + SHOAL_MAX_TAPS]; /* [0] the session's depth, then taps, ascending */

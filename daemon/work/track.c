@@ -302,7 +302,11 @@ static step_result step(shoald_lane *l, shoald_bench *w)
 /* Room for its taps in the worker's batch, also after a move to another worker. */
 static bool has_taps(shoald_lane *l, shoald_bench *w)
 {
-    int result = l->track->outputs.count > 1 ? shoald_bench_reserve_taps(w) : 0;
+    const shoald_outputs *all = &l->track->outputs;
+    unsigned kinds = 0;
+    for (int i = 1; i < all->count; i++)
+        kinds |= all->at[i].kinds;
+    int result = shoald_bench_reserve(w, kinds & ~SHOALD_LAYER_KINDS, kinds & SHOALD_LAYER_KINDS);
     if (result < 0)
         fail_engine(l, w, result);
     return result == 0;
@@ -348,7 +352,7 @@ void shoald_track_deliver(shoald_lane *l, shoald_bench *w, const shoal_result *r
 {
     uint64_t arrived_ns = l->track->arrived_ns;
     count_result(l, w, r, end_ns);
-    if (r->frames == 0)
+    if (r->frames == 0 && r->mel_frames == 0)
         return;
     int result =
         shoald_outputs_deliver(l, w, (int)(r - w->results), microseconds(arrived_ns, start_ns),

@@ -24,7 +24,7 @@ void shoal__attention_scratch(shoal_batch *b, unsigned char *base, size_t *at)
 {
     shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
     const shoal__config *c = &b->model->config;
-    size_t R = (size_t)b->max_frames, D = (size_t)c->dim, chunk = SHOAL__MAX_CHUNK;
+    size_t R = (size_t)b->room.frames, D = (size_t)c->dim, chunk = SHOAL__MAX_CHUNK;
     size_t half = D / (size_t)c->heads / 2;
     s->freq = shoal__carve(base, at, half * sizeof *s->freq);
     s->turn_cos = shoal__carve(base, at, half * sizeof *s->turn_cos);

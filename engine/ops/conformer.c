@@ -53,7 +53,7 @@ static int wake_from(const shoal__program *p, int place, int awake)
 static void scratch(shoal_batch *b, unsigned char *base, size_t *at)
 {
     const shoal__config *c = &b->model->config;
-    size_t R = (size_t)b->max_frames, D = (size_t)c->dim, ffn = (size_t)c->ffn;
+    size_t R = (size_t)b->room.frames, D = (size_t)c->dim, ffn = (size_t)c->ffn;
     shoal__conformer_scratch counting, *s = shoal__carve(base, at, sizeof *s);
     b->scratch[SHOAL__CONFORMER] = s = base ? s : &counting;
     s->y = shoal__carve_floats(base, at, R * D);

@@ -34,12 +34,13 @@ static int blends(const shoal_model *m)
 static size_t layout(shoal_batch *b, unsigned char *base)
 {
     const shoal__config *c = &b->model->config;
-    size_t R = (size_t)b->max_frames, D = (size_t)c->dim, mels = (size_t)c->mels;
-    size_t tapped = (size_t)b->max_tap_frames, at = 0;
+    size_t R = (size_t)b->room.frames, D = (size_t)c->dim, mels = (size_t)c->mels;
+    size_t tapped = (size_t)b->room.tap_frames, hidden = (size_t)b->room.hidden_frames, at = 0;
     shoal__carve(base, &at, sizeof *b);
     b->items = shoal__carve(base, &at, R * sizeof *b->items);
     b->item_of = shoal__carve(base, &at, R * sizeof *b->item_of);
     b->tap_row = shoal__carve(base, &at, tapped * sizeof *b->tap_row);
+    b->hidden_row = shoal__carve(base, &at, hidden * sizeof *b->hidden_row);
     b->row_list = shoal__carve(base, &at, R * sizeof *b->row_list);
     b->item_list = shoal__carve(base, &at, R * sizeof *b->item_list);
     b->unfold = shoal__carve_floats(base, &at, max_size(2 * R * 3 * mels, R * 3 * D));
@@ -47,21 +48,28 @@ static size_t layout(shoal_batch *b, unsigned char *base)
     b->out = shoal__carve_floats(base, &at, (R + tapped) * D);
     b->x = blends(b->model) ? shoal__carve_floats(base, &at, R * D) : b->out;
     b->logp = shoal__carve_floats(base, &at, (R + tapped) * (size_t)c->classes);
+    b->hidden = shoal__carve_floats(base, &at, hidden * D);
+    b->mel = shoal__carve_floats(base, &at, 2 * R * mels);
     shoal__ops_scratch(b, base, &at);
     return at;
 }
 
-int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames)
+static int max_int(int a, int b)
 {
-    return shoal_batch_new_taps(out, m, max_frames, 0);
+    return a > b ? a : b;
 }
 
-int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
-                         int max_tap_frames)
+static int room_ok(const shoal_batch_room *r)
 {
-    if (max_frames < 1 || max_frames > 1 << 16 || max_tap_frames < 0 || max_tap_frames > 1 << 20)
+    return r->frames >= 1 && r->frames <= 1 << 16 && r->tap_frames >= 0 &&
+           r->tap_frames <= 1 << 20 && r->hidden_frames >= 0 && r->hidden_frames <= 1 << 20;
+}
+
+int shoal_batch_new_room(shoal_batch **out, const shoal_model *m, const shoal_batch_room *room)
+{
+    if (!room_ok(room))
         return SHOAL_EINVAL;
-    shoal_batch plan = { .model = m, .max_frames = max_frames, .max_tap_frames = max_tap_frames };
+    shoal_batch plan = { .model = m, .room = *room };
     size_t bytes = layout(&plan, NULL);
     unsigned char *block = aligned_alloc(64, bytes);
     if (!block)
@@ -72,14 +80,25 @@ int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames
     b->bytes = bytes;
     layout(b, block);
     int rc = m->gemm->scratch_new(&b->gemm_scratch, m->linears, m->linear_count,
-                                  max_frames +
-                                      (max_frames > max_tap_frames ? max_frames : max_tap_frames));
+                                  room->frames + max_int(room->frames, room->tap_frames));
     if (rc < 0) {
         free(b);
         return rc;
     }
     *out = b;
     return 0;
+}
+
+int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames)
+{
+    return shoal_batch_new_room(out, m, &(shoal_batch_room){ .frames = max_frames });
+}
+
+int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
+                         int max_tap_frames)
+{
+    const shoal_batch_room room = { .frames = max_frames, .tap_frames = max_tap_frames };
+    return shoal_batch_new_room(out, m, &room);
 }
 
 void shoal_batch_free(shoal_batch *b)
@@ -135,32 +154,43 @@ static void subsample(shoal_batch *b)
 
 /* ---- the run ---------------------------------------------------------------------------- */
 
-/* Tapped depths below the stream's own. */
+/* Of depths or layers, those below the stream's own. */
+static uint64_t below(uint64_t wanted, int depth)
+{
+    return depth < 64 ? wanted & (((uint64_t)1 << depth) - 1) : wanted;
+}
+
 static uint64_t wanted_taps(const shoal_stream *s)
 {
-    return s->taps & (((uint64_t)1 << (s->params.depth - 1)) - 1);
+    return below(s->taps, s->params.depth - 1);
+}
+
+static uint64_t wanted_hidden(const shoal_stream *s)
+{
+    return below(s->hidden, s->params.depth);
 }
 
 static int check(const shoal_batch *b, shoal_stream *const *streams, int n)
 {
-    int rows = 0, tapped = 0;
-    if (n < 0 || n > b->max_frames)
+    int rows = 0, tapped = 0, hidden = 0;
+    if (n < 0 || n > b->room.frames)
         return SHOAL_EINVAL;
     for (int i = 0; i < n; i++) {
         int frames = shoal_stream_ready(streams[i]);
         if (!frames)
             return SHOAL_ESTATE;
-        if (streams[i]->model != b->model || frames > b->max_frames - rows)
+        if (streams[i]->model != b->model || frames > b->room.frames - rows)
             return SHOAL_EINVAL;
         rows += frames;
         tapped += frames * __builtin_popcountll(wanted_taps(streams[i]));
-        if (tapped > b->max_tap_frames)
+        hidden += frames * __builtin_popcountll(wanted_hidden(streams[i]));
+        if (tapped > b->room.tap_frames || hidden > b->room.hidden_frames)
             return SHOAL_EINVAL;
     }
     return 0;
 }
 
-static void place(shoal_batch *b, shoal_stream *s, int index, int *tap)
+static void place(shoal_batch *b, shoal_stream *s, int index, int *tap, int *hidden)
 {
     shoal__item *it = &b->items[b->count];
     *it = (shoal__item){ .stream = s,
@@ -170,8 +200,11 @@ static void place(shoal_batch *b, shoal_stream *s, int index, int *tap)
                          .row = b->rows,
                          .frames = shoal_stream_ready(s),
                          .taps = wanted_taps(s),
-                         .first_tap = *tap };
+                         .first_tap = *tap,
+                         .hidden = wanted_hidden(s),
+                         .first_hidden = *hidden };
     *tap += __builtin_popcountll(it->taps);
+    *hidden += __builtin_popcountll(it->hidden);
     b->item_of[index] = b->count++;
     b->rows += it->frames;
     b->mixed |= s->program != b->items->stream->program;
@@ -180,29 +213,25 @@ static void place(shoal_batch *b, shoal_stream *s, int index, int *tap)
 /* Deepest first, by counting depths; equal depths keep the caller's order. */
 static void arrange(shoal_batch *b, shoal_stream *const *streams, int n)
 {
-    int deepest = 0, tap = 0;
+    int deepest = 0, tap = 0, hidden = 0;
     for (int i = 0; i < n; i++)
         deepest = streams[i]->params.depth > deepest ? streams[i]->params.depth : deepest;
-    b->count = b->rows = b->tap_rows = b->mixed = 0;
+    b->count = b->rows = b->tap_rows = b->hidden_rows = b->mixed = 0;
     for (int depth = deepest; depth >= 1; depth--)
         for (int i = 0; i < n; i++)
             if (streams[i]->params.depth == depth)
-                place(b, streams[i], i, &tap);
+                place(b, streams[i], i, &tap, &hidden);
 }
 
-/* The output of rows [first_row, first_row + frames), less the look-ahead that leads in. */
-static void report(const shoal_batch *b, const shoal__item *it, int first_row, int depth,
-                   shoal_result *r)
+/* Streams that want their log-mel rows get a copy, for the rows move on with the run. */
+static void keep_mel(shoal_batch *b)
 {
-    const shoal__config *c = &b->model->config;
-    int64_t first = it->position - c->delay;
-    int skip = first < 0 ? (int)(-first < it->frames ? -first : it->frames) : 0;
-    size_t row = (size_t)(first_row + skip);
-    r->first_frame = first + skip < 0 ? 0 : first + skip;
-    r->frames = it->frames - skip;
-    r->depth = depth;
-    r->embedding = b->out + row * (size_t)c->dim;
-    r->logp = b->logp + row * (size_t)c->classes;
+    size_t mels = (size_t)b->model->config.mels;
+    for (int i = 0; i < b->count; i++)
+        if (b->items[i].stream->wants_mel)
+            memcpy(b->mel + (size_t)(2 * b->items[i].row) * mels,
+                   b->items[i].stream->mel + 2 * mels,
+                   (size_t)(2 * b->items[i].frames) * mels * sizeof *b->mel);
 }
 
 int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_result *results)
@@ -214,6 +243,7 @@ int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_r
     arrange(b, streams, n);
     for (int i = 0; i < n; i++)
         shoal__cache_wake(streams[i]);
+    keep_mel(b);
     subsample(b);
     shoal__batch_walk(b);
     const shoal__rows all = { .count = b->rows + b->tap_rows };
@@ -224,21 +254,8 @@ int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, int n, shoal_r
     m->kern->log_softmax(b->logp, all.count, m->config.classes);
     for (int i = 0; i < b->count; i++) {
         const shoal__item *it = &b->items[i];
-        report(b, it, it->row, it->depth, &results[it->index]);
+        shoal__batch_report(b, it, &results[it->index]);
         shoal__stream_advance(it->stream, it->frames);
     }
-    return 0;
-}
-
-int shoal_batch_get_tap(const shoal_batch *b, int i, int depth, shoal_result *out)
-{
-    if (i < 0 || i >= b->count || depth < 1 || depth > SHOAL__MAX_DEPTH)
-        return SHOAL_EINVAL;
-    const shoal__item *it = &b->items[b->item_of[i]];
-    uint64_t bit = (uint64_t)1 << (depth - 1);
-    if (!(it->taps & bit))
-        return SHOAL_EINVAL;
-    int tap = it->first_tap + __builtin_popcountll(it->taps & (bit - 1));
-    report(b, it, b->tap_row[tap], depth, out);
     return 0;
 }

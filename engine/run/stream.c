@@ -190,6 +190,20 @@ int shoal_stream_set_taps(shoal_stream *s, uint64_t depths)
     return 0;
 }
 
+int shoal_stream_set_hidden(shoal_stream *s, uint64_t layers)
+{
+    int depth = s->program->depth;
+    if (depth < 63 && layers >> (depth + 1))
+        return SHOAL_EINVAL;
+    s->hidden = layers;
+    return 0;
+}
+
+void shoal_stream_set_mel(shoal_stream *s, int on)
+{
+    s->wants_mel = on;
+}
+
 int shoal_stream_get_depth(const shoal_stream *s)
 {
     return s->params.depth;

@@ -18,11 +18,13 @@ struct shoal_stream {
     const shoal__program *program;
     shoal_stream_params params; /* depth: as wished for the next chunk */
     uint64_t taps;              /* bit d - 1: depth d is wanted as well */
-    int depth_used;             /* depth of the last chunk: deeper caches are stale */
-    int finishing;              /* finish was called */
-    int flushing;               /* flush was called and frames of before it remain */
-    int64_t fed, total_frames;  /* samples taken; output frames in all, once finishing */
-    int64_t position;           /* internal frames computed so far */
+    uint64_t hidden;            /* bit l: and layer l as it is */
+    int wants_mel;
+    int depth_used;            /* depth of the last chunk: deeper caches are stale */
+    int finishing;             /* finish was called */
+    int flushing;              /* flush was called and frames of before it remain */
+    int64_t fed, total_frames; /* samples taken; output frames in all, once finishing */
+    int64_t position;          /* internal frames computed so far */
 
     float *pcm; /* [pcm_size] samples from mel frame `mel_rows` on */
     int pcm_count;

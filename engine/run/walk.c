@@ -66,31 +66,16 @@ static void step(shoal_batch *b, int place, int active, int rows)
     }
 }
 
-/* Keep the rows of streams that tap this depth, behind the rows of the run. */
-static void keep_taps(shoal_batch *b, int depth, int active)
-{
-    size_t D = (size_t)b->model->config.dim;
-    for (int i = 0; i < active; i++) {
-        const shoal__item *it = &b->items[i];
-        uint64_t bit = (uint64_t)1 << (depth - 1);
-        if (!(it->taps & bit))
-            continue;
-        int row = b->rows + b->tap_rows;
-        memcpy(b->out + (size_t)row * D, b->out + (size_t)it->row * D,
-               (size_t)it->frames * D * sizeof *b->out);
-        b->tap_row[it->first_tap + __builtin_popcountll(it->taps & (bit - 1))] = row;
-        b->tap_rows += it->frames;
-    }
-}
-
 void shoal__batch_walk(shoal_batch *b)
 {
     int active = b->count, rows = b->rows;
     shoal__ops_begin(b);
+    shoal__batch_keep_hidden(b, 0, active);
     for (int place = 0; place < b->items[0].depth; place++) {
         while (b->items[active - 1].depth <= place)
             rows -= b->items[--active].frames;
         step(b, place, active, rows);
-        keep_taps(b, place + 1, active);
+        shoal__batch_keep_taps(b, place + 1, active);
+        shoal__batch_keep_hidden(b, place + 1, active);
     }
 }

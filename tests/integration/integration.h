@@ -121,7 +121,7 @@ typedef struct stream_rows {
 /* of outputs with an @ */
 typedef struct stream_tap {
     int depth; /* asked for */
-    stream_rows posteriors, embedding;
+    stream_rows posteriors, embedding, hidden;
     shoal_wire_phone *phones;
     size_t phone_count;
     int phones_depth; /* of the last phones message */
@@ -129,7 +129,7 @@ typedef struct stream_tap {
 
 typedef struct stream_result {
     shoal_ready ready;
-    stream_rows posteriors, embedding;
+    stream_rows posteriors, embedding, hidden, front, mel; /* front: hidden@0 */
     shoal_wire_phone *phones;
     size_t phone_count;
     shoal_wire_tentative tentative[SHOAL_MAX_TENTATIVE]; /* of the last message without a tap */

@@ -49,8 +49,9 @@ static void add_rows(stream_rows *to, const shoal_packet *p, const float *rows)
 {
     size_t dim = (size_t)p->dim, n = to->frames + (size_t)p->frames;
 
-    ck_assert_msg(p->first_frame == to->frames, "packet begins at frame %llu, not %zu",
-                  (unsigned long long)p->first_frame, to->frames);
+    ck_assert_msg(p->first_frame * SHOAL_FRAME_MS == to->frames * p->row_ms,
+                  "packet begins at frame %llu, not %zu", (unsigned long long)p->first_frame,
+                  to->frames);
     to->rows = realloc(to->rows, (n * dim + 1) * sizeof *to->rows);
     to->depths = realloc(to->depths, n + 1);
     ck_assert(to->rows && to->depths);
@@ -115,12 +116,16 @@ static void take_phones(stream_result *r, const shoal_phones *p)
 static void take_features(stream_result *r, const shoal_packet *p, const float *rows)
 {
     stream_tap *t = p->tap ? stream_get_tap(r, p->tap) : NULL;
+    stream_rows *to;
 
+    switch (p->kind) {
+    case SHOAL_KIND_POSTERIORS: to = t ? &t->posteriors : &r->posteriors; break;
+    case SHOAL_KIND_EMBEDDING: to = t ? &t->embedding : &r->embedding; break;
+    case SHOAL_KIND_HIDDEN: to = t ? &t->hidden : p->depth ? &r->hidden : &r->front; break;
+    default: to = &r->mel; break;
+    }
     r->packets++;
-    if (p->kind == SHOAL_KIND_EMBEDDING)
-        add_rows(t ? &t->embedding : &r->embedding, p, rows);
-    else
-        add_rows(t ? &t->posteriors : &r->posteriors, p, rows);
+    add_rows(to, p, rows);
 }
 
 static void add_flushed(stream_result *r, const shoal_flushed *f)
@@ -274,10 +279,14 @@ void stream_free(stream_result *r)
     for (int i = 0; i < r->tap_count; i++) {
         free_rows(&r->taps[i].posteriors);
         free_rows(&r->taps[i].embedding);
+        free_rows(&r->taps[i].hidden);
         free(r->taps[i].phones);
     }
     free_rows(&r->posteriors);
     free_rows(&r->embedding);
+    free_rows(&r->hidden);
+    free_rows(&r->front);
+    free_rows(&r->mel);
     free(r->phones);
     memset(r, 0, sizeof *r);
 }

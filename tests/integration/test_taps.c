@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECOND = 16000 };
+enum { SECOND = 16000, DEPTHS = 12 /* of the test model */ };
 
 static const size_t odd[] = { 3, 7, 639, 1, 12345, 0 };
 
@@ -83,6 +83,36 @@ START_TEST(taps_equal_sessions_of_their_depth)
         stream_free(&alone);
     }
     stream_free(&r);
+    free(audio);
+}
+END_TEST
+
+/* Packets of every kind and encoding come through, whole. check_rows.c has what is in them. */
+START_TEST(layers_and_mels_come_through)
+{
+    static const char *const encodings[] = { "f32", "json" };
+    size_t samples = SECOND + 77;
+    int16_t *audio = make_audio(samples, 27);
+    char query[128];
+    stream_plan p = plan_of(query, audio, samples);
+    stream_result r, again;
+
+    snprintf(query, sizeof query, "output=mel,hidden,hidden@0,hidden@2&depth=6&encoding=%s",
+             encodings[_i]);
+    stream_run(&r, shared.port, &p);
+    p.slices = odd;
+    stream_run(&again, shared.port, &p);
+    stream_check_complete(&r, samples, 16000);
+    ck_assert_int_eq(r.ready.mels, 80);
+    ck_assert_uint_eq(r.mel.frames, 2 * r.done.frames);
+    ck_assert_int_eq(r.mel.dim, 80);
+    ck_assert_uint_eq(r.hidden.frames, r.done.frames);
+    stream_check_same(&r.mel, &again.mel);
+    stream_check_company(&r.hidden, &again.hidden);
+    stream_check_company(&r.front, &again.front);
+    stream_check_company(&stream_get_tap(&r, 2)->hidden, &stream_get_tap(&again, 2)->hidden);
+    stream_free(&r);
+    stream_free(&again);
     free(audio);
 }
 END_TEST
@@ -226,12 +256,12 @@ START_TEST(twelve_taps_in_json_lose_nothing)
     stream_plan p = plan_of(query, audio, samples);
     stream_result r;
 
-    for (int d = 1; d <= SHOAL_MAX_TAPS; d++)
+    for (int d = 1; d <= DEPTHS; d++)
         n += snprintf(query + n, sizeof query - (size_t)n,
                       ",embedding@%d,posteriors@%d,phones@%d,activity@%d", d, d, d, d);
     stream_run(&r, shared.port, &p);
     stream_check_complete(&r, samples, 16000);
-    ck_assert_int_eq(r.tap_count, SHOAL_MAX_TAPS);
+    ck_assert_int_eq(r.tap_count, DEPTHS);
     for (int i = 0; i < r.tap_count; i++)
         ck_assert_uint_eq(r.taps[i].embedding.frames, r.done.frames);
     stream_check_same(&stream_get_tap(&r, 12)->embedding, &r.embedding);
@@ -341,6 +371,7 @@ TCase *taps_case(void)
 
     tcase_set_timeout(t, PATIENCE_MS / 1000.0);
     tcase_add_unchecked_fixture(t, shared_setup, shared_teardown);
+    tcase_add_loop_test(t, layers_and_mels_come_through, 0, 2);
     tcase_add_loop_test(t, taps_equal_sessions_of_their_depth, 0, sizeof shapes / sizeof *shapes);
     tcase_add_loop_test(t, ready_tells_the_depth_that_outputs_need, 0,
                         sizeof granted / sizeof *granted);

@@ -5,6 +5,7 @@ const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS] = {
     .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10
 };
 const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS] = { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512 };
+const double shoald_depth_bounds[SHOALD_DEPTH_BUCKETS] = { 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24 };
 const double shoald_late_bounds[SHOALD_LATE_BUCKETS] = { 0, .01, .02, .05, .1, .2, .5, 1, 2 };
 const double shoald_lag_bounds[SHOALD_LAG_BUCKETS] = { .001, .002, .005, .01, .02,
                                                        .05,  .1,   .2,   .5,  1 };

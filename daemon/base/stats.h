@@ -15,11 +15,13 @@
 enum {
     SHOALD_LATENCY_BUCKETS = 14,
     SHOALD_BATCH_BUCKETS = 10,
+    SHOALD_DEPTH_BUCKETS = 12,
     SHOALD_LAG_BUCKETS = 10,
     SHOALD_LATE_BUCKETS = 9
 };
 extern const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS]; /* seconds, upper */
 extern const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS];     /* streams a run */
+extern const double shoald_depth_bounds[SHOALD_DEPTH_BUCKETS];     /* layers */
 extern const double shoald_late_bounds[SHOALD_LATE_BUCKETS];       /* seconds */
 extern const double shoald_lag_bounds[SHOALD_LAG_BUCKETS];         /* seconds */
 
@@ -37,6 +39,7 @@ typedef struct shoald_worker_stats {
     shoald_histogram latency; /* last sample of a chunk received -> result queued */
     shoald_histogram late;    /* deadline of a chunk -> result queued; 0: in time */
     shoald_histogram batch;   /* streams a run */
+    shoald_histogram depth;   /* of a chunk */
 } shoald_worker_stats;
 
 typedef struct shoald_loop_stats {

@@ -2,6 +2,7 @@
 #include "net/metrics.h"
 
 #include "base/log.h"
+#include "base/usage.h"
 #include "session/admit.h"
 #include "session/session.h"
 
@@ -36,6 +37,11 @@ static void head(page *p, const char *name, const char *type, const char *help)
 static uint64_t value_of(const shoald_counter *c)
 {
     return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+static void sample(page *p, const char *name, const char *type, const char *help, double value)
+{
+    print(p, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name, value);
 }
 
 static void gauge(page *p, const char *name, const char *help, double value)
@@ -117,10 +123,10 @@ static void write_work(page *p, const shoald_house *house)
             "Time that workers spent beside the engine: opening, conversion, phones, encoding.",
             (double)ALL(house, beside_ns) / 1e9);
     gauge(p, "workers", "Worker threads.", house->port_count);
-    gauge(p, "load_projected",
+    gauge(p, "load_projected_ratio",
           "Share of the workers that the sessions need, by what they cost now.",
           shoald_govern_load(&house->governor));
-    gauge(p, "load_least", "The same with every session as shallow as it allows.",
+    gauge(p, "load_least_ratio", "The same with every session as shallow as it allows.",
           shoald_govern_least_load(&house->governor));
     gauge(p, "capacity_streams", "Streams at full depth that the workers carry in real time.",
           shoald_admit_capacity(house));
@@ -130,14 +136,15 @@ static void write_work(page *p, const shoald_house *house)
 
 static void write_histograms(page *p, const shoald_house *house)
 {
-    uint64_t latency[SHOALD_LATENCY_BUCKETS + 1] = { 0 }, batch[SHOALD_BATCH_BUCKETS + 1] = { 0 },
-                                              late[SHOALD_LATE_BUCKETS + 1] = { 0 },
-                                              lag[SHOALD_LAG_BUCKETS + 1] = { 0 }, sums[4] = { 0 };
+    uint64_t latency[SHOALD_LATENCY_BUCKETS + 1] = { 0 }, batch[SHOALD_BATCH_BUCKETS + 1] = { 0 };
+    uint64_t late[SHOALD_LATE_BUCKETS + 1] = { 0 }, lag[SHOALD_LAG_BUCKETS + 1] = { 0 };
+    uint64_t depth[SHOALD_DEPTH_BUCKETS + 1] = { 0 }, sums[5] = { 0 };
     for (int i = 0; i < house->port_count; i++) {
         const shoald_worker_stats *w = &house->ports[i]->stats;
         add_histogram(latency, &sums[0], &w->latency, SHOALD_LATENCY_BUCKETS);
         add_histogram(batch, &sums[1], &w->batch, SHOALD_BATCH_BUCKETS);
         add_histogram(late, &sums[3], &w->late, SHOALD_LATE_BUCKETS);
+        add_histogram(depth, &sums[4], &w->depth, SHOALD_DEPTH_BUCKETS);
     }
     add_histogram(lag, &sums[2], &house->stats.lag, SHOALD_LAG_BUCKETS);
     histogram(p, "chunk_latency_seconds", "Last sample of a chunk received to its result queued.",
@@ -145,6 +152,8 @@ static void write_histograms(page *p, const shoald_house *house)
     histogram(p, "chunk_lateness_seconds",
               "Deadline of a chunk (one chunk after its audio was complete) to its result queued.",
               shoald_late_bounds, SHOALD_LATE_BUCKETS, late, sums[3]);
+    histogram(p, "chunk_depth", "Layers that a chunk went through.", shoald_depth_bounds,
+              SHOALD_DEPTH_BUCKETS, depth, sums[4]);
     histogram(p, "batch_size", "Streams in one engine run.", shoald_batch_bounds,
               SHOALD_BATCH_BUCKETS, batch, sums[1]);
     histogram(p, "loop_lag_seconds", "How late the event loop's clock came.", shoald_lag_bounds,
@@ -184,13 +193,24 @@ static const char *label_value(char *to, size_t size, const char *from)
     return to;
 }
 
+/* Under the names that every exporter of Prometheus has them. */
+static void write_usage(page *p, const shoald_house *house)
+{
+    shoald_usage u = shoald_usage_read((double)(uv_hrtime() - house->started_ns) / 1e9);
+    sample(p, "process_cpu_seconds_total", "counter", "User and system time.", u.cpu_s);
+    sample(p, "process_start_time_seconds", "gauge", "Start, since 1970.", u.started_s);
+    sample(p, "process_resident_memory_bytes", "gauge", "Memory in use.", (double)u.resident);
+    sample(p, "process_virtual_memory_bytes", "gauge", "Address space.", (double)u.virtual);
+    sample(p, "process_open_fds", "gauge", "Open descriptors.", u.descriptors);
+    sample(p, "process_max_fds", "gauge", "Descriptors allowed.", u.max_descriptors);
+    sample(p, "process_threads", "gauge", "Threads.", u.threads);
+}
+
 /* A log that nobody reads holds nothing up; what it loses is told here. */
 static void write_process(page *p, const shoald_house *house)
 {
     const shoal_model_info *m = house->service.info;
     char name[80], backend[80];
-    gauge(p, "up_seconds", "Time since the start.",
-          (double)(uv_hrtime() - house->started_ns) / 1e9);
     counter(p, "log_lost_total", "Lines of the log that stderr did not take.",
             (double)shoald_log_lost());
     gauge(p, "draining", "1 while the server finishes its sessions to stop.", house->draining);
@@ -210,5 +230,6 @@ int shoald_metrics_write(shoal_buf *out, const shoald_house *house)
     write_histograms(&p, house);
     write_io(&p, house);
     write_process(&p, house);
+    write_usage(&p, house);
     return p.result;
 }

@@ -343,6 +343,7 @@ static void count_result(shoald_lane *l, shoald_bench *w, const shoal_result *r,
     shoald_count(&l->totals.frames, (uint64_t)r->frames);
     atomic_store_explicit(&l->totals.depth, r->depth, memory_order_relaxed);
     shoald_count(&stats->samples, samples - before);
+    shoald_observe(&stats->depth, shoald_depth_bounds, SHOALD_DEPTH_BUCKETS, r->depth);
     shoald_observe(&stats->latency, shoald_latency_bounds, SHOALD_LATENCY_BUCKETS,
                    (double)(end_ns - l->track->arrived_ns) / 1e9);
 }

@@ -103,7 +103,7 @@ def idle(d, scale):
     held = [s for _ in range(int(5000 * scale)) if (s := connect(d.address))]
     time.sleep(5)
     honest = speak(d.address, noise(1), 0.02)
-    load = metric(d, "load_projected")
+    load = metric(d, "load_projected_ratio")
     print(f"  {len(held)} idle: load {load:.3f}, honest session {'served' if honest else 'REFUSED'}")
     for s in held:
         s.close()

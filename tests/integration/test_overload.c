@@ -124,10 +124,10 @@ static void talk_until(talker *t, int n, int depth)
  * have come back by the time that the rest is seen. */
 static void talk_until_relieved(const daemon_process *d, talker *t, int n)
 {
-    for (int waited = 0; t->lowest == FULL || daemon_metric(d, "shoal_load_projected") > 0.86;
+    for (int waited = 0; t->lowest == FULL || daemon_metric(d, "shoal_load_projected_ratio") > 0.86;
          waited += STEP_MS) {
         ck_assert_msg(waited < PATIENCE_MS, "depth %d with load %g", t->depth,
-                      daemon_metric(d, "shoal_load_projected"));
+                      daemon_metric(d, "shoal_load_projected_ratio"));
         talk(t, n);
     }
 }

@@ -27,6 +27,9 @@ void shoal__text_printf(shoal__text *t, const char *fmt, ...) __attribute__((for
 /* "key": with a comma before it unless an object has just been opened. */
 void shoal__text_member(shoal__text *t, const char *key);
 void shoal__text_char(shoal__text *t, char c);
+/* Length of the UTF-8 sequence at s, 0 if it is not one (overlong, surrogate, > U+10FFFF). Reads no
+ * further than the first byte that does not belong to it, 0 for one. */
+size_t shoal__utf8_length(const unsigned char *s);
 /* A JSON string with quotes. Bytes that are not UTF-8 become U+FFFD. */
 void shoal__text_string(shoal__text *t, const char *s);
 /* x in [0, 1e9] with that many decimals (0..4); fails outside. */

@@ -410,6 +410,12 @@ SHOAL_CHECKED shoal_sniff shoal_sniff_container(const void *bytes, size_t n,
                                                 const shoal_options *declared, size_t *need,
                                                 shoal_error *err);
 
+/* ---- Close ---------------------------------------------------------------------------- */
+
+/* payload: of a Close that came. The code to answer it with: its own, 1000 where it has none, 1002
+ * or 1007 where it is not what RFC 6455 allows. */
+SHOAL_CHECKED int shoal_close_answer(const void *payload, size_t n);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -108,8 +108,7 @@ void shoal__text_member(shoal__text *t, const char *key)
     shoal__text_printf(t, "%s\"%s\":", first ? "" : ",", key);
 }
 
-/* Length of the UTF-8 sequence at s, 0 if it is not one (overlong, surrogate, > U+10FFFF). */
-static size_t utf8_length(const unsigned char *s)
+size_t shoal__utf8_length(const unsigned char *s)
 {
     size_t n = s[0] < 0x80   ? 1
                : s[0] < 0xc2 ? 0
@@ -131,7 +130,7 @@ void shoal__text_string(shoal__text *t, const char *s)
     shoal__text_char(t, '"');
     while (*s) {
         unsigned char c = (unsigned char)*s;
-        size_t n = utf8_length((const unsigned char *)s);
+        size_t n = shoal__utf8_length((const unsigned char *)s);
 
         if (n == 0)
             append(t, "\xef\xbf\xbd", 3);

@@ -20,7 +20,7 @@ if [ $# -gt 0 ]; then
     mkdir -p "$root"
 else
     root=$(mktemp -d)
-    trap 'umount "$root/proc" 2>/dev/null; rm -rf --one-file-system "$root"' EXIT
+    trap 'umount "$root/dev/pts" "$root/proc" 2>/dev/null; rm -rf --one-file-system "$root"' EXIT
 fi
 
 if [ ! -x "$root/usr/bin/apt-get" ]; then
@@ -33,6 +33,11 @@ for file in /etc/apt/apt.conf.d/*; do
 done
 mountpoint -q "$root/proc" || mount -t proc proc "$root/proc" ||
     echo "trixie.sh: no /proc in the chroot: some tests will fail" >&2
+# (terminals, for the test of shoal-mic)
+mountpoint -q "$root/dev/pts" || mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts" ||
+    echo "trixie.sh: no /dev/pts in the chroot: mic_live.py will fail" >&2
+[ -c "$root/dev/ptmx" ] && [ ! -L "$root/dev/ptmx" ] && rm -f "$root/dev/ptmx"
+[ -e "$root/dev/ptmx" ] || ln -s pts/ptmx "$root/dev/ptmx"
 [ -e "$root/dev/urandom" ] || mknod -m 666 "$root/dev/urandom" c 1 9
 [ -e "$root/dev/null" ] || mknod -m 666 "$root/dev/null" c 1 3
 

@@ -159,6 +159,24 @@ static int on_writable(connection *c)
     return c->link.closing_ns ? 0 : shoald_session_on_writable(c->session);
 }
 
+/* lws sends a client's Close back as it is, also where it has a code from 5000 on, a reason that is
+ * no UTF-8, or one byte: the first two are mended in place, the third has no room for a code. */
+static int on_close(connection *c, unsigned char *payload, size_t n)
+{
+    int code = shoal_close_answer(payload, n);
+    c->link.closing_ns = uv_hrtime();
+    if (n == 1) {
+        lws_close_reason(c->wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
+        return -1;
+    }
+    if (n >= 2 && (payload[0] << 8 | payload[1]) != code) {
+        payload[0] = (unsigned char)(code >> 8);
+        payload[1] = (unsigned char)code;
+        memset(payload + 2, '.', n - 2);
+    }
+    return 0;
+}
+
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t n)
 {
@@ -178,7 +196,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_RECEIVE: on_receive(c, in, n); return 0;
     case LWS_CALLBACK_RECEIVE_PONG: on_pong(c, n); return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE: return on_writable(c);
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE: c->link.closing_ns = uv_hrtime(); return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE: return on_close(c, in, n);
     default: return 0;
     }
 }

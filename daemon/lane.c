@@ -120,17 +120,24 @@ static size_t packet_bytes(const shoal_options *o, size_t frames, int dim)
     return n + SHOALD_RECORD_BYTES;
 }
 
+/* As they are, or one packet each if they are means, for these may be of any length. */
+static size_t rows_bytes(const shoal_options *o, size_t frames, size_t rows, int dim)
+{
+    bool means = o->every > 1 || o->pool == SHOAL_POOL_UTTERANCE;
+    return means ? frames * packet_bytes(o, 1, dim) : packet_bytes(o, rows, dim);
+}
+
 static size_t kinds_bytes(const shoal_model_info *m, const shoal_options *o, unsigned kinds)
 {
     size_t frames = (size_t)(o->chunk_ms / SHOAL_FRAME_MS + m->delay_frames), n = 0;
     if (kinds & SHOAL_OUTPUT_POSTERIORS)
-        n += packet_bytes(o, frames, m->classes);
+        n += rows_bytes(o, frames, frames, m->classes);
     if (kinds & SHOAL_OUTPUT_EMBEDDING)
-        n += packet_bytes(o, frames, m->dim);
+        n += rows_bytes(o, frames, frames, m->dim);
     if (kinds & SHOAL_OUTPUT_HIDDEN)
-        n += packet_bytes(o, frames, m->dim);
+        n += rows_bytes(o, frames, frames, m->dim);
     if (kinds & SHOAL_OUTPUT_MEL) /* two rows a frame */
-        n += packet_bytes(o, 2 * frames, m->mels);
+        n += rows_bytes(o, frames, 2 * frames, m->mels);
     if (kinds & SHOAL_OUTPUT_PHONES)
         n += SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG +
                                 (o->tentative == SHOAL_ON ? SHOAL_MAX_TENTATIVE : 0)) +

@@ -282,6 +282,8 @@ int shoal_options_finish(shoal_options *o, shoal_error *err)
         o->rate = default_rate(o->format);
     if (check_taps(o, err) < 0)
         return -1;
+    if (o->pool == SHOAL_POOL_UTTERANCE && o->every > 1)
+        return fail_value(err, "every", o->every, "1 with pool=utterance, or leave pool out");
     if (o->format != SHOAL_FORMAT_OPUS)
         return 0;
     if (!opus_rate(o->rate))

@@ -13,6 +13,7 @@ static const char *const format_names[] = { "s16le", "f32le", "mulaw", "alaw", "
 static const char *const attention_names[] = { "own", "reuse", NULL };
 static const char *const encoding_names[] = { "json", "f32", "f16", NULL };
 static const char *const switch_names[] = { "off", "on", NULL };
+static const char *const pool_names[] = { "none", "utterance", NULL };
 static const char *const precision_names[] = { "auto", "fp32", "bf16", "int8", NULL };
 static const char *const output_names[] = { "phones", "posteriors", "embedding", "activity",
                                             "hidden", "mel",        NULL };
@@ -58,6 +59,9 @@ const shoal__option shoal__options[] = {
       "on or off" },
     { "precision", SHOAL_OPT_PRECISION, SHOAL__NAME, AT(precision), 0, 0, 0, precision_names,
       "auto, fp32, bf16 or int8" },
+    { "every", SHOAL_OPT_EVERY, SHOAL__INT, AT(every), 1, SHOAL_MAX_EVERY, 1, NULL,
+      "1..1000 (frames of 20 ms)" },
+    { "pool", SHOAL_OPT_POOL, SHOAL__NAME, AT(pool), 0, 0, 0, pool_names, "none or utterance" },
     { 0 }
 };
 
@@ -106,5 +110,7 @@ shoal_options shoal_options_default(void)
         .settle_silence_ms = SHOAL_DEFAULT_SETTLE_SILENCE_MS,
         .tentative = SHOAL_OFF,
         .precision = SHOAL_ANY_PRECISION,
+        .every = 1,
+        .pool = SHOAL_POOL_NONE,
     };
 }

@@ -58,6 +58,9 @@ typedef enum shoal_encoding {
 } shoal_encoding;
 
 typedef enum shoal_switch { SHOAL_OFF, SHOAL_ON } shoal_switch;
+
+/* what rows of features are a mean of: so many frames (every), or an utterance */
+typedef enum shoal_pooling { SHOAL_POOL_NONE, SHOAL_POOL_UTTERANCE } shoal_pooling;
 /* what the server's products have to be computed in; features of two precisions are not the same
  * bytes */
 typedef enum shoal_wire_precision {
@@ -104,7 +107,9 @@ enum {
     SHOAL_OPT_SETTLE_SILENCE_MS = 1 << 15,
     SHOAL_OPT_TENTATIVE = 1 << 16,
     SHOAL_OPT_PRECISION = 1 << 17,
-    SHOAL_OPT_ALL = (1 << 18) - 1
+    SHOAL_OPT_EVERY = 1 << 18,
+    SHOAL_OPT_POOL = 1 << 19,
+    SHOAL_OPT_ALL = (1 << 20) - 1
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
@@ -140,6 +145,8 @@ typedef struct shoal_options {
     int settle_silence_ms;  /* and when so much is surely silence, 0..1280; 0: never; 60 */
     shoal_switch tentative; /* phones come with those that are not settled; off */
     shoal_wire_precision precision; /* any; a server that serves another refuses the session */
+    int every;                      /* frames that a row of features is the mean of, 1..1000; 1 */
+    shoal_pooling pool;             /* none; utterance only with every 1 */
 } shoal_options;
 
 shoal_options shoal_options_default(void);

@@ -48,6 +48,7 @@ enum {
     SHOAL_MAX_LEFT_MS = 5120,
     SHOAL_MAX_SETTLE_MS = 1280,
     SHOAL_DEFAULT_SETTLE_SILENCE_MS = 60, /* docs/settling.md has the price of others */
+    SHOAL_MAX_EVERY = 1000,
     SHOAL_MIN_HANGOVER_MS = 20,
     SHOAL_MAX_HANGOVER_MS = 5000,
     SHOAL_DEFAULT_HANGOVER_MS = 300,

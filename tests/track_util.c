@@ -38,11 +38,13 @@ void track_put(int kind, const void *bytes, size_t n)
     track_work();
 }
 
+/* Vowels and noise, and a pause of a third: the small model finds speech in it, and silence. */
 int16_t track_sample(size_t i)
 {
-    double t = (double)i, loud = 0.5 + 0.5 * sin(t * 0.0004);
-    return (int16_t)(9000 * loud * sin(t * 0.05) + 3000 * sin(t * 0.31 + t * t * 1e-6) +
-                     (double)(i * 7919 % 601));
+    double t = (double)i / 16000, loud = 0.5 + 0.5 * sin(2 * M_PI * 3.1 * t);
+    double voice = sin(2 * M_PI * 140 * t) + sin(2 * M_PI * (700 + 300 * sin(5 * t)) * t) / 2;
+    double noise = (double)((uint32_t)i * 2654435761u >> 8) / (1 << 24) - 0.5;
+    return (int16_t)(i % 24000 < 8000 ? 0 : 6000 * loud * voice + 3000 * noise);
 }
 
 void track_audio(size_t samples)

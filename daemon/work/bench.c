@@ -17,13 +17,23 @@ static size_t scratch_bytes(const shoal_model_info *m)
     return n > SHOAL_MAX_TEXT_BYTES ? n : SHOAL_MAX_TEXT_BYTES; /* opus packets too */
 }
 
+/* Values of the widest row. */
+static size_t widest(const shoal_model_info *m)
+{
+    int most = m->dim > m->classes ? m->dim : m->classes;
+    return (size_t)(most > m->mels ? most : m->mels);
+}
+
 static int allocate(shoald_bench *w, size_t lanes)
 {
     w->scratch_size = scratch_bytes(w->service->info);
     w->scratch = malloc(w->scratch_size);
     w->streams = calloc(lanes, sizeof *w->streams);
     w->results = calloc(lanes, sizeof *w->results);
-    if (!w->scratch || !w->streams || !w->results)
+    size_t row = widest(w->service->info), rows = (size_t)w->service->info->max_chunk_frames + 1;
+    w->means = calloc(rows * row, sizeof *w->means);
+    w->frame_row = calloc(row, sizeof *w->frame_row);
+    if (!w->means || !w->frame_row || !w->scratch || !w->streams || !w->results)
         return SHOAL_ENOMEM;
     return shoal_batch_new(&w->batch, w->service->model, w->batch_frames);
 }
@@ -45,6 +55,8 @@ void shoald_bench_free(shoald_bench *w)
 {
     shoal_batch_free(w->batch);
     free(w->scratch);
+    free(w->means);
+    free(w->frame_row);
     free(w->streams);
     free(w->results);
     memset(w, 0, sizeof *w);

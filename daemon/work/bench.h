@@ -22,6 +22,8 @@ typedef struct shoald_bench {
 
     char *scratch; /* a message being encoded; an opus packet */
     size_t scratch_size;
+    float *means;     /* [max_chunk_frames + 1, widest kind] of one packet */
+    float *frame_row; /* [widest kind] */
     shoal_phones phones;
     shoal_phone decoded[SHOAL_MAX_PHONES];
     shoal_tentative unsettled[SHOAL_MAX_TENTATIVE];

@@ -203,25 +203,24 @@ static void emit_activity(shoald_lane *l, shoald_bench *w, const shoald_output *
     put_encoded(l, w, SHOALD_OUT_TEXT, &b, shoal_activity_encode(&b, &m), 0);
 }
 
-static void hear_activity(shoald_lane *l, shoald_bench *w, const shoald_output *out,
-                          const shoal_result *r)
+/* An end whose begin was never told, because activity was not asked for then, is none. */
+void shoald_emit_events(shoald_lane *l, shoald_bench *w, shoald_output *out,
+                        const shoald_events *events)
 {
-    enum { MOST = SHOAL_MAX_CHUNK_MS / SHOAL_FRAME_MS };
-    shoal_activity_event events[MOST];
-    int count = shoal_activity_run(out->activity, r->logp, r->frames, events, MOST);
-    for (int i = 0; i < count; i++)
-        emit_activity(l, w, out, &events[i]);
+    for (int i = 0; out->kinds & SHOAL_OUTPUT_ACTIVITY && i < events->count; i++) {
+        const shoal_activity_event *e = &events->at[i];
+        if (e->speech || out->told_speech)
+            emit_activity(l, w, out, e);
+        out->told_speech = e->speech;
+    }
 }
 
-void shoald_emit_result(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoal_result *r)
+void shoald_emit_decoded(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoal_result *r)
 {
-    out->depth = r->depth;
-    if (out->decoder)
+    if (out->decoder && r->frames)
         emit_phones(
             l, w, out,
             shoal_decoder_run(out->decoder, r->logp, r->frames, w->decoded, SHOAL_MAX_PHONES));
-    if (out->activity)
-        hear_activity(l, w, out, r);
 }
 
 void shoald_emit_last_phones(shoald_lane *l, shoald_bench *w, shoald_output *out)
@@ -231,13 +230,6 @@ void shoald_emit_last_phones(shoald_lane *l, shoald_bench *w, shoald_output *out
     int count = shoal_decoder_flush(out->decoder, w->decoded, SHOAL_MAX_PHONES);
     if (count > 0 || l->options.tentative == SHOAL_ON) /* which says that nothing is left */
         emit_phones(l, w, out, count);
-}
-
-void shoald_emit_last_activity(shoald_lane *l, shoald_bench *w, shoald_output *out)
-{
-    shoal_activity_event e;
-    if (out->activity && shoal_activity_finish(out->activity, &e))
-        emit_activity(l, w, out, &e);
 }
 
 /* ---- replies ------------------------------------------------------------------------- */

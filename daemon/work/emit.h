@@ -12,15 +12,17 @@
 #include "work/state.h"
 
 void shoald_emit_ready(shoald_lane *l, shoald_bench *w);
-/* Phones and activity of one run, which has frames. */
-void shoald_emit_result(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoal_result *r);
+/* Phones of one run. */
+void shoald_emit_decoded(shoald_lane *l, shoald_bench *w, shoald_output *out,
+                         const shoal_result *r);
+/* Where speech begins and ends, if that is asked for. */
+void shoald_emit_events(shoald_lane *l, shoald_bench *w, shoald_output *out,
+                        const shoald_events *events);
 /* Rows of features: kind, depth, tap, flags, first_frame, frames, dim, row_ms and the times of its
  * computation are set. */
 void shoald_emit_packet(shoald_lane *l, shoald_bench *w, shoal_packet *p, const float *values);
 /* The phones that its decoder still holds; only if there are any. */
 void shoald_emit_last_phones(shoald_lane *l, shoald_bench *w, shoald_output *out);
-/* The end of what is still speech; only if there is any. */
-void shoald_emit_last_activity(shoald_lane *l, shoald_bench *w, shoald_output *out);
 void shoald_emit_changed(shoald_lane *l, shoald_bench *w, shoal_reason reason);
 void shoald_emit_flushed(shoald_lane *l, shoald_bench *w);
 void shoald_emit_done(shoald_lane *l, shoald_bench *w);

@@ -16,42 +16,69 @@ static shoald_output *find(shoald_outputs *all, int tap)
     return NULL;
 }
 
-static int open_state(shoald_lane *l, shoald_output *out, const shoal_options *o)
+/* Utterances are those of the session's own depth, whatever is pooled by them. */
+static bool needs_activity(const shoald_output *out, unsigned kinds, const shoal_options *o)
 {
-    int64_t next = shoal_stream_next_frame(l->track->stream);
+    return kinds & SHOAL_OUTPUT_ACTIVITY || (out->tap == 0 && o->pool == SHOAL_POOL_UTTERANCE);
+}
+
+static int open_decoder(shoald_lane *l, shoald_output *out, const shoal_options *o, int64_t next)
+{
+    if (!(out->kinds & SHOAL_OUTPUT_PHONES) || out->decoder)
+        return 0;
+    shoal_decoder_params d = { .lm = o->lm,
+                               .durations = o->durations,
+                               .settle_frames = o->settle_ms / SHOAL_FRAME_MS,
+                               .settle_silence_frames = o->settle_silence_ms / SHOAL_FRAME_MS };
+    out->decoder_base = next;
+    return shoal_decoder_new(&out->decoder, l->service->model, &d);
+}
+
+static int open_activity(shoald_lane *l, shoald_output *out, const shoal_options *o, int64_t next)
+{
     shoal_activity_params p = shoal_activity_default_params();
     float margin = p.threshold - p.release;
-    int result = 0;
-    if (out->kinds & SHOAL_OUTPUT_PHONES && !out->decoder) {
-        shoal_decoder_params d = { .lm = o->lm,
-                                   .durations = o->durations,
-                                   .settle_frames = o->settle_ms / SHOAL_FRAME_MS,
-                                   .settle_silence_frames = o->settle_silence_ms / SHOAL_FRAME_MS };
-        out->decoder_base = next;
-        result = shoal_decoder_new(&out->decoder, l->service->model, &d);
-    }
-    if (result < 0 || !(out->kinds & SHOAL_OUTPUT_ACTIVITY) || out->activity)
-        return result;
+    if (!needs_activity(out, out->kinds, o) || out->activity)
+        return 0;
     p.threshold = (float)o->activity_threshold / 100.0f;
     p.release = p.threshold - margin;
     p.hangover_frames = o->activity_hangover_ms / SHOAL_FRAME_MS;
     return shoal_activity_new(&out->activity, l->service->model, &p, next);
 }
 
+static int open_state(shoald_lane *l, shoald_output *out, const shoal_options *o)
+{
+    int64_t next = shoal_stream_next_frame(l->track->stream);
+    int result = open_decoder(l, out, o, next);
+    if (result == 0)
+        result = open_activity(l, out, o, next);
+    return result < 0 ? result : shoald_rows_open(out, l->service->info, o);
+}
+
+/* The end of what is still speech, if there is any. */
+static shoald_events last_events(shoald_output *out)
+{
+    shoald_events e = { 0 };
+    if (out->activity)
+        e.count = shoal_activity_finish(out->activity, e.at);
+    return e;
+}
+
 /* Settle, give and forget what is not among kinds any more. */
 static void close_state(shoald_lane *l, shoald_bench *w, shoald_output *out, unsigned kinds)
 {
+    shoald_rows_close(l, w, out, kinds);
     if (out->decoder && !(kinds & SHOAL_OUTPUT_PHONES)) {
         shoald_emit_last_phones(l, w, out);
         shoal_decoder_free(out->decoder);
         out->decoder = NULL;
     }
-    if (out->activity && !(kinds & SHOAL_OUTPUT_ACTIVITY)) {
-        shoald_emit_last_activity(l, w, out);
+    if (out->activity && !needs_activity(out, kinds, &l->options)) {
+        shoald_events last = last_events(out);
+        shoald_emit_events(l, w, out, &last);
         shoal_activity_free(out->activity);
         out->activity = NULL;
     }
-    shoald_rows_close(out, kinds);
 }
 
 static int tap_of(const shoal_tap *t)
@@ -104,6 +131,8 @@ int shoald_outputs_set(shoald_lane *l, shoald_bench *w, const shoal_options *o)
     take_over(all, &next, 0, o->outputs);
     for (int i = 0; i < o->tap_count; i++)
         take_over(all, &next, tap_of(&o->taps[i]), o->taps[i].outputs);
+    next.in_speech = all->in_speech;
+    next.gave_one = all->gave_one;
     *all = next;
     int result = set_taps(l->track->stream, o);
     for (int i = 0; i < all->count && result == 0; i++)
@@ -116,6 +145,7 @@ void shoald_outputs_free(shoald_outputs *outputs)
     for (int i = 0; i < outputs->count; i++) {
         shoal_decoder_free(outputs->at[i].decoder);
         shoal_activity_free(outputs->at[i].activity);
+        shoald_rows_free(&outputs->at[i]);
     }
     memset(outputs, 0, sizeof *outputs);
 }
@@ -139,29 +169,48 @@ static int result_of(const shoald_bench *w, int index, const shoald_output *out,
     return result;
 }
 
+static shoald_events hear(shoald_output *out, const shoal_result *r)
+{
+    shoald_events e = { 0 };
+    if (out->activity && r->frames)
+        e.count = shoal_activity_run(out->activity, r->logp, r->frames, e.at, SHOALD_MOST_EVENTS);
+    return e;
+}
+
 int shoald_outputs_deliver(shoald_lane *l, shoald_bench *w, int index, uint32_t queued_us,
                            uint32_t computed_us)
 {
     shoald_outputs *all = &l->track->outputs;
+    shoald_events utterances = { 0 };
     for (int i = 0; i < all->count; i++) {
+        shoald_output *out = &all->at[i];
         shoal_result r;
-        int result = result_of(w, index, &all->at[i], &r);
+        int result = result_of(w, index, out, &r);
         if (result < 0)
             return result;
         const shoald_run run = { &r, queued_us, computed_us };
-        shoald_rows_deliver(l, w, &all->at[i], &run);
-        if (r.frames)
-            shoald_emit_result(l, w, &all->at[i], &r);
+        const shoald_events events = hear(out, &r);
+        utterances = i == 0 ? events : utterances;
+        out->depth = r.depth;
+        shoald_rows_deliver(l, w, out, &run, &utterances);
+        shoald_emit_decoded(l, w, out, &r);
+        shoald_emit_events(l, w, out, &events);
     }
+    shoald_rows_saw(all, &utterances);
     return 0;
 }
 
 void shoald_outputs_settle(shoald_lane *l, shoald_bench *w, bool end)
 {
     shoald_outputs *all = &l->track->outputs;
+    shoald_events utterances = { 0 };
     for (int i = 0; i < all->count; i++) {
+        const shoald_events last = end ? last_events(&all->at[i]) : (shoald_events){ 0 };
+        utterances = i == 0 ? last : utterances;
+        shoald_rows_settle(l, w, &all->at[i], &utterances);
         shoald_emit_last_phones(l, w, &all->at[i]);
-        if (end)
-            shoald_emit_last_activity(l, w, &all->at[i]);
+        shoald_emit_events(l, w, &all->at[i], &last);
     }
+    shoald_rows_saw(all, &utterances);
+    all->gave_one = false;
 }

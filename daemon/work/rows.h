@@ -1,4 +1,7 @@
-/* rows.h - rows of features, of every kind that an output asks for, on their way to packets */
+/* rows.h - rows of features, of every kind that an output asks for, on their way to packets
+ *
+ * As they are, or as means: of `every` frames, counted from frame 0, or of each utterance.
+ */
 #ifndef SHOALD_ROWS_H
 #define SHOALD_ROWS_H
 
@@ -6,10 +9,20 @@
 #include "work/bench.h"
 #include "work/state.h"
 
-/* What a run has of them, in the order of docs/protocol.md, section 7. */
-void shoald_rows_deliver(shoald_lane *l, shoald_bench *w, shoald_output *out,
-                         const shoald_run *run);
-/* Forget what is not among kinds. */
-void shoald_rows_close(shoald_output *out, unsigned kinds);
+/* Ready for the kinds of out; those that were there go on. 0 or SHOAL_ENOMEM. */
+int shoald_rows_open(shoald_output *out, const shoal_model_info *m, const shoal_options *o);
+/* Give and forget what is not among kinds. */
+void shoald_rows_close(shoald_lane *l, shoald_bench *w, shoald_output *out, unsigned kinds);
+/* What a run has of them, in the order of docs/protocol.md, section 7. events: of its utterances.
+ */
+void shoald_rows_deliver(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoald_run *run,
+                         const shoald_events *events);
+/* Give what has been pooled so far, by a flush or at the end. events: an utterance that ends with
+ * it. */
+void shoald_rows_settle(shoald_lane *l, shoald_bench *w, shoald_output *out,
+                        const shoald_events *events);
+void shoald_rows_free(shoald_output *out);
+/* What is to be remembered of events, once all outputs have seen them. */
+void shoald_rows_saw(shoald_outputs *all, const shoald_events *events);
 
 #endif

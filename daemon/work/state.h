@@ -11,6 +11,7 @@
 
 #include "shoal-protocol.h"
 #include "shoal.h"
+#include "work/pool.h"
 #include "work/probe.h"
 
 #include <stdbool.h>
@@ -42,7 +43,8 @@ enum { SHOALD_TAP_FRONT = -1 }; /* hidden@0: what the first layer reads */
 
 /* Rows of one kind. */
 typedef struct shoald_feature {
-    int depth; /* of its last packet; 0: none yet */
+    int depth;         /* of its last packet; 0: none yet */
+    shoald_pool *pool; /* of means; NULL: rows are given as they are */
 } shoald_feature;
 
 typedef struct shoald_output {
@@ -52,7 +54,9 @@ typedef struct shoald_output {
     shoald_feature features[SHOAL_KIND_MEL + 1]; /* index: shoal_kind */
     shoal_decoder *decoder;                      /* NULL while phones are not asked for */
     int64_t decoder_base;                        /* the stream's frame that the decoder calls 0 */
-    shoal_activity *activity;                    /* NULL while activity is not asked for */
+    shoal_activity *activity; /* NULL while nobody asks for it; utterances that are pooled are those
+                               * of the session's own depth */
+    bool told_speech;         /* the last event that was told */
 } shoald_output;
 
 /* As outputs are told. */
@@ -61,15 +65,25 @@ static inline shoal_tap shoald_output_tap(const shoald_output *out)
     return (shoal_tap){ out->tap > 0 ? out->tap : 0, out->kinds };
 }
 
+enum { SHOALD_MOST_EVENTS = SHOAL_MAX_CHUNK_MS / SHOAL_FRAME_MS };
+
 /* Of one run, for one output. */
 typedef struct shoald_run {
     const shoal_result *result;
     uint32_t queued_us, computed_us;
 } shoald_run;
 
+/* Where speech begins and ends by what was heard in a run. */
+typedef struct shoald_events {
+    int count;
+    shoal_activity_event at[SHOALD_MOST_EVENTS];
+} shoald_events;
+
 typedef struct shoald_outputs {
     shoald_output at[1 + SHOAL_MAX_TAPS]; /* [0] the session's depth, then taps, ascending */
     int count;                            /* at least 1 once set */
+    bool in_speech;                       /* pool=utterance: one has begun, and has not ended */
+    bool gave_one;                        /* and one has ended since the last flush */
 } shoald_outputs;
 
 /* ---- track --------------------------------------------------------------------------------- */

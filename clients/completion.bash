@@ -9,7 +9,8 @@ _shoal() {
     --lm | --durations) words='on off' ;;
     --depth | --depths) words='3 6 12 3-12' ;;
     --chunk-ms) words='80 160 320 640' ;;
-    --format) words='s16le f32le' ;;
+    --format | --raw) words='s16le f32le mulaw alaw' ;;
+    --channel) words='left right mix each' ;;
     --encoding) words='f16 f32' ;;
     --out-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") && return ;;
     *)

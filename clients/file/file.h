@@ -1,6 +1,7 @@
 /* file.h - what the files of shoal-file share
  *
- *     shoal-file.c          main: the files one after the other, signals, exit code
+ *     shoal-file.c          main: signals, exit code
+ *     file_jobs.c           the files one after the other, or several at a time
  *     file_options.c  command line -> file_options; the manual
  *     file_session.c        one file: audio -> server, the loop
  *     file_results.c        its results -> writers; totals checked
@@ -10,8 +11,9 @@
  *     file_check.c          what a file is, and whether all of it is there
  *     ../out/               writers; what they print is written by a thread of its own
  *
- * Three threads, so that neither the source nor the reader of stdout can hold up the session: the
- * one that reads audio, the program's, which has the socket, and the one that writes stdout.
+ * Three threads a session, so that neither the source nor the reader of stdout can hold up the
+ * session: the one that reads audio, the program's, which has the socket, and the one that writes
+ * stdout.
  */
 #ifndef SHOAL_FILE_H
 #define SHOAL_FILE_H
@@ -22,14 +24,14 @@
 #include "out/out.h"
 #include "shoal-client.h"
 
-enum { FILE_MAX_WRITERS = 8 };
+enum { FILE_MAX_WRITERS = 8, FILE_MAX_JOBS = 64 };
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_LATER = 3, EXIT_INTERRUPTED = 130 };
 
 /* What the signal handler tells, and whom it wakes. */
 typedef struct file_signals {
-    volatile sig_atomic_t interrupts;
-    _Atomic(shoal_client *) client; /* the session that is waiting; NULL: none */
+    atomic_int interrupts;
+    _Atomic(shoal_client *) clients[FILE_MAX_JOBS]; /* sessions that are waiting; NULL: none */
 } file_signals;
 
 typedef struct file_options {
@@ -39,7 +41,13 @@ typedef struct file_options {
     int realtime;          /* send no faster than the audio was spoken */
     int reconnect_s;       /* how long a connection that breaks is tried to be made again */
     int quiet;             /* no progress */
-    const char *out_dir;
+    const char *out_dir;   /* NULL: beside each input */
+    int channel;           /* the one to take, from 1; 0: all, the server takes the mean */
+    int each_channel;      /* a session a channel */
+    const char *raw;       /* what samples without a header are; NULL: files have headers */
+    int raw_rate, raw_channels;
+    int jobs;           /* sessions at a time */
+    int batch_progress; /* of several at a time, on stderr */
     out_open *writers[FILE_MAX_WRITERS];
     int writer_count;
     char **files;
@@ -49,10 +57,22 @@ typedef struct file_options {
 /* Returns -1 to go on, or the exit code (after --help, --version or a complaint on stderr). */
 int file_options_parse(file_options *o, int argc, char **argv);
 
-/* Stream one file. Returns 0, or EXIT_FAILED or EXIT_INTERRUPTED after a line on stderr. path must
- * live as long as the process. One Ctrl-C ends the audio early, two give up. *stop is set when
- * going on with other files makes no sense (the output cannot be written). */
-int file_session_run(const file_options *o, out_run *run, const char *path, file_signals *signals,
-                     int *stop);
+typedef struct file_job {
+    const char *path; /* "-": standard input */
+    const char *name; /* for people and results */
+    int channel;      /* to take; 0: all */
+    int part;         /* the same where each channel has its own results; 0: the file has */
+} file_job;
+
+typedef struct file_done {
+    int code; /* 0, EXIT_FAILED, EXIT_LATER: a server that is full or away, EXIT_INTERRUPTED */
+    double seconds; /* of audio that have results */
+    int stop;       /* going on with other files makes no sense: the output cannot be written */
+} file_done;
+
+/* Stream one file; what failed has a line on stderr. The job must live as long as the process. One
+ * Ctrl-C ends the audio early, two give up. slot: the place in signals->clients. */
+file_done file_session_run(const file_options *o, out_run *run, const file_job *job,
+                           file_signals *signals, int slot);
 
 #endif

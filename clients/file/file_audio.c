@@ -2,7 +2,8 @@
  *
  * Two readers: `direct` copies samples, `converted` goes
  * read block -> mean of channels -> soxr, and drains soxr at the end of the file. Samples are
- * sent little-endian; on a big-endian machine they are swapped after reading.
+ * sent little-endian; on a big-endian machine they are swapped after reading. Where one channel is
+ * picked both read all of them into a block first.
  */
 #include "file/file_audio.h"
 
@@ -35,6 +36,8 @@ struct file_audio {
     float *mono;                 /* [BLOCK_FRAMES] */
     size_t mono_used, mono_size; /* the part of mono that soxr has not taken yet */
     int at_end;
+    int channel;       /* the one that is taken, from 1; 0: all */
+    void *interleaved; /* [BLOCK_FRAMES, source.channels] s16 or f32, to pick from */
 };
 
 static void to_little_endian(void *bytes, size_t n, size_t width)
@@ -58,10 +61,10 @@ static int is_s16(const SF_INFO *source)
     return (source->format & SF_FORMAT_SUBMASK) == SF_FORMAT_PCM_16;
 }
 
-static int needs_conversion(const SF_INFO *source, const file_audio_limits *limits)
+static int needs_conversion(const file_audio *a, const file_audio_limits *limits)
 {
-    return source->samplerate < limits->min_rate || source->samplerate > limits->max_rate ||
-           source->channels > limits->max_channels;
+    return a->source.samplerate < limits->min_rate || a->source.samplerate > limits->max_rate ||
+           (!a->channel && a->source.channels > limits->max_channels);
 }
 
 static int open_converter(file_audio *a, int rate, char *why, size_t why_size)
@@ -82,10 +85,11 @@ static int open_converter(file_audio *a, int rate, char *why, size_t why_size)
 static void describe(file_audio *a, int converted, int rate)
 {
     file_audio_info *info = &a->info;
+    int channels = a->channel ? 1 : a->source.channels;
 
     info->s16 = !converted && is_s16(&a->source);
     info->rate = converted ? rate : a->source.samplerate;
-    info->channels = converted ? 1 : a->source.channels;
+    info->channels = converted ? 1 : channels;
     info->file_rate = a->source.samplerate;
     info->frame_bytes = (info->s16 ? 2 : 4) * (size_t)info->channels;
     /* Pipes and some streams carry "unknown" as an enormous length. */
@@ -110,36 +114,107 @@ static void explain(const char *path, char *why, size_t why_size)
                  sf_strerror(NULL), path, path);
 }
 
+static const struct {
+    const char *name;
+    int format;
+} raw_formats[] = {
+    { "s16le", SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE },
+    { "f32le", SF_FORMAT_FLOAT | SF_ENDIAN_LITTLE },
+    { "mulaw", SF_FORMAT_ULAW },
+    { "alaw", SF_FORMAT_ALAW },
+};
+
+static int raw_format(const char *name)
+{
+    for (size_t i = 0; i < sizeof raw_formats / sizeof *raw_formats; i++)
+        if (!strcmp(raw_formats[i].name, name))
+            return SF_FORMAT_RAW | raw_formats[i].format;
+    return 0;
+}
+
+int file_audio_is_raw_format(const char *name)
+{
+    return raw_format(name) != 0;
+}
+
+/* libsndfile streams what its readers need no seek for: WAV, AU, FLAC, raw samples and more. */
+static SNDFILE *open_file(const char *path, SF_INFO *info, char *why, size_t why_size)
+{
+    SNDFILE *f;
+
+    if (!strcmp(path, "-"))
+        f = sf_open_fd(STDIN_FILENO, SFM_READ, info, 0);
+    else if (access(path, R_OK) < 0) {
+        snprintf(why, why_size, "cannot read it: %s", strerror(errno));
+        return NULL;
+    } else
+        f = sf_open(path, SFM_READ, info);
+    if (!f)
+        explain(path, why, why_size);
+    return f;
+}
+
+int file_audio_count_channels(const char *path, char *why, size_t why_size)
+{
+    SF_INFO info = { 0 };
+    SNDFILE *f = open_file(path, &info, why, why_size);
+
+    if (!f)
+        return -1;
+    sf_close(f);
+    return info.channels;
+}
+
+static int open_source(file_audio *a, const file_audio_limits *limits, char *why, size_t why_size)
+{
+    if (limits->raw)
+        a->source = (SF_INFO){ .samplerate = limits->raw_rate,
+                               .channels = limits->raw_channels,
+                               .format = raw_format(limits->raw) };
+    a->file = open_file(a->path, &a->source, why, why_size);
+    if (!a->file)
+        return -1;
+    if (a->channel > a->source.channels) {
+        snprintf(why, why_size, "it has no channel %d, only %d of them", a->channel,
+                 a->source.channels);
+        return -1;
+    }
+    return 0;
+}
+
+/* All that reading needs. */
+static int prepare(file_audio *a, const file_audio_limits *limits, char *why, size_t why_size)
+{
+    int convert = needs_conversion(a, limits);
+
+    if (convert && open_converter(a, limits->convert_rate, why, why_size) < 0)
+        return -1;
+    if (a->channel && !convert &&
+        !(a->interleaved = malloc(sizeof(float) * BLOCK_FRAMES * (size_t)a->source.channels))) {
+        snprintf(why, why_size, "out of memory");
+        return -1;
+    }
+    describe(a, convert, limits->convert_rate);
+    return 0;
+}
+
 int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits, char *why,
                     size_t why_size)
 {
     file_audio *a = calloc(1, sizeof *a);
-    int convert;
 
     if (!a) {
         snprintf(why, why_size, "out of memory");
         return -1;
     }
     a->path = path;
-    if (access(path, R_OK) < 0) {
-        snprintf(why, why_size, "cannot read it: %s", strerror(errno));
-        file_audio_close(a);
-        return -1;
+    a->channel = limits->channel;
+    if (open_source(a, limits, why, why_size) == 0 && prepare(a, limits, why, why_size) == 0) {
+        *out = a;
+        return 0;
     }
-    a->file = sf_open(path, SFM_READ, &a->source);
-    if (!a->file) {
-        explain(path, why, why_size);
-        file_audio_close(a);
-        return -1;
-    }
-    convert = needs_conversion(&a->source, limits);
-    if (convert && open_converter(a, limits->convert_rate, why, why_size) < 0) {
-        file_audio_close(a);
-        return -1;
-    }
-    describe(a, convert, limits->convert_rate);
-    *out = a;
-    return 0;
+    file_audio_close(a);
+    return -1;
 }
 
 void file_audio_close(file_audio *a)
@@ -152,6 +227,7 @@ void file_audio_close(file_audio *a)
         soxr_delete(a->soxr);
     free(a->block);
     free(a->mono);
+    free(a->interleaved);
     free(a);
 }
 
@@ -234,6 +310,29 @@ static ptrdiff_t check_read(file_audio *a, sf_count_t got, char *why, size_t why
     return got > 0 ? got : 0;
 }
 
+static void pick(const file_audio *a, void *to, size_t frames)
+{
+    size_t width = a->info.s16 ? 2 : 4, all = width * (size_t)a->source.channels;
+    const uint8_t *from = (const uint8_t *)a->interleaved + width * (size_t)(a->channel - 1);
+    uint8_t *p = to;
+
+    for (size_t i = 0; i < frames; i++)
+        memcpy(p + i * width, from + i * all, width);
+}
+
+static ptrdiff_t read_picked(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size)
+{
+    sf_count_t most = (sf_count_t)(frames < BLOCK_FRAMES ? frames : BLOCK_FRAMES);
+    sf_count_t got = a->info.s16 ? sf_readf_short(a->file, a->interleaved, most)
+                                 : sf_readf_float(a->file, a->interleaved, most);
+
+    if (got > 0) {
+        pick(a, bytes, (size_t)got);
+        to_little_endian(bytes, (size_t)got, a->info.s16 ? 2 : 4);
+    }
+    return check_read(a, got, why, why_size);
+}
+
 static ptrdiff_t read_direct(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size)
 {
     sf_count_t got = a->info.s16 ? sf_readf_short(a->file, bytes, (sf_count_t)frames)
@@ -252,13 +351,15 @@ static ptrdiff_t read_mono(file_audio *a, char *why, size_t why_size)
     size_t channels = (size_t)a->source.channels;
     ptrdiff_t got = check_read(a, sf_readf_float(a->file, a->block, BLOCK_FRAMES), why, why_size);
 
-    if (got > 0)
+    if (got > 0 && !a->channel)
         look_at_f32(a, a->block, (size_t)got);
     for (ptrdiff_t i = 0; i < got; i++) {
+        const float *frame = a->block + (size_t)i * channels;
         float sum = 0;
+
         for (size_t k = 0; k < channels; k++)
-            sum += a->block[(size_t)i * channels + k];
-        a->mono[i] = sum / (float)channels;
+            sum += frame[k];
+        a->mono[i] = a->channel ? frame[a->channel - 1] : sum / (float)channels;
     }
     a->mono_used = 0;
     a->mono_size = got > 0 ? (size_t)got : 0;
@@ -293,6 +394,8 @@ static ptrdiff_t read_converted(file_audio *a, float *out, size_t frames, char *
 
 ptrdiff_t file_audio_read(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size)
 {
-    return a->soxr ? read_converted(a, bytes, frames, why, why_size)
-                   : read_direct(a, bytes, frames, why, why_size);
+    if (a->soxr)
+        return read_converted(a, bytes, frames, why, why_size);
+    return a->interleaved ? read_picked(a, bytes, frames, why, why_size)
+                          : read_direct(a, bytes, frames, why, why_size);
 }

@@ -4,6 +4,8 @@
  *       -> as it is: s16 files as s16le, others as f32le, at the file's own rate
  *       -> or, where the server would refuse the rate or the channels: mean of the channels,
  *          libsoxr to 16000 Hz, f32le mono
+ *     of all channels, or of one that is picked; "-" is standard input; raw samples where that is
+ * said
  *
  * One thread. Memory does not grow with the file.
  */
@@ -24,11 +26,19 @@ typedef struct file_audio_info {
     double duration;    /* seconds by the file's header; 0 when it does not say */
 } file_audio_info;
 
-/* What the server takes; outside of this the file is converted. */
+/* What the server takes; outside of this the file is converted. And what is known of the file. */
 typedef struct file_audio_limits {
     int min_rate, max_rate, max_channels;
     int convert_rate; /* Hz to convert to */
+    int channel;      /* the one to take, from 1; 0: all */
+    const char *raw;  /* "s16le", "f32le", "mulaw", "alaw": it has no header; NULL: it has */
+    int raw_rate, raw_channels; /* then */
 } file_audio_limits;
+
+/* 1: that is a name for file_audio_limits.raw. */
+int file_audio_is_raw_format(const char *name);
+/* Channels of a file by its header; -1 with the cause in why. */
+int file_audio_count_channels(const char *path, char *why, size_t why_size);
 
 /* Returns 0, or -1 with cause and remedy in why. */
 int file_audio_open(file_audio **out, const char *path, const file_audio_limits *limits, char *why,

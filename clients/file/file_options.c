@@ -5,11 +5,13 @@
  */
 #include "config.h"
 
+#include "file/file_audio.h"
 #include "file/file.h"
 
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char manual[] =
     "Usage: shoal-file [OPTION]... FILE...\n"
@@ -37,6 +39,14 @@ static const char manual[] =
     "  --durations on|off   with or without the model of how long phones last (off)\n"
     "  --program NAME       which of the model's orders of layers (the first)\n"
     "\n"
+    "What to read\n"
+    "  -                    as FILE: standard input\n"
+    "  --raw FORMAT         no header: s16le, f32le, mulaw or alaw samples, at --rate HZ (16000),\n"
+    "                       with --channels N (1)\n"
+    "  --channel C          left, right, or the number of the channel to take; mix: their mean\n"
+    "                       (the default); each: a session and results of its own for each\n"
+    "  --jobs N             so many files at a time, up to 64 (1); goes with --fast\n"
+    "\n"
     "How fast\n"
     "  --realtime           as fast as it was spoken, so that results come as they would live\n"
     "                       (default)\n"
@@ -58,21 +68,24 @@ static const char manual[] =
     "      labels           NAME.phones.txt: start, end, phone with tabs between, for Audacity\n"
     "      ctm              NAME.phones.ctm: NAME 1 start duration phone confidence\n"
     "  --out-dir DIR        folder for files, NAME is the input's without its suffix (.)\n"
+    "  --beside             each file's results in its own folder\n"
     "\n"
     "  -q, --quiet          no progress line (shown on a terminal for more than 10 s of audio)\n"
     "  -h, --help           this text\n"
     "  -V, --version        the version\n"
     "\n"
     "Any file that libsndfile reads will do: WAV, FLAC, Ogg, Opus, MP3, AIFF, ... at any rate.\n"
-    "Several files are streamed one after the other. Ctrl-C ends the audio early and keeps what\n"
+    "Ctrl-C ends the audio early and keeps what\n"
     "came; a second one gives up.\n"
     "\n"
     "Exit code: 0 all is well, 1 something failed (each failure has a line on stderr), 2 the\n"
-    "command line is wrong, 130 Ctrl-C.\n"
+    "command line is wrong, 3 the server was away or full and nothing else failed, 130 Ctrl-C.\n"
     "\n"
     "Examples:\n"
     "  shoal-file talk.flac\n"
     "  shoal-file --depth 12 --chunk-ms 320 --fast --output jsonl *.wav > phones.jsonl\n"
+    "  sox talk.wav -t raw -r 16000 -e signed -b 16 -c 1 - | shoal-file --raw s16le -\n"
+    "  shoal-file --fast --jobs 8 --output kaldi --out-dir feats corpus/*.flac\n"
     "  shoal-file --fast --output npy,textgrid --outputs phones,embedding --out-dir out a.flac\n"
     "  shoal-file --fast --output textgrid --outputs phones@4,phones@12,activity@4 a.flac\n";
 
@@ -92,7 +105,13 @@ enum {
     OPT_REALTIME,
     OPT_FAST,
     OPT_OUTPUT,
-    OPT_OUT_DIR
+    OPT_OUT_DIR,
+    OPT_BESIDE,
+    OPT_RAW,
+    OPT_RATE,
+    OPT_CHANNELS,
+    OPT_CHANNEL,
+    OPT_JOBS
 };
 
 static const struct option long_options[] = {
@@ -112,6 +131,12 @@ static const struct option long_options[] = {
     { "fast", no_argument, NULL, OPT_FAST },
     { "output", required_argument, NULL, OPT_OUTPUT },
     { "out-dir", required_argument, NULL, OPT_OUT_DIR },
+    { "beside", no_argument, NULL, OPT_BESIDE },
+    { "raw", required_argument, NULL, OPT_RAW },
+    { "rate", required_argument, NULL, OPT_RATE },
+    { "channels", required_argument, NULL, OPT_CHANNELS },
+    { "channel", required_argument, NULL, OPT_CHANNEL },
+    { "jobs", required_argument, NULL, OPT_JOBS },
     { "quiet", no_argument, NULL, 'q' },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
@@ -202,6 +227,29 @@ static int take_number(int *to, const char *value, int least, int most, const ch
     return -1;
 }
 
+static int take_channel(file_options *o, const char *value)
+{
+    o->each_channel = !strcmp(value, "each");
+    o->channel = !strcmp(value, "left") ? 1 : !strcmp(value, "right") ? 2 : 0;
+    if (o->each_channel || o->channel || !strcmp(value, "mix"))
+        return -1;
+    return take_number(&o->channel, value, 1, 1024, "--channel takes left, right, mix, each;");
+}
+
+/* What is read and how it is written. */
+static int take_file_option(file_options *o, int c, char *value)
+{
+    switch (c) {
+    case OPT_BESIDE: o->out_dir = NULL; return -1;
+    case OPT_RAW: o->raw = value; return -1;
+    case OPT_RATE: return take_number(&o->raw_rate, value, 1000, 384000, "--rate");
+    case OPT_CHANNELS: return take_number(&o->raw_channels, value, 1, 1024, "--channels");
+    case OPT_CHANNEL: return take_channel(o, value);
+    case OPT_JOBS: return take_number(&o->jobs, value, 1, FILE_MAX_JOBS, "--jobs");
+    default: return usage_error("the command line is wrong", "");
+    }
+}
+
 static int take_option(file_options *o, int c, char *value)
 {
     switch (c) {
@@ -224,7 +272,7 @@ static int take_option(file_options *o, int c, char *value)
     case 'q': o->quiet = 1; return -1;
     case 'h': fputs(manual, stdout); return 0;
     case 'V': puts("shoal-file " PACKAGE_VERSION); return 0;
-    default: return usage_error("the command line is wrong", "");
+    default: return take_file_option(o, c, value);
     }
 }
 
@@ -251,6 +299,31 @@ static int check_writers(file_options *o)
     return -1;
 }
 
+static int check_input(file_options *o)
+{
+    int from_stdin = 0;
+
+    if (o->raw && !file_audio_is_raw_format(o->raw))
+        return usage_error("--raw takes s16le, f32le, mulaw or alaw, not ", o->raw);
+    if (!o->raw && (o->raw_rate || o->raw_channels))
+        return usage_error("--rate and --channels describe samples without a header: add --raw",
+                           "");
+    o->raw_rate = o->raw_rate ? o->raw_rate : 16000;
+    o->raw_channels = o->raw_channels ? o->raw_channels : 1;
+    for (int i = 0; i < o->file_count; i++)
+        from_stdin += !strcmp(o->files[i], "-");
+    if (from_stdin > 1)
+        return usage_error("standard input (-) can be read only once", "");
+    if (from_stdin && o->each_channel && !o->raw)
+        return usage_error("--channel each reads the header first, which a pipe gives only once: "
+                           "say --raw, or use a file",
+                           "");
+    if (from_stdin && isatty(STDIN_FILENO))
+        return usage_error("standard input is a terminal: nothing to hear", "");
+    o->batch_progress = o->jobs > 1 && !o->quiet && isatty(STDERR_FILENO);
+    return -1;
+}
+
 int file_options_parse(file_options *o, int argc, char **argv)
 {
     int c, code;
@@ -259,6 +332,7 @@ int file_options_parse(file_options *o, int argc, char **argv)
                          .session = shoal_options_default(),
                          .realtime = 1,
                          .reconnect_s = 30,
+                         .jobs = 1,
                          .out_dir = ".",
                          .writers = { out_text_open },
                          .writer_count = 1 };
@@ -269,5 +343,6 @@ int file_options_parse(file_options *o, int argc, char **argv)
         return usage_error("no FILE given", "");
     o->files = argv + optind;
     o->file_count = argc - optind;
-    return check_writers(o);
+    code = check_input(o);
+    return code >= 0 ? code : check_writers(o);
 }

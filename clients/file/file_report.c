@@ -25,12 +25,19 @@ void file_session_say(file_session *s, const char *fmt, ...)
 {
     va_list args;
 
+    flockfile(stderr); /* one line, whatever other sessions say */
     file_session_hide_progress(s);
-    fprintf(stderr, "shoal-file: %s: ", s->path);
+    if (s->o->batch_progress)
+        fputs("\r\033[K", stderr);
+    fprintf(stderr, "shoal-file: %s", s->job->name);
+    if (s->job->part)
+        fprintf(stderr, ", channel %d", s->job->part);
+    fputs(": ", stderr);
     va_start(args, fmt);
     vfprintf(stderr, fmt, args);
     va_end(args);
     fputc('\n', stderr);
+    funlockfile(stderr);
 }
 
 void file_session_fail(file_session *s, const char *why)
@@ -61,7 +68,7 @@ void file_session_show_progress(file_session *s)
     if (!s->show_progress || !s->started_ms || now < s->next_progress_ms)
         return;
     s->next_progress_ms = now + PROGRESS_MS;
-    fprintf(stderr, "\r%s  %.1f / %.1f s  %.1f x real time  lag %.2f s\033[K", s->path, heard,
+    fprintf(stderr, "\r%s  %.1f / %.1f s  %.1f x real time  lag %.2f s\033[K", s->job->name, heard,
             s->info.duration, elapsed > 0 ? heard / elapsed : 0, sent - heard);
     fflush(stderr);
     s->progress_shown = 1;

@@ -166,6 +166,7 @@ static void on_error(file_session *s, const shoal_client_event *e)
     else
         file_session_say(s, "%s", e->error->message);
     s->failed = 1;
+    s->later |= f && f->retry_ms >= 0 && f->cause != SHOAL_CLIENT_BROKEN;
 }
 
 /* Results go on where they were, or the session fails: so there is no more to say. */
@@ -211,7 +212,7 @@ int file_results_open(file_session *s)
     for (; s->out_count < s->o->writer_count; s->out_count++) {
         out_open *open_writer = s->o->writers[s->out_count];
 
-        if (open_writer(&s->outs[s->out_count], s->run, s->path, why, sizeof why) < 0) {
+        if (open_writer(&s->outs[s->out_count], s->run, s->job->name, why, sizeof why) < 0) {
             file_session_fail(s, why);
             return -1;
         }
@@ -254,7 +255,7 @@ void file_results_judge_channels(file_session *s)
                          "warning: its channels cancel each other out (one is inverted), so that "
                          "their mean, which is what is heard, is next to nothing; take one: "
                          "ffmpeg -i '%s' -af 'pan=mono|c0=c0' left.wav",
-                         s->path);
+                         s->job->name);
     }
 }
 

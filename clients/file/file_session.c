@@ -160,16 +160,22 @@ static int wait_for_header(file_session *s)
 
 static int open_audio(file_session *s)
 {
-    static const file_audio_limits limits = { SHOAL_MIN_RATE, SHOAL_MAX_RATE, SHOAL_MAX_CHANNELS,
-                                              16000 };
+    const file_audio_limits limits = { .min_rate = SHOAL_MIN_RATE,
+                                       .max_rate = SHOAL_MAX_RATE,
+                                       .max_channels = SHOAL_MAX_CHANNELS,
+                                       .convert_rate = 16000,
+                                       .channel = s->job->channel,
+                                       .raw = s->o->raw,
+                                       .raw_rate = s->o->raw_rate,
+                                       .raw_channels = s->o->raw_channels };
 
-    s->source = file_source_open(s->path, &limits);
+    s->source = file_source_open(s->job->path, &limits);
     if (!s->source)
         file_session_fail(s, "out of memory");
     if (!s->source || wait_for_header(s) < 0)
         return -1;
     s->info = file_source_get_info(s->source);
-    s->show_progress = !s->o->quiet && isatty(STDERR_FILENO) &&
+    s->show_progress = !s->o->quiet && s->o->jobs < 2 && isatty(STDERR_FILENO) &&
                        (s->info.duration == 0 || s->info.duration > PROGRESS_SECONDS);
     s->block = malloc(s->info.frame_bytes * BLOCK_FRAMES);
     if (!s->block)
@@ -199,13 +205,13 @@ static int open_session(file_session *s)
         return -1;
     }
     file_source_on_news(s->source, wake_client, s->client);
-    atomic_store(&s->signals->client, s->client);
+    atomic_store(&s->signals->clients[s->slot], s->client);
     return 0;
 }
 
 static void clean_up(file_session *s)
 {
-    atomic_store(&s->signals->client, NULL);
+    atomic_store(&s->signals->clients[s->slot], NULL);
     if (s->source)
         file_source_on_news(s->source, NULL, NULL);
     for (int i = 0; i < s->out_count; i++)
@@ -215,18 +221,22 @@ static void clean_up(file_session *s)
     free(s->block);
 }
 
-int file_session_run(const file_options *o, out_run *run, const char *path, file_signals *signals,
-                     int *stop)
+file_done file_session_run(const file_options *o, out_run *run, const file_job *job,
+                           file_signals *signals, int slot)
 {
-    file_session s = { .o = o, .path = path, .signals = signals, .run = run };
+    file_session s = { .o = o, .job = job, .signals = signals, .slot = slot, .run = run };
+    file_done d = { 0 };
 
     if (!open_audio(&s) && !file_results_open(&s) && !open_session(&s)) {
         run_loop(&s);
         file_results_finish(&s);
         file_results_judge_end(&s);
+        d.seconds = file_session_seconds_sent(&s);
     }
     s.failed |= !s.done;
-    *stop = s.output_failed && out_print_error(run->printer);
+    d.stop = s.output_failed && out_print_error(run->printer);
     clean_up(&s);
-    return signals->interrupts ? EXIT_INTERRUPTED : s.failed ? EXIT_FAILED : 0;
+    d.code = s.failed ? (s.later ? EXIT_LATER : EXIT_FAILED) : 0;
+    d.code = signals->interrupts ? EXIT_INTERRUPTED : d.code;
+    return d;
 }

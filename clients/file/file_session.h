@@ -12,8 +12,9 @@
 
 typedef struct file_session {
     const file_options *o;
-    const char *path;
+    const file_job *job;
     file_signals *signals;
+    int slot; /* in signals->clients */
     out_run *run;
     file_source *source;
     file_audio_info info;
@@ -26,6 +27,7 @@ typedef struct file_session {
     int starved;                   /* the source has nothing now */
     int64_t started_ms;            /* at READY; 0 before */
     int64_t stop_ms;               /* after Ctrl-C: when to give up; 0 before */
+    int later;                     /* the server was full or away */
     int at_end, ended, done, failed, closed, output_failed;
     int told_cancelled;
     int away; /* the connection is, and it was told */

@@ -1,9 +1,8 @@
 /* shoal-file.c - stream audio files to a shoal server: see file.h and shoal-file.1
  *
- * Files go one after the other, each its own session. One that fails is named on stderr, the rest
- * go on, and the exit code tells.
+ * A session a file. One that fails is named on stderr, the rest go on, and the exit code tells.
  */
-#include "file/file.h"
+#include "file/file_jobs.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -14,12 +13,14 @@ static file_signals signals;
 
 static void on_interrupt(int number)
 {
-    shoal_client *c = atomic_load(&signals.client);
-
     (void)number;
     signals.interrupts++;
-    if (c)
-        shoal_client_wake(c);
+    for (int i = 0; i < FILE_MAX_JOBS; i++) {
+        shoal_client *c = atomic_load(&signals.clients[i]);
+
+        if (c)
+            shoal_client_wake(c);
+    }
 }
 
 static void catch_signals(void)
@@ -31,21 +32,6 @@ static void catch_signals(void)
     sigaction(SIGTERM, &a, NULL);
     a.sa_handler = SIG_IGN; /* a reader of stdout that goes away is an error of write */
     sigaction(SIGPIPE, &a, NULL);
-}
-
-static int stream_all(const file_options *o, out_run *run)
-{
-    int code = 0, stop = 0;
-
-    for (int i = 0; i < o->file_count && !stop; i++) {
-        int r = file_session_run(o, run, o->files[i], &signals, &stop);
-
-        if (signals.interrupts)
-            return EXIT_INTERRUPTED;
-        if (r)
-            code = r;
-    }
-    return code;
 }
 
 /* Wait for the reader of stdout, who may take his time, but not beyond Ctrl-C. */
@@ -75,11 +61,13 @@ int main(int argc, char **argv)
 
     if (code >= 0)
         return code;
+    out_names names = OUT_NAMES_INIT;
     out_run run = { .dir = o.out_dir,
                     .inputs = o.files,
                     .input_count = o.file_count,
                     .printer = out_print_open(STDOUT_FILENO),
-                    .on_tty = isatty(STDOUT_FILENO) };
+                    .on_tty = isatty(STDOUT_FILENO),
+                    .written = &names };
 
     if (!run.printer) {
         fputs("shoal-file: out of memory\n", stderr);
@@ -87,8 +75,8 @@ int main(int argc, char **argv)
     }
     run.print = out_print_file(run.printer);
     catch_signals();
-    code = finish_output(run.printer, stream_all(&o, &run));
+    code = finish_output(run.printer, file_jobs_run(&o, &run, &signals));
     out_print_close(run.printer);
-    out_run_free(&run);
+    out_names_free(&names);
     return code;
 }

@@ -100,7 +100,6 @@ static int write_grid(const mic_save *s, const char *dir, const char *stem, char
         o->ops->finish(o, to - from, why, why_size) < 0)
         r = -1;
     o->ops->free(o);
-    out_run_free(&run);
     return r;
 }
 

@@ -41,13 +41,13 @@ void out_name(char name[OUT_NAME_SIZE], const char *kind, int tap)
         snprintf(name + n, OUT_NAME_SIZE - (size_t)n, "@%d", tap);
 }
 
-void out_run_free(out_run *run)
+void out_names_free(out_names *n)
 {
-    for (int i = 0; i < run->written_count; i++)
-        free(run->written[i]);
-    free(run->written);
-    run->written = NULL;
-    run->written_count = 0;
+    for (int i = 0; i < n->count; i++)
+        free(n->names[i]);
+    free(n->names);
+    n->names = NULL;
+    n->count = 0;
 }
 
 /* "dir/a.b.wav" -> length of "a.b" at *stem. A leading dot is part of the name. */
@@ -103,47 +103,48 @@ static int is_input(const out_run *run, const char *path)
     return 0;
 }
 
-static int was_written(const out_run *run, const char *path)
+/* 1: it is new; 0: it is there; -1: no memory. */
+static int add_name(out_names *n, const char *path)
 {
-    for (int i = 0; i < run->written_count; i++)
-        if (!strcmp(run->written[i], path))
-            return 1;
-    return 0;
-}
+    char **more, *name;
 
-static int remember(out_run *run, const char *path)
-{
-    size_t n = (size_t)run->written_count + 1;
-    char **more = realloc(run->written, n * sizeof *more);
-
+    for (int i = 0; i < n->count; i++)
+        if (!strcmp(n->names[i], path))
+            return 0;
+    more = realloc(n->names, ((size_t)n->count + 1) * sizeof *more);
     if (!more)
         return -1;
-    run->written = more;
-    more[n - 1] = strdup(path);
-    if (!more[n - 1])
+    n->names = more;
+    if (!(name = strdup(path)))
         return -1;
-    run->written_count++;
-    return 0;
+    more[n->count++] = name;
+    return 1;
+}
+
+static int remember(out_names *n, const char *path)
+{
+    int r;
+
+    pthread_mutex_lock(&n->lock);
+    r = add_name(n, path);
+    pthread_mutex_unlock(&n->lock);
+    return r;
 }
 
 static int check_name(out_run *run, const char *path, char *why, size_t why_size)
 {
-    if (is_input(run, path)) {
+    int r = is_input(run, path) ? -2 : run->written ? remember(run->written, path) : 1;
+
+    if (r == -2)
         snprintf(why, why_size, "would overwrite the input %s; choose another --out-dir", path);
-        return -1;
-    }
-    if (was_written(run, path)) {
+    if (r == 0)
         snprintf(why, why_size,
                  "%s was already written for another input of the same name in "
                  "this run; stream the two in separate runs with different --out-dir",
                  path);
-        return -1;
-    }
-    if (remember(run, path) < 0) {
+    if (r == -1)
         snprintf(why, why_size, "out of memory");
-        return -1;
-    }
-    return 0;
+    return r == 1 ? 0 : -1;
 }
 
 int out_file_error(const out_file *file, char *why, size_t why_size)
@@ -153,15 +154,26 @@ int out_file_error(const out_file *file, char *why, size_t why_size)
     return -1;
 }
 
+/* DIR/STEM[.chN].SUFFIX; NULL: no memory. */
+static char *make_path(const out_run *run, const char *input, const char *suffix)
+{
+    const char *stem;
+    int n = stem_of(input, &stem), beside = (int)(stem - input);
+    char channel[16] = "", *path = NULL;
+
+    if (run->channel)
+        snprintf(channel, sizeof channel, ".ch%d", run->channel);
+    if (run->dir ? asprintf(&path, "%s/%.*s%s.%s", run->dir, n, stem, channel, suffix) < 0
+                 : asprintf(&path, "%.*s%.*s%s.%s", beside, input, n, stem, channel, suffix) < 0)
+        return NULL;
+    return path;
+}
+
 int out_file_open(out_file *file, out_run *run, const char *input, const char *suffix, char *why,
                   size_t why_size)
 {
-    const char *stem;
-    int n = stem_of(input, &stem);
-
     memset(file, 0, sizeof *file);
-    if (asprintf(&file->path, "%s/%.*s.%s", run->dir, n, stem, suffix) < 0)
-        file->path = NULL;
+    file->path = make_path(run, input, suffix);
     if (!file->path || asprintf(&file->part, "%s.part", file->path) < 0) {
         file->part = NULL;
         snprintf(why, why_size, "out of memory");

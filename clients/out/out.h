@@ -1,7 +1,7 @@
 /* out.h - where the results of one audio file go: text, JSON lines, NPY, Kaldi, TextGrid, ...
  *
- *     out_run    one a program run: the folder, the inputs that must not be overwritten, the
- *                names written so far
+ *     out_run    one a program run, or one a thread of it: the folder, the inputs that must not be
+ *                overwritten, the names written so far, which threads share
  *     out        one writer for one input file; a small object with six operations
  *
  *     out *o;
@@ -16,6 +16,7 @@
 #ifndef OUT_H
 #define OUT_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -68,20 +69,31 @@ struct out {
     const out_ops *ops;
 };
 
+/* Names that were written, of all threads. */
+typedef struct out_names {
+    pthread_mutex_t lock;
+    char **names; /* owned */
+    int count;
+} out_names;
+
+#define OUT_NAMES_INIT                                                                             \
+    {                                                                                              \
+        .lock = PTHREAD_MUTEX_INITIALIZER                                                          \
+    }
+void out_names_free(out_names *n); /* what is in it */
+
 struct out_run {
-    const char *dir;     /* folder for files; "." by default */
+    const char *dir;     /* folder for files; NULL: that of each input */
     char *const *inputs; /* paths that must not be overwritten */
     int input_count;
-    out_print *printer;   /* of print */
-    FILE *print;          /* for text and JSON lines: stdout */
+    int channel;          /* the one of the input that results are of, from 1; 0: all */
+    out_print *printer;   /* of stdout */
+    FILE *print;          /* for text and JSON lines: stdout, or what will be printed there */
     int on_tty;           /* print is a terminal */
     const double *priors; /* [prior_count] of the classes: for out_kaldi; NULL: none */
     int prior_count;
-    char **written; /* names of this run, owned; see out_run_free */
-    int written_count;
+    out_names *written; /* NULL: a name may be written twice */
 };
-
-void out_run_free(out_run *run); /* the names; not run itself */
 
 typedef int out_open(out **out, out_run *run, const char *input, char *why, size_t why_size);
 out_open out_text_open, out_jsonl_open, out_npy_open, out_textgrid_open;

@@ -6,6 +6,7 @@
  *              "depth": 6, "values": [...]}
  *   activity: {"file": "a.wav", "activity": "speech", "time": 0.34, "depth": 6}
  *
+ * Results of one channel (--channel each) have "channel": 2.
  * Results of an output with a depth of its own (phones@4) have "tap": 4 before "depth", which is
  * the depth really used. Scripts rely on these names. Times are seconds in the file. A file name
  * that is not UTF-8 is printed with '?' for the bytes that JSON cannot hold.
@@ -21,6 +22,7 @@ typedef struct out_jsonl {
     out base;
     FILE *print;
     json_t *file;
+    int channel; /* of the file; 0: all */
 } out_jsonl;
 
 static json_t *make_string(const char *text)
@@ -60,9 +62,11 @@ static int print_line(out_jsonl *j, json_t *line, char *why, size_t why_size)
 }
 
 /* line with where it comes from; NULL if there is no memory */
-static json_t *add_source(json_t *line, out_source from)
+static json_t *add_source(const out_jsonl *j, json_t *line, out_source from)
 {
-    int bad = !line || (from.tap && json_object_set_new(line, "tap", json_integer(from.tap)) < 0) ||
+    int bad = !line ||
+              (j->channel && json_object_set_new(line, "channel", json_integer(j->channel)) < 0) ||
+              (from.tap && json_object_set_new(line, "tap", json_integer(from.tap)) < 0) ||
               json_object_set_new(line, "depth", json_integer(from.depth)) < 0;
 
     if (!bad)
@@ -81,7 +85,7 @@ static int jsonl_phones(out *o, out_source from, const out_phone *phones, int n,
             json_pack("{s:O, s:s, s:o, s:o, s:f}", "file", j->file, "phone", phones[i].label,
                       "start", make_seconds(phones[i].start), "end", make_seconds(phones[i].end),
                       "confidence", round((double)phones[i].confidence * 1e4) / 1e4);
-        line = add_source(line, from);
+        line = add_source(j, line, from);
         if (print_line(j, line, why, why_size) < 0)
             return -1;
     }
@@ -96,7 +100,7 @@ static int jsonl_activity(out *o, out_source from, const out_activity *activity,
         json_pack("{s:O, s:s, s:o}", "file", j->file, "activity",
                   activity->speech ? "speech" : "silence", "time", make_seconds(activity->time));
 
-    return print_line(j, add_source(line, from), why, why_size);
+    return print_line(j, add_source(j, line, from), why, why_size);
 }
 
 static json_t *make_row(const float *row, int dim)
@@ -118,7 +122,7 @@ static int jsonl_features(out *o, const out_features *f, char *why, size_t why_s
             json_pack("{s:O, s:s, s:I, s:o, s:o}", "file", j->file, "output", f->kind, "frame",
                       (json_int_t)frame, "start", make_seconds((double)frame * f->frame_seconds),
                       "end", make_seconds((double)(frame + 1) * f->frame_seconds));
-        line = add_source(line, f->from);
+        line = add_source(j, line, f->from);
         if (line)
             json_object_set_new(line, "values",
                                 make_row(f->rows + (size_t)i * (size_t)f->dim, f->dim));
@@ -154,7 +158,7 @@ int out_jsonl_open(out **result, out_run *run, const char *input, char *why, siz
         json_decref(file);
         return -1;
     }
-    *j = (out_jsonl){ { &jsonl_ops }, run->print, file };
+    *j = (out_jsonl){ { &jsonl_ops }, run->print, file, run->channel };
     *result = &j->base;
     return 0;
 }

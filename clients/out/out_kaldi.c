@@ -183,6 +183,18 @@ static void kaldi_free(out *base)
 static const out_ops kaldi_ops = { kaldi_announce,      out_ignore_phones, kaldi_features,
                                    out_ignore_activity, kaldi_finish,      kaldi_free };
 
+/* "talk" -> "talk.ch2" */
+static int add_channel(out_kaldi *o, int channel)
+{
+    char *key;
+
+    if (asprintf(&key, "%s.ch%d", o->key, channel) < 0)
+        return -1;
+    free(o->key);
+    o->key = key;
+    return 0;
+}
+
 int out_kaldi_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {
     out_kaldi *o = calloc(1, sizeof *o);
@@ -191,6 +203,11 @@ int out_kaldi_open(out **result, out_run *run, const char *input, char *why, siz
         snprintf(why, why_size, "out of memory");
         if (o)
             kaldi_free(&o->base);
+        return -1;
+    }
+    if (run->channel && add_channel(o, run->channel) < 0) {
+        snprintf(why, why_size, "out of memory");
+        kaldi_free(&o->base);
         return -1;
     }
     o->base.ops = &kaldi_ops;

@@ -74,7 +74,8 @@ static int lines_phones(out *base, out_source from, const out_phone *phones, int
 
     for (int i = 0; f && i < n; i++)
         if (o->ctm)
-            fprintf(f->file.f, "%s 1 %.3f %.3f %s %.4f\n", o->stem, phones[i].start,
+            fprintf(f->file.f, "%s %d %.3f %.3f %s %.4f\n", o->stem,
+                    o->run->channel ? o->run->channel : 1, phones[i].start,
                     phones[i].end - phones[i].start, phones[i].label, (double)phones[i].confidence);
         else
             fprintf(f->file.f, "%.3f\t%.3f\t%s\n", phones[i].start, phones[i].end, phones[i].label);

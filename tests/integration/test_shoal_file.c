@@ -289,7 +289,7 @@ END_TEST
 START_TEST(no_daemon_is_a_clear_error)
 {
     write_wav(in_dir("a.wav"), SECOND, 16000, 1);
-    ck_assert_int_eq(shell("eval $P --url ws://127.0.0.1:9 a.wav"), 1);
+    ck_assert_int_eq(shell("eval $P --url ws://127.0.0.1:9 a.wav"), 3);
     ck_assert_msg(strstr(err, "is shoald running") != NULL, "%s", err);
     ck_assert_int_ne(access(in_dir("a.posteriors.npy"), F_OK), 0);
 }

@@ -97,6 +97,136 @@ START_TEST(kaldi_has_the_rows_of_npy)
 }
 END_TEST
 
+/* ---- what it reads ---- */
+
+/* Left and right differ; the WAV header is 44 bytes. */
+static void write_stereo(const char *path)
+{
+    int16_t *left = make_audio(2 * SECOND, 3), *right = make_audio(2 * SECOND, 4);
+    int16_t *both = malloc(sizeof *both * 4 * SECOND);
+    FILE *f;
+
+    for (size_t i = 0; i < 2 * SECOND; i++) {
+        both[2 * i] = left[i];
+        both[2 * i + 1] = right[i];
+    }
+    write_wav(path, 2 * SECOND, 16000, 2);
+    f = fopen(path, "r+b");
+    fseek(f, 44, SEEK_SET);
+    fwrite(both, sizeof *both, 4 * SECOND, f);
+    fclose(f);
+    free(left);
+    free(right);
+    free(both);
+}
+
+static void check_same_files(const char *a, const char *b)
+{
+    size_t n = read_bytes(a, bytes, ROOM);
+
+    ck_assert_uint_gt(n, 128);
+    ck_assert_uint_eq(read_bytes(b, more, ROOM), n);
+    ck_assert_msg(!memcmp(bytes, more, n), "%s and %s differ", a, b);
+}
+
+static void check_different_files(const char *a, const char *b)
+{
+    size_t n = read_bytes(a, bytes, ROOM);
+
+    ck_assert_uint_eq(read_bytes(b, more, ROOM), n);
+    ck_assert(memcmp(bytes, more, n) != 0);
+}
+
+START_TEST(standard_input_is_heard_with_and_without_header)
+{
+    write_wav(in_dir("a.wav"), 2 * SECOND, 16000, 1);
+    ck_assert_msg(shell("eval $P --fast --depth 2 --output npy a.wav &&"
+                        "cat a.wav | eval $P --fast --depth 2 --output npy - &&"
+                        "tail -c +45 a.wav > raw.s16 &&"
+                        "eval $P --fast --depth 2 --raw s16le --output npy raw.s16") == 0,
+                  "%s", err);
+    check_same_files(in_dir("a.posteriors.npy"), in_dir("stdin.posteriors.npy"));
+    check_same_files(in_dir("a.posteriors.npy"), in_dir("raw.posteriors.npy"));
+    ck_assert_int_eq(shell("tail -c +45 a.wav | eval $P --fast --raw s16le --rate 8000 --output "
+                           "jsonl - | grep -c '\"file\": \"stdin\"'"),
+                     0);
+}
+END_TEST
+
+START_TEST(channels_are_picked_or_heard_each)
+{
+    write_stereo(in_dir("st.wav"));
+    ck_assert_msg(shell("eval $P --fast --depth 2 --output npy,kaldi --channel each st.wav &&"
+                        "cp st.wav one.wav && cp st.wav two.wav &&"
+                        "eval $P --fast --depth 2 --output npy --channel left one.wav &&"
+                        "eval $P --fast --depth 2 --output npy --channel 2 two.wav &&"
+                        "eval $P --fast --depth 2 --output npy st.wav") == 0,
+                  "%s", err);
+    check_same_files(in_dir("st.ch1.posteriors.npy"), in_dir("one.posteriors.npy"));
+    check_same_files(in_dir("st.ch2.posteriors.npy"), in_dir("two.posteriors.npy"));
+    check_different_files(in_dir("st.ch1.posteriors.npy"), in_dir("st.ch2.posteriors.npy"));
+    check_different_files(in_dir("st.ch1.posteriors.npy"), in_dir("st.posteriors.npy"));
+    ck_assert(strstr(text_of(in_dir("st.ch2.posteriors.scp")), "st.ch2 ") != NULL);
+    ck_assert_int_eq(shell("eval $P --fast --depth 2 --output jsonl --channel each st.wav |"
+                           "grep -q '\"channel\": 2'"),
+                     0);
+    ck_assert_int_eq(shell("eval $P --fast --channel 3 st.wav"), 1);
+    ck_assert_msg(strstr(err, "no channel 3") != NULL, "%s", err);
+}
+END_TEST
+
+/* ---- many at a time ---- */
+
+START_TEST(jobs_give_what_one_after_the_other_gives)
+{
+    for (int i = 0; i < 6; i++)
+        write_wav(in_dir("f%d.wav", i), (size_t)(i + 1) * SECOND / 2, 16000, 1);
+    ck_assert_msg(shell("eval $P --fast --depth 2 --output jsonl,npy f*.wav > one &&"
+                        "mkdir many && eval $P --fast --depth 2 --output jsonl,npy --out-dir many "
+                        "--jobs 4 f*.wav > four && sort one > a && sort four > b && cmp a b") == 0,
+                  "%s", err);
+    for (int i = 0; i < 6; i++)
+        check_same_files(in_dir("f%d.posteriors.npy", i), in_dir("many/f%d.posteriors.npy", i));
+    /* a file's lines stay together */
+    ck_assert_int_eq(shell("test $(cut -d, -f1 four | uniq | wc -l) = "
+                           "$(cut -d, -f1 four | sort -u | wc -l)"),
+                     0);
+    ck_assert_int_eq(shell("eval $P --fast --jobs 3 --output npy f1.wav none.wav f2.wav"), 1);
+    ck_assert_msg(strstr(err, "none.wav") != NULL, "%s", err);
+}
+END_TEST
+
+START_TEST(results_may_lie_beside_their_inputs)
+{
+    ck_assert_int_eq(shell("mkdir x y"), 0);
+    write_wav(in_dir("x/a.wav"), SECOND, 16000, 1);
+    write_wav(in_dir("y/a.wav"), 2 * SECOND, 16000, 1);
+    ck_assert_msg(shell("eval $P --fast --beside --output npy x/a.wav y/a.wav") == 0, "%s", err);
+    ck_assert_int_eq(check_npy(in_dir("x/a.posteriors.npy"), 40), 50);
+    ck_assert_int_eq(check_npy(in_dir("y/a.posteriors.npy"), 40), 100);
+}
+END_TEST
+
+static const struct {
+    const char *command, *says;
+} wrong[] = {
+    { "--raw pcm a.wav", "--raw takes" },      { "--rate 8000 a.wav", "--raw" },
+    { "--channel middle a.wav", "--channel" }, { "--jobs 0 a.wav", "--jobs" },
+    { "--channel each - < a.wav", "--raw" },   { "- - < a.wav", "only once" },
+    { "--reconnect -1 a.wav", "--reconnect" },
+};
+
+START_TEST(what_does_not_go_together_is_said)
+{
+    char command[128];
+
+    write_wav(in_dir("a.wav"), SECOND, 16000, 1);
+    snprintf(command, sizeof command, "eval $P %s", wrong[_i].command);
+    ck_assert_int_eq(shell(command), 2);
+    ck_assert_msg(strstr(err, wrong[_i].says) != NULL, "%s", err);
+}
+END_TEST
+
 TCase *shoal_file_out_case(void)
 {
     TCase *t = tcase_create("shoal-file out");
@@ -106,5 +236,11 @@ TCase *shoal_file_out_case(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, labels_and_ctm_hold_what_text_says);
     tcase_add_test(t, kaldi_has_the_rows_of_npy);
+    tcase_add_test(t, standard_input_is_heard_with_and_without_header);
+    tcase_add_test(t, channels_are_picked_or_heard_each);
+    tcase_add_test(t, jobs_give_what_one_after_the_other_gives);
+    tcase_add_test(t, results_may_lie_beside_their_inputs);
+    tcase_add_loop_test(t, what_does_not_go_together_is_said, 0,
+                        (int)(sizeof wrong / sizeof *wrong));
     return t;
 }

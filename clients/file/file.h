@@ -36,15 +36,16 @@ typedef struct file_signals {
 
 typedef struct file_options {
     const char *url;
-    const char *proxy;     /* NULL: none */
-    shoal_options session; /* what was said on the command line; outputs always */
-    int realtime;          /* send no faster than the audio was spoken */
-    int reconnect_s;       /* how long a connection that breaks is tried to be made again */
-    int quiet;             /* no progress */
-    const char *out_dir;   /* NULL: beside each input */
-    int channel;           /* the one to take, from 1; 0: all, the server takes the mean */
-    int each_channel;      /* a session a channel */
-    const char *raw;       /* what samples without a header are; NULL: files have headers */
+    const char *proxy;      /* NULL: none */
+    shoal_options session;  /* what was said on the command line; outputs always */
+    int realtime;           /* send no faster than the audio was spoken */
+    int reconnect_s;        /* how long a connection that breaks is tried to be made again */
+    int quiet;              /* no progress */
+    const char *out_dir;    /* NULL: beside each input */
+    int channel;            /* the one to take, from 1; 0: all, the server takes the mean */
+    const char *utterances; /* folder for them as WAV; NULL: they are not cut */
+    int each_channel;       /* a session a channel */
+    const char *raw;        /* what samples without a header are; NULL: files have headers */
     int raw_rate, raw_channels;
     int jobs;           /* sessions at a time */
     int batch_progress; /* of several at a time, on stderr */

@@ -68,6 +68,7 @@ static const char manual[] =
     "      labels           NAME.phones.txt: start, end, phone with tabs between, for Audacity\n"
     "      ctm              NAME.phones.ctm: NAME 1 start duration phone confidence\n"
     "  --out-dir DIR        folder for files, NAME is the input's without its suffix (.)\n"
+    "  --utterances DIR     speech as WAV files, cut by its activity: DIR/NAME.0001.wav\n"
     "  --beside             each file's results in its own folder\n"
     "\n"
     "  -q, --quiet          no progress line (shown on a terminal for more than 10 s of audio)\n"
@@ -107,6 +108,7 @@ enum {
     OPT_OUTPUT,
     OPT_OUT_DIR,
     OPT_BESIDE,
+    OPT_UTTERANCES,
     OPT_RAW,
     OPT_RATE,
     OPT_CHANNELS,
@@ -131,6 +133,7 @@ static const struct option long_options[] = {
     { "fast", no_argument, NULL, OPT_FAST },
     { "output", required_argument, NULL, OPT_OUTPUT },
     { "out-dir", required_argument, NULL, OPT_OUT_DIR },
+    { "utterances", required_argument, NULL, OPT_UTTERANCES },
     { "beside", no_argument, NULL, OPT_BESIDE },
     { "raw", required_argument, NULL, OPT_RAW },
     { "rate", required_argument, NULL, OPT_RATE },
@@ -240,6 +243,7 @@ static int take_channel(file_options *o, const char *value)
 static int take_file_option(file_options *o, int c, char *value)
 {
     switch (c) {
+    case OPT_UTTERANCES: o->utterances = value; return -1;
     case OPT_BESIDE: o->out_dir = NULL; return -1;
     case OPT_RAW: o->raw = value; return -1;
     case OPT_RATE: return take_number(&o->raw_rate, value, 1000, 384000, "--rate");
@@ -295,6 +299,8 @@ static int check_writers(file_options *o)
     }
     if (!(o->session.given & SHOAL_OPT_OUTPUT))
         o->session.outputs = wanted;
+    if (o->utterances && !(shoal_options_all_outputs(&o->session) & SHOAL_OUTPUT_ACTIVITY))
+        o->session.outputs |= SHOAL_OUTPUT_ACTIVITY;
     o->session.given |= SHOAL_OPT_OUTPUT;
     return -1;
 }

@@ -1,5 +1,6 @@
 /* file_results.c - events of a session -> writers; totals that must agree: see file_session.h */
 #include <math.h>
+#include <stdlib.h>
 
 #include "file/file_session.h"
 
@@ -50,10 +51,54 @@ static void on_phones(file_session *s, const shoal_phones *p)
     write_phones(s, (out_source){ p->tap, p->depth }, phones, p->count);
 }
 
+/* ---- utterances ---- */
+
+/* The activity at the session's depth cuts them, or the shallowest there is. */
+static void open_cut(file_session *s, const shoal_options *o)
+{
+    char *stem = out_key(s->job->name);
+    out_cut_params p = { .dir = s->o->utterances,
+                         .stem = stem,
+                         .rate = s->info.rate,
+                         .channels = s->info.channels,
+                         .f32 = !s->info.s16 };
+    char name[300];
+
+    if (stem && s->job->part) {
+        snprintf(name, sizeof name, "%.280s.ch%d", stem, s->job->part);
+        p.stem = name;
+    }
+    s->cut = stem ? out_cut_open(&p) : NULL;
+    if (!s->cut)
+        file_session_fail(s, "out of memory");
+    free(stem);
+    for (int i = 0; i < o->tap_count && !(o->outputs & SHOAL_OUTPUT_ACTIVITY) && !s->cut_tap; i++)
+        s->cut_tap = o->taps[i].outputs & SHOAL_OUTPUT_ACTIVITY ? o->taps[i].depth : 0;
+}
+
+static void cut(file_session *s, const shoal_wire_activity *a)
+{
+    char why[512];
+
+    if (s->cut && a->tap == s->cut_tap &&
+        out_cut_turn(s->cut, a->speech, a->sample, why, sizeof why) < 0)
+        write_failed(s, why);
+}
+
+/* Turns are told within a second after they were heard. */
+static void forget_sound(file_session *s)
+{
+    uint64_t done = shoal_client_get_stats(s->client).processed, second = (uint64_t)s->info.rate;
+
+    if (s->cut && done > second)
+        out_cut_forget(s->cut, done - second);
+}
+
 static void on_activity(file_session *s, const shoal_wire_activity *a)
 {
     out_activity activity = { a->speech, clip(s, a->time) };
 
+    cut(s, a);
     file_session_hide_progress(s);
     write_activity(s, (out_source){ a->tap, a->depth }, &activity);
 }
@@ -106,6 +151,8 @@ static void on_ready(file_session *s, const shoal_ready *r)
     const shoal_options *o = &r->options;
 
     s->started_ms = file_session_now_ms();
+    if (s->o->utterances)
+        open_cut(s, o);
     announce_all(s, r, 0, o->outputs);
     for (int i = 0; i < o->tap_count; i++)
         announce_all(s, r, o->taps[i].depth, o->taps[i].outputs);
@@ -201,6 +248,7 @@ void file_results_take(file_session *s, const shoal_client_event *e)
     case SHOAL_CLIENT_CLOSED: s->closed = 1; break;
     default: break;
     }
+    forget_sound(s);
 }
 
 /* ---- before and after ---- */
@@ -235,6 +283,8 @@ void file_results_finish(file_session *s)
     char why[512];
 
     file_session_hide_progress(s);
+    if (s->cut && out_cut_finish(s->cut, why, sizeof why) < 0)
+        write_failed(s, why);
     if (!s->done && s->started_ms)
         file_session_say(s, "results end at %.2f s", seconds);
     for (int i = 0; i < s->out_count && s->started_ms && !s->output_failed; i++)

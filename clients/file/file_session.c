@@ -53,6 +53,8 @@ static int fill_block(file_session *s)
     s->at_end = got == 0 || got == FILE_SOURCE_FAILED;
     s->block_used = 0;
     s->block_size = got > 0 ? (size_t)got * s->info.frame_bytes : 0;
+    if (got > 0 && s->cut && out_cut_add(s->cut, s->block, (size_t)got, why, sizeof why) < 0)
+        file_session_fail(s, why);
     return got > 0;
 }
 
@@ -218,6 +220,7 @@ static void clean_up(file_session *s)
         s->outs[i]->ops->free(s->outs[i]);
     shoal_client_free(s->client);
     file_source_close(s->source);
+    out_cut_free(s->cut);
     free(s->block);
 }
 

@@ -9,6 +9,7 @@
 
 #include "file/file.h"
 #include "file/file_source.h"
+#include "out/out_cut.h"
 
 typedef struct file_session {
     const file_options *o;
@@ -21,6 +22,8 @@ typedef struct file_session {
     shoal_client *client;
     out *outs[FILE_MAX_WRITERS];
     int out_count;
+    out_cut *cut;                  /* utterances; NULL: none are wanted */
+    int cut_tap;                   /* of the activity that cuts them */
     uint8_t *block;                /* [BLOCK_FRAMES, info.frame_bytes] */
     size_t block_used, block_size; /* bytes; the part that the client has not taken */
     int full;                      /* the client's queue is: wait for ROOM */

@@ -97,6 +97,34 @@ START_TEST(kaldi_has_the_rows_of_npy)
 }
 END_TEST
 
+/* Each is as long as the activity says, and 200 ms around it. */
+START_TEST(utterances_are_cut_where_speech_is)
+{
+    const char *at;
+    double from, to;
+    int n = 0;
+
+    write_wav(in_dir("t.wav"), 5 * SECOND, 16000, 1);
+    RUN("--depth", "2", "--output", "labels", "--outputs", "activity", "--activity-threshold", "30",
+        "--activity-hangover-ms", "20", "--utterances", dir, in_dir("t.wav"));
+    snprintf(more, sizeof more, "%s", text_of(in_dir("t.activity.txt")));
+    for (at = more; sscanf(at, "%lf\t%lf\tspeech", &from, &to) == 2; at = strchr(at, '\n') + 1) {
+        size_t size, samples;
+
+        n++;
+        from = from > 0.2 ? from - 0.2 : 0;
+        to = to < 4.8 ? to + 0.2 : 5;
+        samples = (size_t)((to - from) * 16000 + 0.5);
+        size = read_bytes(in_dir("t.%04d.wav", n), bytes, ROOM);
+        ck_assert_uint_eq(size, 44 + 2 * samples);
+        read_bytes(in_dir("t.wav"), out, ROOM);
+        ck_assert_mem_eq(bytes + 44, out + 44 + 2 * (size_t)(from * 16000 + 0.5), 2 * samples);
+    }
+    ck_assert_int_gt(n, 0);
+    ck_assert_int_ne(access(in_dir("t.%04d.wav", n + 1), F_OK), 0);
+}
+END_TEST
+
 /* ---- what it reads ---- */
 
 /* Left and right differ; the WAV header is 44 bytes. */
@@ -236,6 +264,7 @@ TCase *shoal_file_out_case(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, labels_and_ctm_hold_what_text_says);
     tcase_add_test(t, kaldi_has_the_rows_of_npy);
+    tcase_add_test(t, utterances_are_cut_where_speech_is);
     tcase_add_test(t, standard_input_is_heard_with_and_without_header);
     tcase_add_test(t, channels_are_picked_or_heard_each);
     tcase_add_test(t, jobs_give_what_one_after_the_other_gives);

@@ -6,6 +6,7 @@
  *     file_session.c        one file: audio -> server, the loop
  *     file_results.c        its results -> writers; totals checked
  *     file_report.c         what a person sees of it
+ *     file_latency.c        how late they are
  *     file_source.c         the file, read by a thread of its own
  *     file_audio.c          file -> bytes that the server takes
  *     file_check.c          what a file is, and whether all of it is there
@@ -21,6 +22,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "file/file_latency.h"
 #include "out/out.h"
 #include "shoal-client.h"
 
@@ -47,6 +49,7 @@ typedef struct file_options {
     int each_channel;       /* a session a channel */
     const char *raw;        /* what samples without a header are; NULL: files have headers */
     int raw_rate, raw_channels;
+    int latency;        /* say at the end how late results were */
     int jobs;           /* sessions at a time */
     int batch_progress; /* of several at a time, on stderr */
     out_open *writers[FILE_MAX_WRITERS];
@@ -59,10 +62,11 @@ typedef struct file_options {
 int file_options_parse(file_options *o, int argc, char **argv);
 
 typedef struct file_job {
-    const char *path; /* "-": standard input */
-    const char *name; /* for people and results */
-    int channel;      /* to take; 0: all */
-    int part;         /* the same where each channel has its own results; 0: the file has */
+    const char *path;     /* "-": standard input */
+    const char *name;     /* for people and results */
+    int channel;          /* to take; 0: all */
+    int part;             /* the same where each channel has its own results; 0: the file has */
+    file_latency latency; /* if o->latency; whoever has the job frees what is in it */
 } file_job;
 
 typedef struct file_done {
@@ -73,7 +77,7 @@ typedef struct file_done {
 
 /* Stream one file; what failed has a line on stderr. The job must live as long as the process. One
  * Ctrl-C ends the audio early, two give up. slot: the place in signals->clients. */
-file_done file_session_run(const file_options *o, out_run *run, const file_job *job,
+file_done file_session_run(const file_options *o, out_run *run, file_job *job,
                            file_signals *signals, int slot);
 
 #endif

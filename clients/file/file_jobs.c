@@ -16,9 +16,10 @@
 #include <unistd.h>
 
 #include "file/file_audio.h"
+#include "lib/client_get.h"
 #include "out/out_thread.h"
 
-enum { PROGRESS_MS = 200 };
+enum { PROGRESS_MS = 200, ASK_MS = 3000, MAX_DEPTHS_BYTES = 1 << 20 };
 
 typedef struct batch {
     const file_options *o; /* these four: set at the beginning, then constant */
@@ -33,6 +34,7 @@ typedef struct batch {
     int code;
     int stop;
     double seconds; /* of audio that is done */
+    file_latency latency;
 } batch;
 
 /* ---- the list ---- */
@@ -80,8 +82,11 @@ static int list_jobs(batch *b)
 
 /* ---- one after the other ---- */
 
-static void count(batch *b, const file_done *d)
+static void count(batch *b, file_job *job, const file_done *d)
 {
+    if (file_latency_add(&b->latency, &job->latency) < 0)
+        fputs("shoal-file: out of memory; latency is not of all files\n", stderr);
+    file_latency_free(&job->latency);
     b->done++;
     b->seconds += d->seconds;
     b->failed += d->code != 0;
@@ -99,7 +104,7 @@ static int run_in_turn(batch *b)
 
         run.channel = b->jobs[i].part;
         file_done d = file_session_run(b->o, &run, &b->jobs[i], b->signals, 0);
-        count(b, &d);
+        count(b, &b->jobs[i], &d);
     }
     return b->signals->interrupts ? EXIT_INTERRUPTED : b->code;
 }
@@ -115,7 +120,7 @@ static void print_all(batch *b, const char *text, size_t size)
     fflush(f);
 }
 
-static file_done run_job(batch *b, const file_job *job, int slot)
+static file_done run_job(batch *b, file_job *job, int slot)
 {
     out_run run = *b->run;
     char *text = NULL;
@@ -143,9 +148,9 @@ typedef struct worker {
     pthread_t thread;
 } worker;
 
-static const file_job *take_job(batch *b)
+static file_job *take_job(batch *b)
 {
-    const file_job *job = NULL;
+    file_job *job = NULL;
 
     pthread_mutex_lock(&b->lock);
     if (b->next < b->count && !b->stop && !b->signals->interrupts)
@@ -158,13 +163,13 @@ static void *work(void *user)
 {
     worker *w = user;
     batch *b = w->batch;
-    const file_job *job;
+    file_job *job;
 
     while ((job = take_job(b))) {
         file_done d = run_job(b, job, w->slot);
 
         pthread_mutex_lock(&b->lock);
-        count(b, &d);
+        count(b, job, &d);
         pthread_mutex_unlock(&b->lock);
     }
     pthread_mutex_lock(&b->lock);
@@ -237,6 +242,16 @@ static int run_at_once(batch *b)
     return b->signals->interrupts ? EXIT_INTERRUPTED : started ? b->code : EXIT_FAILED;
 }
 
+/* Only the server knows its own part. */
+static void print_latency(batch *b)
+{
+    char why[512];
+    char *depths = shoal__get(b->o->url, "/v1/depths", MAX_DEPTHS_BYTES, ASK_MS, why, sizeof why);
+
+    file_latency_print(stderr, &b->latency, depths);
+    free(depths);
+}
+
 int file_jobs_run(const file_options *o, out_run *run, file_signals *signals)
 {
     batch b = { .o = o,
@@ -248,6 +263,9 @@ int file_jobs_run(const file_options *o, out_run *run, file_signals *signals)
 
     if (list_jobs(&b) == 0)
         code = o->jobs > 1 && b.count > 1 ? run_at_once(&b) : run_in_turn(&b);
+    if (o->latency && b.done)
+        print_latency(&b);
+    file_latency_free(&b.latency);
     free(b.jobs);
     return code;
 }

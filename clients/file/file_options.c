@@ -69,6 +69,9 @@ static const char manual[] =
     "      ctm              NAME.phones.ctm: NAME 1 start duration phone confidence\n"
     "  --out-dir DIR        folder for files, NAME is the input's without its suffix (.)\n"
     "  --utterances DIR     speech as WAV files, cut by its activity: DIR/NAME.0001.wav\n"
+    "  --latency            say at the end how late results are: of the server, and of phones "
+    "until\n"
+    "                       they settle and are first shown; counted in audio, whatever the load\n"
     "  --beside             each file's results in its own folder\n"
     "\n"
     "  -q, --quiet          no progress line (shown on a terminal for more than 10 s of audio)\n"
@@ -108,6 +111,7 @@ enum {
     OPT_OUTPUT,
     OPT_OUT_DIR,
     OPT_BESIDE,
+    OPT_LATENCY,
     OPT_UTTERANCES,
     OPT_RAW,
     OPT_RATE,
@@ -134,6 +138,7 @@ static const struct option long_options[] = {
     { "output", required_argument, NULL, OPT_OUTPUT },
     { "out-dir", required_argument, NULL, OPT_OUT_DIR },
     { "utterances", required_argument, NULL, OPT_UTTERANCES },
+    { "latency", no_argument, NULL, OPT_LATENCY },
     { "beside", no_argument, NULL, OPT_BESIDE },
     { "raw", required_argument, NULL, OPT_RAW },
     { "rate", required_argument, NULL, OPT_RATE },
@@ -244,6 +249,7 @@ static int take_file_option(file_options *o, int c, char *value)
 {
     switch (c) {
     case OPT_UTTERANCES: o->utterances = value; return -1;
+    case OPT_LATENCY: o->latency = 1; return -1;
     case OPT_BESIDE: o->out_dir = NULL; return -1;
     case OPT_RAW: o->raw = value; return -1;
     case OPT_RATE: return take_number(&o->raw_rate, value, 1000, 384000, "--rate");
@@ -301,6 +307,11 @@ static int check_writers(file_options *o)
         o->session.outputs = wanted;
     if (o->utterances && !(shoal_options_all_outputs(&o->session) & SHOAL_OUTPUT_ACTIVITY))
         o->session.outputs |= SHOAL_OUTPUT_ACTIVITY;
+    if (o->latency) {
+        o->session.outputs |= SHOAL_OUTPUT_PHONES;
+        o->session.tentative = SHOAL_ON;
+        o->session.given |= SHOAL_OPT_TENTATIVE;
+    }
     o->session.given |= SHOAL_OPT_OUTPUT;
     return -1;
 }

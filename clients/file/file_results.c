@@ -38,9 +38,20 @@ static double clip(const file_session *s, double seconds)
     return seconds < end ? seconds : end;
 }
 
+/* What came because the audio has ended did not wait for anything. */
+static void watch_latency(file_session *s, const shoal_phones *p)
+{
+    int over = s->ended && p->processed >= (uint64_t)file_session_frames_sent(s);
+
+    if (s->o->latency && file_latency_take(&s->job->latency, &s->watch, p, over) < 0)
+        file_session_fail(s, "out of memory");
+}
+
 static void on_phones(file_session *s, const shoal_phones *p)
 {
     out_phone phones[SHOAL_MAX_PHONES];
+
+    watch_latency(s, p);
 
     for (int i = 0; i < p->count; i++)
         phones[i] = (out_phone){ p->phones[i].phone, clip(s, p->phones[i].start),
@@ -153,6 +164,7 @@ static void on_ready(file_session *s, const shoal_ready *r)
     s->started_ms = file_session_now_ms();
     if (s->o->utterances)
         open_cut(s, o);
+    file_latency_begin(&s->job->latency, &s->watch, r);
     announce_all(s, r, 0, o->outputs);
     for (int i = 0; i < o->tap_count; i++)
         announce_all(s, r, o->taps[i].depth, o->taps[i].outputs);

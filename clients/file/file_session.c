@@ -224,7 +224,7 @@ static void clean_up(file_session *s)
     free(s->block);
 }
 
-file_done file_session_run(const file_options *o, out_run *run, const file_job *job,
+file_done file_session_run(const file_options *o, out_run *run, file_job *job,
                            file_signals *signals, int slot)
 {
     file_session s = { .o = o, .job = job, .signals = signals, .slot = slot, .run = run };

@@ -13,7 +13,8 @@
 
 typedef struct file_session {
     const file_options *o;
-    const file_job *job;
+    file_job *job;
+    file_latency_watch watch; /* if o->latency */
     file_signals *signals;
     int slot; /* in signals->clients */
     out_run *run;

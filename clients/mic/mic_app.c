@@ -14,6 +14,7 @@ static const double unnoticed_s = 0.5;
 
 enum { ZEROS_S = 5 }; /* of nothing but zeros: PortAudio begins anew, once */
 enum { CLOCK_MS = 20, BLOCK = 4096 };
+enum { LAST_RESULTS_MS = 600000 }; /* of a command that has ended; Ctrl-C does not wait */
 
 /* ---- the source ---- */
 
@@ -78,7 +79,7 @@ static void end_of_command(mic_app *a)
     if (!a->heard || *a->news.why)
         fprintf(stderr, "shoal-mic: %s\n",
                 *a->news.why ? a->news.why : "the command gave no sound");
-    mic_app_stop(a, a->ready ? 10000 : 0, !a->heard || *a->news.why ? EXIT_FAILED : 0);
+    mic_app_stop(a, a->ready ? LAST_RESULTS_MS : 0, !a->heard || *a->news.why ? EXIT_FAILED : 0);
 }
 
 static void judge_zeros(mic_app *a)

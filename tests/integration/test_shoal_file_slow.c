@@ -118,7 +118,7 @@ START_TEST(no_proxy_of_the_environment_is_asked)
                                           "HTTP_PROXY=http://127.0.0.1:1; "
                                           "eval $P --fast a.wav") == 0,
                   "%s", err);
-    ck_assert_int_eq(shell_with(strict.port, "eval $P --fast --proxy http://127.0.0.1:1 a.wav"), 1);
+    ck_assert_int_eq(shell_with(strict.port, "eval $P --fast --proxy http://127.0.0.1:1 a.wav"), 3);
     ck_assert_msg(strstr(err, "127.0.0.1:1") != NULL, "%s", err);
 }
 END_TEST

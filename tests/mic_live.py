@@ -132,6 +132,23 @@ def same_as_shoal_file(folder, url):
     assert words == [p[0] for p in expected] and "\033" not in plain.stdout, plain.stdout
 
 
+def utterances_are_handed_on(folder, url):
+    wav, cut = os.path.join(folder, "noise.wav"), os.path.join(folder, "cut")
+    os.mkdir(cut)
+    threshold = url + "/?activity_threshold=30&activity_hangover_ms=20"
+    mic = Mic(folder, threshold, "--depth", "2", "--input-command", f"cat {wav}.raw",
+              "--utterances", cut, "--exec", "f() { echo got; wc -c < $1; }; f")
+    assert mic.process.wait(PATIENCE) == 0, open(mic.err).read()
+    files = sorted(os.path.join(cut, name) for name in os.listdir(cut))
+    assert files and [e["message"] for e in mic.events("utterance")] == files, mic.events()
+    sizes = sorted(f"got {os.path.getsize(f)}" for f in files)
+    assert sorted(e["message"] for e in mic.events("heard")) == sizes, mic.events()
+    sound = open(wav + ".raw", "rb").read()
+    for f in files:
+        assert open(f, "rb").read()[44:] in sound
+    assert len(mic.events("activity")) == 2 * len(files), mic.events()
+
+
 def failures_say_what_to_do(folder, url):
     done = run(MIC, "--url", "ws://127.0.0.1:9", "--input-command", "yes")
     assert done.returncode == 1 and "SHOAL_URL" in done.stderr, done
@@ -281,6 +298,7 @@ def by_command(folder):
     server = Shoald(folder, "127.0.0.1:0", "--model", TINY)
     url = f"ws://{server.address}"
     same_as_shoal_file(folder, url)
+    utterances_are_handed_on(folder, url)
     failures_say_what_to_do(folder, url)
     in_a_terminal(folder, url)
     server_that_is_killed(folder, server).stop()

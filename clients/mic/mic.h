@@ -5,6 +5,7 @@
  *     mic_app.c       the clock of 20 ms: sound -> session, level, half minute; what is drawn
  *     mic_session.c   the session: opens it, opens it again, its events -> mic_show
  *     mic_show.c      results -> lines, or JSON
+ *     mic_utter.c     utterances -> WAV files -> a command
  *     mic_input.c     keys
  *     mic_common.c    the time, the picture, the end
  *   below them, knowing nothing of them:
@@ -27,6 +28,7 @@
 #include "mic/mic_pipe.h"
 #include "mic/mic_save.h"
 #include "mic/mic_status.h"
+#include "out/out_cut.h"
 #include "out/out_print.h"
 #include "shoal-client.h"
 
@@ -38,7 +40,11 @@ typedef struct mic_options {
     mic_source_params source;
     int jsonl, list;
     const char *out_dir;
+    const char *utterances; /* folder; NULL: they are not written */
+    const char *exec;       /* command for each; NULL: none */
 } mic_options;
+
+typedef struct mic_child mic_child;
 
 /* -1 to go on, or the exit code. */
 int mic_options_parse(mic_options *o, int argc, char **argv);
@@ -59,6 +65,8 @@ typedef struct mic_app {
     uint64_t samples; /* taken from the ring, without those of a pause */
     mic_level level;
     mic_save save;
+    out_cut *cut; /* utterances; NULL: none are written */
+    int children; /* commands that run for them */
     int away_told, zeros_told, restarted, paused;
     /* the session */
     shoal_client *client;
@@ -85,6 +93,7 @@ typedef struct mic_app {
     /* the end */
     int64_t stop_ms; /* when to give up waiting for the last results; 0: not stopping */
     int code;
+    int interrupted; /* by a signal or a key: nothing is waited for */
 } mic_app;
 
 /* mic_app.c */
@@ -110,6 +119,13 @@ void mic_show_event(mic_app *a, const shoal_client_event *e);
 void mic_show_silence(mic_app *a); /* an utterance has ended and all of it has settled */
 /* A line for people; in JSON an object with these members. seconds < 0: none. */
 void mic_show_note(mic_app *a, const char *kind, double seconds, const char *text);
+
+/* mic_utter.c */
+void mic_utter_start(mic_app *a); /* once the rate is known */
+void mic_utter_sound(mic_app *a, const int16_t *samples, size_t n);
+void mic_utter_turn(mic_app *a, const shoal_wire_activity *m);
+void mic_utter_processed(mic_app *a, uint64_t processed); /* samples of this session */
+void mic_utter_finish(mic_app *a);
 
 /* mic_input.c */
 void mic_input_start(mic_app *a);

@@ -38,6 +38,7 @@ static void first_sound(mic_app *a)
         mic_app_stop(a, 0, EXIT_FAILED);
         return;
     }
+    mic_utter_start(a);
     mic_session_open(a);
 }
 
@@ -121,6 +122,7 @@ static void take_sound(mic_app *a)
             continue;
         }
         mic_save_add(&a->save, block, n);
+        mic_utter_sound(a, block, n);
         a->samples += n;
     }
 }

@@ -53,7 +53,10 @@ static void on_key(mic_app *a, char key)
     case 'h':
     case '?': help(a); break;
     case 'q':
-    case 4: mic_app_stop(a, STOP_WAIT_MS, 0); break; /* Ctrl-D */
+    case 4: /* Ctrl-D */
+        a->interrupted = 1;
+        mic_app_stop(a, STOP_WAIT_MS, 0);
+        break;
     default: break;
     }
     mic_app_draw(a);

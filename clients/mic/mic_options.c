@@ -25,6 +25,7 @@ static const char manual[] =
     "  --lm on|off        with the model of English phone sequences, or without (on)\n"
     "  --jsonl            a JSON object a line, for programs\n"
     "  --out-dir DIR      where the key s saves the last 30 s, WAV and TextGrid (.)\n"
+    "  --utterances DIR   each as a WAV file; --exec CMD runs CMD FILE for each\n"
     "  --proxy URL        connect through http://HOST:PORT\n"
     "  -h, --help   -V, --version\n"
     "\n"
@@ -43,25 +44,30 @@ enum {
     OPT_LM,
     OPT_JSONL,
     OPT_OUT_DIR,
-    OPT_PROXY
+    OPT_PROXY,
+    OPT_UTTERANCES,
+    OPT_EXEC
 };
 
-static const struct option long_options[] = { { "url", required_argument, NULL, OPT_URL },
-                                              { "list", no_argument, NULL, OPT_LIST },
-                                              { "device", required_argument, NULL, OPT_DEVICE },
-                                              { "channel", required_argument, NULL, OPT_CHANNEL },
-                                              { "rate", required_argument, NULL, OPT_RATE },
-                                              { "input-command", required_argument, NULL,
-                                                OPT_COMMAND },
-                                              { "depth", required_argument, NULL, OPT_DEPTH },
-                                              { "chunk-ms", required_argument, NULL, OPT_CHUNK },
-                                              { "lm", required_argument, NULL, OPT_LM },
-                                              { "jsonl", no_argument, NULL, OPT_JSONL },
-                                              { "out-dir", required_argument, NULL, OPT_OUT_DIR },
-                                              { "proxy", required_argument, NULL, OPT_PROXY },
-                                              { "help", no_argument, NULL, 'h' },
-                                              { "version", no_argument, NULL, 'V' },
-                                              { 0 } };
+static const struct option long_options[] = {
+    { "url", required_argument, NULL, OPT_URL },
+    { "list", no_argument, NULL, OPT_LIST },
+    { "device", required_argument, NULL, OPT_DEVICE },
+    { "channel", required_argument, NULL, OPT_CHANNEL },
+    { "rate", required_argument, NULL, OPT_RATE },
+    { "input-command", required_argument, NULL, OPT_COMMAND },
+    { "depth", required_argument, NULL, OPT_DEPTH },
+    { "chunk-ms", required_argument, NULL, OPT_CHUNK },
+    { "lm", required_argument, NULL, OPT_LM },
+    { "jsonl", no_argument, NULL, OPT_JSONL },
+    { "out-dir", required_argument, NULL, OPT_OUT_DIR },
+    { "proxy", required_argument, NULL, OPT_PROXY },
+    { "utterances", required_argument, NULL, OPT_UTTERANCES },
+    { "exec", required_argument, NULL, OPT_EXEC },
+    { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },
+    { 0 }
+};
 
 static int usage_error(const char *what)
 {
@@ -108,6 +114,8 @@ static int take_option(mic_options *o, int c, char *value)
     case OPT_JSONL: o->jsonl = 1; return -1;
     case OPT_OUT_DIR: o->out_dir = value; return -1;
     case OPT_PROXY: o->proxy = value; return -1;
+    case OPT_UTTERANCES: o->utterances = value; return -1;
+    case OPT_EXEC: o->exec = value; return -1;
     case 'h': fputs(manual, stdout); return 0;
     case 'V': puts("shoal-mic " PACKAGE_VERSION); return 0;
     default: return usage_error("the command line is wrong");
@@ -126,6 +134,8 @@ static int finish(mic_options *o)
     o->session.given |= SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT | SHOAL_OPT_TENTATIVE;
     if (o->source.command && o->source.device)
         return usage_error("--device and --input-command: choose one");
+    if (o->exec && !o->utterances)
+        return usage_error("--exec needs --utterances DIR, where the files go");
     if (o->source.command && !o->source.rate)
         o->source.rate = 16000;
     return -1;

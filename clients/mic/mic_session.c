@@ -127,6 +127,8 @@ static void on_event(shoal_client *c, const shoal_client_event *e, void *user)
     switch (e->type) {
     case SHOAL_CLIENT_READY: on_ready(a, e->ready); break;
     case SHOAL_CLIENT_CLOSED: on_closed(a, e); return;
+    case SHOAL_CLIENT_PHONES: mic_utter_processed(a, e->phones->processed); break;
+    case SHOAL_CLIENT_ACTIVITY: mic_utter_turn(a, e->activity); break;
     case SHOAL_CLIENT_AWAY: on_away(a, e->failure); break;
     case SHOAL_CLIENT_RESUMED: on_resumed(a, e->gap); break;
     case SHOAL_CLIENT_CHANGED:

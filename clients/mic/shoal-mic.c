@@ -55,10 +55,13 @@ static void on_signal(uv_signal_t *s, int number)
         mic_line_resize(&a->line, screen_width());
     else if (number == SIGTSTP)
         stop_for_a_while(a);
-    else if (a->stop_ms)
+    else if (a->stop_ms) {
+        a->interrupted = 1;
         uv_stop(a->loop);
-    else
+    } else {
+        a->interrupted = 1;
         mic_app_stop(a, END_MS, 0);
+    }
 }
 
 static void catch_signals(mic_app *a, uv_signal_t *signals)
@@ -88,6 +91,14 @@ static void end(mic_app *a, uv_signal_t *signals)
     uv_loop_close(a->loop);
 }
 
+/* The last one, and what commands say of it, if nobody is in a hurry. */
+static void finish_utterances(mic_app *a)
+{
+    mic_utter_finish(a);
+    while (a->children && !a->interrupted)
+        uv_run(a->loop, UV_RUN_ONCE);
+}
+
 int main(int argc, char **argv)
 {
     static mic_app a;
@@ -108,6 +119,7 @@ int main(int argc, char **argv)
     catch_signals(&a, signals);
     mic_input_start(&a);
     uv_run(&loop, UV_RUN_DEFAULT);
+    finish_utterances(&a);
     end(&a, signals);
     return a.code;
 }

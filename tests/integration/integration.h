@@ -108,6 +108,7 @@ typedef struct stream_plan {
     int allow_gaps;
     void (*each)(void *user,
                  const shoal_client_event *e); /* told of every event; NULL: nobody is */
+    size_t (*limit)(const void *user);         /* bytes that may have been sent by now; NULL: all */
     void *user;
 } stream_plan;
 

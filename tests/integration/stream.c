@@ -197,6 +197,10 @@ static size_t limit_of(const sender *s)
         size_t due = (size_t)(now_ms() - s->started_ms) * BYTES_PER_MS;
         limit = due < limit ? due : limit;
     }
+    if (s->plan->limit) {
+        size_t allowed = s->plan->limit(s->plan->user);
+        limit = allowed < limit ? allowed : limit;
+    }
     return limit;
 }
 

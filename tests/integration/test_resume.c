@@ -51,6 +51,14 @@ static void happen(void *user, const shoal_client_event *e)
     start(a, port, a->after);
 }
 
+/* What lies beyond the accident waits for it, so that no server can be done before. */
+static size_t limit(const void *user)
+{
+    const accident *a = user;
+
+    return a->times ? (size_t)(a->at_frame + 100) * 640 : SIZE_MAX;
+}
+
 /* Of somebody who says the same again and again. Caller frees. */
 static int16_t *speech(void)
 {
@@ -82,6 +90,7 @@ static stream_plan plan_of(const int16_t *audio, accident *a)
                           .flushes = 1,
                           .reconnect_ms = PATIENCE_MS,
                           .each = a ? happen : NULL,
+                          .limit = a ? limit : NULL,
                           .user = a };
 }
 

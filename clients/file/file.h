@@ -7,6 +7,7 @@
  *     file_results.c        its results -> writers; totals checked
  *     file_report.c         what a person sees of it
  *     file_latency.c        how late they are
+ *     file_priors.c         how often each class is
  *     file_source.c         the file, read by a thread of its own
  *     file_audio.c          file -> bytes that the server takes
  *     file_check.c          what a file is, and whether all of it is there
@@ -49,6 +50,7 @@ typedef struct file_options {
     int each_channel;       /* a session a channel */
     const char *raw;        /* what samples without a header are; NULL: files have headers */
     int raw_rate, raw_channels;
+    const char *priors; /* "server" or a file: Kaldi gets log-likelihoods; NULL: posteriors */
     int latency;        /* say at the end how late results were */
     int jobs;           /* sessions at a time */
     int batch_progress; /* of several at a time, on stderr */

@@ -65,6 +65,9 @@ static const char manual[] =
     "      textgrid         NAME.TextGrid for Praat: interval tiers \"phones\", \"phones@4\",\n"
     "                       \"activity\"; gaps are silence\n"
     "      kaldi            NAME.posteriors.ark and .scp: a float matrix, the key is NAME\n"
+    "                       --priors server|FILE: NAME.loglikes.ark, log-likelihoods, the priors "
+    "of\n"
+    "                       the classes (of /v1/model, or numbers in a file) taken off\n"
     "      labels           NAME.phones.txt: start, end, phone with tabs between, for Audacity\n"
     "      ctm              NAME.phones.ctm: NAME 1 start duration phone confidence\n"
     "  --out-dir DIR        folder for files, NAME is the input's without its suffix (.)\n"
@@ -112,6 +115,7 @@ enum {
     OPT_OUT_DIR,
     OPT_BESIDE,
     OPT_LATENCY,
+    OPT_PRIORS,
     OPT_UTTERANCES,
     OPT_RAW,
     OPT_RATE,
@@ -138,6 +142,7 @@ static const struct option long_options[] = {
     { "output", required_argument, NULL, OPT_OUTPUT },
     { "out-dir", required_argument, NULL, OPT_OUT_DIR },
     { "utterances", required_argument, NULL, OPT_UTTERANCES },
+    { "priors", required_argument, NULL, OPT_PRIORS },
     { "latency", no_argument, NULL, OPT_LATENCY },
     { "beside", no_argument, NULL, OPT_BESIDE },
     { "raw", required_argument, NULL, OPT_RAW },
@@ -249,6 +254,7 @@ static int take_file_option(file_options *o, int c, char *value)
 {
     switch (c) {
     case OPT_UTTERANCES: o->utterances = value; return -1;
+    case OPT_PRIORS: o->priors = value; return -1;
     case OPT_LATENCY: o->latency = 1; return -1;
     case OPT_BESIDE: o->out_dir = NULL; return -1;
     case OPT_RAW: o->raw = value; return -1;
@@ -307,6 +313,8 @@ static int check_writers(file_options *o)
         o->session.outputs = wanted;
     if (o->utterances && !(shoal_options_all_outputs(&o->session) & SHOAL_OUTPUT_ACTIVITY))
         o->session.outputs |= SHOAL_OUTPUT_ACTIVITY;
+    if (o->priors && !has_writer(o, out_kaldi_open))
+        return usage_error("--priors is for --output kaldi", "");
     if (o->latency) {
         o->session.outputs |= SHOAL_OUTPUT_PHONES;
         o->session.tentative = SHOAL_ON;

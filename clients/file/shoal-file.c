@@ -3,7 +3,9 @@
  * A session a file. One that fails is named on stderr, the rest go on, and the exit code tells.
  */
 #include "file/file_jobs.h"
+#include "file/file_priors.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,8 +56,24 @@ static int finish_output(out_print *p, int code)
     return r == 0 ? EXIT_INTERRUPTED : code;
 }
 
+/* The program's exit code, or 0. */
+static int take_priors(const file_options *o, out_run *run, double **priors)
+{
+    char why[512];
+
+    if (!o->priors)
+        return 0;
+    run->prior_count = file_priors_read(priors, o->priors, o->url, why, sizeof why);
+    run->priors = *priors;
+    if (run->prior_count > 0)
+        return 0;
+    fprintf(stderr, "shoal-file: %s\n", why);
+    return EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
+    double *priors = NULL;
     file_options o;
     int code = file_options_parse(&o, argc, argv);
 
@@ -75,7 +93,10 @@ int main(int argc, char **argv)
     }
     run.print = out_print_file(run.printer);
     catch_signals();
-    code = finish_output(run.printer, file_jobs_run(&o, &run, &signals));
+    code = take_priors(&o, &run, &priors);
+    if (!code)
+        code = finish_output(run.printer, file_jobs_run(&o, &run, &signals));
+    free(priors);
     out_print_close(run.printer);
     out_names_free(&names);
     return code;

@@ -1,6 +1,7 @@
 /* test_shoal_file_out.c - what shoal-file writes for other programs, read back as they would */
 #include "shoal_file.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +256,36 @@ START_TEST(what_does_not_go_together_is_said)
 }
 END_TEST
 
+/* Counts in a file: class i was heard i + 1 times. */
+START_TEST(kaldi_takes_the_priors_off)
+{
+    const float *posteriors = (const float *)(const void *)(more + 128);
+    FILE *f = fopen(in_dir("priors"), "w");
+    size_t n;
+
+    for (int i = 1; i <= 40; i++)
+        fprintf(f, "%d\n", i);
+    fclose(f);
+    write_wav(in_dir("talk.wav"), SECOND, 16000, 1);
+    RUN("--output", "npy,kaldi", "--depth", "2", "--priors", in_dir("priors"), in_dir("talk.wav"));
+    n = read_bytes(in_dir("talk.loglikes.ark"), bytes, ROOM);
+    ck_assert_uint_eq(n, 20 + 50 * 40 * 4);
+    ck_assert_int_gt(read_bytes(in_dir("talk.posteriors.npy"), more, ROOM), 0);
+    for (int i = 0; i < 50 * 40; i++) {
+        float value;
+
+        memcpy(&value, bytes + 20 + 4 * i, 4);
+        ck_assert_float_eq_tol(value, posteriors[i] - logf((float)(i % 40 + 1) / 820), 1e-5f);
+    }
+    /* a model without priors says so */
+    ck_assert_int_eq(
+        shoal_file("--output", "kaldi", "--priors", "server", in_dir("talk.wav"), NULL), 1);
+    ck_assert_msg(strstr(err, "does not tell priors") != NULL, "%s", err);
+    ck_assert_int_eq(shell("echo 1 x > bad; eval $P --output kaldi --priors bad talk.wav"), 1);
+    ck_assert_msg(strstr(err, "number 2") != NULL, "%s", err);
+}
+END_TEST
+
 TCase *shoal_file_out_case(void)
 {
     TCase *t = tcase_create("shoal-file out");
@@ -264,6 +295,7 @@ TCase *shoal_file_out_case(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, labels_and_ctm_hold_what_text_says);
     tcase_add_test(t, kaldi_has_the_rows_of_npy);
+    tcase_add_test(t, kaldi_takes_the_priors_off);
     tcase_add_test(t, utterances_are_cut_where_speech_is);
     tcase_add_test(t, standard_input_is_heard_with_and_without_header);
     tcase_add_test(t, channels_are_picked_or_heard_each);

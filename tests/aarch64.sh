@@ -17,7 +17,7 @@ mkdir -p "$dir/apt/partial" "$dir/debs/partial" "$dir/root"
 dir=$(cd "$dir" && pwd)
 apt=(apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures=arm64
     -o Dir::State::Lists="$dir/apt" -o APT::Sandbox::User=root)
-if [ ! -e "$dir/root/usr/include/soxr.h" ]; then
+if [ ! -e "$dir/root/usr/include/nettle/sha2.h" ]; then
     "${apt[@]}" update
     (cd "$dir/debs" && "${apt[@]}" download "${PACKAGES[@]}")
     for deb in "$dir"/debs/*.deb; do dpkg -x "$deb" "$dir/root"; done

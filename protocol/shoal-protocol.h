@@ -423,6 +423,17 @@ SHOAL_CHECKED shoal_sniff shoal_sniff_container(const void *bytes, size_t n,
  * or 1007 where it is not what RFC 6455 allows. */
 SHOAL_CHECKED int shoal_close_answer(const void *payload, size_t n);
 
+/* ---- phones, for people ------------------------------------------------------------------ */
+
+typedef struct shoal_arpabet {
+    const char *label;   /* "IH" */
+    const char *ipa;     /* "ɪ", UTF-8 */
+    const char *example; /* "fIt": its capitals sound so */
+} shoal_arpabet;
+
+/* The phone of that label, static; NULL: English has none, or another model names it so. */
+const shoal_arpabet *shoal_arpabet_find(const char *label);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

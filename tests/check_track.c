@@ -278,6 +278,50 @@ START_TEST(no_phone_ends_after_the_sound)
 }
 END_TEST
 
+/* As work(), but what the model hears is another phone every 120 ms. */
+static void work_with_phones(void)
+{
+    static float logp[64 * 40];
+    shoal_result *r = &bench.results[0];
+    if (!lane.track && shoald_track_make(&lane, &bench) < 0)
+        return;
+    while (shoald_track_advance(&lane, &bench) == SHOALD_READY) {
+        ck_assert_int_eq(shoal_batch_run(bench.batch, &lane.track->stream, 1, bench.results), 0);
+        r->logp = logp;
+        for (int i = 0; i < r->frames * 40; i++)
+            logp[i] = (r->first_frame + i / 40) / 6 % 39 + 1 == i % 40 ? -0.04f : -7;
+        shoald_track_deliver(&lane, &bench, r, 1, 2);
+    }
+}
+
+/* Settled-phone latency is counted in audio: what had been heard when a phone was told, that is the
+ * frames told (processed) and what lies between those and the samples that they need. */
+START_TEST(when_phones_are_settled_is_counted_in_audio)
+{
+    double ahead, sum = 0, counted = 0;
+    int phones = 0, close_code;
+    begin(RATE);
+    ahead = shoald_service_algorithmic_ms(service.info, 0) / 1e3;
+    for (int i = 0; i < 4; i++) {
+        put_audio(RATE);
+        work_with_phones();
+        for (const char *text; (text = take(&close_code));) {
+            const char *at = strstr(text, "\"processed\":");
+            double told = at ? strtod(at + 12, NULL) / RATE + ahead : 0;
+            for (at = text; (at = strstr(at, "\"end\":")); phones++)
+                sum += told - strtod(at += 6, NULL);
+        }
+    }
+    for (int i = 0; i <= SHOALD_SETTLED_BUCKETS; i++)
+        counted += (double)atomic_load(&port.stats.settled.counts[i]);
+    ck_assert_int_gt(phones, 4);
+    ck_assert_double_eq(counted, phones);
+    ck_assert_double_eq_tol((double)atomic_load(&port.stats.settled.sum) / 1e6, sum, 1e-3);
+    ck_assert_double_gt(sum / phones, ahead);
+    end();
+}
+END_TEST
+
 /* ---- what is not what it says ---- */
 
 static void put_inverted(int frames)
@@ -337,6 +381,7 @@ int main(void)
     tcase_add_test(rest, a_result_without_room_closes);
     tcase_add_test(rest, without_room_it_waits);
     tcase_add_loop_test(rest, no_phone_ends_after_the_sound, 0, 3);
+    tcase_add_test(rest, when_phones_are_settled_is_counted_in_audio);
     tcase_add_test(rest, cancelling_channels_are_told_and_go_on);
     tcase_add_loop_test(rest, a_short_clip_of_floats_is_refused_at_its_end, 0, 2);
     suite_add_tcase(s, rest);

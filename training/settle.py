@@ -2,6 +2,7 @@
 """When phones come and what hurry costs: the decoder's settle_frames and settle_silence_frames.
 
     settle.py --speech ../../shared/speech --depth 6 --chunks 80 160 320 --out ../docs/settling.md
+    settle.py --card ../models/shoal-base.json --every 8     # what /v1/depths tells: a session's own setting, each depth
 
 Streams the development clips through the C engine once a chunk length, then decodes the posteriors with each setting. All
 times are those of a session whose server computes in no time, so a busy machine cannot disturb them: output frame f is there
@@ -12,16 +13,19 @@ them counted as shown; when first shown; of those that stood for 200 ms, how man
 """
 
 import argparse
+import json
 import os
 
 import numpy as np
 import soundfile
 
 from capi import Engine
+from modelfile import read_safetensors
 from phones import edits, parse_alignment
 from report import rows
 
 DELAY, WINDOW_MS, FRAME_MS, PAUSE = 3, 15, 20, 10
+DEFAULT = (0, 3)    # frames: settle_ms, settle_silence_ms of protocol.md
 SETTINGS = [(0, 0), (0, 3), (32, 3), (24, 3), (20, 3), (16, 3), (12, 3), (8, 3)]     # settle, silence; frames
 
 
@@ -90,6 +94,38 @@ class Shown:
                 f"{self.stood} stood 200 ms, {100 * self.back / max(1, self.stood):.1f} % of them taken back")
 
 
+def priors_of(path):
+    """The share of each class in training, out of the decoder's table: scale * log P, where sum P = 1 gives the scale."""
+    table = read_safetensors(path)[0]["decoder.log_prior"].astype(float)
+    low, high = 1e-3, 1e3
+    for _ in range(100):
+        scale = (low * high) ** 0.5
+        low, high = (low, scale) if np.exp(table / scale).sum() > 1 else (scale, high)
+    return [round(float(p), 7) for p in np.exp(table / scale)]
+
+
+def fill_card(path, engine, chosen, chunks):
+    """`settled` of the model's card: {chunk_ms: {depth: [p50, p90]}}, with a session's default settings; and `priors`."""
+    with open(path) as f:
+        card = json.load(f)
+    depths = range(1, len(card["per_decoded"][str(chunks[0])]) + 1)
+    card["settled"] = {}
+    for ms in chunks:
+        late = {d: [] for d in depths}
+        for i in range(0, len(chosen), 8):
+            sound = [soundfile.read(path, dtype="float32")[0] for _, path, _ in chosen[i:i + 8]]
+            for logp in engine.depths(sound, len(depths), ms // FRAME_MS):
+                for d in depths:
+                    late[d] += delays(decode(engine, logp[d], ms // FRAME_MS, DEFAULT), ms // FRAME_MS)[0]
+        card["settled"][ms] = {d: [round(float(np.percentile(late[d], q))) for q in (50, 90)] for d in depths}
+        print(ms, card["settled"][ms], flush=True)
+    card["settled_clips"] = len(chosen)
+    card["priors"] = priors_of(os.path.splitext(path)[0] + ".safetensors")
+    with open(path, "w") as f:
+        json.dump(card, f, indent=1)
+        f.write("\n")
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--speech", default="../../shared/speech")
@@ -99,9 +135,13 @@ def main():
     ap.add_argument("--shown", type=int, nargs=2, default=(20, 3), help="setting whose tentative phones are judged")
     ap.add_argument("--lib")
     ap.add_argument("--backend", default="auto")
+    ap.add_argument("--card", help="fill in `settled` and `priors` of this file and do nothing else")
     ap.add_argument("--out", help="a file for the tables; else standard output")
     a = ap.parse_args()
     engine, chosen, lines, notes = Engine(lib=a.lib, backend=a.backend), clips(a.speech, a.every), [], []
+    if a.card:
+        fill_card(a.card, engine, chosen, [80, 160, 320, 640])
+        return
     total = sum(len(ref) for _, _, ref in chosen)
     for ms in a.chunks:
         chunk, shown = ms // FRAME_MS, Shown(ms // FRAME_MS)

@@ -8,7 +8,7 @@
  */
 import { Capture, Clock, level } from "./capture.js";
 import { Link } from "./link.js";
-import { phoneOf } from "./phones.js";
+import { learn, phoneOf } from "./phones.js";
 import { CHUNKS, changeOf, optionsOf, readSettings, writeSettings } from "./settings.js";
 import { Timeline, Utterances } from "./timeline.js";
 import { View } from "./view.js";
@@ -319,6 +319,7 @@ class Page {
     try {
       const [model, prices] = await Promise.all([page("v1/model"), page("v1/depths")]);
       this.prices = prices;
+      learn(model.phones);
       $("model").textContent =
         `${model.name}, ${model.depth} layers of ${(model.parameters / 1e6).toFixed(1)} M weights`;
       $("load-now").textContent = `load ${Math.round(100 * prices.load)} %`;

@@ -2,81 +2,42 @@
  *
  * Rows of the picture are grouped by manner of articulation, so that what is confused lies close
  * together. Colours are those of Okabe and Ito, which colour-blind people tell apart; they only
- * repeat what order and labels say already.
+ * repeat what order and labels say already. IPA and example words are the server's (/v1/model).
  */
 
-/** name, colour, [label, IPA, example with the sound in capitals]... */
+/** name, colour, labels */
 const MANNERS = [
-  ["silence", "#8a8f98", ["SIL", "␣", "silence"]],
-  [
-    "vowel",
-    "#e69f00",
-    ["IY", "i", "fEEt"],
-    ["IH", "ɪ", "fIt"],
-    ["EH", "ɛ", "bEd"],
-    ["AE", "æ", "cAt"],
-    ["AH", "ʌ", "cUt, About"],
-    ["AA", "ɑ", "fAther"],
-    ["AO", "ɔ", "lAW"],
-    ["UH", "ʊ", "bOOk"],
-    ["UW", "u", "fOOd"],
-    ["ER", "ɝ", "bIRd"],
-  ],
-  [
-    "diphthong",
-    "#b8a200",
-    ["EY", "eɪ", "dAY"],
-    ["AY", "aɪ", "mY"],
-    ["OY", "ɔɪ", "bOY"],
-    ["AW", "aʊ", "nOW"],
-    ["OW", "oʊ", "gO"],
-  ],
-  [
-    "approximant",
-    "#009e73",
-    ["W", "w", "We"],
-    ["Y", "j", "Yes"],
-    ["R", "ɹ", "Red"],
-    ["L", "l", "Let"],
-  ],
-  ["nasal", "#56b4e9", ["M", "m", "Me"], ["N", "n", "No"], ["NG", "ŋ", "siNG"]],
-  [
-    "fricative",
-    "#0072b2",
-    ["V", "v", "Very"],
-    ["DH", "ð", "THis"],
-    ["Z", "z", "Zoo"],
-    ["ZH", "ʒ", "viSion"],
-    ["F", "f", "Fish"],
-    ["TH", "θ", "THin"],
-    ["S", "s", "See"],
-    ["SH", "ʃ", "SHe"],
-    ["HH", "h", "He"],
-  ],
-  ["affricate", "#cc79a7", ["JH", "dʒ", "Joy"], ["CH", "tʃ", "CHin"]],
-  [
-    "stop",
-    "#d55e00",
-    ["B", "b", "Bed"],
-    ["D", "d", "Day"],
-    ["G", "ɡ", "Go"],
-    ["P", "p", "Pen"],
-    ["T", "t", "Tea"],
-    ["K", "k", "Key"],
-  ],
+  ["silence", "#8a8f98", "SIL"],
+  ["vowel", "#e69f00", "IY IH EH AE AH AA AO UH UW ER"],
+  ["diphthong", "#b8a200", "EY AY OY AW OW"],
+  ["approximant", "#009e73", "W Y R L"],
+  ["nasal", "#56b4e9", "M N NG"],
+  ["fricative", "#0072b2", "V DH Z ZH F TH S SH HH"],
+  ["affricate", "#cc79a7", "JH CH"],
+  ["stop", "#d55e00", "B D G P T K"],
 ];
 
 /** @typedef {{label: string, ipa: string, word: string, manner: string, color: string}} Phone */
 
 /** @type {Map<string, Phone>} */
 export const PHONES = new Map(
-  MANNERS.flatMap(([manner, color, ...list]) =>
-    list.map(([label, ipa, word]) => [
-      label,
-      /** @type {Phone} */ ({ label, ipa, word, manner, color }),
-    ]),
+  MANNERS.flatMap(([manner, color, labels]) =>
+    labels
+      .split(" ")
+      .map(label => [
+        label,
+        /** @type {Phone} */ ({ label, ipa: label, word: "", manner, color }),
+      ]),
   ),
 );
+
+/** Take IPA and examples from `phones` of /v1/model; an older server has none. */
+export function learn(phones) {
+  for (const { label, ipa, example } of phones ?? []) {
+    const phone = PHONES.get(label);
+    if (phone && ipa) Object.assign(phone, { ipa, word: example ?? "" });
+  }
+}
 
 /** What is known of a label, also of one that another model has. @returns {Phone} */
 export function phoneOf(label) {

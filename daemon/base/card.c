@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The built-in model's card; empty if it has none. */
@@ -36,22 +37,67 @@ static json_t *load(const char *path)
     return json_load_file(name, 0, NULL);
 }
 
-static double rate_of(const json_t *card, int chunk_ms, int depth)
+const int shoald_card_chunk_ms[SHOALD_CARD_CHUNKS] = { 80, 160, 320, 640 };
+
+/* [table][chunk_ms][depth] */
+static json_t *entry(const json_t *card, const char *table, int chunk_ms, int depth)
 {
     char chunk[16], layer[16];
     snprintf(chunk, sizeof chunk, "%d", chunk_ms);
     snprintf(layer, sizeof layer, "%d", depth);
-    const json_t *rate =
-        json_object_get(json_object_get(json_object_get(card, "per_decoded"), chunk), layer);
-    return json_is_number(rate) ? json_number_value(rate) : (double)NAN;
+    return json_object_get(json_object_get(json_object_get(card, table), chunk), layer);
 }
 
-void shoald_card_read(double *per, const shoal_model_info *m, const char *path, int chunk_ms)
+static double number(const json_t *value)
+{
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static void read_cells(shoald_card_cell *cells, int depths, const json_t *card)
+{
+    for (int c = 0; c < SHOALD_CARD_CHUNKS; c++)
+        for (int depth = 1; depth <= depths; depth++) {
+            const json_t *settled = entry(card, "settled", shoald_card_chunk_ms[c], depth);
+            *cells++ = (shoald_card_cell){
+                .per = number(entry(card, "per_decoded", shoald_card_chunk_ms[c], depth)),
+                .settled_p50_ms = number(json_array_get(settled, 0)),
+                .settled_p90_ms = number(json_array_get(settled, 1)),
+            };
+        }
+}
+
+/* 0 or -1 (no memory). */
+static int read_priors(shoald_card *c, const shoal_model_info *m, const json_t *card)
+{
+    const json_t *list = json_object_get(card, "priors");
+    size_t n = (size_t)m->classes;
+    if (!m->priors && json_array_size(list) != n)
+        return 0;
+    c->priors = calloc(n, sizeof *c->priors);
+    for (size_t i = 0; c->priors && i < n; i++)
+        c->priors[i] = m->priors ? m->priors[i] : (float)number(json_array_get(list, i));
+    return c->priors ? 0 : -1;
+}
+
+int shoald_card_read(shoald_card *c, const shoal_model_info *m, const char *path)
 {
     json_t *card = load(path);
     const char *sha256 = json_string_value(json_object_get(card, "sha256"));
-    bool same = sha256 && strcmp(sha256, m->sha256) == 0;
-    for (int i = 0; i < m->depth; i++)
-        per[i] = same ? rate_of(card, chunk_ms, i + 1) : (double)NAN;
+    const json_t *known = sha256 && strcmp(sha256, m->sha256) == 0 ? card : NULL;
+    *c = (shoald_card){ 0 };
+    c->cells = calloc((size_t)(SHOALD_CARD_CHUNKS * m->depth), sizeof *c->cells);
+    int result = c->cells ? read_priors(c, m, known) : -1;
+    if (result == 0)
+        read_cells(c->cells, m->depth, known);
+    else
+        shoald_card_free(c);
     json_decref(card);
+    return result;
+}
+
+void shoald_card_free(shoald_card *c)
+{
+    free(c->cells);
+    free(c->priors);
+    *c = (shoald_card){ 0 };
 }

@@ -1,7 +1,6 @@
 /* service.c - see service.h */
 #include "base/service.h"
 
-#include "base/card.h"
 #include "shoal-protocol.h"
 
 #include <stdbool.h>
@@ -82,6 +81,12 @@ static int price_layers(shoald_service *s)
     return s->layers ? 0 : -1;
 }
 
+int shoald_service_algorithmic_ms(const shoal_model_info *info, int chunk_ms)
+{
+    int samples = info->delay_frames * info->frame_samples + info->window_extra_samples;
+    return chunk_ms + (samples * 1000 + info->rate - 1) / info->rate;
+}
+
 /* ---- open, close ------------------------------------------------------------------------- */
 
 int shoald_service_open(shoald_service *s, const char *path, const shoal_model_params *params,
@@ -97,13 +102,11 @@ int shoald_service_open(shoald_service *s, const char *path, const shoal_model_p
     }
     s->info = shoal_model_get_info(s->model);
     s->depth = deepest(s->model);
-    s->per = calloc((size_t)s->depth, sizeof *s->per);
-    if (!s->per || price_layers(s) < 0) {
+    if (shoald_card_read(&s->card, s->info, path) < 0 || price_layers(s) < 0) {
         snprintf(why, why_size, "no memory for the model's card");
         shoald_service_close(s);
         return -1;
     }
-    shoald_card_read(s->per, s->info, path, SHOAL_DEFAULT_CHUNK_MS);
     s->price.depths = s->depth;
     s->price.full = shoald_service_layers(s, 0)[s->info->depth];
     return 0;
@@ -111,7 +114,7 @@ int shoald_service_open(shoald_service *s, const char *path, const shoal_model_p
 
 void shoald_service_close(shoald_service *s)
 {
-    free(s->per);
+    shoald_card_free(&s->card);
     free(s->layers);
     shoal_model_close(s->model);
     *s = (shoald_service){ 0 };

@@ -17,12 +17,14 @@ enum {
     SHOALD_BATCH_BUCKETS = 10,
     SHOALD_DEPTH_BUCKETS = 12,
     SHOALD_LAG_BUCKETS = 10,
-    SHOALD_LATE_BUCKETS = 9
+    SHOALD_LATE_BUCKETS = 9,
+    SHOALD_SETTLED_BUCKETS = 12
 };
 extern const double shoald_latency_bounds[SHOALD_LATENCY_BUCKETS]; /* seconds, upper */
 extern const double shoald_batch_bounds[SHOALD_BATCH_BUCKETS];     /* streams a run */
 extern const double shoald_depth_bounds[SHOALD_DEPTH_BUCKETS];     /* layers */
 extern const double shoald_late_bounds[SHOALD_LATE_BUCKETS];       /* seconds */
+extern const double shoald_settled_bounds[SHOALD_SETTLED_BUCKETS]; /* seconds */
 extern const double shoald_lag_bounds[SHOALD_LAG_BUCKETS];         /* seconds */
 
 typedef _Atomic uint64_t shoald_counter;
@@ -40,6 +42,7 @@ typedef struct shoald_worker_stats {
     shoald_histogram late;    /* deadline of a chunk -> result queued; 0: in time */
     shoald_histogram batch;   /* streams a run */
     shoald_histogram depth;   /* of a chunk */
+    shoald_histogram settled; /* a phone's end -> its message, in audio */
 } shoald_worker_stats;
 
 typedef struct shoald_loop_stats {

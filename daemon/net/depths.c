@@ -25,19 +25,65 @@ static json_t *latency(const shoald_house *house, int depth)
                      (json_int_t)chunks);
 }
 
-static double share_of(const shoald_house *house, int program, int depth)
+static double share_of(const shoald_house *house, int program, int depth, int chunk_ms)
 {
     double layers = shoald_service_layers(&house->service, program)[depth];
-    return shoald_price_share(&house->service.price, layers,
-                              SHOAL_DEFAULT_CHUNK_MS / SHOAL_FRAME_MS);
+    return shoald_price_share(&house->service.price, layers, chunk_ms / SHOAL_FRAME_MS);
+}
+
+/* cpu_ms and streams of that share of a worker. Takes object, may be NULL. */
+static json_t *with_price(json_t *object, double share)
+{
+    json_object_set_new(object, "cpu_ms", rounded(share * 1000));
+    json_object_set_new(object, "streams", rounded(share > 0 ? 1 / share : (double)NAN));
+    return object;
+}
+
+static json_t *settled(const shoald_card_cell *cell)
+{
+    if (!isfinite(cell->settled_p90_ms))
+        return json_null();
+    return json_pack("{so so}", "p50", rounded(cell->settled_p50_ms), "p90",
+                     rounded(cell->settled_p90_ms));
+}
+
+static const shoald_card_cell *cell_of(const shoald_house *house, int chunk, int depth)
+{
+    return &house->service.card.cells[chunk * house->service.info->depth + depth - 1];
+}
+
+static json_t *chunks(const shoald_house *house, int depth)
+{
+    const shoal_model_info *m = house->service.info;
+    json_t *list = json_array();
+    for (int i = 0; i < SHOALD_CARD_CHUNKS; i++) {
+        int ms = shoald_card_chunk_ms[i];
+        const shoald_card_cell *cell = cell_of(house, i, depth);
+        if (ms > m->max_chunk_frames * SHOAL_FRAME_MS)
+            continue;
+        json_t *one = json_pack("{si si so so}", "chunk_ms", ms, "algorithmic_ms",
+                                shoald_service_algorithmic_ms(m, ms), "settled_ms", settled(cell),
+                                "per", rounded(cell->per));
+        json_array_append_new(list, with_price(one, share_of(house, 0, depth, ms)));
+    }
+    return list;
+}
+
+static int default_chunk(void)
+{
+    int i = 0;
+    while (shoald_card_chunk_ms[i] != SHOAL_DEFAULT_CHUNK_MS)
+        i++;
+    return i;
 }
 
 static json_t *describe(const shoald_house *house, int depth)
 {
-    double share = share_of(house, 0, depth);
-    return json_pack("{si so so so so}", "depth", depth, "cpu_ms", rounded(share * 1000), "streams",
-                     rounded(share > 0 ? 1 / share : (double)NAN), "latency_ms",
-                     latency(house, depth), "per", rounded(house->service.per[depth - 1]));
+    json_t *now = latency(house, depth);
+    json_t *one = json_pack("{si so sO so so}", "depth", depth, "server_ms", now, "latency_ms", now,
+                            "per", rounded(cell_of(house, default_chunk(), depth)->per), "chunks",
+                            chunks(house, depth));
+    return with_price(one, share_of(house, 0, depth, SHOAL_DEFAULT_CHUNK_MS));
 }
 
 /* What a session of each program costs, as deep as it goes. */
@@ -46,10 +92,9 @@ static json_t *programs(const shoald_house *house)
     json_t *list = json_array();
     shoal_program_info p;
     for (int i = 0; shoal_model_get_program(house->service.model, i, &p) == 0; i++) {
-        double share = share_of(house, i, p.depth);
-        json_array_append_new(list, json_pack("{ss si so so}", "name", p.name, "depth", p.depth,
-                                              "cpu_ms", rounded(share * 1000), "streams",
-                                              rounded(share > 0 ? 1 / share : (double)NAN)));
+        json_t *one = json_pack("{ss si}", "name", p.name, "depth", p.depth);
+        json_array_append_new(list,
+                              with_price(one, share_of(house, i, p.depth, SHOAL_DEFAULT_CHUNK_MS)));
     }
     return list;
 }

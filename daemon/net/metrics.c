@@ -138,22 +138,28 @@ static void write_histograms(page *p, const shoald_house *house)
 {
     uint64_t latency[SHOALD_LATENCY_BUCKETS + 1] = { 0 }, batch[SHOALD_BATCH_BUCKETS + 1] = { 0 };
     uint64_t late[SHOALD_LATE_BUCKETS + 1] = { 0 }, lag[SHOALD_LAG_BUCKETS + 1] = { 0 };
-    uint64_t depth[SHOALD_DEPTH_BUCKETS + 1] = { 0 }, sums[5] = { 0 };
+    uint64_t depth[SHOALD_DEPTH_BUCKETS + 1] = { 0 }, sums[6] = { 0 };
+    uint64_t settled[SHOALD_SETTLED_BUCKETS + 1] = { 0 };
     for (int i = 0; i < house->port_count; i++) {
         const shoald_worker_stats *w = &house->ports[i]->stats;
         add_histogram(latency, &sums[0], &w->latency, SHOALD_LATENCY_BUCKETS);
         add_histogram(batch, &sums[1], &w->batch, SHOALD_BATCH_BUCKETS);
         add_histogram(late, &sums[3], &w->late, SHOALD_LATE_BUCKETS);
         add_histogram(depth, &sums[4], &w->depth, SHOALD_DEPTH_BUCKETS);
+        add_histogram(settled, &sums[5], &w->settled, SHOALD_SETTLED_BUCKETS);
     }
     add_histogram(lag, &sums[2], &house->stats.lag, SHOALD_LAG_BUCKETS);
-    histogram(p, "chunk_latency_seconds", "Last sample of a chunk received to its result queued.",
+    histogram(p, "chunk_latency_seconds",
+              "Server latency: last sample of a chunk received to its result queued.",
               shoald_latency_bounds, SHOALD_LATENCY_BUCKETS, latency, sums[0]);
     histogram(p, "chunk_lateness_seconds",
               "Deadline of a chunk (one chunk after its audio was complete) to its result queued.",
               shoald_late_bounds, SHOALD_LATE_BUCKETS, late, sums[3]);
     histogram(p, "chunk_depth", "Layers that a chunk went through.", shoald_depth_bounds,
               SHOALD_DEPTH_BUCKETS, depth, sums[4]);
+    histogram(p, "settled_latency_seconds",
+              "Settled-phone latency: a phone's end to its message, in audio, whatever the pace.",
+              shoald_settled_bounds, SHOALD_SETTLED_BUCKETS, settled, sums[5]);
     histogram(p, "batch_size", "Streams in one engine run.", shoald_batch_bounds,
               SHOALD_BATCH_BUCKETS, batch, sums[1]);
     histogram(p, "loop_lag_seconds", "How late the event loop's clock came.", shoald_lag_bounds,

@@ -34,11 +34,27 @@ static json_t *program_list(const shoal_model *m)
 }
 
 /* The share of each class in training, or null. */
-static json_t *prior_list(const shoal_model_info *m)
+static json_t *prior_list(const shoald_service *s)
 {
-    json_t *list = m->priors ? json_array() : json_null();
-    for (int i = 0; m->priors && i < m->classes; i++)
-        json_array_append_new(list, json_real((double)m->priors[i]));
+    json_t *list = s->card.priors ? json_array() : json_null();
+    for (int i = 0; s->card.priors && i < s->info->classes; i++)
+        json_array_append_new(list, json_real((double)s->card.priors[i]));
+    return list;
+}
+
+/* The classes in their order, for people. */
+static json_t *phone_list(const shoald_service *s)
+{
+    const shoal_model_info *m = s->info;
+    const float *priors = s->card.priors;
+    json_t *list = json_array();
+    for (int i = 0; i < m->classes; i++) {
+        const shoal_arpabet *p = shoal_arpabet_find(m->labels[i]);
+        json_t *prior = priors ? json_real((double)priors[i]) : json_null();
+        json_array_append_new(list, json_pack("{ss ss? ss? so}", "label", m->labels[i], "ipa",
+                                              p ? p->ipa : NULL, "example", p ? p->example : NULL,
+                                              "prior", prior));
+    }
     return list;
 }
 
@@ -77,7 +93,8 @@ json_t *shoald_model_describe(const shoald_house *house)
     json_object_set_new(page, "sha256", json_string(m->sha256));
     json_object_set_new(page, "why", json_string(m->why));
     json_object_set_new(page, "temperature", json_real((double)m->temperature));
-    json_object_set_new(page, "priors", prior_list(m));
+    json_object_set_new(page, "priors", prior_list(&house->service));
+    json_object_set_new(page, "phones", phone_list(&house->service));
     json_object_set_new(page, "workers", json_integer(house->port_count));
     return page;
 }

@@ -77,13 +77,6 @@ static void fill_engine(shoal_ready *m, const shoal_model_info *i)
     m->same_in_any_company = i->row_invariant;
 }
 
-/* chunk + look-ahead + the mel window's overhang, rounded up */
-static int latency_ms(const shoal_model_info *i, int chunk_ms)
-{
-    int samples = i->delay_frames * i->frame_samples + i->window_extra_samples;
-    return chunk_ms + (samples * 1000 + i->rate - 1) / i->rate;
-}
-
 static int program_depth(const shoald_lane *l)
 {
     const shoal_model *m = l->service->model;
@@ -101,7 +94,7 @@ void shoald_emit_ready(shoald_lane *l, shoald_bench *w)
     snprintf(m.session, sizeof m.session, "%s", l->id);
     m.options = l->options;
     m.depth = shoal_stream_get_depth(l->track->stream);
-    m.latency_ms = latency_ms(l->service->info, l->options.chunk_ms);
+    m.latency_ms = shoald_service_algorithmic_ms(l->service->info, l->options.chunk_ms);
     m.max_message_bytes = l->max_message_bytes;
     m.max_backlog_ms = l->backlog_ms;
     m.idle_timeout_s = l->idle_timeout_s;
@@ -161,6 +154,21 @@ static void fill_tentative(shoal_phones *m, const shoald_lane *l, shoald_bench *
     }
 }
 
+/* Settled-phone latency, in audio: what had been heard when a phone was told, from its end on. The
+ * machine's pace has no part in it. r: what the decoder was given. */
+static void observe_settled(const shoald_lane *l, shoald_bench *w, const shoald_output *out,
+                            const shoal_result *r, int count)
+{
+    const shoal_model_info *m = l->service->info;
+    double frame_s = (double)m->frame_samples / m->rate;
+    double beyond_s = shoald_service_algorithmic_ms(m, 0) / 1e3;
+    for (int i = 0; i < count; i++) {
+        int64_t frames = r->first_frame + r->frames - out->decoder_base - w->decoded[i].end_frame;
+        shoald_observe(&w->port->stats.settled, shoald_settled_bounds, SHOALD_SETTLED_BUCKETS,
+                       (double)frames * frame_s + beyond_s);
+    }
+}
+
 static void emit_phones(shoald_lane *l, shoald_bench *w, const shoald_output *out, int count)
 {
     shoald_track *t = l->track;
@@ -217,10 +225,12 @@ void shoald_emit_events(shoald_lane *l, shoald_bench *w, shoald_output *out,
 
 void shoald_emit_decoded(shoald_lane *l, shoald_bench *w, shoald_output *out, const shoal_result *r)
 {
-    if (out->decoder && r->frames)
-        emit_phones(
-            l, w, out,
-            shoal_decoder_run(out->decoder, r->logp, r->frames, w->decoded, SHOAL_MAX_PHONES));
+    if (out->decoder && r->frames) {
+        int count =
+            shoal_decoder_run(out->decoder, r->logp, r->frames, w->decoded, SHOAL_MAX_PHONES);
+        observe_settled(l, w, out, r, count);
+        emit_phones(l, w, out, count);
+    }
 }
 
 void shoald_emit_last_phones(shoald_lane *l, shoald_bench *w, shoald_output *out)

@@ -5,7 +5,7 @@ import test from "node:test";
 
 import { Clock, level, mix } from "../../clients/web/capture.js";
 import { Link } from "../../clients/web/link.js";
-import { PHONES, describe, phoneOf, rowOrder } from "../../clients/web/phones.js";
+import { PHONES, describe, learn, phoneOf, rowOrder } from "../../clients/web/phones.js";
 import * as settings from "../../clients/web/settings.js";
 import { ShoalFailure } from "../../clients/web/shoal.js";
 import { ramp } from "../../clients/web/strip.js";
@@ -16,7 +16,7 @@ import { FakeSocket, env } from "./fake.js";
 const LABELS =
   "SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH";
 
-test("all 40 classes have a row, an IPA letter and a word, neighbours by manner", () => {
+test("all 40 classes have a row, neighbours by manner, and the server's IPA and word", () => {
   const labels = LABELS.split(" "),
     order = rowOrder(labels);
   assert.equal(order.length, 40);
@@ -31,6 +31,13 @@ test("all 40 classes have a row, an IPA letter and a word, neighbours by manner"
   const manners = order.map(c => phoneOf(labels[c]).manner);
   assert.equal(new Set(manners).size, manners.filter((m, i) => m !== manners[i - 1]).length);
   assert.deepEqual(rowOrder(["XX", "SIL"]), [1, 0]);
+  assert.equal(describe("IH"), "IH, IH: a vowel");
+  learn(undefined);
+  learn([
+    { label: "IH", ipa: "ɪ", example: "fIt" },
+    { label: "JH", ipa: null },
+    { label: "XX", ipa: "x" },
+  ]);
   assert.equal(describe("IH"), "IH, ɪ as in fIt: a vowel");
   assert.match(describe("JH"), /an affricate/);
 });

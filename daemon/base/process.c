@@ -37,6 +37,7 @@ void shoald_process_prepare(void)
     fill_standard_descriptors();
     return_memory();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN); /* decoders are not waited for (net/decode.c) */
     shoald_log_open();
 }
 

@@ -93,7 +93,7 @@ size_t shoald_settings_descriptors(const shoald_settings *c)
 {
     enum { OWN = 64 };
     return (size_t)c->max_sessions + 2 * (size_t)c->max_http_connections +
-           2 * (size_t)c->max_uploads + OWN;
+           3 * (size_t)c->max_uploads + OWN;
 }
 
 /* ---- one setting --------------------------------------------------------------------- */

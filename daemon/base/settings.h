@@ -60,7 +60,7 @@ typedef struct shoald_settings {
 
 void shoald_settings_default(shoald_settings *c);
 /* How many it takes: sessions and HTTP connections need one each, and so do those that are refused
- * after the upgrade, which gates.c limits to as many; a file's decoder has two. */
+ * after the upgrade, which gates.c limits to as many; a file's decoder has three. */
 size_t shoald_settings_descriptors(const shoald_settings *c);
 /* One setting. why: cause and remedy. 0 or -1. */
 int shoald_settings_set(shoald_settings *c, const char *key, const char *value,

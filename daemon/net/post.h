@@ -1,6 +1,6 @@
 /* post.h - POST /v1/phones with a file's bytes: an HTTP connection that drives a session
  *
- *     greet.c -- head, gates --> post -- body --> [decoder's thread] --> session.h
+ *     greet.c -- head, gates --> post -- body --> [decoder's process] --> session.h
  *                                 |  <---------- reply.h <-------------- session/link.h
  *     greet.c <-- keep-alive -----'
  *

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import struct
 import threading
 import time
@@ -171,15 +172,38 @@ def case_a_drain_during_posts():
     """SIGTERM: a file that has come is answered to its end, another gets what there is and why"""
     with Shoald() as shoald, connect(shoald.port) as whole, connect(shoald.port) as half:
         half.sendall(head(RAW, length=100000) + noise(1))
-        check(read_head(half)[0] == 200, "no answer")
         whole.sendall(head(RAW, length=64000) + noise(2))
-        check(read_head(whole)[0] == 200, "no answer")
+        (status, _, first), (other, _, begin) = read_head(half), read_head(whole)
+        check(status == other == 200, "no answer")
+        wait_until(lambda: shoald.metric("received_bytes_total") >= 96000, 20, "not all was read")
         shoald.process.terminate()
-        check(b'"type":"done"' in read_all(whole), "a whole file was not answered")
-        rest = read_all(half)
+        check(b'"type":"done"' in begin + read_all(whole), "a whole file was not answered")
+        rest = first + read_all(half)
         check(b'"code":"draining"' in rest and not rest.endswith(b"0\r\n\r\n"),
               "not told of the drain:", rest[-300:])
         check(shoald.wait_exit(10 * PATIENCE) == 0, "it did not end well")
+
+
+def decoders(shoald):
+    with open(f"/proc/{shoald.pid}/task/{shoald.pid}/children", encoding="ascii") as f:
+        return [int(pid) for pid in f.read().split()]
+
+
+def case_a_decoder_that_dies():
+    """As a library may on a file made for it: that client is told, others are served, none is left"""
+    with Shoald() as shoald, connect(shoald.port) as early, connect(shoald.port) as late:
+        early.sendall(head("/v1/phones?depth=1", length=100000) + wav(b"")[:20])
+        wait_until(lambda: len(decoders(shoald)) == 1, 10, "no decoder")
+        os.kill(decoders(shoald)[0], signal.SIGKILL)
+        check(read_head(early)[0] == 415, "a file whose decoder died at once was not told 415")
+        late.sendall(head("/v1/phones?depth=1", length=200000) + wav(noise(2), claimed=200000))
+        check(read_head(late)[0] == 200, "no answer")
+        os.kill(decoders(shoald)[-1], signal.SIGKILL)
+        text = read_all(late)
+        check(b"broke off" in text and not text.endswith(b"0\r\n\r\n"), "not told:", text[-300:])
+        all_gone(shoald)
+        wait_until(lambda: not decoders(shoald), 10, "decoders are left")
+        honest_session(shoald.port, 0.5)
 
 
 def case_files_that_lie():
@@ -210,4 +234,6 @@ def case_files_that_lie():
                 status = read_head(s)[0]
                 check(status in (200, 400, 415, 503), "status", status, "for", data[:64])
         all_gone(shoald)
+        wait_until(lambda: not decoders(shoald), 10, "decoders are left")
+        check(shoald.log().count("\n") < 4 * len(lies) + 20, "libraries print into our log")
         honest_session(shoald.port, 0.5)

@@ -1,0 +1,336 @@
+/* decoding.c - the decoder's process: libsndfile between two ends of a socket; see decode.h
+ *
+ * Descriptor 0 is the socket, 3 where the last words go; there is no other. What happens to this
+ * process happens to one file. It ends when the socket does. */
+#include "net/decode.h"
+
+#include "shoal-wire.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sndfile.h>
+#include <soxr.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    HEAD_BYTES = 256 << 10, /* of the file, kept */
+    OUT_BYTES = 16 << 10,
+    BLOCKS_A_SECOND = 50, /* read at a time, so that live audio need not wait */
+    MOST_BLOCK = 8 << 10, /* frames */
+    MOST_FILE_CHANNELS = 64,
+    CONVERTED_RATE = 16000,
+    MOST_MEMORY = 1 << 30
+};
+
+enum { SOCKET, REPORT = 3 };
+
+typedef struct decoding {
+    char why[400];
+    unsigned char *head; /* [HEAD_BYTES] the file's beginning */
+    sf_count_t got, at;  /* bytes of the file that have come; where it is read */
+    SNDFILE *file;
+    SF_INFO info;
+    soxr_t soxr; /* NULL: samples go out as they are */
+    sf_count_t frames;
+    float *block, *mono; /* [block_frames, channels], [block_frames] */
+    sf_count_t block_frames;
+    unsigned char out[OUT_BYTES];
+    size_t out_size;
+    bool gone; /* nobody wants the samples any more */
+} decoding;
+
+/* ---- samples out --------------------------------------------------------------------- */
+
+static void flush(decoding *d)
+{
+    size_t sent = 0;
+    while (sent < d->out_size && !d->gone) {
+        ssize_t n = send(SOCKET, d->out + sent, d->out_size - sent, MSG_NOSIGNAL);
+        d->gone = n < 0 && errno != EINTR;
+        sent += n > 0 ? (size_t)n : 0;
+    }
+    d->out_size = 0;
+}
+
+static void put(decoding *d, const void *bytes, size_t n)
+{
+    for (const unsigned char *from = bytes; n && !d->gone;) {
+        size_t k = n < OUT_BYTES - d->out_size ? n : OUT_BYTES - d->out_size;
+        memcpy(d->out + d->out_size, from, k);
+        d->out_size += k;
+        from += k;
+        n -= k;
+        if (d->out_size == OUT_BYTES)
+            flush(d);
+    }
+}
+
+/* What is decoded goes out before it waits for more. */
+static void flush_if_dry(decoding *d)
+{
+    char byte;
+    if (d->out_size && recv(SOCKET, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
+        flush(d);
+}
+
+/* ---- the file's bytes in ------------------------------------------------------------- */
+
+/* At the frontier: waits for up to n bytes; 0: there are no more. */
+static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
+{
+    ssize_t got;
+    flush_if_dry(d);
+    do
+        got = d->gone ? 0 : recv(SOCKET, to, (size_t)n, 0);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0)
+        return 0;
+    if (d->got < HEAD_BYTES) {
+        sf_count_t room = HEAD_BYTES - d->got;
+        memcpy(d->head + d->got, to, (size_t)(got < room ? got : room));
+    }
+    d->got += got;
+    return got;
+}
+
+static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
+{
+    sf_count_t end = d->got < HEAD_BYTES ? d->got : HEAD_BYTES;
+    sf_count_t k = d->at < end ? end - d->at : 0;
+    k = k < n ? k : n;
+    memcpy(to, d->head + d->at, (size_t)k);
+    return k;
+}
+
+/* All of it, unless the file ends: libsndfile takes less for the end. Ahead of what has come there
+ * is nothing, so that it does not look for what lies behind the samples. */
+static sf_count_t on_read(void *to, sf_count_t n, void *user)
+{
+    decoding *d = user;
+    sf_count_t done = 0;
+    while (done < n && d->at <= d->got) {
+        unsigned char *rest = (unsigned char *)to + done;
+        sf_count_t k = d->at < d->got ? read_back(d, rest, n - done) : receive(d, rest, n - done);
+        if (k == 0)
+            break;
+        d->at += k;
+        done += k;
+    }
+    return done;
+}
+
+/* Nobody knows; longer than any. */
+static sf_count_t on_length(void *user)
+{
+    (void)user;
+    return (sf_count_t)1 << 40;
+}
+
+/* The end is nowhere: then MPEG is not searched for tags there. */
+static sf_count_t on_seek(sf_count_t offset, int whence, void *user)
+{
+    decoding *d = user;
+    sf_count_t from = whence == SEEK_CUR ? d->at : 0;
+    if (whence == SEEK_END || from + offset < 0)
+        return -1;
+    return d->at = from + offset;
+}
+
+static sf_count_t on_tell(void *user)
+{
+    return ((decoding *)user)->at;
+}
+
+static sf_count_t on_write(const void *from, sf_count_t n, void *user)
+{
+    (void)from, (void)n, (void)user;
+    return 0;
+}
+
+/* ---- conversion ---------------------------------------------------------------------- */
+
+static bool fits_a_session(const SF_INFO *i)
+{
+    return i->samplerate >= SHOAL_MIN_RATE && i->samplerate <= SHOAL_MAX_RATE &&
+           i->channels <= SHOAL_MAX_CHANNELS;
+}
+
+static bool is_s16(const SF_INFO *i)
+{
+    return (i->format & SF_FORMAT_SUBMASK) == SF_FORMAT_PCM_16;
+}
+
+static void mix(const decoding *d, sf_count_t frames)
+{
+    int channels = d->info.channels;
+    for (sf_count_t i = 0; i < frames; i++) {
+        float sum = 0;
+        for (int k = 0; k < channels; k++)
+            sum += d->block[i * channels + k];
+        d->mono[i] = sum / (float)channels;
+    }
+}
+
+/* frames of mono; 0: what the resampler still holds. */
+static void put_converted(decoding *d, sf_count_t frames)
+{
+    float made[2048];
+    size_t used = 0, taken, n;
+    do {
+        if (soxr_process(d->soxr, frames ? d->mono + used : NULL, (size_t)frames - used, &taken,
+                         made, sizeof made / sizeof made[0], &n))
+            return;
+        used += taken;
+        put(d, made, n * sizeof made[0]);
+    } while ((used < (size_t)frames || n == sizeof made / sizeof made[0]) && !d->gone);
+}
+
+/* ---- the process --------------------------------------------------------------------- */
+
+static int open_buffers(decoding *d)
+{
+    d->block_frames = d->info.samplerate / BLOCKS_A_SECOND + 1;
+    if (d->block_frames > MOST_BLOCK)
+        d->block_frames = MOST_BLOCK;
+    d->block = calloc((size_t)(d->block_frames * d->info.channels), sizeof(float));
+    d->mono = calloc((size_t)d->block_frames, sizeof(float));
+    if (!fits_a_session(&d->info))
+        d->soxr = soxr_create(d->info.samplerate, CONVERTED_RATE, 1, NULL, NULL, NULL, NULL);
+    return d->block && d->mono && (fits_a_session(&d->info) || d->soxr) ? 0 : -1;
+}
+
+static void put_header(decoding *d)
+{
+    shoald_sound s = { d->info.samplerate, d->info.channels, is_s16(&d->info) };
+    if (d->soxr)
+        s = (shoald_sound){ CONVERTED_RATE, 1, false };
+    put(d, &s, sizeof s);
+    flush(d);
+}
+
+/* Native byte order, which is little-endian wherever we build. */
+static sf_count_t pass_block(decoding *d)
+{
+    size_t samples = (size_t)d->info.channels;
+    bool s16 = !d->soxr && is_s16(&d->info);
+    flush_if_dry(d);
+    sf_count_t n = s16 ? sf_readf_short(d->file, (short *)(void *)d->block, d->block_frames)
+                       : sf_readf_float(d->file, d->block, d->block_frames);
+    if (n <= 0)
+        return 0;
+    d->frames += n;
+    if (d->soxr) {
+        mix(d, n);
+        put_converted(d, n);
+    } else {
+        put(d, d->block, (size_t)n * samples * (s16 ? sizeof(short) : sizeof(float)));
+    }
+    return n;
+}
+
+/* Some write the most that fits where they do not know the length. */
+static bool is_cut(const decoding *d)
+{
+    enum { LONGEST_S = 1 << 20, MPEG_PADDING = 2304 };
+    bool unknown = d->info.frames >= INT32_MAX / d->info.channels / 4 ||
+                   d->info.frames / d->info.samplerate > LONGEST_S;
+    return !unknown && d->frames + MPEG_PADDING < d->info.frames;
+}
+
+static void say_end(decoding *d)
+{
+    double rate = d->info.samplerate;
+    if (is_cut(d))
+        snprintf(d->why, sizeof d->why,
+                 "the file has %.2f s of sound and says that it has %.2f s: was it cut off?",
+                 (double)d->frames / rate, (double)d->info.frames / rate);
+    else if (sf_error(d->file) != SF_ERR_NO_ERROR)
+        snprintf(d->why, sizeof d->why, "the file cannot be read beyond %.2f s: %.200s",
+                 (double)d->frames / rate, sf_strerror(d->file));
+}
+
+static void say_unreadable(decoding *d)
+{
+    snprintf(
+        d->why, sizeof d->why,
+        "%s (%.120s): send a whole file, converted where it is none of WAV, FLAC, Ogg, MP3 and "
+        "the like: ffmpeg -i FILE -f wav -; or raw samples with format= and rate=",
+        d->got ? "the body is no audio file that can be read" : "the body cannot be read",
+        sf_strerror(NULL));
+}
+
+static void decode(decoding *d)
+{
+    SF_VIRTUAL_IO io = { on_length, on_seek, on_read, on_write, on_tell };
+    d->file = sf_open_virtual(&io, SFM_READ, &d->info, d);
+    if (!d->file) {
+        say_unreadable(d);
+    } else if (d->info.samplerate < 1 || d->info.channels < 1 ||
+               d->info.channels > MOST_FILE_CHANNELS) {
+        snprintf(d->why, sizeof d->why, "the file has %d channels at %d Hz: convert it first",
+                 d->info.channels, d->info.samplerate);
+    } else if (open_buffers(d) < 0) {
+        snprintf(d->why, sizeof d->why, "no memory to decode the file: try again later");
+    } else {
+        put_header(d);
+        while (!d->gone && pass_block(d) > 0)
+            ;
+        if (d->soxr)
+            put_converted(d, 0);
+        flush(d);
+        say_end(d);
+    }
+}
+
+/* Closing a socket with unread bytes would be an error at the other end, before it has read its
+ * own. */
+static void drain(decoding *d)
+{
+    ssize_t n;
+    shutdown(SOCKET, SHUT_WR);
+    do
+        n = recv(SOCKET, d->out, sizeof d->out, 0);
+    while (n > 0 || (n < 0 && errno == EINTR));
+}
+
+static void limit(int what, rlim_t most)
+{
+    const struct rlimit both = { most, most };
+    setrlimit(what, &both);
+}
+
+/* It goes with its parent, and when that drains it has still to finish. A sanitizer's shadow is
+ * larger than any limit. */
+static void settle_in(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_FSIZE, 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    limit(RLIMIT_AS, MOST_MEMORY);
+#endif
+}
+
+int shoald_decode_main(void)
+{
+    static decoding d;
+    settle_in();
+    d.head = malloc(HEAD_BYTES);
+    if (d.head)
+        decode(&d);
+    else
+        snprintf(d.why, sizeof d.why, "no memory to decode the file: try again later");
+    (void)!write(REPORT, d.why, strlen(d.why) + 1);
+    drain(&d);
+    _exit(0); /* what a library has lost in it goes with it */
+}

@@ -9,14 +9,18 @@
 #include "gemm/gemm_int8_pack.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 enum { MOST = 127, LEAST = 64, STEP = 3, PAIR = 128, BINS = 32 };
 
 static float largest(const float *w, int n)
 {
     float top = 0.0f;
-    for (int i = 0; i < n; i++)
-        top = fmaxf(top, fabsf(w[i]));
+    for (int i = 0; i < n; i++) {
+        float size = fabsf(w[i]);
+        top = size > top ? size : top;
+    }
     return top;
 }
 
@@ -77,13 +81,23 @@ static void fit_pair(int8_t *q)
     q[1] = (int8_t)(q[1] - sign * (excess / 2));
 }
 
+/* As lrintf, which would be a call for each of two million weights: at 1.5 x 2^23 a float has no
+ * fractions, so that adding it rounds, and the integer is in its low bits. x: at most 127. */
+static int8_t nearest(float x)
+{
+    float whole = x + 12582912.0f;
+    int32_t bits;
+    memcpy(&bits, &whole, sizeof bits);
+    return (int8_t)(bits - 0x4b400000);
+}
+
 float shoal__int8_channel(int8_t *q, const float *w, int n)
 {
     float limit = largest(w, n);
     int whole = (n + 3) & ~3, top = limit > 0.0f ? best_top(w, n, limit) : MOST;
     float unit = limit > 1e-30f ? limit / (float)top : 1.0f;
     for (int i = 0; i < whole; i++)
-        q[i] = i < n ? (int8_t)lrintf(w[i] / unit) : 0;
+        q[i] = i < n ? nearest(w[i] / unit) : 0;
     for (int i = 0; i < whole; i += 2)
         fit_pair(q + i);
     return unit;

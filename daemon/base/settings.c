@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { KEY_INT, KEY_PATH, KEY_LEVEL, KEY_WORD, KEY_LISTEN } key_type;
+typedef enum { KEY_INT, KEY_PATH, KEY_LEVEL, KEY_WORD, KEY_LISTEN, KEY_TRUST } key_type;
 
 typedef struct settings_key {
     const char *name;
@@ -44,6 +44,7 @@ static const settings_key keys[] = {
     { "max_http_connections", KEY_INT, FIELD(max_http_connections), 128, 8, 100000, true, NULL },
     { "max_http_connections_per_ip", KEY_INT, FIELD(max_http_connections_per_ip), 32, 0, 100000,
       true, NULL },
+    { "proxy_from", KEY_TRUST, FIELD(proxy_from), 0, 0, 0, false, NULL },
     { "max_uploads", KEY_INT, FIELD(max_uploads), 64, 0, 10000, true, NULL },
     { "max_message_bytes", KEY_INT, FIELD(max_message_bytes), SHOAL_MAX_AUDIO_BYTES, 1024, 16 << 20,
       true, NULL },
@@ -192,6 +193,19 @@ static int set_path(char *to, const char *value, char *why, size_t why_size)
     return 0;
 }
 
+static int set_trust(const settings_key *k, char *to, const char *value, char *why, size_t why_size)
+{
+    char cause[160];
+    if (strlen(value) >= SHOALD_TRUST_LENGTH)
+        snprintf(cause, sizeof cause, "the list is longer than %d bytes", SHOALD_TRUST_LENGTH - 1);
+    else if (shoald_trust_check(value, cause, sizeof cause) == 0) {
+        strcpy(to, value);
+        return 0;
+    }
+    snprintf(why, why_size, "%s: %s", k->name, cause);
+    return -1;
+}
+
 static int add_listen(shoald_settings *c, const char *value, shoald_source source, char *why,
                       size_t why_size)
 {
@@ -220,6 +234,7 @@ int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
     case KEY_INT: return set_int(k, field(c, k), value, why, why_size);
     case KEY_LEVEL: return set_level(field(c, k), value, why, why_size);
     case KEY_WORD: return set_word(k, field(c, k), value, why, why_size);
+    case KEY_TRUST: return set_trust(k, field(c, k), value, why, why_size);
     case KEY_PATH: return set_path(field(c, k), value, why, why_size);
     case KEY_LISTEN: return add_listen(c, value, source, why, why_size);
     }
@@ -316,7 +331,7 @@ int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t
 static bool same(const shoald_settings *a, const shoald_settings *b, const settings_key *k)
 {
     const char *x = (const char *)a + k->offset, *y = (const char *)b + k->offset;
-    if (k->type == KEY_PATH)
+    if (k->type == KEY_PATH || k->type == KEY_TRUST)
         return strcmp(x, y) == 0;
     if (k->type == KEY_LISTEN)
         return a->listen_count == b->listen_count && memcmp(x, y, sizeof a->listen) == 0;

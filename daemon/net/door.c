@@ -2,6 +2,7 @@
 #include "net/door.h"
 
 #include "base/log.h"
+#include "base/trust.h"
 
 #include <string.h>
 
@@ -32,8 +33,9 @@ void shoald_door_enter(shoald_door *door, int fd, const struct sockaddr_storage 
     const shoald_settings *c = &door->house->settings;
     shoald_peer peer;
     shoald_peer_set(&peer, from);
-    shoald_member *victim = shoald_pool_victim(&door->pool, &peer, c->max_http_connections,
-                                               c->max_http_connections_per_ip);
+    /* a proxy has as many as its clients */
+    int near = shoald_trust_has(c->proxy_from, &peer) ? 0 : c->max_http_connections_per_ip;
+    shoald_member *victim = shoald_pool_victim(&door->pool, &peer, c->max_http_connections, near);
     if (victim) {
         log_full(door, victim->peer);
         shoald_count(&door->house->stats.evicted, 1);

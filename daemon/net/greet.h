@@ -1,6 +1,6 @@
 /* greet.h - a TCP connection until it has become a session, or has been answered and is gone
  *
- *     accepted -> ASKING ---- a good upgrade ----> link.c (lws) and session
+ *  (PROXY header) -> ASKING ---- a good upgrade ----> link.c (lws) and session
  *                  |  ^ '---- a good POST --------> post.c and session, comes back with the end of
  *                  |  |                                  |  its answer
  *                  |  | '--- any other request --> ANSWERING --.
@@ -15,28 +15,14 @@
  * than any page changes, rests until the clock's next tick: pages are for supervisors, the loop for
  * sessions.
  *
- * Every state has a deadline of its own, which no trickle of bytes extends. What must come before a
- * request (PROXY protocol, TLS) is a state before ASKING. Loop thread.
+ * Every state has a deadline of its own, which no trickle of bytes extends. What a proxy
+ * says before a request (proxy.h) is read in ASKING, within the same deadline; TLS would be a state
+ * before it. Loop thread.
  */
 #ifndef SHOALD_GREET_H
 #define SHOALD_GREET_H
 
-#include "net/pool.h"
-#include "net/post.h"
-#include "session/house.h"
-
-#include <uv.h>
-
-typedef struct shoald_door {
-    shoald_house *house;
-    uv_loop_t *loop;
-    shoald_pool pool;
-    shoald_posts posts;
-    int answers;      /* on connections that stay, since the last tick */
-    uint64_t told_ns; /* refusals in the log: since when these are counted */
-    int told, untold;
-    uint64_t full_ns; /* when it was last told that somebody had to go */
-} shoald_door;
+#include "net/greeting.h"
 
 /* Take over an accepted socket; closes it if there is no memory. */
 void shoald_greet_start(shoald_door *door, int fd, const shoald_peer *peer);

@@ -1,9 +1,12 @@
 """Requests that are not right: each is answered, with the status and in our JSON"""
 
 import json
+import socket
+import struct
+import time
 
 from daemon import Shoald, check, wait_until
-from ws import Socket, answer, connect, honest_session, request
+from ws import Socket, answer, connect, honest_session, read_head, request
 
 BIG = "a" * 9000
 
@@ -190,3 +193,42 @@ def case_too_many_of_one_address():
     with Shoald(max_sessions_per_ip=1) as shoald, Socket(shoald.port) as ws:
         ws.message("ready")
         refused(shoald, "/v1/stream?depth=3", "too_many_sessions", 1013)
+
+
+def proxied(source, port=4660):
+    """A PROXY header of version 2: a client of that address."""
+    return (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + socket.inet_aton(source) +
+            socket.inet_aton("10.0.0.1") + struct.pack(">HH", port, 7350))
+
+
+def case_clients_behind_a_proxy():
+    """Limits, log and /v1/sessions see the client that the proxy names, who cannot name another"""
+    with Shoald(proxy_from="127.0.0.1", max_sessions_per_ip=1) as shoald:
+        def upgrade(head, cut=None):
+            s = connect(shoald.port)
+            for part in (head[:cut], head[cut:]) if cut else (head,):
+                s.sendall(part)
+                time.sleep(0.05 if cut else 0)
+            s.sendall(request())
+            return s, read_head(s)
+        first, got = upgrade(proxied("192.0.2.7"))
+        check(got[0] == 101, "a client behind the proxy got", got)
+        second, got = upgrade(proxied("192.0.2.7"))
+        check(b"max_sessions_per_ip" in got[2] + second.recv(4096), "the same client again got", got)
+        for cut in (1, 13, 20):
+            third, got = upgrade(proxied(f"192.0.2.{cut}"), cut)
+            check(got[0] == 101, "another client got", got)
+            third.close()
+        check("peer=192.0.2.7:4660" in shoald.log(), "the log does not name the client")
+        got = answer(shoald.port, proxied("192.0.2.8") + b"GET /v1/sessions HTTP/1.0\r\n\r\n")
+        check(got[0] == 404, "/v1/sessions is open to strangers behind the proxy")
+        got = answer(shoald.port, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET /readyz HTTP/1.0\r\n\r\n")
+        check(got[0] == 200, "the proxy's own health check got", got)
+        for wrong in (b"GET /readyz HTTP/1.0\r\n\r\n", b"PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\n"):
+            got = answer(shoald.port, wrong)
+            check(got[0] == 400 and b"proxy_from" in got[2], "without its header it got", got)
+        first.close()
+        second.close()
+    with Shoald() as shoald:
+        got = answer(shoald.port, proxied("192.0.2.7") + b"GET /readyz HTTP/1.0\r\n\r\n")
+        check(got[0] == 400, "a header from nobody's proxy was taken:", got)

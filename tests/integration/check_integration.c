@@ -27,7 +27,9 @@ typedef struct run {
 
 /* (the long ones first, so that no lane is left with one at the end) */
 static run runs[] = {
+    { .name = "resume", .make = resume_case },
     { .name = "shoal-file, slow", .make = shoal_file_slow_case },
+    { .name = "decoder", .make = decoder_case },
     { .name = "overload", .make = overload_case },
     { .name = "streams", .make = streams_case },
     { .name = "activity", .make = activity_case },
@@ -36,7 +38,6 @@ static run runs[] = {
     { .name = "start", .make = start_case },
     { .name = "prices", .make = prices_case },
     { .name = "life cycle", .make = lifecycle_case },
-    { .name = "decoder", .make = decoder_case },
     { .name = "wire", .make = wire_case },
     { .name = "migration", .make = migration_case },
     { .name = "admission", .make = admission_case },
@@ -45,7 +46,6 @@ static run runs[] = {
     { .name = "post", .make = post_case },
     { .name = "post, wrong", .make = post_wrong_case },
     { .name = "detector", .make = detector_case },
-    { .name = "resume", .make = resume_case },
     { .name = "shoal-file out", .make = shoal_file_out_case },
 };
 

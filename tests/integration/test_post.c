@@ -81,6 +81,29 @@ START_TEST(raw_samples_give_the_sessions_rows)
 }
 END_TEST
 
+/* Every name that `output` takes is a path; 1 s is 50 frames, and 100 rows of mel. */
+START_TEST(layers_and_mel_have_paths_too)
+{
+    int16_t *audio = make_audio(SECOND, 57);
+    stream_result want = by_session("output=hidden@1,hidden@0", audio, 2 * SECOND);
+    http_answer a = http_post_once(shared.port, "/v1/hidden@1?format=s16le&rate=16000", PACKETS,
+                                   audio, 2 * SECOND);
+    check_same_rows(&a, &stream_get_tap(&want, 1)->hidden);
+    http_free(&a);
+    a = http_post_once(shared.port, "/v1/hidden@0?format=s16le&rate=16000", PACKETS, audio,
+                       2 * SECOND);
+    check_same_rows(&a, &want.front);
+    http_free(&a);
+    a = http_post_once(shared.port, "/v1/mel?format=s16le&rate=16000", NPY, audio, 2 * SECOND);
+    ck_assert_int_eq(a.status, 200);
+    ck_assert_ptr_nonnull(memmem(a.body, 128, "'shape': (100, 80)", 18));
+    ck_assert_uint_eq(a.size, 128 + 100 * 80 * 4);
+    http_free(&a);
+    stream_free(&want);
+    free(audio);
+}
+END_TEST
+
 static const struct {
     int format, rate, lossy;
 } formats[] = {
@@ -339,6 +362,7 @@ TCase *post_case(void)
     tcase_set_timeout(t, 4 * PATIENCE_MS / 1000);
     tcase_add_unchecked_fixture(t, shared_setup, shared_teardown);
     tcase_add_test(t, raw_samples_give_the_sessions_rows);
+    tcase_add_test(t, layers_and_mel_have_paths_too);
     tcase_add_loop_test(t, files_give_the_sessions_rows, 0, sizeof formats / sizeof formats[0]);
     tcase_add_test(t, rates_beyond_a_sessions_are_converted);
     tcase_add_test(t, lines_are_the_sessions_messages);

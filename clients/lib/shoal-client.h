@@ -100,7 +100,8 @@ SHOAL_CLIENT_API const char *shoal_client_version(void); /* static */
     X(-3, SHOAL_CLIENT_EURL, "the URL cannot be used")                                             \
     X(-4, SHOAL_CLIENT_EFULL, "the send queue is full: poll, then try again")                      \
     X(-5, SHOAL_CLIENT_ESTATE, "nothing may be sent after end")                                    \
-    X(-6, SHOAL_CLIENT_ECLOSED, "the session is closed and all its events were given out")
+    X(-6, SHOAL_CLIENT_ECLOSED, "the session is closed and all its events were given out")         \
+    X(-7, SHOAL_CLIENT_EFAILED, "the session failed: see its failure")
 
 enum {
     SHOAL_CLIENT_OK = 0,
@@ -293,6 +294,45 @@ SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_watch(shoal_client *c, stru
  * and RESUMED has that name and what was lost. A change of depth within the audio that is sent
  * again is not repeated in it. A session of OPUS packets fails: they cannot be cut where a chunk
  * begins. */
+
+/* ---- a recording in one call ---------------------------------------------------------------- */
+
+/* Rows of one output. */
+typedef struct shoal_client_rows {
+    shoal_kind kind;
+    int tap; /* N of an output with @N; 0: at the session's depth */
+    int dim;
+    size_t frames;
+    float *values; /* [frames, dim], a row each 20 ms; NULL if there are none */
+} shoal_client_rows;
+
+typedef struct shoal_client_phone {
+    shoal_wire_phone phone;
+    int tap, depth; /* as in shoal_phones */
+} shoal_client_phone;
+
+/* All that a session gave. */
+typedef struct shoal_client_result {
+    shoal_ready ready;
+    shoal_done done;
+    shoal_client_rows *rows; /* one for each output that has rows */
+    int rows_count;
+    shoal_client_phone *phones;
+    size_t phone_count;
+    shoal_wire_activity *activity;
+    size_t activity_count;
+    shoal_client_failure failure; /* cause 0: all is well */
+} shoal_client_result;
+
+/* Send all of it, wait for all results: as fast as the server takes it.
+ * audio: bytes of it as params->options says (format, rate, channels), no header.
+ * Returns 0; SHOAL_CLIENT_EFAILED: out->failure says why, and the rest of *out is what came until
+ * then; both are given back with shoal_client_result_free. Or what shoal_client_open returns. */
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_run(shoal_client_result *out, const char *url,
+                                                         const shoal_client_params *params,
+                                                         const void *audio, size_t bytes, char *why,
+                                                         size_t why_size);
+SHOAL_CLIENT_API void shoal_client_result_free(shoal_client_result *r);
 
 /* ---- looking ------------------------------------------------------------------------------ */
 

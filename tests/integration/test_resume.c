@@ -214,6 +214,59 @@ START_TEST(audio_that_is_not_kept_is_told)
 }
 END_TEST
 
+/* ---- in one call ---- */
+
+static void check_rows(const shoal_client_result *r, shoal_kind kind, int tap,
+                       const stream_rows *want)
+{
+    for (int i = 0; i < r->rows_count; i++)
+        if (r->rows[i].kind == kind && r->rows[i].tap == tap) {
+            stream_rows have = { .rows = r->rows[i].values,
+                                 .frames = r->rows[i].frames,
+                                 .dim = r->rows[i].dim };
+
+            stream_check_close(want, &have, 1e-4f);
+            return;
+        }
+    ck_abort_msg("no rows of kind %d at %d", kind, tap);
+}
+
+START_TEST(one_call_gives_what_events_tell)
+{
+    accident a = { .times = 0 };
+    int16_t *audio = speech();
+    stream_plan plan = plan_of(audio, NULL);
+    shoal_client_result r;
+    stream_result events;
+    char url[512], why[512];
+
+    start(&a, 0, NULL);
+    plan.flushes = 0;
+    stream_run(&events, a.d.port, &plan);
+    snprintf(url, sizeof url, "ws://127.0.0.1:%d/?%s", a.d.port, query);
+    ck_assert_int_eq(shoal_client_run(&r, url, NULL, audio, plan.size, why, sizeof why), 0);
+    ck_assert_int_eq(r.rows_count, 2);
+    check_rows(&r, SHOAL_KIND_POSTERIORS, 0, &events.posteriors);
+    check_rows(&r, SHOAL_KIND_EMBEDDING, 1, &stream_get_tap(&events, 1)->embedding);
+    ck_assert_uint_eq(r.phone_count, events.phone_count + stream_get_tap(&events, 1)->phone_count);
+    ck_assert_uint_eq(r.activity_count, (size_t)events.activity_count);
+    ck_assert_uint_eq(r.done.frames, events.done.frames);
+    ck_assert_int_eq(r.failure.cause, 0);
+    shoal_client_result_free(&r);
+    ck_assert_int_eq(shoal_client_run(&r, url, NULL, audio, 0, why, sizeof why), 0);
+    ck_assert_uint_eq(r.done.frames, 0);
+    shoal_client_result_free(&r);
+    snprintf(url, sizeof url, "ws://127.0.0.1:%d/?depth=99", a.d.port);
+    ck_assert_int_eq(shoal_client_run(&r, url, NULL, audio, plan.size, why, sizeof why),
+                     SHOAL_CLIENT_EFAILED);
+    ck_assert_int_eq(r.failure.cause, SHOAL_CLIENT_REJECTED);
+    shoal_client_result_free(&r);
+    stream_free(&events);
+    free(audio);
+    ck_assert_int_eq(daemon_stop(&a.d, SIGTERM), 0);
+}
+END_TEST
+
 TCase *resume_case(void)
 {
     TCase *t = tcase_create("resume");
@@ -223,5 +276,6 @@ TCase *resume_case(void)
     tcase_add_test(t, killed_again_and_again);
     tcase_add_test(t, another_model_is_refused_by_name);
     tcase_add_test(t, audio_that_is_not_kept_is_told);
+    tcase_add_test(t, one_call_gives_what_events_tell);
     return t;
 }

@@ -5,7 +5,7 @@ _shoal() {
     COMPREPLY=()
     case $before in
     --output) words='text jsonl npy kaldi textgrid labels ctm' ;;
-    --outputs) words='phones posteriors embedding activity' ;;
+    --outputs) words='phones posteriors embedding hidden mel activity' ;;
     --lm | --durations) words='on off' ;;
     --depth | --depths) words='3 6 12 3-12' ;;
     --chunk-ms) words='80 160 320 640' ;;

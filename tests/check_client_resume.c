@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/client_again.h"
 #include "lib/client_resume.h"
 #include "suite.h"
 
@@ -314,6 +313,17 @@ START_TEST(requests_go_again_at_their_places)
 }
 END_TEST
 
+/* Means of frames may not end where a connection did: their session is not gone on with. */
+START_TEST(means_are_not_joined)
+{
+    server.options.every = 4;
+    first_half();
+    shoal__session_gone(&s);
+    ck_assert_str_eq(expect(SHOAL_CLIENT_ERROR).error->name, "connection_lost");
+    expect(SHOAL_CLIENT_CLOSED);
+}
+END_TEST
+
 /* ---- when not ---- */
 
 static void another_model(shoal_ready *r)
@@ -435,37 +445,6 @@ START_TEST(a_server_that_restarts_or_is_full_is_waited_for)
 }
 END_TEST
 
-/* ---- when, and from where ---- */
-
-START_TEST(waits_double_and_spread)
-{
-    ck_assert_int_eq(shoal__again_wait_ms(0, 0, 0), 250);
-    ck_assert_int_eq(shoal__again_wait_ms(0, 0, 999), 374);
-    ck_assert_int_eq(shoal__again_wait_ms(3, 500, 0), 2000);
-    ck_assert_int_eq(shoal__again_wait_ms(100, 500, 0), 5000);
-    ck_assert_int_eq(shoal__again_wait_ms(0, 60000, 500), 75000); /* the server knows better */
-}
-END_TEST
-
-START_TEST(a_replay_begins_where_all_begins_anew)
-{
-    server.options.rate = 11025; /* a sample begins with each second frame only */
-    for (uint64_t next = 0; next < 2000; next += 7)
-        for (uint64_t origin = 0; origin < 60; origin += 20) {
-            uint64_t frame = shoal__again_frame(&server, next, origin);
-
-            ck_assert_msg(frame + 179 <= next || frame <= origin, "%llu is too late for %llu",
-                          (unsigned long long)frame, (unsigned long long)next);
-            ck_assert_uint_eq(frame % 2, 0);
-            if (frame > origin)
-                ck_assert_uint_eq((frame - origin) % 8, 0);
-        }
-    ck_assert_uint_eq(shoal__again_first_frame(&server, 0), 0);
-    ck_assert_uint_eq(shoal__again_first_frame(&server, 1), 2);
-    ck_assert_uint_eq(shoal__again_first_frame(&server, 882), 2); /* 441 samples are 40 ms */
-}
-END_TEST
-
 static Suite *resume_suite(void)
 {
     Suite *suite = suite_create("client_resume");
@@ -477,13 +456,12 @@ static Suite *resume_suite(void)
     tcase_add_test(t, totals_are_of_all_connections);
     tcase_add_test(t, requests_go_again_at_their_places);
     tcase_add_loop_test(t, another_server_is_refused_by_name, 0, 3);
+    tcase_add_test(t, means_are_not_joined);
     tcase_add_test(t, with_gaps_allowed_it_goes_on_and_says_so);
     tcase_add_test(t, forgotten_audio_is_a_gap_of_known_size);
     tcase_add_test(t, before_ready_nothing_is_tried_again);
     tcase_add_test(t, what_will_not_help_is_not_tried);
     tcase_add_test(t, a_server_that_restarts_or_is_full_is_waited_for);
-    tcase_add_test(t, waits_double_and_spread);
-    tcase_add_test(t, a_replay_begins_where_all_begins_anew);
     suite_add_tcase(suite, t);
     return suite;
 }

@@ -29,8 +29,9 @@ static const char manual[] =
     "  --chunk-ms M         audio heard at once, a multiple of 20, 20 to 1280: longer is better\n"
     "                       and later\n"
     "  --left-ms L          how far back each chunk may look, a multiple of 20, 0 to 5120\n"
-    "  --outputs LIST       of phones, posteriors, embedding, activity (where speech begins and\n"
-    "                       ends), with commas between (default: what --output needs). NAME@N is\n"
+    "  --outputs LIST       of phones, posteriors, embedding, hidden, mel, activity (where speech\n"
+    "                       begins and ends), with commas between (default: what --output needs). "
+    "NAME@N is\n"
     "                       NAME after N layers: several depths from one pass\n"
     "  --activity-threshold P    percent that speech must be likely to begin, 30 to 99 (80)\n"
     "  --activity-hangover-ms M  silence that ends speech, a multiple of 20, 20 to 5000 (300)\n"
@@ -156,6 +157,11 @@ static const struct option long_options[] = {
     { 0 }
 };
 
+enum {
+    FEATURES =
+        SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING | SHOAL_OUTPUT_HIDDEN | SHOAL_OUTPUT_MEL
+};
+
 /* A writer, what it can use, and what it asks for when --outputs does not say. */
 static const struct writer {
     const char *name;
@@ -164,14 +170,12 @@ static const struct writer {
 } writers[] = {
     { "text", out_text_open, SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY, SHOAL_OUTPUT_PHONES },
     { "jsonl", out_jsonl_open, SHOAL_OUTPUT_ALL, SHOAL_OUTPUT_PHONES },
-    { "npy", out_npy_open, SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING,
-      SHOAL_OUTPUT_POSTERIORS },
+    { "npy", out_npy_open, FEATURES, SHOAL_OUTPUT_POSTERIORS },
     { "textgrid", out_textgrid_open, SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY,
       SHOAL_OUTPUT_PHONES },
     { "labels", out_labels_open, SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY, SHOAL_OUTPUT_PHONES },
     { "ctm", out_ctm_open, SHOAL_OUTPUT_PHONES, SHOAL_OUTPUT_PHONES },
-    { "kaldi", out_kaldi_open, SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING,
-      SHOAL_OUTPUT_POSTERIORS },
+    { "kaldi", out_kaldi_open, FEATURES, SHOAL_OUTPUT_POSTERIORS },
 };
 
 enum { WRITER_COUNT = sizeof writers / sizeof *writers };

@@ -123,14 +123,27 @@ static void write_features(file_session *s, const out_features *f)
             write_failed(s, why);
 }
 
+/* As the outputs are named; hidden@0 has no tap that says so. */
+static const char *kind_name(const shoal_packet *p)
+{
+    switch (p->kind) {
+    case SHOAL_KIND_EMBEDDING: return "embedding";
+    case SHOAL_KIND_HIDDEN: return p->depth ? "hidden" : "hidden@0";
+    case SHOAL_KIND_MEL: return "mel";
+    default: return "posteriors";
+    }
+}
+
 static void on_features(file_session *s, const shoal_packet *p, const float *rows)
 {
-    out_features f = { .kind = shoal_kind_name(p->kind),
+    double row_s = (p->row_ms ? p->row_ms : SHOAL_FRAME_MS) / 1000.0;
+    out_features f = { .kind = kind_name(p),
                        .first_frame = (int64_t)p->first_frame,
                        .frames = p->frames,
                        .dim = p->dim,
                        .from = { p->tap, p->depth },
-                       .frame_seconds = SHOAL_FRAME_MS / 1000.0,
+                       .start = (double)p->first_frame * SHOAL_FRAME_MS / 1000,
+                       .row_seconds = row_s,
                        .rows = rows };
 
     write_features(s, &f);
@@ -146,14 +159,22 @@ static void announce(file_session *s, unsigned output, int tap, int dim)
             write_failed(s, why);
 }
 
+static int dim_of(const shoal_ready *r, unsigned output)
+{
+    switch (output) {
+    case SHOAL_OUTPUT_POSTERIORS: return r->classes;
+    case SHOAL_OUTPUT_EMBEDDING:
+    case SHOAL_OUTPUT_HIDDEN: return r->dim;
+    case SHOAL_OUTPUT_MEL: return r->mels;
+    default: return 0;
+    }
+}
+
 static void announce_all(file_session *s, const shoal_ready *r, int tap, unsigned outputs)
 {
     for (unsigned one = 1; one & SHOAL_OUTPUT_ALL; one <<= 1)
         if (outputs & one)
-            announce(s, one, tap,
-                     one == SHOAL_OUTPUT_POSTERIORS  ? r->classes
-                     : one == SHOAL_OUTPUT_EMBEDDING ? r->dim
-                                                     : 0);
+            announce(s, one, tap, dim_of(r, one));
 }
 
 /* Start the clock. */
@@ -167,7 +188,8 @@ static void on_ready(file_session *s, const shoal_ready *r)
     file_latency_begin(&s->job->latency, &s->watch, r);
     announce_all(s, r, 0, o->outputs);
     for (int i = 0; i < o->tap_count; i++)
-        announce_all(s, r, o->taps[i].depth, o->taps[i].outputs);
+        if (o->taps[i].depth) /* hidden@0 is announced by its rows */
+            announce_all(s, r, o->taps[i].depth, o->taps[i].outputs);
 }
 
 static void on_changed(file_session *s, const shoal_changed *c)
@@ -196,7 +218,8 @@ static void on_done(file_session *s, const shoal_done *d)
     shoal_client_stats have = shoal_client_get_stats(s->client);
     const shoal_ready *ready = shoal_client_get_ready(s->client);
     int features = (shoal_options_all_outputs(&ready->options) &
-                    (SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING)) != 0;
+                    (SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING)) != 0 &&
+                   ready->options.every <= 1 && ready->options.pool == SHOAL_POOL_NONE;
     int bad = differs(s, "samples received", d->received, (uint64_t)file_session_frames_sent(s));
 
     bad |= differs(s, "samples processed", d->processed, d->received);

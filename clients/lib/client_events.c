@@ -34,7 +34,8 @@ static int reserve_rows(shoal__scratch *scratch, size_t n, shoal_error *err)
 static int take_features(shoal__progress *p, shoal__scratch *scratch, const shoal_packet *packet,
                          shoal_client_event *e, shoal_error *err)
 {
-    uint64_t end = packet->first_frame + (uint64_t)packet->frames;
+    uint64_t row_ms = packet->row_ms ? packet->row_ms : SHOAL_FRAME_MS;
+    uint64_t end = packet->first_frame + (uint64_t)packet->frames * row_ms / SHOAL_FRAME_MS;
 
     if (!scratch->no_rows) {
         if (reserve_rows(scratch, (size_t)packet->frames * (size_t)packet->dim, err) < 0)

@@ -59,17 +59,34 @@ static void note_progress(shoal__join *j, uint32_t *seq, uint64_t received, uint
 
 /* ---- rows ---- */
 
+/* Frames of 20 ms that so many rows stand for: mel has two rows a frame. (Means of frames, every
+ * and pool, never come to a second connection.) */
+static uint64_t frames_of(const shoal_packet *p, int rows)
+{
+    uint64_t row_ms = p->row_ms ? p->row_ms : SHOAL_FRAME_MS;
+
+    return (uint64_t)rows * row_ms / SHOAL_FRAME_MS;
+}
+
+static int rows_of(const shoal_packet *p, uint64_t frames)
+{
+    uint64_t row_ms = p->row_ms ? p->row_ms : SHOAL_FRAME_MS;
+    uint64_t rows = frames * SHOAL_FRAME_MS / row_ms;
+
+    return rows < (uint64_t)p->frames ? (int)rows : p->frames;
+}
+
 static size_t value_bytes(const shoal_packet *p)
 {
     return p->encoding == SHOAL_ENCODING_F16 ? 2 : 4;
 }
 
-static void cut_front(const shoal__join *j, shoal_packet *p, shoal_client_event *e, int frames)
+static void cut_front(const shoal__join *j, shoal_packet *p, shoal_client_event *e, int rows)
 {
-    size_t values = (size_t)frames * (size_t)p->dim;
+    size_t values = (size_t)rows * (size_t)p->dim;
 
-    p->first_frame += (uint64_t)frames;
-    p->frames -= frames;
+    p->first_frame += frames_of(p, rows);
+    p->frames -= rows;
     p->start_sample = shoal_frame_start_sample(p->first_frame, j->rate);
     p->payload = (const uint8_t *)p->payload + values * value_bytes(p);
     if (e->rows)
@@ -78,7 +95,8 @@ static void cut_front(const shoal__join *j, shoal_packet *p, shoal_client_event 
 
 static int take_rows(shoal__join *j, shoal_packet *p, shoal_client_event *e)
 {
-    shoal__given *g = find(j, (int)p->kind, p->tap);
+    /* hidden@0 has tap 0 as hidden has, and depth 0 */
+    shoal__given *g = find(j, (int)p->kind, p->depth ? p->tap : -1);
     uint64_t old;
 
     j->link_packets++;
@@ -88,11 +106,11 @@ static int take_rows(shoal__join *j, shoal_packet *p, shoal_client_event *e)
     p->processed += j->base_sample;
     old = j->again && g->next_frame > p->first_frame ? g->next_frame - p->first_frame : 0;
     if (old)
-        cut_front(j, p, e, old < (uint64_t)p->frames ? (int)old : p->frames);
+        cut_front(j, p, e, rows_of(p, old));
     if (!p->frames && !is_news(j, p->processed))
         return 0;
     if (p->frames)
-        g->next_frame = p->first_frame + (uint64_t)p->frames;
+        g->next_frame = p->first_frame + frames_of(p, p->frames);
     j->frames = g->next_frame > j->frames ? g->next_frame : j->frames;
     j->packets++;
     note_progress(j, &p->seq, p->received, p->processed);

@@ -27,7 +27,8 @@ static const char alive_id[] = "libshoal-client: alive";
 static int can_go_on(const shoal__session *s)
 {
     return s->params.again && s->links && !s->progress.done && !s->gave_up &&
-           s->granted.format != SHOAL_FORMAT_OPUS &&
+           s->granted.format != SHOAL_FORMAT_OPUS && s->granted.every <= 1 &&
+           s->granted.pool == SHOAL_POOL_NONE &&
            (!s->has_failure || shoal__again_helps(&s->failure));
 }
 

@@ -141,6 +141,8 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
     TAKE(SETTLE_SILENCE_MS, settle_silence_ms);
     TAKE(TENTATIVE, tentative);
     TAKE(PRECISION, precision);
+    TAKE(EVERY, every);
+    TAKE(POOL, pool);
 #undef TAKE
     if (over->given & SHOAL_OPT_OUTPUT)
         shoal_options_copy_outputs(o, over);

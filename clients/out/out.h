@@ -44,12 +44,12 @@ typedef struct out_activity {
 } out_activity;
 
 typedef struct out_features {
-    const char *kind; /* "posteriors" or "embedding" */
+    const char *kind; /* "posteriors", "embedding", "hidden" or "mel" */
     int64_t first_frame;
     int frames, dim;
     out_source from;
-    double frame_seconds;
-    const float *rows; /* [frames, dim] */
+    double start, row_seconds; /* of the first row; of each */
+    const float *rows;         /* [frames, dim] */
 } out_features;
 
 typedef struct out_ops {

@@ -117,11 +117,11 @@ static int jsonl_features(out *o, const out_features *f, char *why, size_t why_s
     out_jsonl *j = (out_jsonl *)o;
 
     for (int i = 0; i < f->frames; i++) {
-        int64_t frame = f->first_frame + i;
-        json_t *line =
-            json_pack("{s:O, s:s, s:I, s:o, s:o}", "file", j->file, "output", f->kind, "frame",
-                      (json_int_t)frame, "start", make_seconds((double)frame * f->frame_seconds),
-                      "end", make_seconds((double)(frame + 1) * f->frame_seconds));
+        double start = f->start + i * f->row_seconds;
+        int64_t frame = f->first_frame + (int64_t)(i * f->row_seconds / 0.02 + 1e-6);
+        json_t *line = json_pack("{s:O, s:s, s:I, s:o, s:o}", "file", j->file, "output", f->kind,
+                                 "frame", (json_int_t)frame, "start", make_seconds(start), "end",
+                                 make_seconds(start + f->row_seconds));
         line = add_source(j, line, f->from);
         if (line)
             json_object_set_new(line, "values",

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ARKS = 2 * (1 + SHOAL_MAX_TAPS) };
+enum { MAX_ARKS = 3 * (1 + SHOAL_MAX_TAPS) + 1 };
 
 typedef struct ark {
     char name[OUT_NAME_SIZE]; /* of the output */

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_BYTES = 128, MAX_ARRAYS = 2 * (1 + SHOAL_MAX_TAPS) };
+enum { HEADER_BYTES = 128, MAX_ARRAYS = 3 * (1 + SHOAL_MAX_TAPS) + 1 };
 
 typedef struct array_file {
     char name[OUT_NAME_SIZE]; /* of the output */

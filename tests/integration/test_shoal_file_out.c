@@ -17,6 +17,23 @@ static const char *text_of(const char *path)
     return bytes;
 }
 
+static void check_same_files(const char *a, const char *b)
+{
+    size_t n = read_bytes(a, bytes, ROOM);
+
+    ck_assert_uint_gt(n, 128);
+    ck_assert_uint_eq(read_bytes(b, more, ROOM), n);
+    ck_assert_msg(!memcmp(bytes, more, n), "%s and %s differ", a, b);
+}
+
+static void check_different_files(const char *a, const char *b)
+{
+    size_t n = read_bytes(a, bytes, ROOM);
+
+    ck_assert_uint_eq(read_bytes(b, more, ROOM), n);
+    ck_assert(memcmp(bytes, more, n) != 0);
+}
+
 typedef struct row {
     double start, end, confidence;
     char label[16];
@@ -98,6 +115,24 @@ START_TEST(kaldi_has_the_rows_of_npy)
 }
 END_TEST
 
+/* Each kind under its own name: layers as wide as the model, log-mels two rows a frame. */
+START_TEST(hidden_and_mel_have_their_names_and_sizes)
+{
+    write_wav(in_dir("talk.wav"), SECOND, 16000, 1);
+    RUN("--depth", "2", "--output", "npy,jsonl", "--outputs", "hidden,hidden@0,hidden@1,mel",
+        in_dir("talk.wav"));
+    ck_assert_int_eq(check_npy(in_dir("talk.hidden.npy"), 32), 50);
+    ck_assert_int_eq(check_npy(in_dir("talk.hidden@0.npy"), 32), 50);
+    ck_assert_int_eq(check_npy(in_dir("talk.hidden@1.npy"), 32), 50);
+    ck_assert_int_eq(check_npy(in_dir("talk.mel.npy"), 80), 100);
+    check_different_files(in_dir("talk.hidden.npy"), in_dir("talk.hidden@1.npy"));
+    ck_assert_ptr_nonnull(strstr(out, "\"output\": \"mel\", \"frame\": 1, \"start\": 0.02, "
+                                      "\"end\": 0.03"));
+    ck_assert_ptr_nonnull(strstr(out, "\"output\": \"mel\", \"frame\": 1, \"start\": 0.03, "
+                                      "\"end\": 0.04"));
+}
+END_TEST
+
 /* Each is as long as the activity says, and 200 ms around it. */
 START_TEST(utterances_are_cut_where_speech_is)
 {
@@ -147,23 +182,6 @@ static void write_stereo(const char *path)
     free(left);
     free(right);
     free(both);
-}
-
-static void check_same_files(const char *a, const char *b)
-{
-    size_t n = read_bytes(a, bytes, ROOM);
-
-    ck_assert_uint_gt(n, 128);
-    ck_assert_uint_eq(read_bytes(b, more, ROOM), n);
-    ck_assert_msg(!memcmp(bytes, more, n), "%s and %s differ", a, b);
-}
-
-static void check_different_files(const char *a, const char *b)
-{
-    size_t n = read_bytes(a, bytes, ROOM);
-
-    ck_assert_uint_eq(read_bytes(b, more, ROOM), n);
-    ck_assert(memcmp(bytes, more, n) != 0);
 }
 
 START_TEST(standard_input_is_heard_with_and_without_header)
@@ -296,6 +314,7 @@ TCase *shoal_file_out_case(void)
     tcase_add_test(t, labels_and_ctm_hold_what_text_says);
     tcase_add_test(t, kaldi_has_the_rows_of_npy);
     tcase_add_test(t, kaldi_takes_the_priors_off);
+    tcase_add_test(t, hidden_and_mel_have_their_names_and_sizes);
     tcase_add_test(t, utterances_are_cut_where_speech_is);
     tcase_add_test(t, standard_input_is_heard_with_and_without_header);
     tcase_add_test(t, channels_are_picked_or_heard_each);

@@ -227,6 +227,95 @@ class Live(unittest.TestCase):
         self.assertGreaterEqual(caught.exception.retry_ms, 0)
 
 
+class Again(unittest.TestCase):
+    """A server that is killed in mid-stream: the same rows, phones and totals as from one that is not."""
+
+    def start(self, address):
+        ready = os.path.join(self.folder.name, "address")
+        if os.path.exists(ready):
+            os.remove(ready)
+        self.shoald = subprocess.Popen([
+            os.path.join(BUILD, "daemon/shoald"), "--listen", address, "--workers", "1", "--ready-file", ready,
+            "--log-level", "warning", "--model", os.path.join(SRCDIR, "tests/data/tiny.safetensors"), "--set",
+            "capacity=100000", "--set", "elastic=off", "--set", "admission=off", "--set", "late_limit_ms=600000"])
+        self.addCleanup(self.shoald.wait)
+        self.addCleanup(self.shoald.kill)
+        end = time.monotonic() + 30 * PATIENCE
+        while not (os.path.exists(ready) and os.path.getsize(ready)):
+            if self.shoald.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("shoald did not start")
+            time.sleep(0.02)
+        with open(ready) as f:
+            return f.read().strip()
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.address = self.start("127.0.0.1:0")
+        rng = np.random.default_rng(1)
+        loud = np.repeat(rng.choice([0.001, 0.2], 140), 1600)      # 14 s in bursts of 100 ms
+        self.samples = (loud * rng.standard_normal(len(loud))).astype(np.float32)
+        self.options = {"depth": 2, "left_ms": 320, "output": "phones,posteriors,activity",
+                        "activity_threshold": 30, "activity_hangover_ms": 20}
+
+    def run_live(self, blocks, **more):
+        found, resumed = None, []
+        for m in shoal.live(blocks, "ws://" + self.address, **{**self.options, **more}):
+            if isinstance(m, dict) and m["type"] == "resumed":
+                resumed.append(m)
+                continue
+            found = found or shoal.Features(m)
+            found._take(m)
+            if isinstance(m, shoal.Packet):
+                self.frames = m.first_frame
+        return found, resumed
+
+    def test_nothing_is_lost(self):
+        whole, _ = self.run_live(iter([self.samples]))
+
+        def blocks():
+            yield self.samples[:100000]
+            while self.frames < 250:        # results of the first half are there
+                time.sleep(0.01)
+            self.shoald.kill()
+            self.shoald.wait()
+            self.start(self.address)
+            yield self.samples[100000:]
+        self.frames = 0
+        killed, resumed = self.run_live(blocks(), reconnect_s=60 * PATIENCE)
+        self.assertEqual(len(resumed), 1)
+        np.testing.assert_allclose(killed["posteriors"], whole["posteriors"], atol=1e-4)
+        self.assertEqual([(p.phone, p.start, p.end) for p in killed.phones],
+                         [(p.phone, p.start, p.end) for p in whole.phones])
+        self.assertEqual([(m["state"], m["frame"]) for m in killed.activity],
+                         [(m["state"], m["frame"]) for m in whole.activity])
+        self.assertGreater(len(whole.activity), 1)
+        for name in ("received", "processed", "frames", "phones", "packets", "seconds"):
+            if name != "packets":
+                self.assertEqual(killed.done[name], whole.done[name], name)
+
+    def test_without_it_the_session_fails(self):
+        def blocks():
+            yield self.samples[:100000]
+            while not self.frames:
+                time.sleep(0.01)
+            self.shoald.kill()
+            self.shoald.wait()
+            yield self.samples[100000:]
+        self.frames = 0
+        with self.assertRaises(shoal.Failure) as caught:
+            self.run_live(blocks())
+        self.assertEqual(caught.exception.cause, "lost")
+
+    def test_where_a_replay_begins(self):
+        ready = {"options": {"chunk_ms": 160, "left_ms": 160, "depth": 1, "rate": 16000,
+                             "activity_hangover_ms": 300}, "latency_ms": 235, "model": {"rate": 16000}}
+        self.assertEqual(shoal.again.reach_ms(ready), 3575)        # as tests/check_client_resume.c has it
+        self.assertEqual(shoal.again.first_frame(ready, 400), 216)
+        ready["options"]["rate"] = 11025
+        self.assertEqual(shoal.again.first_frame(ready, 400) % 8, 0)
+
+
 @unittest.skipUnless(LOADS, "no libshoal that Python can load")
 class Engine(unittest.TestCase):
     def test_a_stream_in_pieces_equals_one_shot(self):

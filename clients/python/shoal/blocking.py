@@ -123,8 +123,10 @@ def features(audio: Union[str, PathLike, np.ndarray], url: Optional[str] = None,
              rate: Optional[int] = None, **options: Any) -> Features:
     """All results of a recording: a file, or samples at `rate` (16000), [n] or [n, channels].
 
-    WAV of 16 bits is read here; whatever else needs the package soundfile.
+    WAV of 16 bits is read here; whatever else needs the package soundfile. A connection that breaks is tried
+    again for reconnect_s, 30 seconds if it is not said.
     """
+    options.setdefault("reconnect_s", 30)
     if isinstance(audio, (str, PathLike)):
         audio, rate = read_audio(fspath(audio))
     if audio.ndim == 2:

@@ -43,8 +43,10 @@ class _StreamParams(C.Structure):
 
 
 class _Result(C.Structure):
+    # all of shoal_result: the library writes it
     _fields_ = [("first_frame", C.c_int64), ("frames", C.c_int), ("depth", C.c_int), ("embedding", FLOATS),
-                ("logp", FLOATS)]
+                ("logp", FLOATS), ("hidden", FLOATS), ("mel", FLOATS), ("mel_first_frame", C.c_int64),
+                ("mel_frames", C.c_int)]
 
 
 class _DecoderParams(C.Structure):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import time
 from typing import Any, AsyncIterator, Generator, Optional, Union
 
 import websockets
 
+from . import again
 from .wire import (Audio, Failure, Packet, audio_bytes, decode_packet, failure_of_close, failure_of_error,
                    failure_of_status, packet_of_json, session_url)
 
@@ -22,10 +24,17 @@ class AsyncSession:
     ready: the `ready` message. Iterate for all messages, in order, from `ready` on: dicts as
     docs/protocol.md, 4, has them, and Packets; the iterator ends after `done` and raises Failure.
     Results are to be read while audio is sent: a server whose results are not read stops reading.
+    With reconnect_s a session outlives its connection: see connect.
     """
 
-    def __init__(self, ws: Any, ready: dict, format: str) -> None:
+    def __init__(self, ws: Any, ready: dict, format: str, opener: Any = None, reconnect_s: float = 0) -> None:
         self.ready = ready
+        self._opener, self._reconnect_s = opener, reconnect_s if format in again.SAMPLE_BYTES else 0
+        self._joined = again.Joined(ready["options"]["rate"])
+        self._kept, self._kept_from, self._sent = bytearray(), 0, 0     # audio, its first byte, all there was
+        self._ended = False
+        self._sending = asyncio.Lock()      # held while a connection is away and audio goes again
+        self._replay: Optional[asyncio.Task] = None
         self._ws, self._format, self._done = ws, format, False
         self._first: list[Message] = [ready]
         self._most = min(MESSAGE_BYTES, ready.get("limits", {}).get("max_message_bytes", MESSAGE_BYTES))
@@ -36,27 +45,48 @@ class AsyncSession:
         data = audio_bytes(audio, self._format)
         most = max(1, len(data)) if self._format == "opus" else self._most
         for at in range(0, len(data), most):
-            await self._put(data[at:at + most])
+            async with self._sending:
+                if self._reconnect_s:
+                    self._keep(data[at:at + most])
+                await self._put(data[at:at + most])
+
+    def _keep(self, data: bytes) -> None:
+        self._kept += data
+        self._sent += len(data)
+        joined, o = self._joined, self.ready["options"]
+        first = again.first_frame(self.ready, joined.frames_done())
+        drop = joined.sample(first) * again.SAMPLE_BYTES[self._format] * o["channels"] - self._kept_from
+        drop = max(drop, len(self._kept) - again.KEEP_BYTES)
+        if drop > len(self._kept) // 2:     # seldom, so that what stays is seldom moved
+            del self._kept[:drop]
+            self._kept_from += drop
 
     async def set(self, **change: Any) -> None:
         """depth, output, ... in mid-stream; a `changed` message or an `error` that is not fatal follows."""
         change = {k: list(v) if isinstance(v, tuple) else v for k, v in change.items()}
-        await self._put(json.dumps({"type": "set", **change}))
+        await self._ask({"type": "set", **change})
 
     async def flush(self, id: str = "") -> None:
         """Everything about the audio so far; `flushed` follows its results."""
-        await self._put(json.dumps({"type": "flush", "id": id}))
+        await self._ask({"type": "flush", "id": id})
 
     async def ping(self, id: str = "") -> None:
-        await self._put(json.dumps({"type": "ping", "id": id}))
+        await self._ask({"type": "ping", "id": id})
 
     async def end(self) -> None:
         """No more audio; all results, then `done` follow."""
-        await self._put(json.dumps({"type": "end"}))
+        self._ended = True
+        await self._ask({"type": "end"})
 
     async def close(self) -> None:
         """Hang up; what is under way is lost unless `done` has come."""
+        if self._replay:
+            self._replay.cancel()
         await self._ws.close()
+
+    async def _ask(self, message: dict) -> None:
+        async with self._sending:
+            await self._put(json.dumps(message))
 
     async def _put(self, message: Union[str, bytes]) -> None:
         try:
@@ -74,9 +104,83 @@ class AsyncSession:
         while self._first:
             yield self._first.pop()
         while not self._done:
-            m = await _receive(self._ws)
-            self._done = isinstance(m, dict) and m["type"] == "done"
-            yield m
+            try:
+                m: Optional[Message] = await _receive(self._ws)
+            except Failure as f:
+                if not self._reconnect_s or not again.helps(f):
+                    raise
+                m = await self._go_on(f)
+            else:
+                m = self._joined.take(m)
+            if isinstance(m, dict):
+                self._done = m["type"] == "done"
+                if m["type"] == "changed" and m["reason"] == "set":
+                    self.ready["options"].update(depth=m["range"], output=m["output"])
+            if m is not None:
+                yield m
+
+    # ---- a connection that broke ----
+
+    async def _go_on(self, failure: Failure) -> dict:
+        """Connect anew; what is needed of the audio goes again in a task of its own."""
+        if self._replay:
+            self._replay.cancel()
+            await asyncio.gather(self._replay, return_exceptions=True)
+        await self._sending.acquire()
+        try:
+            await self._connect_again(failure)
+            frame, at = self._place()
+        except BaseException:
+            self._sending.release()
+            raise
+        self._joined.begin(frame)
+        self._replay = asyncio.create_task(self._send_again(at))
+        return {"type": "resumed", "replayed_s": (self._sent - at) / self._bytes_a_second()}
+
+    def _bytes_a_second(self) -> int:
+        o = self.ready["options"]
+        return again.SAMPLE_BYTES[self._format] * o["channels"] * o["rate"]
+
+    def _place(self) -> tuple[int, int]:
+        """(frame, byte of the audio) from which it goes again."""
+        frame = again.first_frame(self.ready, self._joined.frames_done())
+        o = self.ready["options"]
+        at = self._joined.sample(frame) * again.SAMPLE_BYTES[self._format] * o["channels"]
+        if at < self._kept_from:
+            raise Failure("rejected", "the session cannot go on where it was: the audio on which results depend "
+                          "is not kept any more", "audio_forgotten")
+        return frame, at
+
+    async def _connect_again(self, failure: Failure) -> None:
+        end, attempt = time.monotonic() + self._reconnect_s, 0
+        while True:
+            if not again.helps(failure) or time.monotonic() > end:
+                raise failure
+            await asyncio.sleep(again.wait_s(attempt, failure.retry_ms))
+            attempt += 1
+            try:
+                ws, ready = await self._opener._open_session(self.ready["options"])
+            except Failure as f:
+                failure = f
+                continue
+            other = again.differs(self.ready, ready)
+            if other:
+                await ws.close()
+                raise other
+            self._ws, self.ready = ws, ready
+            return
+
+    async def _send_again(self, at: int) -> None:
+        try:
+            while at < self._sent:
+                i = at - self._kept_from
+                piece = bytes(self._kept[i:min(i + self._most, len(self._kept))])
+                await self._put(piece)
+                at += len(piece)
+            if self._ended:
+                await self._put(json.dumps({"type": "end"}))
+        finally:
+            self._sending.release()
 
 
 async def _receive(ws: Any) -> Message:
@@ -125,10 +229,16 @@ class connect:
 
     url: ws://HOST[:PORT] or wss://; None: SHOAL_URL, else ws://127.0.0.1:7350. token: sent as
     Authorization: Bearer. options: rate (16000), depth (6 or (3, 12)), output, encoding ("f32"), ...
+
+    reconnect_s: a connection that breaks, also because the server was killed, is tried again for so many
+    seconds; the audio on which the next results depend is sent again, and results go on without a gap or a
+    copy, after a message {"type": "resumed"}. A server with another model is a Failure with code
+    other_model, other_precision or other_kernels. 0: the session fails at once.
     """
 
     def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, timeout: float = 10.0,
-                 **options: Any) -> None:
+                 reconnect_s: float = 0, **options: Any) -> None:
+        self._reconnect_s, self._asked = reconnect_s, url
         self._url, self._timeout = session_url(url, {"encoding": "f32", **options}), timeout
         self._format = str(options.get("format", "s16le"))
         self._arguments = _arguments()
@@ -148,19 +258,25 @@ class connect:
         await self._session.close()
 
     async def _open(self) -> AsyncSession:
+        ws, ready = await self._open_session(None)
+        return AsyncSession(ws, ready, self._format, self, self._reconnect_s)
+
+    async def _open_session(self, granted: Optional[dict]) -> tuple[Any, dict]:
+        """A connection whose session has begun, and its `ready`. granted: options to insist on."""
+        url = session_url(self._asked, granted) if granted else self._url
         try:
-            ws = await asyncio.wait_for(self._connect(), self._timeout)
+            ws = await asyncio.wait_for(self._connect(url), self._timeout)
         except (OSError, asyncio.TimeoutError, websockets.WebSocketException) as e:
-            raise _refusal(e, self._url) from e
+            raise _refusal(e, url) from e
         try:
             ready = await asyncio.wait_for(_receive(ws), self._timeout)
         except asyncio.TimeoutError as e:
             await ws.close()
-            raise _refusal(e, self._url) from e
+            raise _refusal(e, url) from e
         if not isinstance(ready, dict) or ready.get("type") != "ready":
             await ws.close()
             raise Failure("broken", "the server's first message is not ready", "bad_answer")
-        return AsyncSession(ws, ready, self._format)
+        return ws, ready
 
-    async def _connect(self) -> Any:
-        return await websockets.connect(self._url, open_timeout=self._timeout, **self._arguments)
+    async def _connect(self, url: str) -> Any:
+        return await websockets.connect(url, open_timeout=self._timeout, **self._arguments)

@@ -1,0 +1,153 @@
+"""A session over several connections: what is sent again, and what of its results is given once.
+
+The same as clients/lib/client_again.c and client_join.c, but that flushes are not repeated.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from typing import Any, Mapping, Optional, Union
+
+from .wire import Failure, Packet
+
+FRAME_MS, FIRST_MS, MOST_MS = 20, 250, 5000
+CONVOLUTION_MS = 280            # 15 frames see 14 before
+DECODER_MS = 2560               # twice what the decoder of phones waits at most
+SAMPLE_BYTES = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
+KEEP_BYTES = 64 << 20
+
+
+def helps(f: Failure) -> bool:
+    """What failed is a connection, and another may do."""
+    return f.retry_ms >= 0 and f.cause not in ("rejected", "broken")
+
+
+def wait_s(attempt: int, retry_ms: int) -> float:
+    """Seconds until the next attempt: doubled each time, spread by chance."""
+    ms = max(min(FIRST_MS << min(attempt, 10), MOST_MS), retry_ms)
+    return ms * random.uniform(1, 1.5) / 1000
+
+
+def reach_ms(ready: Mapping[str, Any]) -> int:
+    """How far before a frame the audio reaches on which its results depend."""
+    o = ready["options"]
+    chunk, depth = o["chunk_ms"], o["depth"]
+    layer = sum(-(-ms // chunk) * chunk for ms in (o["left_ms"], CONVOLUTION_MS))
+    deepest = depth[1] if isinstance(depth, list) else depth
+    return layer * deepest + ready["latency_ms"] + DECODER_MS + o.get("activity_hangover_ms", 0)
+
+
+def first_frame(ready: Mapping[str, Any], done: int) -> int:
+    """The frame from which audio goes again so that results are right from frame `done` on: where a chunk, a
+    sample and a step of the resampler begin."""
+    o = ready["options"]
+    chunk = o["chunk_ms"] // FRAME_MS
+    even = 50 // math.gcd(50, math.gcd(o["rate"], ready["model"]["rate"]))
+    step = chunk * even // math.gcd(chunk, even)
+    return max(0, done - -(-reach_ms(ready) // FRAME_MS)) // step * step
+
+
+def differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> Optional[Failure]:
+    """Why features of the two do not go on in each other; None: they do."""
+    def of(ready: Mapping[str, Any]) -> list:
+        engine = ready.get("engine", {})
+        return [("other_model", ready["model"]["sha256"]), ("other_precision", engine.get("precision")),
+                ("other_kernels", (engine.get("backend"), engine.get("kernels")))]
+    for (name, a), (_, b) in zip(of(before), of(now)):
+        if a != b:
+            return Failure("rejected", f"the session cannot go on where it was: the server has {b} now, before "
+                           f"{a}; start a new one", name)
+    return None
+
+
+class Joined:
+    """Messages of several connections as one session's."""
+
+    def __init__(self, rate: int) -> None:
+        self.rate, self.base, self.again, self.seq = rate, 0, False, 0
+        self.processed = 0
+        self.given: dict[tuple[str, int], Any] = {}     # of an output: next frame, last end, last turn
+        self.phones = self.packets = self.link_phones = self.link_packets = 0
+
+    def begin(self, base: int) -> None:
+        """A new connection, whose first frame is that one of the session."""
+        self.base, self.again = base, True
+        self.link_phones = self.link_packets = 0
+
+    def frames_done(self) -> int:
+        """Frames of which every output has its rows."""
+        rows = [v for (kind, _), v in self.given.items() if kind not in ("phones", "activity")]
+        return min([self.processed * 50 // self.rate, *rows])
+
+    def sample(self, frame: int) -> int:
+        return frame * self.rate // 50
+
+    def _count(self, processed: int) -> int:
+        self.processed = max(self.processed, processed)
+        self.seq += 1
+        return self.seq - 1
+
+    def take(self, m: Union[dict, Packet]) -> Union[dict, Packet, None]:
+        """The message as one of the session; None: it was given before."""
+        if isinstance(m, Packet):
+            return self._packet(m)
+        moved = dict(m)
+        for name in ("received", "processed", "sample", "from_sample"):
+            if name in moved:
+                moved[name] += self.sample(self.base)
+        for name in ("frame", "frames", "from_frame"):
+            if name in moved:
+                moved[name] += self.base
+        for name in ("time", "seconds"):
+            if name in moved:
+                moved[name] = round(moved[name] + self.base * 0.02, 3)
+        take = getattr(self, "_" + str(m["type"]), None)
+        return take(moved) if take else moved
+
+    def _packet(self, p: Packet) -> Optional[Packet]:
+        self.link_packets += 1
+        first, key, base = p.first_frame + self.base, (p.kind, p.tap), self.sample(self.base)
+        old = min(max(self.given.get(key, 0) - first, 0), len(p.values)) if self.again else 0
+        if self.again and old == len(p.values) and p.processed + base <= self.processed:
+            return None
+        self.packets += 1
+        if len(p.values) > old:
+            self.given[key] = first + len(p.values)
+        return replace(p, first_frame=first + old, start_sample=self.sample(first + old), values=p.values[old:],
+                       received=p.received + base, processed=p.processed + base,
+                       seq=self._count(p.processed + base))
+
+    def _phones(self, m: dict) -> Optional[dict]:
+        self.link_phones += len(m["phones"])
+        key, by, news = ("phones", m.get("tap", 0)), self.base * 0.02, m["processed"] > self.processed
+
+        def move(p: dict) -> dict:
+            return {**p, "start": round(p["start"] + by, 3), "end": round(p["end"] + by, 3)}
+        phones, end = [], self.given.get(key, 0.0)
+        for p in map(move, m["phones"]):
+            if self.again and (p["start"] + p["end"]) / 2 <= end:
+                continue
+            phones.append({**p, "start": max(p["start"], end)} if self.again else p)
+            end = p["end"]
+        self.given[key] = end
+        if self.again and not phones and not news:
+            return None
+        self.phones += len(phones)
+        m = {**m, "phones": phones, "seq": self._count(m["processed"])}
+        if "tentative" in m:
+            m["tentative"] = [move(p) for p in m["tentative"]]
+        return m
+
+    def _activity(self, m: dict) -> Optional[dict]:
+        key = ("activity", m.get("tap", 0))
+        frame, state = self.given.get(key, (-1, "silence"))
+        if self.again and (m["frame"] <= frame or m["state"] == state):
+            return None
+        self.given[key] = (m["frame"], m["state"])
+        return {**m, "seq": self._count(m["processed"])}
+
+    def _done(self, m: dict) -> dict:
+        return {**m, "phones": m["phones"] - self.link_phones + self.phones,
+                "packets": m["packets"] - self.link_packets + self.packets}

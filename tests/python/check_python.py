@@ -51,7 +51,7 @@ class Wire(unittest.TestCase):
 
     def test_packets_that_are_none(self):
         for bad in (EXAMPLE[:63], EXAMPLE[:-1], EXAMPLE + b"\0", b"X" + EXAMPLE[1:],
-                    EXAMPLE[:5] + b"\3" + EXAMPLE[6:], EXAMPLE[:8] + b"\x3f" + EXAMPLE[9:]):
+                    EXAMPLE[:5] + b"\x09" + EXAMPLE[6:], EXAMPLE[:8] + b"\x3f" + EXAMPLE[9:]):
             with self.assertRaises(shoal.Failure) as caught:
                 shoal.decode_packet(bad)
             self.assertEqual((caught.exception.cause, caught.exception.retry_ms), ("broken", -1))
@@ -134,6 +134,15 @@ class Live(unittest.TestCase):
             self.assertAlmostEqual(told.start, own.start, places=3)
         self.assertLessEqual(r.phones[-1].end, len(self.samples) / self.rate + 0.001)
         self.assertEqual(r.done["received"], len(self.samples))
+
+    def test_layers_mels_and_means(self):
+        r = shoal.features(self.samples[:48000], self.url, rate=self.rate, depth=2,
+                           output="hidden,hidden@0,hidden@1,mel,posteriors")
+        self.assertEqual({n: len(r[n]) for n in r.keys()},
+                         {"hidden": 50, "hidden@0": 50, "hidden@1": 50, "mel": 100, "posteriors": 50})
+        self.assertEqual(r["mel"].shape[1], r.ready["mels"])
+        m = shoal.features(self.samples[:48000], self.url, rate=self.rate, depth=2, output="embedding", every=5)
+        self.assertEqual(m["embedding"].shape, (10, r.ready["dim"]))
 
     def test_every_encoding_gives_the_same_rows(self):
         a, b, c = (shoal.features(self.samples[:16000], self.url, rate=self.rate, depth=2, output="posteriors",

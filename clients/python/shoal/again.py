@@ -108,14 +108,16 @@ class Joined:
 
     def _packet(self, p: Packet) -> Optional[Packet]:
         self.link_packets += 1
-        first, key, base = p.first_frame + self.base, (p.kind, p.tap), self.sample(self.base)
-        old = min(max(self.given.get(key, 0) - first, 0), len(p.values)) if self.again else 0
+        first, key, base = p.first_frame + self.base, (p.name, p.tap), self.sample(self.base)
+        old = max(self.given.get(key, 0) - first, 0) * 20 // p.row_ms if self.again else 0      # rows
+        old = min(old, len(p.values))
         if self.again and old == len(p.values) and p.processed + base <= self.processed:
             return None
         self.packets += 1
         if len(p.values) > old:
-            self.given[key] = first + len(p.values)
-        return replace(p, first_frame=first + old, start_sample=self.sample(first + old), values=p.values[old:],
+            self.given[key] = first + p.frames
+        first += old * p.row_ms // 20
+        return replace(p, first_frame=first, start_sample=self.sample(first), values=p.values[old:],
                        received=p.received + base, processed=p.processed + base,
                        seq=self._count(p.processed + base))
 

@@ -29,7 +29,10 @@ class AsyncSession:
 
     def __init__(self, ws: Any, ready: dict, format: str, opener: Any = None, reconnect_s: float = 0) -> None:
         self.ready = ready
-        self._opener, self._reconnect_s = opener, reconnect_s if format in again.SAMPLE_BYTES else 0
+        o = ready["options"]            # neither Opus nor means of frames can be gone on with
+        means = o.get("every", 1) > 1 or o.get("pool", "none") != "none"
+        self._opener = opener
+        self._reconnect_s = 0 if means or format not in again.SAMPLE_BYTES else reconnect_s
         self._joined = again.Joined(ready["options"]["rate"])
         self._kept, self._kept_from, self._sent = bytearray(), 0, 0     # audio, its first byte, all there was
         self._ended = False

@@ -113,8 +113,8 @@ class Phone:
 
 @dataclass(frozen=True)
 class Packet:
-    """Rows of features; values: float32 [frames, dim], whatever the encoding. flags: 1 the depth changed,
-    2 the chunk was cut short."""
+    """Rows of features; values: float32 [rows, dim], whatever the encoding. flags: 1 the depth changed,
+    2 the chunk was cut short. row_ms: audio that a row stands for, 20 for a frame, 10 for mel, more for means."""
     kind: str
     depth: int
     tap: int
@@ -127,14 +127,22 @@ class Packet:
     queued_us: int
     computed_us: int
     values: np.ndarray
+    row_ms: int = 20
+
+    @property
+    def frames(self) -> int:
+        """Frames that the rows stand for."""
+        return len(self.values) * self.row_ms // 20
 
     @property
     def name(self) -> str:
         """The output as it was asked for: "posteriors", "embedding@4"."""
+        if self.kind == "hidden" and not self.depth:
+            return "hidden@0"
         return f"{self.kind}@{self.tap}" if self.tap else self.kind
 
 
-KINDS = {1: "posteriors", 2: "embedding"}
+KINDS = {1: "posteriors", 2: "embedding", 3: "hidden", 4: "mel"}
 DTYPES = {1: "<f4", 2: "<f2"}
 HEAD = struct.Struct("<4sBBBBHHIQQQQHHIIB")
 
@@ -150,8 +158,9 @@ def decode_packet(data: bytes) -> Packet:
     if head < 64 or len(data) != head + frames * dim * np.dtype(DTYPES[encoding]).itemsize:
         raise Failure("broken", f"{len(data)} bytes for {frames} x {dim} values", "bad_answer")
     values = np.frombuffer(data, DTYPES[encoding], frames * dim, head).astype(np.float32)
+    row_ms = int.from_bytes(data[64:68], "little") if head >= 72 else 20
     return Packet(KINDS[kind], depth, tap, flags, seq, first, start, received, processed, queued, computed,
-                  values.reshape(frames, dim))
+                  values.reshape(frames, dim), row_ms)
 
 
 def packet_of_json(m: Mapping[str, Any]) -> Packet:
@@ -160,15 +169,15 @@ def packet_of_json(m: Mapping[str, Any]) -> Packet:
     values = np.array(rows, np.float32).reshape(m["frames"], m["dim"])
     names = ("kind", "depth", "flags", "seq", "first_frame", "start_sample", "received", "processed",
              "queued_us", "computed_us")
-    return Packet(tap=m.get("tap", 0), values=values, **{n: m[n] for n in names})
+    return Packet(tap=m.get("tap", 0), values=values, row_ms=m.get("row_ms", 20), **{n: m[n] for n in names})
 
 
 def join(packets: list[Packet]) -> np.ndarray:
     """The rows of one output, [frames, dim]. A gap is a Failure."""
     full = [p for p in packets if len(p.values)]
     for a, b in zip(full, full[1:]):
-        if b.first_frame != a.first_frame + len(a.values):
-            raise Failure("broken", f"frame {a.first_frame + len(a.values)} is missing", "bad_answer")
+        if a.row_ms <= 20 and b.first_frame != a.first_frame + a.frames:
+            raise Failure("broken", f"frame {a.first_frame + a.frames} is missing", "bad_answer")
     return np.concatenate([p.values for p in full or packets])
 
 

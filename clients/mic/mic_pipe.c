@@ -20,7 +20,8 @@ struct mic_pipe {
     uv_timer_t again; /* the pipe is read when the ring has room */
     int open;         /* handles */
     mic_news news;
-    int odd; /* the first byte of a sample that was cut */
+    int at_end, exited; /* it has ended when both are so: only then is it known how */
+    int odd;            /* the first byte of a sample that was cut */
     uint8_t odd_byte;
     union {
         int16_t samples[READ_BYTES / 2 + 1];
@@ -43,6 +44,8 @@ static void on_exit_code(uv_process_t *process, int64_t code, int signal)
     if (code || signal)
         snprintf(p->news.why, sizeof p->news.why, "the command ended with %s %d",
                  signal ? "signal" : "exit code", signal ? signal : (int)code);
+    p->exited = 1;
+    p->news.state = p->at_end ? MIC_ENDED : p->news.state;
 }
 
 static void on_room(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
@@ -79,7 +82,8 @@ static void on_bytes(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     (void)buf;
     if (n < 0) {
         uv_read_stop(s);
-        p->news.state = MIC_ENDED;
+        p->at_end = 1;
+        p->news.state = p->exited ? MIC_ENDED : p->news.state;
         return;
     }
     if (n > 0 && p->news.state == MIC_OPENING) {

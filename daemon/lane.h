@@ -47,6 +47,7 @@ enum {
     SHOALD_IN_AUDIO, /* payload: bytes in the session's format; opus: one packet */
     SHOALD_IN_SET,   /* payload: shoal_options, effective */
     SHOALD_IN_FLUSH, /* payload: id with its NUL */
+    SHOALD_IN_SKIP,  /* payload: uint64_t samples that were left out here */
     SHOALD_IN_END,
     SHOALD_IN_DRAIN, /* finish what was received, then error `draining` */
     SHOALD_IN_REPLY  /* payload: text to send at this place; code: then close */

@@ -230,6 +230,14 @@ SHOAL_CHECK int shoal_stream_flush(shoal_stream *s);
  * Keep running while ready. Total frames = ceil(samples / frame_samples). Feeding after
  * this gives SHOAL_ESTATE. */
 SHOAL_CHECK int shoal_stream_finish(shoal_stream *s);
+/* After finish, when all of it has been run: audio goes on with sample `at`, counted as ever, and
+ * what lies before it was not heard. As with a new stream: nothing is remembered, chunks count
+ * anew. Only frame numbers and samples run on; the frames between are never given. The frame of
+ * sample `at` must not have been given (SHOAL_EINVAL). */
+SHOAL_CHECK int shoal_stream_resume(shoal_stream *s, int64_t at);
+/* Length of chunks from here on, frames. SHOAL_ESTATE while a whole frame waits for its chunk:
+ * flush and run before. SHOAL_ENOMEM, longer than ever before (the length stays as it was). */
+SHOAL_CHECK int shoal_stream_set_chunk(shoal_stream *s, int frames);
 /* Depth from the next chunk on. Layers that wake up start as params.wake says.
  * Returns 0, SHOAL_EINVAL, or, deeper than ever before, SHOAL_ENOMEM (the depth stays as it was).
  * shoal_stream_next_frame() says from which output frame. */
@@ -368,13 +376,16 @@ typedef enum shoal_pcm_format {
 } shoal_pcm_format;
 
 /* Bytes of one format, rate and channel count -> float mono at 16 kHz. Bytes may be cut
- * anywhere, inside a sample too (for OPUS: one whole packet a call). Channels are averaged;
- * rates other than 16000 go through libsoxr, whose output does not depend on the slicing. */
+ * anywhere, inside a sample too (for OPUS: one whole packet a call). Channels are averaged, or one
+ * is taken; rates other than 16000 go through libsoxr, whose output does not depend on the slicing.
+ */
 typedef struct shoal_pcm shoal_pcm;
 
 /* rate 8000..48000, channels 1..8. SHOAL_EUNSUPPORTED: this build has no libopus. */
 SHOAL_CHECK int shoal_pcm_new(shoal_pcm **out, shoal_pcm_format format, int rate, int channels);
 SHOAL_API void shoal_pcm_free(shoal_pcm *c);
+/* Which channel is heard: 1..channels, or 0 (all, averaged). Before the first bytes. */
+SHOAL_CHECK int shoal_pcm_set_channel(shoal_pcm *c, int channel);
 /* Convert up to size bytes into at most max floats; *used says how many bytes were taken
  * (keep calling while it is less than size or the result is max). Returns the floats
  * written, or SHOAL_EAUDIO (NaN, infinity, beyond SHOAL_MAX_SAMPLE, a bad Opus packet). */
@@ -382,6 +393,8 @@ SHOAL_CHECK ptrdiff_t shoal_pcm_convert(shoal_pcm *c, const void *bytes, size_t 
                                         float *out, size_t max);
 /* After the last bytes: drain the resampler. Call until it returns 0. */
 SHOAL_CHECK ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
+/* After that: other audio follows. What was cut in the middle of a sample goes on with it. */
+SHOAL_CHECK int shoal_pcm_reset(shoal_pcm *c);
 
 /* ---- phones out: log posteriors to timed phones ---------------------------------------- */
 

@@ -147,6 +147,13 @@ void shoal__in_string(shoal__in *in, const char *key, char *dst, size_t size)
     shoal__in_fail(in, key, expected);
 }
 
+int64_t shoal__in_t0(shoal__in *in)
+{
+    if (!json_object_get(in->obj, "t0"))
+        return 0;
+    return (int64_t)(shoal__in_real(in, "t0", 0, (double)SHOAL_MAX_T0_MS / 1000) * 1000 + 0.5);
+}
+
 shoal__in shoal__in_object(shoal__in *in, const char *key)
 {
     json_t *j = json_object_get(in->obj, key);

@@ -1,7 +1,8 @@
-/* messages_client.c - start, set, flush, end, ping
+/* messages_client.c - start, set, flush, skip, end, ping
  *
  *     {"type":"start","format":"s16le","rate":16000,"depth":[3,12],"output":["phones"]}
  *     {"type":"set","depth":6}
+ *     {"type":"skip","samples":48000}
  *     {"type":"flush","id":"7"}    {"type":"end"}    {"type":"ping","id":"1"}
  *
  * Read strictly: a member that a message does not have is an error that names it.
@@ -13,12 +14,12 @@
 static const char *const type_names[] = {
     [SHOAL_MSG_UNKNOWN] = "unknown",   [SHOAL_MSG_START] = "start",
     [SHOAL_MSG_SET] = "set",           [SHOAL_MSG_FLUSH] = "flush",
-    [SHOAL_MSG_END] = "end",           [SHOAL_MSG_PING] = "ping",
-    [SHOAL_MSG_READY] = "ready",       [SHOAL_MSG_PHONES] = "phones",
-    [SHOAL_MSG_ACTIVITY] = "activity", [SHOAL_MSG_FEATURES] = "features",
-    [SHOAL_MSG_CHANGED] = "changed",   [SHOAL_MSG_FLUSHED] = "flushed",
-    [SHOAL_MSG_DONE] = "done",         [SHOAL_MSG_PONG] = "pong",
-    [SHOAL_MSG_ERROR] = "error",
+    [SHOAL_MSG_SKIP] = "skip",         [SHOAL_MSG_END] = "end",
+    [SHOAL_MSG_PING] = "ping",         [SHOAL_MSG_READY] = "ready",
+    [SHOAL_MSG_PHONES] = "phones",     [SHOAL_MSG_ACTIVITY] = "activity",
+    [SHOAL_MSG_FEATURES] = "features", [SHOAL_MSG_CHANGED] = "changed",
+    [SHOAL_MSG_FLUSHED] = "flushed",   [SHOAL_MSG_DONE] = "done",
+    [SHOAL_MSG_PONG] = "pong",         [SHOAL_MSG_ERROR] = "error",
 };
 
 #define TYPES (int)(sizeof type_names / sizeof *type_names)
@@ -66,7 +67,9 @@ static int encode_set(shoal_buf *out, const shoal_options *o)
         only.depth_min = o->depth_min, only.depth_max = o->depth_max;
     if (o->given & SHOAL_OPT_OUTPUT)
         shoal_options_copy_outputs(&only, o);
-    if (!o->given || o->given & ~(SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT) ||
+    if (o->given & SHOAL_OPT_CHUNK_MS)
+        only.chunk_ms = o->chunk_ms;
+    if (!o->given || o->given & ~(unsigned)SHOAL_OPT_SETTABLE ||
         shoal_options_check(&only, &err) < 0)
         return -1;
     shoal__text_begin(&t, out);
@@ -90,6 +93,17 @@ static int encode_id(shoal_buf *out, shoal_msg_type type, const char *id)
     return shoal__text_end(&t);
 }
 
+static int encode_skip(shoal_buf *out, uint64_t samples)
+{
+    shoal__text t;
+
+    if (samples < 1 || samples > SHOAL_MAX_COUNT)
+        return -1;
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "{\"type\":\"skip\",\"samples\":%llu}", (unsigned long long)samples);
+    return shoal__text_end(&t);
+}
+
 int shoal_client_msg_encode(shoal_buf *out, const shoal_client_msg *m)
 {
     switch (m->type) {
@@ -97,6 +111,7 @@ int shoal_client_msg_encode(shoal_buf *out, const shoal_client_msg *m)
     case SHOAL_MSG_SET: return encode_set(out, &m->options);
     case SHOAL_MSG_FLUSH:
     case SHOAL_MSG_PING: return encode_id(out, m->type, m->id);
+    case SHOAL_MSG_SKIP: return encode_skip(out, m->samples);
     case SHOAL_MSG_END: return encode_id(out, m->type, "");
     default: return -1;
     }
@@ -140,14 +155,33 @@ static int decode_set(shoal_client_msg *m, json_t *obj, shoal_error *err)
             continue;
         if (shoal__options_add_json(&m->options, key, value, err) < 0)
             return fail_set(err, NULL, NULL);
-        if (m->options.given & ~(SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT))
+        if (m->options.given & ~(unsigned)SHOAL_OPT_SETTABLE)
             return fail_set(err, key,
-                            "cannot change while the session runs, only depth and "
-                            "output can: open a new connection");
+                            "cannot change while the session runs, only depth, output and "
+                            "chunk_ms can: open a new connection");
     }
     if (!m->options.given)
-        return fail_set(err, "", "set changes nothing: give depth, output or both");
+        return fail_set(err, "", "set changes nothing: give depth, output or chunk_ms");
     return shoal_options_finish(&m->options, err) < 0 ? fail_set(err, NULL, NULL) : 0;
+}
+
+static int decode_skip(shoal_client_msg *m, json_t *obj, shoal_error *err)
+{
+    shoal__in in = { obj, err, 0 };
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(obj, key,
+                        value) if (strcmp(key, "type") != 0 && strcmp(key, "samples") != 0)
+    {
+        shoal_error_set(err, SHOAL_CODE_BAD_MESSAGE, key,
+                        "skip has no member like that, only \"type\" and \"samples\"");
+        return -1;
+    }
+    m->samples = shoal__in_count(&in, "samples", SHOAL_MAX_COUNT);
+    if (!in.failed && m->samples == 0)
+        shoal__in_fail(&in, "samples", "above 0: how many of one channel were left out");
+    return in.failed ? -1 : 0;
 }
 
 static int decode_id(shoal_client_msg *m, json_t *obj, shoal_error *err)
@@ -179,11 +213,12 @@ static int fail_type(const json_t *obj, shoal_error *err)
     const char *name = json_string_value(json_object_get(obj, "type"));
 
     shoal__printable(shown, sizeof shown, name ? name : "", name ? strlen(name) : 0);
-    shoal_error_set(err, SHOAL_CODE_BAD_MESSAGE, shown,
-                    name ? "there is no message of type \"%s\": send start, set, flush, end or ping"
-                         : "\"type\" is missing or not a string%s: send start, set, flush, end or "
-                           "ping",
-                    shown);
+    shoal_error_set(
+        err, SHOAL_CODE_BAD_MESSAGE, shown,
+        name ? "there is no message of type \"%s\": send start, set, flush, skip, end or ping"
+             : "\"type\" is missing or not a string%s: send start, set, flush, skip, "
+               "end or ping",
+        shown);
     return -1;
 }
 
@@ -199,6 +234,7 @@ int shoal_client_msg_decode(shoal_client_msg *m, const char *text, size_t n, sho
     switch (m->type) {
     case SHOAL_MSG_START: rc = decode_start(m, obj, err); break;
     case SHOAL_MSG_SET: rc = decode_set(m, obj, err); break;
+    case SHOAL_MSG_SKIP: rc = decode_skip(m, obj, err); break;
     case SHOAL_MSG_UNKNOWN: rc = fail_type(obj, err); break;
     default: rc = decode_id(m, obj, err); break;
     }

@@ -159,6 +159,7 @@ int shoal_phones_encode(shoal_buf *out, const shoal_phones *m)
     shoal__text_begin(&t, out);
     shoal__text_printf(&t, "{\"type\":\"phones\",\"seq\":%u,\"depth\":%d", m->seq, m->depth);
     write_tap(&t, m->tap);
+    shoal__text_t0(&t, m->t0_ms);
     shoal__text_printf(&t, ",\"received\":%llu,\"processed\":%llu,\"lag_ms\":%d", (ull)m->received,
                        (ull)m->processed, m->lag_ms);
     write_settled(&t, m);
@@ -176,6 +177,7 @@ int shoal_activity_encode(shoal_buf *out, const shoal_wire_activity *m)
     shoal__text_begin(&t, out);
     shoal__text_printf(&t, "{\"type\":\"activity\",\"seq\":%u,\"depth\":%d", m->seq, m->depth);
     write_tap(&t, m->tap);
+    shoal__text_t0(&t, m->t0_ms);
     shoal__text_printf(&t, ",\"state\":\"%s\",\"frame\":%llu,\"sample\":%llu,\"time\":",
                        m->speech ? "speech" : "silence", (ull)m->frame, (ull)m->sample);
     shoal__text_decimal(&t, m->time, 3);
@@ -205,6 +207,8 @@ int shoal_changed_encode(shoal_buf *out, const shoal_changed *m)
                        m->depth, m->depth_min, m->depth_max, (ull)m->from_frame,
                        (ull)m->from_sample, m->reason == SHOAL_REASON_LOAD ? "load" : "set");
     shoal__options_write_json(&t, &o, SHOAL_OPT_OUTPUT);
+    if (m->chunk_ms)
+        shoal__text_printf(&t, ",\"chunk_ms\":%d,\"latency_ms\":%d", m->chunk_ms, m->latency_ms);
     shoal__text_char(&t, '}');
     return shoal__text_end(&t);
 }

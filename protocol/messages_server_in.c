@@ -135,6 +135,7 @@ static void read_phones(shoal_phones *m, shoal__in *in)
     m->seq = (uint32_t)shoal__in_count(in, "seq", UINT32_MAX);
     m->depth = shoal__in_int(in, "depth", 0, SHOAL_MAX_DEPTH);
     m->tap = read_tap(in);
+    m->t0_ms = shoal__in_t0(in);
     m->received = shoal__in_count(in, "received", SHOAL_MAX_COUNT);
     m->processed = shoal__in_count(in, "processed", SHOAL_MAX_COUNT);
     m->lag_ms = shoal__in_int(in, "lag_ms", INT_MIN, INT_MAX);
@@ -151,6 +152,7 @@ static void read_activity(shoal_wire_activity *m, shoal__in *in)
     m->seq = (uint32_t)shoal__in_count(in, "seq", UINT32_MAX);
     m->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
     m->tap = read_tap(in);
+    m->t0_ms = shoal__in_t0(in);
     shoal__in_string(in, "state", state, sizeof state);
     m->speech = strcmp(state, "speech") == 0;
     if (!m->speech && strcmp(state, "silence") != 0)
@@ -231,6 +233,7 @@ static void read_features(shoal_server_msg *m, shoal__in *in)
     p->depth = shoal__in_int(in, "depth", p->kind < SHOAL_KIND_HIDDEN ? 1 : 0, SHOAL_MAX_DEPTH);
     p->tap = read_tap(in);
     p->row_ms = read_row_ms(in);
+    p->t0_ms = shoal__in_t0(in);
     p->flags = (unsigned)shoal__in_int(in, "flags", 0, UINT16_MAX);
     p->first_frame = shoal__in_count(in, "first_frame", SHOAL_MAX_COUNT);
     p->start_sample = shoal__in_count(in, "start_sample", SHOAL_MAX_COUNT);
@@ -268,6 +271,10 @@ static void read_changed(shoal_changed *m, shoal__in *in)
     m->from_sample = shoal__in_count(in, "from_sample", SHOAL_MAX_COUNT);
     shoal__in_string(in, "reason", reason, sizeof reason);
     m->reason = strcmp(reason, "load") == 0 ? SHOAL_REASON_LOAD : SHOAL_REASON_SET;
+    if (json_object_get(in->obj, "chunk_ms")) {
+        m->chunk_ms = shoal__in_int(in, "chunk_ms", 0, INT_MAX);
+        m->latency_ms = shoal__in_int(in, "latency_ms", 0, INT_MAX);
+    }
 }
 
 static void read_id(char *id, shoal__in *in)

@@ -161,6 +161,34 @@ static int parse_program(shoal_options *o, const char *s)
     return 0;
 }
 
+/* "left", "2" */
+static int parse_channel(const shoal__option *row, const char *s)
+{
+    int named = find_name(row->names, s, strlen(s)), v = parse_int(s, strlen(s));
+
+    return named >= 0 ? named : v >= 1 && v <= row->max ? v : -1;
+}
+
+/* Seconds with as many decimals as one likes; three of them count. */
+static int parse_time(shoal_options *o, const char *s)
+{
+    size_t whole = strspn(s, "0123456789"), n = whole;
+    int64_t ms = 0;
+
+    if (s[n] == '.')
+        n += 1 + strspn(s + n + 1, "0123456789");
+    if (whole < 1 || whole > 10 || s[n] || n == whole + 1)
+        return -1;
+    for (size_t i = 0; i < whole; i++)
+        ms = ms * 10 + (s[i] - '0');
+    for (size_t i = whole + 1; i < whole + 4; i++)
+        ms = ms * 10 + (i < n ? s[i] - '0' : 0);
+    if (ms < 1)
+        return -1;
+    o->t0_ms = ms;
+    return 0;
+}
+
 static int parse_value(shoal_options *o, const shoal__option *row, const char *s)
 {
     int v = -1;
@@ -169,6 +197,8 @@ static int parse_value(shoal_options *o, const shoal__option *row, const char *s
     case SHOAL__DEPTH: return parse_depth(o, s);
     case SHOAL__OUTPUT: return parse_output(o, row, s);
     case SHOAL__PROGRAM: return parse_program(o, s);
+    case SHOAL__TIME: return parse_time(o, s);
+    case SHOAL__CHANNEL: v = parse_channel(row, s); break;
     case SHOAL__INT:
         v = parse_int(s, strlen(s));
         if (!int_allowed(row, v))
@@ -276,11 +306,26 @@ static int check_taps(const shoal_options *o, shoal_error *err)
     return -1;
 }
 
+static int check_channel(const shoal_options *o, shoal_error *err)
+{
+    char allowed[48];
+
+    if (o->channel <= o->channels)
+        return 0;
+    snprintf(allowed, sizeof allowed,
+             o->channels == 1 ? "mix or left with channels=1" : "mix or 1..%d with channels=%d",
+             o->channels, o->channels);
+    shoal_error_set_option(err, "channel", shoal_channel_name(o->channel), allowed);
+    return -1;
+}
+
 int shoal_options_finish(shoal_options *o, shoal_error *err)
 {
     if (!(o->given & SHOAL_OPT_RATE))
         o->rate = default_rate(o->format);
     if (check_taps(o, err) < 0)
+        return -1;
+    if (check_channel(o, err) < 0)
         return -1;
     if (o->pool == SHOAL_POOL_UTTERANCE && o->every > 1)
         return fail_value(err, "every", o->every, "1 with pool=utterance, or leave pool out");
@@ -315,6 +360,8 @@ static int row_allowed(const shoal_options *o, const shoal__option *row)
     if (row->kind == SHOAL__DEPTH)
         return depth_allowed(o->depth_min, o->depth_max) ||
                (!(o->given & row->bit) && o->depth_min == 0 && o->depth_max == 0);
+    if (row->kind == SHOAL__TIME) /* 0 in a server's reply: it has not been told */
+        return o->t0_ms >= 0 && o->t0_ms <= SHOAL_MAX_T0_MS;
     if (row->bit == SHOAL_OPT_LEFT_MS && v == -1)
         return !(o->given & row->bit);
     if (row->kind == SHOAL__INT)

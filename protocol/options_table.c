@@ -14,6 +14,8 @@ static const char *const attention_names[] = { "own", "reuse", NULL };
 static const char *const encoding_names[] = { "json", "f32", "f16", NULL };
 static const char *const switch_names[] = { "off", "on", NULL };
 static const char *const pool_names[] = { "none", "utterance", NULL };
+static const char *const channel_names[] = { "mix", "left", "right", "3", "4",
+                                             "5",   "6",    "7",     "8", NULL };
 static const char *const precision_names[] = { "auto", "fp32", "bf16", "int8", NULL };
 static const char *const output_names[] = { "phones", "posteriors", "embedding", "activity",
                                             "hidden", "mel",        NULL };
@@ -62,6 +64,10 @@ const shoal__option shoal__options[] = {
     { "every", SHOAL_OPT_EVERY, SHOAL__INT, AT(every), 1, SHOAL_MAX_EVERY, 1, NULL,
       "1..1000 (frames of 20 ms)" },
     { "pool", SHOAL_OPT_POOL, SHOAL__NAME, AT(pool), 0, 0, 0, pool_names, "none or utterance" },
+    { "channel", SHOAL_OPT_CHANNEL, SHOAL__CHANNEL, AT(channel), 0, SHOAL_MAX_CHANNELS, 1,
+      channel_names, "mix, left (or 1), right (or 2), or the number of another channel up to 8" },
+    { "t0", SHOAL_OPT_T0, SHOAL__TIME, AT(t0_ms), 0, 0, 0, NULL,
+      "seconds since 1970, above 0 and below 10000000000" },
     { 0 }
 };
 
@@ -82,6 +88,11 @@ const char *shoal_encoding_name(shoal_encoding e)
 const char *shoal_wire_precision_name(shoal_wire_precision p)
 {
     return NAME_OF(precision_names, p);
+}
+
+const char *shoal_channel_name(int channel)
+{
+    return NAME_OF(channel_names, channel);
 }
 
 const char *shoal_output_name(unsigned one)

@@ -123,6 +123,8 @@ static void write_query_value(shoal__text *t, const shoal_options *o, const shoa
     case SHOAL__DEPTH: write_depth(t, o, "", "-", ""); break;
     case SHOAL__OUTPUT: write_outputs(t, o, row, ""); break;
     case SHOAL__PROGRAM: shoal__text_printf(t, "%s", o->program); break;
+    case SHOAL__CHANNEL: shoal__text_printf(t, "%s", row->names[v]); break;
+    case SHOAL__TIME: shoal__text_ms(t, o->t0_ms); break;
     }
 }
 
@@ -140,12 +142,16 @@ static void write_json_value(shoal__text *t, const shoal_options *o, const shoal
         shoal__text_char(t, ']');
         break;
     case SHOAL__PROGRAM: shoal__text_printf(t, "\"%s\"", o->program); break;
+    case SHOAL__CHANNEL: shoal__text_printf(t, "\"%s\"", row->names[v]); break;
+    case SHOAL__TIME: shoal__text_ms(t, o->t0_ms); break;
     }
 }
 
-/* No name is no option. */
+/* No name is no option, and no time. */
 static int is_written(const shoal_options *o, const shoal__option *row, unsigned which)
 {
+    if (row->kind == SHOAL__TIME && !o->t0_ms)
+        return 0;
     return which & row->bit && (row->kind != SHOAL__PROGRAM || *o->program);
 }
 
@@ -214,6 +220,29 @@ static void text_string(value_text *v, const json_t *j)
         v->bad = 1;
 }
 
+static void text_channel(value_text *v, const json_t *j)
+{
+    if (json_is_integer(j))
+        text_integer(v, j);
+    else
+        text_string(v, j);
+}
+
+/* Without a comma, whatever the locale says. */
+static void text_time(value_text *v, const json_t *j)
+{
+    char s[32];
+    double x = json_is_number(j) ? json_number_value(j) : -1;
+
+    if (!(x > 0 && x < 1e10)) {
+        v->bad = 1;
+        return;
+    }
+    long long ms = (long long)(x * 1000 + 0.5);
+    snprintf(s, sizeof s, "%lld.%03lld", ms / 1000, ms % 1000);
+    text_add(v, s, strlen(s));
+}
+
 static void text_depth(value_text *v, const json_t *j)
 {
     if (!json_is_array(j)) {
@@ -247,6 +276,8 @@ static void text_of(value_text *v, enum shoal__kind kind, const json_t *j)
     case SHOAL__NAME: text_string(v, j); break;
     case SHOAL__DEPTH: text_depth(v, j); break;
     case SHOAL__OUTPUT: text_output(v, j); break;
+    case SHOAL__CHANNEL: text_channel(v, j); break;
+    case SHOAL__TIME: text_time(v, j); break;
     }
 }
 

@@ -16,6 +16,9 @@ static void write_header(shoal__text *t, const shoal_packet *p)
                        shoal_kind_name(p->kind), p->seq, p->depth, p->flags);
     if (p->tap)
         shoal__text_printf(t, "\"tap\":%d,", p->tap);
+    if (p->t0_ms > 0)
+        shoal__text_printf(t, "\"t0\":%lld.%03d,", (long long)(p->t0_ms / 1000),
+                           (int)(p->t0_ms % 1000));
     if (shoal__packet_row_ms(p) != SHOAL_FRAME_MS)
         shoal__text_printf(t, "\"row_ms\":%u,", p->row_ms);
     shoal__text_printf(t,

@@ -35,6 +35,10 @@ void shoal__text_string(shoal__text *t, const char *s);
 /* x in [0, 1e9] with that many decimals (0..4); fails outside. */
 void shoal__text_decimal(shoal__text *t, double x, int decimals);
 /* The shortest of up to 9 digits that keeps every bit; null if not finite. */
+/* 1764270000.123 of milliseconds, which are not negative. */
+void shoal__text_ms(shoal__text *t, int64_t ms);
+/* "t0":..., where it is said, with the comma before it. */
+void shoal__text_t0(shoal__text *t, int64_t t0_ms);
 void shoal__text_float(shoal__text *t, float x);
 
 /* ---- reading JSON (json_in.c) ---- */
@@ -54,6 +58,7 @@ uint64_t shoal__in_count(shoal__in *in, const char *key, uint64_t max);
 double shoal__in_real(shoal__in *in, const char *key, double min, double max);
 int shoal__in_bool(shoal__in *in, const char *key);
 void shoal__in_string(shoal__in *in, const char *key, char *dst, size_t size);
+int64_t shoal__in_t0(shoal__in *in); /* 0: it is not there */
 shoal__in shoal__in_object(shoal__in *in, const char *key);
 json_t *shoal__in_array(shoal__in *in, const char *key); /* borrowed; NULL after a failure */
 
@@ -75,14 +80,23 @@ int shoal__options_add_json(shoal_options *o, const char *key, const json_t *val
 #define SHOAL__LATER_OPTIONS                                                                       \
     (SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_ACTIVITY_HANGOVER_MS | SHOAL_OPT_LM |                \
      SHOAL_OPT_DURATIONS | SHOAL_OPT_PROGRAM | SHOAL_OPT_SETTLE_MS | SHOAL_OPT_SETTLE_SILENCE_MS | \
-     SHOAL_OPT_TENTATIVE | SHOAL_OPT_PRECISION | SHOAL_OPT_EVERY | SHOAL_OPT_POOL)
+     SHOAL_OPT_TENTATIVE | SHOAL_OPT_PRECISION | SHOAL_OPT_EVERY | SHOAL_OPT_POOL |                \
+     SHOAL_OPT_CHANNEL | SHOAL_OPT_T0)
 void shoal__options_read_json(shoal_options *o, shoal__in *in);
 /* "format":"s16le","rate":16000,... of the fields in which. */
 void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which);
 
 /* ---- the table of options (options.c) ---- */
 
-enum shoal__kind { SHOAL__INT, SHOAL__NAME, SHOAL__DEPTH, SHOAL__OUTPUT, SHOAL__PROGRAM };
+enum shoal__kind {
+    SHOAL__INT,
+    SHOAL__NAME,
+    SHOAL__DEPTH,
+    SHOAL__OUTPUT,
+    SHOAL__PROGRAM,
+    SHOAL__CHANNEL, /* a name, or the number that is its place */
+    SHOAL__TIME     /* seconds since 1970; int64_t milliseconds at offset, 0: not said */
+};
 
 typedef struct shoal__option {
     const char *name;

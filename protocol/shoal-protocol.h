@@ -109,7 +109,10 @@ enum {
     SHOAL_OPT_PRECISION = 1 << 17,
     SHOAL_OPT_EVERY = 1 << 18,
     SHOAL_OPT_POOL = 1 << 19,
-    SHOAL_OPT_ALL = (1 << 20) - 1
+    SHOAL_OPT_CHANNEL = 1 << 20,
+    SHOAL_OPT_T0 = 1 << 21,
+    SHOAL_OPT_ALL = (1 << 22) - 1,
+    SHOAL_OPT_SETTABLE = SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT | SHOAL_OPT_CHUNK_MS /* by set */
 };
 
 /* What a session asks for, and in `ready` what it got. Later fields go to the end: always
@@ -120,7 +123,7 @@ typedef struct shoal_options {
     shoal_format format;            /* s16le */
     int rate;                       /* Hz, 8000..48000; default 16000, mulaw and alaw 8000, opus
                                      * 48000. opus: 8000, 12000, 16000, 24000 or 48000 */
-    int channels;                   /* 1..8 (opus 1..2), interleaved; averaged by the server */
+    int channels;                   /* 1..8 (opus 1..2), interleaved; see channel */
     int depth_min, depth_max;       /* 1..255; equal: fixed depth; 0, 0: the server's choice.
                                      * The server checks them against its model */
     int chunk_ms;                   /* multiple of 20, 20..1280 */
@@ -147,6 +150,8 @@ typedef struct shoal_options {
     shoal_wire_precision precision; /* any; a server that serves another refuses the session */
     int every;                      /* frames that a row of features is the mean of, 1..1000; 1 */
     shoal_pooling pool;             /* none; utterance only with every 1 */
+    int channel;   /* which of the channels is heard, 1..channels; 0, all averaged */
+    int64_t t0_ms; /* when sample 0 was, in ms since 1970, 1..9999999999999; 0: not said */
 } shoal_options;
 
 shoal_options shoal_options_default(void);
@@ -177,6 +182,7 @@ const char *shoal_format_name(shoal_format f);                 /* "s16le"; NULL 
 const char *shoal_attention_name(shoal_attention a);           /* "own" */
 const char *shoal_encoding_name(shoal_encoding e);             /* "f32" */
 const char *shoal_wire_precision_name(shoal_wire_precision p); /* "fp32" */
+const char *shoal_channel_name(int channel);                   /* "mix", "left", "right", "3" */
 const char *shoal_output_name(unsigned one); /* "phones" for SHOAL_OUTPUT_PHONES */
 
 /* ---- messages -------------------------------------------------------------------------- */
@@ -187,6 +193,7 @@ typedef enum shoal_msg_type {
     SHOAL_MSG_START,
     SHOAL_MSG_SET,
     SHOAL_MSG_FLUSH,
+    SHOAL_MSG_SKIP,
     SHOAL_MSG_END,
     SHOAL_MSG_PING,
     /* server -> client */
@@ -205,8 +212,9 @@ const char *shoal_msg_type_name(shoal_msg_type t); /* "start"; "unknown" for the
 
 typedef struct shoal_client_msg {
     shoal_msg_type type;       /* START .. PING */
-    shoal_options options;     /* START: finished and checked. SET: depth and outputs, as
+    shoal_options options;     /* START: finished and checked. SET: depth, outputs and chunk_ms, as
                                 * options.given says; the rest means nothing */
+    uint64_t samples;          /* SKIP: of one channel at the client's rate, 1..SHOAL_MAX_COUNT */
     char id[SHOAL_MAX_ID + 1]; /* FLUSH, PING: UTF-8, echoed; "" if not given */
 } shoal_client_msg;
 
@@ -256,6 +264,7 @@ typedef struct shoal_phones {
     uint32_t seq;       /* one counter over all results of the session */
     int depth;          /* depth used */
     int tap;            /* depth asked for with @; 0: the session's */
+    int64_t t0_ms;      /* the session's option; 0: none */
     uint64_t received;  /* samples (a channel) received at the client's rate */
     uint64_t processed; /* samples covered by results up to and with this one */
     int lag_ms;         /* (received - processed) as time */
@@ -270,6 +279,7 @@ typedef struct shoal_phones {
 typedef struct shoal_wire_activity {
     uint32_t seq;
     int depth, tap;  /* as in shoal_phones */
+    int64_t t0_ms;   /* the same */
     int speech;      /* 1: speech begins here; 0: it ended here */
     uint64_t frame;  /* first frame of the new state */
     uint64_t sample; /* its first sample at the client's rate */
@@ -287,6 +297,7 @@ typedef struct shoal_changed {
     shoal_reason reason; /* "set": the client asked; "load": elastic depth */
     int tap_count;
     shoal_tap taps[SHOAL_MAX_TAPS];
+    int chunk_ms, latency_ms; /* in force; 0: an older server does not say */
 } shoal_changed;
 
 typedef struct shoal_flushed {
@@ -333,6 +344,7 @@ typedef struct shoal_packet {
     uint32_t queued_us;   /* from the chunk's last sample received to its computation */
     uint32_t computed_us; /* its computation */
     int tap;              /* depth asked for with @, 1..255; 0: the session's */
+    int64_t t0_ms;        /* JSON only: the session's option; 0: none */
     uint32_t row_ms;      /* audio that a row stands for; row i begins i * row_ms after
                            * start_sample. 20, a frame; 0 in what is to be encoded says that, too */
     const void *payload;  /* decoded binary: view into the packet, little-endian, maybe

@@ -49,6 +49,7 @@ enum {
     SHOAL_MAX_SETTLE_MS = 1280,
     SHOAL_DEFAULT_SETTLE_SILENCE_MS = 60, /* docs/settling.md has the price of others */
     SHOAL_MAX_EVERY = 1000,
+    SHOAL_MAX_SECONDS = 100000000, /* of a session, what was skipped included */
     SHOAL_MIN_HANGOVER_MS = 20,
     SHOAL_MAX_HANGOVER_MS = 5000,
     SHOAL_DEFAULT_HANGOVER_MS = 300,
@@ -61,6 +62,9 @@ enum {
     SHOAL_DEFAULT_IDLE_TIMEOUT_S = 60,   /* nothing from the client */
     SHOAL_DEFAULT_START_TIMEOUT_S = 10,  /* connected but no start */
 };
+
+/* Ends of years in milliseconds since 1970: 2286. */
+#define SHOAL_MAX_T0_MS ((int64_t)9999999999999)
 
 /* Counters (samples, frames) stay below 2^53 so that JavaScript can hold them. */
 #define SHOAL_MAX_COUNT ((uint64_t)1 << 53)

@@ -182,3 +182,16 @@ void shoal__text_float(shoal__text *t, float x)
     }
     append(t, s, n);
 }
+
+void shoal__text_ms(shoal__text *t, int64_t ms)
+{
+    shoal__text_printf(t, "%lld.%03d", (long long)(ms / 1000), (int)(ms % 1000));
+}
+
+void shoal__text_t0(shoal__text *t, int64_t t0_ms)
+{
+    if (t0_ms <= 0 || t0_ms > SHOAL_MAX_T0_MS)
+        return;
+    shoal__text_member(t, "t0");
+    shoal__text_ms(t, t0_ms);
+}

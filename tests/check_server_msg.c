@@ -31,7 +31,7 @@ static const char *const server_texts[] = {
     "\"encoding\":\"f32\",\"activity_threshold\":80,\"activity_hangover_ms\":300,\"lm\":\"on\","
     "\"durations\":\"off\",\"program\":\"pruned-7\",\"settle_ms\":480,"
     "\"settle_silence_ms\":60,\"tentative\":\"on\",\"precision\":\"fp32\",\"every\":1,"
-    "\"pool\":\"none\"},"
+    "\"pool\":\"none\",\"channel\":\"left\",\"t0\":1764270000.001},"
     "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
     "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
     "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"
@@ -44,15 +44,17 @@ static const char *const server_texts[] = {
     "{\"type\":\"phones\",\"seq\":2,\"depth\":1," COUNTS ",\"lag_ms\":0,\"phones\":[],"
     "\"tentative\":[]}",
     "{\"type\":\"changed\",\"depth\":12,\"range\":[3,12],\"from_frame\":800,\"from_sample\":256000,"
-    "\"reason\":\"load\",\"output\":[\"phones\",\"embedding\"]}",
+    "\"reason\":\"load\",\"output\":[\"phones\",\"embedding\"],\"chunk_ms\":80,\"latency_ms\":155}",
     "{\"type\":\"changed\",\"depth\":12,\"range\":[12,12],\"from_frame\":800,"
     "\"from_sample\":256000,\"reason\":\"set\",\"output\":[\"phones@4\",\"embedding@12\"]}",
-    "{\"type\":\"phones\",\"seq\":0,\"depth\":3,\"tap\":4," COUNTS ",\"lag_ms\":0,\"phones\":[]}",
+    "{\"type\":\"phones\",\"seq\":0,\"depth\":3,\"tap\":4,\"t0\":17.000," COUNTS
+    ",\"lag_ms\":0,\"phones\":[]}",
     "{\"type\":\"activity\",\"seq\":9,\"depth\":6,\"state\":\"speech\",\"frame\":62,"
     "\"sample\":19840,\"time\":1.240," COUNTS "}",
     "{\"type\":\"activity\",\"seq\":10,\"depth\":3,\"tap\":4,\"state\":\"silence\","
     "\"frame\":9007199254740992,\"sample\":0,\"time\":1000000000.000," COUNTS "}",
-    "{\"type\":\"features\",\"kind\":\"mel\",\"seq\":7,\"depth\":0,\"flags\":0,\"row_ms\":10,"
+    "{\"type\":\"features\",\"kind\":\"mel\",\"seq\":7,\"depth\":0,\"flags\":0,\"t0\":17.500,\"row_"
+    "ms\":10,"
     "\"first_frame\":40,\"start_sample\":12800,\"received\":16000,\"processed\":13440,\"frames\":2,"
     "\"dim\":1,\"queued_us\":1000,\"computed_us\":258,\"data\":[[0.5],[-1]]}",
     "{\"type\":\"features\",\"kind\":\"embedding\",\"seq\":7,\"depth\":3,\"flags\":0,\"tap\":12,"

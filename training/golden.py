@@ -13,6 +13,7 @@ frames, the last one in part silence. Tensors, T = 34 internal frames (32 + dela
     only.<module>       [16, 32] depth 1, chunk 4, left 8, when only that module of the block
                         adds to the residual (the others' last matrices are zero); "none": the
                         block is just its output norm, so this is the subsampling
+    rechunk             [32, 32] the same, and chunks of 4 from there on
     flush               [32, 32] depth 12, chunk 8, left 16, flushed after 4000 samples
     wake                [18, 32] internal frames 16.. at depth 12, when frames 8..15 were at 2
 """
@@ -119,6 +120,8 @@ def golden(m):
         out[f"only.{module}"] = only(m, x, module)
     # 4000 samples: 23 mel rows, so 11 frames: one chunk of 8, then 3 flushed
     out["flush"] = layers(m, x, 0, depth, starts_mask([0, 8, 11, 19, 27], T, 16))[0, delay:]
+    # the same, and chunks of 4 from there on
+    out["rechunk"] = layers(m, x, 0, depth, starts_mask([0, 8, *range(11, T, 4)], T, 16))[0, delay:]
     shallow = layers(m, x, 0, 2, chunk_mask(T, 8, 16))[:, 16:]      # below exit_from: layer 2's output
     out["wake"] = layers(m, shallow, 2, depth, chunk_mask(T - 16, 8, 16), position=16)[0]
     return {k: v.contiguous().numpy().astype(np.float32) for k, v in out.items()}

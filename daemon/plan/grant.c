@@ -164,6 +164,8 @@ int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_optio
     }
     if (set->given & SHOAL_OPT_OUTPUT)
         shoal_options_copy_outputs(&o, set);
+    if (set->given & SHOAL_OPT_CHUNK_MS)
+        o.chunk_ms = set->chunk_ms;
     *effective = o;
     if (shoald_grant_options(effective, m, default_depth, err) < 0 ||
         shoal_options_finish(&o, err) < 0) {

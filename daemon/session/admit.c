@@ -150,7 +150,7 @@ static void look_at_lateness(shoald_house *house, int worker, uint64_t now_ns)
  * their midst is late. */
 static void shorten_runs(const shoald_session *s)
 {
-    uint64_t run_ns = shoald_edf_run_ns(s->lane.options.chunk_ms);
+    uint64_t run_ns = shoald_edf_run_ns(s->demand.chunk_frames * SHOAL_FRAME_MS);
     uint64_t *least_ns = &s->house->run_ns[s->port->index];
     *least_ns = run_ns < *least_ns ? run_ns : *least_ns;
 }
@@ -255,16 +255,19 @@ bool shoald_admit_hears(shoald_session *s, shoal_error *err)
     return true;
 }
 
-bool shoald_admit_set(shoald_session *s, int depth_min, int depth_max, shoal_error *err)
+bool shoald_admit_set(shoald_session *s, const shoal_options *o, shoal_error *err)
 {
     shoald_demand next = s->demand;
-    next.depth_min = depth_min;
-    next.depth_max = depth_max;
+    bool chunk = chunk_frames(o) != s->demand.chunk_frames;
+    next.depth_min = o->depth_min;
+    next.depth_max = o->depth_max;
+    next.chunk_frames = chunk_frames(o);
     if (!fits(s->house, &next, &s->demand)) {
-        shoal_error_set(err, SHOAL_CODE_OVERLOADED, "depth",
-                        "there is no room for depth %d in real time: all stays as it was; try "
-                        "later, ask for less or give a range",
-                        depth_min);
+        shoal_error_set(
+            err, SHOAL_CODE_OVERLOADED, chunk ? "chunk_ms" : "depth",
+            "there is no room for depth %d in chunks of %d ms in real time: all stays as "
+            "it was; try later, ask for less or give a range",
+            o->depth_min, o->chunk_ms);
         err->retry_after_ms = s->house->settings.retry_after_s * 1000;
         err->fatal = 0;
         return false;

@@ -23,8 +23,9 @@ bool shoald_admit_has_room(shoald_house *house);
 void shoald_admit_enter(struct shoald_session *s, const shoal_options *o);
 /* Give it a worker. */
 void shoald_admit_place(struct shoald_session *s);
-/* May it change its depths? If so they count from now on. The error is not fatal. */
-bool shoald_admit_set(struct shoald_session *s, int depth_min, int depth_max, shoal_error *err);
+/* May it change its depths, and the length of its chunks? If so they count from now on. The error
+ * is not fatal. */
+bool shoald_admit_set(struct shoald_session *s, const shoal_options *o, shoal_error *err);
 /* Its first sound is coming: may it speak? If not *err says why, and it must go. */
 bool shoald_admit_hears(struct shoald_session *s, shoal_error *err);
 void shoald_admit_leave(struct shoald_session *s);

@@ -34,9 +34,12 @@ static bool has_room(const shoald_session *s, const shoal_options *o, shoal_erro
 {
     if (shoald_lane_step_bytes(s->house->service.info, o) <= s->lane.out.capacity)
         return true;
-    shoal_error_set(err, SHOAL_CODE_BAD_OPTION, "output",
-                    "output: the session has no room for that many results at once: ask for them "
-                    "when it starts, or for a shorter chunk_ms");
+    bool longer = o->chunk_ms > s->demand.chunk_frames * SHOAL_FRAME_MS;
+    const char *ref = longer ? "chunk_ms" : "output";
+    shoal_error_set(err, SHOAL_CODE_BAD_OPTION, ref,
+                    "%s: the session has no room for that many results at once: ask for them "
+                    "when it starts, or for a shorter chunk_ms",
+                    ref);
     err->fatal = 0;
     return false;
 }
@@ -48,13 +51,41 @@ static void on_set(shoald_session *s, const shoal_client_msg *m)
     shoal_error err;
     if (shoald_grant_set(&asked, &m->options, &effective, house->service.model,
                          house->settings.default_depth, &err) < 0 ||
-        !has_room(s, &effective, &err) ||
-        !shoald_admit_set(s, effective.depth_min, effective.depth_max, &err)) {
+        !has_room(s, &effective, &err) || !shoald_admit_set(s, &effective, &err)) {
         shoald_session_put_error(s, &err);
         return;
     }
     s->asked = asked;
     shoald_session_put(s, SHOALD_IN_SET, &effective, sizeof effective, 0);
+}
+
+/* What was left out counts as audio does, and may be no less than a frame. Both are said by whoever
+ * sends them, so what is wrong with it is fatal: times would be from here on. */
+static bool may_skip(shoald_session *s, uint64_t samples, shoal_error *err)
+{
+    const shoal_options *o = &s->lane.options;
+    uint64_t least = (uint64_t)(o->rate + 49) / 50, most = (uint64_t)o->rate * SHOAL_MAX_SECONDS;
+    uint64_t before =
+        s->skipped + atomic_load(&s->lane.received_bytes) / (uint64_t)shoald_lane_frame_bytes(o);
+    if (samples >= least && before <= most && samples <= most - before)
+        return true;
+    shoal_error_set(
+        err, SHOAL_CODE_BAD_MESSAGE, "samples",
+        "samples: %llu is not allowed, use %llu at least, a frame, and no more than makes "
+        "the session %d s long",
+        (unsigned long long)samples, (unsigned long long)least, SHOAL_MAX_SECONDS);
+    return false;
+}
+
+static void on_skip(shoald_session *s, const shoal_client_msg *m)
+{
+    shoal_error err;
+    if (!may_skip(s, m->samples, &err)) {
+        shoald_session_put_error(s, &err);
+        return;
+    }
+    s->skipped += m->samples;
+    shoald_session_put(s, SHOALD_IN_SKIP, &m->samples, sizeof m->samples, 0);
 }
 
 static void on_end(shoald_session *s)
@@ -114,6 +145,7 @@ static void on_message(shoald_session *s, const shoal_client_msg *m)
     case SHOAL_MSG_FLUSH:
         shoald_session_put(s, SHOALD_IN_FLUSH, m->id, strlen(m->id) + 1, 0);
         break;
+    case SHOAL_MSG_SKIP: on_skip(s, m); break;
     case SHOAL_MSG_END: on_end(s); break;
     default: break;
     }

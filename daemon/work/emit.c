@@ -109,7 +109,7 @@ static uint64_t processed(const shoald_lane *l)
     const shoald_track *t = l->track;
     uint64_t received = shoald_intake_received(&l->track->in, l);
     uint64_t samples = atomic_load(&l->totals.samples) * (uint64_t)l->options.rate / 16000;
-    bool all = t->phase == SHOALD_TRACK_FINISH && !shoal_stream_ready(t->stream);
+    bool all = t->phase == SHOALD_TRACK_FINISH && !t->skip && !shoal_stream_ready(t->stream);
     return samples < received && !all ? samples : received;
 }
 
@@ -119,6 +119,7 @@ void shoald_emit_packet(shoald_lane *l, shoald_bench *w, shoal_packet *p, const 
     shoal_buf b = scratch(w);
     p->seq = t->seq++;
     p->encoding = l->options.encoding;
+    p->t0_ms = l->options.t0_ms;
     p->start_sample = shoal_frame_start_sample(p->first_frame, l->options.rate);
     p->received = shoald_intake_received(&t->in, l);
     p->processed = processed(l);
@@ -177,6 +178,7 @@ static void emit_phones(shoald_lane *l, shoald_bench *w, const shoald_output *ou
     m->seq = t->seq++;
     m->depth = out->depth;
     m->tap = out->tap;
+    m->t0_ms = l->options.t0_ms;
     m->received = shoald_intake_received(&l->track->in, l);
     m->processed = processed(l);
     m->lag_ms = (int)((m->received - m->processed) * 1000 / (uint64_t)l->options.rate);
@@ -199,6 +201,7 @@ static void emit_activity(shoald_lane *l, shoald_bench *w, const shoald_output *
         .seq = l->track->seq++,
         .depth = out->depth,
         .tap = out->tap,
+        .t0_ms = l->options.t0_ms,
         .speech = e->speech,
         .frame = (uint64_t)e->frame,
         .sample = shoal_frame_start_sample((uint64_t)e->frame, l->options.rate),
@@ -258,6 +261,8 @@ void shoald_emit_changed(shoald_lane *l, shoald_bench *w, shoal_reason reason)
         .outputs = t->outputs.at[0].kinds,
         .reason = reason,
         .tap_count = t->outputs.count - 1,
+        .chunk_ms = t->chunk_ms,
+        .latency_ms = shoald_service_algorithmic_ms(l->service->info, t->chunk_ms),
     };
     for (int i = 0; i < m.tap_count; i++)
         m.taps[i] = shoald_output_tap(&t->outputs.at[i + 1]);

@@ -19,7 +19,8 @@ int shoald_intake_open(shoald_intake *in, const shoal_options *o)
 {
     in->head_need = HEAD_FIRST;
     shoald_probe_init(&in->probe, o);
-    return shoal_pcm_new(&in->pcm, pcm_formats[o->format], o->rate, o->channels);
+    int result = shoal_pcm_new(&in->pcm, pcm_formats[o->format], o->rate, o->channels);
+    return result < 0 ? result : shoal_pcm_set_channel(in->pcm, o->channel);
 }
 
 void shoald_intake_close(shoald_intake *in)
@@ -218,6 +219,17 @@ int shoald_intake_drain(shoald_intake *in, const shoal_options *o, shoal_error *
     return count > 0;
 }
 
+int shoald_intake_skip(shoald_intake *in, const shoal_options *o, uint64_t samples, int64_t *at)
+{
+    uint64_t before = in->taken / (uint64_t)shoald_lane_frame_bytes(o);
+    if (o->format == SHOAL_FORMAT_OPUS)
+        before = in->converted * (uint64_t)o->rate / 16000;
+    in->skipped += samples;
+    in->float_count = in->float_used = 0;
+    *at = (int64_t)((before + in->skipped) * 16000 / (uint64_t)o->rate);
+    return shoal_pcm_reset(in->pcm);
+}
+
 int shoald_intake_torn(const shoald_intake *in, const shoal_options *o)
 {
     return (int)(in->taken % (uint64_t)shoald_lane_frame_bytes(o));
@@ -226,6 +238,7 @@ int shoald_intake_torn(const shoald_intake *in, const shoal_options *o)
 uint64_t shoald_intake_received(const shoald_intake *in, const shoald_lane *l)
 {
     if (l->options.format == SHOAL_FORMAT_OPUS)
-        return in->converted * (uint64_t)l->options.rate / 16000;
-    return atomic_load(&l->received_bytes) / (uint64_t)shoald_lane_frame_bytes(&l->options);
+        return in->skipped + in->converted * (uint64_t)l->options.rate / 16000;
+    return in->skipped +
+           atomic_load(&l->received_bytes) / (uint64_t)shoald_lane_frame_bytes(&l->options);
 }

@@ -27,6 +27,9 @@ int shoald_intake_read(shoald_intake *in, const shoal_options *o, shoald_queue *
 int shoald_intake_settle(shoald_intake *in, const shoal_options *o, shoal_error *err);
 /* No more will come at all: what the resampler still holds. */
 int shoald_intake_drain(shoald_intake *in, const shoal_options *o, shoal_error *err);
+/* After that, in a session that goes on: so many samples were left out. *at: the place where audio
+ * goes on, in samples of 16 kHz. 0 or a negative SHOAL_E*. */
+int shoald_intake_skip(shoald_intake *in, const shoal_options *o, uint64_t samples, int64_t *at);
 /* Bytes at the end that are no whole sample. */
 int shoald_intake_torn(const shoald_intake *in, const shoal_options *o);
 /* Samples (a channel) at the client's rate, of all that came. */

@@ -140,6 +140,22 @@ int shoald_outputs_set(shoald_lane *l, shoald_bench *w, const shoal_options *o)
     return result;
 }
 
+int shoald_outputs_restart(shoald_lane *l)
+{
+    shoald_outputs *all = &l->track->outputs;
+    int result = 0;
+    for (int i = 0; i < all->count && result == 0; i++) {
+        shoald_output *out = &all->at[i];
+        shoal_decoder_free(out->decoder);
+        shoal_activity_free(out->activity);
+        out->decoder = NULL;
+        out->activity = NULL;
+        shoald_rows_reset(out);
+        result = open_state(l, out, &l->options);
+    }
+    return result;
+}
+
 void shoald_outputs_free(shoald_outputs *outputs)
 {
     for (int i = 0; i < outputs->count; i++) {

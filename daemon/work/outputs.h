@@ -17,6 +17,9 @@ int shoald_outputs_deliver(shoald_lane *l, shoald_bench *w, int index, uint32_t 
                            uint32_t computed_us);
 /* A flush: give what the decoders still hold. At the end: close what is speech, too. */
 void shoald_outputs_settle(shoald_lane *l, shoald_bench *w, bool end);
+/* After a gap, when all is settled: phones, activity and means begin anew. 0 or a negative
+ * SHOAL_E*. */
+int shoald_outputs_restart(shoald_lane *l);
 void shoald_outputs_free(shoald_outputs *outputs);
 
 #endif

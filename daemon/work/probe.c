@@ -21,6 +21,7 @@ void shoald_probe_init(shoald_probe *p, const shoal_options *o)
     memset(p, 0, sizeof *p);
     p->format = o->format;
     p->channels = o->channels;
+    p->mixed = o->channels > 1 && o->channel == 0;
     p->width = width_of(o->format);
     p->limit = o->rate * o->channels;
     p->watching = p->width > 1;
@@ -181,7 +182,7 @@ bool shoald_probe_judge(shoald_probe *p, shoal_error *err)
         shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "format", "%s", what);
         return false;
     }
-    p->cancels = p->channels > 1 && p->counted >= FEW && p->mix_power < 0.01 * p->power;
+    p->cancels = p->mixed && p->counted >= FEW && p->mix_power < 0.01 * p->power;
     return true;
 }
 
@@ -192,7 +193,7 @@ bool shoald_probe_warns(shoald_probe *p, shoal_error *err)
     p->warned = true;
     shoal_error_set(err, SHOAL_CODE_BAD_AUDIO_FORMAT, "channels",
                     "the channels cancel each other out, so that their mix is silence: one is "
-                    "inverted; turn it over, or send one of them with channels=1");
+                    "inverted; turn it over, or take one of them with channel=left");
     err->fatal = 0;
     return true;
 }

@@ -30,6 +30,7 @@
 
 typedef struct shoald_probe {
     shoal_format format;
+    bool mixed;          /* all channels are heard as one */
     int channels, width; /* bytes of a value; 1: only text is looked for */
     bool watching;       /* for what samples tell; text is looked for as long as all may be text */
     unsigned char part[4]; /* of a value cut in two */

@@ -248,6 +248,13 @@ void shoald_rows_close(shoald_lane *l, shoald_bench *w, shoald_output *out, unsi
     }
 }
 
+void shoald_rows_reset(shoald_output *out)
+{
+    for (int i = 0; i < KINDS; i++)
+        if (out->features[kinds[i]].pool)
+            shoald_pool_reset(out->features[kinds[i]].pool);
+}
+
 void shoald_rows_free(shoald_output *out)
 {
     for (int i = 0; i < KINDS; i++)

@@ -21,6 +21,8 @@ void shoald_rows_deliver(shoald_lane *l, shoald_bench *w, shoald_output *out, co
  * it. */
 void shoald_rows_settle(shoald_lane *l, shoald_bench *w, shoald_output *out,
                         const shoald_events *events);
+/* Rows of other frames follow. */
+void shoald_rows_reset(shoald_output *out);
 void shoald_rows_free(shoald_output *out);
 /* What is to be remembered of events, once all outputs have seen them. */
 void shoald_rows_saw(shoald_outputs *all, const shoald_events *events);

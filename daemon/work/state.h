@@ -32,6 +32,7 @@ typedef struct shoald_intake {
     bool sniffed;
     shoald_probe probe;
     uint64_t converted; /* floats so far, 16 kHz */
+    uint64_t skipped;   /* samples (a channel) that were left out, at the client's rate */
 } shoald_intake;
 
 /* ---- outputs ------------------------------------------------------------------------------- */
@@ -92,6 +93,7 @@ typedef enum shoald_track_phase {
     SHOALD_TRACK_NEW, /* no engine objects yet */
     SHOALD_TRACK_RUN,
     SHOALD_TRACK_FLUSH,  /* flush asked; the short chunk is being run */
+    SHOALD_TRACK_SET,    /* chunks get another length; the one under way is being run */
     SHOALD_TRACK_DRAIN,  /* no more audio: emptying the resampler */
     SHOALD_TRACK_FINISH, /* padding chunks are being run */
     SHOALD_TRACK_OVER    /* the last text is in the output queue, or it failed */
@@ -108,6 +110,9 @@ typedef struct shoald_track {
     int depth_min, depth_max;
     const double *layers; /* of its program: what they cost (service.h) */
     char flush_id[SHOAL_MAX_ID + 1];
+    int chunk_ms;         /* in force */
+    shoal_options next;   /* SET: what is to be in force */
+    uint64_t skip;        /* samples that are left out once it is FINISHed; 0: it ends then */
     uint64_t arrived_ns;  /* when the last audio fed was received */
     uint64_t record_ns;   /* when the last record read was received, audio or not */
     bool due;             /* a chunk is ready and has its deadline */

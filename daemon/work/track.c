@@ -3,9 +3,10 @@
  * One step does one small thing and returns; shoald_track_advance repeats steps. Order within
  * a step: first what the intake has not brought into the stream yet, then the phase:
  *
- *   NEW -> RUN <-> FLUSH          flush: the short chunk is run, then `flushed` is said
- *           |
+ *   NEW -> RUN <-> FLUSH, SET     flush: the short chunk is run, then `flushed` is said; set of
+ *           |                     chunk_ms: the same, then it holds
  *           +-> DRAIN -> FINISH -> OVER      end or drain
+ *           +-> DRAIN -> FINISH -> RUN       skip: what follows is as a new session's
  *           +-> OVER                         a fatal error at its place
  *
  * A chunk that becomes ready is run before the next record is looked at, so `set` meets the
@@ -78,6 +79,7 @@ static step_result open_track(shoald_lane *l, shoald_bench *w)
         return AGAIN;
     }
     t->phase = SHOALD_TRACK_RUN;
+    t->chunk_ms = l->options.chunk_ms;
     t->depth_min = l->options.depth_min;
     t->depth_max = l->options.depth_max;
     shoald_emit_ready(l, w);
@@ -114,22 +116,50 @@ static int set_depth(shoald_track *t, const shoald_bench *w, const shoal_options
 }
 
 /* The record holds everything that is in force from here on; outputs may move the depth, too. */
-static void on_set(shoald_lane *l, shoald_bench *w, size_t size)
+static void apply_set(shoald_lane *l, shoald_bench *w, const shoal_options *o)
 {
     shoald_track *t = l->track;
-    shoal_options o;
     int result = 0;
-    shoald_queue_copy(&l->in, 0, &o, sizeof o);
-    shoald_queue_drop(&l->in, size);
-    if (o.given & SHOAL_OPT_DEPTH || o.depth_min != t->depth_min || o.depth_max != t->depth_max)
-        result = set_depth(t, w, &o);
-    if (result == 0 && o.given & SHOAL_OPT_OUTPUT)
-        result = shoald_outputs_set(l, w, &o);
-    atomic_store(&l->out_step, shoald_lane_step_bytes(l->service->info, &o));
+    if (o->chunk_ms != t->chunk_ms)
+        result = shoal_stream_set_chunk(t->stream, o->chunk_ms / SHOAL_FRAME_MS);
+    t->chunk_ms = result == 0 ? o->chunk_ms : t->chunk_ms;
+    if (result == 0 && (o->given & SHOAL_OPT_DEPTH || o->depth_min != t->depth_min ||
+                        o->depth_max != t->depth_max))
+        result = set_depth(t, w, o);
+    if (result == 0 && o->given & SHOAL_OPT_OUTPUT)
+        result = shoald_outputs_set(l, w, o);
+    atomic_store(&l->out_step, shoald_lane_step_bytes(l->service->info, o));
     if (result < 0)
         fail_engine(l, w, result);
     else
         shoald_emit_changed(l, w, SHOAL_REASON_SET);
+}
+
+static void on_set(shoald_lane *l, shoald_bench *w, size_t size)
+{
+    shoald_track *t = l->track;
+    shoald_queue_copy(&l->in, 0, &t->next, sizeof t->next);
+    shoald_queue_drop(&l->in, size);
+    if (t->next.chunk_ms != t->chunk_ms)
+        t->phase = SHOALD_TRACK_SET;
+    else
+        apply_set(l, w, &t->next);
+}
+
+/* Chunks of another length begin at once: what is there of the one under way is run first. */
+static step_result set_chunk(shoald_lane *l, shoald_bench *w)
+{
+    shoald_track *t = l->track;
+    int result = shoal_stream_flush(t->stream);
+    if (result < 0) {
+        fail_engine(l, w, result);
+        return AGAIN;
+    }
+    if (shoal_stream_ready(t->stream))
+        return AGAIN;
+    t->phase = SHOALD_TRACK_RUN;
+    apply_set(l, w, &t->next);
+    return AGAIN;
 }
 
 /* Audio that can be used, but is hardly meant so. */
@@ -176,6 +206,15 @@ static void report_torn_sample(shoald_lane *l, shoald_bench *w)
     shoald_emit_error(l, w, &err);
 }
 
+static void on_skip(shoald_lane *l, shoald_bench *w, size_t size)
+{
+    shoald_track *t = l->track;
+    shoald_queue_copy(&l->in, 0, &t->skip, sizeof t->skip);
+    shoald_queue_drop(&l->in, size);
+    if (settle_intake(l, w))
+        t->phase = SHOALD_TRACK_DRAIN;
+}
+
 static void on_end(shoald_lane *l, shoald_bench *w, bool draining)
 {
     l->track->draining = draining;
@@ -209,6 +248,7 @@ static step_result read_record(shoald_lane *l, shoald_bench *w)
         break;
     case SHOALD_IN_SET: on_set(l, w, r.size); break;
     case SHOALD_IN_FLUSH: on_flush(l, w, r.size); break;
+    case SHOALD_IN_SKIP: on_skip(l, w, r.size); break;
     case SHOALD_IN_END: on_end(l, w, false); break;
     case SHOALD_IN_DRAIN: on_end(l, w, true); break;
     case SHOALD_IN_REPLY: on_reply(l, w, r.size, r.code); break;
@@ -233,11 +273,35 @@ static step_result drain(shoald_lane *l, shoald_bench *w)
     return AGAIN;
 }
 
+/* All before the gap is said. Counters advance by it, and no less than to the next frame. */
+static int go_on(shoald_lane *l)
+{
+    shoald_track *t = l->track;
+    int64_t at, frame = l->service->info->frame_samples;
+    int result = shoald_intake_skip(&t->in, &l->options, t->skip, &at);
+    int64_t first = shoal_stream_next_frame(t->stream) * frame;
+    t->skip = 0;
+    t->phase = SHOALD_TRACK_RUN;
+    if (result == 0)
+        result = shoal_stream_resume(t->stream, at > first ? at : first);
+    if (result < 0)
+        return result;
+    shoald_count(&l->totals.samples,
+                 (uint64_t)shoal_stream_samples_done(t->stream) - atomic_load(&l->totals.samples));
+    return shoald_outputs_restart(l);
+}
+
 static step_result finish(shoald_lane *l, shoald_bench *w)
 {
     shoald_track *t = l->track;
     shoal_error err;
     shoald_outputs_settle(l, w, true);
+    if (t->skip) {
+        int result = go_on(l);
+        if (result < 0)
+            fail_engine(l, w, result);
+        return AGAIN;
+    }
     if (t->draining) {
         shoal_error_set(&err, SHOAL_CODE_DRAINING, NULL, NULL);
         shoald_track_fail(l, w, &err);
@@ -293,6 +357,7 @@ static step_result step(shoald_lane *l, shoald_bench *w)
         return AGAIN;
     switch (t->phase) {
     case SHOALD_TRACK_FLUSH: return flush(l, w);
+    case SHOALD_TRACK_SET: return set_chunk(l, w);
     case SHOALD_TRACK_DRAIN: return drain(l, w);
     case SHOALD_TRACK_FINISH: return finish(l, w);
     default: return take(l, w);

@@ -25,12 +25,13 @@ enum { RATE = 16000, MAX_CHANNELS = 8, BLOCK = 1024, OPUS_MAX = 1920 /* 120 ms a
 struct shoal_pcm {
     shoal_pcm_format format;
     int channels;
+    int channel;  /* the one that is heard; 0: all */
     size_t width; /* bytes of a sample frame, all channels */
     unsigned char part[MAX_CHANNELS * 4];
     size_t part_size;
-    soxr_t soxr;             /* NULL at 16 kHz */
-    void *opus;              /* OpusDecoder */
-    float pending[OPUS_MAX]; /* decoded packet not yet handed out */
+    soxr_t soxr;                 /* NULL at 16 kHz */
+    void *opus;                  /* OpusDecoder */
+    float pending[2 * OPUS_MAX]; /* decoded packet not yet handed out; stereo while it is decoded */
     size_t pending_at, pending_count;
 };
 
@@ -49,14 +50,15 @@ static int open_resampler(shoal_pcm *c, int rate)
     return error || !c->soxr ? SHOAL_ENOMEM : 0;
 }
 
-static int open_opus(shoal_pcm *c)
+static int open_opus(shoal_pcm *c, int channels)
 {
 #ifdef HAVE_OPUS
     int error;
-    c->opus = opus_decoder_create(RATE, 1, &error);
+    c->opus = opus_decoder_create(RATE, channels, &error);
     return error == OPUS_OK ? 0 : SHOAL_ENOMEM;
 #else
     (void)c;
+    (void)channels;
     return SHOAL_EUNSUPPORTED;
 #endif
 }
@@ -73,7 +75,9 @@ int shoal_pcm_new(shoal_pcm **out, shoal_pcm_format format, int rate, int channe
     c->format = format;
     c->channels = channels;
     c->width = sample_bytes(format) * (size_t)channels;
-    int rc = format == SHOAL_PCM_OPUS ? open_opus(c) : rate != RATE ? open_resampler(c, rate) : 0;
+    int rc = format == SHOAL_PCM_OPUS ? open_opus(c, 1)
+             : rate != RATE           ? open_resampler(c, rate)
+                                      : 0;
     if (rc < 0) {
         shoal_pcm_free(c);
         return rc;
@@ -92,6 +96,21 @@ void shoal_pcm_free(shoal_pcm *c)
         opus_decoder_destroy(c->opus);
 #endif
     free(c);
+}
+
+int shoal_pcm_set_channel(shoal_pcm *c, int channel)
+{
+    if (channel < 0 || channel > c->channels)
+        return SHOAL_EINVAL;
+    c->channel = channel;
+#ifdef HAVE_OPUS
+    if (c->opus && channel) { /* else libopus mixes */
+        opus_decoder_destroy(c->opus);
+        c->opus = NULL;
+        return open_opus(c, 2);
+    }
+#endif
+    return 0;
 }
 
 static float from_s16(const unsigned char *p)
@@ -133,10 +152,12 @@ static float sample(shoal_pcm_format format, const unsigned char *p)
     }
 }
 
-/* One sample frame, its channels averaged. */
+/* One sample frame: a channel of it, or all averaged. */
 static float mono(const shoal_pcm *c, const unsigned char *p)
 {
     float sum = 0.0f;
+    if (c->channel)
+        return sample(c->format, p + (size_t)(c->channel - 1) * sample_bytes(c->format));
     for (int i = 0; i < c->channels; i++)
         sum += sample(c->format, p + (size_t)i * sample_bytes(c->format));
     return sum / (float)c->channels;
@@ -211,6 +232,8 @@ static ptrdiff_t decode_opus(shoal_pcm *c, const unsigned char *bytes, size_t si
         int n = opus_decode_float(c->opus, bytes, (opus_int32)size, c->pending, OPUS_MAX, 0);
         if (n < 0)
             return SHOAL_EAUDIO;
+        for (int i = 0; c->channel && i < n; i++)
+            c->pending[i] = c->pending[2 * i + c->channel - 1];
         *used = size;
         c->pending_at = 0;
         c->pending_count = (size_t)n;
@@ -242,4 +265,13 @@ ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max)
     if (c->soxr && soxr_process(c->soxr, NULL, 0, NULL, out, max, &made))
         return SHOAL_ENOMEM;
     return (ptrdiff_t)made;
+}
+
+int shoal_pcm_reset(shoal_pcm *c)
+{
+#ifdef HAVE_OPUS
+    if (c->opus)
+        opus_decoder_ctl(c->opus, OPUS_RESET_STATE);
+#endif
+    return c->soxr && soxr_clear(c->soxr) ? SHOAL_ENOMEM : 0;
 }

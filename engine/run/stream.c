@@ -35,8 +35,8 @@ static size_t layout(shoal_stream *s, unsigned char *base)
     shoal__carve(base, &at, sizeof *s);
     s->caches = shoal__carve(base, &at, (size_t)s->program->depth * sizeof *s->caches);
     s->pcm = shoal__carve_floats(base, &at, SHOAL__PCM_SIZE);
-    s->mel = shoal__carve_floats(base, &at,
-                                 (size_t)(2 + 2 * s->params.chunk_frames) * (size_t)m->config.mels);
+    s->mel_room = 2 + 2 * s->params.chunk_frames;
+    s->mel = shoal__carve_floats(base, &at, (size_t)s->mel_room * (size_t)m->config.mels);
     s->conv1_last = shoal__carve_floats(base, &at, D);
     return at;
 }
@@ -61,14 +61,17 @@ int shoal_stream_new(shoal_stream **out, const shoal_model *m, const shoal_strea
 
 void shoal_stream_free(shoal_stream *s)
 {
-    if (s)
-        shoal__cache_release(s);
+    if (!s)
+        return;
+    shoal__cache_release(s);
+    free(s->own_mel);
     free(s);
 }
 
 size_t shoal_stream_memory(const shoal_stream *s)
 {
-    return s->bytes + shoal__cache_memory(s);
+    size_t own = s->own_mel ? (size_t)s->mel_room * (size_t)s->model->config.mels : 0;
+    return s->bytes + own * sizeof *s->mel + shoal__cache_memory(s);
 }
 
 static int mel_full(const shoal_stream *s)
@@ -158,6 +161,59 @@ int shoal_stream_flush(shoal_stream *s)
     return 0;
 }
 
+/* As it was made, but for depth, taps and the like. */
+static void forget(shoal_stream *s)
+{
+    const shoal__config *c = &s->model->config;
+    shoal__cache_release(s);
+    memset(s->mel, 0, 2 * (size_t)c->mels * sizeof *s->mel);
+    memset(s->conv1_last, 0, (size_t)c->dim * sizeof *s->conv1_last);
+    s->depth_used = s->finishing = s->flushing = s->pcm_count = s->mel_rows = 0;
+    s->fed = s->total_frames = s->position = 0;
+}
+
+int shoal_stream_resume(shoal_stream *s, int64_t at)
+{
+    int frame = s->model->info.frame_samples;
+    if (!s->finishing || shoal_stream_ready(s))
+        return SHOAL_ESTATE;
+    if (at < 0 || at / frame < s->base + s->total_frames)
+        return SHOAL_EINVAL;
+    forget(s);
+    s->base = at / frame;
+    s->fed = (int64_t)take(s, NULL, (size_t)(at % frame));
+    return 0;
+}
+
+/* Rows of mel for chunks of so many frames. 0 or SHOAL_ENOMEM. */
+static int make_room(shoal_stream *s, int frames)
+{
+    size_t mels = (size_t)s->model->config.mels;
+    int room = 2 + 2 * frames;
+    if (room <= s->mel_room)
+        return 0;
+    float *mel = aligned_alloc(64, ((size_t)room * mels * sizeof *mel + 63) & ~(size_t)63);
+    if (!mel)
+        return SHOAL_ENOMEM;
+    memcpy(mel, s->mel, (size_t)(2 + s->mel_rows) * mels * sizeof *mel);
+    free(s->own_mel);
+    s->mel = s->own_mel = mel;
+    s->mel_room = room;
+    return 0;
+}
+
+int shoal_stream_set_chunk(shoal_stream *s, int frames)
+{
+    if (frames < 1 || frames > s->model->info.max_chunk_frames)
+        return SHOAL_EINVAL;
+    if (s->finishing || s->mel_rows >= 2)
+        return SHOAL_ESTATE;
+    if (make_room(s, frames) < 0)
+        return SHOAL_ENOMEM;
+    s->params.chunk_frames = frames;
+    return 0;
+}
+
 int shoal_stream_ready(const shoal_stream *s)
 {
     if (mel_full(s))
@@ -212,18 +268,19 @@ int shoal_stream_get_depth(const shoal_stream *s)
 int64_t shoal_stream_next_frame(const shoal_stream *s)
 {
     int64_t i = s->position - s->model->config.delay;
-    return i < 0 ? 0 : i;
+    return s->base + (i < 0 ? 0 : i);
 }
 
 int64_t shoal_stream_samples_fed(const shoal_stream *s)
 {
-    return s->fed;
+    return s->base * s->model->info.frame_samples + s->fed;
 }
 
 int64_t shoal_stream_samples_done(const shoal_stream *s)
 {
     int64_t done = shoal_stream_next_frame(s) * s->model->info.frame_samples;
-    return done < s->fed ? done : s->fed;
+    int64_t fed = shoal_stream_samples_fed(s);
+    return done < fed ? done : fed;
 }
 
 void shoal__stream_advance(shoal_stream *s, int frames)

@@ -23,12 +23,15 @@ struct shoal_stream {
     int depth_used;            /* depth of the last chunk: deeper caches are stale */
     int finishing;             /* finish was called */
     int flushing;              /* flush was called and frames of before it remain */
+    int64_t base;              /* frames before the first one of these: */
     int64_t fed, total_frames; /* samples taken; output frames in all, once finishing */
     int64_t position;          /* internal frames computed so far */
 
     float *pcm; /* [pcm_size] samples from mel frame `mel_rows` on */
     int pcm_count;
-    float *mel;             /* [2 + 2 * chunk, mels] normalised; 2 rows of history */
+    float *mel;             /* [mel_room, mels] normalised; 2 rows of history */
+    int mel_room;           /* 2 + 2 * longest chunk so far */
+    float *own_mel;         /* mel, if a longer chunk has made it move; else NULL */
     int mel_rows;           /* rows after the history */
     float *conv1_last;      /* [D] last output row of the first convolution */
     unsigned char **caches; /* [program's depth], the first `reserved` have their memory;

@@ -53,7 +53,7 @@ static int number(const shoal_batch *b, const shoal__item *it, shoal_result *r)
 {
     int64_t first = it->position - b->model->config.delay;
     int skip = first < 0 ? (int)(-first < it->frames ? -first : it->frames) : 0;
-    *r = (shoal_result){ .first_frame = first + skip < 0 ? 0 : first + skip,
+    *r = (shoal_result){ .first_frame = it->stream->base + (first + skip < 0 ? 0 : first + skip),
                          .frames = it->frames - skip };
     return skip;
 }
@@ -68,7 +68,7 @@ static void report_mel(const shoal_batch *b, const shoal__item *it, shoal_result
     if (s->finishing && it->position + frames > s->total_frames)
         frames = s->total_frames > it->position ? s->total_frames - it->position : 0;
     r->mel = b->mel + (size_t)(2 * it->row) * (size_t)b->model->config.mels;
-    r->mel_first_frame = it->position;
+    r->mel_first_frame = s->base + it->position;
     r->mel_frames = (int)frames;
 }
 

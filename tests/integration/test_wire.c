@@ -166,6 +166,22 @@ START_TEST(an_empty_message_means_end)
 }
 END_TEST
 
+/* What was left out has to be a frame at least, and the session no longer than three years. */
+START_TEST(skips_out_of_range_are_refused)
+{
+    static const char *const texts[] = {
+        "{\"type\":\"skip\",\"samples\":319}", "{\"type\":\"skip\",\"samples\":1600000000001}",
+        "{\"type\":\"skip\",\"samples\":1600000000000}", /* with what has been heard */
+    };
+    static uint8_t audio[32000];
+    raw_ws w = open_stream(SHOAL_PATH "?depth=1");
+
+    raw_ws_send(&w, RAW_BINARY, audio, sizeof audio);
+    raw_ws_send(&w, RAW_TEXT, texts[_i], strlen(texts[_i]));
+    expect_error(&w, SHOAL_CODE_BAD_MESSAGE, "use 320 at least, a frame");
+}
+END_TEST
+
 START_TEST(a_wav_header_is_refused_with_a_remedy)
 {
     raw_ws w = open_stream(STREAM);
@@ -393,6 +409,7 @@ TCase *wire_case(void)
     tcase_set_timeout(t, PATIENCE_MS / 1000.0);
     tcase_add_unchecked_fixture(t, shared_setup, shared_teardown);
     tcase_add_test(t, url_and_start_give_the_same_session);
+    tcase_add_loop_test(t, skips_out_of_range_are_refused, 0, 3);
     tcase_add_test(t, an_empty_message_means_end);
     tcase_add_loop_test(t, a_wav_header_is_refused_with_a_remedy, 0, 2);
     tcase_add_loop_test(t, not_a_number_is_refused, 0, 3);

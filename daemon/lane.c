@@ -142,8 +142,8 @@ static size_t kinds_bytes(const shoal_model_info *m, const shoal_options *o, uns
         n += SHOAL_PHONES_BYTES(frames + SHOAL_DECODER_LAG +
                                 (o->tentative == SHOAL_ON ? SHOAL_MAX_TENTATIVE : 0)) +
              SHOALD_RECORD_BYTES;
-    if (kinds & SHOAL_OUTPUT_ACTIVITY) /* an event a frame, and one for the end */
-        n += (frames + 1) * (SHOAL_ACTIVITY_BYTES + SHOALD_RECORD_BYTES);
+    if (kinds & SHOAL_OUTPUT_ACTIVITY) /* an event a frame, and some for cuts and the end */
+        n += (frames + 3) * (SHOAL_ACTIVITY_BYTES + SHOALD_RECORD_BYTES);
     return n;
 }
 

@@ -325,11 +325,9 @@ typedef struct shoal_result {
     int depth;              /* depth used */
     const float *embedding; /* [frames, dim], owned by the batch, valid until its next run */
     const float *logp;      /* [frames, classes], natural log, rows sum to 1 after exp */
-    const float *hidden;    /* [frames, dim] what leaves the last layer, no average: in models that
-                             * do not average, the embedding */
-    /* shoal_stream_set_mel: what the encoder reads of the frames that came with this chunk, which
-     * are delay_frames ahead of those above. Two rows a frame, each of 400 samples and 160 after
-     * the one before, normalised to mean 0 and deviation 1 over the training data. */
+    const float *hidden;    /* [frames, dim] what leaves the last layer itself */
+    /* shoal_stream_set_mel: what the encoder reads of this chunk, delay_frames ahead of the above.
+     * Two rows a frame, of 400 samples each, normalised over the training data. */
     const float *mel;        /* [2 * mel_frames, mels]; NULL: not asked for */
     int64_t mel_first_frame; /* index of the frame of the first two rows */
     int mel_frames;
@@ -341,7 +339,6 @@ SHOAL_CHECK int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max
 /* The same, with room for max_tap_frames frames of taps in all. */
 SHOAL_CHECK int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
                                      int max_tap_frames);
-/* The same, with room for hidden layers, too. */
 typedef struct shoal_batch_room {
     int frames;        /* internal frames in all */
     int tap_frames;    /* frames of taps in all */
@@ -359,9 +356,8 @@ SHOAL_CHECK int shoal_batch_run(shoal_batch *b, shoal_stream *const *streams, in
                                 shoal_result *results);
 /* Output of the last run at a tapped depth of its i-th stream. SHOAL_EINVAL if there is none. */
 SHOAL_CHECK int shoal_batch_get_tap(const shoal_batch *b, int i, int depth, shoal_result *out);
-/* A hidden layer of it (shoal_stream_set_hidden): out->hidden, and frames as those of its result;
- * no embedding, no posteriors. Row for row of the same computation: a row of layer 0 has looked
- * nowhere ahead, and is what came delay_frames after the frame that its number names. */
+/* A hidden layer of it: out->hidden, and frames as those of its result, row for row of the same
+ * computation (a row of layer 0 is of what came delay_frames after the frame of its number). */
 SHOAL_CHECK int shoal_batch_get_hidden(const shoal_batch *b, int i, int layer, shoal_result *out);
 SHOAL_API size_t shoal_batch_memory(const shoal_batch *b);
 
@@ -463,6 +459,8 @@ typedef struct shoal_activity shoal_activity;
 
 #define SHOAL_ACTIVITY_LEAD         16  /* frames: 320 ms */
 #define SHOAL_ACTIVITY_MAX_HANGOVER 250 /* frames: 5 s */
+#define SHOAL_ACTIVITY_MAX_PAD      25  /* frames: 0.5 s */
+#define SHOAL_ACTIVITY_CUT_WINDOW   100 /* frames: 2 s */
 
 typedef struct shoal_activity_params {
     float threshold;       /* 1 - P(SIL) from which a frame is surely speech: in (0, 1); 0.8.
@@ -471,6 +469,11 @@ typedef struct shoal_activity_params {
     int min_speech_frames; /* so many sure ones make a begin: 1..SHOAL_ACTIVITY_LEAD; 4 */
     int hangover_frames;   /* so much silence makes an end, shorter pauses are part of the
                             * speech: 1..SHOAL_ACTIVITY_MAX_HANGOVER; 15 (300 ms) */
+    /* Utterances: */
+    int min_frames; /* shorter speech is not told; 0..SHOAL_ACTIVITY_CUT_WINDOW; 0 */
+    int max_frames; /* longer is cut, where it is least like speech in the last half, or CUT_WINDOW;
+                     * 0: never; more than 2 hangover_frames + pad_frames; 0 */
+    int pad_frames; /* margins, not over the last end; 0..MAX_PAD, at most hangover_frames; 0 */
 } shoal_activity_params;
 
 typedef struct shoal_activity_event {
@@ -485,7 +488,7 @@ SHOAL_CHECK int shoal_activity_new(shoal_activity **out, const shoal_model *m,
                                    const shoal_activity_params *p, int64_t first_frame);
 SHOAL_API void shoal_activity_free(shoal_activity *a);
 /* Hear frames [frames, classes] that follow the last ones. Writes at most max events and returns
- * how many; there are never more than frames. */
+ * how many; there are never more than frames + 2. */
 SHOAL_CHECK int shoal_activity_run(shoal_activity *a, const float *logp, int frames,
                                    shoal_activity_event *out, int max);
 /* No more frames, or nobody listens any more: 1 and the end of what is still speech, or 0. */

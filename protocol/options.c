@@ -319,13 +319,31 @@ static int check_channel(const shoal_options *o, shoal_error *err)
     return -1;
 }
 
+/* A margin lies in the pause that ends speech, and a cut leaves room for one on both sides. */
+static int check_utterances(const shoal_options *o, shoal_error *err)
+{
+    int least = 2 * o->activity_hangover_ms + o->activity_pad_ms + SHOAL_FRAME_MS;
+    char allowed[96];
+
+    least = least > SHOAL_MIN_ACTIVITY_MAX_MS ? least : SHOAL_MIN_ACTIVITY_MAX_MS;
+    snprintf(allowed, sizeof allowed, "at most activity_hangover_ms, which is %d",
+             o->activity_hangover_ms);
+    if (o->activity_pad_ms > o->activity_hangover_ms)
+        return fail_value(err, "activity_pad_ms", o->activity_pad_ms, allowed);
+    snprintf(allowed, sizeof allowed, "%d at least with this hangover and pad, or 0 (never)",
+             least);
+    if (o->activity_max_ms && o->activity_max_ms < least)
+        return fail_value(err, "activity_max_ms", o->activity_max_ms, allowed);
+    return 0;
+}
+
 int shoal_options_finish(shoal_options *o, shoal_error *err)
 {
     if (!(o->given & SHOAL_OPT_RATE))
         o->rate = default_rate(o->format);
     if (check_taps(o, err) < 0)
         return -1;
-    if (check_channel(o, err) < 0)
+    if (check_channel(o, err) < 0 || check_utterances(o, err) < 0)
         return -1;
     if (o->pool == SHOAL_POOL_UTTERANCE && o->every > 1)
         return fail_value(err, "every", o->every, "1 with pool=utterance, or leave pool out");

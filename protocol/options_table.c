@@ -68,6 +68,12 @@ const shoal__option shoal__options[] = {
       channel_names, "mix, left (or 1), right (or 2), or the number of another channel up to 8" },
     { "t0", SHOAL_OPT_T0, SHOAL__TIME, AT(t0_ms), 0, 0, 0, NULL,
       "seconds since 1970, above 0 and below 10000000000" },
+    { "activity_min_ms", SHOAL_OPT_ACTIVITY_MIN_MS, SHOAL__INT, AT(activity_min_ms), 0,
+      SHOAL_MAX_ACTIVITY_MIN_MS, SHOAL_FRAME_MS, NULL, "0..2000 in steps of 20" },
+    { "activity_max_ms", SHOAL_OPT_ACTIVITY_MAX_MS, SHOAL__INT, AT(activity_max_ms), 0,
+      SHOAL_MAX_ACTIVITY_MAX_MS, SHOAL_FRAME_MS, NULL, "1000..60000 in steps of 20, or 0 (never)" },
+    { "activity_pad_ms", SHOAL_OPT_ACTIVITY_PAD_MS, SHOAL__INT, AT(activity_pad_ms), 0,
+      SHOAL_MAX_ACTIVITY_PAD_MS, SHOAL_FRAME_MS, NULL, "0..500 in steps of 20" },
     { 0 }
 };
 

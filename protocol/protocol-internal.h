@@ -81,7 +81,8 @@ int shoal__options_add_json(shoal_options *o, const char *key, const json_t *val
     (SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_ACTIVITY_HANGOVER_MS | SHOAL_OPT_LM |                \
      SHOAL_OPT_DURATIONS | SHOAL_OPT_PROGRAM | SHOAL_OPT_SETTLE_MS | SHOAL_OPT_SETTLE_SILENCE_MS | \
      SHOAL_OPT_TENTATIVE | SHOAL_OPT_PRECISION | SHOAL_OPT_EVERY | SHOAL_OPT_POOL |                \
-     SHOAL_OPT_CHANNEL | SHOAL_OPT_T0)
+     SHOAL_OPT_CHANNEL | SHOAL_OPT_T0 | SHOAL_OPT_ACTIVITY_MIN_MS | SHOAL_OPT_ACTIVITY_MAX_MS |    \
+     SHOAL_OPT_ACTIVITY_PAD_MS)
 void shoal__options_read_json(shoal_options *o, shoal__in *in);
 /* "format":"s16le","rate":16000,... of the fields in which. */
 void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which);

@@ -111,7 +111,10 @@ enum {
     SHOAL_OPT_POOL = 1 << 19,
     SHOAL_OPT_CHANNEL = 1 << 20,
     SHOAL_OPT_T0 = 1 << 21,
-    SHOAL_OPT_ALL = (1 << 22) - 1,
+    SHOAL_OPT_ACTIVITY_MIN_MS = 1 << 22,
+    SHOAL_OPT_ACTIVITY_MAX_MS = 1 << 23,
+    SHOAL_OPT_ACTIVITY_PAD_MS = 1 << 24,
+    SHOAL_OPT_ALL = (1 << 25) - 1,
     SHOAL_OPT_SETTABLE = SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT | SHOAL_OPT_CHUNK_MS /* by set */
 };
 
@@ -152,6 +155,12 @@ typedef struct shoal_options {
     shoal_pooling pool;             /* none; utterance only with every 1 */
     int channel;   /* which of the channels is heard, 1..channels; 0, all averaged */
     int64_t t0_ms; /* when sample 0 was, in ms since 1970, 1..9999999999999; 0: not said */
+    /* speech as utterances, multiples of 20 */
+    int activity_min_ms; /* shorter speech is not told, 0..2000; 0 */
+    int activity_max_ms; /* longer speech is cut, 1000..60000, and more than twice the hangover and
+                          * the pad; 0: never; 0 */
+    int activity_pad_ms; /* begins earlier and ends later by that, 0..500, at most the hangover; 0
+                          */
 } shoal_options;
 
 shoal_options shoal_options_default(void);

@@ -270,8 +270,8 @@ END_TEST
 /* One that asked for chunks of 20 ms and says nothing holds up nobody's runs. */
 START_TEST(only_who_speaks_shortens_runs)
 {
-    sessions[0].lane.options.chunk_ms = sessions[1].lane.options.chunk_ms = 160;
-    sessions[2].lane.options.chunk_ms = sessions[3].lane.options.chunk_ms = 20;
+    sessions[0].demand.chunk_frames = sessions[1].demand.chunk_frames = 8;
+    sessions[2].demand.chunk_frames = sessions[3].demand.chunk_frames = 1;
     sessions[0].demand.rate = sessions[1].demand.rate = 1;
     let_pass(0.25, 0, 0);
     ck_assert_uint_eq(atomic_load(&ports[0].run_ns), 40 * ms);

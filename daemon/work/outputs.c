@@ -43,6 +43,9 @@ static int open_activity(shoald_lane *l, shoald_output *out, const shoal_options
     p.threshold = (float)o->activity_threshold / 100.0f;
     p.release = p.threshold - margin;
     p.hangover_frames = o->activity_hangover_ms / SHOAL_FRAME_MS;
+    p.min_frames = o->activity_min_ms / SHOAL_FRAME_MS;
+    p.max_frames = o->activity_max_ms / SHOAL_FRAME_MS;
+    p.pad_frames = o->activity_pad_ms / SHOAL_FRAME_MS;
     return shoal_activity_new(&out->activity, l->service->model, &p, next);
 }
 

@@ -215,8 +215,10 @@ static int look_back(const shoal_model_info *m, const shoal_options *o)
 {
     if (o->pool != SHOAL_POOL_UTTERANCE)
         return 0;
-    int end = o->activity_hangover_ms / SHOAL_FRAME_MS, begin = SHOAL_ACTIVITY_LEAD;
-    return (begin > end ? begin : end) + m->max_chunk_frames + m->delay_frames;
+    int end_ms = o->activity_hangover_ms, begin_ms = o->activity_min_ms + o->activity_pad_ms;
+    int cut = o->activity_max_ms ? SHOAL_ACTIVITY_CUT_WINDOW : 0;
+    return SHOAL_ACTIVITY_LEAD + (end_ms + begin_ms) / SHOAL_FRAME_MS + cut + m->max_chunk_frames +
+           m->delay_frames;
 }
 
 int shoald_rows_open(shoald_output *out, const shoal_model_info *m, const shoal_options *o)

@@ -66,7 +66,7 @@ static inline shoal_tap shoald_output_tap(const shoald_output *out)
     return (shoal_tap){ out->tap > 0 ? out->tap : 0, out->kinds };
 }
 
-enum { SHOALD_MOST_EVENTS = SHOAL_MAX_CHUNK_MS / SHOAL_FRAME_MS };
+enum { SHOALD_MOST_EVENTS = SHOAL_MAX_CHUNK_MS / SHOAL_FRAME_MS + 2 };
 
 /* Of one run, for one output. */
 typedef struct shoald_run {

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "model/model.h"
+#include "phones/utterance.h"
 
 struct shoal_activity {
     shoal_activity_params params; /* set at init, then constant */
@@ -24,6 +25,7 @@ struct shoal_activity {
     int64_t run_start; /* silence: first frame of the run at or above release */
     int sure;          /* silence: frames of the run at or above threshold */
     int quiet;         /* speech: frames on end below release */
+    shoal__utterance utterance;
 };
 
 shoal_activity_params shoal_activity_default_params(void)
@@ -37,7 +39,10 @@ static int valid(const shoal_activity_params *p)
 {
     return p->threshold > 0 && p->threshold < 1 && p->release > 0 && p->release <= p->threshold &&
            p->min_speech_frames >= 1 && p->min_speech_frames <= SHOAL_ACTIVITY_LEAD &&
-           p->hangover_frames >= 1 && p->hangover_frames <= SHOAL_ACTIVITY_MAX_HANGOVER;
+           p->hangover_frames >= 1 && p->hangover_frames <= SHOAL_ACTIVITY_MAX_HANGOVER &&
+           p->min_frames >= 0 && p->min_frames <= SHOAL_ACTIVITY_CUT_WINDOW && p->pad_frames >= 0 &&
+           p->pad_frames <= SHOAL_ACTIVITY_MAX_PAD && p->pad_frames <= p->hangover_frames &&
+           (p->max_frames == 0 || p->max_frames > 2 * p->hangover_frames + p->pad_frames);
 }
 
 int shoal_activity_new(shoal_activity **out, const shoal_model *m, const shoal_activity_params *p,
@@ -50,7 +55,7 @@ int shoal_activity_new(shoal_activity **out, const shoal_model *m, const shoal_a
         return SHOAL_ENOMEM;
     a->params = *p;
     a->classes = m->config.classes;
-    a->frame = a->run_start = first_frame;
+    a->frame = a->run_start = a->utterance.end = first_frame;
     *out = a;
     return 0;
 }
@@ -89,18 +94,31 @@ static int hear_speech(shoal_activity *a, float evidence, int64_t *at)
     return 1;
 }
 
+/* One frame of evidence. Returns how many events it wrote, 3 at most. */
+static int hear(shoal_activity *a, float evidence, shoal_activity_event *out)
+{
+    int64_t at = 0;
+    if (a->speech ? hear_speech(a, evidence, &at) : hear_silence(a, evidence, &at)) {
+        a->speech = !a->speech;
+        if (!a->speech)
+            return shoal__utterance_end(&a->utterance, &a->params, at, a->frame + 1, out);
+        a->utterance.speech_begin = at;
+    }
+    return a->speech ? shoal__utterance_hear(&a->utterance, &a->params, a->frame, evidence,
+                                             a->frame + 1 - a->quiet, out)
+                     : 0;
+}
+
 int shoal_activity_run(shoal_activity *a, const float *logp, int frames, shoal_activity_event *out,
                        int max)
 {
     int count = 0;
     for (int f = 0; f < frames; f++, a->frame++) {
+        shoal_activity_event events[3];
         float evidence = 1.0f - expf(logp[(size_t)f * (size_t)a->classes]);
-        int64_t at = 0;
-        if (!(a->speech ? hear_speech(a, evidence, &at) : hear_silence(a, evidence, &at)))
-            continue;
-        a->speech = !a->speech;
-        if (count < max)
-            out[count++] = (shoal_activity_event){ a->speech, at };
+        int n = hear(a, evidence, events);
+        for (int i = 0; i < n && count < max; i++)
+            out[count++] = events[i];
     }
     return count;
 }
@@ -109,8 +127,7 @@ int shoal_activity_finish(shoal_activity *a, shoal_activity_event *out)
 {
     if (!a->speech)
         return 0;
-    *out = (shoal_activity_event){ 0, a->frame - a->quiet };
     a->speech = a->sure = 0;
     a->run_start = a->frame;
-    return 1;
+    return shoal__utterance_end(&a->utterance, &a->params, a->frame - a->quiet, a->frame, out);
 }

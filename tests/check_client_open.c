@@ -91,6 +91,34 @@ START_TEST(options_of_params_win_over_the_url)
 }
 END_TEST
 
+/* Whatever the rows of the options are: what params say is what is asked for. */
+START_TEST(each_option_of_params_is_taken)
+{
+    static const char query[] =
+        "format=f32le&rate=48000&channels=2&depth=3-9&chunk_ms=80&left_ms=640&output=mel"
+        "&encoding=f16&activity_threshold=70&activity_hangover_ms=400&lm=off&durations=on"
+        "&program=base&settle_ms=480&settle_silence_ms=100&tentative=on&precision=int8&every=4"
+        "&channel=2&t0=1234567890.123&activity_min_ms=100&activity_max_ms=5000"
+        "&activity_pad_ms=60";
+    shoal_client_params p = shoal_client_default_params();
+    shoal_client *c;
+    shoal_error err;
+    char why[512];
+
+    ck_assert_msg(shoal_options_parse_query(&p.options, query, strlen(query), &err) == 0, "%s",
+                  err.message);
+    ck_assert_int_eq(shoal_client_open(&c, "ws://h:1", &p, why, sizeof why), 0);
+    ck_assert_mem_eq(shoal_client_get_options(c), &p.options, sizeof p.options);
+    shoal_client_free(c);
+    p.options.every = 1; /* of the two only one at a time */
+    p.options.pool = SHOAL_POOL_UTTERANCE;
+    p.options.given |= SHOAL_OPT_POOL;
+    ck_assert_int_eq(shoal_client_open(&c, "ws://h:1", &p, why, sizeof why), 0);
+    ck_assert_int_eq(shoal_client_get_options(c)->pool, SHOAL_POOL_UTTERANCE);
+    shoal_client_free(c);
+}
+END_TEST
+
 START_TEST(params_are_checked)
 {
     shoal_client_params p = shoal_client_default_params();
@@ -315,6 +343,7 @@ static Suite *open_suite(void)
 
     tcase_add_test(t, bad_urls_are_refused);
     tcase_add_test(t, options_of_params_win_over_the_url);
+    tcase_add_test(t, each_option_of_params_is_taken);
     tcase_add_test(t, params_are_checked);
     tcase_add_test(t, refused_connection_says_so);
     tcase_add_test(t, silent_server_times_out);

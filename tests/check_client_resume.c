@@ -324,6 +324,19 @@ START_TEST(means_are_not_joined)
 }
 END_TEST
 
+/* Nor is one whose chunks no longer count from its start. */
+START_TEST(another_length_of_chunks_is_not_joined)
+{
+    shoal_options o = { .given = SHOAL_OPT_CHUNK_MS, .chunk_ms = 80 };
+
+    first_half();
+    ck_assert_int_eq(shoal__session_set(&s, &o), 0);
+    shoal__session_gone(&s);
+    ck_assert_str_eq(expect(SHOAL_CLIENT_ERROR).error->name, "connection_lost");
+    expect(SHOAL_CLIENT_CLOSED);
+}
+END_TEST
+
 /* ---- when not ---- */
 
 static void another_model(shoal_ready *r)
@@ -460,6 +473,7 @@ static Suite *resume_suite(void)
     tcase_add_test(t, with_gaps_allowed_it_goes_on_and_says_so);
     tcase_add_test(t, forgotten_audio_is_a_gap_of_known_size);
     tcase_add_test(t, before_ready_nothing_is_tried_again);
+    tcase_add_test(t, another_length_of_chunks_is_not_joined);
     tcase_add_test(t, what_will_not_help_is_not_tried);
     tcase_add_test(t, a_server_that_restarts_or_is_full_is_waited_for);
     suite_add_tcase(suite, t);

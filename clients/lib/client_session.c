@@ -28,7 +28,7 @@ static int can_go_on(const shoal__session *s)
 {
     return s->params.again && s->links && !s->progress.done && !s->gave_up &&
            s->granted.format != SHOAL_FORMAT_OPUS && s->granted.every <= 1 &&
-           s->granted.pool == SHOAL_POOL_NONE &&
+           s->granted.pool == SHOAL_POOL_NONE && !s->other_grid &&
            (!s->has_failure || shoal__again_helps(&s->failure));
 }
 
@@ -130,6 +130,7 @@ int shoal__session_set(shoal__session *s, const shoal_options *o)
 {
     shoal_client_msg m = { .type = SHOAL_MSG_SET, .options = *o };
 
+    s->other_grid |= !!(o->given & SHOAL_OPT_CHUNK_MS);
     return push_control(s, SHOAL__REQUEST(SHOAL__ASK_SET), &m);
 }
 

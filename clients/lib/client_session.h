@@ -59,6 +59,7 @@ typedef struct shoal__session {
     int gave_up;          /* the last failure stands */
     uint64_t audio_taken; /* bytes; those sent are out.kept.to */
     int ended;            /* end was queued */
+    int other_grid;       /* a set changed chunk_ms: chunks no longer count from the start */
     int want_room;        /* a send was cut short and ROOM is owed */
     int front_given;      /* the oldest message of rx is the last event's */
     int over;             /* nothing more comes from the wire */

@@ -143,6 +143,11 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
     TAKE(PRECISION, precision);
     TAKE(EVERY, every);
     TAKE(POOL, pool);
+    TAKE(CHANNEL, channel);
+    TAKE(T0, t0_ms);
+    TAKE(ACTIVITY_MIN_MS, activity_min_ms);
+    TAKE(ACTIVITY_MAX_MS, activity_max_ms);
+    TAKE(ACTIVITY_PAD_MS, activity_pad_ms);
 #undef TAKE
     if (over->given & SHOAL_OPT_OUTPUT)
         shoal_options_copy_outputs(o, over);

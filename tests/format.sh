@@ -23,5 +23,6 @@ if [ "${1:-}" != --check ]; then
     "$tool" -i $files
     exit
 fi
-changed=$(for file in $files; do "$tool" "$file" | cmp -s - "$file" || echo "$file"; done)
+changed=$(printf '%s\n' $files | xargs -n 16 -P "$(nproc)" sh -c '
+    for file; do "$0" "$file" | cmp -s - "$file" || echo "$file"; done' "$tool")
 [ -z "$changed" ] || { echo "not as clang-format would have it (make format):"; echo "$changed"; exit 1; }

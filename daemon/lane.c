@@ -98,18 +98,9 @@ void shoald_lane_report(shoald_lane *l, shoald_port *p)
 
 /* ---- sizes --------------------------------------------------------------------------- */
 
-static int sample_bytes(shoal_format f)
-{
-    switch (f) {
-    case SHOAL_FORMAT_S16LE: return 2;
-    case SHOAL_FORMAT_F32LE: return 4;
-    default: return 1;
-    }
-}
-
 int shoald_lane_frame_bytes(const shoal_options *o)
 {
-    return o->format == SHOAL_FORMAT_OPUS ? 1 : sample_bytes(o->format) * o->channels;
+    return o->format == SHOAL_FORMAT_OPUS ? 1 : shoal_format_bytes(o->format) * o->channels;
 }
 
 static size_t packet_bytes(const shoal_options *o, size_t frames, int dim)

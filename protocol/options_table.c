@@ -79,6 +79,16 @@ const shoal__option shoal__options[] = {
 
 #define NAME_OF(names, i) ((unsigned)(i) < COUNT(names) - 1 ? names[i] : NULL)
 
+int shoal_format_bytes(shoal_format f)
+{
+    switch (f) {
+    case SHOAL_FORMAT_F32LE: return 4;
+    case SHOAL_FORMAT_S16LE: return 2;
+    case SHOAL_FORMAT_OPUS: return 0;
+    default: return 1;
+    }
+}
+
 const char *shoal_format_name(shoal_format f)
 {
     return NAME_OF(format_names, f);

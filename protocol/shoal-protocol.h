@@ -187,6 +187,9 @@ SHOAL_CHECKED int shoal_options_check(const shoal_options *o, shoal_error *err);
 /* "format=s16le&rate=16000..." of the given fields, without '?'. */
 SHOAL_CHECKED int shoal_options_encode_query(shoal_buf *out, const shoal_options *o);
 
+/* Bytes of a sample of one channel: 4, 2 or 1; 0 of opus, which has none. */
+int shoal_format_bytes(shoal_format f);
+
 const char *shoal_format_name(shoal_format f);                 /* "s16le"; NULL if out of range */
 const char *shoal_attention_name(shoal_attention a);           /* "own" */
 const char *shoal_encoding_name(shoal_encoding e);             /* "f32" */

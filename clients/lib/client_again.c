@@ -71,12 +71,7 @@ uint64_t shoal__again_reach_ms(const shoal_ready *r)
 
 size_t shoal__again_sample_bytes(const shoal_options *o)
 {
-    size_t sample = o->format == SHOAL_FORMAT_F32LE   ? 4
-                    : o->format == SHOAL_FORMAT_S16LE ? 2
-                    : o->format == SHOAL_FORMAT_OPUS  ? 0
-                                                      : 1;
-
-    return sample * (size_t)o->channels;
+    return (size_t)shoal_format_bytes(o->format) * (size_t)o->channels;
 }
 
 static uint64_t common(uint64_t a, uint64_t b)

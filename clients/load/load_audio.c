@@ -74,11 +74,6 @@ static void make_speech(float *out, size_t n, uint64_t seed)
         done += syllable(out + done, n - done, &random);
 }
 
-static size_t sample_bytes(shoal_format f)
-{
-    return f == SHOAL_FORMAT_F32LE ? 4 : 2;
-}
-
 /* float -> the session's format, little-endian */
 static void put_sample(uint8_t *to, float x, shoal_format f)
 {
@@ -89,13 +84,13 @@ static void put_sample(uint8_t *to, float x, shoal_format f)
         memcpy(&bits, &x, sizeof bits);
     else
         bits = (uint32_t)lrintf(x * 32767);
-    for (size_t i = 0; i < sample_bytes(f); i++)
+    for (int i = 0; i < shoal_format_bytes(f); i++)
         to[i] = (uint8_t)(bits >> 8 * i);
 }
 
 static int store(load_audio *a, const float *samples, size_t n, shoal_format f)
 {
-    a->sample_bytes = sample_bytes(f);
+    a->sample_bytes = (size_t)shoal_format_bytes(f);
     a->samples = n;
     a->bytes = malloc((n + GUARD) * a->sample_bytes);
     if (!a->bytes)

@@ -11,18 +11,13 @@ enum {
     TEXT_LETTERS = 20, /* of them different ones */
 };
 
-static int width_of(shoal_format f)
-{
-    return f == SHOAL_FORMAT_F32LE ? 4 : f == SHOAL_FORMAT_S16LE ? 2 : 1;
-}
-
 void shoald_probe_init(shoald_probe *p, const shoal_options *o)
 {
     memset(p, 0, sizeof *p);
     p->format = o->format;
     p->channels = o->channels;
     p->mixed = o->channels > 1 && o->channel == 0;
-    p->width = width_of(o->format);
+    p->width = shoal_format_bytes(o->format);
     p->limit = o->rate * o->channels;
     p->watching = p->width > 1;
     p->text = true;

@@ -38,6 +38,14 @@ static int write_upgrade(char *to, size_t size, const shoald_head *h)
                     h->offers_ours ? "Sec-WebSocket-Protocol: " SHOAL_SUBPROTOCOL "\r\n" : "");
 }
 
+/* Nobody could take the socket over. */
+static void drop(shoald_house *house, int fd)
+{
+    shoald_greeting_say_no_memory(fd);
+    close(fd);
+    house->connection_count--;
+}
+
 static void upgrade(shoald_greeting *g)
 {
     char text[1024];
@@ -57,11 +65,8 @@ static void upgrade(shoald_greeting *g)
     int n = write_upgrade(text, sizeof text, &g->head);
     shoald_greeting_forget(g);
     shoald_greeting_let_go(g);
-    if (shoald_link_adopt(house, g->fd, &g->peer, text, (size_t)n, &entry) == 0)
-        return;
-    shoald_greeting_say_no_memory(g->fd);
-    close(g->fd);
-    house->connection_count--;
+    if (shoald_link_adopt(house, g->fd, &g->peer, text, (size_t)n, &entry) < 0)
+        drop(house, g->fd);
 }
 
 /* With a body that streams into a session. */
@@ -82,11 +87,8 @@ static void post(shoald_greeting *g)
     shoald_greeting_forget(g);
     shoald_greeting_let_go(g);
     shoald_count(&door->house->stats.http_requests, 1);
-    if (shoald_post_adopt(&door->posts, g->fd, &g->peer, &head, taste, &entry) == 0)
-        return;
-    shoald_greeting_say_no_memory(g->fd);
-    close(g->fd);
-    door->house->connection_count--;
+    if (shoald_post_adopt(&door->posts, g->fd, &g->peer, &head, taste, &entry) < 0)
+        drop(door->house, g->fd);
 }
 
 static void respond(shoald_greeting *g)

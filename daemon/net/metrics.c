@@ -39,21 +39,22 @@ static uint64_t value_of(const shoald_counter *c)
     return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-static void sample(page *p, const char *name, const char *type, const char *help, double value)
+/* of: "shoal_" or "process_" */
+static void sample(page *p, const char *of, const char *name, const char *type, const char *help,
+                   double value)
 {
-    print(p, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name, value);
+    print(p, "# HELP %s%s %s\n# TYPE %s%s %s\n%s%s %.15g\n", of, name, help, of, name, type, of,
+          name, value);
 }
 
 static void gauge(page *p, const char *name, const char *help, double value)
 {
-    head(p, name, "gauge", help);
-    print(p, "shoal_%s %.15g\n", name, value);
+    sample(p, "shoal_", name, "gauge", help, value);
 }
 
 static void counter(page *p, const char *name, const char *help, double value)
 {
-    head(p, name, "counter", help);
-    print(p, "shoal_%s %.15g\n", name, value);
+    sample(p, "shoal_", name, "counter", help, value);
 }
 
 static void add_histogram(uint64_t *counts, uint64_t *sum, const shoald_histogram *h, int buckets)
@@ -203,13 +204,13 @@ static const char *label_value(char *to, size_t size, const char *from)
 static void write_usage(page *p, const shoald_house *house)
 {
     shoald_usage u = shoald_usage_read((double)(uv_hrtime() - house->started_ns) / 1e9);
-    sample(p, "process_cpu_seconds_total", "counter", "User and system time.", u.cpu_s);
-    sample(p, "process_start_time_seconds", "gauge", "Start, since 1970.", u.started_s);
-    sample(p, "process_resident_memory_bytes", "gauge", "Memory in use.", (double)u.resident);
-    sample(p, "process_virtual_memory_bytes", "gauge", "Address space.", (double)u.virtual);
-    sample(p, "process_open_fds", "gauge", "Open descriptors.", u.descriptors);
-    sample(p, "process_max_fds", "gauge", "Descriptors allowed.", u.max_descriptors);
-    sample(p, "process_threads", "gauge", "Threads.", u.threads);
+    sample(p, "process_", "cpu_seconds_total", "counter", "User and system time.", u.cpu_s);
+    sample(p, "process_", "start_time_seconds", "gauge", "Start, since 1970.", u.started_s);
+    sample(p, "process_", "resident_memory_bytes", "gauge", "Memory in use.", (double)u.resident);
+    sample(p, "process_", "virtual_memory_bytes", "gauge", "Address space.", (double)u.virtual);
+    sample(p, "process_", "open_fds", "gauge", "Open descriptors.", u.descriptors);
+    sample(p, "process_", "max_fds", "gauge", "Descriptors allowed.", u.max_descriptors);
+    sample(p, "process_", "threads", "gauge", "Threads.", u.threads);
 }
 
 /* A log that nobody reads holds nothing up; what it loses is told here. */

@@ -96,15 +96,6 @@ static void cut(file_session *s, const shoal_wire_activity *a)
         write_failed(s, why);
 }
 
-/* Turns are told within a second after they were heard. */
-static void forget_sound(file_session *s)
-{
-    uint64_t done = shoal_client_get_stats(s->client).processed, second = (uint64_t)s->info.rate;
-
-    if (s->cut && done > second)
-        out_cut_forget(s->cut, done - second);
-}
-
 static void on_activity(file_session *s, const shoal_wire_activity *a)
 {
     out_activity activity = { a->speech, clip(s, a->time) };
@@ -283,7 +274,8 @@ void file_results_take(file_session *s, const shoal_client_event *e)
     case SHOAL_CLIENT_CLOSED: s->closed = 1; break;
     default: break;
     }
-    forget_sound(s);
+    if (s->cut)
+        out_cut_processed(s->cut, shoal_client_get_stats(s->client).processed);
 }
 
 /* ---- before and after ---- */

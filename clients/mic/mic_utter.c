@@ -1,7 +1,7 @@
 /* mic_utter.c - each utterance as a WAV file, and a command that is told of it: see mic.h
  *
- *     sound, turns of speech -> out_cut -> DIR/shoal-mic-DATE-TIME.0001.wav -> sh -c 'CMD "$1"' sh
- * FILE its output -> a note on the screen, a JSON line
+ *     sound, turns of speech -> out_cut -> DIR/shoal-mic-DATE-TIME.0001.wav
+ *         -> sh -c 'CMD "$1"' sh FILE -> its output: a note on the screen, a JSON line
  *
  * Commands run beside each other, MOST at a time: whoever is slower than speech is told, not waited
  * for.
@@ -191,13 +191,9 @@ void mic_utter_turn(mic_app *a, const shoal_wire_activity *m)
         check(a, out_cut_turn(a->cut, m->speech, a->base + m->sample, why, sizeof why), why);
 }
 
-/* Turns are told within a second after they were heard. */
 void mic_utter_processed(mic_app *a, uint64_t processed)
 {
-    uint64_t done = a->base + processed, second = (uint64_t)a->news.rate;
-
-    if (a->cut && done > second)
-        out_cut_forget(a->cut, done - second);
+    out_cut_processed(a->cut, a->base + processed);
 }
 
 void mic_utter_finish(mic_app *a)

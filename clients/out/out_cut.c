@@ -102,6 +102,25 @@ static int close_utterance(out_cut *c, uint64_t end, char *why, size_t why_size)
     return end > from ? write_file(c, from, end, why, why_size) : 0;
 }
 
+/* No turn before that sample comes any more. Half of the memory at least goes, so that what stays
+ * is seldom moved. */
+static void forget(out_cut *c, uint64_t sample)
+{
+    uint64_t keep = sample > pad(c) ? sample - pad(c) : 0;
+    size_t drop;
+
+    if (c->open && c->begin < keep)
+        keep = c->begin;
+    if (keep <= c->first)
+        return;
+    drop = keep - c->first < c->count ? (size_t)(keep - c->first) : c->count;
+    if (drop < c->count / 2)
+        return;
+    c->count -= drop;
+    c->first += drop;
+    memmove(c->sound, c->sound + drop * c->width, c->count * c->width);
+}
+
 /* Once the sound behind its end has come, or it is too long. */
 static int look(out_cut *c, char *why, size_t why_size)
 {
@@ -115,7 +134,7 @@ static int look(out_cut *c, char *why, size_t why_size)
         return -1;
     c->open = 1;
     c->begin += most;
-    out_cut_forget(c, c->begin + pad(c));
+    forget(c, c->begin + pad(c));
     return 0;
 }
 
@@ -168,20 +187,8 @@ int out_cut_finish(out_cut *c, char *why, size_t why_size)
     return c->open ? close_utterance(c, c->waiting ? c->end : last(c), why, why_size) : 0;
 }
 
-/* Half of the memory at least goes, so that what stays is seldom moved. */
-void out_cut_forget(out_cut *c, uint64_t sample)
+void out_cut_processed(out_cut *c, uint64_t sample)
 {
-    uint64_t keep = sample > pad(c) ? sample - pad(c) : 0;
-    size_t drop;
-
-    if (c->open && c->begin < keep)
-        keep = c->begin;
-    if (keep <= c->first)
-        return;
-    drop = keep - c->first < c->count ? (size_t)(keep - c->first) : c->count;
-    if (drop < c->count / 2)
-        return;
-    c->count -= drop;
-    c->first += drop;
-    memmove(c->sound, c->sound + drop * c->width, c->count * c->width);
+    if (c && sample > (uint64_t)c->p.rate)
+        forget(c, sample - (uint64_t)c->p.rate);
 }

@@ -35,7 +35,8 @@ int out_cut_add(out_cut *c, const void *samples, size_t frames, char *why, size_
 int out_cut_turn(out_cut *c, int speech, uint64_t sample, char *why, size_t why_size);
 /* No more sound; what is still speech ends. */
 int out_cut_finish(out_cut *c, char *why, size_t why_size);
-/* No turn before that sample comes any more. */
-void out_cut_forget(out_cut *c, uint64_t sample);
+/* The server has come so far: turns are told within a second after they were heard, and sound that
+ * none can need is let go of. NULL is fine. */
+void out_cut_processed(out_cut *c, uint64_t sample);
 
 #endif

@@ -13,17 +13,12 @@ ROUNDS = 15
 def rest(ws):
     """All frames to the end of the connection"""
     frames = []
-    while True:
-        try:
-            got = ws.receive()
-        except ConnectionError:
-            got = None
-        if got is None:
-            return frames
+    for got in ws.frames():
         frames.append(got)
         if got[0] == CLOSE:         # as RFC 6455 has it, so that the server need not wait
             with contextlib.suppress(OSError):
                 ws.send(CLOSE, got[1][:2])
+    return frames
 
 
 def ends_with_one_close(frames, codes, what):

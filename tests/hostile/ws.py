@@ -123,6 +123,17 @@ class Socket:
         check(got and got[0] == CLOSE and len(got[1]) >= 2, "no Close with a code but", got)
         return error, struct.unpack(">H", got[1][:2])[0]
 
+    def frames(self):
+        """Each (op, payload) to the end of the connection, however that comes"""
+        while True:
+            try:
+                got = self.receive()
+            except ConnectionError:
+                return
+            if got is None:
+                return
+            yield got
+
     def close(self):
         self.s.close()
 

@@ -89,6 +89,12 @@ const char *test_model_path(void);
 /* Speech-like noise, the same bytes for the same seed: s16le mono. Caller frees. */
 int16_t *make_audio(size_t samples, unsigned seed);
 
+/* ---- one session by hand ---- */
+
+/* The message that comes next is `ready`. All but the session's id, which is zeroed. Caller frees.
+ */
+shoal_ready *read_ready(raw_ws *w);
+
 /* ---- one session through libshoal-client ---- */
 
 enum { STREAM_MAX_EVENTS = 64 };

@@ -371,3 +371,19 @@ void stream_check_same(const stream_rows *a, const stream_rows *b)
     ck_assert(!memcmp(a->rows, b->rows, a->frames * (size_t)a->dim * sizeof *a->rows));
     ck_assert(!memcmp(a->depths, b->depths, a->frames));
 }
+
+shoal_ready *read_ready(raw_ws *w)
+{
+    static shoal_server_msg m;
+    shoal_ready *ready = malloc(sizeof *ready);
+    shoal_error bad;
+    raw_frame f;
+
+    ck_assert_int_eq(raw_ws_recv_opcode(w, &f, RAW_TEXT, PATIENCE_MS), 1);
+    ck_assert_int_eq(shoal_server_msg_decode(&m, (const char *)f.data, f.size, &bad), 0);
+    ck_assert_int_eq(m.type, SHOAL_MSG_READY);
+    *ready = m.u.ready;
+    shoal_server_msg_free(&m);
+    memset(ready->session, 0, sizeof ready->session);
+    return ready;
+}

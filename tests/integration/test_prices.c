@@ -26,19 +26,6 @@ static double number(const json_t *object, const char *name)
     return json_number_value(value);
 }
 
-static int read_latency(raw_ws *w)
-{
-    static shoal_server_msg m;
-    raw_frame f;
-    shoal_error err;
-
-    ck_assert_int_eq(raw_ws_recv_opcode(w, &f, RAW_TEXT, PATIENCE_MS), 1);
-    ck_assert_int_eq(shoal_server_msg_decode(&m, (const char *)f.data, f.size, &err), 0);
-    ck_assert_int_eq(m.type, SHOAL_MSG_READY);
-    shoal_server_msg_free(&m);
-    return m.u.ready.latency_ms;
-}
-
 /* Deeper costs more; latency is known where something was measured, and only there. */
 START_TEST(the_price_list_is_measured)
 {
@@ -87,7 +74,9 @@ START_TEST(every_depth_has_prices_by_chunk)
     size_t i, c;
 
     ck_assert_int_eq(raw_ws_open(&w, shared.port, SHOAL_PATH "?chunk_ms=320", NULL), 101);
-    int ahead = read_latency(&w) - 320;
+    shoal_ready *ready = read_ready(&w);
+    int ahead = ready->latency_ms - 320;
+    free(ready);
     raw_ws_close(&w);
     json_array_foreach(list, i, one)
     {

@@ -70,22 +70,6 @@ static void send_text(raw_ws *w, const char *text)
 
 /* ---- the same session by URL and by start ---- */
 
-static shoal_ready *read_ready(raw_ws *w)
-{
-    static shoal_server_msg m;
-    shoal_ready *ready = malloc(sizeof *ready);
-    shoal_error bad;
-    raw_frame f;
-
-    ck_assert_int_eq(raw_ws_recv_opcode(w, &f, RAW_TEXT, PATIENCE_MS), 1);
-    ck_assert_int_eq(shoal_server_msg_decode(&m, (const char *)f.data, f.size, &bad), 0);
-    ck_assert_int_eq(m.type, SHOAL_MSG_READY);
-    *ready = m.u.ready;
-    shoal_server_msg_free(&m);
-    memset(ready->session, 0, sizeof ready->session);
-    return ready;
-}
-
 /* Audio, end, and every frame the server sends until its close. Caller frees. */
 static uint8_t *stream_raw(raw_ws *w, const void *audio, size_t size, size_t *got)
 {

@@ -292,8 +292,8 @@ SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_watch(shoal_client *c, stru
  * was sent again. That needs the same model, precision and kernels, and keep_bytes for that audio;
  * otherwise the session fails with the name of what differs, or, with params.allow_gaps, goes on
  * and RESUMED has that name and what was lost. A change of depth within the audio that is sent
- * again is not repeated in it. A session of OPUS packets fails: they cannot be cut where a chunk
- * begins. */
+ * again is not repeated in it. Sessions of OPUS packets, with every or pool, or after a set of
+ * chunk_ms fail: these cannot be cut where a chunk begins. */
 
 /* ---- a recording in one call ---------------------------------------------------------------- */
 

@@ -316,6 +316,20 @@ class Again(unittest.TestCase):
             self.run_live(blocks())
         self.assertEqual(caught.exception.cause, "lost")
 
+    def test_another_length_of_chunks_is_not_gone_on_with(self):
+        async def run():
+            async with shoal.connect("ws://" + self.address, reconnect_s=60, rate=16000, format="f32le",
+                                     **self.options) as session:
+                await session.set(chunk_ms=80)
+                async for m in session:
+                    if isinstance(m, dict) and m["type"] == "changed":
+                        self.shoald.kill()
+                        self.shoald.wait()
+                        self.start(self.address)
+        with self.assertRaises(shoal.Failure) as caught:
+            asyncio.run(asyncio.wait_for(run(), 10 * PATIENCE))
+        self.assertEqual(caught.exception.cause, "lost")
+
     def test_where_a_replay_begins(self):
         ready = {"options": {"chunk_ms": 160, "left_ms": 160, "depth": 1, "rate": 16000,
                              "activity_hangover_ms": 300}, "latency_ms": 235, "model": {"rate": 16000}}

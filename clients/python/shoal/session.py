@@ -67,6 +67,8 @@ class AsyncSession:
     async def set(self, **change: Any) -> None:
         """depth, output, ... in mid-stream; a `changed` message or an `error` that is not fatal follows."""
         change = {k: list(v) if isinstance(v, tuple) else v for k, v in change.items()}
+        if "chunk_ms" in change:
+            self._reconnect_s = 0       # chunks no longer count from the start
         await self._ask({"type": "set", **change})
 
     async def flush(self, id: str = "") -> None:

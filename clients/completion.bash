@@ -19,4 +19,4 @@ _shoal() {
     esac
     [ -z "$words" ] || mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }
-complete -o default -o bashdefault -F _shoal shoal-file shoal-load shoal-mic
+complete -o default -o bashdefault -F _shoal shoal-file shoal-load shoal-mic shoal-tune

@@ -130,12 +130,17 @@ static const char *why_precision(const shoal__gemm *g, shoal_precision asked)
                                       : "auto, the fastest here within 1 % of fp32's errors";
 }
 
+const char *shoal__precision_name(shoal_precision precision)
+{
+    static const char *const names[] = { "fp32", "bf16", "int8" };
+    return names[precision];
+}
+
 void shoal__gemm_explain(char *text, size_t size, const shoal__gemm *g, shoal_backend backend,
                          shoal_precision precision)
 {
-    static const char *const names[] = { "fp32", "bf16", "int8" };
     const char *level = shoal__kern_choose()->name;
     snprintf(text, size, "kernels %s: %s; matrices %s: %s; precision %s: %s", level,
-             why_level(level), g->name, why_backend(g, backend), names[g->precision],
-             why_precision(g, precision));
+             why_level(level), g->name, why_backend(g, backend),
+             shoal__precision_name(g->precision), why_precision(g, precision));
 }

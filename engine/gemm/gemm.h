@@ -78,6 +78,8 @@ const shoal__gemm *shoal__gemm_amx(shoal_precision precision, char *why, size_t 
 /* The backend for these wishes; NULL with a reason in why (gemm.c). */
 const shoal__gemm *shoal__gemm_choose(shoal_backend backend, shoal_precision precision, char *why,
                                       size_t why_size);
+/* "fp32", "bf16" or "int8": of what is packed, so not of auto. */
+const char *shoal__precision_name(shoal_precision precision);
 /* A line for people: why this level, and why g for these wishes. */
 void shoal__gemm_explain(char *text, size_t size, const shoal__gemm *g, shoal_backend backend,
                          shoal_precision precision);

@@ -451,13 +451,12 @@ static void describe(shoal_precision precision)
 
 static void start_once(void)
 {
-    static const char *const precision[] = { "fp32", "bf16", "int8" };
     const dnnl_version_t *v = dnnl_version();
     if (dnnl_engine_create(&dnn.engine, dnnl_cpu, 0) != dnnl_success)
         dnn.engine = NULL;
     for (int i = 0; i < 3; i++) {
         snprintf(dnn.name[i], sizeof dnn.name[i], "onednn %d.%d.%d %s %s", v->major, v->minor,
-                 v->patch, isa_name(), precision[i]);
+                 v->patch, isa_name(), shoal__precision_name((shoal_precision)i));
         describe((shoal_precision)i);
     }
 }

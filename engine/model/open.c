@@ -43,7 +43,6 @@ static shoal__kind cache_kind(const shoal__kern *kern, shoal_cache cache, shoal_
 static void describe(shoal_model *m)
 {
     static const char *const kind[] = { "fp32", "bf16", "fp16", "int8" };
-    static const char *const precision[] = { "fp32", "bf16", "int8" };
     const shoal__config *c = &m->config;
     shoal_model_info *i = &m->info;
     i->name = c->name;
@@ -65,7 +64,7 @@ static void describe(shoal_model *m)
     i->labels = m->labels;
     i->backend = m->gemm->name;
     i->kernels = m->kern->name;
-    i->precision = precision[m->gemm->precision];
+    i->precision = shoal__precision_name(m->gemm->precision);
     i->cache = kind[m->cache];
     i->why = m->why;
     i->row_invariant = m->gemm->row_invariant;

@@ -24,10 +24,7 @@ export const PHONES = new Map(
   MANNERS.flatMap(([manner, color, labels]) =>
     labels
       .split(" ")
-      .map(label => [
-        label,
-        /** @type {Phone} */ ({ label, ipa: label, word: "", manner, color }),
-      ]),
+      .map(label => [label, /** @type {Phone} */ ({ label, ipa: label, word: "", manner, color })]),
   ),
 );
 

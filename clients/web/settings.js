@@ -51,6 +51,7 @@ export function outputsOf(s) {
 /**
  * The options of a session. @param {Settings} s @param {number} rate
  * @param {boolean} tentative phones that are not settled too, which older servers do not have
+ * @returns {import("./shoal.js").Options}
  */
 export function optionsOf(s, rate, tentative = true) {
   return {

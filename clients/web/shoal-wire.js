@@ -99,16 +99,31 @@ export function failureOfClose(code, reason, opened, url) {
 /* ---- options and the URL ----------------------------------------------------------------- */
 
 /**
- * The options of docs/protocol.md by their names; arrays are joined: depth [3, 12] is the range
- * 3-12, output ["phones@4", "embedding"] is both.
- * @typedef {Record<string, string | number | (string | number)[]>} Options
+ * The options of docs/protocol.md, 2, by their names. Arrays are joined: depth [3, 12] is the range
+ * 3-12, output ["phones@4", "hidden@0"] is both. A later server's options go as they are.
+ * @typedef {{
+ *   format?: "s16le" | "f32le" | "mulaw" | "alaw" | "opus", rate?: number, channels?: number,
+ *   channel?: "mix" | "left" | "right" | number, depth?: number | string | [number, number],
+ *   chunk_ms?: number, left_ms?: number, attention?: "own" | "reuse",
+ *   output?: string | string[], encoding?: "f32" | "f16" | "json",
+ *   every?: number, pool?: "none" | "utterance",
+ *   activity_threshold?: number, activity_hangover_ms?: number,
+ *   activity_min_ms?: number, activity_max_ms?: number, activity_pad_ms?: number,
+ *   lm?: Switch, durations?: Switch, tentative?: Switch,
+ *   settle_ms?: number, settle_silence_ms?: number,
+ *   program?: string, precision?: "auto" | "fp32" | "bf16" | "int8", t0?: number,
+ *   [later: string]: string | number | boolean | (string | number)[] | undefined}} Options
+ * @typedef {"on" | "off" | boolean} Switch
  */
+
+/** true and false are what the protocol calls "on" and "off". */
+const plain = v => (v === true ? "on" : v === false ? "off" : v);
 
 /** @param {Options} options @returns {string} the query, without "?" */
 export function encodeOptions(options) {
   return Object.entries(options)
     .filter(([, v]) => v !== undefined && v !== null)
-    .map(([name, v]) => [name, Array.isArray(v) ? v.join(name === "depth" ? "-" : ",") : v])
+    .map(([name, v]) => [name, Array.isArray(v) ? v.join(name === "depth" ? "-" : ",") : plain(v)])
     .map(
       ([name, v]) => `${name}=${encodeURIComponent(v).replace(/%2C/g, ",").replace(/%40/g, "@")}`,
     )
@@ -139,7 +154,8 @@ export function sessionURL(url, options = {}) {
 
 /* ---- feature packets ----------------------------------------------------------------------- */
 
-const KINDS = { 1: "posteriors", 2: "embedding" };
+const KINDS = { 1: "posteriors", 2: "embedding", 3: "hidden", 4: "mel" };
+const FRAME_MS = 20;
 const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** @type {Float32Array | undefined} every half as a float; made when first needed */
@@ -182,13 +198,25 @@ function readValues(view, at, count, encoding) {
 }
 
 /**
- * Rows of features. `values` has frames x dim numbers, row by row. tap: N of an output with @N,
- * else 0. flags: 1 the depth changed, 2 the chunk was cut short.
- * @typedef {{type: "features", kind: "posteriors"|"embedding", seq: number, depth: number,
- *   tap: number, flags: number, first_frame: number, start_sample: number, received: number,
- *   processed: number, frames: number, dim: number, queued_us: number, computed_us: number,
- *   values: Float32Array}} Features
+ * Rows of features. `values` has frames x dim numbers, row by row; a row stands for row_ms of sound:
+ * 20 for a frame, 10 for mel, more for means (every, pool). tap: N of an output with @N, else 0.
+ * flags: 1 the depth changed, 2 the chunk was cut short.
+ * @typedef {{type: "features", kind: "posteriors" | "embedding" | "hidden" | "mel", seq: number,
+ *   depth: number, tap: number, flags: number, first_frame: number, start_sample: number,
+ *   received: number, processed: number, frames: number, dim: number, row_ms: number,
+ *   queued_us: number, computed_us: number, values: Float32Array}} Features
  */
+
+/** The output as it was asked for: "posteriors", "embedding@4", "hidden@0". @param {Features} p */
+export function nameOf(p) {
+  if (p.kind === "hidden" && p.depth === 0) return "hidden@0";
+  return p.tap ? `${p.kind}@${p.tap}` : p.kind;
+}
+
+/** The frame after the last that a packet's rows stand for. @param {Features} p */
+export function endFrame(p) {
+  return p.first_frame + Math.floor((p.frames * p.row_ms) / FRAME_MS);
+}
 
 /** One binary message. @param {ArrayBuffer | ArrayBufferView} data @returns {Features} */
 export function decodePacket(data) {
@@ -224,6 +252,7 @@ export function decodePacket(data) {
     processed: long(40),
     frames,
     dim,
+    row_ms: head >= 72 ? view.getUint32(64, true) : FRAME_MS,
     queued_us: view.getUint32(52, true),
     computed_us: view.getUint32(56, true),
     values: readValues(view, head, frames * dim, encoding),
@@ -234,31 +263,34 @@ export function decodePacket(data) {
 export function featuresOfJson(m) {
   const { data, ...rest } = m;
   const values = Float32Array.from(data.flat(), v => v ?? NaN);
-  return { tap: 0, ...rest, values };
+  return { tap: 0, row_ms: FRAME_MS, ...rest, values };
 }
 
 /**
- * Packets of one output put together. Frame i of the result is frame first_frame + i of the
- * session.
+ * Packets of one output put together. Row i begins i x row_ms after frame first_frame of the
+ * session; means begin where their packets say, for utterances leave out what is between.
  * @param {Features[]} packets of one kind and tap, in the order they came
- * @returns {{first_frame: number, frames: number, dim: number, values: Float32Array}}
+ * @returns {{first_frame: number, frames: number, dim: number, row_ms: number, values: Float32Array}}
  */
 export function joinFrames(packets) {
   const full = packets.filter(p => p.frames > 0);
   const frames = full.reduce((n, p) => n + p.frames, 0),
     dim = packets[0]?.dim ?? 0;
   const values = new Float32Array(frames * dim),
-    first_frame = full[0]?.first_frame ?? 0;
-  let next = first_frame;
+    first_frame = full[0]?.first_frame ?? 0,
+    row_ms = full[0]?.row_ms ?? FRAME_MS;
+  let next = first_frame,
+    at = 0;
   for (const p of full) {
-    if (p.first_frame !== next || p.dim !== dim)
+    if (p.dim !== dim || (p.row_ms <= FRAME_MS && p.first_frame !== next))
       throw new ShoalFailure("broken", `frame ${next} is missing from the results`, {
         code: "bad_answer",
       });
-    values.set(p.values, (next - first_frame) * dim);
-    next += p.frames;
+    values.set(p.values, at);
+    at += p.values.length;
+    next = endFrame(p);
   }
-  return { first_frame, frames, dim, values };
+  return { first_frame, frames, dim, row_ms, values };
 }
 
 /* ---- audio --------------------------------------------------------------------------------- */

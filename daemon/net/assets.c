@@ -22,6 +22,8 @@
     X(link, "/link.js", "link.js", JS)                                                             \
     X(phones, "/phones.js", "phones.js", JS)                                                       \
     X(settings, "/settings.js", "settings.js", JS)                                                 \
+    X(again, "/shoal-again.js", "shoal-again.js", JS)                                              \
+    X(shoal_session, "/shoal-session.js", "shoal-session.js", JS)                                  \
     X(wire, "/shoal-wire.js", "shoal-wire.js", JS)                                                 \
     X(shoal, "/shoal.js", "shoal.js", JS)                                                          \
     X(strip, "/strip.js", "strip.js", JS)                                                          \

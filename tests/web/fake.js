@@ -48,6 +48,7 @@ export function packet({
   dim,
   depth = 6,
   tap = 0,
+  row_ms = 0,
 }) {
   const size = encoding === 2 ? 2 : 4;
   const view = new DataView(new ArrayBuffer(head + rows.length * size));
@@ -57,6 +58,7 @@ export function packet({
   view.setUint16(48, dim ? rows.length / dim : 0, true);
   view.setUint16(50, dim, true);
   view.setUint8(60, tap);
+  if (row_ms) view.setUint32(64, row_ms, true);
   rows.forEach((v, i) =>
     size === 2 ? view.setUint16(head + 2 * i, v, true) : view.setFloat32(head + 4 * i, v, true),
   );

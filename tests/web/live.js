@@ -6,8 +6,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import net from "node:net";
 
-import { connect, features } from "../../clients/web/shoal.js";
+import { connect, features, joinFrames } from "../../clients/web/shoal.js";
 
 const [url, recording, shoalFile] = process.argv.slice(2);
 const WebSocket = globalThis.WebSocket ?? (await import("ws").catch(() => ({}))).default;
@@ -97,6 +98,83 @@ async function failures() {
   await assert.rejects(connect("127.0.0.1:1", {}, env).ready, { cause: "unreachable" });
 }
 
+/** Rows that are no frames, and a layer as it is. */
+async function rows() {
+  const options = { rate, depth: 2, output: ["mel", "hidden@0", "hidden"] };
+  const f = await features(url, samples.subarray(0, rate), options, env);
+  assert.deepEqual([f.mel.frames, f.mel.dim, f.mel.row_ms], [100, f.ready.mels, 10]);
+  assert.deepEqual([f["hidden@0"].frames, f.hidden.frames, f.hidden.dim], [50, 50, f.ready.dim]);
+  const mean = { rate, depth: 2, output: "embedding", every: 5, t0: 1e9, activity_pad_ms: 100 };
+  const m = await features(url, samples.subarray(0, rate), mean, env);
+  assert.deepEqual([m.embedding.frames, m.embedding.row_ms, m.ready.options.every], [10, 100, 5]);
+  const session = connect(url, { rate, depth: 2 }, { ...env, onmessage() {} });
+  session.send(samples.subarray(0, rate / 2));
+  session.skip(2 * rate);
+  session.set({ chunk_ms: 80 });
+  session.send(samples.subarray(rate / 2, rate));
+  assert.equal((await session.end()).seconds, 3);
+}
+
+/** A road to the server that can be cut. */
+async function road() {
+  const [host, port] = url.split(":"),
+    sockets = new Set();
+  const server = net.createServer(near => {
+    const far = net.connect(Number(port), host);
+    for (const s of [near, far]) sockets.add(s.on("error", () => {}));
+    near.pipe(far).pipe(near);
+  });
+  await new Promise(done => server.listen(0, "127.0.0.1", () => done(0)));
+  const { port: own } = /** @type {any} */ (server.address());
+  const cut = () => sockets.forEach(s => s.destroy());
+  return { address: `127.0.0.1:${own}`, cut, close: () => (cut(), server.close()) };
+}
+
+/** A connection that breaks twice: the results of one that never did. */
+async function again() {
+  const long = Float32Array.from(
+    { length: 20 * rate },
+    (_, i) => samples[i % samples.length] / 32768,
+  );
+  const options = { rate, depth: 2, left_ms: 320, output: ["phones", "posteriors", "activity"] };
+  const whole = await features(url, long, options, env),
+    way = await road();
+  let cuts = 0,
+    replayed = 0;
+  const found = { phones: [], activity: [], rows: [] };
+  const session = connect(way.address, options, {
+    ...env,
+    reconnectMs: 30000,
+    onmessage(m) {
+      if (m.type === "phones") found.phones.push(...m.phones);
+      if (m.type === "activity") found.activity.push([m.state, m.frame]);
+      if (m.type === "resumed") replayed += m.replayed_s;
+      if (m.type === "features") found.rows.push(m);
+      if (m.type === "features" && m.first_frame > 300 * (cuts + 1) && cuts < 2) way.cut(cuts++);
+    },
+  });
+  session.send(long);
+  const done = await session.end();
+  way.close();
+  assert.equal(cuts, 2);
+  assert.ok(replayed > 0 && replayed < 40, `${replayed} s went again`);
+  const { seq, packets, ...rest } = done,
+    { seq: _, packets: __, ...want } = whole.done;
+  assert.deepEqual(rest, want);
+  assert.deepEqual(
+    found.activity,
+    whole.activity.map(m => [m.state, m.frame]),
+  );
+  assert.deepEqual(
+    found.phones.map(p => [p.phone, p.start]),
+    whole.phones.map(p => [p.phone, p.start]),
+  );
+  const { values } = joinFrames(found.rows);
+  assert.equal(values.length, whole.posteriors.values.length);
+  const most = values.reduce((m, v, i) => Math.max(m, Math.abs(v - whole.posteriors.values[i])), 0);
+  assert.ok(most < 1e-4, `${most} apart`);
+}
+
 /** The JavaScript of docs/protocol.md, 10, as it stands there. */
 async function example() {
   const manual = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");
@@ -157,7 +235,7 @@ async function page() {
       for (const [, next] of String(body).matchAll(/(?:from "[.]\/|src="|href=")([\w-]+[.]\w+)"/g))
         names.push(next);
   }
-  assert.ok(seen.size >= 16, [...seen].join());
+  assert.ok(seen.size >= 18, [...seen].join());
   const head = await fetch(`http://${url}/`, { method: "HEAD" });
   assert.ok(Number(head.headers.get("content-length")) > 1000);
   assert.equal((await fetch(`http://${url}/live.js`)).status, 404);
@@ -168,6 +246,8 @@ assert.ok(want.length >= 5, `shoal-file found ${want.length} phones`);
 assert.deepEqual(plain(await stream()), want);
 await changeDepth();
 await recordings();
+await rows();
+await again();
 await failures();
 await example();
 await page();

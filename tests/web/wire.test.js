@@ -9,6 +9,7 @@ import {
   failureOf,
   failureOfClose,
   joinFrames,
+  nameOf,
   sessionURL,
   toS16,
 } from "../../clients/web/shoal-wire.js";
@@ -41,6 +42,7 @@ test("the packet of the manual", () => {
     processed: 13440,
     frames: 2,
     dim: 3,
+    row_ms: 20,
     queued_us: 1000,
     computed_us: 258,
   });
@@ -61,7 +63,7 @@ test("packets that are none", () => {
   for (const [at, value] of [
     [0, 0],
     [4, 2],
-    [5, 3],
+    [5, 5],
     [6, 3],
     [8, 63],
   ]) {
@@ -102,6 +104,24 @@ test("joined frames", () => {
   assert.throws(() => joinFrames([at(0, [1, 2]), at(2, [3, 4])]), /frame 1 is missing/);
 });
 
+test("rows that are no frames: mels of 10 ms, means; names of outputs", () => {
+  const of = more => decodePacket(packet({ dim: 1, ...more }));
+  const mel = of({ kind: 4, head: 72, row_ms: 10, first: 3, rows: [1, 2, 3, 4], depth: 0 });
+  assert.deepEqual([mel.kind, mel.row_ms, nameOf(mel)], ["mel", 10, "mel"]);
+  const on = of({ kind: 4, head: 72, row_ms: 10, first: 5, rows: [5, 6], depth: 0 });
+  const { values, ...mels } = joinFrames([mel, on]);
+  assert.deepEqual(mels, { first_frame: 3, frames: 6, dim: 1, row_ms: 10 });
+  assert.deepEqual([...values], [1, 2, 3, 4, 5, 6]);
+  assert.throws(() => joinFrames([mel, mel]), /frame 5 is missing/);
+  const mean = first => of({ kind: 2, head: 72, row_ms: 100, first, rows: [first] });
+  assert.deepEqual([...joinFrames([mean(10), mean(40)]).values], [10, 40]); // utterances
+  const hidden = more => nameOf(of({ kind: 3, rows: [1], ...more }));
+  assert.deepEqual(
+    [hidden({ depth: 0 }), hidden({ depth: 4, tap: 4 }), hidden({ depth: 4 })],
+    ["hidden@0", "hidden@4", "hidden"],
+  );
+});
+
 test("URLs", () => {
   const url = (...a) => sessionURL(...a);
   assert.equal(url("ws://h"), "ws://h:7350/v1/stream?rate=16000");
@@ -124,6 +144,7 @@ test("options", () => {
     "depth=3-12&output=phones@4,embedding",
   );
   assert.equal(encodeOptions({ program: "a&b" }), "program=a%26b");
+  assert.equal(encodeOptions({ lm: false, tentative: true, t0: 5 }), "lm=off&tentative=on&t0=5");
 });
 
 test("samples", () => {

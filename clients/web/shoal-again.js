@@ -1,0 +1,218 @@
+/* shoal-again.js - one session over several connections: what is sent again, what is given once
+ *
+ * When a connection breaks, shoal.js opens another with the options that were granted, and sends
+ * again the audio on which the next results depend (docs/protocol.md, 7, has the reckoning). Frames
+ * and phones of it that were given before are dropped here, counters and times moved to where the
+ * session began. The same as clients/lib/client_again.c and client_join.c.
+ *
+ *     Kept     the audio that may be needed again
+ *     Joined   messages of several connections as one session's
+ */
+import { ShoalFailure, endFrame, nameOf } from "./shoal-wire.js";
+
+/** @typedef {import("./shoal-session.js").Message} Message */
+
+const FRAME_MS = 20,
+  FIRST_MS = 250,
+  MOST_MS = 5000;
+const CONVOLUTION_MS = 280; // 15 frames see 14 before
+const DECODER_MS = 2560; // twice what the decoder of phones waits at most
+const SAMPLE_BYTES = { s16le: 2, f32le: 4, mulaw: 1, alaw: 1 };
+const KEEP_BYTES = 64 * 1024 * 1024;
+
+/** What failed is a connection, and another may do. @param {ShoalFailure} f */
+export function helps(f) {
+  return f.retryMs >= 0 && f.cause !== "rejected" && f.cause !== "broken";
+}
+
+/** Until the next attempt: doubled each time, spread by chance. @param {number} attempt from 0 */
+export function waitMs(attempt, retryMs, chance = Math.random()) {
+  return Math.max(Math.min(FIRST_MS * 2 ** attempt, MOST_MS), retryMs) * (1 + chance / 2);
+}
+
+/** A session with these options can be gone on with: no Opus, no means. @param {any} ready */
+export function canGoOn({ options: o }) {
+  return o.format in SAMPLE_BYTES && (o.every ?? 1) === 1 && (o.pool ?? "none") === "none";
+}
+
+/** Bytes of a sample of all channels. @param {any} ready */
+export function frameBytes({ options: o }) {
+  return SAMPLE_BYTES[o.format] * (o.channels ?? 1);
+}
+
+/** How far before a frame the audio reaches on which its results depend. @param {any} ready */
+export function reachMs({ options: o, latency_ms }) {
+  const chunks = ms => Math.ceil(ms / o.chunk_ms) * o.chunk_ms;
+  const deepest = Array.isArray(o.depth) ? o.depth[1] : o.depth;
+  const layers = (chunks(o.left_ms) + chunks(CONVOLUTION_MS)) * deepest;
+  return layers + latency_ms + DECODER_MS + (o.activity_hangover_ms ?? 0);
+}
+
+const common = (a, b) => (b ? common(b, a % b) : a);
+
+/**
+ * The frame from which audio goes again so that results are right from frame `done` on: where a
+ * chunk, a sample and a step of the resampler begin.
+ * @param {any} ready @param {number} done
+ */
+export function firstFrame(ready, done) {
+  const chunk = ready.options.chunk_ms / FRAME_MS;
+  const even = 50 / common(50, common(ready.options.rate, ready.model.rate));
+  const step = (chunk * even) / common(chunk, even);
+  const first = Math.max(0, done - Math.ceil(reachMs(ready) / FRAME_MS));
+  return first - (first % step);
+}
+
+/** Why features of the two do not go on in each other, or null. @param {any} a @param {any} b */
+export function differs(a, b) {
+  const of = ({ model, engine }) => [
+    ["other_model", model.sha256],
+    ["other_precision", engine?.precision],
+    ["other_kernels", engine && `${engine.backend}, ${engine.kernels}`],
+  ];
+  const [before, now] = [of(a), of(b)];
+  const i = now.findIndex(([, value], at) => value !== before[at][1]);
+  if (i < 0) return null;
+  return new ShoalFailure(
+    "rejected",
+    `the session cannot go on where it was: the server has ${now[i][1]} now, before ${before[i][1]}; start a new one`,
+    { code: now[i][0] },
+  );
+}
+
+/** Messages of audio, the first byte of which is byte `from` of the session. */
+export class Kept {
+  from = 0;
+  to = 0;
+  #messages = [];
+
+  /** @param {Uint8Array} bytes */
+  add(bytes) {
+    this.#messages.push(bytes);
+    this.to += bytes.length;
+    this.drop(this.to - KEEP_BYTES);
+  }
+
+  /** Whole messages that end before byte `at` are not needed any more. */
+  drop(at) {
+    let n = 0;
+    while (n < this.#messages.length && this.from + this.#messages[n].length <= at)
+      this.from += this.#messages[n++].length;
+    if (n) this.#messages.splice(0, n);
+  }
+
+  /** From byte `at` on. @param {number} at @returns {Uint8Array[]} */
+  since(at) {
+    let begin = this.from;
+    const found = [];
+    for (const m of this.#messages) {
+      if (begin + m.length > at) found.push(m.subarray(Math.max(0, at - begin)));
+      begin += m.length;
+    }
+    return found;
+  }
+}
+
+const round = seconds => Math.round(seconds * 1000) / 1000;
+
+export class Joined {
+  #base = 0; // the frame of the session that the connection's frame 0 is
+  #again = false;
+  #seq = 0;
+  #given = new Map(); // of an output: its next frame, last end, or last turn
+  #total = { phones: 0, packets: 0 };
+  #link = { phones: 0, packets: 0 };
+  processed = 0;
+
+  /** @param {number} rate of the session */
+  constructor(rate) {
+    this.rate = rate;
+  }
+
+  /** A new connection, whose first frame is that one of the session. */
+  begin(base) {
+    this.#base = base;
+    this.#again = true;
+    this.#link = { phones: 0, packets: 0 };
+  }
+
+  /** Frames of which every output has its rows. */
+  framesDone() {
+    const rows = [...this.#given].filter(([name]) => !name.includes(" ")).map(([, next]) => next);
+    return Math.min(Math.floor((this.processed * 50) / this.rate), ...rows);
+  }
+
+  sample(frame) {
+    return Math.floor((frame * this.rate) / 50);
+  }
+
+  /** The message as one of the session; null: it was given before. @param {Message} m */
+  take(m) {
+    const moved = { ...m },
+      samples = this.sample(this.#base);
+    for (const name of ["received", "processed", "sample", "from_sample"])
+      if (name in moved) moved[name] += samples;
+    for (const name of ["frame", "from_frame", ...(m.type === "features" ? [] : ["frames"])])
+      if (name in moved) moved[name] += this.#base;
+    for (const name of ["time", "seconds"])
+      if (name in moved) moved[name] = round(moved[name] + this.#base * 0.02);
+    if (m.type === "features") return this.#features(moved);
+    if (m.type === "phones") return this.#phones(moved);
+    if (m.type === "activity") return this.#activity(moved);
+    return m.type === "done" ? this.#done(moved) : moved;
+  }
+
+  #count(m) {
+    this.processed = Math.max(this.processed, m.processed);
+    return { ...m, seq: this.#seq++ };
+  }
+
+  #features(m) {
+    this.#link.packets++;
+    const p = { ...m, first_frame: m.first_frame + this.#base },
+      name = nameOf(p);
+    const before = this.#again ? Math.max(0, (this.#given.get(name) ?? 0) - p.first_frame) : 0;
+    const old = Math.min(p.frames, Math.floor((before * FRAME_MS) / p.row_ms)); // rows
+    if (this.#again && old === p.frames && p.processed <= this.processed) return null;
+    this.#total.packets++;
+    if (p.frames > old) this.#given.set(name, endFrame(p));
+    p.first_frame += Math.floor((old * p.row_ms) / FRAME_MS);
+    p.start_sample = this.sample(p.first_frame);
+    p.values = p.values.subarray(old * p.dim);
+    p.frames -= old;
+    return this.#count(p);
+  }
+
+  #phones(m) {
+    this.#link.phones += m.phones.length;
+    const key = `phones ${m.tap ?? 0}`,
+      by = this.#base * 0.02,
+      news = m.processed > this.processed;
+    const move = p => ({ ...p, start: round(p.start + by), end: round(p.end + by) });
+    let end = this.#given.get(key) ?? 0;
+    const phones = [];
+    for (const p of m.phones.map(move)) {
+      if (this.#again && (p.start + p.end) / 2 <= end) continue;
+      phones.push(this.#again ? { ...p, start: Math.max(p.start, end) } : p);
+      end = p.end;
+    }
+    this.#given.set(key, end);
+    if (this.#again && !phones.length && !news) return null;
+    this.#total.phones += phones.length;
+    const tentative = m.tentative ? { tentative: m.tentative.map(move) } : {};
+    return this.#count({ ...m, phones, ...tentative });
+  }
+
+  #activity(m) {
+    const key = `activity ${m.tap ?? 0}`,
+      [frame, state] = this.#given.get(key) ?? [-1, "silence"];
+    if (this.#again && (m.frame <= frame || m.state === state)) return null;
+    this.#given.set(key, [m.frame, m.state]);
+    return this.#count(m);
+  }
+
+  #done(m) {
+    const whole = name => m[name] - this.#link[name] + this.#total[name];
+    return { ...m, phones: whole("phones"), packets: whole("packets") };
+  }
+}

@@ -1,0 +1,449 @@
+/* shoal-session.js - one session with a shoal server: the class behind connect() of shoal.js
+ *
+ * One Session is one session of docs/protocol.md. What is sent before the connection stands waits for
+ * it, in order. With reconnectMs a session outlives its connection (shoal-again.js): the audio on
+ * which the next results depend is sent again over a new one, and results go on without a gap or a
+ * copy. `again` holds all of that; `until` of it is set while there is no connection.
+ */
+
+import {
+  Joined,
+  Kept,
+  canGoOn,
+  differs,
+  firstFrame,
+  frameBytes,
+  helps,
+  waitMs,
+} from "./shoal-again.js";
+import {
+  ShoalFailure,
+  audioBytes,
+  decodePacket,
+  failureOf,
+  failureOfClose,
+  featuresOfJson,
+  sessionURL,
+} from "./shoal-wire.js";
+
+/** @typedef {import("./shoal-wire.js").Options} Options */
+/** @typedef {{type: string, [member: string]: any}} Message as docs/protocol.md, 4, has them */
+
+/**
+ * WebSocket: the class to use. onmessage: called with each message, instead of the iterator; onclose:
+ * at the end, with the failure or null. reconnectMs: a connection that breaks is made anew, tried for
+ * so long; a message {type: "resumed", replayed_s} says that it was. 0 (as without): the session
+ * fails.
+ * @typedef {{WebSocket?: any, onmessage?: (m: Message) => void,
+ *   onclose?: (f: ShoalFailure | null) => void, reconnectMs?: number}} Environment
+ */
+
+/** A silent server is asked for a sign of life after so long, given up after twice that. */
+const PATIENCE_MS = 20000;
+
+const after = ms => new Promise(done => setTimeout(done, ms));
+
+export class Session {
+  #Socket;
+  #ws;
+  #asked; // URL and options, as connect was given them
+  #url;
+  #format;
+  #waiting = [];
+  #events = [];
+  #readers = [];
+  #answers = [];
+  #sets = []; // those that no answer has come to
+  #maxMessage = 1024;
+  #failure = null;
+  #opened = false;
+  #ended = false;
+  #closed = false;
+  #watch = null;
+  #settle;
+  #error = null;
+  #idle = 0;
+  #lastSent = 0;
+  #lastHeard = Date.now();
+  #alive = false; // a sign of life has been asked for
+  #ids = 0;
+  #onmessage = null;
+  #onclose = null;
+  #again; // of reconnectMs; null: the session ends with its connection
+
+  /**
+   * Use connect(). @param {string | URL} url @param {Options} options
+   * @param {Environment} env
+   */
+  constructor(url, options, env) {
+    this.#Socket = env.WebSocket ?? globalThis.WebSocket;
+    if (!this.#Socket)
+      throw new TypeError("no WebSocket here: give one, connect(url, options, { WebSocket })");
+    this.#asked = url;
+    this.#url = sessionURL(url, options);
+    this.#format = new URL(this.#url).searchParams.get("format") ?? "s16le";
+    this.#onmessage = env.onmessage ?? null;
+    this.#onclose = env.onclose ?? null;
+    this.#again = env.reconnectMs
+      ? {
+          ms: env.reconnectMs,
+          kept: new Kept(),
+          ready: null,
+          joined: null,
+          until: 0,
+          tries: 0,
+          timer: 0,
+          last: false,
+        }
+      : null;
+    /** what was granted; rejected with the failure if there is none. @type {Promise<Message>} */
+    this.ready = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.ready.catch(() => {});
+    this.#connect();
+    this.#watch = setInterval(() => this.#look(Date.now()), 1000);
+  }
+
+  #connect() {
+    const ws = new this.#Socket(this.#url, "shoal.v1");
+    const ours = f => event => ws === this.#ws && f(event);
+    this.#ws = ws;
+    ws.binaryType = "arraybuffer";
+    ws.onopen = ours(() => this.#open());
+    ws.onmessage = ours(({ data }) => this.#receive(data));
+    ws.onclose = ours(({ code, reason }) => this.#close(code, reason));
+    ws.onerror = () => {}; // close follows and says more
+  }
+
+  /** the URL of the session */
+  get url() {
+    return this.#url;
+  }
+  /** why it ended early, or null. @type {ShoalFailure | null} */
+  get failure() {
+    return this.#failure;
+  }
+  get closed() {
+    return this.#closed;
+  }
+  /** bytes that wait here, for the connection or in the socket */
+  get bufferedAmount() {
+    return (
+      this.#waiting.reduce((n, m) => n + (m.byteLength ?? 0), 0) + (this.#ws?.bufferedAmount ?? 0)
+    );
+  }
+
+  /**
+   * Audio, cut anywhere (opus: one packet a call). Float32Array in [-1, 1] is made s16le unless
+   * format is f32le; all else are bytes in the session's format. Without effect once the session
+   * has failed.
+   * @param {Float32Array | ArrayBuffer | ArrayBufferView} audio
+   */
+  send(audio) {
+    if (this.#ended) throw new TypeError("nothing may be sent after end()");
+    const bytes = audioBytes(audio, this.#format);
+    const most = this.#format === "opus" ? Math.max(1, bytes.length) : this.#maxMessage;
+    for (let at = 0; at < bytes.length; at += most) this.#audio(bytes.slice(at, at + most));
+  }
+
+  /**
+   * So many samples of a channel were left out here: counters and times go on as if they had been
+   * there (docs/protocol.md, 3). For half a second and more.
+   */
+  skip(samples) {
+    this.#goOnNoMore();
+    this.#put(JSON.stringify({ type: "skip", samples }));
+  }
+
+  /** Resolves when no more than so many bytes wait; also when the session is over. */
+  async drained(bytes = 65536) {
+    while (!this.#closed && this.bufferedAmount > bytes) await after(10);
+  }
+
+  /** Change depth, output, chunk_ms in mid-speech; a `changed` (or an `error`) message follows. */
+  set(change) {
+    if ("chunk_ms" in change) this.#goOnNoMore();
+    const message = JSON.stringify({ type: "set", ...change });
+    if (this.#again && !this.#again.last) this.#sets.push(message);
+    this.#put(message);
+  }
+
+  /** Everything about the audio so far, now. @returns {Promise<Message>} `flushed` */
+  flush() {
+    this.#goOnNoMore();
+    return this.#ask("flush", "flushed");
+  }
+
+  /** @returns {Promise<Message>} `pong` */
+  ping() {
+    return this.#ask("ping", "pong");
+  }
+
+  /** No more audio. Resolves after all results. @returns {Promise<Message>} `done` */
+  end() {
+    const done = this.#answer("done");
+    if (!this.#ended) this.#put(JSON.stringify({ type: "end" }));
+    this.#ended = true;
+    return done;
+  }
+
+  /** Hang up: what is under way is lost. The iterator ends, what waits is rejected. */
+  close() {
+    if (this.#closed) return;
+    this.#ws?.close(1000);
+    this.#finish(
+      new ShoalFailure("lost", "closed by this side", { code: "closed", retryMs: 0 }),
+      true,
+    );
+  }
+
+  /** All messages, in order, from the first; throws the ShoalFailure of a session that fails. */
+  async *[Symbol.asyncIterator]() {
+    for (;;) {
+      if (this.#events.length) yield this.#events.shift();
+      else if (this.#closed) {
+        if (this.#failure) throw this.#failure;
+        return;
+      } else await new Promise(wake => this.#readers.push(wake));
+    }
+  }
+
+  #ask(type, answer) {
+    const id = `js-${this.#ids++}`,
+      answered = this.#answer(answer, id);
+    this.#put(JSON.stringify({ type, id }));
+    return answered;
+  }
+
+  #answer(type, id) {
+    const answered = new Promise((resolve, reject) => {
+      if (this.#closed)
+        reject(
+          this.#failure ?? new ShoalFailure("lost", "the session is over", { code: "closed" }),
+        );
+      else this.#answers.push({ type, id, resolve, reject });
+    });
+    answered.catch(() => {}); // who does not wait need not catch
+    return answered;
+  }
+
+  #put(message) {
+    if (this.#closed) return;
+    this.#lastSent = Date.now();
+    if (this.#opened) this.#ws.send(message);
+    else if (!this.#again?.until || this.#again.last) this.#waiting.push(message);
+  }
+
+  /** @param {Uint8Array} bytes */
+  #audio(bytes) {
+    const again = this.#again;
+    if (again && !again.last && !this.#closed) again.kept.add(bytes);
+    this.#put(bytes); // while there is no connection it goes with what is sent again
+  }
+
+  #open() {
+    if (this.#closed) return;
+    this.#lastHeard = this.#lastSent = Date.now();
+    if (this.#again?.until) return; // `ready` is to be seen first
+    this.#opened = true;
+    for (const message of this.#waiting.splice(0)) this.#ws.send(message);
+  }
+
+  #receive(data) {
+    if (this.#closed) return;
+    this.#lastHeard = Date.now();
+    try {
+      let m = typeof data === "string" ? JSON.parse(data) : decodePacket(data);
+      if (m.type === "features" && m.data) m = featuresOfJson(m);
+      this.#take(m);
+    } catch (e) {
+      this.#ws.close(1000);
+      this.#finish(
+        e instanceof ShoalFailure
+          ? e
+          : new ShoalFailure("broken", `an answer that makes no sense: ${e.message}`, {
+              code: "bad_answer",
+            }),
+      );
+    }
+  }
+
+  #take(m) {
+    if (m.type === "ready" && !this.#granted(m)) return;
+    if (m.type === "error" && m.fatal)
+      this.#error = m; // the close that follows ends the session
+    else {
+      const joined = m.type === "ready" ? m : this.#join(m);
+      if (joined) this.#deliver(joined);
+      m = joined ?? m;
+    }
+    const i = this.#answers.findIndex(a => a.type === m.type && (!a.id || a.id === m.id));
+    if (i >= 0) this.#answers.splice(i, 1)[0].resolve(m);
+    this.done = this.done || m.type === "done";
+  }
+
+  /** `ready`: true if the program is to see it. */
+  #granted(m) {
+    const again = this.#again;
+    if (again?.until) {
+      this.#goOn(m);
+      return false;
+    }
+    this.#maxMessage = Math.min(65536, m.limits?.max_message_bytes ?? 65536);
+    this.#idle = (m.limits?.idle_timeout_s ?? 0) * 1000;
+    if (again && !canGoOn(m)) this.#again = null;
+    if (this.#again) Object.assign(again, { ready: m, joined: new Joined(m.options.rate) });
+    this.#settle.resolve(m);
+    return true;
+  }
+
+  /** The message as one of the session, or null if it was given before. */
+  #join(m) {
+    const again = this.#again;
+    if (!again?.joined) return m;
+    const answers = m.type === "changed" ? m.reason === "set" : m.type === "error";
+    if (answers) this.#sets.shift();
+    if (answers && m.type === "changed")
+      Object.assign(again.ready.options, { depth: m.range, output: m.output });
+    const joined = again.joined.take(m);
+    const { joined: j, ready, kept } = again;
+    kept.drop(j.sample(firstFrame(ready, j.framesDone())) * frameBytes(ready));
+    return joined;
+  }
+
+  #deliver(m) {
+    if (this.#onmessage) this.#onmessage(m);
+    else this.#events.push(m);
+    this.#wake();
+  }
+
+  #wake() {
+    this.#readers.splice(0).forEach(wake => wake());
+  }
+
+  /**
+   * Every second. The server ends a session that says nothing for #idle ms, and a network may lose
+   * both directions without telling anybody.
+   */
+  #look(now) {
+    if (this.#again?.until) return this.#lookAgain(now);
+    const silence = now - this.#lastHeard;
+    if (silence > (this.#opened ? 2 * PATIENCE_MS : PATIENCE_MS)) this.#giveUp();
+    else if (this.#opened && !this.#ended) {
+      const quiet = this.#idle > 0 && now - this.#lastSent > this.#idle / 3;
+      if (quiet || (silence > PATIENCE_MS && !this.#alive))
+        this.#put(JSON.stringify({ type: "ping" }));
+      this.#alive = silence > PATIENCE_MS;
+    }
+  }
+
+  #giveUp() {
+    const at = this.#url.replace(/\/v1\/.*/, "");
+    const ws = this.#ws;
+    this.#broken(
+      this.#opened
+        ? new ShoalFailure("lost", `${at} is silent: connect again`, { code: "connection_lost" })
+        : failureOfClose(1006, "", false, at),
+    );
+    ws.close();
+  }
+
+  #close(code, reason) {
+    if (this.done) this.#finish(null);
+    else
+      this.#broken(
+        this.#error
+          ? failureOf(this.#error, code)
+          : failureOfClose(code, reason, this.#opened, this.#url.replace(/\/v1\/.*/, "")),
+      );
+  }
+
+  /* ---- a connection that broke ---- */
+
+  /** From here on chunks do not count from the beginning: the next break is the end. */
+  #goOnNoMore() {
+    const again = this.#again;
+    if (!again) return;
+    again.last = true;
+    if (!again.until) again.kept = new Kept();
+  }
+
+  #broken(failure) {
+    const again = this.#again,
+      now = Date.now();
+    if (this.#closed) return;
+    const hopeless = again?.until ? now > again.until : again?.last;
+    if (!again?.joined || !helps(failure) || hopeless) return this.#finish(failure);
+    if (!again.until) Object.assign(again, { until: now + again.ms, tries: 0 });
+    this.#opened = false;
+    this.#error = null;
+    this.#ws = null; // what it still says is nobody's
+    const wait = waitMs(again.tries++, failure.retryMs);
+    again.timer = setTimeout(() => {
+      this.#url = sessionURL(this.#asked, again.ready.options);
+      this.#lastHeard = Date.now();
+      this.#connect();
+    }, wait);
+  }
+
+  /** A server that takes a connection and says nothing. */
+  #lookAgain(now) {
+    if (this.#ws && now - this.#lastHeard > PATIENCE_MS) this.#giveUp();
+  }
+
+  /** The new connection's `ready`: send again, and what was asked and not answered. */
+  #goOn(ready) {
+    const { kept, joined, ready: before } = this.#again;
+    const frame = firstFrame(before, joined.framesDone()),
+      at = joined.sample(frame) * frameBytes(before);
+    const other =
+      differs(before, ready) ??
+      (at < kept.from
+        ? new ShoalFailure("rejected", "the audio on which results depend is not kept any more", {
+            code: "audio_forgotten",
+          })
+        : null);
+    if (other) {
+      this.#ws.close(1000);
+      return this.#finish(other);
+    }
+    joined.begin(frame);
+    Object.assign(this.#again, { ready, until: 0 });
+    this.#opened = true;
+    for (const audio of kept.since(at)) this.#ws.send(audio);
+    const pings = this.#answers.filter(a => a.type === "pong");
+    const asked = [...this.#sets, ...pings.map(a => JSON.stringify({ type: "ping", id: a.id }))];
+    const waiting = this.#waiting.splice(0); // from a flush or skip on
+    if (this.#ended) waiting.push(JSON.stringify({ type: "end" }));
+    for (const message of new Set([...asked, ...waiting])) this.#ws.send(message);
+    const second = frameBytes(ready) * ready.options.rate;
+    this.#deliver({ type: "resumed", replayed_s: (kept.to - at) / second });
+  }
+
+  #finish(failure, meant = false) {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#failure = meant ? null : failure;
+    clearInterval(this.#watch);
+    clearTimeout(this.#again?.timer);
+    const rejection =
+      failure ?? new ShoalFailure("lost", "the session is over", { code: "closed" });
+    this.#settle.reject(rejection);
+    this.#answers.splice(0).forEach(a => a.reject(rejection));
+    this.#waiting.length = 0;
+    this.#wake();
+    this.#onclose?.(this.#failure);
+  }
+}
+
+/**
+ * Begin a session. It may be sent to at once.
+ * @param {string | URL} url ws://HOST[:PORT] or wss://; port 7350 and path /v1/stream are filled
+ *   in; or the http(s) address of a page that shoald serves
+ * @param {Options} [options] rate is 16000 where nothing says so
+ * @param {Environment} [env]
+ */
+export function connect(url, options = {}, env = {}) {
+  return new Session(url, options, env);
+}

@@ -15,7 +15,7 @@ BUILD = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
 RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
 sys.dont_write_bytecode = True          # SRCDIR may be read-only
-sys.path.insert(0, os.path.join(SRCDIR, "clients/python"))
+sys.path[:0] = [os.path.join(SRCDIR, "clients/python"), os.path.join(SRCDIR, "training")]
 os.environ.setdefault("LIBSHOAL", os.path.join(BUILD, "engine/.libs/libshoal.so"))
 
 try:
@@ -349,9 +349,85 @@ class Engine(unittest.TestCase):
         np.testing.assert_allclose(np.concatenate([p for p, _ in parts]), logp, atol=1e-4)
         self.assertEqual(len(logp), -(-20000 // 320))
 
+    def test_many_streams_and_depths_side_by_side(self):
+        rng = np.random.default_rng(2)
+        clips = [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in (9000, 4000, 6401)]
+        with shoal.Engine(frames=64, tap_frames=128) as e:
+            streams = [e.stream(depth=4) for _ in clips]
+            logp: list = [{d: [] for d in (2, 3, 4)} for _ in clips]
+            for s, clip in zip(streams, clips):
+                s.set_taps((2, 3))
+                self.assertEqual(s.write(clip[:100]), 100)      # less than a chunk: all of it
+            at = [100] * len(clips)
+            while any(n is not None for n in at):
+                for i, s in enumerate(streams):
+                    if at[i] is None or s.ready:
+                        continue
+                    if at[i] == len(clips[i]):
+                        s.end()
+                        at[i] = None
+                    else:
+                        at[i] += s.write(clips[i][at[i]:])
+                while ready := [i for i, s in enumerate(streams) if s.ready]:
+                    for i, rows in zip(ready, e.run([streams[i] for i in ready], (2, 3))):
+                        for d, (part, embedding) in zip((4, 2, 3), rows):
+                            self.assertEqual(len(part), len(embedding))
+                            logp[i][d].append(part)
+            for i, clip in enumerate(clips):
+                for d in (2, 3, 4):
+                    np.testing.assert_allclose(np.concatenate(logp[i][d]), e.features(clip, depth=d)[0], atol=1e-4)
+                streams[i].close()
+
+    def test_phones_frame_by_frame(self):
+        rng = np.random.default_rng(3)
+        with shoal.Engine() as e:
+            logp = np.log(rng.dirichlet(np.full(e.classes, 0.05), 120) + 1e-9).astype(np.float32)
+            logp = np.repeat(logp, 4, axis=0)       # 480 frames, each class for 80 ms
+            whole, told, shown = e.phones(logp), [], 0
+            with e.decoder(settle_ms=320) as d:
+                for frame in logp:
+                    settled = d.run(frame[None])
+                    told += settled
+                    for p, stood_ms in d.tentative():
+                        shown += 1
+                        self.assertGreaterEqual(p.start, (told[-1].end if told else 0) - 0.001)
+                        self.assertLessEqual(stood_ms, 2000)
+                told += d.flush()
+            self.assertGreater(shown, 100)
+            self.assertGreater(len(whole), 20)
+            self.assertEqual(told, e.phones(logp, settle_ms=320))
+            with e.decoder() as d:
+                self.assertEqual(sum((d.run(part) for part in np.array_split(logp, 7)), []) + d.flush(), whole)
+
+    def test_what_training_asks(self):
+        import capi
+        engine, rng = capi.Engine(frames=64, tap_frames=256), np.random.default_rng(4)
+        clips = [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in (9000, 3000)]
+        found = engine.depths(clips, 3, 8)
+        for clip, by_depth in zip(clips, found):
+            self.assertEqual(sorted(by_depth), [1, 2, 3])
+            for d, logp in by_depth.items():
+                np.testing.assert_allclose(logp, engine.stream(clip, d, 8)[0], atol=1e-4)
+        moved = engine.stream(clips[0], 1, 8, slices=[4000, 9000], depths={1: 3}, flushes=(0,), wake=0)
+        self.assertEqual([len(rows) for rows in moved], [29, 29])
+        logp = engine.stream(clips[0], 3, 8)[0]
+        with shoal.Engine() as e:
+            want = [(e.labels.index(p.phone), round(p.start * 50), round(p.end * 50)) for p in e.phones(logp)]
+        self.assertEqual([p[:3] for p in engine.decode(logp)], want)
+        self.assertEqual([p for p, _ in engine.told(logp, "lm", 5)], engine.decode(logp, "lm"))
+        self.assertGreater(engine.cost(clips[0], 1, streams=2, chunk=8), 0)
+        self.assertEqual(engine.decoders[0], "lm")
+        with self.assertRaisesRegex(ValueError, "dim"):
+            capi.Engine(dim=7)
+        engine.close()
+
     def test_what_is_wrong_is_said(self):
         with self.assertRaisesRegex(shoal.EngineError, "nothing|No such|cannot"):
             shoal.Engine("/nothing")
+        with self.assertRaisesRegex(ValueError, "fp16: |'fp16'"):
+            shoal.Engine(precision="fp16")
+        with self.assertRaises(shoal.EngineError):
+            shoal.Engine(program="none-such")
         with shoal.Engine() as e:
             with self.assertRaises(shoal.EngineError):
                 e.stream(depth=99)

@@ -18,11 +18,32 @@ Options are those of docs/protocol.md, 2, by name; messages keep the names that 
 ends a session early, by whatever road, is one exception, Failure.
 """
 
-from .blocking import Features, Session, features, live
-from .engine import Engine, EngineError
-from .session import AsyncSession, connect
-from .wire import Failure, Packet, Phone, decode_packet
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["AsyncSession", "Engine", "EngineError", "Failure", "Features", "Packet", "Phone", "Session",
-           "connect", "decode_packet", "features", "live"]
+if TYPE_CHECKING:
+    from .blocking import Features, Session, features, live
+    from .engine import Decoder, Engine, EngineError, Stream
+    from .session import AsyncSession, connect
+    from .wire import Failure, Packet, Phone, decode_packet
+
+__all__ = ["AsyncSession", "Decoder", "Engine", "EngineError", "Failure", "Features", "Packet", "Phone", "Session",
+           "Stream", "connect", "decode_packet", "features", "live"]
 __version__ = "0.1.0"
+
+# Each name is looked up when it is first used: the engine needs no websockets.
+_PLACES = {"again": (), "blocking": ("Features", "Session", "features", "live"),
+           "engine": ("Decoder", "Engine", "EngineError", "Stream"), "session": ("AsyncSession", "connect"),
+           "wire": ("Failure", "Packet", "Phone", "decode_packet")}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _PLACES.items():
+        if name == module or name in names:
+            found = importlib.import_module("." + module, __name__)
+            return found if name == module else getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PLACES, *__all__]

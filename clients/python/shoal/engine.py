@@ -1,14 +1,14 @@
 """The engine itself, without a server: libshoal through ctypes.
 
-The library is found as libshoal.so.0 where the system keeps libraries, in LIBSHOAL, or in the
-build folder of the tree that this file lies in.
+Evaluation and training stand on this, too (training/capi.py). The library is found as libshoal.so.0 where
+the system keeps libraries, in LIBSHOAL, or in the build folder of the tree that this file lies in.
 """
 
 from __future__ import annotations
 
 import ctypes as C
 import os
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
@@ -18,6 +18,12 @@ LAG = 64                                # SHOAL_DECODER_LAG
 FRAME_MS = 20
 BUILT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../build/engine/.libs/libshoal.so")
 FLOATS = C.POINTER(C.c_float)
+BACKENDS = ("auto", "openblas", "onednn", "amx", "own")
+PRECISIONS = ("fp32", "bf16", "int8", "auto")
+CACHES = ("auto", "fp32", "bf16", "fp16", "int8")
+WAKES = ("empty", "copy")
+
+Rows = tuple[np.ndarray, np.ndarray]    # log posteriors [frames, classes], embedding [frames, dim]
 
 
 class EngineError(RuntimeError):
@@ -35,6 +41,14 @@ class _Info(C.Structure):
                 ("dim", C.c_int), ("classes", C.c_int), ("programs", C.c_int), ("depth", C.c_int),
                 ("left_frames", C.c_int), ("max_left_frames", C.c_int), ("max_chunk_frames", C.c_int),
                 ("decoders", C.c_uint), ("parameters", C.c_size_t), ("labels", C.POINTER(C.c_char_p))]
+
+
+class _ModelParams(C.Structure):
+    _fields_ = [("backend", C.c_int), ("precision", C.c_int), ("cache", C.c_int)]
+
+
+class _Program(C.Structure):
+    _fields_ = [("name", C.c_char_p), ("depth", C.c_int)]
 
 
 class _StreamParams(C.Structure):
@@ -59,6 +73,10 @@ class _Phone(C.Structure):
                 ("confidence", C.c_float)]
 
 
+class _Tentative(C.Structure):
+    _fields_ = [("phone", _Phone), ("stood_frames", C.c_int)]
+
+
 def _load(path: Optional[str]) -> Any:
     places = [p for p in (path, os.environ.get("LIBSHOAL")) if p] or ["libshoal.so.0", BUILT]
     errors = []
@@ -81,17 +99,35 @@ def _floats(a: np.ndarray) -> Any:
     return a.ctypes.data_as(FLOATS)
 
 
+def _index(names: tuple[str, ...], name: str) -> int:
+    if name not in names:
+        raise ValueError(f"{name!r}: one of {', '.join(names)}")
+    return names.index(name)
+
+
+def _frames(what: str, ms: int) -> int:
+    if ms % FRAME_MS:
+        raise ValueError(f"{what} is a multiple of {FRAME_MS}, not {ms}")
+    return ms // FRAME_MS
+
+
 class Engine:
     """A model. Streams of it share its weights; an Engine and its streams belong to one thread at a time.
 
-    model: a file, or None for the built-in one. lib: a libshoal.so.
+    model: a file, or None for the built-in one. lib: a libshoal.so. program: one of the model's orders of
+    layers by name, None: the first. frames, tap_frames: how many frames of all streams together one run may
+    hold, and how many of the depths beside them; enough for one stream at a time where nothing is said.
     """
 
-    def __init__(self, model: Optional[str] = None, lib: Optional[str] = None) -> None:
+    def __init__(self, model: Optional[str] = None, lib: Optional[str] = None, *, backend: str = "auto",
+                 precision: str = "fp32", cache: str = "auto", program: Optional[str] = None, frames: int = 0,
+                 tap_frames: int = 0) -> None:
         self._c = _load(lib)
         self._model, self._batch = C.c_void_p(), C.c_void_p()
+        params = _ModelParams(_index(BACKENDS, backend), _index(PRECISIONS, precision), _index(CACHES, cache))
         why = C.create_string_buffer(512)
-        code = self._c.shoal_model_open(C.byref(self._model), os.fsencode(model) if model else None, why, 512)
+        code = self._c.shoal_model_open_with(C.byref(self._model), os.fsencode(model) if model else None,
+                                             C.byref(params), why, 512)
         if code < 0:
             raise EngineError(code, why.value.decode() or self._text(code))
         info = self._c.shoal_model_get_info(self._model).contents
@@ -99,7 +135,20 @@ class Engine:
         self.rate, self.depth, self.dim, self.classes = info.rate, info.depth, info.dim, info.classes
         self.left_ms = info.left_frames * FRAME_MS
         self.labels = [info.labels[i].decode() for i in range(info.classes)]
-        self._check(self._c.shoal_batch_new(C.byref(self._batch), self._model, info.max_chunk_frames))
+        self._program = 0
+        if program:
+            self._program, self.depth = self._find_program(program)
+        self._check(self._c.shoal_batch_new_taps(C.byref(self._batch), self._model,
+                                                 frames or info.max_chunk_frames, tap_frames))
+
+    def _find_program(self, name: str) -> tuple[int, int]:
+        """(number, depth)"""
+        info, i = _Program(), 0
+        while self._check(self._c.shoal_model_get_program(self._model, i, C.byref(info))) == 0:
+            if info.name == name.encode():
+                return i, info.depth
+            i += 1
+        raise AssertionError("unreachable: the library refuses a number too many")
 
     def close(self) -> None:
         self._c.shoal_batch_free(self._batch)
@@ -150,44 +199,117 @@ class Engine:
             self._c.shoal_pcm_free(pcm)
         return np.concatenate(parts or [out[:0]])
 
-    def phones(self, posteriors: np.ndarray, *, lm: bool = True, durations: bool = False) -> list[Phone]:
+    def phones(self, posteriors: np.ndarray, *, lm: bool = True, durations: bool = False, settle_ms: int = 0,
+               settle_silence_ms: int = 0) -> list[Phone]:
         """Log posteriors [frames, classes] to timed phones."""
-        logp, d = np.ascontiguousarray(posteriors, np.float32), C.c_void_p()
-        found, seconds = (_Phone * (len(logp) + LAG))(), FRAME_MS / 1000
-        self._check(self._c.shoal_decoder_new(C.byref(d), self._model,
-                                              C.byref(_DecoderParams(lm, durations, 0, 0))))
-        try:
-            n = self._check(self._c.shoal_decoder_run(d, _floats(logp), len(logp), found, len(found)))
-            rest = C.byref(found, n * C.sizeof(_Phone))
-            n += self._check(self._c.shoal_decoder_flush(d, rest, len(found) - n))
-        finally:
-            self._c.shoal_decoder_free(d)
-        return [Phone(self.labels[p.label], p.first_frame * seconds, p.end_frame * seconds, p.confidence)
-                for p in found[:n]]
+        with self.decoder(lm=lm, durations=durations, settle_ms=settle_ms,
+                          settle_silence_ms=settle_silence_ms) as d:
+            return d.run(posteriors) + d.flush()
 
-    def stream(self, *, depth: Optional[int] = None, chunk_ms: int = 160,
-               left_ms: Optional[int] = None) -> "Stream":
-        """Audio piece by piece."""
-        return Stream(self, depth, chunk_ms, left_ms)
+    def decoder(self, *, lm: bool = True, durations: bool = False, settle_ms: int = 0,
+                settle_silence_ms: int = 0) -> "Decoder":
+        """Phones frame by frame. EngineError where the model has no tables for it."""
+        return Decoder(self, lm, durations, settle_ms, settle_silence_ms)
+
+    def stream(self, *, depth: Optional[int] = None, chunk_ms: int = 160, left_ms: Optional[int] = None,
+               wake: str = "copy") -> "Stream":
+        """Audio piece by piece. wake: what a layer that wakes up after set_depth remembers, "copy" (of the
+        deepest layer awake) or "empty"."""
+        return Stream(self, depth, chunk_ms, left_ms, wake)
+
+    def run(self, streams: Sequence["Stream"], depths: Sequence[int] = (), rows: bool = True) -> list[list[Rows]]:
+        """A chunk of each, side by side; all of them `ready`. For each its rows at its own depth, then
+        at those of `depths`, which Stream.set_taps asked for. rows=False: compute only."""
+        handles = (C.c_void_p * len(streams))(*(s._s.value for s in streams))
+        results = (_Result * len(streams))()
+        self._check(self._c.shoal_batch_run(self._batch, handles, len(streams), results))
+        return [[self._rows(results[n])] + [self._rows(self._tap(n, d)) for d in depths]
+                for n in range(len(streams) if rows else 0)]
+
+    def _tap(self, n: int, depth: int) -> _Result:
+        tap = _Result()
+        self._check(self._c.shoal_batch_get_tap(self._batch, n, depth, C.byref(tap)))
+        return tap
+
+    def _rows(self, r: _Result) -> Rows:
+        if not r.frames:
+            return np.zeros((0, self.classes), np.float32), np.zeros((0, self.dim), np.float32)
+        return (np.ctypeslib.as_array(r.logp, (r.frames, self.classes)).copy(),
+                np.ctypeslib.as_array(r.embedding, (r.frames, self.dim)).copy())
+
+
+class Decoder:
+    """Log posteriors to phones, as they come."""
+
+    def __init__(self, engine: Engine, lm: bool, durations: bool, settle_ms: int, settle_silence_ms: int) -> None:
+        self._e, self._d, self._seen = engine, C.c_void_p(), (_Tentative * (LAG + 1))()
+        params = _DecoderParams(lm, durations, _frames("settle_ms", settle_ms),
+                                _frames("settle_silence_ms", settle_silence_ms))
+        engine._check(engine._c.shoal_decoder_new(C.byref(self._d), engine._model, C.byref(params)))
+
+    def run(self, posteriors: np.ndarray) -> list[Phone]:
+        """Of frames [frames, classes] that follow the last ones: what has settled."""
+        logp = np.ascontiguousarray(posteriors, np.float32)
+        out = (_Phone * (len(logp) + LAG))()
+        n = self._e._check(self._e._c.shoal_decoder_run(self._d, _floats(logp), len(logp), out, len(out)))
+        return [self._phone(p) for p in out[:n]]
+
+    def tentative(self) -> list[tuple[Phone, int]]:
+        """What is not settled, oldest first, and how many ms each has stood: once after each run."""
+        n = self._e._check(self._e._c.shoal_decoder_tentative(self._d, self._seen))
+        return [(self._phone(t.phone), t.stood_frames * FRAME_MS) for t in self._seen[:n]]
+
+    def flush(self) -> list[Phone]:
+        """All that was heard, settled."""
+        out = (_Phone * LAG)()
+        n = self._e._check(self._e._c.shoal_decoder_flush(self._d, out, len(out)))
+        return [self._phone(p) for p in out[:n]]
+
+    def _phone(self, p: _Phone) -> Phone:
+        seconds = FRAME_MS / 1000
+        return Phone(self._e.labels[p.label], p.first_frame * seconds, p.end_frame * seconds, p.confidence)
+
+    def close(self) -> None:
+        self._e._c.shoal_decoder_free(self._d)
+        self._d = C.c_void_p()
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
 
 
 class Stream:
-    """One client's state. Parts are [(log posteriors, embedding)] of the chunks that became complete."""
+    """One client's state. Parts are [(log posteriors, embedding)] of the chunks that became complete.
 
-    def __init__(self, engine: Engine, depth: Optional[int], chunk_ms: int, left_ms: Optional[int]) -> None:
-        if chunk_ms % FRAME_MS or (left_ms or 0) % FRAME_MS:
-            raise ValueError(f"chunk_ms and left_ms are multiples of {FRAME_MS}")
+    feed, flush and finish compute at once. Many streams side by side: write, and Engine.run of those that
+    are `ready`.
+    """
+
+    def __init__(self, engine: Engine, depth: Optional[int], chunk_ms: int, left_ms: Optional[int],
+                 wake: str = "copy") -> None:
         self._e, self._s = engine, C.c_void_p()
         left = engine.left_ms if left_ms is None else left_ms
-        params = _StreamParams(depth or engine.depth, chunk_ms // FRAME_MS, left // FRAME_MS, 1, 0)
+        params = _StreamParams(depth or engine.depth, _frames("chunk_ms", chunk_ms), _frames("left_ms", left),
+                               _index(WAKES, wake), engine._program)
         engine._check(engine._c.shoal_stream_new(C.byref(self._s), engine._model, C.byref(params)))
 
-    def feed(self, samples: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    @property
+    def ready(self) -> bool:
+        """A chunk is complete."""
+        return self._e._check(self._e._c.shoal_stream_ready(self._s)) > 0
+
+    def write(self, samples: np.ndarray) -> int:
+        """So many of the samples were taken: fewer than all where a chunk waits to be computed."""
+        pcm = np.ascontiguousarray(samples, np.float32)
+        return self._e._check(self._e._c.shoal_stream_feed(self._s, _floats(pcm), C.c_size_t(len(pcm))))
+
+    def feed(self, samples: np.ndarray) -> list[Rows]:
         """float32, mono, at the engine's rate (Engine.convert makes it so)."""
         pcm, parts, at = np.ascontiguousarray(samples, np.float32), [], 0
         while at < len(pcm):
-            at += self._e._check(self._e._c.shoal_stream_feed(self._s, _floats(pcm[at:]),
-                                                              C.c_size_t(len(pcm) - at)))
+            at += self.write(pcm[at:])
             parts += self._run()
         return parts
 
@@ -195,15 +317,23 @@ class Stream:
         """From the next chunk on."""
         self._e._check(self._e._c.shoal_stream_set_depth(self._s, depth))
 
-    def flush(self) -> list[tuple[np.ndarray, np.ndarray]]:
+    def set_taps(self, depths: Sequence[int]) -> None:
+        """Depths below its own whose rows Engine.run is to give, too; they cost no encoder time."""
+        self._e._check(self._e._c.shoal_stream_set_taps(self._s, C.c_uint64(sum(1 << (d - 1) for d in depths))))
+
+    def flush(self) -> list[Rows]:
         """What can be said about the audio so far."""
         self._e._check(self._e._c.shoal_stream_flush(self._s))
         return self._run()
 
-    def finish(self) -> list[tuple[np.ndarray, np.ndarray]]:
+    def finish(self) -> list[Rows]:
         """No more audio: the rest."""
-        self._e._check(self._e._c.shoal_stream_finish(self._s))
+        self.end()
         return self._run()
+
+    def end(self) -> None:
+        """No more audio; what is `ready` is not computed yet."""
+        self._e._check(self._e._c.shoal_stream_finish(self._s))
 
     def close(self) -> None:
         self._e._c.shoal_stream_free(self._s)
@@ -215,11 +345,10 @@ class Stream:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def _run(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        e, r, parts = self._e, _Result(), []
-        while e._check(e._c.shoal_stream_ready(self._s)):
-            e._check(e._c.shoal_batch_run(e._batch, C.byref(self._s), 1, C.byref(r)))
-            if r.frames:
-                parts.append((np.ctypeslib.as_array(r.logp, (r.frames, e.classes)).copy(),
-                              np.ctypeslib.as_array(r.embedding, (r.frames, e.dim)).copy()))
+    def _run(self) -> list[Rows]:
+        parts = []
+        while self.ready:
+            rows, = self._e.run([self])[0]
+            if len(rows[0]):
+                parts.append(rows)
         return parts

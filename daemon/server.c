@@ -41,6 +41,13 @@ static void reload(shoald_server *server)
                    shoald_log_quote(quoted, sizeof quoted, why));
         return;
     }
+    shoald_tokens tokens;
+    if (shoald_tokens_read(&tokens, fresh.tokens, why, sizeof why) < 0) {
+        shoald_log(SHOALD_LOG_ERROR, "reload_failed", "why=%s kept=old_settings",
+                   shoald_log_quote(quoted, sizeof quoted, why));
+        return;
+    }
+    shoald_tokens_replace(&server->house.tokens, &tokens);
     shoald_settings_reload(&server->house.settings, &fresh, pending, sizeof pending);
     shoald_log_set_level(server->house.settings.log_level);
     shoald_log(SHOALD_LOG_NOTICE, "reloaded", "needs_restart=%s", *pending ? pending : "nothing");
@@ -109,6 +116,15 @@ static int allocate_workers(shoald_server *server, int count)
     if (!server->workers || !server->worker_ticks || !server->worker_moved_ns ||
         !server->house.ports)
         return complain("no memory for the workers: lower workers");
+    return 0;
+}
+
+static int read_tokens(shoald_server *server)
+{
+    char why[WHY_SIZE + PATH_MAX];
+    shoald_house *house = &server->house;
+    if (shoald_tokens_read(&house->tokens, house->settings.tokens, why, sizeof why) < 0)
+        return complain(why);
     return 0;
 }
 
@@ -265,8 +281,8 @@ static int start(shoald_server *server)
     server->house.started_ns = uv_hrtime();
     if (getrandom(&server->house.id_salt, sizeof server->house.id_salt, 0) < 0)
         server->house.id_salt = server->house.started_ns;
-    if (raise_descriptor_limit(&server->house.settings) < 0 || bind_all(server) < 0 ||
-        open_service(server) < 0 || make_tx(server) < 0)
+    if (raise_descriptor_limit(&server->house.settings) < 0 || read_tokens(server) < 0 ||
+        bind_all(server) < 0 || open_service(server) < 0 || make_tx(server) < 0)
         return -1;
     if (start_workers(server) < 0 || start_lws(server) < 0 || start_listening(server) < 0)
         return -1;
@@ -289,6 +305,7 @@ static void free_all(shoald_server *server)
     free(server->worker_moved_ns);
     free(server->tx_memory);
     free(server->house.ports);
+    shoald_tokens_free(&server->house.tokens);
     shoald_service_close(&server->house.service);
     shoald_process_remove_file(&server->ready_file);
 }

@@ -3,6 +3,7 @@
 
 #include "base/process.h"
 #include "base/service.h"
+#include "base/tokens.h"
 #include "net/listen.h"
 
 #include <errno.h>
@@ -15,6 +16,15 @@ static int check_addresses(const shoald_settings *c, char *why, size_t why_size)
     for (int i = 0; i < c->listen_count; i++)
         if (shoald_listen_check(c->listen[i], why, why_size) < 0)
             return -1;
+    return 0;
+}
+
+static int check_tokens(const shoald_settings *c, char *why, size_t why_size)
+{
+    shoald_tokens tokens;
+    if (shoald_tokens_read(&tokens, c->tokens, why, why_size) < 0)
+        return -1;
+    shoald_tokens_free(&tokens);
     return 0;
 }
 
@@ -46,7 +56,8 @@ int shoald_trial_run(const shoald_options *o, const shoald_settings *c, char *wh
 {
     size_t descriptors = shoald_settings_descriptors(c);
     if (shoald_process_want_descriptors(descriptors, why, why_size) < 0 ||
-        check_addresses(c, why, why_size) < 0 || check_model(c, why, why_size) < 0)
+        check_tokens(c, why, why_size) < 0 || check_addresses(c, why, why_size) < 0 ||
+        check_model(c, why, why_size) < 0)
         return -1;
     return check_ready_file(o->ready_file, why, why_size);
 }

@@ -15,10 +15,11 @@ extern "C" {
 
 /* ---- names and limits ------------------------------------------------------------------ */
 
-#define SHOAL_SUBPROTOCOL  "shoal.v1"
-#define SHOAL_PATH         "/v1/stream"
-#define SHOAL_DEFAULT_PORT 7350
-#define SHOAL_FRAME_MS     20
+#define SHOAL_SUBPROTOCOL       "shoal.v1"
+#define SHOAL_TOKEN_SUBPROTOCOL "shoal.token." /* and a token in base64url, beside shoal.v1 */
+#define SHOAL_PATH              "/v1/stream"
+#define SHOAL_DEFAULT_PORT      7350
+#define SHOAL_FRAME_MS          20
 
 enum {
     /* Hard limits of the format: a message beyond them is refused whatever the config says. */
@@ -163,7 +164,10 @@ SHOAL_CHECKED int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
     X(INTERNAL, "internal", 1011, 500, 1, 1,                                                       \
       "the server made a mistake; its log says more: try again, and report it")                    \
     X(BAD_REQUEST, "bad_request", 1008, 400, 1, 0,                                                 \
-      "the server does not take this HTTP request: correct it")
+      "the server does not take this HTTP request: correct it")                                    \
+    X(FORBIDDEN, "forbidden", 1008, 403, 1, 0,                                                     \
+      "the request comes from a page, or by a name, that the server does not serve: see origins "  \
+      "and hosts of shoald.conf")
 
 typedef enum shoal_code {
     SHOAL_CODE_UNKNOWN = 0, /* a code of a newer server; shoal_error.name has it */

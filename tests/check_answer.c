@@ -76,7 +76,7 @@ END_TEST
 
 START_TEST(a_line_that_does_not_fit_is_left_out_whole)
 {
-    char word[300];
+    char word[600];
     memset(word, 'x', sizeof word - 1);
     word[sizeof word - 1] = '\0';
     a.status = 204;

@@ -85,6 +85,37 @@ START_TEST(targets_are_taken_apart)
 }
 END_TEST
 
+START_TEST(pages_and_tokens_are_found)
+{
+    static const char text[] =
+        "GET / HTTP/1.1\r\n" HOST "origin: http://a.example:80 \r\n"
+        "Authorization: Basic YTpi\r\nAuthorization: Bearer  secret \r\n\r\n";
+    shoald_head h = take_text(text);
+    ck_assert_str_eq(h.origin, "http://a.example:80");
+    ck_assert_int_eq(h.origins, 1);
+    ck_assert_uint_eq(h.token_length, 6);
+    ck_assert_mem_eq(text + h.token_at, "secret", 6);
+    ck_assert(!h.token_encoded);
+    h = take_text("GET / HTTP/1.1\r\n" HOST "\r\n");
+    ck_assert(!h.origins && !h.token_length);
+}
+END_TEST
+
+/* As many subprotocols as a head has room for, the token and ours behind all of them. */
+START_TEST(a_list_of_subprotocols_may_be_long)
+{
+    char text[SHOALD_MAX_HEAD] = "GET / HTTP/1.1\r\n" HOST "Sec-WebSocket-Protocol: ";
+    size_t n = strlen(text);
+    while (n < SHOALD_MAX_HEADERS - 64)
+        n += (size_t)sprintf(text + n, "p%zu,", n);
+    strcpy(text + n, "shoal.token.c2VjcmV0,shoal.v1\r\n\r\n");
+    shoald_head h = take_text(text);
+    ck_assert_msg(h.status == 0 && h.offers_ours && h.token_encoded, "%s", h.why);
+    ck_assert_uint_eq(h.token_length, 8);
+    ck_assert_mem_eq(text + h.token_at, "c2VjcmV0", 8);
+}
+END_TEST
+
 START_TEST(a_path_longer_than_any_page_is_none)
 {
     char text[400] = "GET /";
@@ -217,6 +248,11 @@ static const struct {
     { 400, "GET / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n" },
     { 400, "GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n" },
     { 400, "GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n" },
+    { 400, "GET / HTTP/1.1\r\n" HOST "Origin: http://a\r\nOrigin: http://a\r\n" },
+    { 400, "GET / HTTP/1.1\r\n" HOST "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n" },
+    { 400, "GET / HTTP/1.1\r\n" HOST
+           "Authorization: Bearer a\r\nSec-WebSocket-Protocol: shoal.v1, shoal.token.YQ\r\n" },
+    { 400, "GET / HTTP/1.1\r\n" HOST "Sec-WebSocket-Protocol: shoal.token.YQ, shoal.token.YQ\r\n" },
     { 400,
       "GET / HTTP/1.1\r\n" HOST "Sec-WebSocket-Key: " KEY "\r\nSec-WebSocket-Key: " KEY "\r\n" },
 };
@@ -302,6 +338,8 @@ static Suite *head_suite(void)
     tcase_add_test(tc, a_plain_request);
     tcase_add_test(tc, an_upgrade);
     tcase_add_loop_test(tc, targets_are_taken_apart, 0, sizeof targets / sizeof targets[0]);
+    tcase_add_test(tc, pages_and_tokens_are_found);
+    tcase_add_test(tc, a_list_of_subprotocols_may_be_long);
     tcase_add_test(tc, a_path_longer_than_any_page_is_none);
     tcase_add_test(tc, connections_stay_or_close);
     tcase_add_test(tc, what_is_said_of_a_body);

@@ -24,7 +24,9 @@ void track_begin(const char *query)
     ck_assert_int_eq(shoald_bench_init(&track.bench, &track.service, &track.port, 4, 512), 0);
     ck_assert_msg(shoal_options_parse_query(&o, query, strlen(query), &err) == 0, "%s",
                   err.message);
-    ck_assert_msg(shoald_grant_options(&o, track.service.model, 0, &err) == 0, "%s", err.message);
+    ck_assert_msg(
+        shoald_grant_options(&o, track.service.model, &(shoald_grant_limits){ 0 }, &err) == 0, "%s",
+        err.message);
     track.lane.service = &track.service;
     track.lane.options = o;
     ck_assert_int_eq(shoald_lane_init(&track.lane, 10000, 0), 0);

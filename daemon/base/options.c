@@ -2,6 +2,7 @@
 #include "base/options.h"
 
 #include "base/explain.h"
+#include "base/tokens.h"
 #include "shoal.h"
 #include "shoal-protocol.h"
 
@@ -27,6 +28,8 @@ static const char usage[] =
     "  --ready-file FILE    write HOST:PORT here once listening, for scripts\n"
     "  --check              read the settings, try addresses and model as a start would,\n"
     "                       say whether they are good, and exit\n"
+    "  --new-token NAME     make a secret token for a client: print it, and the line for the\n"
+    "                       file that `tokens` names, which keeps its hash only\n"
     "  --explain FILE       what this model ('': the built-in one) is made of, layer by layer:\n"
     "                       operation, weights, bytes that a stream keeps, flops a frame\n"
     "  --version            versions of shoald, and of the model and matrix library that it\n"
@@ -104,6 +107,16 @@ static int print_explanation(const shoald_options *o)
     return 1;
 }
 
+/* The token, and below it the line of the file. */
+static int print_new_token(const char *name)
+{
+    char token[SHOALD_TOKEN_SIZE], line[160], why[160];
+    if (shoald_token_make(name, token, line, sizeof line, why, sizeof why) < 0)
+        return complain(why);
+    printf("%s\n%s\n", token, line);
+    return fflush(stdout) == 0 ? 0 : complain("the token could not be written");
+}
+
 static int print_help(void)
 {
     printf(usage, SHOAL_DEFAULT_PORT);
@@ -123,6 +136,7 @@ enum {
     OPT_READY,
     OPT_CHECK,
     OPT_EXPLAIN,
+    OPT_NEW_TOKEN,
     OPT_VERSION,
     OPT_HELP
 };
@@ -139,6 +153,7 @@ static const struct option long_options[] = {
     { "set", required_argument, NULL, OPT_SET },
     { "ready-file", required_argument, NULL, OPT_READY },
     { "check", no_argument, NULL, OPT_CHECK },
+    { "new-token", required_argument, NULL, OPT_NEW_TOKEN },
     { "explain", required_argument, NULL, OPT_EXPLAIN },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
@@ -159,6 +174,7 @@ static int take(shoald_options *o, int option)
     case OPT_WORKERS: return add_override(o, "workers", optarg);
     case OPT_LEVEL: return add_override(o, "log_level", optarg);
     case OPT_SET: return add_pair(o, optarg);
+    case OPT_NEW_TOKEN: return print_new_token(optarg);
     case OPT_EXPLAIN: o->explain_only = 1; return add_override(o, "model", optarg);
     case OPT_VERSION: o->version_only = 1; return -1;
     case OPT_HELP: return print_help();

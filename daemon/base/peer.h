@@ -10,6 +10,8 @@
 typedef struct shoald_peer {
     char name[SHOALD_PEER_LENGTH]; /* "127.0.0.1:40112", "[::1]:40112", "unix" */
     unsigned char ip[16];          /* IPv6, or IPv4 mapped; zero for unix */
+    bool by_loopback; /* it came to an address that only this machine has, and no proxy of ours
+                       * says more: perhaps a browser, led here by a name of somebody else's */
 } shoald_peer;
 
 /* As accept() tells it; AF_UNIX for one without a name. */
@@ -19,5 +21,7 @@ bool shoald_peer_is_same(const shoald_peer *a, const shoald_peer *b); /* address
 bool shoald_peer_is_near(const shoald_peer *a, const shoald_peer *b);
 /* A unix socket, 127.0.0.1 or ::1: perhaps a proxy, with many clients behind it. */
 bool shoald_peer_is_local(const shoald_peer *p);
+/* The address that this socket was reached at is 127.x or ::1. */
+bool shoald_peer_came_by_loopback(int fd);
 
 #endif

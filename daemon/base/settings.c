@@ -11,7 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { KEY_INT, KEY_PATH, KEY_LEVEL, KEY_WORD, KEY_LISTEN, KEY_TRUST } key_type;
+typedef enum {
+    KEY_INT,
+    KEY_PATH,
+    KEY_LEVEL,
+    KEY_WORD,
+    KEY_LISTEN,
+    KEY_TRUST, /* this and the next two are lists */
+    KEY_ORIGINS,
+    KEY_HOSTS
+} key_type;
 
 typedef struct settings_key {
     const char *name;
@@ -22,6 +31,9 @@ typedef struct settings_key {
     bool reloadable;
     const char *const *words; /* KEY_WORD: the value is the index of one of these */
 } settings_key;
+
+enum { LIST_LENGTH = SHOALD_TRUST_LENGTH };
+_Static_assert((int)SHOALD_SITES_LENGTH == LIST_LENGTH, "all lists have the same room");
 
 #define FIELD(name) offsetof(shoald_settings, name)
 
@@ -45,6 +57,9 @@ static const settings_key keys[] = {
     { "max_http_connections_per_ip", KEY_INT, FIELD(max_http_connections_per_ip), 32, 0, 100000,
       true, NULL },
     { "proxy_from", KEY_TRUST, FIELD(proxy_from), 0, 0, 0, false, NULL },
+    { "tokens", KEY_PATH, FIELD(tokens), 0, 0, 0, true, NULL },
+    { "origins", KEY_ORIGINS, FIELD(origins), 0, 0, 0, true, NULL },
+    { "hosts", KEY_HOSTS, FIELD(hosts), 0, 0, 0, true, NULL },
     { "max_uploads", KEY_INT, FIELD(max_uploads), 64, 0, 10000, true, NULL },
     { "max_message_bytes", KEY_INT, FIELD(max_message_bytes), SHOAL_MAX_AUDIO_BYTES, 1024, 16 << 20,
       true, NULL },
@@ -183,22 +198,34 @@ static int set_word(const settings_key *k, int *to, const char *value, char *why
     return -1;
 }
 
-static int set_path(char *to, const char *value, char *why, size_t why_size)
+static int set_path(const settings_key *k, char *to, const char *value, char *why, size_t why_size)
 {
     if (strlen(value) >= PATH_MAX) {
-        snprintf(why, why_size, "model: the path is longer than %d bytes", PATH_MAX - 1);
+        snprintf(why, why_size, "%s: the path is longer than %d bytes", k->name, PATH_MAX - 1);
         return -1;
     }
     strcpy(to, value);
     return 0;
 }
 
-static int set_trust(const settings_key *k, char *to, const char *value, char *why, size_t why_size)
+static bool is_list(const settings_key *k)
+{
+    return k->type == KEY_TRUST || k->type == KEY_ORIGINS || k->type == KEY_HOSTS;
+}
+
+static int check_list(const settings_key *k, const char *value, char *why, size_t why_size)
+{
+    return k->type == KEY_TRUST     ? shoald_trust_check(value, why, why_size)
+           : k->type == KEY_ORIGINS ? shoald_sites_check_origins(value, why, why_size)
+                                    : shoald_sites_check_hosts(value, why, why_size);
+}
+
+static int set_list(const settings_key *k, char *to, const char *value, char *why, size_t why_size)
 {
     char cause[160];
-    if (strlen(value) >= SHOALD_TRUST_LENGTH)
-        snprintf(cause, sizeof cause, "the list is longer than %d bytes", SHOALD_TRUST_LENGTH - 1);
-    else if (shoald_trust_check(value, cause, sizeof cause) == 0) {
+    if (strlen(value) >= LIST_LENGTH)
+        snprintf(cause, sizeof cause, "the list is longer than %d bytes", LIST_LENGTH - 1);
+    else if (check_list(k, value, cause, sizeof cause) == 0) {
         strcpy(to, value);
         return 0;
     }
@@ -234,8 +261,10 @@ int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
     case KEY_INT: return set_int(k, field(c, k), value, why, why_size);
     case KEY_LEVEL: return set_level(field(c, k), value, why, why_size);
     case KEY_WORD: return set_word(k, field(c, k), value, why, why_size);
-    case KEY_TRUST: return set_trust(k, field(c, k), value, why, why_size);
-    case KEY_PATH: return set_path(field(c, k), value, why, why_size);
+    case KEY_TRUST:
+    case KEY_ORIGINS:
+    case KEY_HOSTS: return set_list(k, field(c, k), value, why, why_size);
+    case KEY_PATH: return set_path(k, field(c, k), value, why, why_size);
     case KEY_LISTEN: return add_listen(c, value, source, why, why_size);
     }
     return -1;
@@ -328,10 +357,15 @@ int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t
 
 /* ---- reload -------------------------------------------------------------------------- */
 
+static size_t size_of(const settings_key *k)
+{
+    return k->type == KEY_PATH ? PATH_MAX : is_list(k) ? LIST_LENGTH : sizeof(int);
+}
+
 static bool same(const shoald_settings *a, const shoald_settings *b, const settings_key *k)
 {
     const char *x = (const char *)a + k->offset, *y = (const char *)b + k->offset;
-    if (k->type == KEY_PATH || k->type == KEY_TRUST)
+    if (k->type == KEY_PATH || is_list(k))
         return strcmp(x, y) == 0;
     if (k->type == KEY_LISTEN)
         return a->listen_count == b->listen_count && memcmp(x, y, sizeof a->listen) == 0;
@@ -348,7 +382,7 @@ void shoald_settings_reload(shoald_settings *c, const shoald_settings *fresh, ch
         if (same(c, fresh, k))
             continue;
         if (k->reloadable)
-            *(int *)field(c, k) = *(const int *)((const char *)fresh + k->offset);
+            memcpy(field(c, k), (const char *)fresh + k->offset, size_of(k));
         else if (n < pending_size)
             n += (size_t)snprintf(pending + n, pending_size - n, "%s%s", n ? "," : "", k->name);
     }

@@ -7,6 +7,7 @@
 #ifndef SHOALD_SETTINGS_H
 #define SHOALD_SETTINGS_H
 
+#include "base/sites.h"
 #include "base/trust.h"
 
 #include <limits.h>
@@ -36,12 +37,15 @@ typedef struct shoald_settings {
     int max_http_connections;             /* connections beside the sessions */
     int max_http_connections_per_ip;      /* of them, without a request; 0: no limit */
     char proxy_from[SHOALD_TRUST_LENGTH]; /* who speaks for others (net/proxy.h) */
-    int max_uploads;                      /* sessions by POST */
-    int max_message_bytes;                /* of one binary message */
-    int backlog_ms;                       /* audio waiting for a worker, a session */
-    int output_buffer_bytes;              /* results waiting for the socket, a session */
-    int batch_frames;                     /* most frames in one engine run */
-    int default_depth;                    /* 0: the model's full depth */
+    char tokens[PATH_MAX];                /* file of those who may (base/tokens.h); "": anybody */
+    char origins[SHOALD_SITES_LENGTH],
+        hosts[SHOALD_SITES_LENGTH]; /* beside our own (base/sites.h) */
+    int max_uploads;                /* sessions by POST */
+    int max_message_bytes;          /* of one binary message */
+    int backlog_ms;                 /* audio waiting for a worker, a session */
+    int output_buffer_bytes;        /* results waiting for the socket, a session */
+    int batch_frames;               /* most frames in one engine run */
+    int default_depth;              /* 0: the model's full depth */
 
     int elastic;                                   /* 0 or 1, as is admission */
     int elastic_high_percent, elastic_low_percent; /* of a worker */

@@ -45,11 +45,23 @@ typedef struct shoald_worker_stats {
     shoald_histogram settled; /* a phone's end -> its message, in audio */
 } shoald_worker_stats;
 
+/* Why somebody may not come in (net/access, net/gates). */
+typedef enum shoald_refusal {
+    SHOALD_REFUSED_HOST,
+    SHOALD_REFUSED_ORIGIN,
+    SHOALD_REFUSED_NO_TOKEN,
+    SHOALD_REFUSED_BAD_TOKEN,
+    SHOALD_REFUSED_TOKEN_SESSIONS,
+    SHOALD_REFUSED_TOKEN_RATE,
+    SHOALD_REFUSALS
+} shoald_refusal;
+
 typedef struct shoald_loop_stats {
     shoald_counter connections, http_requests, refused, sessions_done, sessions_error,
         sessions_lost;
     shoald_counter received_bytes, sent_bytes, pauses;
     shoald_counter evicted; /* connections that had to make room */
+    shoald_counter access_refused[SHOALD_REFUSALS];
     shoald_counter errors[SHOAL_CODE_COUNT];
     shoald_histogram lag; /* of the loop: how late its timer comes */
 } shoald_loop_stats;

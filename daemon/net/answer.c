@@ -13,6 +13,7 @@ static const struct {
     { 204, "No Content" },
     { 400, "Bad Request" },
     { 401, "Unauthorized" },
+    { 403, "Forbidden" },
     { 404, "Not Found" },
     { 405, "Method Not Allowed" },
     { 406, "Not Acceptable" },
@@ -22,6 +23,7 @@ static const struct {
     { 414, "URI Too Long" },
     { 415, "Unsupported Media Type" },
     { 417, "Expectation Failed" },
+    { 421, "Misdirected Request" },
     { 426, "Upgrade Required" },
     { 429, "Too Many Requests" },
     { 431, "Request Header Fields Too Large" },
@@ -56,6 +58,13 @@ void shoald_answer_add_line(shoald_answer *a, const char *format, ...)
         a->lines[before] = '\0';
     else
         memcpy(a->lines + before + n, "\r\n", 3);
+}
+
+void shoald_answer_add_cors(shoald_answer *a, const char *origin)
+{
+    shoald_answer_add_line(a, "Vary: Origin");
+    if (*origin)
+        shoald_answer_add_line(a, "Access-Control-Allow-Origin: %s", origin);
 }
 
 int shoald_answer_text(shoald_answer *a, int status, const char *type, const char *text)

@@ -16,14 +16,16 @@ typedef struct shoald_answer {
     shoal_buf body;    /* owned */
     const char *fixed; /* static bytes instead of a body of its own */
     size_t fixed_size;
-    bool streams;    /* the body comes chunked, or (to HTTP/1.0) until the end */
-    char lines[512]; /* further header lines, each with its CR LF */
+    bool streams;     /* the body comes chunked, or (to HTTP/1.0) until the end */
+    char lines[1024]; /* further header lines, each with its CR LF */
 } shoald_answer;
 
 void shoald_answer_free(shoald_answer *a);
 /* One more header line, without its end. What does not fit is left out. */
 void shoald_answer_add_line(shoald_answer *a, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Scripts of pages of this origin may read it; "": of no other pages than the server's own. */
+void shoald_answer_add_cors(shoald_answer *a, const char *origin);
 /* Text of a static type, copied. 0 or -1 (no memory), as the others here. */
 SHOAL_CHECKED int shoald_answer_text(shoald_answer *a, int status, const char *type,
                                      const char *text);

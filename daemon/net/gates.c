@@ -1,10 +1,11 @@
 /* gates.c - see gates.h
  *
- * To add a gate (an origin, a token), write its function and its row, at the place where it has to
+ * To add a gate, write its function and its row, at the place where it has to
  * be passed. A function says true, or false and what is wrong in *c->entry. */
 #include "net/gates.h"
 
 #include "plan/grant.h"
+#include "net/access.h"
 #include "session/admit.h"
 #include "session/session.h"
 
@@ -19,6 +20,7 @@ typedef struct call {
     shoald_entry *entry;
     int status; /* 0: the error's own */
     shoald_taste taste;
+    shoald_token *token; /* NULL: none is required */
 } call;
 
 static bool refuse(call *c, int status, shoal_code code, const char *why)
@@ -29,6 +31,30 @@ static bool refuse(call *c, int status, shoal_code code, const char *why)
         err->retry_after_ms = c->house->settings.retry_after_s * 1000;
     c->status = status;
     return false;
+}
+
+/* ---- who asks ------------------------------------------------------------------------ */
+
+static bool by_our_name(call *c)
+{
+    c->status = shoald_access_by_name(c->house, c->peer, c->head, &c->entry->error);
+    return c->status == 0;
+}
+
+static bool from_our_page(call *c)
+{
+    c->status = shoald_access_from_page(c->house, c->head, &c->entry->error);
+    return c->status == 0;
+}
+
+static bool with_a_token(call *c)
+{
+    c->status = shoald_access_with_token(c->house, c->head, c->bytes, &c->token, &c->entry->error);
+    if (c->token) {
+        memcpy(c->entry->token, c->token->name, sizeof c->entry->token);
+        c->entry->most_depth = c->token->most_depth;
+    }
+    return c->status == 0;
 }
 
 /* ---- the request --------------------------------------------------------------------- */
@@ -89,7 +115,42 @@ static bool of_an_address_with_a_slot(call *c)
                                    "(max_sessions_per_ip): close one first");
 }
 
+static bool of_a_token_with_a_slot(call *c)
+{
+    int count = 0;
+    if (!c->token || c->token->most_sessions == 0)
+        return true;
+    for (const shoald_session *s = c->house->sessions; s; s = s->next)
+        count += shoald_session_is_open(s) && strcmp(s->token, c->token->name) == 0;
+    if (count < c->token->most_sessions)
+        return true;
+    shoald_count(&c->house->stats.access_refused[SHOALD_REFUSED_TOKEN_SESSIONS], 1);
+    return refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
+                  "your token has as many sessions as it may: close one first");
+}
+
+/* The last gate: only what comes in counts. */
+static bool within_the_tokens_rate(call *c)
+{
+    int wait_ms = c->token ? shoald_token_begin(c->token, uv_hrtime()) : 0;
+    if (wait_ms == 0)
+        return true;
+    shoald_count(&c->house->stats.access_refused[SHOALD_REFUSED_TOKEN_RATE], 1);
+    refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
+           "your token has begun as many sessions a minute as it may: begin the next one later");
+    c->entry->error.retry_after_ms = wait_ms;
+    return false;
+}
+
 /* ---- what is asked for --------------------------------------------------------------- */
+
+static bool with_granted_options(call *c)
+{
+    shoald_entry *e = c->entry;
+    const shoald_grant_limits limits = { c->house->settings.default_depth, e->most_depth };
+    e->granted = e->asked;
+    return shoald_grant_options(&e->granted, c->house->service.model, &limits, &e->error) == 0;
+}
 
 /* Without an option in the URL it waits for a start message. */
 static bool with_good_options(call *c)
@@ -104,9 +165,7 @@ static bool with_good_options(call *c)
     e->has_options = true;
     if (shoal_options_parse_query(&e->asked, query, n, &e->error) < 0)
         return false;
-    e->granted = e->asked;
-    return shoald_grant_options(&e->granted, c->house->service.model,
-                                c->house->settings.default_depth, &e->error) == 0;
+    return with_granted_options(c);
 }
 
 static bool within_capacity(call *c)
@@ -229,25 +288,30 @@ static bool in_an_answerable_form(call *c)
     return true;
 }
 
-static bool with_granted_options(call *c)
-{
-    shoald_entry *e = c->entry;
-    e->granted = e->asked;
-    return shoald_grant_options(&e->granted, c->house->service.model,
-                                c->house->settings.default_depth, &e->error) == 0;
-}
-
 static bool (*const post_gates[])(call *c) = {
-    with_a_body,           with_bytes_as_they_are,    not_while_draining, with_a_slot,
-    with_an_upload_slot,   of_an_address_with_a_slot, with_good_query,    with_good_audio,
-    in_an_answerable_form, with_granted_options,      within_capacity,
+    by_our_name,
+    from_our_page,
+    with_a_token,
+    with_a_body,
+    with_bytes_as_they_are,
+    not_while_draining,
+    with_a_slot,
+    with_an_upload_slot,
+    of_an_address_with_a_slot,
+    of_a_token_with_a_slot,
+    with_good_query,
+    with_good_audio,
+    in_an_answerable_form,
+    with_granted_options,
+    within_capacity,
+    within_the_tokens_rate,
 };
 
 bool shoald_gates_check_post(shoald_house *house, const shoald_peer *peer, const shoald_head *head,
                              const char *bytes, shoald_entry *entry, shoald_taste *taste,
                              int *status)
 {
-    call c = { house, peer, head, bytes, entry, 0, SHOALD_ANY_FORM };
+    call c = { house, peer, head, bytes, entry, 0, SHOALD_ANY_FORM, NULL };
     memset(entry, 0, sizeof *entry);
     for (size_t i = 0; i < sizeof post_gates / sizeof post_gates[0] && !entry->error.code; i++)
         (void)post_gates[i](&c);
@@ -262,18 +326,28 @@ static const struct {
     bool (*pass)(call *c);
     shoald_verdict otherwise;
 } gates[] = {
-    { at_the_stream, SHOALD_REFUSED },      { in_http_1_1, SHOALD_REFUSED },
-    { in_version_13, SHOALD_REFUSED },      { with_a_key, SHOALD_REFUSED },
-    { in_our_protocol, SHOALD_REFUSED },    { not_while_draining, SHOALD_ADMITTED },
-    { with_a_slot, SHOALD_ADMITTED },       { of_an_address_with_a_slot, SHOALD_ADMITTED },
-    { with_good_options, SHOALD_ADMITTED }, { within_capacity, SHOALD_ADMITTED },
+    { at_the_stream, SHOALD_REFUSED },
+    { by_our_name, SHOALD_REFUSED },
+    { from_our_page, SHOALD_REFUSED },
+    { with_a_token, SHOALD_REFUSED },
+    { in_http_1_1, SHOALD_REFUSED },
+    { in_version_13, SHOALD_REFUSED },
+    { with_a_key, SHOALD_REFUSED },
+    { in_our_protocol, SHOALD_REFUSED },
+    { not_while_draining, SHOALD_ADMITTED },
+    { with_a_slot, SHOALD_ADMITTED },
+    { of_an_address_with_a_slot, SHOALD_ADMITTED },
+    { of_a_token_with_a_slot, SHOALD_ADMITTED },
+    { with_good_options, SHOALD_ADMITTED },
+    { within_capacity, SHOALD_ADMITTED },
+    { within_the_tokens_rate, SHOALD_ADMITTED },
 };
 
 shoald_verdict shoald_gates_check(shoald_house *house, const shoald_peer *peer,
                                   const shoald_head *head, const char *bytes, shoald_entry *entry,
                                   int *status)
 {
-    call c = { house, peer, head, bytes, entry, 0, SHOALD_ANY_FORM };
+    call c = { house, peer, head, bytes, entry, 0, SHOALD_ANY_FORM, NULL };
     shoald_verdict verdict = SHOALD_ADMITTED;
     memset(entry, 0, sizeof *entry);
     for (size_t i = 0; i < sizeof gates / sizeof gates[0]; i++) {

@@ -2,6 +2,7 @@
 #include "net/greet.h"
 
 #include "base/trust.h"
+#include "net/access.h"
 #include "net/gates.h"
 #include "net/greeting.h"
 #include "net/link.h"
@@ -46,6 +47,15 @@ static void drop(shoald_house *house, int fd)
     house->connection_count--;
 }
 
+/* What the status is good for only with a header. */
+static void add_lines(shoald_greeting *g, int status)
+{
+    if (status == 401)
+        shoald_access_add_challenge(&g->head, &g->answer);
+    if (status == 426)
+        shoald_answer_add_line(&g->answer, "Sec-WebSocket-Version: 13");
+}
+
 static void upgrade(shoald_greeting *g)
 {
     char text[1024];
@@ -57,8 +67,7 @@ static void upgrade(shoald_greeting *g)
     if (entry.error.code)
         shoald_count(&house->stats.refused, 1);
     if (verdict == SHOALD_REFUSED) {
-        if (status == 426)
-            shoald_answer_add_line(&g->answer, "Sec-WebSocket-Version: 13");
+        add_lines(g, status);
         shoald_greeting_refuse(g, status, &entry.error);
         return;
     }
@@ -76,10 +85,11 @@ static void post(shoald_greeting *g)
     shoald_taste taste;
     int status;
     shoald_door *door = g->door;
-    shoald_answer_add_line(&g->answer, "Access-Control-Allow-Origin: *");
+    shoald_answer_add_cors(&g->answer, shoald_access_reader(door->house, &g->head));
     if (!shoald_gates_check_post(door->house, &g->peer, &g->head, g->bytes, &entry, &taste,
                                  &status)) {
         shoald_count(&door->house->stats.refused, 1);
+        add_lines(g, status);
         shoald_greeting_refuse(g, status, &entry.error);
         return;
     }
@@ -104,7 +114,7 @@ static void respond(shoald_greeting *g)
     }
     /* who says CONNECT or POST goes on with something else than a request */
     g->closes = g->head.method >= SHOALD_POST;
-    int made = shoald_pages_answer(g->door->house, &g->peer, &g->head, &g->answer);
+    int made = shoald_pages_answer(g->door->house, &g->peer, &g->head, g->bytes, &g->answer);
     if (g->answer.status >= 400 && g->answer.status < 500) {
         snprintf(where, sizeof where, "at %s", *g->head.path ? g->head.path : "no page's URL");
         shoald_greeting_log_refusal(g, g->answer.status, where);
@@ -285,6 +295,7 @@ void shoald_greet_start(shoald_door *door, int fd, const shoald_peer *peer)
     if (!g)
         return;
     g->awaits_proxy = shoald_trust_has(door->house->settings.proxy_from, peer);
+    g->peer.by_loopback = !g->awaits_proxy && shoald_peer_came_by_loopback(fd);
     set_socket_options(fd); /* a unix socket has none of them */
     door->house->connection_count++;
     shoald_count(&door->house->stats.connections, 1);

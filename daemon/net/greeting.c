@@ -53,6 +53,8 @@ void shoald_greeting_let_go(shoald_greeting *g)
 
 void shoald_greeting_forget(shoald_greeting *g)
 {
+    if (g->bytes)
+        explicit_bzero(g->bytes, g->size); /* there may have been a token */
     free(g->bytes);
     g->bytes = NULL;
     g->size = g->room = 0;

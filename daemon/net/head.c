@@ -206,6 +206,38 @@ static int take_host(shoald_head *h, span value)
     return 0;
 }
 
+static int take_origin(shoald_head *h, span value)
+{
+    if (h->origins++)
+        return refuse(h, 400, "there are two Origin headers");
+    if (value.size >= sizeof h->origin)
+        return refuse(h, 400, "the Origin is longer than one can be");
+    memcpy(h->origin, value.at, value.size);
+    h->origin[value.size] = '\0';
+    return 0;
+}
+
+/* Where it is, not what: nobody else needs a copy of it. */
+static int take_token(shoald_head *h, span token, bool encoded)
+{
+    if (h->token_length)
+        return refuse(h, 400, "there are two tokens: send one");
+    h->token_at = (size_t)(token.at - h->bytes);
+    h->token_length = token.size;
+    h->token_encoded = encoded;
+    return 0;
+}
+
+/* Of another scheme than Bearer it is for somebody else, a proxy perhaps. */
+static int take_authorization(shoald_head *h, span value)
+{
+    static const char scheme[] = "Bearer";
+    size_t n = sizeof scheme - 1;
+    if (value.size <= n || strncasecmp(value.at, scheme, n) != 0 || !is_space(value.at[n]))
+        return 0;
+    return take_token(h, trim((span){ value.at + n, value.size - n }), false);
+}
+
 static int take_connection(shoald_head *h, span value)
 {
     for (span one; next_of_list(&value, &one);) {
@@ -314,8 +346,13 @@ static int take_websocket_version(shoald_head *h, span value)
 
 static int take_subprotocols(shoald_head *h, span value)
 {
+    static const char token[] = SHOAL_TOKEN_SUBPROTOCOL;
+    size_t n = sizeof token - 1;
     for (span one; next_of_list(&value, &one);) {
         h->offers_any |= one.size > 0;
+        if (one.size > n && memcmp(one.at, token, n) == 0 &&
+            take_token(h, (span){ one.at + n, one.size - n }, true) < 0)
+            return -1;
         h->offers_ours |= one.size == strlen(SHOAL_SUBPROTOCOL) &&
                           memcmp(one.at, SHOAL_SUBPROTOCOL, one.size) == 0;
     }
@@ -327,6 +364,8 @@ static const struct {
     int (*take)(shoald_head *h, span value);
 } headers[] = {
     { "Host", take_host },
+    { "Origin", take_origin },
+    { "Authorization", take_authorization },
     { "Connection", take_connection },
     { "Upgrade", take_upgrade },
     { "Content-Length", take_length },
@@ -412,6 +451,7 @@ static int check_char(shoald_head *h, const char *bytes, size_t at)
 
 shoald_head_state shoald_head_take(shoald_head *h, const char *bytes, size_t n)
 {
+    h->bytes = bytes;
     while (h->status == 0 && h->size == 0 && h->scanned < n) {
         size_t at = h->scanned++;
         if (check_char(h, bytes, at) < 0 || bytes[at] != '\n')

@@ -22,6 +22,7 @@ enum {
     SHOALD_MAX_HEAD = SHOALD_MAX_URL + SHOALD_MAX_HEADERS + 64,
     SHOALD_MAX_PATH = 128, /* decoded; no page has a longer one */
     SHOALD_MAX_HOST = 256,
+    SHOALD_MAX_ORIGIN = 288,
     SHOALD_KEY_LENGTH = 24
 };
 
@@ -57,8 +58,9 @@ typedef struct shoald_head {
     char path[SHOALD_MAX_PATH];    /* decoded; "" for what has none (CONNECT) or a longer one */
     size_t query_at, query_length; /* in the bytes given; still encoded, every escape is good */
     char host[SHOALD_MAX_HOST];
-    bool close;    /* no further request on this connection */
-    bool has_body; /* bytes follow that are no request */
+    char origin[SHOALD_MAX_ORIGIN]; /* "": none, so no page of a browser's is behind it */
+    bool close;                     /* no further request on this connection */
+    bool has_body;                  /* bytes follow that are no request */
 
     /* of the body */
     bool has_length; /* Content-Length: body_bytes */
@@ -74,10 +76,14 @@ typedef struct shoald_head {
     char key[SHOALD_KEY_LENGTH + 1]; /* "" unless it is 16 bytes in base64 */
     bool offers_any, offers_ours;    /* subprotocols; ours: shoal.v1 */
 
+    size_t token_at, token_length; /* in the bytes given; 0: none */
+    bool token_encoded;            /* it came as a subprotocol, in base64url */
+
     /* while it is taken */
     size_t line_at, scanned;
     size_t headers_at; /* 0: the request line is not complete */
-    int hosts, keys;
+    const char *bytes;
+    int hosts, keys, origins;
     bool skipped_line, to_websocket, to_upgrade, keep_alive, has_encoding;
 } shoald_head;
 

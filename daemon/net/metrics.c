@@ -110,6 +110,24 @@ static void write_sessions(page *p, const shoald_house *house)
               value_of(&l->errors[code]) + ALL(house, errors[code]));
 }
 
+static void write_refusals(page *p, const shoald_house *house)
+{
+    static const char *const reasons[SHOALD_REFUSALS] = {
+        [SHOALD_REFUSED_HOST] = "host",
+        [SHOALD_REFUSED_ORIGIN] = "origin",
+        [SHOALD_REFUSED_NO_TOKEN] = "no_token",
+        [SHOALD_REFUSED_BAD_TOKEN] = "bad_token",
+        [SHOALD_REFUSED_TOKEN_SESSIONS] = "token_sessions",
+        [SHOALD_REFUSED_TOKEN_RATE] = "token_rate",
+    };
+    head(p, "access_refused_total", "counter",
+         "Requests of who may not ask, by reason: name, page, token and what it allows.");
+    for (int i = 0; i < SHOALD_REFUSALS; i++)
+        print(p, "shoal_access_refused_total{reason=\"%s\"} %" PRIu64 "\n", reasons[i],
+              value_of(&house->stats.access_refused[i]));
+    gauge(p, "tokens", "Tokens that are accepted; 0 where none is required.", house->tokens.count);
+}
+
 static void write_work(page *p, const shoald_house *house)
 {
     counter(p, "audio_seconds_total", "Audio turned into features.",
@@ -233,6 +251,7 @@ int shoald_metrics_write(shoal_buf *out, const shoald_house *house)
 {
     page p = { out, 0 };
     write_sessions(&p, house);
+    write_refusals(&p, house);
     write_work(&p, house);
     write_histograms(&p, house);
     write_io(&p, house);

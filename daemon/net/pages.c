@@ -5,6 +5,7 @@
  * other methods. */
 #include "net/pages.h"
 
+#include "net/access.h"
 #include "net/assets.h"
 #include "net/depths.h"
 #include "net/gates.h"
@@ -22,6 +23,7 @@ typedef struct request {
     shoald_house *house;
     const shoald_peer *peer;
     const shoald_head *head;
+    const char *bytes; /* of the head */
     shoald_answer *answer;
 } request;
 
@@ -117,6 +119,26 @@ static int refuse(request *r, int status, shoal_code code, const char *why)
     return shoald_answer_error(r->answer, status, &err);
 }
 
+/* 0: it may be asked for, else it has been refused, with the status. The question whether it may
+ * be sent (OPTIONS) needs no token: browsers send none with it. */
+static int refuse_access(request *r, int *made)
+{
+    shoal_error err;
+    shoald_token *token;
+    int status = shoald_access_by_name(r->house, r->peer, r->head, &err);
+    if (status == 0)
+        status = shoald_access_from_page(r->house, r->head, &err);
+    if (status == 0 && r->head->method != SHOALD_OPTIONS)
+        status = shoald_access_with_token(r->house, r->head, r->bytes, &token, &err);
+    if (status == 401)
+        shoald_access_add_challenge(r->head, r->answer);
+    if (status) {
+        shoald_count(&r->house->stats.errors[err.code], 1);
+        *made = shoald_answer_error(r->answer, status, &err);
+    }
+    return status;
+}
+
 static int stream(request *r)
 {
     shoald_answer_add_line(r->answer, "Upgrade: websocket");
@@ -150,20 +172,21 @@ static const char reading[] = "GET, HEAD, OPTIONS";
 typedef struct page {
     const char *path;
     int (*write)(request *r);
-    bool any_origin;     /* scripts of every web page may read it */
+    bool open;           /* to everybody: it tells nothing of anybody, nor of the service */
+    bool by_scripts;     /* those of pages that are allowed may read it */
     const char *methods; /* NULL: reading */
 } page;
 
 static const page pages[] = {
-    { "/healthz", healthz, true, NULL },       { "/readyz", readyz, true, NULL },
-    { "/v1/model", model, true, NULL },        { "/v1/depths", depths, true, NULL },
-    { "/metrics", metrics, false, NULL },      { SHOAL_PATH, stream, false, NULL },
-    { "/v1/sessions", sessions, false, NULL },
+    { "/healthz", healthz, true, true, NULL },        { "/readyz", readyz, true, true, NULL },
+    { "/v1/model", model, false, true, NULL },        { "/v1/depths", depths, false, true, NULL },
+    { "/metrics", metrics, false, false, NULL },      { SHOAL_PATH, stream, true, false, NULL },
+    { "/v1/sessions", sessions, false, false, NULL },
 };
 
-/* Scripts of other places may import shoal.js. */
-static const page asset_page = { NULL, asset, true, NULL };
-static const page upload_page = { NULL, upload, true, "POST, OPTIONS" };
+/* Scripts of pages that are allowed may import shoal.js. */
+static const page asset_page = { NULL, asset, true, true, NULL };
+static const page upload_page = { NULL, upload, false, true, "POST, OPTIONS" };
 
 static const page *find(const char *path)
 {
@@ -182,21 +205,24 @@ static int options(request *r, const page *p)
     const char *methods = p && p->methods ? p->methods : reading;
     r->answer->status = 204;
     shoald_answer_add_line(r->answer, "Allow: %s", methods);
-    if (!p || !p->any_origin)
+    if (!p || !p->by_scripts)
         return 0;
     shoald_answer_add_line(r->answer, "Access-Control-Allow-Methods: %s", methods);
-    shoald_answer_add_line(r->answer, "Access-Control-Allow-Headers: *");
+    shoald_answer_add_line(r->answer, "Access-Control-Allow-Headers: *, Authorization");
     shoald_answer_add_line(r->answer, "Access-Control-Max-Age: 86400");
     return 0;
 }
 
 int shoald_pages_answer(shoald_house *house, const shoald_peer *peer, const shoald_head *head,
-                        shoald_answer *a)
+                        const char *bytes, shoald_answer *a)
 {
-    request r = { house, peer, head, a };
+    request r = { house, peer, head, bytes, a };
     const page *p = find(head->path);
-    if (p && p->any_origin)
-        shoald_answer_add_line(a, "Access-Control-Allow-Origin: *");
+    int made;
+    if (p && p->by_scripts)
+        shoald_answer_add_cors(a, shoald_access_reader(house, head));
+    if (p && !p->open && refuse_access(&r, &made))
+        return made;
     if (head->method == SHOALD_OPTIONS && (p || !*head->path)) /* OPTIONS * is the server itself */
         return options(&r, p);
     if (head->method >= SHOALD_POST && p != &upload_page && (p || !*head->path)) {

@@ -11,9 +11,10 @@
 #include "net/head.h"
 #include "session/house.h"
 
-/* Answer a request that is no upgrade, in zeroed *a; for HEAD as if it were GET, the caller sends
- * no body then. 0, or -1: no memory. Whatever it returns, *a is to be freed. */
+/* Answer a request that is no upgrade, whose head was read from bytes, in zeroed *a; for HEAD as if
+ * it were GET, the caller sends no body then. 0, or -1: no memory. Whatever it returns, *a is to be
+ * freed. */
 SHOAL_CHECKED int shoald_pages_answer(shoald_house *house, const shoald_peer *peer,
-                                      const shoald_head *head, shoald_answer *a);
+                                      const shoald_head *head, const char *bytes, shoald_answer *a);
 
 #endif

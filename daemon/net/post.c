@@ -4,6 +4,7 @@
  * the socket and of the decoder end with `poll_again`, which says what is waited for next. */
 #include "net/post.h"
 
+#include "net/access.h"
 #include "net/body.h"
 #include "net/decode.h"
 #include "net/reply.h"
@@ -449,6 +450,7 @@ int shoald_post_adopt(shoald_posts *posts, int fd, const shoald_peer *peer, cons
     p->socket.data = p->pipe.data = p;
     p->reply = (shoald_reply){ .taste = taste, .minor = head->minor, .closes = head->close };
     p->reply.array_bytes = &posts->array_bytes;
+    strcpy(p->reply.origin, shoald_access_reader(posts->house, head)); /* both have the same room */
     shoald_body_init(&p->body, head->chunked, head->body_bytes);
     if (open_all(p, is_file) < 0)
         return -1;

@@ -43,7 +43,7 @@ static int begin(shoald_reply *r)
 {
     shoald_answer a = { .status = 200, .streams = true };
     a.type = r->taste == SHOALD_LINES ? "application/x-ndjson" : "application/octet-stream";
-    shoald_answer_add_line(&a, "Access-Control-Allow-Origin: *");
+    shoald_answer_add_cors(&a, r->origin);
     shoald_answer_add_line(&a, "X-Accel-Buffering: no"); /* nginx passes it on as it comes */
     r->begun = true;
     if (shoald_answer_write_head(&r->out, &a,
@@ -138,7 +138,7 @@ static int answer_array(shoald_reply *r, shoald_answer *a)
     write_npy_header(r);
     a->status = 200;
     a->type = "application/x-npy";
-    shoald_answer_add_line(a, "Access-Control-Allow-Origin: *");
+    shoald_answer_add_cors(a, r->origin);
     *r->array_bytes -= r->array.size;
     a->body = r->array;
     memset(&r->array, 0, sizeof r->array);
@@ -165,7 +165,7 @@ int shoald_reply_break(shoald_reply *r, shoald_answer *a)
     if (r->error.code == SHOAL_CODE_START_TIMEOUT) /* the table speaks of a message */
         shoal_error_set(&r->error, SHOAL_CODE_START_TIMEOUT, NULL,
                         "the beginning of the file did not come in time: send it right away");
-    shoald_answer_add_line(a, "Access-Control-Allow-Origin: *");
+    shoald_answer_add_cors(a, r->origin);
     return shoald_answer_error(a, 0, &r->error);
 }
 

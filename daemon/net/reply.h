@@ -16,10 +16,11 @@
 
 typedef struct shoald_reply {
     /* set at init, then constant */
-    shoald_taste taste;  /* not SHOALD_ANY_FORM */
-    int minor;           /* HTTP/1.minor */
-    bool closes;         /* the connection ends with it */
-    size_t *array_bytes; /* of all replies' arrays */
+    shoald_taste taste;             /* not SHOALD_ANY_FORM */
+    int minor;                      /* HTTP/1.minor */
+    bool closes;                    /* the connection ends with it */
+    size_t *array_bytes;            /* of all replies' arrays */
+    char origin[SHOALD_MAX_ORIGIN]; /* whose scripts may read it, "": none */
 
     shoal_buf out;     /* for the socket, all of it when it has gone is dropped */
     shoal_buf held;    /* ready, until the head is due */

@@ -49,10 +49,16 @@ static int grant_program(shoal_options *o, const shoal_model *m, shoal_error *er
     return p.depth;
 }
 
-static int grant_depth(const shoal_options *o, int depth, shoal_error *err)
+/* Behind what is allowed where the client's token, not the model, is what sets it. */
+static const char *by_whom(bool by_token)
 {
-    char allowed[32];
-    snprintf(allowed, sizeof allowed, "1..%d", depth);
+    return by_token ? ", which is all that this token may have" : "";
+}
+
+static int grant_depth(const shoal_options *o, int depth, bool by_token, shoal_error *err)
+{
+    char allowed[64];
+    snprintf(allowed, sizeof allowed, "1..%d%s", depth, by_whom(by_token));
     if (o->depth_max > depth)
         return refuse(err, "depth", o->depth_max, allowed);
     return 0;
@@ -60,12 +66,12 @@ static int grant_depth(const shoal_options *o, int depth, shoal_error *err)
 
 /* The deepest output with a depth of its own must be reached; where all have one, more would be
  * for nothing. */
-static int grant_taps(shoal_options *o, int depth, bool depth_said, shoal_error *err)
+static int grant_taps(shoal_options *o, int depth, bool by_token, bool depth_said, shoal_error *err)
 {
-    char allowed[64];
+    char allowed[96];
     int deepest = o->tap_count ? o->taps[o->tap_count - 1].depth : 0;
     bool follows = o->outputs & ~(unsigned)SHOAL_OUTPUT_MEL; /* some output is at its depth */
-    snprintf(allowed, sizeof allowed, "depths 1..%d after the @", depth);
+    snprintf(allowed, sizeof allowed, "depths 1..%d after the @%s", depth, by_whom(by_token));
     if (deepest > depth)
         return refuse(err, "output", deepest, allowed);
     if (!depth_said && deepest > o->depth_max)
@@ -126,15 +132,17 @@ static int grant_precision(shoal_options *o, const shoal_model_info *m, shoal_er
     return -1;
 }
 
-int shoald_grant_options(shoal_options *o, const shoal_model *model, int default_depth,
-                         shoal_error *err)
+int shoald_grant_options(shoal_options *o, const shoal_model *model,
+                         const shoald_grant_limits *limits, shoal_error *err)
 {
     const shoal_model_info *m = shoal_model_get_info(model);
-    int depth = grant_program(o, model, err);
+    int depth = grant_program(o, model, err), usual = limits->default_depth;
     if (depth < 0)
         return -1;
+    bool by_token = limits->most_depth && limits->most_depth < depth;
+    depth = by_token ? limits->most_depth : depth;
     if (o->depth_max == 0) {
-        o->depth_max = default_depth && default_depth < depth ? default_depth : depth;
+        o->depth_max = usual && usual < depth ? usual : depth;
         o->depth_min = o->depth_max;
     }
     if (o->attention == SHOAL_ATTENTION_REUSE) {
@@ -146,15 +154,15 @@ int shoald_grant_options(shoal_options *o, const shoal_model *model, int default
     }
     bool depth_said = o->given & SHOAL_OPT_DEPTH;
     o->given = SHOAL_OPT_ALL;
-    if (grant_depth(o, depth, err) < 0 || grant_taps(o, depth, depth_said, err) < 0 ||
-        grant_chunk(o, m, err) < 0 || grant_decoder(o, m, err) < 0 ||
-        grant_precision(o, m, err) < 0)
+    if (grant_depth(o, depth, by_token, err) < 0 ||
+        grant_taps(o, depth, by_token, depth_said, err) < 0 || grant_chunk(o, m, err) < 0 ||
+        grant_decoder(o, m, err) < 0 || grant_precision(o, m, err) < 0)
         return -1;
     return grant_left(o, m, err);
 }
 
 int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_options *effective,
-                     const shoal_model *m, int default_depth, shoal_error *err)
+                     const shoal_model *m, const shoald_grant_limits *limits, shoal_error *err)
 {
     shoal_options o = *asked;
     o.given |= set->given;
@@ -167,8 +175,7 @@ int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_optio
     if (set->given & SHOAL_OPT_CHUNK_MS)
         o.chunk_ms = set->chunk_ms;
     *effective = o;
-    if (shoald_grant_options(effective, m, default_depth, err) < 0 ||
-        shoal_options_finish(&o, err) < 0) {
+    if (shoald_grant_options(effective, m, limits, err) < 0 || shoal_options_finish(&o, err) < 0) {
         err->fatal = 0;
         return -1;
     }

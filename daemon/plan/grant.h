@@ -7,13 +7,18 @@
 #include "shoal.h"
 #include "shoal-protocol.h"
 
-/* Replace "server's choice" by values and check all. default_depth 0: the program's. 0 or -1. */
-int shoald_grant_options(shoal_options *o, const shoal_model *m, int default_depth,
+typedef struct shoald_grant_limits {
+    int default_depth; /* of who does not say; 0: the deepest that may be had */
+    int most_depth;    /* that the client's token allows; 0: the program's */
+} shoald_grant_limits;
+
+/* Replace "server's choice" by values and check all. 0 or -1. */
+int shoald_grant_options(shoal_options *o, const shoal_model *m, const shoald_grant_limits *limits,
                          shoal_error *err);
 /* A `set` message. asked: what the client has asked for so far, changed on success; effective:
  * all of it as granted, with `given` of the set. The error is not fatal. */
 int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_options *effective,
-                     const shoal_model *m, int default_depth, shoal_error *err);
+                     const shoal_model *m, const shoald_grant_limits *limits, shoal_error *err);
 /* The program of that name, "": the first; -1: there is none. */
 int shoald_grant_find_program(const shoal_model *m, const char *name);
 

@@ -220,8 +220,9 @@ bool shoald_admit_may_begin(shoald_house *house, const shoal_options *o, shoal_e
 bool shoald_admit_has_room(shoald_house *house)
 {
     shoal_options o = shoal_options_default();
+    const shoald_grant_limits limits = { .default_depth = house->settings.default_depth };
     shoal_error err;
-    shoald_grant_options(&o, house->service.model, house->settings.default_depth, &err);
+    shoald_grant_options(&o, house->service.model, &limits, &err);
     shoald_demand d = demand_of(house, &o);
     return fits(house, &d, NULL);
 }

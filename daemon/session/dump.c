@@ -4,7 +4,7 @@
 #include "session/dump.h"
 
 #include "base/log.h"
-#include "session/state.h"
+#include "session/session.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -60,22 +60,23 @@ void shoald_session_dump(const shoald_house *house)
                house->refused_count);
     for (const shoald_session *s = house->sessions; s; s = s->next) {
         figures f = look(s, now_ns);
-        shoald_log(SHOALD_LOG_NOTICE, "session",
-                   "session=%s peer=%s phase=%s worker=%d depth=%d seconds=%.1f silent_s=%.1f "
-                   "audio_s=%.2f behind_s=%.2f in_bytes=%zu out_bytes=%zu",
-                   s->lane.id, s->peer.name, f.phase, f.worker, f.depth, f.seconds, f.silent_s,
-                   f.audio_s, f.behind_s, f.in_bytes, f.out_bytes);
+        shoald_log(
+            SHOALD_LOG_NOTICE, "session",
+            "session=%s peer=%s token=%s phase=%s worker=%d depth=%d seconds=%.1f silent_s=%.1f "
+            "audio_s=%.2f behind_s=%.2f in_bytes=%zu out_bytes=%zu",
+            s->lane.id, s->peer.name, shoald_session_token(s), f.phase, f.worker, f.depth,
+            f.seconds, f.silent_s, f.audio_s, f.behind_s, f.in_bytes, f.out_bytes);
     }
 }
 
 static json_t *session_json(const shoald_session *s, uint64_t now_ns)
 {
     figures f = look(s, now_ns);
-    return json_pack("{ss ss ss si si sf sf sf sf sI sI}", "session", s->lane.id, "peer",
-                     s->peer.name, "phase", f.phase, "worker", f.worker, "depth", f.depth,
-                     "seconds", f.seconds, "silent_s", f.silent_s, "audio_s", f.audio_s, "behind_s",
-                     f.behind_s, "in_bytes", (json_int_t)f.in_bytes, "out_bytes",
-                     (json_int_t)f.out_bytes);
+    return json_pack("{ss ss ss* ss si si sf sf sf sf sI sI}", "session", s->lane.id, "peer",
+                     s->peer.name, "token", *s->token ? s->token : NULL, "phase", f.phase, "worker",
+                     f.worker, "depth", f.depth, "seconds", f.seconds, "silent_s", f.silent_s,
+                     "audio_s", f.audio_s, "behind_s", f.behind_s, "in_bytes",
+                     (json_int_t)f.in_bytes, "out_bytes", (json_int_t)f.out_bytes);
 }
 
 int shoald_session_dump_json(shoal_buf *out, const shoald_house *house)

@@ -2,13 +2,16 @@
 #ifndef SHOALD_ENTRY_H
 #define SHOALD_ENTRY_H
 
+#include "base/tokens.h"
 #include "shoal-protocol.h"
 
 #include <stdbool.h>
 
 typedef struct shoald_entry {
-    bool has_options;             /* in the URL: the session starts with the upgrade */
-    shoal_options asked, granted; /* as written there, and without "server's choice" */
+    bool has_options;              /* in the URL: the session starts with the upgrade */
+    shoal_options asked, granted;  /* as written there, and without "server's choice" */
+    char token[SHOALD_TOKEN_NAME]; /* its name; "": none is required */
+    int most_depth;                /* that it allows; 0: the model's */
     shoal_error error; /* code 0: none; else it is told after the upgrade, and that's all */
 } shoald_entry;
 

@@ -9,6 +9,7 @@
 #include "base/service.h"
 #include "base/settings.h"
 #include "base/stats.h"
+#include "base/tokens.h"
 #include "lane.h"
 #include "plan/govern.h"
 
@@ -18,6 +19,7 @@ struct shoald_session;
 typedef struct shoald_house {
     /* set at the start, then constant; settings change with SIGHUP */
     shoald_settings settings;
+    shoald_tokens tokens; /* change with SIGHUP, too */
     shoald_service service;
     shoald_port **ports; /* [port_count] one a worker */
     int port_count;

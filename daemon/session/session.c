@@ -84,6 +84,8 @@ shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
              (unsigned long long)((house->id_salt + house->next_session++) * 0x9e3779b97f4a7c15u));
     s->house = house;
     s->peer = *peer;
+    memcpy(s->token, entry->token, sizeof s->token);
+    s->most_depth = entry->most_depth;
     s->refused = entry->error.code != 0;
     s->lane.session = s;
     s->lane.service = &house->service;
@@ -107,11 +109,12 @@ static void log_close(const shoald_session *s)
     const shoald_totals *t = &s->lane.totals;
     shoald_log(
         SHOALD_LOG_INFO, "session_close",
-        "session=%s peer=%s result=%s error=%s seconds=%.1f audio_s=%.2f frames=%llu "
+        "session=%s peer=%s token=%s result=%s error=%s seconds=%.1f audio_s=%.2f frames=%llu "
         "phones=%llu packets=%llu",
-        s->lane.id, s->peer.name, result, error, (double)(uv_hrtime() - s->opened_ns) / 1e9,
-        (double)atomic_load(&t->samples) / 16000, (unsigned long long)atomic_load(&t->frames),
-        (unsigned long long)atomic_load(&t->phones), (unsigned long long)atomic_load(&t->packets));
+        s->lane.id, s->peer.name, shoald_session_token(s), result, error,
+        (double)(uv_hrtime() - s->opened_ns) / 1e9, (double)atomic_load(&t->samples) / 16000,
+        (unsigned long long)atomic_load(&t->frames), (unsigned long long)atomic_load(&t->phones),
+        (unsigned long long)atomic_load(&t->packets));
 }
 
 static void count_close(const shoald_session *s)
@@ -281,20 +284,20 @@ static void log_open(const shoald_session *s)
 {
     const shoal_options *o = &s->lane.options;
     shoald_log(SHOALD_LOG_INFO, "session_open",
-               "session=%s peer=%s format=%s rate=%d channels=%d depth=%d..%d chunk_ms=%d "
+               "session=%s peer=%s token=%s format=%s rate=%d channels=%d depth=%d..%d chunk_ms=%d "
                "left_ms=%d outputs=%u taps=%d encoding=%s worker=%d",
-               s->lane.id, s->peer.name, shoal_format_name(o->format), o->rate, o->channels,
-               o->depth_min, o->depth_max, o->chunk_ms, o->left_ms, o->outputs, o->tap_count,
-               shoal_encoding_name(o->encoding), s->port->index);
+               s->lane.id, s->peer.name, shoald_session_token(s), shoal_format_name(o->format),
+               o->rate, o->channels, o->depth_min, o->depth_max, o->chunk_ms, o->left_ms,
+               o->outputs, o->tap_count, shoal_encoding_name(o->encoding), s->port->index);
 }
 
 void shoald_session_start(shoald_session *s, const shoal_options *asked)
 {
     const shoald_settings *c = &s->house->settings;
+    const shoald_grant_limits limits = { c->default_depth, s->most_depth };
     shoal_error err;
     s->lane.options = s->asked = *asked;
-    if (shoald_grant_options(&s->lane.options, s->house->service.model, c->default_depth, &err) <
-        0) {
+    if (shoald_grant_options(&s->lane.options, s->house->service.model, &limits, &err) < 0) {
         shoald_session_fail_with(s, &err);
         return;
     }

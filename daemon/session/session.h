@@ -26,6 +26,11 @@ static inline bool shoald_session_is_open(const shoald_session *s)
 {
     return s->link && !s->refused;
 }
+/* For people: whose token it has, "-": none. */
+static inline const char *shoald_session_token(const shoald_session *s)
+{
+    return *s->token ? s->token : "-";
+}
 void shoald_session_on_receive(shoald_session *s, const shoald_piece *piece);
 /* One message may be written now. 0, or -1: the link is broken. */
 int shoald_session_on_writable(shoald_session *s);

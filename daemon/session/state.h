@@ -3,6 +3,7 @@
 #define SHOALD_SESSION_STATE_H
 
 #include "base/peer.h"
+#include "base/tokens.h"
 #include "lane.h"
 #include "plan/load.h"
 #include "session/house.h"
@@ -21,7 +22,9 @@ typedef struct shoald_session {
     /* set at init, then constant */
     shoald_house *house;
     shoald_peer peer;
-    bool refused; /* it holds no slot, and is there until it has been told why */
+    char token[SHOALD_TOKEN_NAME]; /* whose it is, by the token's name; "": nobody's */
+    int most_depth;                /* that the token allows; 0: the model's */
+    bool refused;                  /* it holds no slot, and is there until it has been told why */
 
     shoald_lane lane; /* set at the start, but for its id */
 

@@ -43,8 +43,8 @@ def case_connect_method():
 
 def case_half_requests():
     """Half a request line, half a header, a body that does not come: ended by their deadline"""
-    texts = (b"GE", b"GET /healthz HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
-             b"POST /v1/stream HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+    texts = (b"GE", b"GET /healthz HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+             b"POST /v1/stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
     with Shoald(handshake_timeout_s=2) as shoald:
         held = [connect(shoald.port) for _ in texts]
         for s, text in zip(held, texts):
@@ -56,7 +56,7 @@ def case_half_requests():
 def case_trickle():
     """A byte now and then does not put the deadline off; the answer says what was missing"""
     with Shoald(handshake_timeout_s=2) as shoald, connect(shoald.port) as s:
-        text, begin = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 1000, time.monotonic()
+        text, begin = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 1000, time.monotonic()
         s.settimeout(0.2)
         answer = b""
         for i in range(len(text)):
@@ -73,7 +73,7 @@ def case_answers_that_nobody_takes():
     with Shoald(slow_reader_timeout_s=2) as shoald:
         held = [connect(shoald.port, receive_buffer=4096) for _ in range(2)]
         for s in held:
-            fill(s, b"GET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n" * 50, 0.5)
+            fill(s, b"GET /v1/model HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50, 0.5)
         before = shoald.metric("connections")
         check(before >= 3, "they are not there:", before)
         end = time.monotonic() + 20 * PATIENCE
@@ -178,7 +178,7 @@ def case_pipelined_requests():
     """Pipelined GETs whose answers are not read: the loop does a bounded work, others are served"""
     with Shoald(handshake_timeout_s=30) as shoald:
         s = connect(shoald.port, receive_buffer=4096)
-        get = b"GET /v1/model HTTP/1.1\r\nHost: x\r\n\r\n" * 50
+        get = b"GET /v1/model HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50
         fill(s, get, 1)
         before = shoald.cpu_seconds()
         fill(s, get, 2)
@@ -192,8 +192,8 @@ def case_pipelined_requests_read():
     """Who reads the answers gets all of them"""
     with Shoald() as shoald, connect(shoald.port) as s:
         count, text = 40, b""
-        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * (count - 1) +
-                  b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * (count - 1) +
+                  b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         while True:
             piece = s.recv(65536)
             if not piece:
@@ -206,7 +206,7 @@ def case_pipelined_requests_read():
 def case_pipelined_requests_without_end():
     """Who reads the answers and asks on and on is answered so often a second, and no more"""
     with Shoald() as shoald, connect(shoald.port) as s:
-        get, text, begin = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"", time.monotonic()
+        get, text, begin = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"", time.monotonic()
         s.sendall(get * 1000)
         s.settimeout(0.1)
         while time.monotonic() < begin + 2:

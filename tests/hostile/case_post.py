@@ -16,7 +16,7 @@ RAW = "/v1/phones?depth=1&format=s16le&rate=16000"
 
 def head(path, *lines, length=None):
     how = f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked"
-    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", how, *lines, "", ""]).encode()
+    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", how, *lines, "", ""]).encode()
 
 
 def chunk(data):

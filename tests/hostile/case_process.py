@@ -125,7 +125,7 @@ def case_second_instance_unix():
             with socket.socket(socket.AF_UNIX) as s:
                 s.settimeout(5 * PATIENCE)
                 s.connect(path)
-                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 check(read_head(s)[0] == 200, "the first one no longer answers")
         finally:
             first.terminate()
@@ -187,7 +187,7 @@ def case_every_family():
     with Shoald(listen="*:0") as shoald:
         for host in ("127.0.0.1", "::1"):
             with connect(shoald.port, host) as s:
-                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 check(read_head(s)[0] == 200, "no answer on", host)
 
 

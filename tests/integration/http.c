@@ -49,8 +49,9 @@ void http_post(http *h, const char *target, const char *lines, const void *body,
 {
     char head[2048];
 
-    snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n%s\r\n",
-             target, n, lines);
+    snprintf(head, sizeof head,
+             "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n%s\r\n", target, n,
+             lines);
     http_send(h, head, strlen(head));
     http_send(h, body, n);
 }

@@ -211,7 +211,7 @@ END_TEST
 
 START_TEST(split_at_every_byte_of_the_head)
 {
-    static const char head[] = "POST /v1/phones" RAW " HTTP/1.1\r\nHost: x\r\n"
+    static const char head[] = "POST /v1/phones" RAW " HTTP/1.1\r\nHost: localhost\r\n"
                                "Content-Length: 3200\r\nAccept: */*\r\n\r\n";
     int16_t *audio = make_audio(1600, 54);
     http h = http_open(shared.port);
@@ -237,7 +237,7 @@ START_TEST(a_file_may_come_byte_by_byte)
     char head[128];
 
     snprintf(head, sizeof head,
-             "POST /v1/phones?depth=1 HTTP/1.1\r\nHost: x\r\n"
+             "POST /v1/phones?depth=1 HTTP/1.1\r\nHost: localhost\r\n"
              "Content-Length: %zu\r\n\r\n",
              wav.size);
     http_send(&h, head, strlen(head));
@@ -257,7 +257,7 @@ END_TEST
 /* Chunks of odd sizes, with extensions and a trailer, after 100 Continue; and a request behind. */
 START_TEST(chunked_with_all_that_may_be)
 {
-    static const char head[] = "POST /v1/phones?depth=2 HTTP/1.1\r\nHost: x\r\n"
+    static const char head[] = "POST /v1/phones?depth=2 HTTP/1.1\r\nHost: localhost\r\n"
                                "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
     bytes wav = post_make_wav(SECOND);
     http h = http_open(shared.port);
@@ -275,7 +275,8 @@ START_TEST(chunked_with_all_that_may_be)
         http_send(&h, wav.at + at, n);
         http_send(&h, "\r\n", 2);
     }
-    static const char end[] = "0\r\nX-Sum: none\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char end[] =
+        "0\r\nX-Sum: none\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     http_send(&h, end, sizeof end - 1);
     a = http_read(&h);
     post_expect_done(&a, SECOND);
@@ -338,7 +339,7 @@ START_TEST(results_come_before_the_end_of_the_body)
     char first[4096] = "";
 
     snprintf(head, sizeof head,
-             "POST /v1/phones" RAW " HTTP/1.1\r\nHost: x\r\n"
+             "POST /v1/phones" RAW " HTTP/1.1\r\nHost: localhost\r\n"
              "Content-Length: 64000\r\n\r\n");
     http_send(&h, head, strlen(head));
     http_send(&h, audio, 32000);

@@ -68,14 +68,14 @@ START_TEST(wrong_framing_is_refused)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char request[256];
-        snprintf(request, sizeof request, "POST /v1/phones" RAW " HTTP/1.1\r\nHost: x\r\n%s",
-                 wrong[i].rest);
+        snprintf(request, sizeof request,
+                 "POST /v1/phones" RAW " HTTP/1.1\r\nHost: localhost\r\n%s", wrong[i].rest);
         http_answer a = ask(request);
         post_expect_refusal(&a, wrong[i].status, "bad_request", "");
         ck_assert_ptr_nonnull(strstr(a.head, "Connection: close"));
         http_free(&a);
     }
-    http_answer a = ask("GET /v1/phones HTTP/1.1\r\nHost: x\r\n\r\n");
+    http_answer a = ask("GET /v1/phones HTTP/1.1\r\nHost: localhost\r\n\r\n");
     post_expect_refusal(&a, 405, "bad_request", "--data-binary");
     ck_assert_ptr_nonnull(strstr(a.head, "Allow: POST, OPTIONS"));
     http_free(&a);
@@ -112,7 +112,7 @@ START_TEST(clients_that_leave_hold_nothing)
         http h = http_open(shared.port);
         char head[128];
         snprintf(head, sizeof head,
-                 "POST /v1/phones%s HTTP/1.1\r\nHost: x\r\n"
+                 "POST /v1/phones%s HTTP/1.1\r\nHost: localhost\r\n"
                  "Content-Length: 100000\r\n\r\n",
                  i & 1 ? RAW : "");
         http_send(&h, head, strlen(head));

@@ -273,13 +273,33 @@ class Page {
     );
     for (const name of ["elastic", "ipa", "lm"]) $(name).checked = s[name];
     const row = words.priceOf(this.prices, s.depth, s.chunk);
-    $("price").textContent = words.priceWords(row);
+    $("price").textContent = words.priceWords(row, s.chunk);
+    this.showPrices();
     $("hello").hidden = this.clock.seconds > 0 || this.source !== "";
     this.view.ipa = s.ipa;
     this.view.compare = s.compare;
     const address = this.server.replace(/^http/, "ws").replace(/\/$/, "");
     $("command").textContent =
       `shoal-file --url ${address} --depth ${s.depth} --chunk-ms ${s.chunk} speech.wav`;
+  }
+
+  /** All depths at the chunk in use; a row chooses its depth. */
+  showPrices() {
+    const table = words.priceTable(this.prices, this.settings.chunk);
+    $("prices").hidden = table.length === 0;
+    $("prices-chunk").textContent = `chunks of ${this.settings.chunk} ms`;
+    const rows = table.map(({ depth, cells }) => {
+      const row = document.createElement("tr"),
+        choose = document.createElement("button");
+      choose.textContent = String(depth);
+      choose.setAttribute("aria-pressed", String(depth === this.settings.depth));
+      choose.onclick = () => this.set({ depth });
+      row.insertCell().append(choose);
+      for (const cell of cells) row.insertCell().textContent = cell;
+      return row;
+    });
+    if ($("prices").contains(document.activeElement)) return; // a reader's place is kept
+    $("price-rows").replaceChildren(...rows);
   }
 
   showLags() {
@@ -320,6 +340,7 @@ class Page {
       const [model, prices] = await Promise.all([page("v1/model"), page("v1/depths")]);
       this.prices = prices;
       learn(model.phones);
+      if (!this.line.labels.length) this.line.labels = model.phones?.map(p => p.label) ?? [];
       $("model").textContent =
         `${model.name}, ${model.depth} layers of ${(model.parameters / 1e6).toFixed(1)} M weights`;
       $("load-now").textContent = `load ${Math.round(100 * prices.load)} %`;

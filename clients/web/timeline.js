@@ -3,13 +3,34 @@
  * One time line in seconds of captured sound, from the first start on; sessions come and go on it,
  * each with a base that is added to its own times. Messages of docs/protocol.md go in by take(); the
  * view reads. Lane 0 holds the phones of the session's depth, lane 1 those of the depth it is
- * compared with (outputs with an @). A label is placed where its phone begins and stays there.
+ * compared with (outputs with an @). A label is placed where its phone was first said to begin and
+ * stays there (`at`), though the decoder may move the begin by a frame or two while it is tentative:
+ * what is read must not move sideways.
  */
 
 export const FRAMES = 50; // a second
 export const KEEP_S = 120;
 
-/** @typedef {{phone: string, start: number, end: number, confidence?: number, stable_ms?: number}} Heard */
+/** at: where its label stands.
+ * @typedef {{phone: string, start: number, end: number, at?: number, confidence?: number,
+ *   stable_ms?: number}} Heard */
+
+/** A begin that moved by no more is the same phone's. */
+const SAME_S = 0.065;
+
+/**
+ * Phones of a message with the places of those that were shown before: the same phone, a begin
+ * that hardly moved.
+ * @param {Heard[]} shown @param {Heard[]} phones @returns {Heard[]}
+ */
+export function inPlace(shown, phones) {
+  const left = [...shown];
+  return phones.map(p => {
+    const i = left.findIndex(q => q.phone === p.phone && Math.abs(q.start - p.start) <= SAME_S);
+    const [before] = i < 0 ? [] : left.splice(i, 1);
+    return { ...p, at: before?.at ?? p.start };
+  });
+}
 
 /** The values a middle and a tail of numbers, of the last so many. */
 export class Recent {
@@ -54,6 +75,7 @@ export class Timeline {
     this.levels = new Float32Array(KEEP_S * FRAMES); // peak of each 20 ms, a ring
     this.heardUntil = 0;
     this.base = 0;
+    this.unanswered = NaN; // sound from here on has gone to the session and has no results yet
     this.rate = 16000;
     this.depth = 0;
     this.chunkMs = 160;
@@ -68,6 +90,7 @@ export class Timeline {
   /** A session begins: its time 0 is `now`. Rounded to a frame, so that rows meet. */
   begin(now, rate) {
     this.base = Math.round(now * FRAMES) / FRAMES;
+    this.unanswered = this.base;
     this.rate = rate;
     this.nextFrame = Math.max(this.nextFrame, Math.round(this.base * FRAMES));
     for (const lane of this.lanes) lane.tentative = [];
@@ -92,6 +115,8 @@ export class Timeline {
   /** Sound from..to went to nobody. */
   lose(from, to) {
     const last = this.gaps.at(-1);
+    if (this.unanswered < from) from = this.unanswered; // what was sent is lost with the rest
+    this.unanswered = NaN;
     if (last && from - last.to < 0.1) last.to = to;
     else this.gaps.push({ from, to });
   }
@@ -145,9 +170,11 @@ export class Timeline {
 
   #phones(m, now) {
     const lane = this.lanes[m.tap ? 1 : 0];
-    const settled = m.phones.map(p => this.#place(p));
+    const all = [...m.phones, ...(m.tentative ?? [])].map(p => this.#place(p));
+    const placed = inPlace(lane.tentative, all),
+      settled = placed.slice(0, m.phones.length);
     lane.settled.push(...settled);
-    lane.tentative = (m.tentative ?? []).map(p => this.#place(p));
+    lane.tentative = placed.slice(m.phones.length);
     if (m.tap) return;
     this.phones += settled.length;
     for (const p of settled) this.settledLag.add(now - p.end);
@@ -167,6 +194,7 @@ export class Timeline {
     for (let i = 0; i < m.frames; i++)
       this.#slot(first + i).set(m.values.subarray(i * m.dim, (i + 1) * m.dim));
     this.nextFrame = Math.max(this.nextFrame, first + m.frames);
+    this.unanswered = this.nextFrame / FRAMES;
     this.firstFrame = Math.max(this.firstFrame, this.nextFrame - KEEP_S * FRAMES);
   }
 
@@ -193,6 +221,7 @@ export class Timeline {
       if (last && m.seconds)
         last.end = Math.min(last.end, Math.max(last.start, this.base + m.seconds));
     }
+    this.unanswered = NaN;
     this.#endSpeech(this.base + (m.seconds ?? 0));
   }
 

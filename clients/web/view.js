@@ -7,7 +7,7 @@
  *     axis       seconds
  *
  * Everything lies at its time: x = right - (end - t) * speed. So a label never moves against the
- * picture; it turns from faint to solid where it stands. The time at the right edge is now; a frozen
+ * picture; it turns from faint to solid where it was first shown. The time at the right edge is now; a frozen
  * picture keeps its own. Who wants less motion gets pages that fill up instead of a moving picture.
  */
 import { describe, phoneOf, rowOrder } from "./phones.js";
@@ -19,7 +19,8 @@ const LEVEL = 34,
   LANE_ROW = 17,
   AXIS = 18,
   GUTTER = 56,
-  CAPTION = 15;
+  CAPTION = 15,
+  HATCH = 16;
 
 /** Where everything is, for a width. @param {number} width @param {number} rows @param {number} lanes */
 export function layout(width, rows, lanes) {
@@ -168,18 +169,43 @@ export class View {
 
   #gaps() {
     const { context: c, at: g } = this;
+    const height = g.axisTop - g.lanesTop,
+      origin = this.x(0) % HATCH; // so that the lines move with the picture
     c.strokeStyle = this.grid;
     c.lineWidth = 1;
     for (const { from, to } of this.line.gaps) {
       const left = Math.max(g.left, this.x(from)),
-        right = this.x(to);
+        right = Math.min(g.right, this.x(to));
+      if (right <= left) continue;
+      c.save();
       c.beginPath();
-      for (let x = left; x < right; x += 12) {
+      c.rect(left, g.lanesTop, right - left, height);
+      c.clip();
+      c.beginPath();
+      const first = Math.floor((left - height - origin) / HATCH) * HATCH + origin;
+      for (let x = first; x < right; x += HATCH) {
         c.moveTo(x, g.axisTop);
-        c.lineTo(x + 20, g.lanesTop);
+        c.lineTo(x + height, g.lanesTop);
       }
       c.stroke();
+      this.#gapWords((left + right) / 2, right - left);
+      c.restore();
     }
+  }
+
+  #gapWords(middle, room) {
+    const { context: c, at: g } = this,
+      text = "no server heard this";
+    c.font = `13px ${this.font}`;
+    const width = c.measureText(text).width + 12,
+      y = (g.lanesTop + g.axisTop) / 2;
+    if (room < width) return;
+    c.fillStyle = this.paper;
+    c.fillRect(middle - width / 2, y - 11, width, 22);
+    c.fillStyle = this.faint;
+    c.textAlign = "center";
+    c.textBaseline = "middle";
+    c.fillText(text, middle, y);
   }
 
   #axis() {
@@ -226,14 +252,15 @@ export class View {
   #label(p, top, number, solid, odd) {
     const c = this.context,
       phone = phoneOf(p.phone),
-      x = this.x(p.start),
+      from = this.x(p.start),
+      x = this.x(p.at ?? p.start),
       y = top + (number % 2) * LANE_ROW;
     const text = this.ipa ? phone.ipa : p.phone,
       width = (p.end - p.start) * this.at.speed - 1;
     // the longer it stands, the less likely it is taken back
     c.globalAlpha = solid ? 1 : 0.45 + 0.3 * Math.min(1, (p.stable_ms ?? 0) / 200);
     c.fillStyle = phone.color;
-    c.fillRect(x, top + 2 * LANE_ROW, width, solid ? 4 : 2);
+    c.fillRect(from, top + 2 * LANE_ROW, width, solid ? 4 : 2);
     c.font = `${solid ? 600 : 400} ${this.ipa ? 15 : 12}px ${this.font}`;
     c.textAlign = "left";
     c.textBaseline = "middle";
@@ -252,12 +279,15 @@ export class View {
     c.font = `11px ${this.font}`;
     c.textBaseline = "top";
     c.textAlign = "left";
-    for (const { time, depth, reason } of this.line.marks) {
-      const x = this.x(time);
+    this.line.marks.forEach(({ time, depth, reason }, i, all) => {
+      const x = this.x(time),
+        text = reason === "load" ? `depth ${depth} (load)` : `depth ${depth}`;
       c.fillStyle = reason === "load" ? this.load : this.accent;
       c.fillRect(x, 0, 1.5, g.axisTop);
-      c.fillText(reason === "load" ? `depth ${depth} (load)` : `depth ${depth}`, x + 4, 1);
-    }
+      // of marks that follow closely the last one has room for its words
+      const next = all[i + 1] ? this.x(all[i + 1].time) : Infinity;
+      if (x + 8 + c.measureText(text).width < next) c.fillText(text, x + 4, 1);
+    });
   }
 
   #gutter() {

@@ -53,21 +53,27 @@ export function fileTrouble(name) {
   );
 }
 
+/** What a server says, as a sentence among others. */
+export function sentence(text) {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
+
 /** @param {import("./shoal-wire.js").ShoalFailure} f @returns {Trouble} */
 export function sessionTrouble(f) {
   switch (f.cause) {
     case "unreachable":
       return trouble("The server does not answer.", "Is shoald still running?", true, true);
     case "full":
-      return trouble("The server is full.", f.message, true, true);
+      return trouble("The server is full.", sentence(f.message), true, true);
     case "restarting":
       return trouble("The server restarts.", "It goes on as soon as it is back.", true, true);
     case "lost":
-      return trouble("The connection was lost.", f.message, true, true);
+      return trouble("The connection was lost.", sentence(f.message), true, true);
     case "rejected":
-      return trouble("The server refused this.", f.message, true);
+      return trouble("The server refused this.", sentence(f.message), true);
     default:
-      return trouble("Something is broken.", `${f.message} Please report it.`, true);
+      return trouble("Something is broken.", `${sentence(f.message)} Please report it.`, true);
   }
 }
 
@@ -89,13 +95,31 @@ export function priceOf(prices, depth, chunk) {
   const row = prices?.depths?.find(d => d.depth === depth);
   if (!row) return null;
   const own = row.chunks?.find(c => c.chunk_ms === chunk);
-  return { chunk_ms: prices.chunk_ms, ...row, ...own };
+  return { chunk_ms: prices.chunk_ms, ...row, settled_ms: null, ...own };
 }
 
-/** "6.1 ms of CPU a second, 164 streams a core, 36.1 % of phones wrong" */
-export function priceWords(row) {
+const few = x => (x == null ? "–" : x >= 10 ? String(Math.round(x)) : x.toFixed(1));
+const percent = x => (x == null ? "–" : `${(100 * x).toFixed(1)} %`);
+
+/**
+ * "6.1 ms of CPU a second, 164 streams a core, 36.1 % of phones wrong; settled after 275 ms, 9 of 10
+ * after 555". @param {any} row of priceOf @param {number} chunk in use
+ */
+export function priceWords(row, chunk) {
   if (!row) return "";
-  const few = x => (x >= 10 ? Math.round(x) : x?.toFixed(1));
-  const per = row.per == null ? "" : `, ${(100 * row.per).toFixed(1)} % of phones wrong`;
-  return `${few(row.cpu_ms)} ms of CPU a second, ${few(row.streams)} streams a core${per}`;
+  const per = row.per == null ? "" : `, ${percent(row.per)} of phones wrong`;
+  const { p50, p90 } = row.settled_ms ?? {};
+  const settled = p50 == null ? "" : `; settled after ${p50} ms, 9 of 10 after ${p90}`;
+  const other = row.chunk_ms === chunk ? "" : ` (with chunks of ${row.chunk_ms} ms)`;
+  return `${few(row.cpu_ms)} ms of CPU a second, ${few(row.streams)} streams a core${per}${settled}${other}`;
+}
+
+/** Of each depth: its number and cells of text. @returns {{depth: number, cells: string[]}[]} */
+export function priceTable(prices, chunk) {
+  return (prices?.depths ?? []).map(({ depth }) => {
+    const row = priceOf(prices, depth, chunk),
+      { p50, p90 } = row.settled_ms ?? {};
+    const settled = p50 == null ? "–" : `${p50} / ${p90} ms`;
+    return { depth, cells: [few(row.streams), few(row.cpu_ms), percent(row.per), settled] };
+  });
 }

@@ -95,7 +95,10 @@ test("every failure has its sentence", () => {
   );
   assert.equal(new Set(titles).size, 6);
   assert.equal(words.sessionTrouble(new ShoalFailure("full", "why")).waits, true);
-  assert.equal(words.sessionTrouble(new ShoalFailure("rejected", "depth: why")).hint, "depth: why");
+  assert.equal(
+    words.sessionTrouble(new ShoalFailure("rejected", "depth: why")).hint,
+    "Depth: why.",
+  );
 });
 
 test("prices in words, of the chunk in use where the server tells it", () => {
@@ -107,17 +110,30 @@ test("prices in words, of the chunk in use where the server tells it", () => {
         cpu_ms: 6.123,
         streams: 163.4,
         per: 0.3607,
-        chunks: [{ chunk_ms: 80, cpu_ms: 9.2, streams: 108.7 }],
+        chunks: [{ chunk_ms: 80, cpu_ms: 9.2, streams: 108.7, settled_ms: { p50: 275, p90: 555 } }],
       },
     ],
   };
   assert.equal(
-    words.priceWords(words.priceOf(prices, 6, 160)),
+    words.priceWords(words.priceOf(prices, 6, 160), 160),
     "6.1 ms of CPU a second, 163 streams a core, 36.1 % of phones wrong",
   );
+  assert.equal(
+    words.priceWords(words.priceOf(prices, 6, 80), 80),
+    "9.2 ms of CPU a second, 109 streams a core, 36.1 % of phones wrong; settled after 275 ms, 9 of 10 after 555",
+  );
+  assert.match(
+    words.priceWords(words.priceOf(prices, 6, 40), 40),
+    /wrong [(]with chunks of 160 ms[)]$/,
+  );
+  assert.deepEqual(words.priceTable(prices, 80), [
+    { depth: 6, cells: ["109", "9.2", "36.1 %", "275 / 555 ms"] },
+  ]);
+  assert.deepEqual(words.priceTable(prices, 160)[0].cells, ["163", "6.1", "36.1 %", "–"]);
+  assert.deepEqual(words.priceTable(null, 160), []);
   assert.equal(words.priceOf(prices, 6, 80).cpu_ms, 9.2);
-  assert.equal(words.priceWords(words.priceOf(prices, 7, 160)), "");
-  assert.equal(words.priceWords(words.priceOf(null, 7, 160)), "");
+  assert.equal(words.priceWords(words.priceOf(prices, 7, 160), 160), "");
+  assert.equal(words.priceWords(words.priceOf(null, 7, 160), 160), "");
   assert.equal(words.milliseconds(NaN), "–");
   assert.equal(words.milliseconds(0.2534), "253 ms");
 });

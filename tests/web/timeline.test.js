@@ -60,6 +60,42 @@ test("tentative phones are replaced, and turn settled where they stood", () => {
   assert.deepEqual(t.lanes[0].tentative, []);
 });
 
+test("a label stays where it was first shown, though the begin of its phone moves", () => {
+  const t = line(5),
+    say = (settled, tentative) => t.take(phones(settled, { tentative }), 7);
+  say([], [heard("AA", 1, 1.1), heard("S", 1.1, 1.16)]);
+  say([], [heard("AA", 1.02, 1.12), heard("T", 1.12, 1.16), heard("S", 1.16, 1.2)]);
+  assert.deepEqual(
+    t.lanes[0].tentative.map(p => [p.phone, p.start, p.at]),
+    [
+      ["AA", 6.02, 6],
+      ["T", 6.12, 6.12],
+      ["S", 6.16, 6.1],
+    ],
+  );
+  say([heard("AA", 1.04, 1.12)], [heard("AA", 1.12, 1.2)]);
+  assert.deepEqual(
+    [...t.lanes[0].settled, ...t.lanes[0].tentative].map(p => [p.start, p.at]),
+    [
+      [6.04, 6],
+      [6.12, 6.12],
+    ],
+  );
+  say([heard("AA", 2, 2.1)], []); // far away: another one
+  assert.equal(t.lanes[0].settled[1].at, 7);
+});
+
+test("sound that was sent and never answered is lost with its connection", () => {
+  const t = line(1);
+  t.take(rows(0, [-1, -2, -3, -4]), 1.2);
+  t.lose(1.5, 1.6);
+  t.lose(1.6, 1.7);
+  assert.deepEqual(t.gaps, [{ from: 1.04, to: 1.7 }]);
+  t.begin(2, 16000);
+  t.lose(2, 2.5); // a session that never began
+  assert.deepEqual(t.gaps[1], { from: 2, to: 2.5 });
+});
+
 test("outputs with an @ have a lane of their own", () => {
   const t = line();
   t.take(phones([heard("AA", 1, 1.1)], { tap: 4 }), 1.3);

@@ -451,6 +451,7 @@ function start() {
   listen(page);
   page.show();
   page.askServer();
+  page.capture.warm();
   setInterval(() => !document.hidden && page.askServer(), 10000);
   setInterval(() => page.showLags(), 250);
   draw(page);

@@ -2,7 +2,8 @@
  *
  * A recording is played through the loudspeaker and given out at the same time, so that a page
  * behaves the same for both. The rate is 16 kHz where the browser converts
- * (a third of the bytes), else the device's own: the server takes any.
+ * (a third of the bytes), else the device's own: the server takes any. To make an audio context takes
+ * a browser 150 to 300 ms, so one is made beforehand (warm) and waits, suspended.
  */
 
 /** How much sound has been captured, between blocks too: what is drawn must not jerk. */
@@ -51,6 +52,8 @@ async function contextAt(options) {
   return context;
 }
 
+const microphoneContext = () => contextAt({ sampleRate: 16000, latencyHint: "interactive" });
+
 /** The stream as a source, in a context that takes it. @param {AudioContext} context at 16 kHz */
 async function sourceOf(stream, context) {
   try {
@@ -90,6 +93,15 @@ export class Capture {
     this.stream = null;
     this.timer = 0;
     this.opened = 0; // counts, so that what opens late learns that something else was begun
+    /** @type {Promise<AudioContext> | null} a context for the next microphone */
+    this.warmed = null;
+  }
+
+  /** Be ready for the press of a button; without effect where there are no microphones. */
+  warm() {
+    if (!globalThis.isSecureContext || !navigator.mediaDevices || this.warmed) return;
+    this.warmed = microphoneContext();
+    this.warmed.catch(() => (this.warmed = null));
   }
 
   get rate() {
@@ -99,14 +111,11 @@ export class Capture {
   /** Rejected with what getUserMedia says. */
   async microphone() {
     const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: true };
-    const latencyHint = /** @type {const} */ ("interactive");
     const turn = ++this.opened;
-    // side by side: each may take a hundred milliseconds
-    const making = contextAt({ sampleRate: 16000, latencyHint });
-    const stream = await navigator.mediaDevices.getUserMedia({ audio }).catch(e => {
-      making.then(context => context.close());
-      throw e;
-    });
+    this.warm(); // where it has not been: side by side, each may take a hundred milliseconds
+    const stream = await navigator.mediaDevices.getUserMedia({ audio });
+    const making = this.warmed ?? microphoneContext();
+    this.warmed = null;
     const context = await making;
     const source = await sourceOf(stream, context);
     if (turn !== this.opened) return release(stream, source.context);

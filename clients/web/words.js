@@ -102,16 +102,16 @@ const few = x => (x == null ? "–" : x >= 10 ? String(Math.round(x)) : x.toFixe
 const percent = x => (x == null ? "–" : `${(100 * x).toFixed(1)} %`);
 
 /**
- * "6.1 ms of CPU a second, 164 streams a core, 36.1 % of phones wrong; settled after 275 ms, 9 of 10
- * after 555". @param {any} row of priceOf @param {number} chunk in use
+ * "164 streams a core, 36.1 % of phones wrong, settled after 275 ms (9 of 10: 555)"
+ * @param {any} row of priceOf @param {number} chunk in use
  */
 export function priceWords(row, chunk) {
   if (!row) return "";
   const per = row.per == null ? "" : `, ${percent(row.per)} of phones wrong`;
   const { p50, p90 } = row.settled_ms ?? {};
-  const settled = p50 == null ? "" : `; settled after ${p50} ms, 9 of 10 after ${p90}`;
-  const other = row.chunk_ms === chunk ? "" : ` (with chunks of ${row.chunk_ms} ms)`;
-  return `${few(row.cpu_ms)} ms of CPU a second, ${few(row.streams)} streams a core${per}${settled}${other}`;
+  const settled = p50 == null ? "" : `, settled after ${p50} ms (9 of 10: ${p90})`;
+  const other = row.chunk_ms === chunk ? "" : `, with chunks of ${row.chunk_ms} ms`;
+  return `${few(row.streams)} streams a core${per}${settled}${other}`;
 }
 
 /** Of each depth: its number and cells of text. @returns {{depth: number, cells: string[]}[]} */

@@ -211,15 +211,6 @@ class Live(unittest.TestCase):
         for kind in ("packet", "phones", "flushed", "changed", "error", "pong"):
             self.assertIn(kind, kinds)
 
-    def test_the_example_of_the_manual(self):
-        with open(os.path.join(SRCDIR, "docs/protocol.md"), encoding="utf-8") as f:
-            example = f.read().split("```python\n")[1].split("```")[0]
-        self.assertIn("ws://localhost:7350", example)
-        said = subprocess.run([sys.executable, "-c", example.replace("ws://localhost:7350", self.url)],
-                              input=self.samples[::3].tobytes(), capture_output=True, check=True).stdout.decode()
-        self.assertRegex(said, r"posteriors \(\d+, 40\)")
-        self.assertIn("'type': 'done'", said)
-
     def test_failures(self):
         with self.assertRaises(shoal.Failure) as caught:
             shoal.Session(self.url, depth=40)

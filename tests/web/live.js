@@ -175,38 +175,6 @@ async function again() {
   assert.ok(most < 1e-4, `${most} apart`);
 }
 
-/** The JavaScript of docs/protocol.md, 10, as it stands there. */
-async function example() {
-  const manual = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");
-  const code = manual.split("```js\n")[1].split("```")[0];
-  assert.match(code, /ws:\/\/localhost:7350/);
-  const seen = [],
-    say = (...words) => seen.push(words),
-    console = { log: say, error: say };
-  const run = new Function("WebSocket", "console", `${code}; return { ws, send, end };`);
-  const address = `ws://${url}`;
-  const here = class extends WebSocket {
-    constructor(to, protocol) {
-      super(to.replace("ws://localhost:7350", address), protocol);
-    }
-  };
-  const { ws, send, end } = run(here, console);
-  const closed = new Promise(done => ws.addEventListener("close", done));
-  await new Promise(open => ws.addEventListener("open", open));
-  const floats = Float32Array.from(samples, s => s / 32768);
-  for (let at = 0; at < floats.length; at += 960) send(floats.subarray(at, at + 960));
-  end();
-  assert.equal((await closed).code, 1000);
-  assert.ok(
-    seen.some(([first]) => first === "F"),
-    "a phone",
-  );
-  assert.ok(
-    seen.some(([first, , , row]) => first === "frame" && row.length === 40),
-    "a row",
-  );
-}
-
 /** The page and all that it names, as they lie in clients/web. */
 async function page() {
   const types = {
@@ -249,6 +217,5 @@ await recordings();
 await rows();
 await again();
 await failures();
-await example();
 await page();
 console.log(`${want.length} phones of ${recording}, as shoal-file has them`);

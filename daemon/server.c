@@ -213,15 +213,17 @@ static int make_tx(shoald_server *server)
 static int bind_all(shoald_server *server)
 {
     char why[WHY_SIZE];
+    const shoald_settings *c = &server->house.settings;
     int inherited = shoald_notify_inherited();
-    int count = inherited ? inherited : server->house.settings.listen_count;
+    int count = inherited ? inherited : c->listen_count;
     server->inherited = inherited > 0;
     for (int i = 0; i < count && i < SHOALD_MAX_LISTEN; i++) {
         shoald_listener *l = &server->listeners[server->listener_count];
         int more = inherited
-                       ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, why, sizeof why)
+                       ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, c->insecure_listen,
+                                               why, sizeof why)
                        : shoald_listen_bind(l, SHOALD_MAX_LISTENERS - server->listener_count,
-                                            server->house.settings.listen[i], why, sizeof why);
+                                            c->listen[i], c->insecure_listen, why, sizeof why);
         if (more < 0)
             return complain(why);
         server->listener_count += inherited ? 1 : more;

@@ -14,7 +14,7 @@
 static int check_addresses(const shoald_settings *c, char *why, size_t why_size)
 {
     for (int i = 0; i < c->listen_count; i++)
-        if (shoald_listen_check(c->listen[i], why, why_size) < 0)
+        if (shoald_listen_check(c->listen[i], c->insecure_listen, why, why_size) < 0)
             return -1;
     return 0;
 }

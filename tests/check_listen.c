@@ -40,7 +40,7 @@ static bool has_ipv6(void)
 
 START_TEST(a_star_is_every_family_at_one_port)
 {
-    int port, other, count = shoald_listen_bind(l, ROOM, "*:0", why, sizeof why);
+    int port, other, count = shoald_listen_bind(l, ROOM, "*:0", true, why, sizeof why);
 
     ck_assert_msg(count >= 1, "%s", why);
     ck_assert_int_eq(count, has_ipv6() ? 2 : 1);
@@ -59,7 +59,7 @@ START_TEST(too_little_room_binds_nothing)
 {
     if (!has_ipv6())
         return;
-    ck_assert_int_eq(shoald_listen_bind(l, 1, "*:0", why, sizeof why), -1);
+    ck_assert_int_eq(shoald_listen_bind(l, 1, "*:0", true, why, sizeof why), -1);
     ck_assert_int_eq(l[0].fd, 0);
 }
 END_TEST
@@ -84,11 +84,48 @@ static const char *const bad[] = {
 START_TEST(what_cannot_be_bound_is_refused_with_words)
 {
     why[0] = '\0';
-    ck_assert_int_eq(shoald_listen_check(bad[_i], why, sizeof why), -1);
+    ck_assert_int_eq(shoald_listen_check(bad[_i], true, why, sizeof why), -1);
     ck_assert_int_gt(strlen(why), 0);
     why[0] = '\0';
-    ck_assert_int_eq(shoald_listen_bind(l, ROOM, bad[_i], why, sizeof why), -1);
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, bad[_i], true, why, sizeof why), -1);
     ck_assert_int_gt(strlen(why), 0);
+}
+END_TEST
+
+static const char *const far[] = { "0.0.0.0:0", "*:0", "[::]:0", "192.0.2.7:0" };
+
+/* The remedy is in the words, and nothing is bound. */
+START_TEST(where_others_reach_is_not_listened_unless_it_is_said)
+{
+    ck_assert_int_eq(shoald_listen_check(far[_i], false, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "--insecure-listen"));
+    why[0] = '\0';
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, far[_i], false, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "insecure_listen = on"));
+    ck_assert_int_eq(l[0].fd, 0);
+}
+END_TEST
+
+static const char *const near[] = { "127.0.0.1:0", "127.8.9.10:0", "localhost:0" };
+
+START_TEST(loopback_needs_no_word)
+{
+    ck_assert_int_eq(shoald_listen_check(near[_i], false, why, sizeof why), 0);
+    int count = shoald_listen_bind(l, ROOM, near[_i], false, why, sizeof why);
+    ck_assert_msg(count >= 1, "%s: %s", near[_i], why);
+    close_all(count);
+}
+END_TEST
+
+/* Of systemd's sockets, too. */
+START_TEST(inherited_ones_are_held_to_the_same)
+{
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, "0.0.0.0:0", true, why, sizeof why), 1);
+    ck_assert_int_eq(shoald_listen_inherit(l + 1, l[0].fd, false, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "0.0.0.0:"));
+    ck_assert_int_eq(shoald_listen_inherit(l + 1, l[0].fd, true, why, sizeof why), 0);
+    memset(l + 1, 0, sizeof l[1]);
+    close_all(1);
 }
 END_TEST
 
@@ -96,7 +133,7 @@ START_TEST(a_path_that_is_too_long_is_refused)
 {
     char longer[200] = "unix:/tmp/";
     memset(longer + 10, 'a', 110);
-    ck_assert_int_eq(shoald_listen_check(longer, why, sizeof why), -1);
+    ck_assert_int_eq(shoald_listen_check(longer, true, why, sizeof why), -1);
     ck_assert_ptr_nonnull(strstr(why, "107"));
 }
 END_TEST
@@ -104,10 +141,10 @@ END_TEST
 START_TEST(an_address_in_use_is_good)
 {
     char taken[SHOALD_ADDRESS_NAME];
-    ck_assert_int_eq(shoald_listen_bind(l, ROOM, "127.0.0.1:0", why, sizeof why), 1);
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, "127.0.0.1:0", true, why, sizeof why), 1);
     strcpy(taken, l[0].name);
-    ck_assert_int_eq(shoald_listen_check(taken, why, sizeof why), 0);
-    ck_assert_int_eq(shoald_listen_bind(l + 1, ROOM - 1, taken, why, sizeof why), -1);
+    ck_assert_int_eq(shoald_listen_check(taken, true, why, sizeof why), 0);
+    ck_assert_int_eq(shoald_listen_bind(l + 1, ROOM - 1, taken, true, why, sizeof why), -1);
     ck_assert_ptr_nonnull(strstr(why, "another"));
     close_all(1);
 }
@@ -117,13 +154,13 @@ START_TEST(nothing_is_left_behind_or_removed)
 {
     struct stat before, after;
     make_folder();
-    ck_assert_int_eq(shoald_listen_check(path, why, sizeof why), 0);
+    ck_assert_int_eq(shoald_listen_check(path, true, why, sizeof why), 0);
     ck_assert_int_ne(lstat(path + 5, &before), 0);
 
-    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, why, sizeof why), 1);
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, true, why, sizeof why), 1);
     ck_assert_int_eq(lstat(path + 5, &before), 0);
-    ck_assert_int_eq(shoald_listen_check(path, why, sizeof why), 0); /* in use */
-    ck_assert_int_eq(shoald_listen_bind(l + 1, ROOM - 1, path, why, sizeof why), -1);
+    ck_assert_int_eq(shoald_listen_check(path, true, why, sizeof why), 0); /* in use */
+    ck_assert_int_eq(shoald_listen_bind(l + 1, ROOM - 1, path, true, why, sizeof why), -1);
     ck_assert_int_eq(lstat(path + 5, &after), 0);
     ck_assert_int_eq(before.st_ino, after.st_ino);
     close_all(1);
@@ -137,8 +174,8 @@ START_TEST(a_file_that_is_no_socket_stays)
     struct stat st;
     make_folder();
     close(open(path + 5, O_CREAT | O_WRONLY, 0600));
-    ck_assert_int_eq(shoald_listen_check(path, why, sizeof why), -1);
-    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, why, sizeof why), -1);
+    ck_assert_int_eq(shoald_listen_check(path, true, why, sizeof why), -1);
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, true, why, sizeof why), -1);
     ck_assert_int_eq(lstat(path + 5, &st), 0);
     unlink(path + 5);
     rmdir(folder);
@@ -150,9 +187,9 @@ START_TEST(the_socket_of_another_stays)
 {
     struct stat st;
     make_folder();
-    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, why, sizeof why), 1);
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, true, why, sizeof why), 1);
     unlink(path + 5);
-    ck_assert_int_eq(shoald_listen_bind(l + 1, ROOM - 1, path, why, sizeof why), 1);
+    ck_assert_int_eq(shoald_listen_bind(l + 1, ROOM - 1, path, true, why, sizeof why), 1);
     shoald_listen_close(&l[0]);
     ck_assert_int_eq(lstat(path + 5, &st), 0);
     shoald_listen_close(&l[1]);
@@ -165,10 +202,10 @@ END_TEST
 START_TEST(a_stale_socket_is_taken_over)
 {
     make_folder();
-    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, why, sizeof why), 1);
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, true, why, sizeof why), 1);
     close(l[0].fd);
-    ck_assert_int_eq(shoald_listen_check(path, why, sizeof why), 0);
-    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, why, sizeof why), 1);
+    ck_assert_int_eq(shoald_listen_check(path, true, why, sizeof why), 0);
+    ck_assert_int_eq(shoald_listen_bind(l, ROOM, path, true, why, sizeof why), 1);
     close_all(1);
     rmdir(folder);
 }
@@ -182,6 +219,10 @@ int main(void)
     tcase_add_test(tc, too_little_room_binds_nothing);
     tcase_add_loop_test(tc, what_cannot_be_bound_is_refused_with_words, 0,
                         (int)(sizeof bad / sizeof bad[0]));
+    tcase_add_loop_test(tc, where_others_reach_is_not_listened_unless_it_is_said, 0,
+                        sizeof far / sizeof far[0]);
+    tcase_add_loop_test(tc, loopback_needs_no_word, 0, sizeof near / sizeof near[0]);
+    tcase_add_test(tc, inherited_ones_are_held_to_the_same);
     tcase_add_test(tc, a_path_that_is_too_long_is_refused);
     tcase_add_test(tc, an_address_in_use_is_good);
     tcase_add_test(tc, nothing_is_left_behind_or_removed);

@@ -17,6 +17,7 @@ static const char usage[] =
     "  --config FILE        settings, one `key = value` a line (see shoald.conf)\n"
     "  --listen ADDRESS     HOST:PORT, [IPv6]:PORT, unix:/PATH; port 0 takes a free one;\n"
     "                       may be repeated (default 127.0.0.1:%d)\n"
+    "  --insecure-listen    also on addresses that other machines can reach, without TLS\n"
     "  --model FILE         model file (default: the built-in model)\n"
     "  --backend NAME       matrix library: auto, own, openblas, onednn or amx\n"
     "  --precision P        of its products: fp32 (the default), bf16, int8, or auto:\n"
@@ -126,6 +127,7 @@ static int print_help(void)
 enum {
     OPT_CONFIG = 256,
     OPT_LISTEN,
+    OPT_INSECURE,
     OPT_MODEL,
     OPT_BACKEND,
     OPT_PRECISION,
@@ -144,6 +146,7 @@ enum {
 static const struct option long_options[] = {
     { "config", required_argument, NULL, OPT_CONFIG },
     { "listen", required_argument, NULL, OPT_LISTEN },
+    { "insecure-listen", no_argument, NULL, OPT_INSECURE },
     { "model", required_argument, NULL, OPT_MODEL },
     { "backend", required_argument, NULL, OPT_BACKEND },
     { "precision", required_argument, NULL, OPT_PRECISION },
@@ -167,6 +170,7 @@ static int take(shoald_options *o, int option)
     case OPT_READY: o->ready_file = optarg; return -1;
     case OPT_CHECK: o->check_only = 1; return -1;
     case OPT_LISTEN: return add_override(o, "listen", optarg);
+    case OPT_INSECURE: return add_override(o, "insecure_listen", "on");
     case OPT_MODEL: return add_override(o, "model", optarg);
     case OPT_BACKEND: return add_override(o, "backend", optarg);
     case OPT_PRECISION: return add_override(o, "precision", optarg);

@@ -48,17 +48,3 @@ bool shoald_peer_is_local(const shoald_peer *p)
         return memcmp(p->ip + 12, four, 4) == 0;
     return memcmp(p->ip, six, 16) == 0 || memcmp(p->ip, nobody, 16) == 0;
 }
-
-bool shoald_peer_came_by_loopback(int fd)
-{
-    struct sockaddr_storage at = { 0 };
-    socklen_t size = sizeof at;
-    const struct sockaddr_in *four = (const void *)&at;
-    const struct sockaddr_in6 *six = (const void *)&at;
-    if (getsockname(fd, (struct sockaddr *)&at, &size) < 0)
-        return true;
-    if (at.ss_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) ||
-               (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr) && six->sin6_addr.s6_addr[12] == 127);
-    return at.ss_family == AF_INET && ntohl(four->sin_addr.s_addr) >> 24 == 127;
-}

@@ -21,7 +21,5 @@ bool shoald_peer_is_same(const shoald_peer *a, const shoald_peer *b); /* address
 bool shoald_peer_is_near(const shoald_peer *a, const shoald_peer *b);
 /* A unix socket, 127.0.0.1 or ::1: perhaps a proxy, with many clients behind it. */
 bool shoald_peer_is_local(const shoald_peer *p);
-/* The address that this socket was reached at is 127.x or ::1. */
-bool shoald_peer_came_by_loopback(int fd);
 
 #endif

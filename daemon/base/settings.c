@@ -45,6 +45,7 @@ static const char *const cache_words[] = { "auto", "fp32", "bf16", "fp16", "int8
 
 static const settings_key keys[] = {
     { "listen", KEY_LISTEN, FIELD(listen), 0, 0, 0, false, NULL },
+    { "insecure_listen", KEY_WORD, FIELD(insecure_listen), 0, 0, 0, false, switch_words },
     { "model", KEY_PATH, FIELD(model), 0, 0, 0, false, NULL },
     { "backend", KEY_WORD, FIELD(backend), 0, 0, 0, false, backend_words },
     { "precision", KEY_WORD, FIELD(precision), 0, 0, 0, false, precision_words },

@@ -26,6 +26,7 @@ typedef struct shoald_settings {
     char listen[SHOALD_MAX_LISTEN][SHOALD_LISTEN_LENGTH]; /* "127.0.0.1:7350" */
     int listen_count;
     shoald_source listen_source; /* a later source replaces the whole list */
+    int insecure_listen;         /* also where others than this machine can reach it */
     char model[PATH_MAX];        /* "" is the built-in model */
     int backend, precision;      /* shoal_backend, shoal_precision */
     int cache;                   /* shoal_cache */

@@ -117,6 +117,16 @@ const char *shoald_address_name(char *to, size_t size, const shoald_address *a)
     return to;
 }
 
+bool shoald_address_is_loopback(const struct sockaddr_storage *at)
+{
+    const struct sockaddr_in *four = (const void *)at;
+    const struct sockaddr_in6 *six = (const void *)at;
+    if (at->ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr) && six->sin6_addr.s6_addr[12] == 127);
+    return at->ss_family == AF_UNIX || ntohl(four->sin_addr.s_addr) >> 24 == 127;
+}
+
 int shoald_address_port(const shoald_address *a)
 {
     switch (a->at.ss_family) {

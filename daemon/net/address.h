@@ -28,6 +28,8 @@ typedef struct shoald_addresses {
 int shoald_address_resolve(shoald_addresses *a, const char *text, char *why, size_t why_size);
 /* "127.0.0.1:7350", "[::1]:7350", "unix:/run/shoal/shoald.sock". Returns to. */
 const char *shoald_address_name(char *to, size_t size, const shoald_address *a);
+/* Nobody beyond this machine can reach it: 127.x, ::1, a unix socket. */
+bool shoald_address_is_loopback(const struct sockaddr_storage *at);
 int shoald_address_port(const shoald_address *a); /* 0: any, or a unix socket */
 void shoald_address_set_port(shoald_address *a, int port);
 

@@ -3,6 +3,7 @@
 
 #include "base/trust.h"
 #include "net/access.h"
+#include "net/address.h"
 #include "net/gates.h"
 #include "net/greeting.h"
 #include "net/link.h"
@@ -289,13 +290,22 @@ void shoald_greet_take_back(void *owner, shoald_parting *p)
         shoald_greeting_await_reader(g);
 }
 
+/* Unix sockets are out of the reach of browsers. */
+static bool came_by_loopback(int fd)
+{
+    struct sockaddr_storage at = { 0 };
+    socklen_t size = sizeof at;
+    return getsockname(fd, (struct sockaddr *)&at, &size) < 0 ||
+           (at.ss_family != AF_UNIX && shoald_address_is_loopback(&at));
+}
+
 void shoald_greet_start(shoald_door *door, int fd, const shoald_peer *peer)
 {
     shoald_greeting *g = new_greeting(door, fd, peer);
     if (!g)
         return;
     g->awaits_proxy = shoald_trust_has(door->house->settings.proxy_from, peer);
-    g->peer.by_loopback = !g->awaits_proxy && shoald_peer_came_by_loopback(fd);
+    g->peer.by_loopback = !g->awaits_proxy && came_by_loopback(fd);
     set_socket_options(fd); /* a unix socket has none of them */
     door->house->connection_count++;
     shoald_count(&door->house->stats.connections, 1);

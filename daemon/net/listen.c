@@ -35,6 +35,32 @@ static int explain(const char *address, int error, char *why, size_t why_size)
     return -1;
 }
 
+/* 0, or -1 and why: others can reach it, and it was not said that they may. */
+static int check_reach(const shoald_address *a, bool anywhere, char *why, size_t why_size)
+{
+    char name[SHOALD_ADDRESS_NAME];
+    if (anywhere || shoald_address_is_loopback(&a->at))
+        return 0;
+    snprintf(why, why_size,
+             "will not listen on %s: others can reach it, and shoald has no TLS, so audio, results "
+             "and tokens could be read on the way; listen on 127.0.0.1, ::1 or unix:/PATH behind a "
+             "proxy that does TLS, or say that it is meant: insecure_listen = on "
+             "(--insecure-listen)",
+             shoald_address_name(name, sizeof name, a));
+    return -1;
+}
+
+static int resolve(shoald_addresses *a, const char *address, bool anywhere, char *why,
+                   size_t why_size)
+{
+    if (shoald_address_resolve(a, address, why, why_size) < 0)
+        return -1;
+    for (int i = 0; i < a->count; i++)
+        if (check_reach(&a->list[i], anywhere, why, why_size) < 0)
+            return -1;
+    return 0;
+}
+
 /* A bound socket, or -1 with errno. */
 static int bind_socket(const shoald_address *a)
 {
@@ -144,12 +170,12 @@ static int bind_all(shoald_listener *l, int room, shoald_addresses *a, int port)
     return count ? count : -1;
 }
 
-int shoald_listen_bind(shoald_listener *l, int room, const char *address, char *why,
+int shoald_listen_bind(shoald_listener *l, int room, const char *address, bool anywhere, char *why,
                        size_t why_size)
 {
     shoald_addresses a;
     int count, tries = 0;
-    if (shoald_address_resolve(&a, address, why, why_size) < 0)
+    if (resolve(&a, address, anywhere, why, why_size) < 0)
         return -1;
     int port = shoald_address_port(&a.list[0]);
     /* a port that is free on the first address may be taken on the second */
@@ -184,11 +210,11 @@ static int check_one(const shoald_address *a)
     return fd >= 0 || errno == EADDRINUSE ? 0 : -1;
 }
 
-int shoald_listen_check(const char *address, char *why, size_t why_size)
+int shoald_listen_check(const char *address, bool anywhere, char *why, size_t why_size)
 {
     shoald_addresses a;
     int good = 0, error = EADDRNOTAVAIL;
-    if (shoald_address_resolve(&a, address, why, why_size) < 0)
+    if (resolve(&a, address, anywhere, why, why_size) < 0)
         return -1;
     for (int i = 0; i < a.count; i++) {
         if (check_one(&a.list[i]) == 0)
@@ -201,8 +227,9 @@ int shoald_listen_check(const char *address, char *why, size_t why_size)
 
 /* ---- sockets of systemd -------------------------------------------------------------- */
 
-int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size)
+int shoald_listen_inherit(shoald_listener *l, int fd, bool anywhere, char *why, size_t why_size)
 {
+    shoald_address at;
     int listening = 0;
     socklen_t size = sizeof listening;
     memset(l, 0, sizeof *l);
@@ -214,8 +241,8 @@ int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size
                  fd);
         return -1;
     }
-    name_from_socket(l, &(shoald_address){ .size = 0 });
-    return 0;
+    name_from_socket(l, &at);
+    return check_reach(&at, anywhere, why, why_size);
 }
 
 /* ---- accepting ----------------------------------------------------------------------- */

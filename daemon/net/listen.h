@@ -28,14 +28,16 @@ typedef struct shoald_listener {
 
 /* Bind every address that one `listen` means, into l[0..room). Port 0 takes one that is free on all
  * of them. An address of a family that this machine does not have is left out and logged, as long
- * as another is left. Returns how many were bound, > 0, or -1 and why: cause and remedy. */
-int shoald_listen_bind(shoald_listener *l, int room, const char *address, char *why,
+ * as another is left. What is said there can be read on the way, so addresses that others can reach
+ * are bound only if `anywhere`. Returns how many were bound, > 0, or -1 and why: cause and remedy.
+ */
+int shoald_listen_bind(shoald_listener *l, int room, const char *address, bool anywhere, char *why,
                        size_t why_size);
 /* Would shoald_listen_bind succeed, if whoever listens there now did not? For --check: nothing is
  * left behind, and nothing of a running server is touched. 0 or -1 and why. */
-int shoald_listen_check(const char *address, char *why, size_t why_size);
-/* Take over an inherited descriptor. 0 or -1 and why. */
-int shoald_listen_inherit(shoald_listener *l, int fd, char *why, size_t why_size);
+int shoald_listen_check(const char *address, bool anywhere, char *why, size_t why_size);
+/* Take over an inherited descriptor; the same holds for its address. 0 or -1 and why. */
+int shoald_listen_inherit(shoald_listener *l, int fd, bool anywhere, char *why, size_t why_size);
 /* Accept from now on. 0 or a libuv error. */
 int shoald_listen_start(shoald_listener *l, uv_loop_t *loop, struct shoald_door *door);
 /* A few times a second: try again after a rest. */

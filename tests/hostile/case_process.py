@@ -148,7 +148,7 @@ def run_check(*arguments, limited=False):
 BAD_LINES = (b"listen = 127.0.0.1:0 # ours", b"model = \"/nonexistent\"", b"model = /nonexistent",
              b"workers = 1 # one", b"worker = 1", b"workers", b"precision = fp17",
              b"model = " + b"x" * 9000)
-BAD_ARGUMENTS = (("--listen", "not an address"), ("--listen", "127.0.0.1:99999"),
+BAD_ARGUMENTS = (("--listen", "not an address"), ("--listen", "0.0.0.0:0"), ("--listen", "127.0.0.1:99999"),
                  ("--listen", "no.such.host.invalid:80"), ("--listen", "unix:/nonexistent/socket"),
                  ("--model", "/nonexistent"), ("--model", __file__), ("--set", "workers=1 # one"),
                  ("--config", "/nonexistent"), ("--config", "/"), ("--set", "max_sessions=100000"),
@@ -184,7 +184,7 @@ def case_every_family():
         probe.close()
     except OSError:
         return                  # no IPv6 here
-    with Shoald(listen="*:0") as shoald:
+    with Shoald("--insecure-listen", listen="*:0") as shoald:
         for host in ("127.0.0.1", "::1"):
             with connect(shoald.port, host) as s:
                 s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -154,6 +154,27 @@ size_t shoald_lane_step_bytes(const shoal_model_info *m, const shoal_options *o)
     return outputs_bytes(m, o) + ready + 8 * SHOALD_RECORD_BYTES;
 }
 
+/* Fast speech has 15 phones a second; what is tentative is told again with each chunk. */
+static size_t phones_second_bytes(const shoal_options *o)
+{
+    size_t messages = 1000 / (size_t)o->chunk_ms + 1;
+    return 15 * 80 + messages * (o->tentative == SHOAL_ON ? 1200 : 200);
+}
+
+size_t shoald_lane_second_bytes(const shoal_model_info *m, const shoal_options *o)
+{
+    enum {
+        ROWS = SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_EMBEDDING | SHOAL_OUTPUT_HIDDEN |
+               SHOAL_OUTPUT_MEL
+    };
+    shoal_options second = *o;
+    second.chunk_ms = 1000;
+    size_t n = kinds_bytes(m, &second, o->outputs & ROWS) + phones_second_bytes(o);
+    for (int i = 0; i < o->tap_count; i++)
+        n += kinds_bytes(m, &second, o->taps[i].outputs & ROWS) + phones_second_bytes(o);
+    return n;
+}
+
 /* ---- rings --------------------------------------------------------------------------- */
 
 static size_t audio_bytes(const shoal_options *o, int ms)

@@ -53,7 +53,7 @@ enum {
     SHOALD_IN_REPLY  /* payload: text to send at this place; code: then close */
 };
 
-enum { SHOALD_OUT_TEXT, SHOALD_OUT_BINARY }; /* kinds of output records */
+enum { SHOALD_OUT_TEXT, SHOALD_OUT_BINARY, SHOALD_OUT_READY }; /* kinds of output records */
 
 /* ---- a worker, as the loop sees it --------------------------------------------------------- */
 
@@ -116,8 +116,9 @@ typedef struct shoald_lane {
     char id[SHOALD_SESSION_ID + 1];
     shoal_options options;      /* effective at the start */
     size_t in_high, in_low;     /* bytes of input: stop, go on reading the socket */
-    uint64_t max_message_bytes; /* told in `ready`, as are the next two */
-    int backlog_ms, idle_timeout_s;
+    uint64_t max_message_bytes; /* told in `ready`, as is what follows */
+    int backlog_ms, idle_timeout_s, park_ms;
+    char ticket[SHOAL_TICKET_DIGITS + 1]; /* the worker tells the first; the loop, later ones */
 
     shoald_queue in, out;
     _Atomic size_t out_step; /* room in out that one step of the worker may need; a `set`
@@ -151,10 +152,17 @@ void shoald_lane_report(shoald_lane *l, shoald_port *p);
 #define SHOALD_MOVED(p)     ((uintptr_t)(p)&2)
 #define SHOALD_UNMARK(p)    ((shoald_lane *)((uintptr_t)(p) & ~(uintptr_t)3))
 
+/* ---- ready --------------------------------------------------------------------------------- */
+
+/* All of it but what is told of a client that comes back. o: in force now, as depth is. */
+void shoald_lane_tell(const shoald_lane *l, const shoal_options *o, int depth, shoal_ready *m);
+
 /* ---- sizes that options imply -------------------------------------------------------------- */
 
 /* Of one sample of all channels; 1 for opus. */
 int shoald_lane_frame_bytes(const shoal_options *o);
+/* Bytes that the results of a second take, about: what most sessions stay below. */
+size_t shoald_lane_second_bytes(const shoal_model_info *m, const shoal_options *o);
 /* Bytes that the results of one step may take in the output queue at most. */
 size_t shoald_lane_step_bytes(const shoal_model_info *m, const shoal_options *o);
 

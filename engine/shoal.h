@@ -300,9 +300,9 @@ typedef struct shoal_step {
 } shoal_step;
 
 typedef struct shoal_cost {
-    double flops;       /* of products, attention and convolutions; a multiply-add is two. Not
-                         * counted: norms, activations, the log-mel transform, which are small */
+    double flops;       /* of products, attention and convolutions; a multiply-add is two */
     size_t cache_bytes; /* what these streams keep of these layers from chunk to chunk */
+    int reach_frames;   /* how far before a frame these layers look, one after the other */
 } shoal_cost;
 
 /* The sum over n steps. 0, or SHOAL_EINVAL for a step that the model does not have. Any thread. */

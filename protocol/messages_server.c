@@ -70,6 +70,24 @@ static void write_frame(shoal__text *t, int rate)
     shoal__text_decimal(t, shoal_frame_samples(rate), 2);
 }
 
+static void write_return(shoal__text *t, const shoal_ready *m)
+{
+    if (m->replay_ms)
+        shoal__text_printf(t, ",\"replay_ms\":%d", m->replay_ms);
+    if (*m->ticket)
+        shoal__text_printf(t, ",\"resume\":\"%s\",\"park_ms\":%d", m->ticket, m->park_ms);
+    if (m->is_resumed)
+        shoal__text_printf(t, ",\"resumed\":{\"bytes\":%llu,\"requests\":%llu,\"received\":%llu}",
+                           (ull)m->held_bytes, (ull)m->held_requests, (ull)m->held_samples);
+}
+
+static int return_valid(const shoal_ready *m)
+{
+    return shoal__ticket_valid(m->ticket) && m->replay_ms >= 0 && m->park_ms >= 0 &&
+           valid_count(m->held_bytes) && valid_count(m->held_requests) &&
+           valid_count(m->held_samples);
+}
+
 static int ready_valid(const shoal_ready *m)
 {
     shoal_error err;
@@ -78,7 +96,8 @@ static int ready_valid(const shoal_ready *m)
     o.given = SHOAL_OPT_ALL;
     return m->classes >= 0 && m->classes <= SHOAL_MAX_CLASSES && m->dim >= 0 &&
            m->dim <= SHOAL_MAX_DIM && m->mels >= 0 && m->mels <= SHOAL_MAX_DIM &&
-           valid_count(m->max_message_bytes) && shoal_options_check(&o, &err) == 0;
+           valid_count(m->max_message_bytes) && return_valid(m) &&
+           shoal_options_check(&o, &err) == 0;
 }
 
 int shoal_ready_encode(shoal_buf *out, const shoal_ready *m)
@@ -103,8 +122,10 @@ int shoal_ready_encode(shoal_buf *out, const shoal_ready *m)
     shoal__options_write_json(&t, &m->options, SHOAL_OPT_ALL);
     shoal__text_printf(&t,
                        "},\"limits\":{\"max_message_bytes\":%llu,\"max_backlog_ms\":%d,"
-                       "\"idle_timeout_s\":%d}}",
+                       "\"idle_timeout_s\":%d}",
                        (ull)m->max_message_bytes, m->max_backlog_ms, m->idle_timeout_s);
+    write_return(&t, m);
+    shoal__text_char(&t, '}');
     return shoal__text_end(&t);
 }
 

@@ -68,6 +68,26 @@ static void read_limits(shoal_ready *m, shoal__in *in)
     in->failed |= limits.failed;
 }
 
+static void read_return(shoal_ready *m, shoal__in *in)
+{
+    if (json_object_get(in->obj, "replay_ms"))
+        m->replay_ms = shoal__in_int(in, "replay_ms", 0, INT_MAX);
+    if (json_object_get(in->obj, "resume")) {
+        shoal__in_string(in, "resume", m->ticket, sizeof m->ticket);
+        m->park_ms = shoal__in_int(in, "park_ms", 0, INT_MAX);
+    }
+    if (!shoal__ticket_valid(m->ticket))
+        shoal__in_fail(in, "resume", "32 hex digits");
+    if (!json_object_get(in->obj, "resumed"))
+        return;
+    shoal__in held = shoal__in_object(in, "resumed");
+    m->is_resumed = 1;
+    m->held_bytes = shoal__in_count(&held, "bytes", SHOAL_MAX_COUNT);
+    m->held_requests = shoal__in_count(&held, "requests", SHOAL_MAX_COUNT);
+    m->held_samples = shoal__in_count(&held, "received", SHOAL_MAX_COUNT);
+    in->failed |= held.failed;
+}
+
 static void read_ready(shoal_ready *m, shoal__in *in)
 {
     shoal__in options = shoal__in_object(in, "options");
@@ -86,6 +106,7 @@ static void read_ready(shoal_ready *m, shoal__in *in)
     m->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
     m->latency_ms = shoal__in_int(in, "latency_ms", 0, INT_MAX);
     read_limits(m, in);
+    read_return(m, in);
 }
 
 /* ---- phones ---- */

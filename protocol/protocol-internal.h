@@ -112,6 +112,10 @@ typedef struct shoal__option {
 extern const shoal__option shoal__options[]; /* name NULL ends */
 int shoal__option_get(const shoal_options *o, const shoal__option *row);
 
+/* ---- coming back (resume.c) ---- */
+
+int shoal__ticket_valid(const char *ticket); /* "" is: there is none */
+
 /* ---- values as text (errors.c) ---- */
 
 /* dst = n bytes of s made printable ASCII, cut with "..." where too long. */

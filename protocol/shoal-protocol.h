@@ -258,7 +258,28 @@ typedef struct shoal_ready {
     char cache[SHOAL_MAX_LABEL + 1]; /* what sessions remember in: "fp32", "bf16", "fp16", "int8" */
     int same_in_any_company;         /* 1: the same bytes whoever else is served */
     int mels;                        /* values in a row of log-mels; 0: it does not say */
+    int replay_ms; /* audio before a frame that its results depend on; 0: it does not say */
+    /* how the client comes back when its connection breaks (shoal_resume) */
+    char ticket[SHOAL_TICKET_DIGITS + 1]; /* "resume" on the wire; "": it cannot */
+    int park_ms;                          /* for so long the session is kept */
+    int is_resumed;                       /* 1: it has come back, and the server holds: */
+    uint64_t held_bytes;                  /* bytes of audio since the session began */
+    uint64_t held_requests;               /* messages of text, and empty ones, but for start */
+    uint64_t held_samples;                /* the audio in samples of a channel, skips included */
 } shoal_ready; /* frame_ms, frame_seconds and frame_samples on the wire follow from rate */
+
+/* How a client comes back to its session over a new connection: the URL's query, alone in it. */
+typedef struct shoal_resume {
+    char ticket[SHOAL_TICKET_DIGITS + 1]; /* of the last `ready`; lower case hex */
+    uint64_t got; /* messages the session has given it, but for `ready`; 0..SHOAL_MAX_COUNT */
+} shoal_resume;
+
+/* 1: the query, with or without the leading '?', is one; 0: nobody comes back here; -1: it is
+ * wrong. */
+SHOAL_CHECKED int shoal_resume_parse_query(shoal_resume *r, const char *query, size_t n,
+                                           shoal_error *err);
+/* "resume=...&got=12", without '?'. */
+SHOAL_CHECKED int shoal_resume_encode_query(shoal_buf *out, const shoal_resume *r);
 
 typedef struct shoal_wire_phone {
     char phone[SHOAL_MAX_LABEL + 1]; /* "HH" */

@@ -39,6 +39,7 @@ enum {
     SHOAL_MAX_PACKET_FRAMES = 4096,
     SHOAL_MAX_TAPS = 16, /* depths that outputs of a session have of their own */
     SHOAL_MAX_ERROR_TEXT = 447,
+    SHOAL_TICKET_DIGITS = 32, /* hex: 128 bits */
 
     SHOAL_MIN_RATE = 8000,
     SHOAL_MAX_RATE = 48000,
@@ -167,7 +168,10 @@ SHOAL_CHECKED int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
       "the server does not take this HTTP request: correct it")                                    \
     X(FORBIDDEN, "forbidden", 1008, 403, 1, 0,                                                     \
       "the request comes from a page, or by a name, that the server does not serve: see origins "  \
-      "and hosts of shoald.conf")
+      "and hosts of shoald.conf")                                                                  \
+    X(CANNOT_RESUME, "cannot_resume", 1008, 410, 1, 0,                                             \
+      "the session cannot be gone on with here: it ended, its time is over, or it is another "     \
+      "server's: begin a new one and send again what it needs")
 
 typedef enum shoal_code {
     SHOAL_CODE_UNKNOWN = 0, /* a code of a newer server; shoal_error.name has it */

@@ -144,6 +144,7 @@ START_TEST(identity_keeps_and_costs_nothing)
     ck_assert_int_eq(shoal_model_cost(m, &(shoal_step){ 0, 1, 5, CHUNK, LEFT }, 1, &cost), 0);
     ck_assert_double_eq(cost.flops, 0.0);
     ck_assert_uint_eq(cost.cache_bytes, 0);
+    ck_assert_int_eq(cost.reach_frames, 0);
     shoal_stream_free(shallow);
     shoal_stream_free(deep);
 }
@@ -348,6 +349,9 @@ START_TEST(a_plan_costs_the_sum_of_its_steps)
     ck_assert_int_eq(shoal_model_plan(m, &p, 5, steps, 8), 4);
     ck_assert_int_eq(shoal_model_cost(m, steps, 4, &cost), 0);
     ck_assert_double_eq(cost.flops, 5 * CHUNK * (front + 2 * layer + head));
+    /* of each layer LEFT and 14 frames, both in whole chunks */
+    ck_assert_int_eq(cost.reach_frames,
+                     2 * ((LEFT + CHUNK - 1) / CHUNK + (14 + CHUNK - 1) / CHUNK) * CHUNK);
     steps[2].streams = 3; /* two leave after the first layer */
     ck_assert_int_eq(shoal_model_cost(m, steps, 4, &cost), 0);
     ck_assert_double_eq(cost.flops, CHUNK * (5 * front + 8 * layer + 5 * head));

@@ -72,6 +72,30 @@ START_TEST(an_identity_costs_nothing)
 }
 END_TEST
 
+/* Twelve layers of 1280 and 280 ms in chunks of 160, the latency, 2560 for the decoder and 300 for
+ * the detector. */
+START_TEST(what_a_replay_needs)
+{
+    shoal_options o = shoal_options_default();
+    int latency = shoald_service_algorithmic_ms(service.info, 160);
+    o.depth_min = o.depth_max = 12;
+    o.left_ms = 1280;
+    ck_assert_int_eq(shoald_service_replay_ms(&service, &o),
+                     12 * (1280 + 320) + latency + 2560 + 300);
+    size_t bytes = shoald_service_cache_bytes(&service, &o);
+    snprintf(o.program, sizeof o.program, "half");
+    ck_assert_int_eq(shoald_service_replay_ms(&service, &o),
+                     6 * (1280 + 320) + latency + 2560 + 300);
+    ck_assert_uint_eq(2 * shoald_service_cache_bytes(&service, &o), bytes);
+    o.chunk_ms = 640;
+    o.activity_hangover_ms = 500;
+    o.activity_min_ms = 100;
+    o.activity_pad_ms = 60;
+    ck_assert_int_eq(shoald_service_replay_ms(&service, &o),
+                     6 * (1280 + 640) + latency + 480 + 2560 + 660);
+}
+END_TEST
+
 static shoald_demand demand(int program, int depth)
 {
     shoald_demand d;
@@ -121,6 +145,7 @@ int main(void)
     tcase_add_checked_fixture(t, open_service, close_service);
     tcase_add_test(t, alike_layers_count_one_each);
     tcase_add_test(t, an_identity_costs_nothing);
+    tcase_add_test(t, what_a_replay_needs);
     tcase_add_test(t, admission_is_by_the_plan);
     tcase_add_test(t, chunks_are_priced_by_the_plan);
     suite_add_tcase(s, t);

@@ -1,6 +1,7 @@
 /* service.c - see service.h */
 #include "base/service.h"
 
+#include "plan/grant.h"
 #include "shoal-protocol.h"
 
 #include <stdbool.h>
@@ -85,6 +86,39 @@ int shoald_service_algorithmic_ms(const shoal_model_info *info, int chunk_ms)
 {
     int samples = info->delay_frames * info->frame_samples + info->window_extra_samples;
     return chunk_ms + (samples * 1000 + info->rate - 1) / info->rate;
+}
+
+/* ---- what sessions remember ----------------------------------------------------------------- */
+
+/* As deep as it may go. */
+static shoal_cost cost_of(const shoald_service *s, const shoal_options *o)
+{
+    shoal_step plan[SHOAL_MAX_DEPTH + 2];
+    shoal_stream_params p = shoal_stream_default_params(s->model);
+    shoal_cost cost = { 0 };
+    int program = shoald_grant_find_program(s->model, o->program);
+    p.program = program < 0 ? 0 : program;
+    p.depth = o->depth_max;
+    p.chunk_frames = o->chunk_ms / SHOAL_FRAME_MS;
+    p.left_frames = o->left_ms / SHOAL_FRAME_MS;
+    int steps = shoal_model_plan(s->model, &p, 1, plan, SHOAL_MAX_DEPTH + 2);
+    if (steps < 0 || shoal_model_cost(s->model, plan, steps, &cost) < 0)
+        return (shoal_cost){ 0 };
+    return cost;
+}
+
+int shoald_service_replay_ms(const shoald_service *s, const shoal_options *o)
+{
+    /* twice what the decoder waits at most: paths have met by then */
+    int decoder = 2 * SHOAL_DECODER_LAG * SHOAL_FRAME_MS;
+    int detector = o->activity_hangover_ms + o->activity_min_ms + o->activity_pad_ms;
+    return cost_of(s, o).reach_frames * SHOAL_FRAME_MS +
+           shoald_service_algorithmic_ms(s->info, o->chunk_ms) + decoder + detector;
+}
+
+size_t shoald_service_cache_bytes(const shoald_service *s, const shoal_options *o)
+{
+    return cost_of(s, o).cache_bytes;
 }
 
 /* ---- open, close ------------------------------------------------------------------------- */

@@ -35,4 +35,10 @@ const double *shoald_service_layers(const shoald_service *s, int program);
  * look-ahead and what the window reaches beyond the frame, rounded up; nothing of computing. */
 int shoald_service_algorithmic_ms(const shoal_model_info *info, int chunk_ms);
 
+/* How far before a frame the audio reaches on which its results depend, ms: what the layers look
+ * back, the decoder of phones and the detector of speech. o: granted. */
+int shoald_service_replay_ms(const shoald_service *s, const shoal_options *o);
+/* Bytes that the layers of a stream of these options remember in. o: granted. */
+size_t shoald_service_cache_bytes(const shoald_service *s, const shoal_options *o);
+
 #endif

@@ -56,12 +56,23 @@ typedef enum shoald_refusal {
     SHOALD_REFUSALS
 } shoald_refusal;
 
+/* How clients fare that come back to their sessions. */
+enum {
+    SHOALD_RESUME_DONE,
+    SHOALD_RESUME_UNKNOWN,   /* nobody has that ticket, or no longer */
+    SHOALD_RESUME_UNCOVERED, /* what the client lacks is not kept */
+    SHOALD_RESUME_REFUSED,   /* no room, or draining */
+    SHOALD_RESUMES
+};
+
 typedef struct shoald_loop_stats {
     shoald_counter connections, http_requests, refused, sessions_done, sessions_error,
         sessions_lost;
     shoald_counter received_bytes, sent_bytes, pauses;
     shoald_counter evicted; /* connections that had to make room */
     shoald_counter access_refused[SHOALD_REFUSALS];
+    shoald_counter parked, unparked; /* sessions: entered; over before their clients came back */
+    shoald_counter resumes[SHOALD_RESUMES];
     shoald_counter errors[SHOAL_CODE_COUNT];
     shoald_histogram lag; /* of the loop: how late its timer comes */
 } shoald_loop_stats;

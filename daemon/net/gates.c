@@ -7,6 +7,7 @@
 #include "plan/grant.h"
 #include "net/access.h"
 #include "session/admit.h"
+#include "session/park.h"
 #include "session/session.h"
 
 #include <stdio.h>
@@ -28,7 +29,7 @@ static bool refuse(call *c, int status, shoal_code code, const char *why)
     shoal_error *err = &c->entry->error;
     shoal_error_set(err, code, NULL, why ? "%s" : NULL, why);
     if (err->retry)
-        err->retry_after_ms = c->house->settings.retry_after_s * 1000;
+        err->retry_after_ms = shoald_admit_retry_ms(c->house);
     c->status = status;
     return false;
 }
@@ -87,6 +88,27 @@ static bool in_our_protocol(call *c)
 {
     return !c->head->offers_any || c->head->offers_ours ||
            refuse(c, 0, SHOAL_CODE_BAD_SUBPROTOCOL, NULL);
+}
+
+/* ---- who comes back -------------------------------------------------------------------- */
+
+static bool who_comes_back(call *c)
+{
+    shoald_entry *e = c->entry;
+    const char *query = c->bytes + c->head->query_at;
+    int is_back = shoal_resume_parse_query(&e->resume, query, c->head->query_length, &e->error);
+    if (is_back == 1)
+        e->back = shoald_park_find(c->house, &e->resume, e->token, &e->error);
+    return !e->error.code;
+}
+
+static bool with_room_to_come_back(call *c)
+{
+    if (!c->entry->back || shoald_admit_may_return(c->entry->back, &c->entry->error))
+        return true;
+    shoald_count(&c->house->stats.resumes[SHOALD_RESUME_REFUSED], 1);
+    c->entry->back = NULL;
+    return false;
 }
 
 /* ---- the house ----------------------------------------------------------------------- */
@@ -325,22 +347,25 @@ bool shoald_gates_check_post(shoald_house *house, const shoald_peer *peer, const
 static const struct {
     bool (*pass)(call *c);
     shoald_verdict otherwise;
+    bool of_newcomers; /* who comes back to a session has passed it before */
 } gates[] = {
-    { at_the_stream, SHOALD_REFUSED },
-    { by_our_name, SHOALD_REFUSED },
-    { from_our_page, SHOALD_REFUSED },
-    { with_a_token, SHOALD_REFUSED },
-    { in_http_1_1, SHOALD_REFUSED },
-    { in_version_13, SHOALD_REFUSED },
-    { with_a_key, SHOALD_REFUSED },
-    { in_our_protocol, SHOALD_REFUSED },
-    { not_while_draining, SHOALD_ADMITTED },
-    { with_a_slot, SHOALD_ADMITTED },
-    { of_an_address_with_a_slot, SHOALD_ADMITTED },
-    { of_a_token_with_a_slot, SHOALD_ADMITTED },
-    { with_good_options, SHOALD_ADMITTED },
-    { within_capacity, SHOALD_ADMITTED },
-    { within_the_tokens_rate, SHOALD_ADMITTED },
+    { at_the_stream, SHOALD_REFUSED, false },
+    { by_our_name, SHOALD_REFUSED, false },
+    { from_our_page, SHOALD_REFUSED, false },
+    { with_a_token, SHOALD_REFUSED, false },
+    { in_http_1_1, SHOALD_REFUSED, false },
+    { in_version_13, SHOALD_REFUSED, false },
+    { with_a_key, SHOALD_REFUSED, false },
+    { in_our_protocol, SHOALD_REFUSED, false },
+    { not_while_draining, SHOALD_ADMITTED, false },
+    { who_comes_back, SHOALD_ADMITTED, false },
+    { with_room_to_come_back, SHOALD_ADMITTED, false },
+    { with_a_slot, SHOALD_ADMITTED, true },
+    { of_an_address_with_a_slot, SHOALD_ADMITTED, true },
+    { of_a_token_with_a_slot, SHOALD_ADMITTED, true },
+    { with_good_options, SHOALD_ADMITTED, true },
+    { within_capacity, SHOALD_ADMITTED, true },
+    { within_the_tokens_rate, SHOALD_ADMITTED, true },
 };
 
 shoald_verdict shoald_gates_check(shoald_house *house, const shoald_peer *peer,
@@ -351,7 +376,7 @@ shoald_verdict shoald_gates_check(shoald_house *house, const shoald_peer *peer,
     shoald_verdict verdict = SHOALD_ADMITTED;
     memset(entry, 0, sizeof *entry);
     for (size_t i = 0; i < sizeof gates / sizeof gates[0]; i++) {
-        if (gates[i].pass(&c))
+        if ((gates[i].of_newcomers && entry->back) || gates[i].pass(&c))
             continue;
         verdict = gates[i].otherwise;
         break;

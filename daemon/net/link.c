@@ -23,6 +23,7 @@ typedef struct connection {
     struct lws *wsi;         /* NULL while it arrives */
     shoald_session *session; /* NULL once that has been told that it is gone */
     uint64_t pong_bytes;     /* as frames */
+    uint64_t said_at;        /* bytes that were heard when our Close was sent */
 } connection;
 
 /* loop thread only; NULL but during shoald_link_adopt */
@@ -52,6 +53,13 @@ static void set_reading(shoald_link *l, bool on)
     lws_rx_flow_control(((connection *)l)->wsi, on);
 }
 
+static uint64_t bytes_heard(const shoald_link *l)
+{
+    const connection *c = (const connection *)l;
+    uint64_t all = shoald_heard_bytes(lws_get_socket_fd(c->wsi));
+    return all > c->pong_bytes ? all - c->pong_bytes : 0;
+}
+
 /* Not by returning -1 from the writable callback: Debian's lws 4.1.6 is built with _DEBUG, and
  * then closes a second time to see whether that does harm ("uv repeat test"). It does: the
  * second close drops the connection before the Close frame is sent. */
@@ -59,17 +67,33 @@ static void close_link(shoald_link *l, int code, const char *reason)
 {
     connection *c = (connection *)l;
     l->closing_ns = uv_hrtime();
+    c->said_at = bytes_heard(l);
     lws_close_reason(c->wsi, (enum lws_close_status)code, (unsigned char *)(uintptr_t)reason,
                      strlen(reason));
     lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free c */
+}
+
+/* lws tells nobody of a Close that answers ours, but it has been heard; nor of frames that were
+ * broken, but has made a Close itself. What cannot be known is taken for an end. */
+static bool is_farewell(const connection *c)
+{
+    uint64_t heard;
+    if (!c->wsi || c->link.farewell)
+        return true;
+    if (!c->said_at)
+        return c->link.closing_ns || lws_get_close_length(c->wsi) > 0;
+    heard = bytes_heard(&c->link);
+    return heard == 0 || heard > c->said_at;
 }
 
 static void let_session_go(connection *c)
 {
     shoald_session *s = c->session;
     c->session = NULL;
-    if (s)
-        shoald_session_on_gone(s);
+    if (!s)
+        return;
+    c->link.farewell = is_farewell(c);
+    shoald_session_on_gone(s);
 }
 
 /* Once: lws first waits for what it holds back to be taken, five seconds at most, and each further
@@ -82,13 +106,6 @@ static void kill_link(shoald_link *l)
     shutdown(lws_get_socket_fd(wsi), SHUT_RDWR);
     let_session_go(c);
     lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
-}
-
-static uint64_t bytes_heard(const shoald_link *l)
-{
-    const connection *c = (const connection *)l;
-    uint64_t all = shoald_heard_bytes(lws_get_socket_fd(c->wsi));
-    return all > c->pong_bytes ? all - c->pong_bytes : 0;
 }
 
 static const shoald_link_ops ops = {
@@ -165,6 +182,7 @@ static int on_close(connection *c, unsigned char *payload, size_t n)
 {
     int code = shoal_close_answer(payload, n);
     c->link.closing_ns = uv_hrtime();
+    c->link.farewell = true;
     if (n == 1) {
         lws_close_reason(c->wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
         return -1;
@@ -219,12 +237,19 @@ static connection *new_connection(shoald_house *house, const shoald_peer *peer,
                                   const shoald_entry *entry)
 {
     connection *c = calloc(1, sizeof *c);
-    shoald_session *s = c ? shoald_session_new(house, peer, entry) : NULL;
+    shoald_session *s = !c            ? NULL
+                        : entry->back ? entry->back
+                                      : shoald_session_new(house, peer, entry);
     if (!s) {
         free(c);
         return NULL;
     }
+    if (entry->back) {
+        shoald_session_take_over(s);
+        s->peer = *peer;
+    }
     c->link.ops = &ops;
+    c->link.returns = true;
     c->house = house;
     c->session = s;
     return c;

@@ -91,16 +91,39 @@ static uint64_t all_workers(const shoald_house *house, size_t offset)
 }
 #define ALL(house, field) all_workers(house, offsetof(shoald_worker_stats, field))
 
+static void write_parking(page *p, const shoald_house *house)
+{
+    static const char *const results[SHOALD_RESUMES] = {
+        [SHOALD_RESUME_DONE] = "resumed",
+        [SHOALD_RESUME_UNKNOWN] = "unknown",
+        [SHOALD_RESUME_UNCOVERED] = "uncovered",
+        [SHOALD_RESUME_REFUSED] = "refused",
+    };
+    const shoald_loop_stats *l = &house->stats;
+    gauge(p, "parked_sessions", "Sessions that wait for their clients to come back.",
+          house->parked.sessions);
+    gauge(p, "parked_bytes", "Memory that they hold.", (double)house->parked.bytes);
+    counter(p, "parks_total", "Times that a session was parked.", (double)value_of(&l->parked));
+    counter(p, "parks_lost_total", "Parked sessions that ended before their clients came back.",
+            (double)value_of(&l->unparked));
+    head(p, "resumes_total", "counter", "Clients that came back to a session, by how they fared.");
+    for (int i = 0; i < SHOALD_RESUMES; i++)
+        print(p, "shoal_resumes_total{result=\"%s\"} %" PRIu64 "\n", results[i],
+              value_of(&l->resumes[i]));
+}
+
 static void write_sessions(page *p, const shoald_house *house)
 {
     const shoald_loop_stats *l = &house->stats;
-    gauge(p, "sessions", "Sessions that hold a slot.", house->session_count);
+    gauge(p, "sessions", "Sessions that hold a slot, those that are parked not counted.",
+          house->session_count - house->parked.sessions);
     gauge(p, "sessions_limit", "Sessions allowed at once.", house->settings.max_sessions);
     head(p, "sessions_total", "counter", "Sessions that ended, by how.");
     print(p, "shoal_sessions_total{result=\"done\"} %" PRIu64 "\n", value_of(&l->sessions_done));
     print(p, "shoal_sessions_total{result=\"error\"} %" PRIu64 "\n", value_of(&l->sessions_error));
     print(p, "shoal_sessions_total{result=\"lost\"} %" PRIu64 "\n", value_of(&l->sessions_lost));
     counter(p, "sessions_refused_total", "Upgrades refused.", (double)value_of(&l->refused));
+    write_parking(p, house);
     counter(p, "migrations_total", "Sessions moved from one worker to another.",
             (double)house->migrations);
     head(p, "protocol_errors_total", "counter", "Errors told to clients, by code.");

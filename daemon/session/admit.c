@@ -185,6 +185,16 @@ static bool fits(const shoald_house *house, const shoald_demand *d, const shoald
     return shoald_govern_fits(&house->governor, &policy, &house->service.price, d, now);
 }
 
+/* xorshift32 */
+int shoald_admit_retry_ms(shoald_house *house)
+{
+    uint32_t chance = house->chance ? house->chance : (uint32_t)house->id_salt | 1;
+    chance ^= chance << 13;
+    chance ^= chance >> 17;
+    house->chance = chance ^= chance << 5;
+    return shoald_spread_ms(house->settings.retry_after_s * 1000, chance);
+}
+
 static bool may_speak(shoald_house *house, const shoald_demand *d, shoal_error *err)
 {
     bool yes = fits(house, d, NULL);
@@ -192,7 +202,7 @@ static bool may_speak(shoald_house *house, const shoald_demand *d, shoal_error *
     if (yes)
         return true;
     shoal_error_set(err, SHOAL_CODE_OVERLOADED, NULL, NULL);
-    err->retry_after_ms = house->settings.retry_after_s * 1000;
+    err->retry_after_ms = shoald_admit_retry_ms(house);
     return false;
 }
 
@@ -269,7 +279,7 @@ bool shoald_admit_set(shoald_session *s, const shoal_options *o, shoal_error *er
             "there is no room for depth %d in chunks of %d ms in real time: all stays as "
             "it was; try later, ask for less or give a range",
             o->depth_min, o->chunk_ms);
-        err->retry_after_ms = s->house->settings.retry_after_s * 1000;
+        err->retry_after_ms = shoald_admit_retry_ms(s->house);
         err->fatal = 0;
         return false;
     }
@@ -277,6 +287,20 @@ bool shoald_admit_set(shoald_session *s, const shoal_options *o, shoal_error *er
     s->demand = next;
     count(s, 1);
     return true;
+}
+
+void shoald_admit_rest(shoald_session *s)
+{
+    count(s, -1);
+    s->demand.rate = s->demand.beside = 0;
+    count(s, 1);
+}
+
+/* What it takes already is no more than it had; only who has sound to come needs room for it. */
+bool shoald_admit_may_return(shoald_session *s, shoal_error *err)
+{
+    return s->phase != SHOALD_STREAMING || s->demand.rate > 0 ||
+           may_speak(s->house, &s->demand, err);
 }
 
 void shoald_admit_leave(shoald_session *s)

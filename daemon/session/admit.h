@@ -28,6 +28,12 @@ void shoald_admit_place(struct shoald_session *s);
 bool shoald_admit_set(struct shoald_session *s, const shoal_options *o, shoal_error *err);
 /* Its first sound is coming: may it speak? If not *err says why, and it must go. */
 bool shoald_admit_hears(struct shoald_session *s, shoal_error *err);
+/* Its client is away: it takes nothing until there is sound again. */
+void shoald_admit_rest(struct shoald_session *s);
+/* May its client come back? If not *err says why and when to try again. */
+bool shoald_admit_may_return(struct shoald_session *s, shoal_error *err);
+/* What to tell those who are refused now: they shall not come back together. */
+int shoald_admit_retry_ms(shoald_house *house);
 void shoald_admit_leave(struct shoald_session *s);
 /* Its old worker has let go of it. */
 void shoald_admit_moved(struct shoald_session *s);

@@ -40,7 +40,9 @@ static figures look(const shoald_session *s, uint64_t now_ns)
                                           [SHOALD_ENDING] = "ending",
                                           [SHOALD_CLOSING] = "closing" };
     figures f = {
-        .phase = s->link ? phases[s->phase] : "gone",
+        .phase = s->link        ? phases[s->phase]
+                 : s->parked_ns ? "parked"
+                                : "gone",
         .depth = atomic_load(&s->lane.totals.depth),
         .worker = s->port ? s->port->index : -1,
         .seconds = seconds_since(s->opened_ns, now_ns),
@@ -56,8 +58,9 @@ static figures look(const shoald_session *s, uint64_t now_ns)
 void shoald_session_dump(const shoald_house *house)
 {
     uint64_t now_ns = uv_hrtime();
-    shoald_log(SHOALD_LOG_NOTICE, "dump", "sessions=%d refused=%d", house->session_count,
-               house->refused_count);
+    shoald_log(SHOALD_LOG_NOTICE, "dump", "sessions=%d parked=%d parked_bytes=%llu refused=%d",
+               house->session_count, house->parked.sessions,
+               (unsigned long long)house->parked.bytes, house->refused_count);
     for (const shoald_session *s = house->sessions; s; s = s->next) {
         figures f = look(s, now_ns);
         shoald_log(

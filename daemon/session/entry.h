@@ -12,6 +12,8 @@ typedef struct shoald_entry {
     shoal_options asked, granted;  /* as written there, and without "server's choice" */
     char token[SHOALD_TOKEN_NAME]; /* its name; "": none is required */
     int most_depth;                /* that it allows; 0: the model's */
+    struct shoald_session *back;   /* NULL, or the session to which the client comes back, and */
+    shoal_resume resume;           /* with what */
     shoal_error error; /* code 0: none; else it is told after the upgrade, and that's all */
 } shoald_entry;
 

@@ -12,6 +12,7 @@
 #include "base/tokens.h"
 #include "lane.h"
 #include "plan/govern.h"
+#include "plan/park.h"
 
 struct lws_vhost;
 struct shoald_session;
@@ -40,6 +41,9 @@ typedef struct shoald_house {
     struct shoald_session *sessions; /* list of all that hold a slot */
     int session_count;               /* refused ones not included */
     int upload_count;                /* of them, those that came by POST (net/post.c) */
+    shoald_parked parked;            /* of them, those that wait for their clients */
+    int leaving_count;               /* of them, those that were parked and are over */
+    uint32_t chance;                 /* of the last time that somebody was told to wait */
     int refused_count;               /* in the list, but only until they have been told */
     struct shoald_session *review;   /* sessions to pause, resume or close */
     int connection_count;            /* TCP connections, sessions included */

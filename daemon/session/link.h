@@ -49,6 +49,8 @@ typedef struct shoald_link_ops {
 struct shoald_link {
     const shoald_link_ops *ops;
     uint64_t closing_ns; /* since when a Close is under way, from either side; 0: none is */
+    bool returns;        /* constant: when it breaks, its client may come back over another */
+    bool farewell;       /* the peer has sent its Close: it does not break, it ends */
 };
 
 #endif

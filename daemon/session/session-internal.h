@@ -23,6 +23,9 @@ void shoald_session_reply(shoald_session *s, const shoal_buf *b);
 void shoald_session_count_error(shoald_session *s, shoal_code code);
 void shoald_session_start(shoald_session *s, const shoal_options *asked);
 
+/* It waits for its client no longer. */
+void shoald_session_end_parked(shoald_session *s, const char *why);
+
 /* session_out.c */
 bool shoald_session_has_output(const shoald_session *s);
 /* Something came after the last word. */

@@ -16,6 +16,7 @@
 #include "plan/grant.h"
 #include "base/log.h"
 #include "session/admit.h"
+#include "session/park.h"
 #include "session/session-internal.h"
 
 #include <stdarg.h>
@@ -69,33 +70,6 @@ static void leave_house(shoald_session *s)
     (*(s->refused ? &s->house->refused_count : &s->house->session_count))--;
 }
 
-shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
-                                   const shoald_entry *entry)
-{
-    shoald_session *s = aligned_alloc(_Alignof(shoald_session), sizeof *s);
-    if (!s)
-        return NULL;
-    memset(s, 0, sizeof *s);
-    if (shoald_queue_init(&s->replies, SHOALD_REPLY_BYTES) < 0) {
-        free(s);
-        return NULL;
-    }
-    snprintf(s->lane.id, sizeof s->lane.id, "%016llx",
-             (unsigned long long)((house->id_salt + house->next_session++) * 0x9e3779b97f4a7c15u));
-    s->house = house;
-    s->peer = *peer;
-    memcpy(s->token, entry->token, sizeof s->token);
-    s->most_depth = entry->most_depth;
-    s->refused = entry->error.code != 0;
-    s->lane.session = s;
-    s->lane.service = &house->service;
-    s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
-    enter_house(s);
-    if (entry->has_options && !s->refused)
-        shoald_admit_enter(s, &entry->granted);
-    return s;
-}
-
 static const char *result_of(const shoald_session *s, const char **error)
 {
     shoal_code code = s->error ? s->error : (shoal_code)atomic_load(&s->lane.totals.error);
@@ -144,26 +118,102 @@ static void free_session(shoald_session *s)
     if (s->in_review)
         leave_review(s);
     leave_house(s);
+    s->house->leaving_count -= s->leaving;
     shoald_admit_leave(s);
     shoald_lane_free(&s->lane);
+    shoald_kept_free(&s->kept);
+    shoal_buf_free(&s->hello);
     shoald_queue_free(&s->replies);
     free(s->part);
     free(s);
 }
 
-void shoald_session_on_gone(shoald_session *s)
+/* It is freed once its worker has let go of it. */
+static void let_go(shoald_session *s)
 {
-    s->link = NULL;
     if (!s->port)
         free_session(s);
     else if (!s->move_to)
         shoald_lane_post_last(&s->lane, s->port);
 }
 
+void shoald_session_end_parked(shoald_session *s, const char *why)
+{
+    shoald_log(SHOALD_LOG_INFO, "park_end", "session=%s peer=%s why=%s seconds=%.1f", s->lane.id,
+               s->peer.name, why, (double)(uv_hrtime() - s->parked_ns) / 1e9);
+    shoald_count(&s->house->stats.unparked, 1);
+    shoald_park_leave(s);
+    s->has_ticket = s->has_last_ticket = false;
+    s->leaving = true;
+    s->house->leaving_count++;
+    let_go(s);
+}
+
+static void make_room(shoald_house *house)
+{
+    shoald_session *s;
+    while ((s = shoald_park_surplus(house)))
+        shoald_session_end_parked(s, "room");
+}
+
+shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
+                                   const shoald_entry *entry)
+{
+    shoald_session *s = aligned_alloc(_Alignof(shoald_session), sizeof *s);
+    if (!s)
+        return NULL;
+    memset(s, 0, sizeof *s);
+    if (shoald_queue_init(&s->replies, SHOALD_REPLY_BYTES) < 0) {
+        free(s);
+        return NULL;
+    }
+    snprintf(s->lane.id, sizeof s->lane.id, "%016llx",
+             (unsigned long long)((house->id_salt + house->next_session++) * 0x9e3779b97f4a7c15u));
+    s->house = house;
+    s->peer = *peer;
+    memcpy(s->token, entry->token, sizeof s->token);
+    s->most_depth = entry->most_depth;
+    s->refused = entry->error.code != 0;
+    s->lane.session = s;
+    s->lane.service = &house->service;
+    s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
+    enter_house(s);
+    if (entry->has_options && !s->refused)
+        shoald_admit_enter(s, &entry->granted);
+    make_room(house);
+    return s;
+}
+
+/* Also of one that was to be a parked session's, and has come to nothing. */
+void shoald_session_on_gone(shoald_session *s)
+{
+    bool parks = s->link && (s->taken_over || shoald_park_wants(s));
+    if (shoald_park_has(s))
+        return;
+    s->link = NULL;
+    if (!parks) {
+        let_go(s);
+        return;
+    }
+    shoald_admit_rest(s);
+    shoald_park_enter(s);
+    if (!s->taken_over)
+        make_room(s->house);
+}
+
+void shoald_session_take_over(shoald_session *s)
+{
+    if (!s->link)
+        return;
+    s->taken_over = true;
+    s->link->ops->kill(s->link);
+    s->taken_over = false;
+}
+
 static void on_moved(shoald_session *s)
 {
     shoald_admit_moved(s);
-    if (s->link)
+    if (s->link || shoald_park_has(s))
         shoald_lane_post(&s->lane, s->port);
     else
         shoald_lane_post_last(&s->lane, s->port);
@@ -312,6 +362,11 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
         shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
         return;
     }
+    if (shoald_park_prepare(s) < 0) {
+        shoald_lane_free(&s->lane);
+        shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");
+        return;
+    }
     s->lane.max_message_bytes = (uint64_t)c->max_message_bytes;
     s->lane.backlog_ms = c->backlog_ms;
     s->lane.idle_timeout_s = c->idle_timeout_s;
@@ -321,8 +376,20 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
     shoald_lane_post(&s->lane, s->port);
 }
 
+static void come_back(shoald_session *s, const shoal_resume *r)
+{
+    if (shoald_park_return(s, r) < 0)
+        shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the session: begin a new one");
+    shoald_session_want_write(s);
+    shoald_session_review_later(s);
+}
+
 void shoald_session_on_open(shoald_session *s, const shoald_entry *entry)
 {
+    if (entry->back) {
+        come_back(s, &entry->resume);
+        return;
+    }
     s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
     if (s->refused)
         shoald_session_fail_with(s, &entry->error);
@@ -332,6 +399,8 @@ void shoald_session_on_open(shoald_session *s, const shoald_entry *entry)
 
 void shoald_session_drain(shoald_session *s)
 {
+    if (shoald_park_has(s))
+        shoald_session_end_parked(s, "draining");
     if (!s->link)
         return;
     if (s->phase == SHOALD_WAITING) {

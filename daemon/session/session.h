@@ -31,11 +31,14 @@ static inline const char *shoald_session_token(const shoald_session *s)
 {
     return *s->token ? s->token : "-";
 }
+/* Its client is about to come back over another link: the one that it has, if any, goes. Not in an
+ * event. If nothing comes of the new one, that is gone as any other. */
+void shoald_session_take_over(shoald_session *s);
 void shoald_session_on_receive(shoald_session *s, const shoald_piece *piece);
 /* One message may be written now. 0, or -1: the link is broken. */
 int shoald_session_on_writable(shoald_session *s);
 void shoald_session_on_pong(shoald_session *s);
-/* The connection is gone. The session frees itself once its worker has let go. */
+/* The connection is gone. The session is parked, or frees itself once its worker has let go. */
 void shoald_session_on_gone(shoald_session *s);
 /* The worker has results, has made room, or (marked) is through with it. */
 void shoald_session_on_mail(void *mail);

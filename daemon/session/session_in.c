@@ -7,6 +7,7 @@
 
 #include "plan/grant.h"
 #include "session/admit.h"
+#include "session/park.h"
 #include "session/session-internal.h"
 
 #include <stdlib.h>
@@ -57,6 +58,7 @@ static void on_set(shoald_session *s, const shoal_client_msg *m)
         return;
     }
     s->asked = asked;
+    s->granted = effective;
     shoald_session_put(s, SHOALD_IN_SET, &effective, sizeof effective, 0);
 }
 
@@ -152,10 +154,17 @@ static void on_message(shoald_session *s, const shoal_client_msg *m)
     }
 }
 
+/* So a client that comes back knows which of its requests have arrived. */
+static void count_request(shoald_session *s)
+{
+    s->requests += s->phase != SHOALD_WAITING;
+}
+
 static void on_text(shoald_session *s, const char *text, size_t n)
 {
     shoal_client_msg m;
     shoal_error err;
+    count_request(s);
     if (shoal_client_msg_decode(&m, text, n, &err) == 0)
         on_message(s, &m);
     else if (s->phase == SHOALD_ENDING)
@@ -232,6 +241,7 @@ static bool says_end(shoald_session *s, const shoald_piece *piece)
     shoal_client_msg end = { .type = SHOAL_MSG_END };
     if (!piece->binary || !piece->first || !piece->last || piece->n)
         return false;
+    count_request(s);
     on_message(s, &end);
     return true;
 }
@@ -253,6 +263,7 @@ static bool too_large(shoald_session *s, const shoald_piece *piece)
 void shoald_session_on_receive(shoald_session *s, const shoald_piece *piece)
 {
     s->heard_ns = s->spoken_ns = uv_hrtime();
+    shoald_park_confirm(s);
     shoald_count(&s->house->stats.received_bytes, piece->n);
     if (s->phase == SHOALD_CLOSING)
         shoald_session_ignore(s, piece->n);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "session/house.h"
+#include "session/park.h"
 #include "session/session-internal.h"
 
 #include <string.h>
@@ -36,6 +37,16 @@ static int write_last_text(shoald_session *s)
     return write_bytes(s, n, SHOALD_LINK_TEXT);
 }
 
+/* Its payload lies in house->tx. */
+static int write_payload(shoald_session *s, const shoald_record *r)
+{
+    bool binary = r->kind == SHOALD_OUT_BINARY;
+    int result = write_bytes(s, r->size, binary ? SHOALD_LINK_BINARY : SHOALD_LINK_TEXT);
+    if (r->code)
+        shoald_session_enter_closing(s, r->code);
+    return result;
+}
+
 /* Copies the record into house->tx and drops it. */
 static int write_record(shoald_session *s, shoald_queue *q)
 {
@@ -43,11 +54,25 @@ static int write_record(shoald_session *s, shoald_queue *q)
     shoald_queue_peek(q, &r);
     shoald_queue_copy(q, SHOALD_RECORD_BYTES, s->house->tx, r.size);
     shoald_queue_drop(q, SHOALD_RECORD_BYTES + r.size);
-    int result =
-        write_bytes(s, r.size, r.kind == SHOALD_OUT_TEXT ? SHOALD_LINK_TEXT : SHOALD_LINK_BINARY);
-    if (r.code)
-        shoald_session_enter_closing(s, r.code);
-    return result;
+    if (r.kind != SHOALD_OUT_READY) /* which each link has of its own */
+        shoald_kept_add(&s->kept, &r, s->house->tx);
+    return write_payload(s, &r);
+}
+
+/* What another link was given, and the client has not got. */
+static int write_again(shoald_session *s)
+{
+    shoald_record r;
+    shoald_kept_take(&s->kept, &r, s->house->tx);
+    return write_payload(s, &r);
+}
+
+static int write_hello(shoald_session *s)
+{
+    size_t n = s->hello.size;
+    memcpy(s->house->tx, s->hello.data, n);
+    shoal_buf_free(&s->hello);
+    return write_bytes(s, n, SHOALD_LINK_TEXT);
 }
 
 static int write_result(shoald_session *s)
@@ -77,12 +102,16 @@ int shoald_session_on_writable(shoald_session *s)
     int result = 0;
     if (s->last_size)
         result = write_last_text(s);
+    else if (s->hello.size)
+        result = write_hello(s);
     else if (s->phase == SHOALD_CLOSING) {
         s->close_due = true; /* all is written: the link holds nothing back when it calls */
         shoald_session_review_later(s);
         return 0;
     } else if (s->ping_due)
         result = write_ping(s);
+    else if (shoald_kept_goes_again(&s->kept))
+        result = write_again(s);
     else if (shoald_queue_fill(&s->replies) > 0) {
         result = write_record(s, &s->replies);
         shoald_session_review_later(s);
@@ -225,6 +254,8 @@ static bool check_closing(shoald_session *s, uint64_t now_ns)
 void shoald_session_on_second(shoald_session *s, uint64_t now_ns)
 {
     const shoald_settings *c = &s->house->settings;
+    if (shoald_park_is_over_for(s, now_ns))
+        shoald_session_end_parked(s, "expired");
     if (!s->link || check_closing(s, now_ns))
         return;
     if (s->too_late)

@@ -6,7 +6,9 @@
 #include "base/tokens.h"
 #include "lane.h"
 #include "plan/load.h"
+#include "plan/park.h"
 #include "session/house.h"
+#include "session/kept.h"
 #include "session/link.h"
 #include "shoal-protocol.h"
 
@@ -36,8 +38,8 @@ typedef struct shoald_session {
     shoald_link *link;                 /* NULL before the upgrade and once that is gone */
     struct shoald_session *next, **at; /* list in the house */
     shoald_phase phase;
-    shoal_options asked; /* what the client said, every `set` included */
-    bool in_review;      /* in the list that the next uv_check looks at */
+    shoal_options asked, granted; /* what the client said, and has; every `set` included */
+    bool in_review;               /* in the list that the next uv_check looks at */
     struct shoald_session *next_review;
     bool too_late; /* set by admit.c: its chunks wait so long that it has to go */
     uint64_t opened_ns;
@@ -61,6 +63,17 @@ typedef struct shoald_session {
     bool deaf;           /* so many that the socket is not read any more */
     bool after_end_told;
     shoal_code error; /* why the loop closed it */
+
+    /* what lets it outlive its link (park.h) */
+    unsigned char ticket[SHOALD_TICKET_BYTES], last_ticket[SHOALD_TICKET_BYTES];
+    bool has_ticket, has_last_ticket;
+    shoald_kept kept;
+    uint64_t requests;     /* messages of text, and empty ones, since the start */
+    uint64_t parked_ns;    /* since when it has waited for its client; 0: it does not */
+    uint64_t parked_bytes; /* that it counts for, then */
+    bool leaving;          /* it was parked, and its worker lets go of it now */
+    bool taken_over;       /* its link goes because the client has another one */
+    shoal_buf hello;       /* `ready` for the link that it came back on, until written */
 } shoald_session;
 
 #endif

@@ -2,7 +2,6 @@
 #include "work/emit.h"
 
 #include "base/log.h"
-#include "plan/grant.h"
 #include "work/intake.h"
 
 #include <math.h>
@@ -54,51 +53,12 @@ static void put_encoded(shoald_lane *l, shoald_bench *w, int kind, const shoal_b
 
 /* ---- ready --------------------------------------------------------------------------- */
 
-static void fill_model(shoal_ready *m, const shoal_model_info *i, int depth)
-{
-    snprintf(m->server, sizeof m->server, "shoald %s", shoal_version());
-    snprintf(m->model, sizeof m->model, "%s", i->name);
-    snprintf(m->model_sha256, sizeof m->model_sha256, "%s", i->sha256);
-    m->model_rate = i->rate;
-    m->model_depth = depth;
-    m->dim = i->dim;
-    m->classes = i->classes;
-    m->mels = i->mels;
-    for (int c = 0; c < i->classes && c < SHOAL_MAX_CLASSES; c++)
-        snprintf(m->labels[c], sizeof m->labels[c], "%s", i->labels[c]);
-}
-
-static void fill_engine(shoal_ready *m, const shoal_model_info *i)
-{
-    snprintf(m->precision, sizeof m->precision, "%s", i->precision);
-    snprintf(m->backend, sizeof m->backend, "%s", i->backend);
-    snprintf(m->kernels, sizeof m->kernels, "%s", i->kernels);
-    snprintf(m->cache, sizeof m->cache, "%s", i->cache);
-    m->same_in_any_company = i->row_invariant;
-}
-
-static int program_depth(const shoald_lane *l)
-{
-    const shoal_model *m = l->service->model;
-    shoal_program_info p;
-    int program = shoald_grant_find_program(m, l->options.program);
-    return shoal_model_get_program(m, program, &p) == 0 ? p.depth : 0;
-}
-
 void shoald_emit_ready(shoald_lane *l, shoald_bench *w)
 {
-    shoal_ready m = { 0 };
+    shoal_ready m;
     shoal_buf b = scratch(w);
-    fill_model(&m, l->service->info, program_depth(l));
-    fill_engine(&m, l->service->info);
-    snprintf(m.session, sizeof m.session, "%s", l->id);
-    m.options = l->options;
-    m.depth = shoal_stream_get_depth(l->track->stream);
-    m.latency_ms = shoald_service_algorithmic_ms(l->service->info, l->options.chunk_ms);
-    m.max_message_bytes = l->max_message_bytes;
-    m.max_backlog_ms = l->backlog_ms;
-    m.idle_timeout_s = l->idle_timeout_s;
-    put_encoded(l, w, SHOALD_OUT_TEXT, &b, shoal_ready_encode(&b, &m), 0);
+    shoald_lane_tell(l, &l->options, shoal_stream_get_depth(l->track->stream), &m);
+    put_encoded(l, w, SHOALD_OUT_READY, &b, shoal_ready_encode(&b, &m), 0);
 }
 
 /* ---- results ------------------------------------------------------------------------- */

@@ -75,6 +75,18 @@ static void run(shoal_batch *b, const shoal__layer *l, int place, const shoal__r
     shoal__batch_norm(b, b->x, b->x, n->out, rows);
 }
 
+static int up_to(int n, int unit)
+{
+    return unit > 0 ? (n + unit - 1) / unit * unit : n;
+}
+
+/* Attention looks left_frames back from where a chunk begins; the convolution reads what attention
+ * has made of the frames before, which may lie in the chunk before. */
+static int reach(const shoal_model *m, const shoal_stream_params *p)
+{
+    return up_to(p->left_frames, p->chunk_frames) + up_to(m->config.kernel - 1, p->chunk_frames);
+}
+
 static double flops(const shoal_model *m, const shoal__layer *l, double frames, double context)
 {
     const shoal__config *c = &m->config;
@@ -96,5 +108,6 @@ const shoal__op shoal__op_conformer = {
     .scratch = scratch,
     .begin = shoal__attention_begin,
     .run = run,
+    .reach = reach,
     .flops = flops,
 };

@@ -66,6 +66,8 @@ struct shoal__op {
     /* b->x of these rows, one layer further; caches are those at `place`. */
     void (*run)(shoal_batch *b, const shoal__layer *l, int place, const shoal__rows *rows);
 
+    /* Frames before a frame on which what it makes of it depends. NULL: none. */
+    int (*reach)(const shoal_model *m, const shoal_stream_params *p);
     /* Products and sums (a multiply-add is two) of `frames` rows that each attend to `context`. */
     double (*flops)(const shoal_model *m, const shoal__layer *l, double frames, double context);
 };
@@ -84,6 +86,7 @@ size_t shoal__layer_cache_bytes(const shoal_model *m, const shoal__layer *l,
                                 const shoal_stream_params *p);
 void shoal__layer_cache_empty(const shoal_model *m, const shoal__layer *l, void *cache);
 int shoal__layer_wake_from(const shoal__program *p, int place, int awake);
+int shoal__layer_reach(const shoal_model *m, const shoal__layer *l, const shoal_stream_params *p);
 double shoal__layer_flops(const shoal_model *m, const shoal__layer *l, double frames,
                           double context);
 

@@ -80,6 +80,11 @@ int shoal__layer_wake_from(const shoal__program *p, int place, int awake)
     return op->wake_from ? op->wake_from(p, place, awake) : -1;
 }
 
+int shoal__layer_reach(const shoal_model *m, const shoal__layer *l, const shoal_stream_params *p)
+{
+    return l->op->reach ? l->op->reach(m, p) : 0;
+}
+
 double shoal__layer_flops(const shoal_model *m, const shoal__layer *l, double frames,
                           double context)
 {

@@ -49,9 +49,11 @@ static int add_step(const shoal_model *m, const shoal_step *s, shoal_cost *to)
     if (s->streams < 0 || s->chunk_frames < 0 || s->left_frames < 0)
         return SHOAL_EINVAL;
     if (l) {
-        const shoal_stream_params p = { .left_frames = s->left_frames };
+        const shoal_stream_params p = { .chunk_frames = s->chunk_frames,
+                                        .left_frames = s->left_frames };
         to->flops += shoal__layer_flops(m, l, rows, (double)s->left_frames + s->chunk_frames);
         to->cache_bytes += (size_t)s->streams * shoal__layer_cache_bytes(m, l, &p);
+        to->reach_frames += shoal__layer_reach(m, l, &p);
     } else if (s->layer == SHOAL_STEP_FRONT)
         to->flops += product_flops(&m->conv1, 2.0 * rows) + product_flops(&m->conv2, rows);
     else if (s->layer == SHOAL_STEP_HEAD)

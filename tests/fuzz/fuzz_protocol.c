@@ -3,7 +3,7 @@
  * The first byte chooses the decoder, the rest is its input:
  *
  *     c  client message    q  URL query          a  first bytes of audio
- *     s  server message    p  binary packet
+ *     s  server message    p  binary packet    r  query of a client that comes back
  *
  * What decodes must encode, decode again and encode to the same bytes: a mismatch aborts.
  * Without libFuzzer (-DSHOAL_FUZZ_REPLAY) main replays the files and directories it is given,
@@ -113,6 +113,23 @@ static void query(const char *text, size_t n)
     shoal_buf_free(&b);
 }
 
+static void coming_back(const char *text, size_t n)
+{
+    shoal_resume r, again;
+    shoal_error err;
+    shoal_buf b = { 0 };
+    int is_one = shoal_resume_parse_query(&r, text, n, &err);
+
+    if (is_one < 0)
+        error_sends(&err);
+    if (is_one <= 0)
+        return;
+    require(shoal_resume_encode_query(&b, &r) == 0, "a parsed return does not encode");
+    require(shoal_resume_parse_query(&again, b.data, b.size, &err) == 1, "nor parse again");
+    require(memcmp(&r, &again, sizeof r) == 0, "a return changes on the way");
+    shoal_buf_free(&b);
+}
+
 static void packet(const uint8_t *bytes, size_t n)
 {
     shoal_packet p;
@@ -161,6 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 's': server_message(text, size - 1); break;
     case 'q': query(text, size - 1); break;
     case 'p': packet(data + 1, size - 1); break;
+    case 'r': coming_back(text, size - 1); break;
     case 'a': audio(data + 1, size - 1); break;
     }
     return 0;

@@ -1,0 +1,124 @@
+/* resume.c - the query by which a client comes back to its session: resume=TICKET&got=N
+ *
+ * Stricter than options: both are there, once and alone, and need no percent-encoding. A ticket
+ * opens a session, so no message that is made here repeats one.
+ */
+#include "protocol-internal.h"
+
+#include <string.h>
+
+static const char digits[] = "0123456789abcdef";
+static const char no_ticket[] = "send what the last ready called \"resume\", 32 hex digits";
+
+int shoal__ticket_valid(const char *ticket)
+{
+    size_t n = strspn(ticket, digits);
+
+    return ticket[n] == 0 && (n == 0 || n == SHOAL_TICKET_DIGITS);
+}
+
+typedef struct word {
+    const char *at;
+    size_t n;
+} word;
+
+static int is(word w, const char *name)
+{
+    return strlen(name) == w.n && memcmp(w.at, name, w.n) == 0;
+}
+
+/* The next name and value of *rest; 0: there is none. */
+static int next_pair(word *rest, word *name, word *value)
+{
+    while (rest->n && *rest->at == '&')
+        rest->at++, rest->n--;
+    if (!rest->n)
+        return 0;
+    const char *end = memchr(rest->at, '&', rest->n);
+    size_t n = end ? (size_t)(end - rest->at) : rest->n;
+    const char *eq = memchr(rest->at, '=', n);
+    name->at = rest->at;
+    name->n = eq ? (size_t)(eq - rest->at) : n;
+    value->at = eq ? eq + 1 : rest->at + n;
+    value->n = eq ? n - name->n - 1 : 0;
+    rest->at += n;
+    rest->n -= n;
+    return 1;
+}
+
+static int has_resume(word rest)
+{
+    word name, value;
+
+    while (next_pair(&rest, &name, &value))
+        if (is(name, "resume"))
+            return 1;
+    return 0;
+}
+
+static int fail(shoal_error *err, const char *ref, const char *why)
+{
+    shoal_error_set(err, SHOAL_CODE_BAD_OPTION, ref, "%s: %s", ref, why);
+    return -1;
+}
+
+static int read_ticket(shoal_resume *r, word value, shoal_error *err)
+{
+    if (*r->ticket)
+        return fail(err, "resume", "it is given twice");
+    if (value.n != SHOAL_TICKET_DIGITS)
+        return fail(err, "resume", no_ticket);
+    memcpy(r->ticket, value.at, value.n);
+    r->ticket[value.n] = 0;
+    return shoal__ticket_valid(r->ticket) ? 0 : fail(err, "resume", no_ticket);
+}
+
+static int read_got(uint64_t *got, int *given, word value, shoal_error *err)
+{
+    if (*given)
+        return fail(err, "got", "it is given twice");
+    *given = 1;
+    *got = 0;
+    for (size_t i = 0; i < value.n && *got <= SHOAL_MAX_COUNT; i++) {
+        if (value.at[i] < '0' || value.at[i] > '9')
+            return fail(err, "got", "it is not a whole number");
+        *got = *got * 10 + (uint64_t)(value.at[i] - '0');
+    }
+    return value.n && *got <= SHOAL_MAX_COUNT ? 0 : fail(err, "got", "it is not 0..2^53");
+}
+
+static int read_pair(shoal_resume *r, int *given, word name, word value, shoal_error *err)
+{
+    if (is(name, "resume"))
+        return read_ticket(r, value, err);
+    if (is(name, "got"))
+        return read_got(&r->got, given, value, err);
+    return fail(err, "resume", "only got may stand beside it: the session has its options");
+}
+
+int shoal_resume_parse_query(shoal_resume *r, const char *query, size_t n, shoal_error *err)
+{
+    word rest = { query, n }, name, value;
+    int given = 0;
+
+    memset(r, 0, sizeof *r);
+    if (n && *query == '?')
+        rest.at++, rest.n--;
+    if (!has_resume(rest))
+        return 0;
+    while (next_pair(&rest, &name, &value))
+        if (read_pair(r, &given, name, value, err) < 0)
+            return -1;
+    return given ? 1 : fail(err, "got", "say how many messages of the session you have");
+}
+
+int shoal_resume_encode_query(shoal_buf *out, const shoal_resume *r)
+{
+    shoal__text t;
+
+    if (!*r->ticket || !shoal__ticket_valid(r->ticket) || r->got > SHOAL_MAX_COUNT)
+        return -1;
+    shoal__text_begin(&t, out);
+    shoal__text_printf(&t, "resume=%s&got=%llu", r->ticket, (unsigned long long)r->got);
+    return shoal__text_end(&t);
+}

@@ -71,6 +71,35 @@ START_TEST(a_resumed_stream_is_a_new_one)
 }
 END_TEST
 
+/* The silence before its place in the frame is all that it hears: one frame, as of a new stream. */
+START_TEST(a_resumed_stream_may_end_at_once)
+{
+    static const float silence[333 - 320] = { 0 };
+    static float want[64 * DIM], got[64 * DIM];
+    int64_t first = 0, fresh_first = 0;
+    int n, fresh;
+    shoal_model *m = util_tiny();
+    shoal_stream *s, *t;
+    shoal_batch *b;
+    util_signal(pcm, 2 * SAMPLES);
+    ck_assert_int_eq(shoal_stream_new(&s, m, &(shoal_stream_params){ 3, 8, 16 }), 0);
+    ck_assert_int_eq(shoal_stream_new(&t, m, &(shoal_stream_params){ 12, 8, 16 }), 0);
+    ck_assert_int_eq(shoal_batch_new(&b, m, 8), 0);
+    feed_all(b, s, pcm, SAMPLES - 80, got, &first, &n);
+    ck_assert_int_eq(shoal_stream_set_depth(s, 12), 0);
+    ck_assert_int_eq(shoal_stream_resume(s, SAMPLES + 320 + 13 - 80), 0);
+    feed_all(b, s, NULL, 0, got, &first, &n);
+    feed_all(b, t, silence, 13, want, &fresh_first, &fresh);
+    ck_assert_int_eq(fresh, 1);
+    ck_assert_int_eq(n, 1);
+    util_close("the last frame", got, want, DIM, DIM, 0);
+    shoal_stream_free(s);
+    shoal_stream_free(t);
+    shoal_batch_free(b);
+    shoal_model_close(m);
+}
+END_TEST
+
 /* Chunks of 8, cut short after 4000 samples, and of 4 from there on: the masked reference. */
 START_TEST(chunks_of_another_length_equal_pytorch)
 {
@@ -295,6 +324,7 @@ int main(void)
     Suite *s = suite_create("skip");
     TCase *t = tcase_create("skip");
     tcase_add_loop_test(t, a_resumed_stream_is_a_new_one, 0, 4);
+    tcase_add_test(t, a_resumed_stream_may_end_at_once);
     tcase_add_test(t, chunks_of_another_length_equal_pytorch);
     tcase_add_loop_test(t, a_session_goes_on_after_what_was_left_out, 0, 5);
     tcase_add_test(t, speech_and_phones_do_not_reach_across);

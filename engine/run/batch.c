@@ -177,7 +177,7 @@ static int check(const shoal_batch *b, shoal_stream *const *streams, int n)
         return SHOAL_EINVAL;
     for (int i = 0; i < n; i++) {
         int frames = shoal_stream_ready(streams[i]);
-        if (!frames)
+        if (!frames || streams[i]->reserved < streams[i]->params.depth)
             return SHOAL_ESTATE;
         if (streams[i]->model != b->model || frames > b->room.frames - rows)
             return SHOAL_EINVAL;

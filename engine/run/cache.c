@@ -36,8 +36,10 @@ int shoal__cache_reserve(shoal_stream *s, int depth)
 
 void shoal__cache_release(shoal_stream *s)
 {
-    while (s->reserved > 0)
+    while (s->reserved > 0) {
         free(s->caches[--s->reserved]);
+        s->caches[s->reserved] = NULL;
+    }
 }
 
 void shoal__cache_wake(shoal_stream *s)

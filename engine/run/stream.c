@@ -181,6 +181,8 @@ int shoal_stream_resume(shoal_stream *s, int64_t at)
         return SHOAL_EINVAL;
     forget(s);
     s->base = at / frame;
+    if (at % frame > 0 && shoal__cache_reserve(s, s->params.depth) < 0)
+        return SHOAL_ENOMEM;
     s->fed = (int64_t)take(s, NULL, (size_t)(at % frame));
     return 0;
 }

@@ -25,6 +25,7 @@
 
 #include "file/file_latency.h"
 #include "out/out.h"
+#include "lib/client_get.h"
 #include "shoal-client.h"
 
 enum { FILE_MAX_WRITERS = 8, FILE_MAX_JOBS = 64 };
@@ -39,9 +40,11 @@ typedef struct file_signals {
 
 typedef struct file_options {
     const char *url;
-    const char *proxy;      /* NULL: none */
-    shoal_options session;  /* what was said on the command line; outputs always */
-    int realtime;           /* send no faster than the audio was spoken */
+    const char *proxy;                   /* NULL: none */
+    const char *token_file, *ca_file;    /* NULL: none */
+    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
+    shoal_options session;               /* what was said on the command line; outputs always */
+    int realtime;                        /* send no faster than the audio was spoken */
     int reconnect_s;        /* how long a connection that breaks is tried to be made again */
     int quiet;              /* no progress */
     const char *out_dir;    /* NULL: beside each input */
@@ -59,6 +62,12 @@ typedef struct file_options {
     char **files;
     int file_count;
 } file_options;
+
+/* View into o: for what is asked of the server beside sessions. */
+static inline shoal__server file_server(const file_options *o)
+{
+    return (shoal__server){ o->url, *o->token ? o->token : NULL, o->ca_file };
+}
 
 /* Returns -1 to go on, or the exit code (after --help, --version or a complaint on stderr). */
 int file_options_parse(file_options *o, int argc, char **argv);

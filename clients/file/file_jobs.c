@@ -245,8 +245,9 @@ static int run_at_once(batch *b)
 /* Only the server knows its own part. */
 static void print_latency(batch *b)
 {
+    const shoal__server server = file_server(b->o);
     char why[512];
-    char *depths = shoal__get(b->o->url, "/v1/depths", MAX_DEPTHS_BYTES, ASK_MS, why, sizeof why);
+    char *depths = shoal__get(&server, "/v1/depths", MAX_DEPTHS_BYTES, ASK_MS, why, sizeof why);
 
     file_latency_print(stderr, &b->latency, depths);
     free(depths);

@@ -18,6 +18,8 @@ static const char manual[] =
     "Stream audio files to a shoal server; show the phones it hears, or keep its features.\n"
     "\n"
     "  --url URL            ws://HOST:PORT or wss://...     (SHOAL_URL, or ws://127.0.0.1:7350)\n"
+    "  --token-file FILE    its first line is the token that the server wants (SHOAL_TOKEN)\n"
+    "  --ca-file FILE       wss: certificates to trust besides the system's\n"
     "  --proxy URL          connect through http://HOST:PORT (none, whatever http_proxy says)\n"
     "  --reconnect S        a connection that breaks, or a server that restarts, is tried again "
     "for\n"
@@ -99,6 +101,8 @@ static const char manual[] =
 
 enum {
     OPT_URL = 256,
+    OPT_TOKEN_FILE,
+    OPT_CA_FILE,
     OPT_PROXY,
     OPT_RECONNECT,
     OPT_DEPTH,
@@ -127,6 +131,8 @@ enum {
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
+    { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
+    { "ca-file", required_argument, NULL, OPT_CA_FILE },
     { "proxy", required_argument, NULL, OPT_PROXY },
     { "reconnect", required_argument, NULL, OPT_RECONNECT },
     { "depth", required_argument, NULL, OPT_DEPTH },
@@ -274,6 +280,8 @@ static int take_option(file_options *o, int c, char *value)
 {
     switch (c) {
     case OPT_URL: o->url = value; return -1;
+    case OPT_TOKEN_FILE: o->token_file = value; return -1;
+    case OPT_CA_FILE: o->ca_file = value; return -1;
     case OPT_PROXY: o->proxy = value; return -1;
     case OPT_RECONNECT: return take_number(&o->reconnect_s, value, 0, 86400, "--reconnect");
     case OPT_DEPTH: return add_option(o, "depth", value);
@@ -353,6 +361,15 @@ static int check_input(file_options *o)
     return -1;
 }
 
+static int read_token(file_options *o)
+{
+    char why[512];
+
+    return shoal_client_read_token(o->token, sizeof o->token, o->token_file, why, sizeof why) < 0
+               ? usage_error("no token: ", why)
+               : -1;
+}
+
 int file_options_parse(file_options *o, int argc, char **argv)
 {
     int c, code;
@@ -372,6 +389,7 @@ int file_options_parse(file_options *o, int argc, char **argv)
         return usage_error("no FILE given", "");
     o->files = argv + optind;
     o->file_count = argc - optind;
-    code = check_input(o);
-    return code >= 0 ? code : check_writers(o);
+    if ((code = read_token(o)) >= 0 || (code = check_input(o)) >= 0)
+        return code;
+    return check_writers(o);
 }

@@ -78,14 +78,15 @@ static int read_file(double **out, const char *path, char *why, size_t size)
     return give(out, p, odd ? 0 : n, why, size);
 }
 
-int file_priors_read(double **out, const char *from, const char *url, char *why, size_t size)
+int file_priors_read(double **out, const char *from, const shoal__server *server, char *why,
+                     size_t size)
 {
     char *page;
     int n;
 
     if (strcmp(from, "server") != 0)
         return read_file(out, from, why, size);
-    page = shoal__get(url, "/v1/model", MAX_PAGE_BYTES, ASK_MS, why, size);
+    page = shoal__get(server, "/v1/model", MAX_PAGE_BYTES, ASK_MS, why, size);
     n = page ? file_priors_of_model(out, page, why, size) : -1;
     free(page);
     return n;

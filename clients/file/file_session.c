@@ -201,6 +201,8 @@ static int open_session(file_session *s)
     p.options.rate = s->info.rate;
     p.options.channels = s->info.channels;
     p.proxy = s->o->proxy;
+    p.token = *s->o->token ? s->o->token : NULL;
+    p.ca_file = s->o->ca_file;
     p.reconnect_ms = s->o->reconnect_s * 1000;
     if (shoal_client_open(&s->client, s->o->url, &p, why, sizeof why) < 0) {
         file_session_fail(s, why);

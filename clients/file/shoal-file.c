@@ -59,11 +59,12 @@ static int finish_output(out_print *p, int code)
 /* The program's exit code, or 0. */
 static int take_priors(const file_options *o, out_run *run, double **priors)
 {
+    const shoal__server server = file_server(o);
     char why[512];
 
     if (!o->priors)
         return 0;
-    run->prior_count = file_priors_read(priors, o->priors, o->url, why, sizeof why);
+    run->prior_count = file_priors_read(priors, o->priors, &server, why, sizeof why);
     run->priors = *priors;
     if (run->prior_count > 0)
         return 0;

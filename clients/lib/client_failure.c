@@ -89,7 +89,14 @@ static const char *remedy_of(int status)
     if (status == 503)
         return "it takes no more sessions now (overloaded, full or restarting): try again later";
     if (status == 429)
-        return "it has enough of this address: close a session, or try again later";
+        return "it has enough of this address, or of this token: close a session, or try again "
+               "later";
+    if (status == 401)
+        return "it wants a token, and this one is missing or wrong: --token-file FILE or "
+               "SHOAL_TOKEN of "
+               "our programs, params.token";
+    if (status == 421)
+        return "it does not answer to this host name: use its address, or have it added to hosts";
     for (int i = 1; i < SHOAL_CODE_COUNT; i++) {
         const shoal_code_info *info = shoal_code_get_info((shoal_code)i);
 

@@ -14,6 +14,7 @@ typedef struct get {
     size_t size, most;
     int status, whole, over, late;
     char detail[160];
+    const shoal__server *server;
     lws_sorted_usec_list_t timer;
 } get;
 
@@ -45,6 +46,18 @@ static int read_some(struct lws *wsi)
     return lws_http_client_read(wsi, &p, &n) < 0 ? -1 : 0;
 }
 
+static int add_token(const get *g, struct lws *wsi, unsigned char **p, size_t room)
+{
+    char value[SHOAL_CLIENT_TOKEN_SIZE + sizeof "Bearer "];
+    int n;
+
+    if (!g->server->token)
+        return 0;
+    n = lws_snprintf(value, sizeof value, "Bearer %s", g->server->token);
+    return lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, (unsigned char *)value,
+                                        n, p, *p + room);
+}
+
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t n)
 {
@@ -55,6 +68,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     if (!g)
         return 0;
     switch (reason) {
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return add_token(g, wsi, in, n);
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
         snprintf(g->detail, sizeof g->detail, "%.*s", in ? (int)n : 9,
                  in ? (const char *)in : "no answer");
@@ -82,6 +96,7 @@ static void run(get *g, const shoal__url *u, const char *page, int timeout_ms)
         .uid = (uid_t)-1,
         .user = g,
         .fd_limit_per_thread = CONTEXT_FDS,
+        .client_ssl_ca_filepath = g->server->ca_file,
         .http_proxy_address = "", /* none, whatever the environment says */
         .options = u->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
     };
@@ -112,6 +127,10 @@ static void explain(const get *g, const shoal__url *u, const char *page, char *w
 {
     if (g->late)
         snprintf(why, n, "%s:%d does not answer a request for %s", u->host, u->port, page);
+    else if (g->status == 401)
+        snprintf(why, n,
+                 "%s:%d wants a token: --token-file FILE, or SHOAL_TOKEN in the environment",
+                 u->host, u->port);
     else if (g->status && g->status != 200)
         snprintf(why, n, "%s:%d answers %d to a request for %s", u->host, u->port, g->status, page);
     else
@@ -119,13 +138,13 @@ static void explain(const get *g, const shoal__url *u, const char *page, char *w
                  g->detail[0] ? g->detail : "the connection broke");
 }
 
-char *shoal__get(const char *url, const char *page, size_t most, int timeout_ms, char *why,
-                 size_t why_size)
+char *shoal__get(const shoal__server *server, const char *page, size_t most, int timeout_ms,
+                 char *why, size_t why_size)
 {
     shoal__url u;
-    get g = { .most = most };
+    get g = { .most = most, .server = server };
 
-    if (shoal__url_parse(&u, url, why, why_size) < 0)
+    if (shoal__url_parse(&u, server->url, why, why_size) < 0)
         return NULL;
     if (!(g.body = calloc(1, most + 1))) {
         snprintf(why, why_size, "out of memory");

@@ -4,10 +4,15 @@
 
 #include <stddef.h>
 
+/* As in shoal_client_params; token and ca_file may be NULL. */
+typedef struct shoal__server {
+    const char *url, *token, *ca_file;
+} shoal__server;
+
 /* url: as for shoal_client_open; its path and query do not matter. page: "/v1/depths".
  * most: bytes of the body at most. Returns the body with a NUL behind it, which the caller frees;
  * NULL with cause in why: nobody answers within timeout_ms, another status than 200, too long. */
-char *shoal__get(const char *url, const char *page, size_t most, int timeout_ms, char *why,
-                 size_t why_size);
+char *shoal__get(const shoal__server *server, const char *page, size_t most, int timeout_ms,
+                 char *why, size_t why_size);
 
 #endif

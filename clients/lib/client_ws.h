@@ -9,7 +9,7 @@
 #include "lib/client_session.h"
 #include "lib/client_url.h"
 
-enum { SHOAL__MAX_TOKEN = 4096 }; /* bytes; servers refuse headers of 8 KB */
+enum { SHOAL__MAX_TOKEN = SHOAL_CLIENT_TOKEN_SIZE - 1 }; /* servers refuse headers of 8 KB */
 
 typedef struct shoal__ws shoal__ws;
 

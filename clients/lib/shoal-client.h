@@ -68,8 +68,8 @@
  * ever. Sending to a client that has failed is harmless: the next poll says what happened.
  *
  * The library ignores SIGPIPE for the process (libwebsockets does), never offers compression, and
- * takes nothing from the environment: no proxy unless params.proxy says so, and SHOAL_URL only
- * where shoal_client_default_url is asked for it.
+ * takes nothing from the environment: no proxy unless params.proxy says so, and SHOAL_URL and
+ * SHOAL_TOKEN only where shoal_client_default_url and shoal_client_read_token are asked for them.
  */
 #ifndef SHOAL_CLIENT_H
 #define SHOAL_CLIENT_H
@@ -145,6 +145,15 @@ SHOAL_CLIENT_API shoal_client_params shoal_client_default_params(void);
 /* Where our own programs connect to if nobody says: SHOAL_URL of the environment, or
  * ws://127.0.0.1:7350. View of the environment or static. */
 SHOAL_CLIENT_API const char *shoal_client_default_url(void);
+
+enum { SHOAL_CLIENT_TOKEN_SIZE = 4097 }; /* room for any params.token, with its NUL */
+
+/* What our own programs send as a token: the first line of the file at path; where path is NULL
+ * what SHOAL_TOKEN of the environment says. "" where neither says anything: then params.token is to
+ * be NULL. 0, or SHOAL_CLIENT_EINVAL with cause and remedy in why (may be NULL). */
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_read_token(char *token, size_t size,
+                                                                const char *path, char *why,
+                                                                size_t why_size);
 
 /* Begin to connect; READY (or ERROR) tells the outcome.
  * url: ws://HOST[:PORT][/path][?query] or wss://; the path is /v1/stream where it is not given, the

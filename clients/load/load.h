@@ -98,6 +98,7 @@ int load_rush_parse(load_rush *r, const char *text, char *why, size_t why_size);
 
 typedef struct load_options {
     char host[256], path[512];
+    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
     int port;
     shoal_options session; /* what all sessions ask for */
     int sessions, idle;    /* idle: started, but never speak */

@@ -18,6 +18,7 @@ static const char manual[] =
     "Load a shoal server with many live sessions and measure how late its results come.\n"
     "\n"
     "  --url URL            ws://HOST:PORT       (SHOAL_URL, or ws://127.0.0.1:7350)\n"
+    "  --token-file FILE    its first line is the token that the server wants (SHOAL_TOKEN)\n"
     "                       other options of a session go into its query: ?left_ms=640\n"
     "\n"
     "The load\n"
@@ -69,6 +70,7 @@ static const char manual[] =
 
 enum {
     OPT_URL = 256,
+    OPT_TOKEN_FILE,
     OPT_SESSIONS,
     OPT_DEPTHS,
     OPT_CHUNK,
@@ -95,6 +97,7 @@ enum {
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
+    { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
     { "sessions", required_argument, NULL, OPT_SESSIONS },
     { "idle", required_argument, NULL, OPT_IDLE },
     { "rush", required_argument, NULL, OPT_RUSH },
@@ -126,7 +129,7 @@ static const struct option long_options[] = {
 /* What was said, before it is checked together. */
 typedef struct command {
     load_options *o;
-    const char *url;
+    const char *url, *token_file;
     shoal_options asked; /* format, output, encoding */
 } command;
 
@@ -207,6 +210,7 @@ static int take_option(command *c, int opt, char *value)
 
     switch (opt) {
     case OPT_URL: c->url = value; return -1;
+    case OPT_TOKEN_FILE: c->token_file = value; return -1;
     case OPT_AUDIO: o->audio_file = value; return -1;
     case OPT_SEED: o->seed = strtoull(value, NULL, 0); return -1;
     case OPT_FAST: o->fast = 1; return -1;
@@ -317,9 +321,19 @@ static int check_rest(const load_options *o)
     return -1;
 }
 
+static int take_token(command *c)
+{
+    load_options *o = c->o;
+    char why[512];
+
+    return shoal_client_read_token(o->token, sizeof o->token, c->token_file, why, sizeof why) < 0
+               ? usage_error("no token: ", why)
+               : -1;
+}
+
 int load_options_parse(load_options *o, int argc, char **argv)
 {
-    command c = { o, shoal_client_default_url(), shoal_options_default() };
+    command c = { o, shoal_client_default_url(), NULL, shoal_options_default() };
     int opt, code;
 
     *o = (load_options){ .sessions = 10,
@@ -336,7 +350,7 @@ int load_options_parse(load_options *o, int argc, char **argv)
             return code;
     if (optind < argc)
         return usage_error("not an option: ", argv[optind]);
-    if ((code = take_url(&c)) >= 0 || (code = check_mixes(o)) >= 0)
+    if ((code = take_url(&c)) >= 0 || (code = take_token(&c)) >= 0 || (code = check_mixes(o)) >= 0)
         return code;
     return check_rest(o);
 }

@@ -9,6 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int append_token(shoal_buf *out, const char *token)
+{
+    static const char name[] = "Authorization: Bearer ";
+
+    if (!*token)
+        return 0;
+    if (shoal_buf_append(out, name, sizeof name - 1) < 0 ||
+        shoal_buf_append(out, token, strlen(token)) < 0)
+        return -1;
+    return shoal_buf_append(out, "\r\n", 2);
+}
+
 int load_ws_request(shoal_buf *out, const load_options *o, const shoal_options *session)
 {
     char text[1280];
@@ -24,9 +36,11 @@ int load_ws_request(shoal_buf *out, const load_options *o, const shoal_options *
     n = snprintf(text, sizeof text,
                  " HTTP/1.1\r\nHost: %s%s%s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                  "Sec-WebSocket-Key: c2hvYWwtbG9hZCBsb2Fkcw==\r\nSec-WebSocket-Version: 13\r\n"
-                 "Sec-WebSocket-Protocol: " SHOAL_SUBPROTOCOL "\r\n\r\n",
+                 "Sec-WebSocket-Protocol: " SHOAL_SUBPROTOCOL "\r\n",
                  v6 ? "[" : "", o->host, v6 ? "]" : "", o->port);
-    return shoal_buf_append(out, text, (size_t)n);
+    if (shoal_buf_append(out, text, (size_t)n) < 0 || append_token(out, o->token) < 0)
+        return -1;
+    return shoal_buf_append(out, "\r\n", 2);
 }
 
 int load_ws_answer(const shoal_buf *in, size_t *head)

@@ -35,8 +35,9 @@
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef struct mic_options {
-    const char *url, *proxy;
-    shoal_options session; /* what was said, and our defaults */
+    const char *url, *proxy, *token_file, *ca_file; /* NULL: none */
+    char token[SHOAL_CLIENT_TOKEN_SIZE];            /* "": none */
+    shoal_options session;                          /* what was said, and our defaults */
     mic_source_params source;
     int jsonl, list;
     const char *out_dir;

@@ -13,6 +13,7 @@ static const char manual[] =
     "Speak, and see the phones that a shoal server hears.\n"
     "\n"
     "  --url URL          ws://HOST:PORT or wss:// (SHOAL_URL, ws://127.0.0.1:7350)\n"
+    "  --token-file FILE  the token that the server wants (SHOAL_TOKEN)\n"
     "  --list             the microphones there are\n"
     "  --device NAME      a part of a name of that list\n"
     "  --channel N        which channel of it (1)\n"
@@ -26,7 +27,7 @@ static const char manual[] =
     "  --jsonl            a JSON object a line, for programs\n"
     "  --out-dir DIR      where the key s saves the last 30 s, WAV and TextGrid (.)\n"
     "  --utterances DIR   each as a WAV file; --exec CMD runs CMD FILE for each\n"
-    "  --proxy URL        connect through http://HOST:PORT\n"
+    "  --proxy URL        through http://HOST:PORT; --ca-file FILE to trust (wss)\n"
     "  -h, --help   -V, --version\n"
     "\n"
     "Keys: + - depth, r the range again, p pause, s save, ? help, q or Ctrl-C end.\n"
@@ -34,6 +35,8 @@ static const char manual[] =
 
 enum {
     OPT_URL = 256,
+    OPT_TOKEN_FILE,
+    OPT_CA_FILE,
     OPT_LIST,
     OPT_DEVICE,
     OPT_CHANNEL,
@@ -51,6 +54,8 @@ enum {
 
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
+    { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
+    { "ca-file", required_argument, NULL, OPT_CA_FILE },
     { "list", no_argument, NULL, OPT_LIST },
     { "device", required_argument, NULL, OPT_DEVICE },
     { "channel", required_argument, NULL, OPT_CHANNEL },
@@ -100,6 +105,8 @@ static int take_option(mic_options *o, int c, char *value)
 {
     switch (c) {
     case OPT_URL: o->url = value; return -1;
+    case OPT_TOKEN_FILE: o->token_file = value; return -1;
+    case OPT_CA_FILE: o->ca_file = value; return -1;
     case OPT_LIST: o->list = 1; return -1;
     case OPT_DEVICE: o->source.device = value; return -1;
     case OPT_CHANNEL:
@@ -125,6 +132,10 @@ static int take_option(mic_options *o, int c, char *value)
 /* What a person in front of a microphone wants, unless it was said. */
 static int finish(mic_options *o)
 {
+    char why[512];
+
+    if (shoal_client_read_token(o->token, sizeof o->token, o->token_file, why, sizeof why) < 0)
+        return usage_error(why);
     if (!(o->session.given & SHOAL_OPT_DEPTH)) {
         o->session.depth_min = 3;
         o->session.depth_max = 12;

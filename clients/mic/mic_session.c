@@ -152,6 +152,8 @@ void mic_session_open(mic_app *a)
     p.options.rate = a->news.rate;
     p.options.channels = 1;
     p.proxy = a->o->proxy;
+    p.token = *a->o->token ? a->o->token : NULL;
+    p.ca_file = a->o->ca_file;
     p.queue_bytes = QUEUE_BYTES;
     p.reconnect_ms = INT_MAX;
     p.allow_gaps = 1;

@@ -46,8 +46,9 @@ typedef struct tune_goal {
 } tune_goal;
 
 typedef struct tune_options {
-    const char *url;
-    const char *list; /* file of paths and transcripts; NULL: none */
+    const char *url, *token_file, *ca_file; /* the last two may be NULL */
+    char token[SHOAL_CLIENT_TOKEN_SIZE];    /* "": none */
+    const char *list;                       /* file of paths and transcripts; NULL: none */
     const char *json, *svg;
     int chunks[TUNE_MAX_CHUNKS], chunk_count;
     int live, quiet;
@@ -132,7 +133,8 @@ int tune_model_label(const tune_model *m, const char *name); /* -1: it has none 
 /* ---- tune_stream.c ---- */
 
 typedef struct tune_stream {
-    const char *url, *path;
+    const tune_options *o; /* which server, and how to reach it */
+    const char *path;
     shoal_options options; /* format, rate and channels are the file's */
     int realtime;
     double most_s; /* seconds of the file; 0: all of it */

@@ -30,7 +30,7 @@ int tune_live_run(const tune_options *o, const tune_grid *g, const tune_setting 
     int r = 0;
 
     for (int i = 0; i < g->clips.count && l.seconds < most_s && !r; i++) {
-        tune_stream t = { .url = o->url,
+        tune_stream t = { .o = o,
                           .path = g->clips.at[i].path,
                           .options = shoal_options_default(),
                           .realtime = 1,

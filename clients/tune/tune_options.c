@@ -14,6 +14,8 @@ static const char manual[] =
     "\n"
     "  --url URL           ws://HOST:PORT, wss://..., with options of the session in its query\n"
     "                      ($SHOAL_URL, or ws://127.0.0.1:7350)\n"
+    "  --token-file FILE   its first line is the token that the server wants (SHOAL_TOKEN)\n"
+    "  --ca-file FILE      wss: certificates to trust besides the system's\n"
     "  --list FILE         a path on each line, then a TAB and the phones that are said\n"
     "                      (ARPAbet); then error rates are told too\n"
     "  --chunks LIST       chunk lengths to try, ms (80,160,320,640)\n"
@@ -39,6 +41,8 @@ static const char manual[] =
 
 enum {
     OPT_URL = 256,
+    OPT_TOKEN_FILE,
+    OPT_CA_FILE,
     OPT_LIST,
     OPT_CHUNKS,
     OPT_LATENCY,
@@ -49,20 +53,23 @@ enum {
     OPT_SVG
 };
 
-static const struct option long_options[] = { { "url", required_argument, NULL, OPT_URL },
-                                              { "list", required_argument, NULL, OPT_LIST },
-                                              { "chunks", required_argument, NULL, OPT_CHUNKS },
-                                              { "max-latency", required_argument, NULL,
-                                                OPT_LATENCY },
-                                              { "within", required_argument, NULL, OPT_WITHIN },
-                                              { "max-cost", required_argument, NULL, OPT_COST },
-                                              { "no-live", no_argument, NULL, OPT_NO_LIVE },
-                                              { "json", required_argument, NULL, OPT_JSON },
-                                              { "svg", required_argument, NULL, OPT_SVG },
-                                              { "quiet", no_argument, NULL, 'q' },
-                                              { "help", no_argument, NULL, 'h' },
-                                              { "version", no_argument, NULL, 'V' },
-                                              { 0 } };
+static const struct option long_options[] = {
+    { "url", required_argument, NULL, OPT_URL },
+    { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
+    { "ca-file", required_argument, NULL, OPT_CA_FILE },
+    { "list", required_argument, NULL, OPT_LIST },
+    { "chunks", required_argument, NULL, OPT_CHUNKS },
+    { "max-latency", required_argument, NULL, OPT_LATENCY },
+    { "within", required_argument, NULL, OPT_WITHIN },
+    { "max-cost", required_argument, NULL, OPT_COST },
+    { "no-live", no_argument, NULL, OPT_NO_LIVE },
+    { "json", required_argument, NULL, OPT_JSON },
+    { "svg", required_argument, NULL, OPT_SVG },
+    { "quiet", no_argument, NULL, 'q' },
+    { "help", no_argument, NULL, 'h' },
+    { "version", no_argument, NULL, 'V' },
+    { 0 }
+};
 
 static int complain(const char *option, const char *value, const char *allowed)
 {
@@ -114,6 +121,8 @@ static int take(tune_options *o, int option, const char *value)
 {
     switch (option) {
     case OPT_URL: o->url = value; return -1;
+    case OPT_TOKEN_FILE: o->token_file = value; return -1;
+    case OPT_CA_FILE: o->ca_file = value; return -1;
     case OPT_LIST: o->list = value; return -1;
     case OPT_CHUNKS: return chunks(o, value);
     case OPT_LATENCY: return limit(&o->goal.latency_ms, "max-latency", value);
@@ -132,6 +141,7 @@ static int take(tune_options *o, int option, const char *value)
 int tune_options_parse(tune_options *o, int argc, char *const *argv)
 {
     int option, code = -1;
+    char why[512];
 
     *o = (tune_options){ .url = shoal_client_default_url(),
                          .chunks = { 80, 160, 320, 640 },
@@ -141,6 +151,10 @@ int tune_options_parse(tune_options *o, int argc, char *const *argv)
         code = take(o, option, optarg);
     if (code >= 0)
         return code;
+    if (shoal_client_read_token(o->token, sizeof o->token, o->token_file, why, sizeof why) < 0) {
+        fprintf(stderr, "shoal-tune: %s\n", why);
+        return TUNE_EXIT_USAGE;
+    }
     o->paths = argv + optind;
     o->path_count = argc - optind;
     if (!o->path_count && !o->list) {

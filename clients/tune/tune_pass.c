@@ -44,7 +44,7 @@ static void take_ready(void *user, const shoal_client_event *e, double now_s)
 
 int tune_ask_model(const tune_options *o, const char *path, tune_model *model)
 {
-    tune_stream t = { .url = o->url,
+    tune_stream t = { .o = o,
                       .path = path,
                       .options = shoal_options_default(),
                       .most_s = 0.1,
@@ -140,7 +140,7 @@ static shoal_options all_depths(const tune_grid *g, int chunk)
 int tune_pass(const tune_options *o, tune_grid *g, int chunk, int clip, double *seconds)
 {
     pass p = { .g = g, .chunk = chunk, .clip = clip };
-    tune_stream t = { .url = o->url,
+    tune_stream t = { .o = o,
                       .path = g->clips.at[clip].path,
                       .options = all_depths(g, chunk),
                       .take = take,

@@ -118,7 +118,9 @@ static int open_all(run *r)
         snprintf(r->why, sizeof r->why, "out of memory");
         return -1;
     }
-    return shoal_client_open(&r->client, r->t->url, &p, r->why, sizeof r->why);
+    p.token = *r->t->o->token ? r->t->o->token : NULL;
+    p.ca_file = r->t->o->ca_file;
+    return shoal_client_open(&r->client, r->t->o->url, &p, r->why, sizeof r->why);
 }
 
 static void try_once(run *r)

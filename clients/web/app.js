@@ -11,6 +11,7 @@ import { Link } from "./link.js";
 import { learn, phoneOf } from "./phones.js";
 import { CHUNKS, changeOf, optionsOf, readSettings, writeSettings } from "./settings.js";
 import { Timeline, Utterances } from "./timeline.js";
+import { Tokens } from "./token.js";
 import { View } from "./view.js";
 import * as words from "./words.js";
 
@@ -34,6 +35,7 @@ class Page {
   zeros = 0; // seconds of digital silence
   settings = readSettings(location.search, 12);
   tentative = true; // until a server refuses it
+  tokens = new Tokens();
   link = new Link("", rate => optionsOf(this.settings, rate, this.tentative), {
     onbegin: (now, rate) => this.line.begin(now, rate),
     onmessage: m => this.onMessage(m),
@@ -90,6 +92,7 @@ class Page {
     }
     if (this.source !== source) return;
     this.link.url = this.server;
+    this.link.env = { token: this.tokens.of(this.server) };
     this.link.start(this.clock.seconds, this.capture.rate);
   }
 
@@ -334,8 +337,7 @@ class Page {
   /* ---- the server's pages ---- */
 
   async askServer() {
-    const page = async path =>
-      (await fetch(new URL(path, this.server.replace(/^ws/, "http")))).json();
+    const page = path => this.tokens.fetch(this.server, path);
     try {
       const [model, prices] = await Promise.all([page("v1/model"), page("v1/depths")]);
       this.prices = prices;
@@ -348,8 +350,9 @@ class Page {
         this.deepest = model.depth;
         this.settings = readSettings(location.search, model.depth);
       }
-    } catch {
-      $("model").textContent = "the server does not answer";
+    } catch (error) {
+      const wanted = /token/.test(error.message);
+      $("model").textContent = wanted ? error.message : "the server does not answer";
     }
     this.show();
   }
@@ -450,6 +453,7 @@ function start() {
   theme.onchange = () => page.view.restyle();
   listen(page);
   page.show();
+  page.tokens.take(page.server);
   page.askServer();
   page.capture.warm();
   setInterval(() => !document.hidden && page.askServer(), 10000);

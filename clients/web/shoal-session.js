@@ -24,17 +24,19 @@ import {
   failureOfClose,
   featuresOfJson,
   sessionURL,
+  tokenProtocol,
 } from "./shoal-wire.js";
 
 /** @typedef {import("./shoal-wire.js").Options} Options */
 /** @typedef {{type: string, [member: string]: any}} Message as docs/protocol.md, 4, has them */
 
 /**
- * WebSocket: the class to use. onmessage: called with each message, instead of the iterator; onclose:
+ * WebSocket: the class to use. token: what the server wants, sent as a subprotocol, since browsers
+ * send no header of ours. onmessage: called with each message, instead of the iterator; onclose:
  * at the end, with the failure or null. reconnectMs: a connection that breaks is made anew, tried for
  * so long; a message {type: "resumed", replayed_s} says that it was. 0 (as without): the session
  * fails.
- * @typedef {{WebSocket?: any, onmessage?: (m: Message) => void,
+ * @typedef {{WebSocket?: any, token?: string, onmessage?: (m: Message) => void,
  *   onclose?: (f: ShoalFailure | null) => void, reconnectMs?: number}} Environment
  */
 
@@ -45,6 +47,7 @@ const after = ms => new Promise(done => setTimeout(done, ms));
 
 export class Session {
   #Socket;
+  #protocols;
   #ws;
   #asked; // URL and options, as connect was given them
   #url;
@@ -79,6 +82,7 @@ export class Session {
     this.#Socket = env.WebSocket ?? globalThis.WebSocket;
     if (!this.#Socket)
       throw new TypeError("no WebSocket here: give one, connect(url, options, { WebSocket })");
+    this.#protocols = ["shoal.v1", ...(env.token ? [tokenProtocol(env.token)] : [])];
     this.#asked = url;
     this.#url = sessionURL(url, options);
     this.#format = new URL(this.#url).searchParams.get("format") ?? "s16le";
@@ -106,7 +110,7 @@ export class Session {
   }
 
   #connect() {
-    const ws = new this.#Socket(this.#url, "shoal.v1");
+    const ws = new this.#Socket(this.#url, this.#protocols);
     const ours = f => event => ws === this.#ws && f(event);
     this.#ws = ws;
     ws.binaryType = "arraybuffer";

@@ -152,6 +152,13 @@ export function sessionURL(url, options = {}) {
   return `${u.href}?${query}`;
 }
 
+/** A token as a subprotocol may hold it: its bytes in base64url. @param {string} token */
+export function tokenProtocol(token) {
+  const bytes = String.fromCharCode(...new TextEncoder().encode(token));
+  const code = btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return `shoal.token.${code}`;
+}
+
 /* ---- feature packets ----------------------------------------------------------------------- */
 
 const KINDS = { 1: "posteriors", 2: "embedding", 3: "hidden", 4: "mel" };

@@ -28,6 +28,7 @@
     X(shoal, "/shoal.js", "shoal.js", JS)                                                          \
     X(strip, "/strip.js", "strip.js", JS)                                                          \
     X(timeline, "/timeline.js", "timeline.js", JS)                                                 \
+    X(token, "/token.js", "token.js", JS)                                                          \
     X(view, "/view.js", "view.js", JS)                                                             \
     X(words, "/words.js", "words.js", JS)                                                          \
     X(worklet, "/worklet.js", "worklet.js", JS)

@@ -3,11 +3,14 @@
 import base64
 import hashlib
 import json
+import os
+import re
 import signal
+import subprocess
 import tempfile
 
 from case_handshake import json_answer, proxied
-from daemon import Failed, Shoald, check, wait_until
+from daemon import BUILD, PATIENCE, Failed, Shoald, check, wait_until
 from ws import BINARY, TEXT, Socket, answer, connect, honest_session, noise, read_head, request
 
 ANNA, BERT, EVE = "shoal_" + "a" * 43, "shoal_" + "b" * 43, "shoal_" + "e" * 43
@@ -173,6 +176,47 @@ def case_what_a_token_allows():
         check(0 < int(headers["retry-after"]) <= 20, headers)
         with Member(shoald.port, bearer(ANNA)) as ws:
             finish(ws)
+
+
+def run_client(shoald, program, *arguments, **environment):
+    """(exit code, all that it said)"""
+    done = subprocess.run([os.path.join(BUILD, "clients", program), "--url", f"ws://127.0.0.1:{shoald.port}",
+                           *arguments], capture_output=True, text=True, timeout=30 * PATIENCE, check=False,
+                          env={**os.environ, "SHOAL_TOKEN": "", **environment})
+    return done.returncode, done.stdout + done.stderr
+
+
+def refusals(shoald):
+    text = answer(shoald.port, get("/metrics", bearer(ANNA)))[2].decode()
+    return re.findall(r'access_refused_total\{reason="\w+_token"\} (\d+)', text)
+
+
+def case_our_programs_show_tokens():
+    """--token-file, or SHOAL_TOKEN; without one they say how to give it, and never show it"""
+    with Guarded(line("anna", ANNA)) as shoald, Guarded("") as other:
+        kept = shoald.folder.name + "/token"
+        with open(kept, "w", encoding="ascii") as f:
+            f.write(f"  {ANNA} \r\n" + line("anna", ANNA))
+        raw = shoald.folder.name + "/noise.raw"
+        with open(raw, "wb") as f:
+            f.write(noise(0.3))
+        programs = (("shoal-file", "--fast", "--latency", "--raw", "s16le", raw),
+                    ("shoal-mic", "--jsonl", "--input-command", f"cat {raw}"),
+                    ("shoal-load", "--sessions", "2", "--duration", "1", "--ramp", "0"))
+        for command in programs:
+            code, said = run_client(shoald, *command)
+            check(code != 0 and "--token-file" in said, command, "without:", code, said)
+            before = refusals(shoald)
+            for arguments, environment in (((), {"SHOAL_TOKEN": ANNA}), (("--token-file", kept), {})):
+                code, said = run_client(shoald, *command[:1], *arguments, *command[1:], **environment)
+                check(code == 0, command, arguments, code, said)
+                check(ANNA not in said, "the token was shown")
+            check(refusals(shoald) == before, command, "asks for a page without its token")
+        for path in ("/nonexistent/token", other.tokens):
+            code, said = run_client(shoald, "shoal-file", "--token-file", path, raw)
+            check(code == 2 and path in said, "a bad token file:", code, said)
+        code, said = run_client(shoald, "shoal-file", "--fast", "--raw", "s16le", raw, SHOAL_TOKEN="a b")
+        check(code != 0 and "blank" in said, code, said)
 
 
 def case_tokens_change_while_it_runs():

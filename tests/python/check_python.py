@@ -3,6 +3,7 @@
 itself; skipped where Python lacks numpy or websockets"""
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
@@ -99,10 +100,13 @@ class Live(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        ready = os.path.join(cls.folder.name, "address")
+        ready, tokens = (os.path.join(cls.folder.name, name) for name in ("address", "tokens"))
+        os.environ["SHOAL_TOKEN"] = "shoal_live"        # all of these sessions send it
+        with open(tokens, "w") as f:
+            f.write(f"live {hashlib.sha256(b'shoal_live').hexdigest()}\n")
         cls.shoald = subprocess.Popen([
             os.path.join(BUILD, "daemon/shoald"), "--listen", "127.0.0.1:0", "--workers", "1", "--ready-file",
-            ready, "--log-level", "warning", "--set", "max_sessions=2"])
+            ready, "--log-level", "warning", "--set", "max_sessions=2", "--set", f"tokens={tokens}"])
         end = time.monotonic() + 30 * PATIENCE
         while not (os.path.exists(ready) and os.path.getsize(ready)):
             if cls.shoald.poll() is not None or time.monotonic() > end:
@@ -114,9 +118,18 @@ class Live(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        del os.environ["SHOAL_TOKEN"]
         cls.shoald.terminate()
         cls.shoald.wait()
         cls.folder.cleanup()
+
+    def test_tokens(self):
+        self.assertEqual(shoal.features(RECORDING, self.url, depth=1, token="shoal_live").ready["type"], "ready")
+        for token in ("", "shoal_dead"):
+            with self.assertRaises(shoal.Failure) as caught:
+                shoal.features(RECORDING, self.url, depth=1, token=token)
+            self.assertEqual((caught.exception.cause, caught.exception.http_status), ("rejected", 401))
+            self.assertIn("token", str(caught.exception))
 
     @unittest.skipUnless(LOADS, "no libshoal that Python can load")
     def test_a_file_is_what_the_engine_makes_of_it(self):

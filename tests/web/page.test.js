@@ -6,6 +6,7 @@ import test from "node:test";
 import { Clock, level, mix } from "../../clients/web/capture.js";
 import { Link } from "../../clients/web/link.js";
 import { PHONES, describe, learn, phoneOf, rowOrder } from "../../clients/web/phones.js";
+import { readToken } from "../../clients/web/token.js";
 import * as settings from "../../clients/web/settings.js";
 import { ShoalFailure } from "../../clients/web/shoal.js";
 import { ramp } from "../../clients/web/strip.js";
@@ -43,6 +44,9 @@ test("all 40 classes have a row, neighbours by manner, and the server's IPA and 
 });
 
 test("settings go into the address and back", () => {
+  assert.equal(readToken("#token=shoal_a-b%2B"), "shoal_a-b+");
+  assert.equal(readToken(""), "");
+  assert.equal(readToken("#prices"), "");
   const s = settings.readSettings("?depth=6&compare=4&chunk=80&elastic=0&lm=0", 12);
   assert.deepEqual(s, {
     depth: 6,

@@ -20,7 +20,7 @@ const error = (code, more) => ({
 test("what is sent before the connection stands arrives, in order", async () => {
   const [session, socket] = begin({ depth: [3, 12] });
   assert.equal(socket.url, "ws://h:1/v1/stream?rate=16000&depth=3-12");
-  assert.equal(socket.protocol, "shoal.v1");
+  assert.deepEqual(socket.protocol, ["shoal.v1"]);
   assert.equal(socket.binaryType, "arraybuffer");
   session.send(Float32Array.of(0.5, -0.5));
   session.set({ depth: 4 });
@@ -33,6 +33,13 @@ test("what is sent before the connection stands arrives, in order", async () => 
     socket.sent.map(m => (typeof m === "string" ? m : m.length)),
     [4, '{"type":"set","depth":4}', 4],
   );
+  session.close();
+});
+
+test("a token goes as a subprotocol, in base64url, and nowhere else", () => {
+  const [session, socket] = begin({}, { token: "sh\u00f6al?>~" });
+  assert.deepEqual(socket.protocol, ["shoal.v1", "shoal.token.c2jDtmFsPz5-"]);
+  assert.equal(socket.url.includes("token"), false);
   session.close();
 });
 

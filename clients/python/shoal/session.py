@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
+import ssl
 import time
 from typing import Any, AsyncIterator, Generator, Optional, Union
 
@@ -233,7 +235,8 @@ class connect:
     """`await connect(url, **options)` or `async with connect(...) as session`.
 
     url: ws://HOST[:PORT] or wss://; None: SHOAL_URL, else ws://127.0.0.1:7350. token: sent as
-    Authorization: Bearer. options: rate (16000), depth (6 or (3, 12)), output, encoding ("f32"), ...
+    Authorization: Bearer; None: SHOAL_TOKEN, if there is one; "": none. ca_file: wss: certificates to
+    trust besides the system's. options: rate (16000), depth (6 or (3, 12)), output, encoding ("f32"), ...
 
     reconnect_s: a connection that breaks, also because the server was killed, is tried again for so many
     seconds; the audio on which the next results depend is sent again, and results go on without a gap or a
@@ -241,13 +244,17 @@ class connect:
     other_model, other_precision or other_kernels. 0: the session fails at once.
     """
 
-    def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, timeout: float = 10.0,
-                 reconnect_s: float = 0, **options: Any) -> None:
+    def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, ca_file: Optional[str] = None,
+                 timeout: float = 10.0, reconnect_s: float = 0, **options: Any) -> None:
         self._reconnect_s, self._asked = reconnect_s, url
         self._url, self._timeout = session_url(url, {"encoding": "f32", **options}), timeout
         self._format = str(options.get("format", "s16le"))
         self._arguments = _arguments()
-        if token:
+        if ca_file:
+            trusted = ssl.create_default_context()
+            trusted.load_verify_locations(ca_file)
+            self._arguments["ssl"] = trusted
+        if token := os.environ.get("SHOAL_TOKEN") if token is None else token:
             new = "additional_headers" in inspect.signature(websockets.connect).parameters
             name = "additional_headers" if new else "extra_headers"
             self._arguments[name] = {"Authorization": f"Bearer {token}"}

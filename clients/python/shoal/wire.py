@@ -55,7 +55,8 @@ def failure_of_error(error: Mapping[str, Any], close_code: int = 0, http_status:
 def failure_of_status(status: int) -> Failure:
     """A refused upgrade whose body cannot be read."""
     cause = "full" if status in (429, 503) else "broken" if status >= 500 else "rejected"
-    return Failure(cause, f"the server refused the session with HTTP status {status}", "upgrade_refused",
+    why = ": the token is missing or wrong, token= or SHOAL_TOKEN" if status == 401 else ""
+    return Failure(cause, f"the server refused the session with HTTP status {status}{why}", "upgrade_refused",
                    http_status=status)
 
 

@@ -281,6 +281,11 @@ int shoal_client_flush(shoal_client *c, const char *id)
     return queued(c, shoal__session_flush(&c->session, id));
 }
 
+int shoal_client_skip(shoal_client *c, uint64_t samples)
+{
+    return queued(c, shoal__session_skip(&c->session, samples));
+}
+
 int shoal_client_ping(shoal_client *c, const char *id)
 {
     return queued(c, shoal__session_ping(&c->session, id));

@@ -1,8 +1,9 @@
 /* client_again.c - see client_again.h
  *
- * The reach of the encoder: each layer looks left_ms back from the beginning of a chunk, and its
- * convolution CONVOLUTION_MS back from a frame, which may lie in the chunk before. So a layer adds
- * left_ms + CONVOLUTION_MS, rounded up to chunks: 19.2 s for 12 layers at 160 ms.
+ * The reach of the encoder, where the server does not tell it: each layer looks left_ms back from
+ * the beginning of a chunk, and its convolution CONVOLUTION_MS back from a frame, which may lie in
+ * the chunk before. So a layer adds left_ms + CONVOLUTION_MS, rounded up to chunks: 19.2 s for 12
+ * layers at 160 ms.
  */
 #include "lib/client_again.h"
 
@@ -29,6 +30,14 @@ int shoal__again_wait_ms(int n, int retry_ms, uint32_t chance)
     wait = wait < MOST_MS ? wait : MOST_MS;
     wait = wait > retry_ms ? wait : retry_ms;
     return (int)(wait + (int64_t)(chance % 1000) * wait / 2000); /* up to a half more */
+}
+
+/* Packets tell no time; means, and cuts of long speech, depend on where they began. */
+int shoal__again_can_replay(const shoal_options *o)
+{
+    int cuts = (shoal_options_all_outputs(o) & SHOAL_OUTPUT_ACTIVITY) && o->activity_max_ms > 0;
+
+    return o->format != SHOAL_FORMAT_OPUS && o->every <= 1 && o->pool == SHOAL_POOL_NONE && !cuts;
 }
 
 const char *shoal__again_differs(const shoal_ready *a, const shoal_ready *b, char *why, size_t n)
@@ -65,6 +74,8 @@ uint64_t shoal__again_reach_ms(const shoal_ready *r)
         up_to((uint64_t)(o->left_ms > 0 ? o->left_ms : 0), chunk) + up_to(CONVOLUTION_MS, chunk);
     uint64_t hangover = (uint64_t)(o->activity_hangover_ms > 0 ? o->activity_hangover_ms : 0);
 
+    if (r->replay_ms > 0)
+        return (uint64_t)r->replay_ms;
     return layer * (uint64_t)(o->depth_max > 0 ? o->depth_max : 1) + (uint64_t)r->latency_ms +
            DECODER_MS + hangover;
 }

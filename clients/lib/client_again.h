@@ -15,6 +15,10 @@ int shoal__again_wait_ms(int n, int retry_ms, uint32_t chance);
 const char *shoal__again_differs(const shoal_ready *before, const shoal_ready *now, char *why,
                                  size_t why_size);
 
+/* 1: results of these options can be joined with those of a new session: they can be cut where a
+ * chunk begins. */
+int shoal__again_can_replay(const shoal_options *o);
+
 /* How far before a frame the audio reaches on which its results depend, milliseconds: what the
  * encoder looks back, and what the decoder of phones and the detector of speech may still change.
  */

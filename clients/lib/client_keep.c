@@ -22,7 +22,7 @@ static int oldest(const shoal__keep *k, size_t *n)
 
 static void count_drop(shoal__keep *k, int kind, size_t n)
 {
-    int sort = (kind >> SHOAL__ASK_SHIFT) - 1;
+    int sort = shoal__ask_of(kind);
 
     if (kind == SHOAL__BINARY)
         k->from += n;

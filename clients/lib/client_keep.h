@@ -14,11 +14,28 @@
 #include "lib/client_queue.h"
 
 /* Sorts of requests that are kept. */
-enum { SHOAL__ASK_FLUSH, SHOAL__ASK_SET, SHOAL__ASK_PING, SHOAL__ASKED, SHOAL__ASK_END = 3 };
+enum {
+    SHOAL__ASK_FLUSH,
+    SHOAL__ASK_SET,
+    SHOAL__ASK_PING,
+    SHOAL__ASK_ALIVE, /* a ping of our own */
+    SHOAL__ASK_SKIP,
+    SHOAL__ASKED,
+    SHOAL__ASK_END = SHOAL__ASKED
+};
 
-/* The kind of a message in a queue: SHOAL__TEXT or _BINARY, and of a request also its sort. */
-enum { SHOAL__KIND_MASK = 3, SHOAL__ASK_SHIFT = 2 };
+/* The kind of a message in a queue: SHOAL__TEXT or _BINARY, of a request also its sort, and of one
+ * that is kept, which it was that went to the server's session: 1.., 0: it has not gone, or none of
+ * them. */
+enum { SHOAL__KIND_MASK = 3, SHOAL__ASK_SHIFT = 2, SHOAL__ASK_MASK = 63, SHOAL__NUMBER_SHIFT = 8 };
+enum { SHOAL__NO_NUMBER = 0x7fffff, SHOAL__UNNUMBERED = (1 << SHOAL__NUMBER_SHIFT) - 1 };
 #define SHOAL__REQUEST(ask) (SHOAL__TEXT | ((ask) + 1) << SHOAL__ASK_SHIFT)
+
+/* -1: it is no request. */
+static inline int shoal__ask_of(int kind)
+{
+    return ((kind >> SHOAL__ASK_SHIFT) & SHOAL__ASK_MASK) - 1;
+}
 
 typedef struct shoal__keep {
     shoal__queue messages;

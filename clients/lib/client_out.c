@@ -32,16 +32,26 @@ static int look(const shoal__out *o, int *kind, const uint8_t **bytes, size_t *n
     return o->again && shoal__queue_walk(&o->kept.messages, next, kind, bytes, n);
 }
 
-static int sort_of(int kind)
+static int number_of(int kind)
 {
-    return (kind >> SHOAL__ASK_SHIFT) - 1;
+    return kind >> SHOAL__NUMBER_SHIFT;
 }
 
-/* A set or a ping that was answered has done its work; a flush cuts its chunk again. */
+static int numbered(int kind, unsigned number)
+{
+    return (kind & SHOAL__UNNUMBERED) | (int)(number << SHOAL__NUMBER_SHIFT);
+}
+
+/* A set or a ping that was answered has done its work, and pings of our own are for their time; a
+ * flush cuts its chunk again. */
 static int goes_again(const shoal__out *o, int kind)
 {
-    int sort = sort_of(kind);
+    int sort = shoal__ask_of(kind);
 
+    if (o->exact)
+        return number_of(kind) != SHOAL__NO_NUMBER;
+    if (sort == SHOAL__ASK_ALIVE)
+        return 0;
     if (sort != SHOAL__ASK_SET && sort != SHOAL__ASK_PING)
         return 1;
     return o->kept.dropped[sort] + o->nth[sort] >= o->answered[sort];
@@ -49,7 +59,7 @@ static int goes_again(const shoal__out *o, int kind)
 
 static void pass(shoal__out *o, int kind, size_t next)
 {
-    int sort = sort_of(kind);
+    int sort = shoal__ask_of(kind);
 
     if (sort >= 0 && sort < SHOAL__ASKED)
         o->nth[sort]++;
@@ -57,14 +67,24 @@ static void pass(shoal__out *o, int kind, size_t next)
     o->skip = 0;
 }
 
+/* What the server will not hear has no number in its session. */
 static void pass_what_stays(shoal__out *o)
 {
     const uint8_t *bytes;
     size_t n, next;
     int kind;
 
-    while (look(o, &kind, &bytes, &n, &next) && !goes_again(o, kind))
+    while (look(o, &kind, &bytes, &n, &next) && !goes_again(o, kind)) {
+        shoal__queue_mark(&o->kept.messages, o->at, numbered(kind, SHOAL__NO_NUMBER));
         pass(o, kind, next);
+    }
+}
+
+/* The server gets the request at the cursor. */
+static void number(shoal__out *o, int kind)
+{
+    if (shoal__ask_of(kind) >= 0)
+        shoal__queue_mark(&o->kept.messages, o->at, numbered(kind, ++o->asked));
 }
 
 /* ---- to the wire ---- */
@@ -97,6 +117,8 @@ static void move_on(shoal__out *o)
 
     if (!shoal__queue_front(&o->tx, &kind, &bytes, &n))
         return;
+    if (shoal__ask_of(kind) >= 0)
+        kind = numbered(kind, ++o->asked);
     shoal__keep_push(&o->kept, kind, bytes, n);
     shoal__queue_pop(&o->tx);
     if (o->again) /* it was at the end of kept, and what is new there has just gone */
@@ -116,6 +138,7 @@ void shoal__out_sent(shoal__out *o)
     } else if (kind == SHOAL__BINARY && n - o->skip > o->most) {
         o->skip += o->most;
     } else {
+        number(o, kind);
         pass(o, kind, next);
         pass_what_stays(o);
     }
@@ -141,6 +164,21 @@ static unsigned count_owed(const shoal__out *o)
     return o->answered[SHOAL__ASK_FLUSH] > passed ? o->answered[SHOAL__ASK_FLUSH] - passed : 0;
 }
 
+/* The server begins anew: those behind the cursor have no number any more, those before it none
+ * yet. */
+static void number_anew(shoal__out *o)
+{
+    const uint8_t *bytes;
+    size_t n, at = 0, next = 0;
+    int kind;
+
+    o->asked = 0;
+    for (; shoal__queue_walk(&o->kept.messages, &next, &kind, &bytes, &n); at = next)
+        if (shoal__ask_of(kind) >= 0)
+            shoal__queue_mark(&o->kept.messages, at,
+                              numbered(kind, at < o->at ? SHOAL__NO_NUMBER : 0));
+}
+
 void shoal__out_again(shoal__out *o, uint64_t from)
 {
     const uint8_t *bytes;
@@ -149,7 +187,7 @@ void shoal__out_again(shoal__out *o, uint64_t from)
     int kind;
 
     o->again = 1;
-    o->open = 0;
+    o->open = o->exact = 0;
     while (o->kept.to < from && shoal__queue_used(&o->tx))
         move_on(o);
     o->at = o->skip = 0;
@@ -163,9 +201,55 @@ void shoal__out_again(shoal__out *o, uint64_t from)
         at += kind == SHOAL__BINARY ? n : 0;
         pass(o, kind, next);
     }
+    o->base = from;
+    number_anew(o);
     o->owed = count_owed(o);
     if (!o->skip)
         pass_what_stays(o);
+}
+
+void shoal__out_wait(shoal__out *o)
+{
+    o->again = 1;
+    o->open = 0;
+}
+
+/* 1: the message is the server's already, of `at` bytes before it; 0: it is the first that goes;
+ * -1: what the server says cannot be. */
+static int is_there(int kind, uint64_t at, size_t n, uint64_t bytes, uint64_t requests)
+{
+    unsigned number = (unsigned)number_of(kind);
+
+    if (kind == SHOAL__BINARY)
+        return at + n <= bytes;
+    if (number == SHOAL__NO_NUMBER || (number && number <= requests))
+        return 1;
+    return at < bytes ? -1 : 0;
+}
+
+int shoal__out_continue(shoal__out *o, uint64_t bytes, uint64_t requests)
+{
+    uint64_t at = o->kept.from, end = o->base + bytes;
+    const uint8_t *view;
+    size_t n, next;
+    int kind, there = 1;
+
+    o->exact = 1;
+    o->at = o->skip = 0;
+    memset(o->nth, 0, sizeof o->nth);
+    if (end < at || end > o->kept.to || requests > o->asked)
+        return -1;
+    while (look(o, &kind, &view, &n, &next) &&
+           (there = is_there(kind, at, n, end, requests)) == 1) {
+        at += kind == SHOAL__BINARY ? n : 0;
+        pass(o, kind, next);
+    }
+    if (there == 0 && kind == SHOAL__BINARY)
+        o->skip = (size_t)(end - at);
+    o->asked = (unsigned)requests;
+    if (!o->skip)
+        pass_what_stays(o);
+    return there < 0 ? -1 : 0;
 }
 
 void shoal__out_open(shoal__out *o, size_t most)

@@ -15,12 +15,15 @@ typedef struct shoal__out {
     shoal__queue hello; /* the start message, until it is sent */
     shoal__queue tx;    /* what the program has sent and the wire has not taken */
     shoal__keep kept;
-    int again;                       /* this connection is not the first */
-    int open;                        /* its server may be told more than hello */
-    size_t at, skip;                 /* the next to go again: at of kept, without skip bytes */
-    unsigned nth[SHOAL__ASKED];      /* requests of each sort before it */
+    int again;                  /* this connection is not the first */
+    int open;                   /* its server may be told more than hello */
+    int exact;                  /* it has the session still: what it lacks goes, and all of it */
+    size_t at, skip;            /* the next to go again: at of kept, without skip bytes */
+    unsigned nth[SHOAL__ASKED]; /* requests of each sort before it */
     unsigned answered[SHOAL__ASKED]; /* requests of each sort that the server has answered */
     unsigned owed;                   /* answers to flushes that will come a second time */
+    uint64_t base;                   /* byte of the audio at which the server's session begins */
+    unsigned asked;                  /* requests that it was sent */
     size_t most;                     /* bytes of a message that goes again */
 } shoal__out;
 
@@ -42,6 +45,12 @@ int shoal__out_answered(shoal__out *o, int ask);
  * it was sent by now, what lies before is taken as sent. */
 void shoal__out_again(shoal__out *o, uint64_t from);
 void shoal__out_open(shoal__out *o, size_t most);
+/* The server has the session still, and of it so many bytes of audio and so many requests: what
+ * follows goes again, and nothing else. 0, or -1: it is not kept, or never was. */
+int shoal__out_continue(shoal__out *o, uint64_t bytes, uint64_t requests)
+    __attribute__((warn_unused_result));
+/* Until then: nothing goes. */
+void shoal__out_wait(shoal__out *o);
 /* What lies before this byte is no longer needed. */
 void shoal__out_forget(shoal__out *o, uint64_t before);
 /* Audio that a replay would need, message by message, from byte kept.from on: start with *at = 0;

@@ -114,6 +114,13 @@ int shoal__queue_front(const shoal__queue *q, int *kind, const uint8_t **bytes, 
     return shoal__queue_walk(q, &at, kind, bytes, n);
 }
 
+void shoal__queue_mark(shoal__queue *q, size_t at, int kind)
+{
+    uint32_t word = (uint32_t)kind;
+
+    memcpy(q->data + q->head + at + sizeof word, &word, sizeof word);
+}
+
 void shoal__queue_pop(shoal__queue *q)
 {
     const uint8_t *bytes;

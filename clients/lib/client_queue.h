@@ -31,6 +31,8 @@ int shoal__queue_front(const shoal__queue *q, int *kind, const uint8_t **bytes, 
 /* The message at *at (0: the oldest), and *at moves to the one after it; 0 when there is none. */
 int shoal__queue_walk(const shoal__queue *q, size_t *at, int *kind, const uint8_t **bytes,
                       size_t *n);
+/* The message at `at` is of another kind. */
+void shoal__queue_mark(shoal__queue *q, size_t at, int kind);
 void shoal__queue_pop(shoal__queue *q);
 void shoal__queue_clear(shoal__queue *q);
 size_t shoal__queue_used(const shoal__queue *q);

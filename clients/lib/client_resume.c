@@ -71,6 +71,64 @@ static uint64_t choose_frame(shoal__session *s)
     return frame;
 }
 
+/* ---- the session itself, which the server has parked ---- */
+
+void shoal__resume_query(const shoal__session *s, char to[SHOAL__RESUME_QUERY])
+{
+    shoal_resume r = { .got = s->got };
+    shoal_buf buf;
+
+    to[0] = 0;
+    if (!s->coming_back)
+        return;
+    snprintf(r.ticket, sizeof r.ticket, "%s", s->ready.ticket);
+    shoal_buf_wrap(&buf, to, SHOAL__RESUME_QUERY);
+    if (shoal_resume_encode_query(&buf, &r) < 0)
+        to[0] = 0;
+}
+
+/* Who was refused does not ask again. */
+static int begin_there(shoal__session *s)
+{
+    if (s->coming_back && s->has_failure && !shoal__again_helps(&s->failure))
+        s->ready.ticket[0] = 0;
+    s->coming_back = *s->ready.ticket != 0;
+    if (!s->coming_back)
+        return 0;
+    shoal__session_renew(s, 0);
+    shoal__queue_clear(&s->out.hello);
+    shoal__out_wait(&s->out);
+    return 1;
+}
+
+static uint64_t replayed(const shoal__session *s, uint64_t byte)
+{
+    uint64_t unit = shoal__again_sample_bytes(&s->granted);
+
+    return unit && s->out.kept.to > byte ? (s->out.kept.to - byte) / unit : 0;
+}
+
+/* Results go on as if nothing had been; the join knows nothing of it. */
+static int take_there(shoal__session *s, shoal_client_event *e)
+{
+    const shoal_ready *r = e->ready;
+
+    if (!r->is_resumed || shoal__out_continue(&s->out, r->held_bytes, r->held_requests) < 0) {
+        s->ready.ticket[0] = 0;
+        shoal__session_fail(s, SHOAL_CLIENT_LOST, "cannot_resume",
+                            "what the server holds of the session is not what was sent to it");
+        shoal__session_stop(s);
+        return 0;
+    }
+    s->gap = (shoal_client_gap){ .from_sample = s->join.processed,
+                                 .from_frame = s->join.frames,
+                                 .replayed = replayed(s, r->held_bytes),
+                                 .parked = 1 };
+    return 1;
+}
+
+/* ---- a new session ---- */
+
 int shoal__resume_begin(shoal__session *s)
 {
     shoal_client_msg start = { .type = SHOAL_MSG_START, .options = s->granted };
@@ -78,7 +136,10 @@ int shoal__resume_begin(shoal__session *s)
     uint64_t frame;
     shoal_buf buf;
 
-    shoal__session_renew(s);
+    if (begin_there(s))
+        return 0;
+    shoal__session_renew(s, 1);
+    s->got = 0;
     shoal_buf_wrap(&buf, text, sizeof text);
     if (shoal_client_msg_encode(&buf, &start) < 0)
         return SHOAL_CLIENT_ENOMEM;
@@ -119,17 +180,24 @@ static size_t most_of(const shoal__session *s, const shoal_ready *r)
     return granted < s->params.message_bytes ? (size_t)granted : s->params.message_bytes;
 }
 
-int shoal__resume_take(shoal__session *s, shoal_client_event *e)
+static int take_anew(shoal__session *s, const shoal_client_event *e)
 {
-    const char *name;
+    const char *name = what_differs(s, e->ready);
 
-    if (e->type != SHOAL_CLIENT_READY || e->ready == &s->ready)
-        return 1;
-    name = what_differs(s, e->ready);
     if (name && !s->params.gaps)
         return refuse(s, name);
     if (name && name != s->gap.name)
         snprintf(s->gap.name, sizeof s->gap.name, "%s", name);
+    return 1;
+}
+
+int shoal__resume_take(shoal__session *s, shoal_client_event *e)
+{
+    if (e->type != SHOAL_CLIENT_READY || e->ready == &s->ready)
+        return 1;
+    if (s->coming_back ? !take_there(s, e) : !take_anew(s, e))
+        return 0;
+    s->coming_back = 0;
     s->ready = *e->ready;
     s->granted = s->ready.options;
     s->links++;

@@ -11,6 +11,7 @@
 
 #include "lib/client_again.h"
 #include "lib/client_failure.h"
+#include "lib/client_say.h"
 
 enum {
     RX_FIRST_BYTES = 16 << 10,
@@ -19,36 +20,20 @@ enum {
     LWS_LAST_KNOWN_CODE = 1011
 };
 
-/* Of pings that the program knows nothing of. */
-static const char alive_id[] = "libshoal-client: alive";
-
-/* What has failed is a connection, and another may do. Before the first `ready` a person waits, who
- * is told at once. */
+/* What has failed is a connection, and another may do: by the ticket, or else by a replay. Who was
+ * not let back to a parked session has not failed by that, if it can replay. Before the first
+ * `ready` a person waits, who is told at once. */
 static int can_go_on(const shoal__session *s)
 {
-    return s->params.again && s->links && !s->progress.done && !s->gave_up &&
-           s->granted.format != SHOAL_FORMAT_OPUS && s->granted.every <= 1 &&
-           s->granted.pool == SHOAL_POOL_NONE && !s->other_grid &&
-           (!s->has_failure || shoal__again_helps(&s->failure));
+    int can_replay = shoal__again_can_replay(&s->granted) && !s->other_places;
+    int helps = !s->has_failure || shoal__again_helps(&s->failure);
+
+    if (!s->params.again || !s->links || s->progress.done || s->gave_up)
+        return 0;
+    return s->coming_back && !helps ? can_replay : helps && (can_replay || *s->ready.ticket);
 }
 
 /* ---- beginning and end ---- */
-
-static int push_text(shoal__queue *q, int kind, const shoal_client_msg *m)
-{
-    char text[SHOAL_MAX_TEXT_BYTES];
-    shoal_buf buf;
-
-    shoal_buf_wrap(&buf, text, sizeof text);
-    if (shoal_client_msg_encode(&buf, m) < 0)
-        return SHOAL_CLIENT_EINVAL;
-    return shoal__queue_push(q, kind, buf.data, buf.size) < 0 ? SHOAL_CLIENT_EFULL : 0;
-}
-
-static int push_control(shoal__session *s, int kind, const shoal_client_msg *m)
-{
-    return s->ended ? SHOAL_CLIENT_ESTATE : push_text(&s->out.tx, kind, m);
-}
 
 int shoal__session_init(shoal__session *s, const shoal__session_params *params)
 {
@@ -59,7 +44,7 @@ int shoal__session_init(shoal__session *s, const shoal__session_params *params)
     if (shoal__out_init(&s->out, params->queue_bytes + SHOAL__CONTROL_BYTES, params->keep_bytes) ==
             0 &&
         shoal__queue_init(&s->rx, RX_FIRST_BYTES, RX_MAX_BYTES) == 0 &&
-        push_text(&s->out.hello, SHOAL__TEXT, &start) == 0)
+        shoal__say(&s->out.hello, SHOAL__TEXT, &start) == 0)
         return 0;
     shoal__session_free(s);
     return SHOAL_CLIENT_ENOMEM;
@@ -126,62 +111,6 @@ size_t shoal__session_send(shoal__session *s, const void *bytes, size_t n)
     return taken;
 }
 
-int shoal__session_set(shoal__session *s, const shoal_options *o)
-{
-    shoal_client_msg m = { .type = SHOAL_MSG_SET, .options = *o };
-
-    s->other_grid |= !!(o->given & SHOAL_OPT_CHUNK_MS);
-    return push_control(s, SHOAL__REQUEST(SHOAL__ASK_SET), &m);
-}
-
-static int push_id(shoal__session *s, shoal_msg_type type, int kind, const char *id)
-{
-    shoal_client_msg m = { .type = type };
-
-    if (id && strlen(id) > SHOAL_MAX_ID)
-        return SHOAL_CLIENT_EINVAL;
-    snprintf(m.id, sizeof m.id, "%s", id ? id : "");
-    return push_control(s, kind, &m);
-}
-
-int shoal__session_flush(shoal__session *s, const char *id)
-{
-    return push_id(s, SHOAL_MSG_FLUSH, SHOAL__REQUEST(SHOAL__ASK_FLUSH), id);
-}
-
-int shoal__session_ping(shoal__session *s, const char *id)
-{
-    return push_id(s, SHOAL_MSG_PING, SHOAL__REQUEST(SHOAL__ASK_PING), id);
-}
-
-int shoal__session_end(shoal__session *s)
-{
-    int r = push_id(s, SHOAL_MSG_END, SHOAL__REQUEST(SHOAL__ASK_END), NULL);
-
-    if (!r)
-        s->ended = 1;
-    return r;
-}
-
-int64_t shoal__session_tick(shoal__session *s, int64_t now_ms)
-{
-    int64_t every_ms = (int64_t)s->ready.idle_timeout_s * 1000 / 3;
-
-    if (!s->params.keep_alive || !s->progress.ready || !every_ms || s->ended || s->over)
-        return INT64_MAX;
-    if (s->sent_messages != s->seen_messages || !s->quiet_since_ms) {
-        s->seen_messages = s->sent_messages;
-        s->quiet_since_ms = now_ms;
-    }
-    if (now_ms - s->quiet_since_ms >= every_ms) {
-        s->quiet_since_ms = now_ms;
-        /* While something waits to be sent it is the server that does not read. */
-        if (!shoal__queue_used(&s->out.tx) && push_id(s, SHOAL_MSG_PING, SHOAL__TEXT, alive_id) < 0)
-            return now_ms + every_ms;
-    }
-    return s->quiet_since_ms + every_ms;
-}
-
 /* ---- to the wire ---- */
 
 int shoal__session_front(const shoal__session *s, int *kind, const uint8_t **bytes, size_t *n)
@@ -201,6 +130,7 @@ static void forget_what_is_done(shoal__session *s)
     const shoal_options *o = &s->ready.options;
     uint64_t reach, done = s->join.processed, bytes = shoal__again_sample_bytes(o);
 
+    done -= least(done, s->skipped); /* which takes no bytes, whether it has come there or not */
     if (!s->links || !bytes)
         return; /* OPUS: the bound alone forgets */
     /* and as much as the search for a place to begin may go back */
@@ -348,7 +278,7 @@ static int note_event(shoal__session *s, shoal_client_event *e)
         note_grid(s, e->flushed);
         return 1;
     case SHOAL_CLIENT_PONG:
-        return strcmp(e->id, alive_id) != 0 && shoal__out_answered(&s->out, SHOAL__ASK_PING);
+        return strcmp(e->id, shoal__alive_id) != 0 && shoal__out_answered(&s->out, SHOAL__ASK_PING);
     default: return 1;
     }
 }
@@ -361,6 +291,7 @@ static int take_message(shoal__session *s, int kind, const uint8_t *bytes, size_
     int r = shoal__event_make(&s->progress, &s->scratch, kind, bytes, n, e, &err);
 
     s->front_given = 1;
+    s->got += s->progress.ready && !e->ready; /* a refusal is none of the session's */
     if (r < 0)
         bad_answer(s, err.message);
     if (r <= 0 || !shoal__join_take(&s->join, &s->scratch, e))
@@ -433,14 +364,17 @@ static int take_end(shoal__session *s, shoal_client_event *e)
     return 1;
 }
 
-void shoal__session_renew(shoal__session *s)
+void shoal__session_renew(shoal__session *s, int anew)
 {
     shoal__scratch_release(&s->scratch);
     shoal__queue_clear(&s->rx);
     s->front_given = s->over = s->close_code = s->has_failure = s->told_error = s->told_away = 0;
     s->close_reason[0] = 0;
-    s->seq_gaps += s->progress.seq_gaps;
-    s->progress = (shoal__progress){ 0 };
+    if (anew) {
+        s->seq_gaps += s->progress.seq_gaps;
+        s->progress = (shoal__progress){ 0 };
+    }
+    s->progress.ready = 0;
     s->quiet_since_ms = 0;
 }
 

@@ -13,8 +13,9 @@
  *     READY ... AWAY (again) AWAY (again) RESUMED ... DONE CLOSED
  *                                 \-> give_up -> ERROR CLOSED
  *
- * A new connection starts a session of the same options, replays what is kept from far enough back
- * (client_again.c), and drops what was given before (client_join.c).
+ * A new connection first asks for the session itself, which the server may have parked, and goes on
+ * where it was. If it has not, the next one starts a session of the same options, replays what is
+ * kept from far enough back (client_again.c), and drops what was given before (client_join.c).
  */
 #ifndef SHOAL_CLIENT_SESSION_H
 #define SHOAL_CLIENT_SESSION_H
@@ -59,7 +60,10 @@ typedef struct shoal__session {
     int gave_up;          /* the last failure stands */
     uint64_t audio_taken; /* bytes; those sent are out.kept.to */
     int ended;            /* end was queued */
-    int other_grid;       /* a set changed chunk_ms: chunks no longer count from the start */
+    int other_places;     /* set changed chunk_ms, or skip: bytes and chunks do not tell times */
+    uint64_t skipped;     /* samples, by skip */
+    uint64_t got;         /* messages of the server on all connections, but for ready */
+    int coming_back;      /* this connection is for the session that the server has parked */
     int want_room;        /* a send was cut short and ROOM is owed */
     int front_given;      /* the oldest message of rx is the last event's */
     int over;             /* nothing more comes from the wire */
@@ -83,6 +87,7 @@ void shoal__session_free(shoal__session *s);
 size_t shoal__session_send(shoal__session *s, const void *bytes, size_t n);
 int shoal__session_set(shoal__session *s, const shoal_options *o);
 int shoal__session_flush(shoal__session *s, const char *id);
+int shoal__session_skip(shoal__session *s, uint64_t samples);
 int shoal__session_ping(shoal__session *s, const char *id);
 int shoal__session_end(shoal__session *s);
 
@@ -120,8 +125,9 @@ shoal_client_stats shoal__session_stats(const shoal__session *s);
 
 /* The wire is gone, AWAY was given out, and another one may be given. */
 int shoal__session_is_away(const shoal__session *s);
-/* What the wire before has left is forgotten, but for what is the session's own. */
-void shoal__session_renew(shoal__session *s);
+/* What the wire before has left is forgotten, but for what is the session's own: all of its results
+ * too, if it begins anew. */
+void shoal__session_renew(shoal__session *s, int anew);
 /* No more attempts: ERROR and CLOSED follow. */
 void shoal__session_give_up(shoal__session *s);
 /* Nothing of this wire is wanted any more. */

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "lib/client_failure.h"
+#include "lib/client_resume.h"
 
 enum {
     READ_BYTES = 64 << 10, /* largest read of the socket */
@@ -245,12 +246,12 @@ static struct lws_context *make_context(shoal__ws *ws)
 static void connect_to(shoal__ws *ws)
 {
     const shoal__url *u = ws->params.url;
-    char authority[300];
+    char authority[300], path[sizeof u->path + SHOAL__RESUME_QUERY + 1], query[SHOAL__RESUME_QUERY];
     struct lws_client_connect_info info = {
         .context = ws->context,
         .address = u->host,
         .port = u->port,
-        .path = u->path,
+        .path = path,
         .host = authority,
         .origin = NULL,
         .protocol = SHOAL_SUBPROTOCOL,
@@ -262,6 +263,8 @@ static void connect_to(shoal__ws *ws)
         .retry_and_idle_policy = &ws->keepalive,
     };
 
+    shoal__resume_query(ws->params.session, query);
+    lws_snprintf(path, sizeof path, "%s%s%s", u->path, *query ? "?" : "", query);
     lws_snprintf(authority, sizeof authority, strchr(u->host, ':') ? "[%s]:%d" : "%s:%d", u->host,
                  u->port);
     if (!lws_client_connect_via_info(&info) && !ws->params.session->over) {

@@ -175,11 +175,15 @@ SHOAL_CLIENT_API void shoal_client_free(shoal_client *c);
 SHOAL_CLIENT_API SHOAL_CLIENT_CHECK size_t shoal_client_send(shoal_client *c, const void *bytes,
                                                              size_t n);
 /* Change depth and outputs from the next chunk on, as o->given says (SHOAL_OPT_DEPTH,
- * SHOAL_OPT_OUTPUT). CHANGED tells from which frame. All four return 0, SHOAL_CLIENT_EFULL,
+ * SHOAL_OPT_OUTPUT). CHANGED tells from which frame. All five return 0, SHOAL_CLIENT_EFULL,
  * _ESTATE, _EINVAL (a value out of range, an id above SHOAL_MAX_ID bytes). */
 SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_set(shoal_client *c, const shoal_options *o);
 /* Compute everything sent so far now; FLUSHED with the same id follows its results. */
 SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_flush(shoal_client *c, const char *id);
+/* So many samples of a channel are left out here, 20 ms at least: your own gate found nothing in
+ * them. All before them is finished as at the end, times and frames go on as if they had been sent,
+ * and what follows is heard as by a new session. No answer follows. */
+SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_skip(shoal_client *c, uint64_t samples);
 /* PONG with the same id follows. */
 SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_ping(shoal_client *c, const char *id);
 /* No more audio. All results, then DONE with totals, then CLOSED follow. */
@@ -238,6 +242,7 @@ typedef struct shoal_client_gap {
     uint64_t replayed;           /* samples that were sent a second time */
     char name[32]; /* "" if results join; else why they do not, as in failure.error.name:
                     * other_model, other_precision, other_kernels, audio_forgotten */
+    int parked;    /* 1: the server had kept the session, and goes on with it: no byte differs */
 } shoal_client_gap;
 
 /* Pointers that do not belong to the type are NULL; all are valid until the next poll or free. */
@@ -288,10 +293,13 @@ SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_watch(shoal_client *c, stru
 /* ---- when a connection breaks ------------------------------------------------------------- */
 
 /* With params.reconnect_ms a session outlives its connection, also a server that restarts (kill -9
- * included) or another one behind the same address. AWAY tells that it is lost and when it is tried
- * again: after a wait that doubles, spread by chance. The program may go on sending while the queue
- * has room. RESUMED tells that a server has taken the session again. Attempts end after
- * reconnect_ms without one: then ERROR and CLOSED. Before the first READY nothing is tried again.
+ * included) or another one behind the same address. A server that lives has kept the session for a
+ * while (ready.park_ms): then it goes on where it was, nothing is computed again, no byte differs
+ * from a session that was never cut, and gap->parked says so. Otherwise the library replays, see
+ * below. AWAY tells that it is lost and when it is tried again: after a wait that doubles, spread
+ * by chance. The program may go on sending while the queue has room. RESUMED tells that a server
+ * has taken the session again. Attempts end after reconnect_ms without one: then ERROR and CLOSED.
+ * Before the first READY nothing is tried again.
  *
  * What the program sees does not begin anew: frames, samples, times, sequence numbers, ids and
  * totals count on. The library sends again the audio on which the next results depend (about 20 s
@@ -301,8 +309,9 @@ SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_watch(shoal_client *c, stru
  * was sent again. That needs the same model, precision and kernels, and keep_bytes for that audio;
  * otherwise the session fails with the name of what differs, or, with params.allow_gaps, goes on
  * and RESUMED has that name and what was lost. A change of depth within the audio that is sent
- * again is not repeated in it. Sessions of OPUS packets, with every or pool, or after a set of
- * chunk_ms fail: these cannot be cut where a chunk begins. */
+ * again is not repeated in it. Sessions of OPUS packets, with every, pool or activity_max_ms, after
+ * a set of chunk_ms or after a skip cannot be replayed: they cannot be cut where a chunk begins.
+ * Where the server has not kept them they fail with its cannot_resume. */
 
 /* ---- a recording in one call ---------------------------------------------------------------- */
 

@@ -91,6 +91,20 @@ START_TEST(each_session_is_listed_with_its_figures)
 }
 END_TEST
 
+/* It has no link, and is none that its worker lets go of. */
+START_TEST(a_parked_session_is_told_from_one_that_goes)
+{
+    add(&waiting, "00000000000000aa", "192.0.2.1:7");
+    add(&streaming, "00000000000000bb", "192.0.2.1:9");
+    waiting.link = streaming.link = NULL;
+    streaming.parked_ns = 1;
+    json_t *all = dump(), *list = json_object_get(all, "sessions");
+    check_text(json_array_get(list, 0), "phase", "parked");
+    check_text(json_array_get(list, 1), "phase", "gone");
+    json_decref(all);
+}
+END_TEST
+
 START_TEST(an_empty_house_has_an_empty_list)
 {
     json_t *all = dump();
@@ -106,6 +120,7 @@ int main(void)
     TCase *t = tcase_create("dump");
 
     tcase_add_test(t, each_session_is_listed_with_its_figures);
+    tcase_add_test(t, a_parked_session_is_told_from_one_that_goes);
     tcase_add_test(t, an_empty_house_has_an_empty_list);
     suite_add_tcase(s, t);
     return suite_run(s);

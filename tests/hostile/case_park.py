@@ -6,8 +6,10 @@ import socket
 import struct
 import threading
 
+from case_access import ANNA, BERT, Guarded, Member, bearer, line
+from case_handshake import json_answer
 from daemon import Shoald, check, scaled, wait_until
-from ws import BINARY, CLOSE, PING, PONG, RATE, TEXT, Socket, honest_session, noise
+from ws import BINARY, CLOSE, PING, PONG, RATE, TEXT, Socket, honest_session, noise, request
 
 OPTIONS = "/v1/stream?depth=2&output=posteriors,phones"
 NOBODY = "0123456789abcdef" * 2
@@ -388,3 +390,20 @@ def case_garbage_for_tickets():
         for _ in range(scaled(100, 5000)):
             expect_unknown(shoald.port, os.urandom(16).hex(), 3)
         honest_session(shoald.port, 0.5)
+
+
+def case_a_ticket_with_another_bearer_token():
+    """It opens the session for its owner only, however it was come by; and to nobody without a token."""
+    with Guarded(line("anna", ANNA) + line("bert", BERT)) as shoald:
+        ws = Member(shoald.port, bearer(ANNA))
+        ready = ws.message("ready")
+        path = f"/v1/stream?resume={ready['resume']}&got=0"
+        with Member(shoald.port, bearer(BERT), path) as other:
+            error, code = other.refusal()
+            check((error["code"], error["ref"], code) == ("cannot_resume", "resume", 1008), error, code)
+        json_answer(shoald, request(path), (401,), "no token")
+        with Member(shoald.port, bearer(ANNA), path) as again:      # takes it over
+            check(again.message("ready")["resumed"]["bytes"] == 0, "not resumed")
+            again.send(TEXT, b'{"type":"end"}')
+            again.message("done")
+        ws.close()

@@ -16,7 +16,6 @@ FRAME_MS, FIRST_MS, MOST_MS = 20, 250, 5000
 CONVOLUTION_MS = 280            # 15 frames see 14 before
 DECODER_MS = 2560               # twice what the decoder of phones waits at most
 SAMPLE_BYTES = {"s16le": 2, "f32le": 4, "mulaw": 1, "alaw": 1}
-KEEP_BYTES = 64 << 20
 
 
 def helps(f: Failure) -> bool:
@@ -30,8 +29,19 @@ def wait_s(attempt: int, retry_ms: int) -> float:
     return ms * random.uniform(1, 1.5) / 1000
 
 
+def can_replay(options: Mapping[str, Any]) -> bool:
+    """Results can be cut where a chunk begins: no Opus, no means, no cuts that depend on where speech began."""
+    o, outputs = options, options.get("output", [])
+    cuts = o.get("activity_max_ms", 0) > 0 and any(str(name).startswith("activity") for name in outputs)
+    means = o.get("every", 1) > 1 or o.get("pool", "none") != "none"
+    return not means and not cuts and o.get("format", "s16le") in SAMPLE_BYTES
+
+
 def reach_ms(ready: Mapping[str, Any]) -> int:
-    """How far before a frame the audio reaches on which its results depend."""
+    """How far before a frame the audio reaches on which its results depend, as the server says; older ones
+    do not."""
+    if ready.get("replay_ms"):
+        return ready["replay_ms"]
     o = ready["options"]
     chunk, depth = o["chunk_ms"], o["depth"]
     layer = sum(-(-ms // chunk) * chunk for ms in (o["left_ms"], CONVOLUTION_MS))

@@ -45,6 +45,9 @@ class Session:
     def flush(self, id: str = "") -> None:
         self._do(self._session.flush(id))
 
+    def skip(self, samples: int) -> None:
+        self._do(self._session.skip(samples))
+
     def ping(self, id: str = "") -> None:
         self._do(self._session.ping(id))
 

@@ -13,6 +13,7 @@ from typing import Any, AsyncIterator, Generator, Optional, Union
 import websockets
 
 from . import again
+from .kept import Kept
 from .wire import (Audio, Failure, Packet, audio_bytes, decode_packet, failure_of_close, failure_of_error,
                    failure_of_status, packet_of_json, session_url)
 
@@ -31,12 +32,11 @@ class AsyncSession:
 
     def __init__(self, ws: Any, ready: dict, format: str, opener: Any = None, reconnect_s: float = 0) -> None:
         self.ready = ready
-        o = ready["options"]            # neither Opus nor means of frames can be gone on with
-        means = o.get("every", 1) > 1 or o.get("pool", "none") != "none"
-        self._opener = opener
-        self._reconnect_s = 0 if means or format not in again.SAMPLE_BYTES else reconnect_s
+        self._opener, self._reconnect_s = opener, reconnect_s
+        self._can_replay = again.can_replay(ready["options"])
         self._joined = again.Joined(ready["options"]["rate"])
-        self._kept, self._kept_from, self._sent = bytearray(), 0, 0     # audio, its first byte, all there was
+        self._kept, self._skipped = Kept(), 0
+        self._got = 0                       # messages of the server's session, `ready` left out
         self._ended = False
         self._sending = asyncio.Lock()      # held while a connection is away and audio goes again
         self._replay: Optional[asyncio.Task] = None
@@ -56,26 +56,33 @@ class AsyncSession:
                 await self._put(data[at:at + most])
 
     def _keep(self, data: bytes) -> None:
-        self._kept += data
-        self._sent += len(data)
-        joined, o = self._joined, self.ready["options"]
-        first = again.first_frame(self.ready, joined.frames_done())
-        drop = joined.sample(first) * again.SAMPLE_BYTES[self._format] * o["channels"] - self._kept_from
-        drop = max(drop, len(self._kept) - again.KEEP_BYTES)
-        if drop > len(self._kept) // 2:     # seldom, so that what stays is seldom moved
-            del self._kept[:drop]
-            self._kept_from += drop
+        self._kept.add(data)
+        if self._format in again.SAMPLE_BYTES:
+            done = max(self._joined.frames_done() - self._skipped * 50 // self._joined.rate, 0)
+            self._kept.forget(self._byte(again.first_frame(self.ready, done)))
+        else:
+            self._kept.forget(0)
+
+    def _byte(self, frame: int) -> int:
+        return self._joined.sample(frame) * again.SAMPLE_BYTES[self._format] * self.ready["options"]["channels"]
 
     async def set(self, **change: Any) -> None:
         """depth, output, ... in mid-stream; a `changed` message or an `error` that is not fatal follows."""
         change = {k: list(v) if isinstance(v, tuple) else v for k, v in change.items()}
         if "chunk_ms" in change:
-            self._reconnect_s = 0       # chunks no longer count from the start
+            self._can_replay = False    # chunks no longer count from the start
         await self._ask({"type": "set", **change})
 
     async def flush(self, id: str = "") -> None:
         """Everything about the audio so far; `flushed` follows its results."""
         await self._ask({"type": "flush", "id": id})
+
+    async def skip(self, samples: int) -> None:
+        """So many samples of a channel are left out here, a frame (20 ms) at least: times go on as if they had
+        been sent, and what follows is heard as by a new session."""
+        self._can_replay = False        # bytes no longer tell times
+        self._skipped += samples
+        await self._ask({"type": "skip", "samples": samples})
 
     async def ping(self, id: str = "") -> None:
         await self._ask({"type": "ping", "id": id})
@@ -93,6 +100,8 @@ class AsyncSession:
 
     async def _ask(self, message: dict) -> None:
         async with self._sending:
+            if self._reconnect_s:
+                self._kept.add(json.dumps(message))
             await self._put(json.dumps(message))
 
     async def _put(self, message: Union[str, bytes]) -> None:
@@ -114,10 +123,11 @@ class AsyncSession:
             try:
                 m: Optional[Message] = await _receive(self._ws)
             except Failure as f:
-                if not self._reconnect_s or not again.helps(f):
+                if not self._may_go_on() or not again.helps(f):
                     raise
                 m = await self._go_on(f)
             else:
+                self._got += 1
                 m = self._joined.take(m)
             if isinstance(m, dict):
                 self._done = m["type"] == "done"
@@ -128,6 +138,9 @@ class AsyncSession:
 
     # ---- a connection that broke ----
 
+    def _may_go_on(self) -> bool:
+        return bool(self._reconnect_s and (self._can_replay or self.ready.get("resume")))
+
     async def _go_on(self, failure: Failure) -> dict:
         """Connect anew; what is needed of the audio goes again in a task of its own."""
         if self._replay:
@@ -135,57 +148,71 @@ class AsyncSession:
             await asyncio.gather(self._replay, return_exceptions=True)
         await self._sending.acquire()
         try:
-            await self._connect_again(failure)
-            frame, at = self._place()
+            messages, parked = await self._connect_again(failure)
         except BaseException:
             self._sending.release()
             raise
-        self._joined.begin(frame)
-        self._replay = asyncio.create_task(self._send_again(at))
-        return {"type": "resumed", "replayed_s": (self._sent - at) / self._bytes_a_second()}
+        self._replay = asyncio.create_task(self._send_again(messages))
+        size = sum(len(m) for m in messages if isinstance(m, bytes))
+        return {"type": "resumed", "replayed_s": size / self._bytes_a_second(), "parked": parked}
 
     def _bytes_a_second(self) -> int:
         o = self.ready["options"]
-        return again.SAMPLE_BYTES[self._format] * o["channels"] * o["rate"]
+        return again.SAMPLE_BYTES.get(self._format, 1) * o["channels"] * o["rate"]
 
-    def _place(self) -> tuple[int, int]:
-        """(frame, byte of the audio) from which it goes again."""
-        frame = again.first_frame(self.ready, self._joined.frames_done())
-        o = self.ready["options"]
-        at = self._joined.sample(frame) * again.SAMPLE_BYTES[self._format] * o["channels"]
-        if at < self._kept_from:
-            raise Failure("rejected", "the session cannot go on where it was: the audio on which results depend "
-                          "is not kept any more", "audio_forgotten")
-        return frame, at
-
-    async def _connect_again(self, failure: Failure) -> None:
+    async def _connect_again(self, failure: Failure) -> tuple[list[Union[bytes, str]], bool]:
+        """(what is to be sent again, the server had kept the session)"""
         end, attempt = time.monotonic() + self._reconnect_s, 0
         while True:
-            if not again.helps(failure) or time.monotonic() > end:
+            if not again.helps(failure) or not self._may_go_on() or time.monotonic() > end:
                 raise failure
             await asyncio.sleep(again.wait_s(attempt, failure.retry_ms))
             attempt += 1
             try:
-                ws, ready = await self._opener._open_session(self.ready["options"])
+                if self.ready.get("resume"):
+                    return await self._come_back(), True
+                return await self._begin_anew(), False
             except Failure as f:
-                failure = f
-                continue
-            other = again.differs(self.ready, ready)
-            if other:
-                await ws.close()
-                raise other
-            self._ws, self.ready = ws, ready
-            return
+                if self.ready.get("resume") and f.cause in ("rejected", "broken") and self._can_replay:
+                    self.ready["resume"] = ""       # the next attempt is a replay
+                else:
+                    failure = f
 
-    async def _send_again(self, at: int) -> None:
+    async def _come_back(self) -> list[Union[bytes, str]]:
+        """To the session that the server has parked."""
+        ws, ready = await self._opener._open_session({"resume": self.ready["resume"], "got": self._got})
+        held = ready.get("resumed", {})
+        messages = self._kept.lacking(held.get("bytes", -1), held.get("requests", -1))
+        if messages is None:
+            await ws.close()
+            raise Failure("rejected", "what the server holds of the session is not what was sent to it",
+                          "cannot_resume")
+        self._ws, self.ready = ws, ready
+        return messages
+
+    async def _begin_anew(self) -> list[Union[bytes, str]]:
+        """In a new session, with the audio on which the next results depend."""
+        ws, ready = await self._opener._open_session(self.ready["options"])
+        other = again.differs(self.ready, ready)
+        if other:
+            await ws.close()
+            raise other
+        frame = again.first_frame(self.ready, self._joined.frames_done())
+        at = self._byte(frame)
+        if at < self._kept.start:
+            await ws.close()
+            raise Failure("rejected", "the session cannot go on where it was: the audio on which results depend "
+                          "is not kept any more", "audio_forgotten")
+        self._ws, self.ready, self._got = ws, ready, 0
+        self._joined.begin(frame)
+        self._kept.begin(at, self._ended)
+        end = [json.dumps({"type": "end"})] if self._ended else []
+        return [*self._kept.audio_from(at), *end]
+
+    async def _send_again(self, messages: list[Union[bytes, str]]) -> None:
         try:
-            while at < self._sent:
-                i = at - self._kept_from
-                piece = bytes(self._kept[i:min(i + self._most, len(self._kept))])
-                await self._put(piece)
-                at += len(piece)
-            if self._ended:
-                await self._put(json.dumps({"type": "end"}))
+            for message in messages:
+                await self._put(message)
         finally:
             self._sending.release()
 
@@ -239,8 +266,8 @@ class connect:
     trust besides the system's. options: rate (16000), depth (6 or (3, 12)), output, encoding ("f32"), ...
 
     reconnect_s: a connection that breaks, also because the server was killed, is tried again for so many
-    seconds; the audio on which the next results depend is sent again, and results go on without a gap or a
-    copy, after a message {"type": "resumed"}. A server with another model is a Failure with code
+    seconds; results go on without a gap or a copy, after a message {"type": "resumed"}: in the session that the
+    server has kept ("parked": true), or in a new one, to which the audio is sent again on which the next results depend. A server with another model is a Failure with code
     other_model, other_precision or other_kernels. 0: the session fails at once.
     """
 

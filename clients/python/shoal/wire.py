@@ -97,6 +97,8 @@ def session_url(url: Optional[str], options: Mapping[str, Any]) -> str:
     path = parts.path or "/"
     path += "v1/stream" if path.endswith("/") else ""
     asked = {"rate": 16000, **dict(parse_qsl(parts.query)), **options}
+    if "resume" in options:         # it has its options already
+        asked = dict(options)
     return urlunsplit((parts.scheme, place, path, encode_options(asked), ""))
 
 

@@ -218,14 +218,14 @@ def cuts(folder, wanted, count, seconds, pace, times, rng):
 def main():
     full = "--full" in sys.argv
     seed = int(sys.argv[sys.argv.index("--seed") + 1]) if "--seed" in sys.argv else random.randrange(1 << 30)
-    count, seconds, pace, killed, cut = (50, 60, 1, 20, 200) if full else (10, 12, 3, 2, 10)
+    count, killed, cut = (50, 20, 200) if full else (10, 2, 10)
+    long, short = ((200, 2), (60, 1)) if full else ((12, 3), (12, 3))  # seconds of audio, pace
     rng = random.Random(seed)
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="shoal-resume.") as folder:
         try:
-            wanted = undisturbed(folder, count, seconds)
-            kills(folder, wanted, count, seconds, pace, killed, rng)
-            cuts(folder, wanted, count, seconds, pace, cut, rng)
+            kills(folder, undisturbed(folder, count, long[0]), count, *long, killed, rng)
+            cuts(folder, undisturbed(folder, count, short[0]), count, *short, cut, rng)
         except Failed as failed:
             print(f"FAILED (seed {seed}): {failed}")
             return 1

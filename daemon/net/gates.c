@@ -107,7 +107,6 @@ static bool with_room_to_come_back(call *c)
     if (!c->entry->back || shoald_admit_may_return(c->entry->back, &c->entry->error))
         return true;
     shoald_count(&c->house->stats.resumes[SHOALD_RESUME_REFUSED], 1);
-    c->entry->back = NULL;
     return false;
 }
 
@@ -125,13 +124,19 @@ static bool with_a_slot(call *c)
            refuse(c, 0, SHOAL_CODE_TOO_MANY_SESSIONS, NULL);
 }
 
+/* Others than the one that it comes back to: that may still hold the link that broke. */
+static bool is_another(const call *c, const shoald_session *s)
+{
+    return shoald_session_is_open(s) && s != c->entry->back;
+}
+
 static bool of_an_address_with_a_slot(call *c)
 {
     int count = 0, limit = c->house->settings.max_sessions_per_ip;
     if (limit == 0)
         return true;
     for (const shoald_session *s = c->house->sessions; s; s = s->next)
-        count += shoald_session_is_open(s) && shoald_peer_is_near(&s->peer, c->peer);
+        count += is_another(c, s) && shoald_peer_is_near(&s->peer, c->peer);
     return count < limit || refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
                                    "your address has as many sessions as it may "
                                    "(max_sessions_per_ip): close one first");
@@ -143,7 +148,7 @@ static bool of_a_token_with_a_slot(call *c)
     if (!c->token || c->token->most_sessions == 0)
         return true;
     for (const shoald_session *s = c->house->sessions; s; s = s->next)
-        count += shoald_session_is_open(s) && strcmp(s->token, c->token->name) == 0;
+        count += is_another(c, s) && strcmp(s->token, c->token->name) == 0;
     if (count < c->token->most_sessions)
         return true;
     shoald_count(&c->house->stats.access_refused[SHOALD_REFUSED_TOKEN_SESSIONS], 1);
@@ -361,8 +366,8 @@ static const struct {
     { who_comes_back, SHOALD_ADMITTED, false },
     { with_room_to_come_back, SHOALD_ADMITTED, false },
     { with_a_slot, SHOALD_ADMITTED, true },
-    { of_an_address_with_a_slot, SHOALD_ADMITTED, true },
-    { of_a_token_with_a_slot, SHOALD_ADMITTED, true },
+    { of_an_address_with_a_slot, SHOALD_ADMITTED, false },
+    { of_a_token_with_a_slot, SHOALD_ADMITTED, false },
     { with_good_options, SHOALD_ADMITTED, true },
     { within_capacity, SHOALD_ADMITTED, true },
     { within_the_tokens_rate, SHOALD_ADMITTED, true },
@@ -381,6 +386,8 @@ shoald_verdict shoald_gates_check(shoald_house *house, const shoald_peer *peer,
         verdict = gates[i].otherwise;
         break;
     }
+    if (entry->error.code)
+        entry->back = NULL;
     /* connections to tell it on are not without number */
     if (entry->error.code && house->refused_count >= house->settings.max_http_connections)
         verdict = SHOALD_REFUSED;

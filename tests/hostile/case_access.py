@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 
@@ -217,6 +219,36 @@ def case_our_programs_show_tokens():
             check(code == 2 and path in said, "a bad token file:", code, said)
         code, said = run_client(shoald, "shoal-file", "--fast", "--raw", "s16le", raw, SHOAL_TOKEN="a b")
         check(code != 0 and "blank" in said, code, said)
+
+
+def broken_off(port, headers):
+    """A session whose link is reset: what opens it again"""
+    with Member(port, headers) as ws:
+        key = ws.message("ready")["resume"]
+        ws.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return f"/v1/stream?resume={key}&got=0"
+
+
+def case_sessions_of_other_tokens():
+    """What is parked opens to the token that began it alone, and counts as a session again then"""
+    with Guarded(line("anna", ANNA, "sessions=1") + line("bert", BERT)) as shoald:
+        path = broken_off(shoald.port, bearer(ANNA))
+        json_answer(shoald, request(path), (401,), "without a token")
+        json_answer(shoald, request(path, headers=bearer(EVE)), (401,), "with a wrong token")
+        for other in (bearer(BERT), offered(BERT)):
+            with Member(shoald.port, other, path) as ws:
+                error, _ = ws.refusal()
+                check((error["code"], error["ref"]) == ("cannot_resume", "resume"), error)
+        with Member(shoald.port, bearer(ANNA)) as new:      # in the place of the broken one
+            new.message("ready")
+            with Member(shoald.port, bearer(ANNA), path) as ws:
+                error, _ = ws.refusal()
+                check(error["code"] == "too_many_sessions" and error["retry"], error)
+            finish(new)
+        wait_until(lambda: "result=done" in shoald.log(), 5, "the session does not end")
+        with Member(shoald.port, bearer(ANNA), path) as ws:
+            check(ws.message("ready").get("resumed"), "it did not go on")
+            finish(ws)
 
 
 def case_tokens_change_while_it_runs():

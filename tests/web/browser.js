@@ -1,11 +1,12 @@
 /* browser.js - the page as a new user meets it; see browser.sh */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 
-import { Daemon, browser, sleep, until, writeWav } from "./daemon.js";
+import { Daemon, browser, folder, sleep, until, writeWav } from "./daemon.js";
 
 const option = name => process.argv.includes(name);
 const value = name => (option(name) ? process.argv[process.argv.indexOf(name) + 1] : "");
@@ -179,7 +180,7 @@ const tests = {
       .flat()
       .find(i => i.family === "IPv4" && !i.internal);
     if (!own) return console.log("  no address but loopback here");
-    const d = await Daemon.start([], `${own.address}:0`),
+    const d = await Daemon.start(["--insecure-listen"], `${own.address}:0`),
       b = await browser(),
       page = await open(b, d.url);
     await page.click("#microphone");
@@ -205,6 +206,55 @@ const tests = {
     assert.equal(await trouble(page), "");
     await b.close();
     await d.stop();
+  },
+
+  async tokens() {
+    const file = join(folder, "tokens"),
+      hash = createHash("sha256").update("shoal_page").digest("hex");
+    writeFileSync(file, `page ${hash}\n`);
+    const d = await Daemon.start(["--set", `tokens=${file}`]),
+      b = await browser();
+    const linked = await open(b, `${d.url}#token=shoal_page`);
+    assert.equal(await linked.evaluate("location.hash"), "");
+    await linked.click("#sample");
+    await hears(linked);
+    const asked = [],
+      answers = ["shoal_wrong", "shoal_page"];
+    const context = await b.newContext(),
+      page = await context.newPage();
+    page.on("dialog", box => asked.push(box.message()) && box.accept(answers[asked.length - 1]));
+    await page.goto(d.url);
+    await until("prices", () => page.evaluate("shoalPage.prices !== null"));
+    assert.match(asked.join("; "), /^http.* wants a token:; That is not it\..*wants a token:$/);
+    await page.click("#sample");
+    await hears(page);
+    const shy = await context.newPage();
+    shy.on("dialog", box => box.dismiss());
+    await shy.goto(d.url);
+    await until("words", async () => /wants a token/.test(await shy.textContent("#model")));
+    await b.close();
+    await d.stop();
+  },
+
+  async strangers(d) {
+    const b = await browser(),
+      context = await b.newContext(),
+      page = await context.newPage();
+    await page.goto("data:text/html,<p>not ours");
+    const got = await page.evaluate(async url => {
+      const socket = new Promise(done => {
+        const ws = new WebSocket(`${url.replace("http", "ws")}v1/stream?rate=16000`);
+        ws.onopen = () => done("open");
+        ws.onerror = () => done("refused");
+      });
+      const page = path => fetch(url + path).then(
+        () => "read",
+        () => "refused",
+      );
+      return [await socket, await page("v1/model"), await page("healthz"), await page("shoal.js")];
+    }, d.url);
+    assert.deepEqual(got, ["refused", "refused", "refused", "refused"]);
+    await b.close();
   },
 
   async restart() {

@@ -105,6 +105,24 @@ START_TEST(what_is_wrong_is_named_by_line_and_not_shown)
 }
 END_TEST
 
+START_TEST(there_may_be_a_thousand)
+{
+    shoald_tokens t;
+    FILE *f = fopen(path, "w");
+    for (int i = 0; i < SHOALD_MAX_TOKENS; i++)
+        fprintf(f, "n%d %064x\n", i, i);
+    fclose(f);
+    ck_assert_msg(shoald_tokens_read(&t, path, why, sizeof why) == 0, "%s", why);
+    ck_assert_int_eq(t.count, SHOALD_MAX_TOKENS);
+    shoald_tokens_free(&t);
+    f = fopen(path, "a");
+    fprintf(f, "more %064x\n", SHOALD_MAX_TOKENS);
+    fclose(f);
+    ck_assert_int_eq(shoald_tokens_read(&t, path, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "line 1001: there are more than 1000 tokens"));
+}
+END_TEST
+
 START_TEST(files_that_cannot_be_read_are_named)
 {
     shoald_tokens t;
@@ -248,6 +266,7 @@ int main(void)
     tcase_add_test(t, no_file_is_for_everybody_an_empty_one_for_nobody);
     tcase_add_loop_test(t, what_is_wrong_is_named_by_line_and_not_shown, 0,
                         sizeof wrong / sizeof wrong[0]);
+    tcase_add_test(t, there_may_be_a_thousand);
     tcase_add_test(t, files_that_cannot_be_read_are_named);
     tcase_add_test(t, whoever_is_listed_is_found_wherever_that_is);
     tcase_add_test(t, a_rate_is_of_a_minute);

@@ -18,7 +18,7 @@ enum {
     SHOALD_TOKEN_NAME = 33, /* with its NUL */
     SHOALD_TOKEN_HASH = 32,
     SHOALD_TOKEN_SIZE = 50, /* of one that is made here, with its NUL */
-    SHOALD_MAX_TOKENS = 4096
+    SHOALD_MAX_TOKENS = 1000
 };
 
 typedef struct shoald_token {

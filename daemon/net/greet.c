@@ -48,6 +48,13 @@ static void drop(shoald_house *house, int fd)
     house->connection_count--;
 }
 
+/* Of those who may come in at all: the others are counted by what they lack (net/access). */
+static void count_refusal(shoald_house *house, const shoal_error *err)
+{
+    if (err->code && err->code != SHOAL_CODE_UNAUTHORIZED && err->code != SHOAL_CODE_FORBIDDEN)
+        shoald_count(&house->stats.refused, 1);
+}
+
 /* What the status is good for only with a header. */
 static void add_lines(shoald_greeting *g, int status)
 {
@@ -65,8 +72,7 @@ static void upgrade(shoald_greeting *g)
     shoald_house *house = g->door->house;
     shoald_verdict verdict =
         shoald_gates_check(house, &g->peer, &g->head, g->bytes, &entry, &status);
-    if (entry.error.code)
-        shoald_count(&house->stats.refused, 1);
+    count_refusal(house, &entry.error);
     if (verdict == SHOALD_REFUSED) {
         add_lines(g, status);
         shoald_greeting_refuse(g, status, &entry.error);
@@ -89,7 +95,7 @@ static void post(shoald_greeting *g)
     shoald_answer_add_cors(&g->answer, shoald_access_reader(door->house, &g->head));
     if (!shoald_gates_check_post(door->house, &g->peer, &g->head, g->bytes, &entry, &taste,
                                  &status)) {
-        shoald_count(&door->house->stats.refused, 1);
+        count_refusal(door->house, &entry.error);
         add_lines(g, status);
         shoald_greeting_refuse(g, status, &entry.error);
         return;

@@ -122,7 +122,8 @@ static void write_sessions(page *p, const shoald_house *house)
     print(p, "shoal_sessions_total{result=\"done\"} %" PRIu64 "\n", value_of(&l->sessions_done));
     print(p, "shoal_sessions_total{result=\"error\"} %" PRIu64 "\n", value_of(&l->sessions_error));
     print(p, "shoal_sessions_total{result=\"lost\"} %" PRIu64 "\n", value_of(&l->sessions_lost));
-    counter(p, "sessions_refused_total", "Upgrades refused.", (double)value_of(&l->refused));
+    counter(p, "sessions_refused_total", "Sessions refused to who may have one.",
+            (double)value_of(&l->refused));
     write_parking(p, house);
     counter(p, "migrations_total", "Sessions moved from one worker to another.",
             (double)house->migrations);

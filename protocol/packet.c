@@ -230,6 +230,8 @@ int shoal_packet_decode(shoal_packet *p, const void *bytes, size_t size, shoal_e
     size_t header = (size_t)get(h + 8, 2);
     if (header < SHOAL_PACKET_HEADER || header % 8 != 0)
         return fail(err, "its header size is not a multiple of 8, 64 or more");
+    if (size < header)
+        return fail(err, "shorter than its header");
     get_header(p, h);
     p->row_ms = header < SHOAL_PACKET_LONG_HEADER ? 0 : (uint32_t)get(h + 64, 4);
     p->row_ms = shoal__packet_row_ms(p);

@@ -146,11 +146,16 @@ static const struct {
     int at, byte;
     const char *says;
 } bad_packets[] = {
-    { 0, 'R', "SHOL" },    { 4, 2, "version" },   { 5, 0, "kind" },       { 5, 5, "kind" },
-    { 6, 0, "encoding" },  { 6, 3, "encoding" },  { 7, 0, "range" },      { 8, 63, "header size" },
-    { 8, 72, "length" },   { 9, 0xff, "length" }, { 22, 0x20, "range" },  { 23, 0x80, "range" },
-    { 46, 0xff, "range" }, { 48, 3, "length" },   { 49, 0xff, "range" },  { 50, 4, "length" },
-    { 51, 0xff, "range" }, { 50, 0, "range" },    { 51, 0x1f, "length" }, { 49, 0x0f, "length" },
+    { 0, 'R', "SHOL" },     { 4, 2, "version" },
+    { 5, 0, "kind" },       { 5, 5, "kind" },
+    { 6, 0, "encoding" },   { 6, 3, "encoding" },
+    { 7, 0, "range" },      { 8, 63, "header size" },
+    { 8, 72, "length" },    { 9, 0xff, "shorter than its header" },
+    { 22, 0x20, "range" },  { 23, 0x80, "range" },
+    { 46, 0xff, "range" },  { 48, 3, "length" },
+    { 49, 0xff, "range" },  { 50, 4, "length" },
+    { 51, 0xff, "range" },  { 50, 0, "range" },
+    { 51, 0x1f, "length" }, { 49, 0x0f, "length" },
 };
 
 /* A row of another length than a frame: eight bytes more of header, and nothing else moves. */
@@ -204,8 +209,11 @@ START_TEST(packet_truncated)
     shoal_error err;
 
     for (size_t n = 0; n < sizeof golden; n++) {
-        unsigned char *exact = malloc(n + 1);
+        unsigned char *exact = malloc(n ? n : 1); /* where a byte too many is seen */
         memcpy(exact, golden, n);
+        ck_assert_int_eq(shoal_packet_decode(&p, exact, n, &err), -1);
+        if (n > 8)
+            exact[8] = 72; /* the longer header, cut off */
         ck_assert_int_eq(shoal_packet_decode(&p, exact, n, &err), -1);
         free(exact);
     }

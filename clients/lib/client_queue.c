@@ -94,11 +94,12 @@ int shoal__queue_push(shoal__queue *q, int kind, const void *bytes, size_t n)
 int shoal__queue_walk(const shoal__queue *q, size_t *at, int *kind, const uint8_t **bytes,
                       size_t *n)
 {
-    const uint8_t *message = q->data + q->head + *at;
+    const uint8_t *message;
     uint32_t record[2];
 
     if (q->head + *at == q->tail)
         return 0;
+    message = q->data + q->head + *at;
     memcpy(record, message, sizeof record);
     *n = record[0];
     *kind = (int)record[1];

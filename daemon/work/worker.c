@@ -287,7 +287,7 @@ static void rest(shoald_worker *w)
     w->ran_ns = now_ns;
 }
 
-static void tick(shoald_worker *w)
+void shoald_worker_turn(shoald_worker *w)
 {
     take_mail(w);
     w->wait_until_ns = 0;
@@ -317,7 +317,7 @@ static void worker_main(void *arg)
     while (!atomic_load(&w->stop)) {
         shoald_port_wait(&w->port, w->active_count ? w->wait_until_ns : UINT64_MAX);
         atomic_store(&w->port.woken, false);
-        tick(w);
+        shoald_worker_turn(w);
     }
     take_mail(w);
     shoald_port_notify(&w->port);
@@ -337,8 +337,8 @@ static int allocate(shoald_worker *w, const shoald_service *service, int batch_f
     return shoald_bench_init(&w->bench, service, &w->port, w->max_lanes, batch_frames);
 }
 
-int shoald_worker_start(shoald_worker *w, int index, const shoald_service *service,
-                        uv_async_t *notify, int max_lanes, int batch_frames)
+int shoald_worker_init(shoald_worker *w, int index, const shoald_service *service,
+                       uv_async_t *notify, int max_lanes, int batch_frames)
 {
     memset(w, 0, sizeof *w);
     if (shoald_port_init(&w->port, index, service->depth, notify, max_lanes) < 0)
@@ -347,10 +347,19 @@ int shoald_worker_start(shoald_worker *w, int index, const shoald_service *servi
     atomic_store(&w->port.run_ns, SHOALD_LONGEST_RUN_NS);
     uv_sem_init(&w->ready, 0);
     int result = allocate(w, service, batch_frames);
-    if (result == 0 && uv_thread_create(&w->thread, worker_main, w) != 0)
-        result = SHOAL_ENOMEM;
     if (result < 0)
         shoald_worker_free(w);
+    return result;
+}
+
+int shoald_worker_start(shoald_worker *w, int index, const shoald_service *service,
+                        uv_async_t *notify, int max_lanes, int batch_frames)
+{
+    int result = shoald_worker_init(w, index, service, notify, max_lanes, batch_frames);
+    if (result == 0 && uv_thread_create(&w->thread, worker_main, w) != 0) {
+        shoald_worker_free(w);
+        result = SHOAL_ENOMEM;
+    }
     return result;
 }
 

@@ -38,7 +38,12 @@ typedef struct shoald_worker {
     uint64_t local_until_ns;
 } shoald_worker;
 
-/* Starts the thread. 0 or a negative SHOAL_E* code (nothing to free). */
+/* All but the thread. 0 or a negative SHOAL_E* code (nothing to free). */
+int shoald_worker_init(shoald_worker *w, int index, const shoald_service *service,
+                       uv_async_t *notify, int max_lanes, int batch_frames);
+/* What the thread does each time it wakes: mail, one step of each lane, one run. */
+void shoald_worker_turn(shoald_worker *w);
+/* Init, and the thread. 0 or a negative SHOAL_E* code (nothing to free). */
 int shoald_worker_start(shoald_worker *w, int index, const shoald_service *service,
                         uv_async_t *notify, int max_lanes, int batch_frames);
 /* Until it has measured its costs. 0 or a negative SHOAL_E* code; then stop it all the same. */

@@ -6,7 +6,9 @@ _shoal() {
     case $before in
     --output) words='text jsonl npy kaldi textgrid labels ctm' ;;
     --outputs) words='phones posteriors embedding hidden mel activity' ;;
-    --lm | --durations) words='on off' ;;
+    --lm | --durations | --tentative) words='on off' ;;
+    --pool) words='none utterance' ;;
+    --precision) words='fp32 bf16 int8' ;;
     --depth | --depths) words='3 6 12 3-12' ;;
     --chunk-ms) words='80 160 320 640' ;;
     --format | --raw) words='s16le f32le mulaw alaw' ;;
@@ -14,7 +16,7 @@ _shoal() {
     --encoding) words='f16 f32' ;;
     --out-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") && return ;;
     *)
-        [[ $word == -* ]] && words=$("$1" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+' | sort -u)
+        [[ $word == -* ]] && words=$("$1" --help all 2>/dev/null | grep -oE -- '--[a-z][a-z-]+' | sort -u)
         ;;
     esac
     [ -z "$words" ] || mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

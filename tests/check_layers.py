@@ -47,7 +47,8 @@ MAY = {
     "clients/lib/": ["protocol/shoal-protocol.h"],
     "clients/out/": ["protocol/shoal-protocol.h"],
     "clients/file/": ["clients/lib/", "clients/out/", "protocol/shoal-protocol.h"],
-    "clients/mic/": ["clients/lib/shoal-client.h", "clients/out/", "protocol/shoal-protocol.h"],
+    "clients/mic/": ["clients/lib/shoal-client.h", "clients/lib/client_get.h", "clients/out/",
+                     "protocol/shoal-protocol.h"],
     "clients/load/": ["clients/lib/", "clients/file/file_audio.h", "protocol/shoal-protocol.h"],
     "clients/tune/": ["clients/lib/", "clients/file/file_audio.h", "protocol/shoal-protocol.h"],
 }

@@ -10,6 +10,7 @@
 
 #include "mic/mic_level.h"
 #include "mic/mic_line.h"
+#include "mic/mic_load.h"
 #include "mic/mic_ring.h"
 #include "mic/mic_save.h"
 #include "mic/mic_status.h"
@@ -236,9 +237,13 @@ START_TEST(status_says_the_worst_first)
 {
     mic_level l;
     mic_waits w = { 0 };
-    mic_status s = {
-        .level = &l, .waits = &w, .lag_ms = 120, .depth = 6, .depth_min = 3, .depth_max = 12
-    };
+    mic_status s = { .level = &l,
+                     .waits = &w,
+                     .lag_ms = 120,
+                     .depth = 6,
+                     .depth_min = 3,
+                     .depth_max = 12,
+                     .load = -1 };
     char text[256];
 
     mic_level_init(&l, 1000);
@@ -247,16 +252,47 @@ START_TEST(status_says_the_worst_first)
         mic_waits_add(&w, i * 10);
     ck_assert_int_eq(mic_waits_percentile(&w, 50), (44 + 1 + 127) * 10);
     mic_status_print(&s, text, sizeof text);
-    ck_assert_str_eq(text, "-20 dB [########----]  depth 6 of 3-12  lag 0.12 s  "
+    ck_assert_str_eq(text, "-20 dB [#######---]  depth 6 of 3-12  lag 0.12 s  "
                            "phones 1.72/2.74 s  ? help");
-    ck_assert_uint_le(strlen(text), 79);
+    s.load = 43;
+    mic_status_print(&s, text, sizeof text);
+    text[78] = 0; /* a terminal of 80 columns cuts the rest, and never fills its last column */
+    ck_assert_str_eq(text, "-20 dB [#######---]  depth 6 of 3-12  lag 0.12 s  "
+                           "phones 1.72/2.74 s  load 43%");
     s.trouble = "the microphone is away";
     mic_status_print(&s, text, sizeof text);
-    ck_assert_str_eq(text, "-20 dB [########----]  the microphone is away");
+    ck_assert_str_eq(text, "-20 dB [#######---]  the microphone is away");
     s.trouble = NULL;
     add_tone(&l, 0, 2000);
     mic_status_print(&s, text, sizeof text);
     ck_assert_ptr_nonnull(strstr(text, "muted?"));
+}
+END_TEST
+
+START_TEST(load_of_the_page)
+{
+    ck_assert_int_eq(mic_load_of_page("{\"model\":\"x\",\"load\":0.426,\"depths\":[]}"), 43);
+    ck_assert_int_eq(mic_load_of_page("{\"load\":1.2}"), 120);
+    ck_assert_int_eq(mic_load_of_page("{\"load\":null}"), -1);
+    ck_assert_int_eq(mic_load_of_page("{\"load\":-1}"), -1);
+    ck_assert_int_eq(mic_load_of_page("[]"), -1);
+    ck_assert_int_eq(mic_load_of_page("no JSON"), -1);
+    ck_assert_int_eq(mic_load_percent(NULL), -1);
+    mic_load_stop(NULL);
+    ck_assert_ptr_null(mic_load_start("wss://127.0.0.1:1", ""));
+}
+END_TEST
+
+/* Nobody is there: it is not known, and the end waits for nobody. */
+START_TEST(load_of_nobody)
+{
+    mic_load *l = mic_load_start("ws://127.0.0.1:1", "");
+
+    ck_assert_ptr_nonnull(l);
+    usleep(20000);
+    ck_assert_int_eq(mic_load_percent(l), -1);
+    mic_load_stop(l);
+    usleep(20000); /* so that a thread that was left is seen to free what is its own */
 }
 END_TEST
 
@@ -325,6 +361,8 @@ int main(void)
     tcase_add_test(t, a_line_may_begin_with_what_may_change);
     tcase_add_test(t, rows_never_wrap);
     tcase_add_test(t, status_says_the_worst_first);
+    tcase_add_test(t, load_of_the_page);
+    tcase_add_test(t, load_of_nobody);
     tcase_add_test(t, the_last_half_minute_is_saved);
     suite_add_tcase(suite, t);
 

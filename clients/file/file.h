@@ -2,7 +2,8 @@
  *
  *     shoal-file.c          main: signals, exit code
  *     file_jobs.c           the files one after the other, or several at a time
- *     file_options.c  command line -> file_options; the manual
+ *     file_options.c  command line -> file_options
+ *     file_manual.c         what --help prints
  *     file_session.c        one file: audio -> server, the loop
  *     file_results.c        its results -> writers; totals checked
  *     file_report.c         what a person sees of it
@@ -47,6 +48,7 @@ typedef struct file_options {
     int realtime;                        /* send no faster than the audio was spoken */
     int reconnect_s;        /* how long a connection that breaks is tried to be made again */
     int quiet;              /* no progress */
+    int live;               /* text on a terminal: what is not settled stands in its last line */
     const char *out_dir;    /* NULL: beside each input */
     int channel;            /* the one to take, from 1; 0: all, the server takes the mean */
     const char *utterances; /* folder for them as WAV; NULL: they are not cut */
@@ -68,6 +70,7 @@ static inline shoal__server file_server(const file_options *o)
 {
     return (shoal__server){ o->url, *o->token ? o->token : NULL, o->ca_file };
 }
+extern const char file_manual[], file_manual_all[];
 
 /* Returns -1 to go on, or the exit code (after --help, --version or a complaint on stderr). */
 int file_options_parse(file_options *o, int argc, char **argv);

@@ -1,7 +1,7 @@
-/* file_options.c - the command line, and the manual that --help prints
+/* file_options.c - the command line; what --help prints is in file_manual.c
  *
  * What goes to the server (depth, chunk, ...) is parsed by the protocol's own option parser, so
- * ranges and complaints are the server's.
+ * ranges and complaints are the server's, and a new one is a row of long_options.
  */
 #include "config.h"
 
@@ -13,107 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char manual[] =
-    "Usage: shoal-file [OPTION]... FILE...\n"
-    "Stream audio files to a shoal server; show the phones it hears, or keep its features.\n"
-    "\n"
-    "  --url URL            ws://HOST:PORT or wss://...     (SHOAL_URL, or ws://127.0.0.1:7350)\n"
-    "  --token-file FILE    its first line is the token that the server wants (SHOAL_TOKEN)\n"
-    "  --ca-file FILE       wss: certificates to trust besides the system's\n"
-    "  --proxy URL          connect through http://HOST:PORT (none, whatever http_proxy says)\n"
-    "  --reconnect S        a connection that breaks, or a server that restarts, is tried again "
-    "for\n"
-    "                       S seconds; results go on without a gap (30); 0: the file has failed\n"
-    "\n"
-    "What to compute (default: the server's choice)\n"
-    "  --depth N|MIN-MAX    layers to use, or a range that the server may choose from while it\n"
-    "                       is busy; more layers: better and dearer\n"
-    "  --chunk-ms M         audio heard at once, a multiple of 20, 20 to 1280: longer is better\n"
-    "                       and later\n"
-    "  --left-ms L          how far back each chunk may look, a multiple of 20, 0 to 5120\n"
-    "  --outputs LIST       of phones, posteriors, embedding, hidden, mel, activity (where speech\n"
-    "                       begins and ends), with commas between (default: what --output needs). "
-    "NAME@N is\n"
-    "                       NAME after N layers: several depths from one pass\n"
-    "  --activity-threshold P    percent that speech must be likely to begin, 30 to 99 (80)\n"
-    "  --activity-hangover-ms M  silence that ends speech, a multiple of 20, 20 to 5000 (300)\n"
-    "  --lm on|off          find the phones with or without the language model (on); off for\n"
-    "                       other languages, names, made-up words\n"
-    "  --durations on|off   with or without the model of how long phones last (off)\n"
-    "  --program NAME       which of the model's orders of layers (the first)\n"
-    "\n"
-    "What to read\n"
-    "  -                    as FILE: standard input\n"
-    "  --raw FORMAT         no header: s16le, f32le, mulaw or alaw samples, at --rate HZ (16000),\n"
-    "                       with --channels N (1)\n"
-    "  --channel C          left, right, or the number of the channel to take; mix: their mean\n"
-    "                       (the default); each: a session and results of its own for each\n"
-    "  --jobs N             so many files at a time, up to 64 (1); goes with --fast\n"
-    "\n"
-    "How fast\n"
-    "  --realtime           as fast as it was spoken, so that results come as they would live\n"
-    "                       (default)\n"
-    "  --fast               as fast as the server takes it; the results are the same\n"
-    "\n"
-    "Where results go\n"
-    "  --output LIST        of text, jsonl, npy, kaldi, textgrid, labels, ctm, with commas\n"
-    "                       between (text)\n"
-    "      text             on stdout, a line a phone: start end phone confidence (seconds)\n"
-    "      jsonl            on stdout, a JSON object a line: file, phone, start, end, confidence,\n"
-    "                       depth; features: file, output, frame, start, end, depth, values;\n"
-    "                       activity: file, activity (speech or silence), time, depth; of\n"
-    "                       outputs with an @: tap, the depth asked for\n"
-    "      npy              NAME.posteriors.npy, NAME.embedding@12.npy: float32 [frames, dim], a\n"
-    "                       frame each 20 ms; posteriors are natural logarithms\n"
-    "      textgrid         NAME.TextGrid for Praat: interval tiers \"phones\", \"phones@4\",\n"
-    "                       \"activity\"; gaps are silence\n"
-    "      kaldi            NAME.posteriors.ark and .scp: a float matrix, the key is NAME\n"
-    "                       --priors server|FILE: NAME.loglikes.ark, log-likelihoods, the priors "
-    "of\n"
-    "                       the classes (of /v1/model, or numbers in a file) taken off\n"
-    "      labels           NAME.phones.txt: start, end, phone with tabs between, for Audacity\n"
-    "      ctm              NAME.phones.ctm: NAME 1 start duration phone confidence\n"
-    "  --out-dir DIR        folder for files, NAME is the input's without its suffix (.)\n"
-    "  --utterances DIR     speech as WAV files, cut by its activity: DIR/NAME.0001.wav\n"
-    "  --latency            say at the end how late results are: of the server, and of phones "
-    "until\n"
-    "                       they settle and are first shown; counted in audio, whatever the load\n"
-    "  --beside             each file's results in its own folder\n"
-    "\n"
-    "  -q, --quiet          no progress line (shown on a terminal for more than 10 s of audio)\n"
-    "  -h, --help           this text\n"
-    "  -V, --version        the version\n"
-    "\n"
-    "Any file that libsndfile reads will do: WAV, FLAC, Ogg, Opus, MP3, AIFF, ... at any rate.\n"
-    "Ctrl-C ends the audio early and keeps what\n"
-    "came; a second one gives up.\n"
-    "\n"
-    "Exit code: 0 all is well, 1 something failed (each failure has a line on stderr), 2 the\n"
-    "command line is wrong, 3 the server was away or full and nothing else failed, 130 Ctrl-C.\n"
-    "\n"
-    "Examples:\n"
-    "  shoal-file talk.flac\n"
-    "  shoal-file --depth 12 --chunk-ms 320 --fast --output jsonl *.wav > phones.jsonl\n"
-    "  sox talk.wav -t raw -r 16000 -e signed -b 16 -c 1 - | shoal-file --raw s16le -\n"
-    "  shoal-file --fast --jobs 8 --output kaldi --out-dir feats corpus/*.flac\n"
-    "  shoal-file --fast --output npy,textgrid --outputs phones,embedding --out-dir out a.flac\n"
-    "  shoal-file --fast --output textgrid --outputs phones@4,phones@12,activity@4 a.flac\n";
-
 enum {
     OPT_URL = 256,
     OPT_TOKEN_FILE,
     OPT_CA_FILE,
     OPT_PROXY,
     OPT_RECONNECT,
-    OPT_DEPTH,
-    OPT_CHUNK,
-    OPT_LEFT,
-    OPT_OUTPUTS,
-    OPT_THRESHOLD,
-    OPT_HANGOVER,
-    OPT_LM,
-    OPT_DURATIONS,
-    OPT_PROGRAM,
+    OPT_SESSION, /* the session's own: named as on the wire, with - for _ */
     OPT_REALTIME,
     OPT_FAST,
     OPT_OUTPUT,
@@ -135,15 +41,24 @@ static const struct option long_options[] = {
     { "ca-file", required_argument, NULL, OPT_CA_FILE },
     { "proxy", required_argument, NULL, OPT_PROXY },
     { "reconnect", required_argument, NULL, OPT_RECONNECT },
-    { "depth", required_argument, NULL, OPT_DEPTH },
-    { "chunk-ms", required_argument, NULL, OPT_CHUNK },
-    { "left-ms", required_argument, NULL, OPT_LEFT },
-    { "outputs", required_argument, NULL, OPT_OUTPUTS },
-    { "activity-threshold", required_argument, NULL, OPT_THRESHOLD },
-    { "activity-hangover-ms", required_argument, NULL, OPT_HANGOVER },
-    { "lm", required_argument, NULL, OPT_LM },
-    { "durations", required_argument, NULL, OPT_DURATIONS },
-    { "program", required_argument, NULL, OPT_PROGRAM },
+    { "depth", required_argument, NULL, OPT_SESSION },
+    { "chunk-ms", required_argument, NULL, OPT_SESSION },
+    { "left-ms", required_argument, NULL, OPT_SESSION },
+    { "outputs", required_argument, NULL, OPT_SESSION },
+    { "every", required_argument, NULL, OPT_SESSION },
+    { "pool", required_argument, NULL, OPT_SESSION },
+    { "program", required_argument, NULL, OPT_SESSION },
+    { "precision", required_argument, NULL, OPT_SESSION },
+    { "lm", required_argument, NULL, OPT_SESSION },
+    { "durations", required_argument, NULL, OPT_SESSION },
+    { "settle-ms", required_argument, NULL, OPT_SESSION },
+    { "settle-silence-ms", required_argument, NULL, OPT_SESSION },
+    { "tentative", required_argument, NULL, OPT_SESSION },
+    { "activity-threshold", required_argument, NULL, OPT_SESSION },
+    { "activity-hangover-ms", required_argument, NULL, OPT_SESSION },
+    { "activity-min-ms", required_argument, NULL, OPT_SESSION },
+    { "activity-max-ms", required_argument, NULL, OPT_SESSION },
+    { "activity-pad-ms", required_argument, NULL, OPT_SESSION },
     { "realtime", no_argument, NULL, OPT_REALTIME },
     { "fast", no_argument, NULL, OPT_FAST },
     { "output", required_argument, NULL, OPT_OUTPUT },
@@ -192,11 +107,15 @@ static int usage_error(const char *what, const char *detail)
     return EXIT_USAGE;
 }
 
-/* One option of the session, by its name on the wire. */
-static int add_option(file_options *o, const char *name, const char *value)
+/* One option of the session, by its name here. */
+static int add_option(file_options *o, const char *option, const char *value)
 {
+    char name[40];
     shoal_error err;
 
+    snprintf(name, sizeof name, "%s", strcmp(option, "outputs") ? option : "output");
+    for (char *p = name; *p; p++)
+        *p = *p == '-' ? '_' : *p;
     if (shoal_options_add(&o->session, name, strlen(name), value, strlen(value), &err) == 0)
         return -1;
     return usage_error("", err.message);
@@ -276,7 +195,7 @@ static int take_file_option(file_options *o, int c, char *value)
     }
 }
 
-static int take_option(file_options *o, int c, char *value)
+static int take_option(file_options *o, int c, int index, char *value)
 {
     switch (c) {
     case OPT_URL: o->url = value; return -1;
@@ -284,21 +203,15 @@ static int take_option(file_options *o, int c, char *value)
     case OPT_CA_FILE: o->ca_file = value; return -1;
     case OPT_PROXY: o->proxy = value; return -1;
     case OPT_RECONNECT: return take_number(&o->reconnect_s, value, 0, 86400, "--reconnect");
-    case OPT_DEPTH: return add_option(o, "depth", value);
-    case OPT_CHUNK: return add_option(o, "chunk_ms", value);
-    case OPT_LEFT: return add_option(o, "left_ms", value);
-    case OPT_OUTPUTS: return add_option(o, "output", value);
-    case OPT_THRESHOLD: return add_option(o, "activity_threshold", value);
-    case OPT_HANGOVER: return add_option(o, "activity_hangover_ms", value);
-    case OPT_LM: return add_option(o, "lm", value);
-    case OPT_DURATIONS: return add_option(o, "durations", value);
-    case OPT_PROGRAM: return add_option(o, "program", value);
+    case OPT_SESSION: return add_option(o, long_options[index].name, value);
     case OPT_REALTIME: o->realtime = 1; return -1;
     case OPT_FAST: o->realtime = 0; return -1;
     case OPT_OUTPUT: return add_writers(o, value);
     case OPT_OUT_DIR: o->out_dir = value; return -1;
     case 'q': o->quiet = 1; return -1;
-    case 'h': fputs(manual, stdout); return 0;
+    case 'h':
+        fputs(value && !strcmp(value, "all") ? file_manual_all : file_manual, stdout);
+        return 0;
     case 'V': puts("shoal-file " PACKAGE_VERSION); return 0;
     default: return take_file_option(o, c, value);
     }
@@ -327,13 +240,23 @@ static int check_writers(file_options *o)
         o->session.outputs |= SHOAL_OUTPUT_ACTIVITY;
     if (o->priors && !has_writer(o, out_kaldi_open))
         return usage_error("--priors is for --output kaldi", "");
-    if (o->latency) {
+    if (o->latency)
         o->session.outputs |= SHOAL_OUTPUT_PHONES;
-        o->session.tentative = SHOAL_ON;
-        o->session.given |= SHOAL_OPT_TENTATIVE;
-    }
     o->session.given |= SHOAL_OPT_OUTPUT;
     return -1;
+}
+
+/* Phones that are not settled are for people who watch, and for --latency, which counts them. */
+static void choose_tentative(file_options *o)
+{
+    int refused = (o->session.given & SHOAL_OPT_TENTATIVE) && o->session.tentative == SHOAL_OFF;
+
+    o->live = o->realtime && o->jobs == 1 && has_writer(o, out_text_open) &&
+              isatty(STDOUT_FILENO) && !refused;
+    if (!o->live && !o->latency)
+        return;
+    o->session.tentative = SHOAL_ON;
+    o->session.given |= SHOAL_OPT_TENTATIVE;
 }
 
 static int check_input(file_options *o)
@@ -372,7 +295,7 @@ static int read_token(file_options *o)
 
 int file_options_parse(file_options *o, int argc, char **argv)
 {
-    int c, code;
+    int c, code, index = 0;
 
     *o = (file_options){ .url = shoal_client_default_url(),
                          .session = shoal_options_default(),
@@ -382,8 +305,8 @@ int file_options_parse(file_options *o, int argc, char **argv)
                          .out_dir = ".",
                          .writers = { out_text_open },
                          .writer_count = 1 };
-    while ((c = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)
-        if ((code = take_option(o, c, optarg)) >= 0)
+    while ((c = getopt_long(argc, argv, "qhV", long_options, &index)) != -1)
+        if ((code = take_option(o, c, index, c == 'h' ? argv[optind] : optarg)) >= 0)
             return code;
     if (optind == argc)
         return usage_error("no FILE given", "");
@@ -391,5 +314,7 @@ int file_options_parse(file_options *o, int argc, char **argv)
     o->file_count = argc - optind;
     if ((code = read_token(o)) >= 0 || (code = check_input(o)) >= 0)
         return code;
-    return check_writers(o);
+    code = check_writers(o);
+    choose_tentative(o);
+    return code;
 }

@@ -47,19 +47,47 @@ static void watch_latency(file_session *s, const shoal_phones *p)
         file_session_fail(s, "out of memory");
 }
 
+/* For lines on stdout. A live line is the writer's own, who takes it away in time. */
+static void make_room(file_session *s)
+{
+    if (!s->o->live)
+        file_session_hide_progress(s);
+}
+
+static out_phone clipped(const file_session *s, const shoal_wire_phone *p)
+{
+    return (out_phone){ p->phone, clip(s, p->start), clip(s, p->end), (float)p->confidence };
+}
+
+/* What may still change, on a terminal: its line gives way like a line of progress. */
+static void write_tentative(file_session *s, const shoal_phones *p)
+{
+    out_phone phones[SHOAL_MAX_TENTATIVE];
+    char why[512];
+
+    for (int i = 0; i < p->tentative_count; i++)
+        phones[i] = clipped(s, &p->tentative[i].phone);
+    for (int i = 0; i < s->out_count && !s->output_failed; i++)
+        if (s->outs[i]->ops->tentative &&
+            s->outs[i]->ops->tentative(s->outs[i], (out_source){ p->tap, p->depth }, phones,
+                                       p->tentative_count, why, sizeof why) < 0)
+            write_failed(s, why);
+    s->progress_shown = p->tentative_count > 0;
+}
+
 static void on_phones(file_session *s, const shoal_phones *p)
 {
     out_phone phones[SHOAL_MAX_PHONES];
 
     watch_latency(s, p);
-
     for (int i = 0; i < p->count; i++)
-        phones[i] = (out_phone){ p->phones[i].phone, clip(s, p->phones[i].start),
-                                 clip(s, p->phones[i].end), (float)p->phones[i].confidence };
-    if (!p->count)
-        return;
-    file_session_hide_progress(s);
-    write_phones(s, (out_source){ p->tap, p->depth }, phones, p->count);
+        phones[i] = clipped(s, &p->phones[i]);
+    if (p->count) {
+        make_room(s);
+        write_phones(s, (out_source){ p->tap, p->depth }, phones, p->count);
+    }
+    if (s->o->live && p->has_tentative)
+        write_tentative(s, p);
 }
 
 /* ---- utterances ---- */
@@ -101,7 +129,7 @@ static void on_activity(file_session *s, const shoal_wire_activity *a)
     out_activity activity = { a->speech, clip(s, a->time) };
 
     cut(s, a);
-    file_session_hide_progress(s);
+    make_room(s);
     write_activity(s, (out_source){ a->tap, a->depth }, &activity);
 }
 

@@ -72,6 +72,13 @@ static int take_priors(const file_options *o, out_run *run, double **priors)
     return EXIT_FAILED;
 }
 
+static int has_colour(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
+}
+
 int main(int argc, char **argv)
 {
     double *priors = NULL;
@@ -86,6 +93,7 @@ int main(int argc, char **argv)
                     .input_count = o.file_count,
                     .printer = out_print_open(STDOUT_FILENO),
                     .on_tty = isatty(STDOUT_FILENO),
+                    .colour = has_colour(),
                     .written = &names };
 
     if (!run.printer) {

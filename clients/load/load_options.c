@@ -15,58 +15,93 @@
 
 static const char manual[] =
     "Usage: shoal-load [OPTION]...\n"
-    "Load a shoal server with many live sessions and measure how late its results come.\n"
+    "Load a shoal server with many live sessions and measure how late its results\n"
+    "come.\n"
     "\n"
-    "  --url URL            ws://HOST:PORT       (SHOAL_URL, or ws://127.0.0.1:7350)\n"
-    "  --token-file FILE    its first line is the token that the server wants (SHOAL_TOKEN)\n"
-    "                       other options of a session go into its query: ?left_ms=640\n"
+    "  --url URL            ws://HOST:PORT (SHOAL_URL, ws://127.0.0.1:7350); other\n"
+    "                       options of a session go into its query: ?left_ms=640\n"
+    "  --sessions N         at the same time (10)\n"
+    "  --rush N@T+D         N more that speak from second T for D seconds: 100@20+10\n"
+    "  --depths MIX         12, 3:0.5,12:0.5 or 3..12:1,12:3: depths or ranges, and\n"
+    "                       their weights (the server's choice)\n"
+    "  --chunk-ms MIX       audio computed at a time (160)\n"
+    "  --duration S         seconds that are measured (10), after --ramp S (2)\n"
+    "  --audio FILE         anything libsndfile reads (made-up speech)\n"
+    "  --fast               as fast as the server takes it: throughput, no latencies\n"
+    "  --find-knee          more and more sessions, until results come too late\n"
+    "  --csv FILE           a row a second\n"
+    "  --plot FILE.svg      latency, depth and sessions over time\n"
+    "  --json FILE          the summary\n"
+    "  --pid PID            of shoald on this machine: CPU and memory too\n"
+    "  -q, --quiet          no progress line\n"
+    "  -h, --help           this; --help all: all there is, as in shoal-load(1)\n"
+    "  -V, --version        the version\n"
+    "\n"
+    "Exit code: 0 all results came, 1 some did not, 2 the command line is wrong,\n"
+    "130 Ctrl-C.\n";
+
+static const char manual_all[] =
+    "Usage: shoal-load [OPTION]...\n"
+    "Load a shoal server with many live sessions and measure how late its results\n"
+    "come.\n"
+    "\n"
+    "  --url URL            ws://HOST:PORT (SHOAL_URL, ws://127.0.0.1:7350); other\n"
+    "                       options of a session go into its query: ?left_ms=640\n"
+    "  --token-file FILE    its first line is the token that the server wants\n"
+    "                       (SHOAL_TOKEN)\n"
     "\n"
     "The load\n"
-    "  --sessions N         at the same time, 1 to 20000    (10)\n"
-    "  --idle N             more that are started and never speak           (0)\n"
+    "  --sessions N         at the same time, 1 to 20000 (10)\n"
+    "  --idle N             more that are started and never speak (0)\n"
     "  --rush N@T+D         N more that speak from second T for D seconds: 100@20+10\n"
-    "  --depths MIX         such as 12, 3:0.5,12:0.5 or 3..12:1,12:3: depths, or ranges that the\n"
-    "                       server may choose from, and their weights (the server's choice)\n"
-    "  --chunk-ms MIX       audio computed at a time        (160)\n"
+    "  --depths MIX         such as 12, 3:0.5,12:0.5 or 3..12:1,12:3: depths, or\n"
+    "                       ranges that the server may choose from, and their\n"
+    "                       weights (the server's choice)\n"
+    "  --chunk-ms MIX       audio computed at a time (160)\n"
     "  --packet-ms MIX      audio in one message, 1 to 1000 (20)\n"
-    "  --ramp S             seconds until all sessions have begun, not measured     (2)\n"
-    "  --duration S         seconds that are measured after that                    (10)\n"
-    "  --audio FILE         anything libsndfile reads, its first 10 minutes   (made-up speech)\n"
-    "  --format F           s16le or f32le                  (s16le)\n"
-    "  --output LIST        of phones, posteriors, embedding; one of the latter two is needed,\n"
-    "                       for only they carry the server's clocks         (posteriors)\n"
-    "  --encoding E         f32 or f16                      (f16)\n"
-    "  --seed N             of phases, mixes and made-up speech               (1)\n"
-    "  --fast               send each session's --duration of audio as fast as the server takes\n"
-    "                       it: throughput, no latencies\n"
+    "  --ramp S             seconds until all sessions have begun, not measured (2)\n"
+    "  --duration S         seconds that are measured after that (10)\n"
+    "  --audio FILE         anything libsndfile reads, its first 10 minutes (made-up\n"
+    "                       speech)\n"
+    "  --format F           s16le or f32le (s16le)\n"
+    "  --output LIST        of phones, posteriors, embedding; one of the latter two\n"
+    "                       is needed, for only they carry the server's clocks\n"
+    "                       (posteriors)\n"
+    "  --encoding E         f32 or f16 (f16)\n"
+    "  --seed N             of phases, mixes and made-up speech (1)\n"
+    "  --fast               send each session's --duration of audio as fast as the\n"
+    "                       server takes it: throughput, no latencies\n"
     "\n"
     "The knee\n"
-    "  --find-knee          double the sessions, then bisect, until p99 exceeds one chunk, or\n"
-    "                       results go missing, or sessions are refused or fail\n"
-    "  --knee-start N       first number of sessions        (4)\n"
-    "  --knee-max N         never more                      (2000)\n"
-    "  --knee-tries N       a number is too many when it is so often, 1 to 5        (1)\n"
+    "  --find-knee          double the sessions, then bisect, until p99 exceeds one\n"
+    "                       chunk, or results go missing, or sessions are refused or\n"
+    "                       fail\n"
+    "  --knee-start N       first number of sessions (4)\n"
+    "  --knee-max N         never more (2000)\n"
+    "  --knee-tries N       a number is too many when it is so often, 1 to 5 (1)\n"
     "\n"
     "What is written (a table goes to stdout)\n"
     "  --csv FILE           a row a second\n"
-    "  --plot FILE.svg      latency, depth and sessions over time, or p99 over sessions\n"
+    "  --plot FILE.svg      latency, depth and sessions over time, or p99 over\n"
+    "                       sessions\n"
     "  --json FILE          the summary\n"
-    "  --pid PID            of shoald on this machine: CPU, memory, audio per CPU second\n"
+    "  --pid PID            of shoald on this machine: CPU, memory, audio per CPU\n"
+    "                       second\n"
     "  -q, --quiet          no progress line (shown on a terminal)\n"
-    "  -h, --help           this text\n"
+    "  -h, --help           the most important; --help all: this text\n"
     "  -V, --version        the version\n"
     "\n"
-    "Packets are due at times fixed in advance, and latency counts from then, whatever the server\n"
-    "or this program does meanwhile: no coordinated omission. Ctrl-C ends the audio and reports;\n"
-    "a second one gives up.\n"
+    "Packets are due at times fixed in advance, and latency counts from then,\n"
+    "whatever the server or this program does meanwhile: no coordinated omission.\n"
+    "Ctrl-C ends the audio and reports; a second one gives up.\n"
     "\n"
-    "Exit code: 0 all results came, 1 some did not, or sessions were refused or failed (the table\n"
-    "says why), 2 the command line is wrong, 130 Ctrl-C.\n"
+    "Exit code: 0 all results came, 1 some did not, or sessions were refused or\n"
+    "failed (the table says why), 2 the command line is wrong, 130 Ctrl-C.\n"
     "\n"
     "Examples:\n"
-    "  shoal-load --sessions 100 --depths 3:0.5,12:0.5 --duration 60 --pid $(pidof shoald)\n"
-    "  shoal-load --find-knee --depths 12 --duration 20 --plot knee.svg --json knee.json\n"
-    "  shoal-load --sessions 40 --depths 3..12 --rush 100@20+10 --duration 60 --plot rush.svg\n";
+    "  shoal-load --sessions 100 --depths 3:0.5,12:0.5 --pid $(pidof shoald)\n"
+    "  shoal-load --find-knee --depths 12 --plot knee.svg --json knee.json\n"
+    "  shoal-load --sessions 40 --depths 3..12 --rush 100@20+10 --duration 60\n";
 
 enum {
     OPT_URL = 256,
@@ -219,7 +254,7 @@ static int take_option(command *c, int opt, char *value)
     case OPT_PLOT: o->plot = value; return -1;
     case OPT_JSON: o->json = value; return -1;
     case 'q': o->quiet = 1; return -1;
-    case 'h': fputs(manual, stdout); return 0;
+    case 'h': fputs(value && !strcmp(value, "all") ? manual_all : manual, stdout); return 0;
     case 'V': puts("shoal-load " PACKAGE_VERSION); return 0;
     default: return take_load(c, opt, value);
     }
@@ -346,7 +381,7 @@ int load_options_parse(load_options *o, int argc, char **argv)
     take_mix(&o->chunks, "", "160");
     take_mix(&o->packets, "", "20");
     while ((opt = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)
-        if ((code = take_option(&c, opt, optarg)) >= 0)
+        if ((code = take_option(&c, opt, opt == 'h' ? argv[optind] : optarg)) >= 0)
             return code;
     if (optind < argc)
         return usage_error("not an option: ", argv[optind]);

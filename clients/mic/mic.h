@@ -11,6 +11,7 @@
  *   below them, knowing nothing of them:
  *     mic_capture.c   PortAudio        mic_pipe.c    a command instead
  *     mic_ring.c      between threads  mic_keys.c    the terminal's modes
+ *     mic_load.c      how busy the server is
  *     mic_level.c  mic_line.c  mic_status.c  mic_save.c     pure
  *
  * Threads: PortAudio's callback fills the ring; mic_capture's opens and watches the device; the
@@ -25,6 +26,7 @@
 #include "mic/mic_capture.h"
 #include "mic/mic_level.h"
 #include "mic/mic_line.h"
+#include "mic/mic_load.h"
 #include "mic/mic_pipe.h"
 #include "mic/mic_save.h"
 #include "mic/mic_status.h"
@@ -84,6 +86,7 @@ typedef struct mic_app {
     double
         speech_end; /* seconds; of the utterance that has ended and may still settle; < 0: none */
     mic_waits waits;
+    mic_load *load; /* how busy the server is; NULL: nobody looks */
     /* the screen */
     mic_line line;
     out_print *printer;

@@ -175,6 +175,7 @@ int mic_app_start(mic_app *a)
 void mic_app_free(mic_app *a)
 {
     mic_session_close(a);
+    mic_load_stop(a->load);
     mic_pipe_stop(a->pipe);
     uv_close((uv_handle_t *)&a->clock, NULL);
     uv_close((uv_handle_t *)&a->retry, NULL);

@@ -34,7 +34,8 @@ static void draw_status(mic_app *a)
                      .depth = a->ready ? a->depth : 0,
                      .depth_min = a->wanted.depth_min,
                      .depth_max = a->wanted.depth_max,
-                     .lost_ms = lost_ms(a) };
+                     .lost_ms = lost_ms(a),
+                     .load = mic_load_percent(a->load) };
     char text[256];
 
     mic_status_print(&s, text, sizeof text);

@@ -48,11 +48,12 @@ static void on_ready(mic_app *a, const shoal_ready *r)
     if (a->was_ready)
         return;
     a->was_ready = 1;
+    a->load = a->terminal ? mic_load_start(a->o->url, a->o->token) : NULL;
     snprintf(depth, sizeof depth, a->wanted.depth_min == a->wanted.depth_max ? "%d" : "%d-%d",
              a->wanted.depth_min, a->wanted.depth_max);
     snprintf(text, sizeof text, "%s, %d Hz -> %.*s, depth %s: speak now%s", a->news.name,
              a->news.rate, (int)strcspn(rest, "/?"), rest, depth,
-             a->terminal ? " (Ctrl-C ends)" : "");
+             a->terminal ? " (? help, Ctrl-C ends)" : "");
     mic_show_note(a, "start", -1, text);
 }
 

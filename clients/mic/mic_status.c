@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METER = 12 };
+enum { METER = 10 };
 
 void mic_waits_add(mic_waits *w, int ms)
 {
@@ -68,5 +68,7 @@ void mic_status_print(const mic_status *s, char *text, size_t size)
     at = s->waits->n ? add(text, size, at, piece) : at;
     snprintf(piece, sizeof piece, "lost %d ms", s->lost_ms);
     at = s->lost_ms ? add(text, size, at, piece) : at;
+    snprintf(piece, sizeof piece, "load %d%%", s->load);
+    at = s->load >= 0 ? add(text, size, at, piece) : at;
     add(text, size, at, "? help");
 }

@@ -26,6 +26,7 @@ typedef struct mic_status {
     int lag_ms;                      /* audio that the server has and has not computed; -1 */
     int depth, depth_min, depth_max; /* in force, and the range */
     int lost_ms;                     /* audio that found no room */
+    int load;                        /* of the server, percent; -1: not known */
 } mic_status;
 
 void mic_status_print(const mic_status *s, char *text, size_t size);

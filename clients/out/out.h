@@ -61,6 +61,9 @@ typedef struct out_ops {
     int (*features)(out *o, const out_features *features, char *why, size_t why_size);
     int (*activity)(out *o, out_source from, const out_activity *activity, char *why,
                     size_t why_size);
+    /* What may still change, all of it: replaces what was shown before. NULL: has no use for it */
+    int (*tentative)(out *o, out_source from, const out_phone *phones, int n, char *why,
+                     size_t why_size);
     int (*finish)(out *o, double duration, char *why, size_t why_size); /* seconds of audio */
     void (*free)(out *o);
 } out_ops;
@@ -90,6 +93,7 @@ struct out_run {
     out_print *printer;   /* of stdout */
     FILE *print;          /* for text and JSON lines: stdout, or what will be printed there */
     int on_tty;           /* print is a terminal */
+    int colour;           /* and may be told to write dim */
     const double *priors; /* [prior_count] of the classes: for out_kaldi; NULL: none */
     int prior_count;
     out_names *written; /* NULL: a name may be written twice */

@@ -145,7 +145,8 @@ static void jsonl_free(out *o)
 }
 
 static const out_ops jsonl_ops = { out_ignore_announce, jsonl_phones, jsonl_features,
-                                   jsonl_activity,      jsonl_finish, jsonl_free };
+                                   jsonl_activity,      NULL,         jsonl_finish,
+                                   jsonl_free };
 
 int out_jsonl_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {

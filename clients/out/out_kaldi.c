@@ -180,8 +180,10 @@ static void kaldi_free(out *base)
     free(o);
 }
 
-static const out_ops kaldi_ops = { kaldi_announce,      out_ignore_phones, kaldi_features,
-                                   out_ignore_activity, kaldi_finish,      kaldi_free };
+static const out_ops kaldi_ops = { kaldi_announce, out_ignore_phones,
+                                   kaldi_features, out_ignore_activity,
+                                   NULL,           kaldi_finish,
+                                   kaldi_free };
 
 /* "talk" -> "talk.ch2" */
 static int add_channel(out_kaldi *o, int channel)

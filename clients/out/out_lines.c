@@ -126,7 +126,8 @@ static void lines_free(out *base)
 }
 
 static const out_ops lines_ops = { lines_announce, lines_phones, out_ignore_features,
-                                   lines_activity, lines_finish, lines_free };
+                                   lines_activity, NULL,         lines_finish,
+                                   lines_free };
 
 static int open_lines(out **result, out_run *run, const char *input, int ctm, char *why,
                       size_t why_size)

@@ -121,8 +121,8 @@ static void npy_free(out *o)
     free(n);
 }
 
-static const out_ops npy_ops = { npy_announce,        out_ignore_phones, npy_features,
-                                 out_ignore_activity, npy_finish,        npy_free };
+static const out_ops npy_ops = { npy_announce, out_ignore_phones, npy_features, out_ignore_activity,
+                                 NULL,         npy_finish,        npy_free };
 
 int out_npy_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {

@@ -197,8 +197,10 @@ static void textgrid_free(out *o)
     free(t);
 }
 
-static const out_ops textgrid_ops = { textgrid_announce, textgrid_phones, out_ignore_features,
-                                      textgrid_activity, textgrid_finish, textgrid_free };
+static const out_ops textgrid_ops = {
+    textgrid_announce, textgrid_phones, out_ignore_features, textgrid_activity, NULL,
+    textgrid_finish,   textgrid_free
+};
 
 int out_textgrid_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {

@@ -330,7 +330,7 @@ END_TEST
 
 START_TEST(help_is_a_manual)
 {
-    ck_assert_int_eq(shell("eval $P --help"), 0);
+    ck_assert_int_eq(shell("eval $P --help all"), 0);
     ck_assert(strstr(out, "--chunk-ms") && strstr(out, "Examples:"));
     ck_assert_int_eq(shell("eval $P --version"), 0);
     ck_assert(strstr(out, "shoal-file ") == out);

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""check_terminal.py - what people see of the programs in a terminal
+
+--help of each fits a screen of 30 lines and 80 columns; what it leaves out is in --help all, and all of
+that in the manual page. shoal-file shows what is not settled in the last line, and rewrites no other.
+"""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+SRC = os.path.abspath(os.environ.get("SRCDIR", "."))
+BUILD = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
+PROGRAMS = {"clients/shoal-file": "clients/file/shoal-file.1", "clients/shoal-load": "clients/load/shoal-load.1",
+            "clients/shoal-tune": "clients/tune/shoal-tune.1", "clients/shoal-mic": "clients/mic/shoal-mic.1",
+            "daemon/shoald": None}      # its manual page is made of the configuration
+LINES, COLUMNS = 30, 80
+ERASE = "\r\x1b[K"
+checks = failures = 0
+
+
+def check(holds, what):
+    global checks, failures
+    checks += 1
+    if not holds:
+        failures += 1
+        print("FAILED:", what)
+
+
+def help_of(program, *more):
+    done = subprocess.run([f"{BUILD}/{program}", "--help", *more], capture_output=True, text=True, check=False)
+    check(done.returncode == 0 and not done.stderr, f"{program} --help: {done.returncode} {done.stderr}")
+    return done.stdout
+
+
+def options(text):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+
+
+def manuals():
+    for program, page in PROGRAMS.items():
+        if not os.path.exists(f"{BUILD}/{program}"):
+            continue
+        short, whole = help_of(program), help_of(program, "all")
+        lines = short.splitlines()
+        check(8 < len(lines) <= LINES, f"{program} --help has {len(lines)} lines")
+        for line in lines + whole.splitlines():
+            check(len(line) <= COLUMNS, f"{program}, {len(line)} columns: {line}")
+        check(options(short) <= options(whole), f"{program}: only in --help: {options(short) - options(whole)}")
+        if page:
+            with open(f"{SRC}/{page}", encoding="utf-8") as f:
+                there = options(f.read().replace("\\-", "-"))
+            check(options(whole) <= there, f"{page} lacks {sorted(options(whole) - there)}")
+
+
+def in_terminal(command, **environment):
+    """Everything that a program writes to a terminal of 80 columns."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ.update({"TERM": "xterm", **environment})
+        os.execv(command[0], command)
+    said = b""
+    while True:
+        try:
+            piece = os.read(fd, 65536)
+        except OSError:             # Linux tells the end so
+            break
+        if not piece:
+            break
+        said += piece
+    check(os.waitpid(pid, 0)[1] == 0, f"{command} failed: {said[-500:]}")
+    return said.decode()
+
+
+def screen(said):
+    """The lines that are left standing."""
+    lines = [""]
+    for piece in re.split(r"(\r\n|\r\x1b\[K|\x1b\[[0-9]*m)", said):
+        if piece == "\r\n":
+            lines.append("")
+        elif piece == ERASE:
+            lines[-1] = ""
+        elif not piece.startswith("\x1b"):
+            lines[-1] += piece
+    return lines
+
+
+def start_shoald(folder):
+    ready = folder + "/address"
+    shoald = subprocess.Popen([
+        BUILD + "/daemon/shoald", "--listen", "127.0.0.1:0", "--workers", "1", "--ready-file", ready, "--log-level",
+        "warning", "--set", "capacity=100000", "--set", "elastic=off", "--set", "admission=off", "--set",
+        "late_limit_ms=0"])
+    end = time.monotonic() + 30 * PATIENCE
+    while not (os.path.exists(ready) and os.path.getsize(ready)):
+        if shoald.poll() is not None or time.monotonic() > end:
+            sys.exit("shoald did not start")
+        time.sleep(0.02)
+    with open(ready, encoding="ascii") as f:
+        return shoald, "ws://" + f.read().strip()
+
+
+def tentative(url):
+    command = [BUILD + "/clients/shoal-file", "--url", url, "--depth", "4", RECORDING]
+    piped = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    said = in_terminal(command)
+    dim = re.findall(r"\x1b\[2m([^\x1b\r\n]*)\x1b\[0m", said)
+    check(len(piped) >= 5 and not any("..." in line for line in piped), f"in a pipe: {piped}")
+    check(len(dim) >= 3 and all("..." in line for line in dim), f"dim: {dim}")
+    check(re.search(r"\x1b\[[0-9]*[A-JL-Z]", said) is None, "it moves beyond the line")
+    check(screen(said)[1:] == piped + [""], f"left standing: {screen(said)}")
+    shown = {label for line in dim for label in line.split("...")[1].split()}
+    labels = [line.split()[2] for line in piped]
+    check(sum(label in shown for label in labels) >= len(labels) - 2, f"{labels}, shown before: {shown}")
+    plain = in_terminal(command, NO_COLOR="1")
+    check("\x1b[2m" not in plain and re.search(r"\.\.\.  ?[a-z]+", plain), f"NO_COLOR: {plain!r}")
+    check(screen(plain)[1:] == piped + [""], f"left standing: {screen(plain)}")
+    off = in_terminal([*command, "--tentative", "off"])
+    check("..." not in off and screen(off)[1:] == piped + [""], f"off: {off!r}")
+
+
+def main():
+    manuals()
+    if os.path.exists(RECORDING):
+        with tempfile.TemporaryDirectory() as folder:
+            shoald, url = start_shoald(folder)
+            try:
+                tentative(url)
+            finally:
+                shoald.terminate()
+                shoald.wait()
+    print(f"100%: Checks: {checks}, Failures: {failures}, Errors: 0")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -44,6 +44,7 @@ static run runs[] = {
     { .name = "robust", .make = robust_case },
     { .name = "program", .make = program_case },
     { .name = "post", .make = post_case },
+    { .name = "post, options", .make = post_options_case },
     { .name = "post, wrong", .make = post_wrong_case },
     { .name = "detector", .make = detector_case },
     { .name = "shoal-file out", .make = shoal_file_out_case },

@@ -12,6 +12,7 @@
  *     test_migration.c      moving between workers
  *     test_prices.c         the price list
  *     test_post.c           files by POST
+ *     test_post_options.c   means and utterances by POST
  *     test_post_wrong.c     bodies that are wrong
  *     test_start.c          what a supervisor may do: closed descriptors, an unread stderr
  *     test_resume.c         a session goes on when its server is killed
@@ -191,6 +192,7 @@ TCase *migration_case(void);
 TCase *prices_case(void);
 TCase *program_case(void);
 TCase *post_case(void);
+TCase *post_options_case(void);
 TCase *post_wrong_case(void);
 TCase *start_case(void);
 TCase *shoal_file_case(void);

@@ -1,11 +1,13 @@
 /* shoal-again.js - one session over several connections: what is sent again, what is given once
  *
- * When a connection breaks, shoal.js opens another with the options that were granted, and sends
- * again the audio on which the next results depend (docs/protocol.md, 7, has the reckoning). Frames
- * and phones of it that were given before are dropped here, counters and times moved to where the
- * session began. The same as clients/lib/client_again.c and client_join.c.
+ * When a connection breaks, a server keeps the session for a while (docs/protocol.md, 15): who comes
+ * back says how many messages it has, the server how many bytes and requests, and both go on from
+ * there. A server that does not, or was restarted, gets a new session with the options that were
+ * granted, and again the audio on which the next results depend (section 7 has the reckoning).
+ * Frames and phones of it that were given before are dropped here, counters and times moved to where
+ * the session began. The same as clients/lib/client_again.c and client_join.c.
  *
- *     Kept     the audio that may be needed again
+ *     Log      what was sent and may be needed again
  *     Joined   messages of several connections as one session's
  */
 import { ShoalFailure, endFrame, nameOf } from "./shoal-wire.js";
@@ -30,7 +32,7 @@ export function waitMs(attempt, retryMs, chance = Math.random()) {
   return Math.max(Math.min(FIRST_MS * 2 ** attempt, MOST_MS), retryMs) * (1 + chance / 2);
 }
 
-/** A session with these options can be gone on with: no Opus, no means. @param {any} ready */
+/** A new session can go on where one with these options was: no Opus, no means. @param {any} ready */
 export function canGoOn({ options: o }) {
   return o.format in SAMPLE_BYTES && (o.every ?? 1) === 1 && (o.pool ?? "none") === "none";
 }
@@ -41,7 +43,8 @@ export function frameBytes({ options: o }) {
 }
 
 /** How far before a frame the audio reaches on which its results depend. @param {any} ready */
-export function reachMs({ options: o, latency_ms }) {
+export function reachMs({ options: o, latency_ms, replay_ms }) {
+  if (replay_ms) return replay_ms; // older servers do not say
   const chunks = ms => Math.ceil(ms / o.chunk_ms) * o.chunk_ms;
   const deepest = Array.isArray(o.depth) ? o.depth[1] : o.depth;
   const layers = (chunks(o.left_ms) + chunks(CONVOLUTION_MS)) * deepest;
@@ -80,36 +83,86 @@ export function differs(a, b) {
   );
 }
 
-/** Messages of audio, the first byte of which is byte `from` of the session. */
-export class Kept {
-  from = 0;
+/**
+ * What was sent to the server's session, in order: audio as bytes, requests as text. Bytes count from
+ * the beginning of the program's session, which may go over several of the server's.
+ */
+export class Log {
+  from = 0; // the first byte that is kept
   to = 0;
-  #messages = [];
+  #entries = [];
+  #origin = 0; // the byte with which the server's session began
+  #first = 0; // requests of it that are not kept any more
+  #broke = Infinity; // entries from here on were never sent: there was no connection
+  #asked = []; // of those before: what had no answer
 
-  /** @param {Uint8Array} bytes */
-  add(bytes) {
-    this.#messages.push(bytes);
-    this.to += bytes.length;
+  /** @param {Uint8Array | string} message */
+  add(message) {
+    this.#entries.push(message);
+    if (typeof message === "string") return;
+    this.to += message.length;
     this.drop(this.to - KEEP_BYTES);
   }
 
-  /** Whole messages that end before byte `at` are not needed any more. */
+  /** Whole messages of audio that end before byte `at`, and requests before them, are not needed. */
   drop(at) {
-    let n = 0;
-    while (n < this.#messages.length && this.from + this.#messages[n].length <= at)
-      this.from += this.#messages[n++].length;
-    if (n) this.#messages.splice(0, n);
+    let n = 0,
+      end = this.from,
+      requests = 0;
+    for (let i = 0, asked = 0; i < this.#entries.length; i++) {
+      const m = this.#entries[i];
+      if (typeof m === "string") asked++;
+      else if (end + m.length > at) break;
+      else [n, end, requests] = [i + 1, end + m.length, asked];
+    }
+    if (!n) return;
+    this.#entries.splice(0, n);
+    this.from = end;
+    this.#first += requests;
+    this.#broke -= n;
   }
 
-  /** From byte `at` on. @param {number} at @returns {Uint8Array[]} */
-  since(at) {
-    let begin = this.from;
-    const found = [];
-    for (const m of this.#messages) {
-      if (begin + m.length > at) found.push(m.subarray(Math.max(0, at - begin)));
-      begin += m.length;
+  /** The connection is gone. @param {string[]} asked requests that no answer came to */
+  breaks(asked) {
+    [this.#broke, this.#asked] = [this.#entries.length, asked];
+  }
+
+  /**
+   * To the same session of the server, which has so many bytes and requests: the rest; null: it is
+   * not kept. @returns {(Uint8Array | string)[] | null}
+   */
+  after(bytes, requests) {
+    const begin = this.#origin + bytes;
+    if (begin < this.from || requests < this.#first) return null;
+    let at = this.from,
+      nth = this.#first;
+    const rest = [];
+    for (const m of this.#entries) {
+      if (typeof m === "string") {
+        if (nth++ >= requests) rest.push(m);
+        continue;
+      }
+      if (at + m.length > begin) rest.push(m.subarray(Math.max(0, begin - at)));
+      at += m.length;
     }
-    return found;
+    this.#broke = Infinity;
+    return rest;
+  }
+
+  /** To a new session of the server, from byte `at` on. @returns {(Uint8Array | string)[]} */
+  restart(at) {
+    const rest = [];
+    let end = this.from;
+    this.#entries.forEach((m, i) => {
+      if (i === this.#broke) rest.push(...this.#asked);
+      if (typeof m === "string") return i >= this.#broke && rest.push(m);
+      if (end + m.length > at) rest.push(m.subarray(Math.max(0, at - end)));
+      end += m.length;
+    });
+    if (this.#broke >= this.#entries.length) rest.push(...this.#asked);
+    [this.from, this.#origin, this.#first, this.#broke] = [at, at, 0, Infinity];
+    this.#entries = [...rest];
+    return rest;
   }
 }
 

@@ -1,14 +1,14 @@
 /* shoal-session.js - one session with a shoal server: the class behind connect() of shoal.js
  *
  * One Session is one session of docs/protocol.md. What is sent before the connection stands waits for
- * it, in order. With reconnectMs a session outlives its connection (shoal-again.js): the audio on
- * which the next results depend is sent again over a new one, and results go on without a gap or a
- * copy. `again` holds all of that; `until` of it is set while there is no connection.
+ * it, in order. With reconnectMs a session outlives its connection (shoal-again.js): it is gone back
+ * to, or a new one is given again what the next results depend on, and results go on without a gap or
+ * a copy. `again` holds all of that; `until` of it is set while there is no connection.
  */
 
 import {
   Joined,
-  Kept,
+  Log,
   canGoOn,
   differs,
   firstFrame,
@@ -23,6 +23,7 @@ import {
   failureOf,
   failureOfClose,
   featuresOfJson,
+  resumeURL,
   sessionURL,
   tokenProtocol,
 } from "./shoal-wire.js";
@@ -42,6 +43,10 @@ import {
 
 /** A silent server is asked for a sign of life after so long, given up after twice that. */
 const PATIENCE_MS = 20000;
+
+/** What is known of going on, until there is something. token: of a session that the server keeps;
+ *  got: messages of it; replay: a new session may go on; last: but not over the next break */
+const NOT_YET = { ready: null, joined: null, token: "", got: 0, until: 0, tries: 0, timer: 0 };
 
 const after = ms => new Promise(done => setTimeout(done, ms));
 
@@ -88,18 +93,7 @@ export class Session {
     this.#format = new URL(this.#url).searchParams.get("format") ?? "s16le";
     this.#onmessage = env.onmessage ?? null;
     this.#onclose = env.onclose ?? null;
-    this.#again = env.reconnectMs
-      ? {
-          ms: env.reconnectMs,
-          kept: new Kept(),
-          ready: null,
-          joined: null,
-          until: 0,
-          tries: 0,
-          timer: 0,
-          last: false,
-        }
-      : null;
+    this.#again = env.reconnectMs ? { ...NOT_YET, ms: env.reconnectMs, log: new Log() } : null;
     /** what was granted; rejected with the failure if there is none. @type {Promise<Message>} */
     this.ready = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -148,7 +142,7 @@ export class Session {
     if (this.#ended) throw new TypeError("nothing may be sent after end()");
     const bytes = audioBytes(audio, this.#format);
     const most = this.#format === "opus" ? Math.max(1, bytes.length) : this.#maxMessage;
-    for (let at = 0; at < bytes.length; at += most) this.#audio(bytes.slice(at, at + most));
+    for (let at = 0; at < bytes.length; at += most) this.#put(bytes.slice(at, at + most));
   }
 
   /**
@@ -156,7 +150,7 @@ export class Session {
    * there (docs/protocol.md, 3). For half a second and more.
    */
   skip(samples) {
-    this.#goOnNoMore();
+    this.#noReplay("skip");
     this.#put(JSON.stringify({ type: "skip", samples }));
   }
 
@@ -167,15 +161,15 @@ export class Session {
 
   /** Change depth, output, chunk_ms in mid-speech; a `changed` (or an `error`) message follows. */
   set(change) {
-    if ("chunk_ms" in change) this.#goOnNoMore();
+    if ("chunk_ms" in change) this.#noReplay("set");
     const message = JSON.stringify({ type: "set", ...change });
-    if (this.#again && !this.#again.last) this.#sets.push(message);
+    if (this.#again?.joined && !this.#again.last) this.#sets.push(message);
     this.#put(message);
   }
 
   /** Everything about the audio so far, now. @returns {Promise<Message>} `flushed` */
   flush() {
-    this.#goOnNoMore();
+    this.#noReplay("flush");
     return this.#ask("flush", "flushed");
   }
 
@@ -235,15 +229,9 @@ export class Session {
   #put(message) {
     if (this.#closed) return;
     this.#lastSent = Date.now();
+    this.#again?.log.add(message);
     if (this.#opened) this.#ws.send(message);
-    else if (!this.#again?.until || this.#again.last) this.#waiting.push(message);
-  }
-
-  /** @param {Uint8Array} bytes */
-  #audio(bytes) {
-    const again = this.#again;
-    if (again && !again.last && !this.#closed) again.kept.add(bytes);
-    this.#put(bytes); // while there is no connection it goes with what is sent again
+    else if (!this.#again?.until) this.#waiting.push(message); // else the log has it
   }
 
   #open() {
@@ -275,6 +263,7 @@ export class Session {
 
   #take(m) {
     if (m.type === "ready" && !this.#granted(m)) return;
+    if (m.type !== "ready" && this.#again && !this.#again.until) this.#again.got++;
     if (m.type === "error" && m.fatal)
       this.#error = m; // the close that follows ends the session
     else {
@@ -291,13 +280,15 @@ export class Session {
   #granted(m) {
     const again = this.#again;
     if (again?.until) {
-      this.#goOn(m);
+      if (m.resumed) this.#resumed(m);
+      else this.#goOn(m);
       return false;
     }
     this.#maxMessage = Math.min(65536, m.limits?.max_message_bytes ?? 65536);
     this.#idle = (m.limits?.idle_timeout_s ?? 0) * 1000;
-    if (again && !canGoOn(m)) this.#again = null;
-    if (this.#again) Object.assign(again, { ready: m, joined: new Joined(m.options.rate) });
+    const joined = again && canGoOn(m) ? new Joined(m.options.rate) : null;
+    if (again) Object.assign(again, { ready: m, token: m.resume ?? "", joined });
+    if (!again?.token && !joined) this.#again = null;
     this.#settle.resolve(m);
     return true;
   }
@@ -311,8 +302,9 @@ export class Session {
     if (answers && m.type === "changed")
       Object.assign(again.ready.options, { depth: m.range, output: m.output });
     const joined = again.joined.take(m);
-    const { joined: j, ready, kept } = again;
-    kept.drop(j.sample(firstFrame(ready, j.framesDone())) * frameBytes(ready));
+    const { joined: j, ready, log, last } = again;
+    const needed = last ? j.processed : j.sample(firstFrame(ready, j.framesDone()));
+    if (last !== "skip") log.drop(needed * frameBytes(ready));
     return joined;
   }
 
@@ -365,30 +357,42 @@ export class Session {
 
   /* ---- a connection that broke ---- */
 
-  /** From here on chunks do not count from the beginning: the next break is the end. */
-  #goOnNoMore() {
-    const again = this.#again;
-    if (!again) return;
-    again.last = true;
-    if (!again.until) again.kept = new Kept();
+  /** From here on chunks do not count from the beginning: no new session can go on. */
+  #noReplay(why) {
+    if (this.#again && this.#again.last !== "skip") this.#again.last = why;
   }
 
   #broken(failure) {
     const again = this.#again,
       now = Date.now();
     if (this.#closed) return;
-    const hopeless = again?.until ? now > again.until : again?.last;
-    if (!again?.joined || !helps(failure) || hopeless) return this.#finish(failure);
-    if (!again.until) Object.assign(again, { until: now + again.ms, tries: 0 });
+    const refused = failure.code === "cannot_resume";
+    if (again && (this.#error || refused)) again.token = ""; // it is kept for nobody
+    if (again && !again.until) this.#breaks(now);
+    const way = again?.ready && (again.token || again.replay),
+      helpful = helps(failure) || refused;
+    if (!way || !helpful || now > again.until) return this.#finish(failure);
     this.#opened = false;
     this.#error = null;
     this.#ws = null; // what it still says is nobody's
-    const wait = waitMs(again.tries++, failure.retryMs);
+    const wait = refused ? 0 : waitMs(again.tries++, failure.retryMs);
     again.timer = setTimeout(() => {
-      this.#url = sessionURL(this.#asked, again.ready.options);
+      const { token, got, ready } = again;
+      this.#url = token
+        ? resumeURL(this.#asked, token, got)
+        : sessionURL(this.#asked, ready.options);
       this.#lastHeard = Date.now();
       this.#connect();
     }, wait);
+  }
+
+  #breaks(now) {
+    const again = this.#again,
+      pings = this.#answers.filter(a => a.type === "pong");
+    const asked = [...this.#sets, ...pings.map(a => JSON.stringify({ type: "ping", id: a.id }))];
+    if (this.#ended) asked.push(JSON.stringify({ type: "end" }));
+    again.log.breaks(asked);
+    Object.assign(again, { until: now + again.ms, tries: 0, replay: again.joined && !again.last });
   }
 
   /** A server that takes a connection and says nothing. */
@@ -396,33 +400,43 @@ export class Session {
     if (this.#ws && now - this.#lastHeard > PATIENCE_MS) this.#giveUp();
   }
 
-  /** The new connection's `ready`: send again, and what was asked and not answered. */
+  /** The same session again: what the server has not got. */
+  #resumed(ready) {
+    const { bytes, requests } = ready.resumed;
+    this.#sendAgain(ready, this.#again.log.after(bytes, requests));
+  }
+
+  /** A new session in its place. */
   #goOn(ready) {
-    const { kept, joined, ready: before } = this.#again;
+    const { log, joined, ready: before } = this.#again;
     const frame = firstFrame(before, joined.framesDone()),
       at = joined.sample(frame) * frameBytes(before);
-    const other =
-      differs(before, ready) ??
-      (at < kept.from
-        ? new ShoalFailure("rejected", "the audio on which results depend is not kept any more", {
-            code: "audio_forgotten",
-          })
-        : null);
-    if (other) {
-      this.#ws.close(1000);
-      return this.#finish(other);
-    }
+    const other = differs(before, ready);
+    if (other) return this.#giveUpFor(other);
+    if (at < log.from) return this.#sendAgain(ready, null);
     joined.begin(frame);
-    Object.assign(this.#again, { ready, until: 0 });
+    this.#again.got = 0;
+    this.#sendAgain(ready, log.restart(at));
+  }
+
+  #sendAgain(ready, messages) {
+    if (!messages)
+      return this.#giveUpFor(
+        new ShoalFailure("rejected", "the audio on which results depend is not kept any more", {
+          code: "audio_forgotten",
+        }),
+      );
+    Object.assign(this.#again, { ready, token: ready.resume ?? "", until: 0 });
     this.#opened = true;
-    for (const audio of kept.since(at)) this.#ws.send(audio);
-    const pings = this.#answers.filter(a => a.type === "pong");
-    const asked = [...this.#sets, ...pings.map(a => JSON.stringify({ type: "ping", id: a.id }))];
-    const waiting = this.#waiting.splice(0); // from a flush or skip on
-    if (this.#ended) waiting.push(JSON.stringify({ type: "end" }));
-    for (const message of new Set([...asked, ...waiting])) this.#ws.send(message);
+    for (const message of messages) this.#ws.send(message);
+    const bytes = messages.reduce((n, m) => n + (typeof m === "string" ? 0 : m.length), 0);
     const second = frameBytes(ready) * ready.options.rate;
-    this.#deliver({ type: "resumed", replayed_s: (kept.to - at) / second });
+    this.#deliver({ type: "resumed", replayed_s: second ? bytes / second : NaN });
+  }
+
+  #giveUpFor(failure) {
+    this.#ws.close(1000);
+    this.#finish(failure);
   }
 
   #finish(failure, meant = false) {

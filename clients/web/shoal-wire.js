@@ -159,6 +159,11 @@ export function tokenProtocol(token) {
   return `shoal.token.${code}`;
 }
 
+/** To come back to a session: nothing else is asked. @param {string | URL} url as in sessionURL */
+export function resumeURL(url, token, got) {
+  return sessionURL(url).replace(/\?.*/, `?resume=${token}&got=${got}`);
+}
+
 /* ---- feature packets ----------------------------------------------------------------------- */
 
 const KINDS = { 1: "posteriors", 2: "embedding", 3: "hidden", 4: "mel" };

@@ -4,7 +4,7 @@ import test from "node:test";
 
 import {
   Joined,
-  Kept,
+  Log,
   differs,
   firstFrame,
   reachMs,
@@ -58,16 +58,44 @@ test("another model, precision or kernels", () => {
   assert.equal(differs(READY, { ...READY, engine: kernels }).cause, "rejected");
 });
 
-test("audio that is kept", () => {
-  const kept = new Kept();
-  for (const n of [4, 2, 6]) kept.add(new Uint8Array(n).map((_, i) => kept.to + i));
-  kept.drop(5);
-  assert.deepEqual([kept.from, kept.to], [4, 12]);
-  assert.deepEqual(
-    kept.since(5).map(m => [...m]),
-    [[5], [6, 7, 8, 9, 10, 11]],
-  );
-  assert.deepEqual(kept.since(12), []);
+const numbers = log => n => log.add(new Uint8Array(n).map((_, i) => log.to + i));
+const seen = messages => messages.map(m => (typeof m === "string" ? m : [...m]));
+
+test("what the server of a kept session has not got", () => {
+  const log = new Log(),
+    add = numbers(log);
+  add(4);
+  log.add("a");
+  add(2);
+  log.add("b");
+  add(3);
+  assert.deepEqual(seen(log.after(5, 1)), [[5], "b", [6, 7, 8]]);
+  assert.deepEqual(seen(log.after(9, 1)), ["b"]);
+  log.drop(5);
+  assert.equal(log.from, 4);
+  assert.deepEqual(seen(log.after(4, 0)), ["a", [4, 5], "b", [6, 7, 8]]);
+  log.drop(6);
+  assert.deepEqual(seen(log.after(6, 1)), ["b", [6, 7, 8]]);
+  assert.equal(log.after(5, 1), null);
+  assert.equal(log.after(6, 0), null); // request 0 went with what lay behind it
+});
+
+test("what a new session is given, and counts from there", () => {
+  const log = new Log(),
+    add = numbers(log);
+  add(4);
+  log.add("answered");
+  add(4);
+  log.breaks(["set", "ping"]);
+  add(2);
+  log.add("flush");
+  add(1);
+  const given = [[6, 7], "set", "ping", [8, 9], "flush", [10]];
+  assert.deepEqual(seen(log.restart(6)), given);
+  assert.deepEqual(seen(log.after(0, 0)), given);
+  assert.deepEqual(seen(log.after(4, 3)), [[10]]);
+  log.breaks(["again"]);
+  assert.deepEqual(seen(log.restart(11)), ["again"]);
 });
 
 test("what was given before is dropped, what goes on is moved", () => {
@@ -118,7 +146,7 @@ function begin(reconnectMs = 60000) {
   const seen = [];
   const session = connect(
     "ws://h:1?depth=1",
-    { token_like: "x" },
+    {},
     { ...env, reconnectMs, onmessage: m => seen.push(m) },
   );
   return { session, seen, socket: FakeSocket.last };
@@ -172,6 +200,67 @@ test("a broken connection: audio, sets, pings and the end go again", async () =>
   );
   assert.equal(seen[2].replayed_s, 0.1);
   assert.equal(session.failure, null);
+});
+
+test("a session that the server keeps is gone back to, whatever was asked of it", async () => {
+  const { session, seen, socket } = begin();
+  const audio = n => session.send(new Uint8Array(n));
+  socket.accept({ ...READY, resume: "abc", park_ms: 30000 });
+  audio(1000);
+  const flushed = session.flush();
+  audio(500);
+  socket.say({ type: "phones", processed: 320, phones: [] });
+  socket.hangUp(1006);
+  audio(200);
+  session.skip(16000);
+  const other = await next(socket);
+  assert.equal(other.url, "ws://h:1/v1/stream?resume=abc&got=1");
+  const resumed = { bytes: 1100, requests: 1, received: 550 };
+  other.accept({ ...READY, resume: "def", park_ms: 30000, resumed });
+  assert.deepEqual(
+    other.sent.map(m => (typeof m === "string" ? JSON.parse(m).type : m.length)),
+    [400, 200, "skip"],
+  );
+  other.say({ type: "flushed", id: "js-0", processed: 480, received: 500, frames: 1 });
+  assert.equal((await flushed).frames, 1);
+  other.hangUp(1006);
+  const third = await next(other);
+  assert.equal(third.url, "ws://h:1/v1/stream?resume=def&got=2");
+  session.close();
+  assert.deepEqual(
+    seen.map(m => m.type),
+    ["ready", "phones", "resumed", "flushed"],
+  );
+});
+
+test("a session that is kept no more: replay, or the failure", async () => {
+  const refusal = { type: "error", code: "cannot_resume", message: "m", fatal: true, retry: false };
+  for (const flush of [false, true]) {
+    const { session, socket } = begin();
+    socket.accept({ ...READY, resume: "abc", park_ms: 30000 });
+    session.send(new Uint8Array(100));
+    if (flush) session.flush();
+    socket.hangUp(1006);
+    const other = await next(socket);
+    other.onopen();
+    other.say(refusal);
+    other.hangUp(1008);
+    if (flush) {
+      assert.equal(session.failure.code, "cannot_resume");
+      continue;
+    }
+    const third = await next(other);
+    assert.match(third.url, /left_ms=160/);
+    third.accept({ ...READY, resume: "ghi" });
+    assert.deepEqual(
+      third.audio().map(m => m.length),
+      [100],
+    );
+    third.hangUp(1006);
+    const fourth = await next(third);
+    assert.match(fourth.url, /resume=ghi&got=0$/); // messages of the new session
+    session.close();
+  }
 });
 
 test("another server is a failure; so is a second break after a flush", async () => {

@@ -336,10 +336,19 @@ class Page {
 
   /* ---- the server's pages ---- */
 
+  askForToken() {
+    $("token-form").hidden = false;
+    $("model").textContent = this.tokens.of(this.server) ? "this token is not the server's" : "";
+    this.prices = null;
+    this.show();
+  }
+
   async askServer() {
     const page = path => this.tokens.fetch(this.server, path);
     try {
       const [model, prices] = await Promise.all([page("v1/model"), page("v1/depths")]);
+      if (!model || !prices) return this.askForToken();
+      $("token-form").hidden = true;
       this.prices = prices;
       learn(model.phones);
       if (!this.line.labels.length) this.line.labels = model.phones?.map(p => p.label) ?? [];
@@ -350,9 +359,8 @@ class Page {
         this.deepest = model.depth;
         this.settings = readSettings(location.search, model.depth);
       }
-    } catch (error) {
-      const wanted = /token/.test(error.message);
-      $("model").textContent = wanted ? error.message : "the server does not answer";
+    } catch {
+      $("model").textContent = "the server does not answer";
     }
     this.show();
   }
@@ -376,6 +384,11 @@ function listen(page) {
   $("microphone").onclick = () => page.microphone();
   $("sample").onclick = () => page.sample();
   $("freeze").onclick = () => page.freeze();
+  $("token-form").onsubmit = e => {
+    e.preventDefault();
+    page.tokens.set(page.server, $("token").value);
+    page.askServer();
+  };
   $("file").onchange = e => page.file(e.target.files[0]).finally(() => (e.target.value = ""));
   $("depth").oninput = e => page.set({ depth: Number(e.target.value) });
   for (const name of ["compare", "chunk"])

@@ -11,7 +11,7 @@ export function readToken(fragment) {
 }
 
 export class Tokens {
-  #of = new Map(); // "": was asked for, and not given
+  #of = new Map();
 
   /** @param {string} server */
   of(server) {
@@ -26,23 +26,16 @@ export class Tokens {
     history.replaceState(null, "", location.pathname + location.search);
   }
 
-  /** Who sits here, once; again while it is the wrong one. False: there is none. @param {string} server */
-  #ask(server) {
-    const before = this.#of.get(server);
-    if (before === "") return false;
-    const token = prompt(`${before ? "That is not it. " : ""}${server} wants a token:`)?.trim() ?? "";
-    this.#of.set(server, token);
-    return token !== "";
+  /** From who sits here. @param {string} server @param {string} token */
+  set(server, token) {
+    this.#of.set(server, token.trim());
   }
 
-  /** A page of a server's, as JSON. @param {string} server @param {string} path */
+  /** A page of a server's, as JSON; null: it wants another token. @param {string} server @param {string} path */
   async fetch(server, path) {
     const token = this.of(server),
       headers = token ? { Authorization: `Bearer ${token}` } : undefined;
     const answer = await fetch(new URL(path, server.replace(/^ws/, "http")), { headers });
-    if (answer.status !== 401) return answer.json();
-    // another request may have asked meanwhile
-    if (token !== this.of(server) || this.#ask(server)) return this.fetch(server, path);
-    throw new Error("the server wants a token: reload the page to give it");
+    return answer.status === 401 ? null : answer.json();
   }
 }

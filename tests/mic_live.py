@@ -23,6 +23,8 @@ import tempfile
 import termios
 import time
 
+from cutter import Cutter
+
 BUILD = os.environ["TOP_BUILDDIR"]
 TINY = os.path.join(os.environ["SRCDIR"], "tests/data/tiny.safetensors")
 MIC, FILE = f"{BUILD}/clients/shoal-mic", f"{BUILD}/clients/shoal-file"
@@ -184,6 +186,24 @@ def server_that_is_killed(folder, server):
     return server
 
 
+def link_that_is_cut(folder, server):
+    """The server has kept the session: nothing is lost, nothing is sent again but what did not arrive."""
+    wav, go = os.path.join(folder, "noise.wav"), folder + "/go-on"
+    expected = [(p["phone"], p["start"], p["end"])
+                for p in phones_of_file(f"ws://{server.address}", os.path.join(folder, "twice.wav"), "--depth", "2")]
+    with Cutter(server.address) as cutter:
+        mic = Mic(folder, f"ws://127.0.0.1:{cutter.port}", "--depth", "2", "--input-command",
+                  f"cat {wav}.raw; while [ ! -e {go} ]; do sleep 0.05; done; cat {wav}.raw")
+        mic.wait_for("phone")
+        cutter.cut()
+        back = mic.wait_for("back")
+        assert back["seconds"] == 0 and "lost 0 ms" in back["message"], back
+        open(go, "w").close()
+        assert mic.process.wait(PATIENCE) == 0, open(mic.err).read()
+    heard = [(p["phone"], p["start"], p["end"]) for p in mic.events("phone")]
+    assert heard == expected, (heard, expected)
+
+
 def in_a_terminal(folder, url):
     """Keys are taken, Ctrl-C ends, and the terminal is as it was before."""
     control, terminal = pty.openpty()
@@ -301,7 +321,9 @@ def by_command(folder):
     utterances_are_handed_on(folder, url)
     failures_say_what_to_do(folder, url)
     in_a_terminal(folder, url)
-    server_that_is_killed(folder, server).stop()
+    server = server_that_is_killed(folder, server)
+    link_that_is_cut(folder, server)
+    server.stop()
 
 
 def main():

@@ -4,12 +4,9 @@ where Python lacks numpy or websockets"""
 
 import asyncio
 import os
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
@@ -31,53 +28,8 @@ except ImportError as e:
     sys.exit(77)
 import shoal                            # noqa: E402
 
-
-class Cutter:
-    """A proxy whose connections are reset when cut() is called."""
-
-    def __init__(self, address):
-        host, port = address.rsplit(":", 1)
-        self.to, self.pairs = (host, int(port)), []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-            except OSError:
-                return
-            pair = (client, socket.create_connection(self.to))
-            self.pairs.append(pair)
-            for one, other in (pair, pair[::-1]):
-                threading.Thread(target=self.carry, args=(one, other), daemon=True).start()
-
-    @staticmethod
-    def carry(one, other):
-        try:
-            while data := one.recv(4096):
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def cut(self):
-        for s in (s for pair in self.pairs for s in pair):
-            try:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            s.close()
-        self.pairs = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.cut()
-        self.listener.close()
+sys.path.insert(0, os.path.join(SRCDIR, "tests"))
+from cutter import Cutter               # noqa: E402
 
 
 class Again(unittest.TestCase):

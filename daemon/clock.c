@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include "base/log.h"
+#include "base/process.h"
 #include "session/admit.h"
 #include "session/session.h"
 
@@ -47,6 +48,19 @@ static void measure_lag(shoald_server *server, uint64_t now_ns)
     server->clock_due_ns = now_ns + CLOCK_MS * 1000000u;
 }
 
+/* Sessions that wait for their clients lie between those that come and go, and so keep pages that
+ * are nearly empty. When a crowd of them is over these are given back. */
+static void return_pages(shoald_server *server)
+{
+    enum { CROWD = 64 };
+    const shoald_house *house = &server->house;
+    uint64_t unparked = atomic_load(&house->stats.unparked);
+    if (house->parked.sessions || house->leaving_count || unparked - server->unparked < CROWD)
+        return;
+    server->unparked = unparked;
+    shoald_process_return_pages();
+}
+
 static void on_clock(uv_timer_t *timer)
 {
     shoald_server *server = timer->data;
@@ -65,6 +79,7 @@ static void on_clock(uv_timer_t *timer)
     shoald_door_step(&server->door, now_ns);
     shoald_admit_step(&server->house, now_ns);
     shoald_watch_step(server, now_ns);
+    return_pages(server);
     check_drained(server, now_ns);
 }
 

@@ -43,9 +43,10 @@ typedef struct shoald_server {
     uint64_t *worker_moved_ns; /* [worker_count] when they last changed */
 
     unsigned char *tx_memory; /* of house.tx */
-    uint64_t clock_due_ns;    /* when the clock should tick next */
-    bool told_shutdown;       /* drain_timeout_s was over */
-    bool stopping;            /* lws is being taken down, then the rest */
+    uint64_t unparked;     /* sessions that had ended in wait for their clients, at the last look */
+    uint64_t clock_due_ns; /* when the clock should tick next */
+    bool told_shutdown;    /* drain_timeout_s was over */
+    bool stopping;         /* lws is being taken down, then the rest */
     uint64_t drain_deadline_ns, stop_deadline_ns;
     uint64_t watchdog_ns; /* 0: systemd wants none */
 } shoald_server;

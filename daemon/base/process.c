@@ -32,6 +32,13 @@ static void return_memory(void)
 #endif
 }
 
+void shoald_process_return_pages(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 void shoald_process_prepare(void)
 {
     fill_standard_descriptors();

@@ -8,6 +8,9 @@
  * and be written to as if they were stderr), memory goes back to the system, the log knows
  * where it goes. */
 void shoald_process_prepare(void);
+/* Many small blocks that lived side by side have gone: their pages go back to the system, too.
+ * Takes milliseconds. */
+void shoald_process_return_pages(void);
 /* That many descriptors. 0 or -1, and why says cause and remedy. */
 int shoald_process_want_descriptors(size_t need, char *why, size_t why_size);
 

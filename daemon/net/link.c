@@ -73,8 +73,9 @@ static void close_link(shoald_link *l, int code, const char *reason)
     lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC); /* may free c */
 }
 
-/* lws tells nobody of a Close that answers ours, but it has been heard; nor of frames that were
- * broken, but has made a Close itself. What cannot be known is taken for an end. */
+/* lws tells nobody of a Close that answers ours, but it has been heard, as has been that the client
+ * just closed its socket then, having read all; nor of frames that were broken, but has made a
+ * Close itself. What cannot be known is taken for an end. */
 static bool is_farewell(const connection *c)
 {
     uint64_t heard;
@@ -83,7 +84,7 @@ static bool is_farewell(const connection *c)
     if (!c->said_at)
         return c->link.closing_ns || lws_get_close_length(c->wsi) > 0;
     heard = bytes_heard(&c->link);
-    return heard == 0 || heard > c->said_at;
+    return heard == 0 || heard > c->said_at || shoald_heard_end(lws_get_socket_fd(c->wsi));
 }
 
 static void let_session_go(connection *c)

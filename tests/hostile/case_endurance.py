@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 
-from daemon import PATIENCE, Shoald, check, scaled, wait_until
+from daemon import PATIENCE, Failed, Shoald, check, scaled, wait_until
 from ws import BINARY, CLOSE, FRAME_SAMPLES, PING, PONG, RATE, TEXT, Socket, frame, honest_session, noise
 
 SEED = 16
@@ -70,9 +70,18 @@ def gone_abruptly(port, rng, audio):
         ws.s.setsockopt(1, 13, struct.pack("ii", 1, 0))    # SO_LINGER 0: RST
 
 
-def served_as_before(shoald, rss, words):
+def rss_at_rest(shoald, words):
+    """With no session left, nor one that waits for its client."""
     wait_until(lambda: shoald.metric("sessions") == 0, 20, "sessions stay after " + words)
+    wait_until(lambda: shoald.metric("parked_sessions") == 0, 20, "parked sessions stay after " + words)
+    return shoald.rss_bytes()
+
+
+def served_as_before(shoald, rss, words):
+    rss_at_rest(shoald, words)
     honest_session(shoald.port)
+    with contextlib.suppress(Failed):       # pages go back with the next tick of its clock
+        wait_until(lambda: shoald.rss_bytes() <= rss * RSS_GROWTH, 2, words)
     now = shoald.rss_bytes()
     check(now <= rss * RSS_GROWTH, f"{now / rss - 1:+.1%} of memory after {words}")
 
@@ -80,10 +89,10 @@ def served_as_before(shoald, rss, words):
 def case_abrupt_ends():
     """Connections that are reset in mid-frame leave nothing behind"""
     rng, audio = random.Random(SEED), frame(BINARY, noise(0.1))
-    with Shoald() as shoald:
-        for _ in range(scaled(200, 500)):
+    with Shoald(park_ms=1000) as shoald:
+        for _ in range(scaled(300, 500)):
             gone_abruptly(shoald.port, rng, audio)
-        rss = shoald.rss_bytes()
+        rss = rss_at_rest(shoald, "the first resets")
         for _ in range(scaled(1000, 10000)):
             gone_abruptly(shoald.port, rng, audio)
         served_as_before(shoald, rss, "resets")
@@ -92,11 +101,11 @@ def case_abrupt_ends():
 def case_strange_messages():
     """Messages that are nearly right, of every kind, in any order: the server lives and serves"""
     rng, total = random.Random(SEED), scaled(20000, 1000000)
-    with Shoald() as shoald:
+    with Shoald(park_ms=1000) as shoald:
         for _ in range(200):
             strange_session(shoald.port, rng, 200)
         check(shoald.alive(), "shoald is gone:", shoald.log()[-300:])
-        rss, sent = shoald.rss_bytes(), 0
+        rss, sent = rss_at_rest(shoald, "the first messages"), 0
         while sent < total:
             sent += strange_session(shoald.port, rng, 200)
             check(shoald.alive(), "shoald is gone:", shoald.log()[-300:])

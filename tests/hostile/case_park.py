@@ -197,6 +197,11 @@ def case_who_leaves_is_not_parked():
         c = Client(shoald.port)
         c.ws.send(CLOSE, struct.pack(">H", 1001))
         c.close()
+        c = Client(shoald.port)                     # reads all, and closes without an answer to the Close
+        c.ws.send(TEXT, b'{"type":"end"}')
+        while c.ws.receive()[0] != CLOSE:
+            pass
+        c.close()
         c = Client(shoald.port)
         c.ws.s.sendall(b"\xff\xff\xff\xff")
         c.take_all()

@@ -66,14 +66,26 @@ def distance(a, b):
     return max(abs(i - j) for i, j in zip(x, y))
 
 
-def start(port, folder, count, seconds, pace):
-    out = os.path.join(folder, f"out-{pace}-{port}")
-    url = f"ws://127.0.0.1:{port}{QUERY}"
-    process = subprocess.Popen([CLIENTS, url, str(count), str(seconds), str(pace), out])
-    return process, out
+class Run:
+    """resume_clients; held: they do not end before they are let go."""
+
+    def __init__(self, port, folder, count, seconds, pace, held):
+        self.out = os.path.join(folder, f"out-{pace}-{port}")
+        self.go = self.out + ".go"
+        url = f"ws://127.0.0.1:{port}{QUERY}"
+        self.process = subprocess.Popen([CLIENTS, url, str(count), str(seconds), str(pace), self.out,
+                                         *([self.go] if held else [])])
+
+    def runs(self):
+        return self.process.poll() is None
+
+    def let_go(self):
+        with open(self.go, "w", encoding="ascii"):
+            pass
 
 
-def finish(process, out, seconds):
+def finish(run, seconds):
+    process, out = run.process, run.out
     try:
         status = process.wait(seconds * PATIENCE)
     except subprocess.TimeoutExpired:
@@ -107,7 +119,7 @@ def again(got):
 
 def undisturbed(folder, count, seconds):
     with Shoald(max_sessions=1000) as shoald:
-        return finish(*start(shoald.port, folder, count, seconds, 0), 120)
+        return finish(Run(shoald.port, folder, count, seconds, 0, False), 120)
 
 
 # ---- kills ----
@@ -116,16 +128,17 @@ def kills(folder, wanted, count, seconds, pace, times, rng):
     shoald = Shoald(max_sessions=1000)
     try:
         port = shoald.port
-        process, out = start(port, folder, count, seconds, pace)
+        run = Run(port, folder, count, seconds, pace, True)
         wait_until(lambda: shoald.metric("sessions") == count, 30, "the clients did not all begin")
         gap = seconds / pace / (times + 1)
         for _ in range(times):
             time.sleep(gap * rng.uniform(0.6, 1.2))
-            check(process.poll() is None, "the clients ended before all kills")
+            check(run.runs(), "the clients ended before all kills")
             shoald.close()
             time.sleep(rng.uniform(0, 0.3))
             shoald = Shoald(max_sessions=1000, listen=f"127.0.0.1:{port}")
-        got = finish(process, out, 60 + 2 * seconds)
+        run.let_go()
+        got = finish(run, 60 + 2 * seconds)
     finally:
         shoald.close()
     worst, others = compare(got, wanted, False)
@@ -188,22 +201,23 @@ class Proxy:
 
 async def cut_all(shoald, folder, count, seconds, pace, times, rng):
     proxy = Proxy(shoald.port)
-    process, out = start(await proxy.serve(), folder, count, seconds, pace)
+    run = Run(await proxy.serve(), folder, count, seconds, pace, True)
     while await asyncio.to_thread(shoald.metric, "sessions") < count:
         await asyncio.sleep(0.05)       # before the first `ready` nothing is tried again
     gap = seconds / pace / (times + 2)
-    while proxy.cuts < times and process.poll() is None:
+    while proxy.cuts < times and run.runs():
         await asyncio.sleep(gap * rng.uniform(0.2, 1.6))
         proxy.cut(rng)
-    while process.poll() is None:
+    run.let_go()
+    while run.runs():
         await asyncio.sleep(0.05)
-    return process, out, proxy.cuts
+    return run, proxy.cuts
 
 
 def cuts(folder, wanted, count, seconds, pace, times, rng):
     with Shoald(max_sessions=1000) as shoald:
-        process, out, done = asyncio.run(cut_all(shoald, folder, count, seconds, pace, times, rng))
-        got = finish(process, out, 10)
+        run, done = asyncio.run(cut_all(shoald, folder, count, seconds, pace, times, rng))
+        got = finish(run, 10)
         lost = shoald.metric("parks_lost_total")
     parked, replays = sum(c.parked for c in got), sum(c.replayed for c in got)
     worst, others = compare(got, wanted, replays == 0)

@@ -1,14 +1,17 @@
 /* resume_clients.c - N sessions of libshoal-client in one thread, whatever happens to their
  * connections
  *
- *     resume_clients URL CLIENTS SECONDS PACE OUT
+ *     resume_clients URL CLIENTS SECONDS PACE OUT [GO]
  *
  * Each sends noise of its own, PACE times as fast as real time (0: as fast as it is taken), in
- * s16le at 16 kHz; a flush lies in its midst. OUT gets a block for each client, all in the
- * machine's order:
+ * s16le at 16 kHz; a flush lies in its midst. None ends before there is a file GO, so that what
+ * shall happen to them has happened, however slow the machine is. OUT gets a block for each client,
+ * all in the machine's order:
  *
- *     uint32 rows, dim, phones, parked, replayed, flushed;  uint64 samples lost, sent again;  float
- * [rows][dim]; phones: { char label[16]; double start, end }
+ *     uint32 rows, dim, phones, parked, replayed, flushed
+ *     uint64 samples lost, sent again
+ *     float [rows][dim]
+ *     phones: { char label[16]; double start, end }
  *
  * Rows are checked as they come: each frame once, in order. What fails is told on stderr, exit
  * status 1.
@@ -19,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { RATE = 16000, PIECE = 1600 /* samples: 100 ms */, RECONNECT_MS = 60000 };
 
@@ -39,6 +43,7 @@ typedef struct client {
 } client;
 
 static int failures;
+static const char *go; /* NULL: they may end at any time */
 
 static void fail(const client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void fail(const client *c, const char *format, ...)
@@ -162,6 +167,13 @@ static void take(client *c, const shoal_client_event *e)
     }
 }
 
+static int may_end(void)
+{
+    if (go && access(go, F_OK) == 0)
+        go = NULL;
+    return !go;
+}
+
 /* As much as is due by now. */
 static void send_due(client *c, double seconds)
 {
@@ -184,7 +196,7 @@ static void send_due(client *c, double seconds)
         if (taken < n || c->sent == half)
             break;
     }
-    if (c->sent == bytes && c->asked_flush && !c->ended)
+    if (c->sent == bytes && c->asked_flush && !c->ended && may_end())
         c->ended = shoal_client_end(c->c) == 0;
 }
 
@@ -242,10 +254,11 @@ static void run(client *all, int n, double pace)
 
 int main(int argc, char **argv)
 {
-    if (argc != 6) {
-        fprintf(stderr, "usage: resume_clients URL CLIENTS SECONDS PACE OUT\n");
+    if (argc < 6) {
+        fprintf(stderr, "usage: resume_clients URL CLIENTS SECONDS PACE OUT [GO]\n");
         return 2;
     }
+    go = argv[6];
     int n = atoi(argv[2]);
     client *all = need(calloc((size_t)n, sizeof *all));
     FILE *f = need(fopen(argv[5], "wb"));

@@ -11,6 +11,7 @@
 #include "mic/mic_level.h"
 #include "mic/mic_line.h"
 #include "mic/mic_load.h"
+#include "mic/mic_opus.h"
 #include "mic/mic_ring.h"
 #include "mic/mic_save.h"
 #include "mic/mic_status.h"
@@ -283,6 +284,47 @@ START_TEST(load_of_the_page)
 }
 END_TEST
 
+static int count_packet(void *user, const uint8_t *packet, size_t n)
+{
+    size_t *seen = user; /* packets, bytes */
+
+    ck_assert_ptr_nonnull(packet);
+    seen[0]++;
+    seen[1] += n;
+    return 0;
+}
+
+/* Packets of 20 ms whatever the cut, at about 24 kbit/s; what is left waits for the flush. */
+START_TEST(opus_packets)
+{
+    size_t seen[2] = { 0, 0 }, n = 16000 + 100;
+    int16_t *sound = calloc(n, sizeof *sound);
+    char why[200] = "";
+    mic_opus *o = mic_opus_open(16000, why, sizeof why);
+
+    for (size_t i = 0; i < n; i++)
+        sound[i] = (int16_t)(8000 * sin((double)i * i / 9e5));
+    ck_assert_ptr_null(mic_opus_open(44100, why, sizeof why));
+    if (o) {
+        ck_assert_ptr_nonnull(strstr(why, "--rate 48000"));
+        for (size_t at = 0, step = 1; at < n; at += step, step = n - at < 777 ? n - at : 777)
+            ck_assert_int_eq(mic_opus_add(o, sound + at, step, count_packet, seen), 0);
+        ck_assert_uint_eq(seen[0], 50);
+        ck_assert_uint_gt(seen[1], 1500);
+        ck_assert_uint_lt(seen[1], 4500);
+        ck_assert_int_eq(mic_opus_flush(o, count_packet, seen), 0);
+        ck_assert_uint_eq(seen[0], 51);
+        mic_opus_reset(o);
+        ck_assert_int_eq(mic_opus_flush(o, count_packet, seen), 0);
+        ck_assert_uint_eq(seen[0], 51);
+    } else {
+        ck_assert_ptr_nonnull(strstr(why, "without Opus"));
+    }
+    mic_opus_free(o);
+    free(sound);
+}
+END_TEST
+
 /* Nobody is there: it is not known, and the end waits for nobody. */
 START_TEST(load_of_nobody)
 {
@@ -363,6 +405,7 @@ int main(void)
     tcase_add_test(t, status_says_the_worst_first);
     tcase_add_test(t, load_of_the_page);
     tcase_add_test(t, load_of_nobody);
+    tcase_add_test(t, opus_packets);
     tcase_add_test(t, the_last_half_minute_is_saved);
     suite_add_tcase(suite, t);
 

@@ -134,6 +134,28 @@ def same_as_shoal_file(folder, url):
     assert words == [p[0] for p in expected] and "\033" not in plain.stdout, plain.stdout
 
 
+def opus_is_nearly_the_same(folder):
+    """Of real speech, with the model that is built in; packets, not samples, reach the server."""
+    inner = os.path.join(folder, "opus")
+    os.mkdir(inner)
+    server = Shoald(inner)
+    url, raw = f"ws://{server.address}", os.path.join(inner, "speech.raw")
+    with open(SPEECH, "rb") as f, open(raw, "wb") as out:
+        out.write(f.read()[44:])
+    expected = [p["phone"] for p in phones_of_file(url, SPEECH, "--depth", "4")]
+    args = [MIC, "--url", url, "--depth", "4", "--rate", "48000", "--jsonl", "--opus", "--input-command", f"cat {raw}"]
+    done = run(*args)
+    if "without Opus" in done.stderr:
+        return print("skipped: --opus (built without it)")
+    heard = [m["phone"] for m in map(json.loads, done.stdout.splitlines()) if "phone" in m]
+    assert done.returncode == 0 and len(expected) >= 8, (done, expected)
+    assert difflib.SequenceMatcher(None, heard, expected).ratio() > 0.75, (heard, expected)
+    args[args.index("48000")] = "44100"
+    wrong = run(*args)
+    assert wrong.returncode == 1 and "--rate 48000" in wrong.stderr, wrong
+    server.stop()
+
+
 def utterances_are_handed_on(folder, url):
     wav, cut = os.path.join(folder, "noise.wav"), os.path.join(folder, "cut")
     os.mkdir(cut)
@@ -318,6 +340,8 @@ def by_command(folder):
     server = Shoald(folder, "127.0.0.1:0", "--model", TINY)
     url = f"ws://{server.address}"
     same_as_shoal_file(folder, url)
+    if os.path.exists(SPEECH):
+        opus_is_nearly_the_same(folder)
     utterances_are_handed_on(folder, url)
     failures_say_what_to_do(folder, url)
     in_a_terminal(folder, url)

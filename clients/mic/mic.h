@@ -11,7 +11,7 @@
  *   below them, knowing nothing of them:
  *     mic_capture.c   PortAudio        mic_pipe.c    a command instead
  *     mic_ring.c      between threads  mic_keys.c    the terminal's modes
- *     mic_load.c      how busy the server is
+ *     mic_load.c      how busy the server is   mic_opus.c   samples -> packets
  *     mic_level.c  mic_line.c  mic_status.c  mic_save.c     pure
  *
  * Threads: PortAudio's callback fills the ring; mic_capture's opens and watches the device; the
@@ -27,6 +27,7 @@
 #include "mic/mic_level.h"
 #include "mic/mic_line.h"
 #include "mic/mic_load.h"
+#include "mic/mic_opus.h"
 #include "mic/mic_pipe.h"
 #include "mic/mic_save.h"
 #include "mic/mic_status.h"
@@ -41,7 +42,7 @@ typedef struct mic_options {
     char token[SHOAL_CLIENT_TOKEN_SIZE];            /* "": none */
     shoal_options session;                          /* what was said, and our defaults */
     mic_source_params source;
-    int jsonl, list;
+    int jsonl, list, opus;
     const char *out_dir;
     const char *utterances; /* folder; NULL: they are not written */
     const char *exec;       /* command for each; NULL: none */
@@ -73,6 +74,7 @@ typedef struct mic_app {
     int away_told, zeros_told, restarted, paused;
     /* the session */
     shoal_client *client;
+    mic_opus *opus; /* NULL: samples go as they are */
     uv_timer_t retry;
     int ready;               /* the one that runs */
     int was_ready;           /* any was */
@@ -107,6 +109,7 @@ void mic_app_free(mic_app *a);
 /* mic_common.c */
 int64_t mic_app_now_ms(const mic_app *a);
 void mic_app_draw(mic_app *a);
+mic_opus_packet mic_app_send_packet;                  /* user: the mic_app */
 void mic_app_stop(mic_app *a, int wait_ms, int code); /* end the audio; the loop ends soon */
 
 /* mic_session.c */

@@ -176,6 +176,7 @@ void mic_app_free(mic_app *a)
 {
     mic_session_close(a);
     mic_load_stop(a->load);
+    mic_opus_free(a->opus);
     mic_pipe_stop(a->pipe);
     uv_close((uv_handle_t *)&a->clock, NULL);
     uv_close((uv_handle_t *)&a->retry, NULL);

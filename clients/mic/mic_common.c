@@ -60,10 +60,25 @@ void mic_app_draw(mic_app *a)
 
 /* ---- the end ---- */
 
+int mic_app_send_packet(void *user, const uint8_t *packet, size_t n)
+{
+    mic_app *a = user;
+
+    return shoal_client_send(a->client, packet, n) == n ? 0 : -1;
+}
+
+/* -1: it cannot be said. */
+static int end_audio(mic_app *a)
+{
+    if (a->opus && mic_opus_flush(a->opus, mic_app_send_packet, a) < 0)
+        return -1;
+    return shoal_client_end(a->client);
+}
+
 void mic_app_stop(mic_app *a, int wait_ms, int code)
 {
     a->code = code ? code : a->code;
     a->stop_ms = mic_app_now_ms(a) + (wait_ms ? wait_ms : 1);
-    if (!wait_ms || !a->ready || shoal_client_end(a->client) < 0)
+    if (!wait_ms || !a->ready || end_audio(a) < 0)
         uv_stop(a->loop);
 }

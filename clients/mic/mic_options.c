@@ -25,6 +25,7 @@ static const char manual[] =
     "  --chunk-ms M       audio heard at once: longer is better and later (160)\n"
     "  --lm on|off        with the model of English phone sequences, or without (on)\n"
     "  --jsonl            a JSON object a line, for programs\n"
+    "  --opus             a tenth of the bytes, for a network that is narrow\n"
     "  --out-dir DIR      where the key s saves the last 30 s, WAV and TextGrid (.)\n"
     "  --utterances DIR   each as a WAV file; --exec CMD runs CMD FILE for each\n"
     "  --proxy URL        through http://HOST:PORT; --ca-file FILE to trust (wss)\n"
@@ -46,6 +47,7 @@ enum {
     OPT_CHUNK,
     OPT_LM,
     OPT_JSONL,
+    OPT_OPUS,
     OPT_OUT_DIR,
     OPT_PROXY,
     OPT_UTTERANCES,
@@ -65,6 +67,7 @@ static const struct option long_options[] = {
     { "chunk-ms", required_argument, NULL, OPT_CHUNK },
     { "lm", required_argument, NULL, OPT_LM },
     { "jsonl", no_argument, NULL, OPT_JSONL },
+    { "opus", no_argument, NULL, OPT_OPUS },
     { "out-dir", required_argument, NULL, OPT_OUT_DIR },
     { "proxy", required_argument, NULL, OPT_PROXY },
     { "utterances", required_argument, NULL, OPT_UTTERANCES },
@@ -119,6 +122,7 @@ static int take_option(mic_options *o, int c, char *value)
     case OPT_CHUNK: return add_option(o, "chunk_ms", value);
     case OPT_LM: return add_option(o, "lm", value);
     case OPT_JSONL: o->jsonl = 1; return -1;
+    case OPT_OPUS: o->opus = 1; return -1;
     case OPT_OUT_DIR: o->out_dir = value; return -1;
     case OPT_PROXY: o->proxy = value; return -1;
     case OPT_UTTERANCES: o->utterances = value; return -1;

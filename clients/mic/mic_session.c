@@ -16,6 +16,7 @@ enum {
     MAX_RETRY_MS = 5000,
     MAX_WAITING = 128 << 10,    /* bytes: 1.4 s at 48 kHz */
     MAX_WAITING_AWAY = 8 << 20, /* 87 s */
+    OPUS_IS_SMALLER = 32,       /* times, at least */
     QUEUE_BYTES = MAX_WAITING_AWAY + (256 << 10)
 };
 
@@ -142,14 +143,24 @@ static void on_event(shoal_client *c, const shoal_client_event *e, void *user)
     mic_show_event(a, e);
 }
 
+static void cannot_open(mic_app *a, const char *why)
+{
+    fprintf(stderr, "shoal-mic: %s\n", *why ? why : "out of memory");
+    mic_app_stop(a, 0, EXIT_FAILED);
+}
+
 void mic_session_open(mic_app *a)
 {
     shoal_client_params p = shoal_client_default_params();
-    char why[512];
+    char why[512] = "";
 
+    if (a->opus)
+        mic_opus_reset(a->opus);
+    else if (a->o->opus && !(a->opus = mic_opus_open(a->news.rate, why, sizeof why)))
+        return cannot_open(a, why);
     p.options = a->wanted;
     p.options.given |= SHOAL_OPT_FORMAT | SHOAL_OPT_RATE | SHOAL_OPT_CHANNELS;
-    p.options.format = SHOAL_FORMAT_S16LE;
+    p.options.format = a->opus ? SHOAL_FORMAT_OPUS : SHOAL_FORMAT_S16LE;
     p.options.rate = a->news.rate;
     p.options.channels = 1;
     p.proxy = a->o->proxy;
@@ -161,8 +172,7 @@ void mic_session_open(mic_app *a)
     if (shoal_client_open(&a->client, a->o->url, &p, why, sizeof why) == 0 &&
         shoal_client_watch(a->client, a->loop, on_event, a) == 0)
         return;
-    fprintf(stderr, "shoal-mic: %s\n", *why ? why : "out of memory");
-    mic_app_stop(a, 0, EXIT_FAILED);
+    cannot_open(a, why);
 }
 
 /* 1: as much as may wait for the socket does, and the next block shall not be given. */
@@ -170,6 +180,7 @@ int mic_session_is_full(const mic_app *a)
 {
     size_t most = a->gone_ms && !a->pipe ? MAX_WAITING_AWAY : MAX_WAITING;
 
+    most /= a->opus ? OPUS_IS_SMALLER : 1;
     return a->client && shoal_client_get_stats(a->client).queued_bytes > most;
 }
 
@@ -177,7 +188,9 @@ int mic_session_send(mic_app *a, const int16_t *samples, size_t n)
 {
     size_t bytes = n * sizeof *samples;
 
-    return a->ready && !mic_session_is_full(a) &&
+    if (a->opus && a->ready && !mic_session_is_full(a))
+        return mic_opus_add(a->opus, samples, n, mic_app_send_packet, a) == 0;
+    return a->ready && !a->opus && !mic_session_is_full(a) &&
            shoal_client_send(a->client, samples, bytes) == bytes;
 }
 

@@ -266,8 +266,9 @@ int main(int argc, char **argv)
     for (int i = 0; i < n; i++) {
         all[i].index = i;
         make_audio(&all[i], atof(argv[3]));
-        open_client(&all[i], argv[1]);
     }
+    for (int i = 0; i < n; i++) /* now they are polled soon, as a server that waits expects */
+        open_client(&all[i], argv[1]);
     run(all, n, atof(argv[4]));
     for (int i = 0; i < n; i++) {
         write_client(f, &all[i]);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/process.h"
+#include "base/usage.h"
 #include "net/link.h"
 #include "session/admit.h"
 #include "session/dump.h"
@@ -281,6 +282,7 @@ static void say_ready(const shoald_server *server)
 static int start(shoald_server *server)
 {
     server->house.started_ns = uv_hrtime();
+    server->house.started_s = shoald_usage_today();
     if (getrandom(&server->house.id_salt, sizeof server->house.id_salt, 0) < 0)
         server->house.id_salt = server->house.started_ns;
     if (raise_descriptor_limit(&server->house.settings) < 0 || read_tokens(server) < 0 ||

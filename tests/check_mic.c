@@ -3,9 +3,11 @@
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "mic/mic_level.h"
@@ -387,6 +389,30 @@ START_TEST(the_last_half_minute_is_saved)
 }
 END_TEST
 
+/* A full disk: it is told, and half a recording is not kept. */
+START_TEST(what_cannot_be_saved_is_told)
+{
+    char dir[] = "/tmp/shoal-mic.XXXXXX", why[256] = "";
+    struct rlimit before, little;
+    mic_save s;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert_int_eq(mic_save_init(&s, 8000), 0);
+    for (int16_t v = 0; v < 8000; v++)
+        mic_save_add(&s, &v, 1);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    little = before;
+    little.rlim_cur = 4096;
+    setrlimit(RLIMIT_FSIZE, &little);
+    ck_assert_double_eq(mic_save_write(&s, dir, "x", why, sizeof why), -1);
+    setrlimit(RLIMIT_FSIZE, &before);
+    ck_assert_ptr_nonnull(strstr(why, "x.wav: "));
+    ck_assert_msg(rmdir(dir) == 0, "something is left in %s", dir);
+    mic_save_free(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("mic");
@@ -407,6 +433,7 @@ int main(void)
     tcase_add_test(t, load_of_nobody);
     tcase_add_test(t, opus_packets);
     tcase_add_test(t, the_last_half_minute_is_saved);
+    tcase_add_test(t, what_cannot_be_saved_is_told);
     suite_add_tcase(suite, t);
 
     return suite_run(suite);

@@ -211,11 +211,11 @@ static void watch(batch *b)
     while (b->running) {
         if (shows)
             show_progress(b, since);
-        clock_gettime(CLOCK_REALTIME, &t);
+        clock_gettime(CLOCK_MONOTONIC, &t);
         t.tv_nsec += PROGRESS_MS * 1000000L;
         t.tv_sec += t.tv_nsec / 1000000000L;
         t.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&b->news, &b->lock, &t);
+        pthread_cond_clockwait(&b->news, &b->lock, CLOCK_MONOTONIC, &t);
     }
     if (shows)
         fputs("\r\033[K", stderr);

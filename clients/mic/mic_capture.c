@@ -25,6 +25,7 @@ enum {
     STALL_MS = 1000, /* without a call: it is gone */
     FIRST_MS = 3000, /* a sound system may wake the device up first */
     AGAIN_MS = 300,
+    STEP_MS = 2,
     STOP_MS = 60,
     MAX_RATE = 48000
 };
@@ -320,17 +321,18 @@ void mic_capture_restart(mic_capture *c)
 
 int mic_capture_stop(mic_capture *c)
 {
-    struct timespec t;
+    const struct timespec step = { 0, STEP_MS * 1000000L };
+    int waited = 0;
 
     if (!c)
         return 1;
     atomic_store(&c->stop, 1);
-    clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_nsec += STOP_MS * 1000000L;
-    t.tv_sec += t.tv_nsec / 1000000000L;
-    t.tv_nsec %= 1000000000L;
-    if (pthread_timedjoin_np(c->thread, NULL, &t))
-        return 0;
+    /* In steps: joining with a time limit goes by the clock that people set. */
+    while (pthread_tryjoin_np(c->thread, NULL)) {
+        if ((waited += STEP_MS) > STOP_MS)
+            return 0;
+        nanosleep(&step, NULL);
+    }
     pthread_mutex_destroy(&c->lock);
     free(c);
     return 1;

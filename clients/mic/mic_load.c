@@ -57,10 +57,10 @@ static int sleep_on(mic_load *l)
     struct timespec until;
     int closed;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ASK_S;
     pthread_mutex_lock(&l->lock);
-    while (!l->closed && pthread_cond_timedwait(&l->news, &l->lock, &until) == 0)
+    while (!l->closed && pthread_cond_clockwait(&l->news, &l->lock, CLOCK_MONOTONIC, &until) == 0)
         ;
     closed = l->closed;
     pthread_mutex_unlock(&l->lock);

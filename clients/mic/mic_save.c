@@ -64,8 +64,12 @@ static int write_sound(const mic_save *s, const char *path, char *why, size_t wh
            sf_write_short(f, s->samples, (sf_count_t)(left - part)) == (sf_count_t)(left - part);
     if (!good)
         snprintf(why, why_size, "%s: %s", path, sf_strerror(f));
-    if (f)
-        sf_close(f);
+    if (f && sf_close(f) && good) {
+        snprintf(why, why_size, "%s: cannot be written", path);
+        good = 0;
+    }
+    if (f && !good)
+        remove(path); /* half a recording is none */
     return good ? 0 : -1;
 }
 

@@ -37,18 +37,22 @@ static int count_entries(const char *path)
     return n;
 }
 
-shoald_usage shoald_usage_read(double up_s)
+double shoald_usage_today(void)
+{
+    struct timespec now = { 0 };
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+shoald_usage shoald_usage_read(void)
 {
     shoald_usage u = { 0 };
     struct rusage spent;
     struct rlimit limit;
-    struct timespec now;
     if (getrusage(RUSAGE_SELF, &spent) == 0)
         u.cpu_s = seconds(spent.ru_utime) + seconds(spent.ru_stime);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
         u.max_descriptors = (int)limit.rlim_cur;
-    clock_gettime(CLOCK_REALTIME, &now);
-    u.started_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - up_s;
     u.descriptors = count_entries("/proc/self/fd");
     u.descriptors -= u.descriptors > 0; /* the one that looked */
     u.threads = count_entries("/proc/self/task");

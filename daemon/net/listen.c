@@ -251,13 +251,19 @@ static void on_readable(uv_poll_t *poll, int status, int events);
 
 /* Out of descriptors: the connection stays in the kernel's queue, where poll would report it
  * again at once and for ever. So the listener rests until the next tick of the clock; nobody
- * who is connected notices. */
+ * who is connected notices. Told once: it is over when the queue was emptied. */
 static void on_accept_error(shoald_listener *l, int error)
 {
+    if (error == EAGAIN && l->failing)
+        shoald_log(SHOALD_LOG_NOTICE, "accept_works", "listen=%s", l->name);
+    if (error == EAGAIN)
+        l->failing = 0;
     if (error == EAGAIN || error == ECONNABORTED || error == EINTR)
         return;
-    shoald_log(SHOALD_LOG_WARNING, "accept_failed", "error=%d hint=%s", error,
-               "\"raise LimitNOFILE or lower max_sessions\"");
+    if (!l->failing)
+        shoald_log(SHOALD_LOG_WARNING, "accept_failed", "listen=%s error=%d hint=%s", l->name,
+                   error, "\"raise LimitNOFILE or lower max_sessions\"");
+    l->failing = 1;
     uv_poll_stop(&l->poll);
     l->resting = 1;
 }

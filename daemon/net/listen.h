@@ -20,6 +20,7 @@ typedef struct shoald_listener {
     uv_poll_t poll;
     int fd;
     int polled;                     /* poll is an open handle */
+    int failing;                    /* accept fails, and that was logged */
     int resting;                    /* out of descriptors: not polled until shoald_listen_wake */
     char name[SHOALD_ADDRESS_NAME]; /* "127.0.0.1:7350", "unix:/run/shoal/shoald.sock" */
     char unix_path[108];            /* owns it; "" for others and inherited ones */

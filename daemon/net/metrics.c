@@ -245,9 +245,9 @@ static const char *label_value(char *to, size_t size, const char *from)
 /* Under the names that every exporter of Prometheus has them. */
 static void write_usage(page *p, const shoald_house *house)
 {
-    shoald_usage u = shoald_usage_read((double)(uv_hrtime() - house->started_ns) / 1e9);
+    shoald_usage u = shoald_usage_read();
     sample(p, "process_", "cpu_seconds_total", "counter", "User and system time.", u.cpu_s);
-    sample(p, "process_", "start_time_seconds", "gauge", "Start, since 1970.", u.started_s);
+    sample(p, "process_", "start_time_seconds", "gauge", "Start, since 1970.", house->started_s);
     sample(p, "process_", "resident_memory_bytes", "gauge", "Memory in use.", (double)u.resident);
     sample(p, "process_", "virtual_memory_bytes", "gauge", "Address space.", (double)u.virtual);
     sample(p, "process_", "open_fds", "gauge", "Open descriptors.", u.descriptors);

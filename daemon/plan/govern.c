@@ -86,13 +86,13 @@ bool shoald_govern_fits(const shoald_governor *g, const shoald_policy *policy,
            g->total.at[1] + more <= policy->admission_share * g->workers;
 }
 
-int shoald_govern_place(const shoald_governor *g)
+int shoald_govern_place(const shoald_governor *g, int stalled)
 {
-    int best = 0;
-    for (int i = 1; i < g->workers; i++)
-        if (g->loads[i].at[g->depths] < g->loads[best].at[g->depths])
+    int best = -1;
+    for (int i = 0; i < g->workers; i++)
+        if (i != stalled && (best < 0 || g->loads[i].at[g->depths] < g->loads[best].at[g->depths]))
             best = i;
-    return best;
+    return best < 0 ? 0 : best;
 }
 
 int shoald_govern_depth(shoald_governor *g, const shoald_policy *policy, int worker, int pressed,

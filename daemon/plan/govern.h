@@ -54,8 +54,9 @@ void shoald_govern_count(shoald_governor *g, const shoald_policy *policy, const 
 bool shoald_govern_fits(const shoald_governor *g, const shoald_policy *policy,
                         const shoald_price *price, const shoald_demand *d,
                         const shoald_demand *now);
-/* The worker that has most room at full depth. */
-int shoald_govern_place(const shoald_governor *g);
+/* The worker that has most room at full depth, but not the stalled one (-1: none is) if there is
+ * another. */
+int shoald_govern_place(const shoald_governor *g, int stalled);
 /* The ceiling of a worker from now on. pressed: ceiling at which its chunks would be in time; 0:
  * they are. */
 int shoald_govern_depth(shoald_governor *g, const shoald_policy *policy, int worker, int pressed,

@@ -247,7 +247,8 @@ void shoald_admit_enter(shoald_session *s, const shoal_options *o)
 void shoald_admit_place(shoald_session *s)
 {
     count(s, -1);
-    s->port = s->house->ports[shoald_govern_place(&s->house->governor)];
+    int worker = shoald_govern_place(&s->house->governor, s->house->stalled);
+    s->port = s->house->ports[worker];
     s->port->lanes++;
     count(s, 1);
 }

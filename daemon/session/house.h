@@ -26,6 +26,7 @@ typedef struct shoald_house {
     int port_count;
     struct lws_vhost *vhost; /* what adopts connections */
     uint64_t started_ns;
+    double started_s; /* the same since 1970, as the clock had it then: /metrics */
     uint64_t id_salt;
     unsigned char
         *tx; /* one message on its way to a link; the room that one needs lies before it */

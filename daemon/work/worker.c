@@ -310,9 +310,18 @@ static void calibrate(shoald_worker *w)
     uv_sem_post(&w->ready);
 }
 
+/* As `top -H` and debuggers show it; the longest name is 15 bytes. */
+static void name_thread(const shoald_worker *w)
+{
+    char name[16];
+    snprintf(name, sizeof name, "worker-%d", w->port.index % 1000);
+    pthread_setname_np(pthread_self(), name);
+}
+
 static void worker_main(void *arg)
 {
     shoald_worker *w = arg;
+    name_thread(w);
     calibrate(w);
     while (!atomic_load(&w->stop)) {
         shoald_port_wait(&w->port, w->active_count ? w->wait_until_ns : UINT64_MAX);

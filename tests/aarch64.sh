@@ -1,14 +1,16 @@
 #!/bin/bash
-# aarch64.sh DIR - configure in DIR for 64-bit ARM, on a machine that is none
+# aarch64.sh [--fetch] DIR - configure in DIR for 64-bit ARM, on a machine that is none
 #
 # Debian's cross compiler builds, qemu-user runs (./bootstrap aarch64 installs both). The libraries that
 # the engine and its tests need are fetched as Debian's arm64 packages into DIR/root, with lists of
-# their own: this machine's packages stay as they are. What only daemon and clients need is not
+# their own: this machine's packages stay as they are; --fetch does that and no more. What only daemon and clients need is not
 # fetched, so only the engine and its tests can be made.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-dir=${1:?aarch64.sh DIR}
+fetch_only=
+[ "${1:-}" != --fetch ] || { fetch_only=yes; shift; }
+dir=${1:?aarch64.sh [--fetch] DIR}
 top=$PWD
 PACKAGES=(libsoxr-dev libsoxr0 libopus-dev libopus0 libjansson-dev libjansson4 nettle-dev libnettle8
     zlib1g-dev zlib1g check libsubunit0 libgomp1)
@@ -22,6 +24,8 @@ if [ ! -e "$dir/root/usr/include/nettle/sha2.h" ]; then
     (cd "$dir/debs" && "${apt[@]}" download "${PACKAGES[@]}")
     for deb in "$dir"/debs/*.deb; do dpkg -x "$deb" "$dir/root"; done
 fi
+
+[ -z "$fetch_only" ] || exit 0
 
 usr=$dir/root/usr
 libs=$usr/lib/aarch64-linux-gnu:$dir/root/lib/aarch64-linux-gnu

@@ -278,7 +278,8 @@ static void read_changed(shoal_changed *m, shoal__in *in)
     const json_t *output = shoal__in_array(in, "output");
 
     if (in->failed || shoal__options_add_json(&o, "depth", range, in->err) < 0 ||
-        shoal__options_add_json(&o, "output", output, in->err) < 0) {
+        shoal__options_add_json(&o, "output", output, in->err) < 0 ||
+        shoal_options_check(&o, in->err) < 0) {
         in->failed = 1;
         return;
     }

@@ -25,7 +25,9 @@ def case_no_descriptors():
     """Who is in is served, who comes waits, one line in the log, no busy loop; then all get in"""
     with Shoald() as shoald, Socket(shoald.port) as honest:
         honest.message("ready")
+        first = lowest_free(shoald)
         for times in (1, 2):
+            wait_until(lambda: lowest_free(shoald) == first, 5, "those before are not closed")
             limits = resource.prlimit(shoald.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(shoald.pid, resource.RLIMIT_NOFILE, (lowest_free(shoald), limits[1]))
             waiting = [connect(shoald.port) for _ in range(3)]

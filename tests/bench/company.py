@@ -37,10 +37,11 @@ def attacked(d, folder, seconds, cpu):
     port = d.address.rsplit(":", 1)[1]
     attackers = subprocess.Popen(["taskset", "-c", ",".join(map(str, sorted(d.others))), sys.executable, ATTACKERS, port],
                                  stdout=subprocess.PIPE, text=True)
-    p99 = honest(d, folder, seconds)
-    attackers.terminate()
-    cpu.append(float(attackers.communicate()[0]))
-    return p99
+    try:
+        return honest(d, folder, seconds)
+    finally:
+        attackers.terminate()
+        cpu.append(float(attackers.communicate()[0]))
 
 
 def main():

@@ -7,7 +7,7 @@ server that has the same work at the same time in honest portions."""
 import concurrent.futures
 
 from daemon import Shoald, check, scaled, wait_until
-from ws import BINARY, TEXT, Socket, honest_session, noise
+from ws import BINARY, TEXT, Socket, honest_session, noise, patiently
 
 WITHIN = 0.10
 WITHIN_CONTROL = scaled(0.25, 0.10)     # two servers that compete for one machine
@@ -79,13 +79,17 @@ def case_odd_sessions():
         unmoved(shoald, before)
 
 
+def one(port, audio):
+    with Socket(port) as ws:
+        ws.send(BINARY, audio)
+        ws.send(TEXT, b'{"type":"end"}')
+        ws.message("done")
+
+
 def several(port, count, seconds):
     audio = noise(seconds)
     for _ in range(count):
-        with Socket(port) as ws:
-            ws.send(BINARY, audio)
-            ws.send(TEXT, b'{"type":"end"}')
-            ws.message("done")
+        patiently(one, port, audio)
 
 
 def case_short_sessions():

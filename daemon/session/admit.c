@@ -70,10 +70,12 @@ static double audio_seconds(const shoald_session *s, uint64_t bytes, uint64_t no
                                     : before_s + (double)(now_ns - s->demand.sound_ns) / 1e9;
 }
 
+/* Whose link is gone sends no more: it does not count, or links that break would keep others out.
+ */
 static void look_at(shoald_session *s, uint64_t now_ns)
 {
     uint64_t bytes = atomic_load_explicit(&s->lane.received_bytes, memory_order_relaxed);
-    if (s->demand.depth_max == 0)
+    if (s->demand.depth_max == 0 || !s->link)
         return;
     shoald_demand_look(&s->demand, audio_seconds(s, bytes, now_ns),
                        atomic_load_explicit(&s->lane.totals.beside_ns, memory_order_relaxed),

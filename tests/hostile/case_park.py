@@ -9,7 +9,8 @@ import threading
 from case_access import ANNA, BERT, Guarded, Member, bearer, line
 from case_handshake import json_answer
 from daemon import Shoald, check, scaled, wait_until
-from ws import BINARY, CLOSE, PING, PONG, RATE, TEXT, Socket, honest_session, noise, request
+from ws import (BINARY, CLOSE, PING, PONG, RATE, TEXT, Socket, frame, honest_session, noise, patiently,
+                request)
 
 OPTIONS = "/v1/stream?depth=2&output=posteriors,phones"
 NOBODY = "0123456789abcdef" * 2
@@ -412,3 +413,23 @@ def case_a_ticket_with_another_bearer_token():
             again.send(TEXT, b'{"type":"end"}')
             again.message("done")
         ws.close()
+
+
+def break_off(port, sound):
+    client = Client(port, "/v1/stream?depth=3")
+    client.ws.s.sendall(sound)
+    client.reset()
+
+
+def case_parked_sessions_weigh_nothing():
+    """A crowd that breaks off while it speaks keeps nobody out and takes nobody's depth"""
+    sound = frame(BINARY, noise(0.5))
+    with Shoald(model=None) as shoald:
+        for _ in range(200):
+            patiently(break_off, shoald.port, sound)
+        wait_until(lambda: shoald.metric("parked_sessions") >= 150, 10, "they are not parked")
+        ticks = shoald.metric("loop_lag_seconds_count")
+        wait_until(lambda: shoald.metric("loop_lag_seconds_count") >= ticks + 2, 5, "no clock ticks")
+        load = shoald.metric("load_least_ratio")
+        check(load < 0.1, "the load is", load)
+        honest_session(shoald.port, 0.5)

@@ -13,7 +13,7 @@ import tempfile
 
 from case_handshake import json_answer, proxied
 from daemon import BUILD, PATIENCE, Failed, Shoald, check, wait_until
-from ws import BINARY, TEXT, Socket, answer, connect, honest_session, noise, read_head, request
+from ws import BINARY, CLOSE, TEXT, Socket, answer, connect, honest_session, noise, read_head, request
 
 ANNA, BERT, EVE = "shoal_" + "a" * 43, "shoal_" + "b" * 43, "shoal_" + "e" * 43
 GUARDED = ("/v1/model", "/v1/depths", "/metrics", "/v1/sessions", "/v1/phones")
@@ -93,7 +93,10 @@ def refused_everywhere(shoald, headers, offer, status, sign):
 def finish(ws):
     ws.send(BINARY, noise(0.2))
     ws.send(TEXT, b'{"type":"end"}')
-    return ws.message("done")
+    done = ws.message("done")
+    code = next(payload for op, payload in ws.frames() if op == CLOSE)
+    ws.send(CLOSE, code[:2])    # else the link might have broken before done came, and the session is kept
+    return done
 
 
 def case_tokens_on_every_way_in():

@@ -54,8 +54,23 @@ static int add_pair(shoal_options *o, const char *pair, size_t n, shoal_error *e
     return shoal_options_add(o, text, (size_t)name, text + name, (size_t)value, err);
 }
 
+int shoal__query_next(shoal__span *rest, shoal__span *pair)
+{
+    while (rest->n && *rest->at == '&')
+        rest->at++, rest->n--;
+    if (!rest->n)
+        return 0;
+    const char *amp = memchr(rest->at, '&', rest->n);
+    *pair = (shoal__span){ rest->at, amp ? (size_t)(amp - rest->at) : rest->n };
+    rest->at += pair->n;
+    rest->n -= pair->n;
+    return 1;
+}
+
 int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, shoal_error *err)
 {
+    shoal__span rest = { query, n }, pair;
+
     *o = shoal_options_default();
     if (n > SHOAL_MAX_QUERY_BYTES) {
         shoal_error_set(err, SHOAL_CODE_BAD_OPTION, NULL,
@@ -64,15 +79,10 @@ int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, sho
         return -1;
     }
     if (n && query[0] == '?')
-        query++, n--;
-    while (n) {
-        const char *amp = memchr(query, '&', n);
-        size_t len = amp ? (size_t)(amp - query) : n;
-        if (len && add_pair(o, query, len, err) < 0)
+        rest.at++, rest.n--;
+    while (shoal__query_next(&rest, &pair))
+        if (add_pair(o, pair.at, pair.n, err) < 0)
             return -1;
-        query += len + (amp != NULL);
-        n -= len + (amp != NULL);
-    }
     return shoal_options_finish(o, err);
 }
 

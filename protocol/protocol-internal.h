@@ -112,6 +112,17 @@ typedef struct shoal__option {
 extern const shoal__option shoal__options[]; /* name NULL ends */
 int shoal__option_get(const shoal_options *o, const shoal__option *row);
 
+/* ---- queries (options_text.c) ---- */
+
+typedef struct shoal__span {
+    const char *at;
+    size_t n;
+} shoal__span;
+
+/* The next NAME=VALUE of a query without its '?', as it stands there; empty ones are passed over.
+ * 0: there is none. */
+int shoal__query_next(shoal__span *rest, shoal__span *pair);
+
 /* ---- coming back (resume.c) ---- */
 
 int shoal__ticket_valid(const char *ticket); /* "" is: there is none */

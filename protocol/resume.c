@@ -17,38 +17,26 @@ int shoal__ticket_valid(const char *ticket)
     return ticket[n] == 0 && (n == 0 || n == SHOAL_TICKET_DIGITS);
 }
 
-typedef struct word {
-    const char *at;
-    size_t n;
-} word;
-
-static int is(word w, const char *name)
+static int is(shoal__span w, const char *name)
 {
     return strlen(name) == w.n && memcmp(w.at, name, w.n) == 0;
 }
 
-/* The next name and value of *rest; 0: there is none. */
-static int next_pair(word *rest, word *name, word *value)
+static int next_pair(shoal__span *rest, shoal__span *name, shoal__span *value)
 {
-    while (rest->n && *rest->at == '&')
-        rest->at++, rest->n--;
-    if (!rest->n)
+    shoal__span pair;
+
+    if (!shoal__query_next(rest, &pair))
         return 0;
-    const char *end = memchr(rest->at, '&', rest->n);
-    size_t n = end ? (size_t)(end - rest->at) : rest->n;
-    const char *eq = memchr(rest->at, '=', n);
-    name->at = rest->at;
-    name->n = eq ? (size_t)(eq - rest->at) : n;
-    value->at = eq ? eq + 1 : rest->at + n;
-    value->n = eq ? n - name->n - 1 : 0;
-    rest->at += n;
-    rest->n -= n;
+    const char *eq = memchr(pair.at, '=', pair.n);
+    *name = (shoal__span){ pair.at, eq ? (size_t)(eq - pair.at) : pair.n };
+    *value = (shoal__span){ pair.at + name->n + !!eq, pair.n - name->n - !!eq };
     return 1;
 }
 
-static int has_resume(word rest)
+static int has_resume(shoal__span rest)
 {
-    word name, value;
+    shoal__span name, value;
 
     while (next_pair(&rest, &name, &value))
         if (is(name, "resume"))
@@ -62,7 +50,7 @@ static int fail(shoal_error *err, const char *ref, const char *why)
     return -1;
 }
 
-static int read_ticket(shoal_resume *r, word value, shoal_error *err)
+static int read_ticket(shoal_resume *r, shoal__span value, shoal_error *err)
 {
     if (*r->ticket)
         return fail(err, "resume", "it is given twice");
@@ -73,7 +61,7 @@ static int read_ticket(shoal_resume *r, word value, shoal_error *err)
     return shoal__ticket_valid(r->ticket) ? 0 : fail(err, "resume", no_ticket);
 }
 
-static int read_got(uint64_t *got, int *given, word value, shoal_error *err)
+static int read_got(uint64_t *got, int *given, shoal__span value, shoal_error *err)
 {
     if (*given)
         return fail(err, "got", "it is given twice");
@@ -87,7 +75,8 @@ static int read_got(uint64_t *got, int *given, word value, shoal_error *err)
     return value.n && *got <= SHOAL_MAX_COUNT ? 0 : fail(err, "got", "it is not 0..2^53");
 }
 
-static int read_pair(shoal_resume *r, int *given, word name, word value, shoal_error *err)
+static int read_pair(shoal_resume *r, int *given, shoal__span name, shoal__span value,
+                     shoal_error *err)
 {
     if (is(name, "resume"))
         return read_ticket(r, value, err);
@@ -98,7 +87,7 @@ static int read_pair(shoal_resume *r, int *given, word name, word value, shoal_e
 
 int shoal_resume_parse_query(shoal_resume *r, const char *query, size_t n, shoal_error *err)
 {
-    word rest = { query, n }, name, value;
+    shoal__span rest = { query, n }, name, value;
     int given = 0;
 
     memset(r, 0, sizeof *r);

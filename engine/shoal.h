@@ -300,7 +300,7 @@ typedef struct shoal_step {
 } shoal_step;
 
 typedef struct shoal_cost {
-    double flops;       /* of products, attention and convolutions; a multiply-add is two */
+    double flops;       /* a multiply-add is two; not counted: norms, activations, log-mel */
     size_t cache_bytes; /* what these streams keep of these layers from chunk to chunk */
     int reach_frames;   /* how far before a frame these layers look, one after the other */
 } shoal_cost;

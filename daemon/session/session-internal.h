@@ -2,6 +2,7 @@
 #ifndef SHOALD_SESSION_INTERNAL_H
 #define SHOALD_SESSION_INTERNAL_H
 
+#include "plan/grant.h"
 #include "session/session.h"
 
 enum { SHOALD_REPLY_BYTES = 4096 }; /* pongs and the like, per session */
@@ -22,6 +23,12 @@ void shoald_session_put_error(shoald_session *s, const shoal_error *err);
 void shoald_session_reply(shoald_session *s, const shoal_buf *b);
 void shoald_session_count_error(shoald_session *s, shoal_code code);
 void shoald_session_start(shoald_session *s, const shoal_options *asked);
+
+/* What its options may ask for. */
+static inline shoald_grant_limits shoald_session_limits(const shoald_session *s)
+{
+    return (shoald_grant_limits){ s->house->settings.default_depth, s->most_depth };
+}
 
 /* It waits for its client no longer. */
 void shoald_session_end_parked(shoald_session *s, const char *why);

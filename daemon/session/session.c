@@ -344,7 +344,7 @@ static void log_open(const shoald_session *s)
 void shoald_session_start(shoald_session *s, const shoal_options *asked)
 {
     const shoald_settings *c = &s->house->settings;
-    const shoald_grant_limits limits = { c->default_depth, s->most_depth };
+    const shoald_grant_limits limits = shoald_session_limits(s);
     shoal_error err;
     s->lane.options = s->asked = *asked;
     if (shoald_grant_options(&s->lane.options, s->house->service.model, &limits, &err) < 0) {

@@ -48,7 +48,7 @@ static bool has_room(const shoald_session *s, const shoal_options *o, shoal_erro
 static void on_set(shoald_session *s, const shoal_client_msg *m)
 {
     const shoald_house *house = s->house;
-    const shoald_grant_limits limits = { house->settings.default_depth, s->most_depth };
+    const shoald_grant_limits limits = shoald_session_limits(s);
     shoal_options asked = s->asked, effective;
     shoal_error err;
     if (shoald_grant_set(&asked, &m->options, &effective, house->service.model, &limits, &err) <

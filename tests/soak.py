@@ -26,8 +26,9 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "hostile"))
 
+from case_endurance import gone_abruptly                        # noqa: E402
 from daemon import BUILD, Failed, Shoald, check, wait_until     # noqa: E402
-from ws import BINARY, Socket, frame, noise                     # noqa: E402
+from ws import BINARY, frame, noise                             # noqa: E402
 
 LOAD = os.path.join(BUILD, "clients", "shoal-load")
 RENEWED_S, GROWTH, LEAST = 10, 1.05, 4
@@ -64,8 +65,7 @@ class Broken(threading.Thread):
         rng, audio = random.Random(1), frame(BINARY, noise(0.5))
         while not self.over.wait(0.5):
             try:
-                with Socket(self.port) as ws:
-                    ws.s.sendall(audio[:rng.randrange(len(audio))])
+                gone_abruptly(self.port, rng, audio)
                 self.count += 1
             except (OSError, Failed):
                 pass        # refused, if it is full

@@ -18,9 +18,10 @@ import signal
 import sys
 import time
 
+import case_capacity
 import ws
-from case_endurance import strange_session
-from ws import BINARY, TEXT, Socket, frame
+from case_endurance import gone_abruptly, strange_session
+from ws import BINARY, Socket, frame
 
 SOUND = ws.noise(0.5)
 
@@ -48,8 +49,7 @@ def gets(port, rng):
 
 
 def resets(port, rng):
-    with Socket(port) as c:
-        c.s.sendall(frame(BINARY, SOUND)[:rng.randrange(1000)])
+    gone_abruptly(port, rng, frame(BINARY, SOUND)[:1000])
 
 
 def strange(port, rng):
@@ -58,11 +58,7 @@ def strange(port, rng):
 
 def flood(port, rng):
     with Socket(port) as c:
-        for n in range(500):
-            c.send(TEXT, b'{"type":"flush"}')
-            c.send(TEXT, b'{"type":"set","depth":%d}' % (1 + n % 3))
-            c.send(TEXT, b'{"type":"ping","id":"%d"}' % n)
-            c.message("pong")
+        case_capacity.flood(c, 500)
 
 
 def deaf(port, rng):

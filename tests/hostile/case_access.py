@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
-import struct
 import subprocess
 import tempfile
 
@@ -228,7 +226,7 @@ def broken_off(port, headers):
     """A session whose link is reset: what opens it again"""
     with Member(port, headers) as ws:
         key = ws.message("ready")["resume"]
-        ws.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ws.reset()
     return f"/v1/stream?resume={key}&got=0"
 
 

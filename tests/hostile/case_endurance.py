@@ -67,7 +67,7 @@ def gone_abruptly(port, rng, audio):
     """A session with some audio whose client resets the connection."""
     with Socket(port) as ws:
         ws.s.sendall(audio[:rng.randrange(len(audio))])
-        ws.s.setsockopt(1, 13, struct.pack("ii", 1, 0))    # SO_LINGER 0: RST
+        ws.reset()
 
 
 def rss_at_rest(shoald, words):

@@ -119,11 +119,9 @@ def case_pings_keep_a_session():
 def case_reset_under_way():
     """Connections that are reset with results under way"""
     with Shoald() as shoald:
-        import socket
-        import struct
         for _ in range(50):
             with Socket(shoald.port, "/v1/stream?depth=1&chunk_ms=20&output=posteriors") as ws:
                 ws.send(BINARY, noise(0.3))
-                ws.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                ws.reset()
         wait_until(lambda: shoald.metric("sessions") == 0, 5, "slots stay")
         honest_session(shoald.port, 0.3)

@@ -100,6 +100,12 @@ class Shoald:
         check(found, "no metric", name)
         return float(found[1])
 
+    def await_clock(self):
+        """Until all that has ended is in the metrics: what the workers measured and the load are
+        looked at in each tick of the daemon's clock, and the loop's lag is observed once in each."""
+        ticks = self.metric("loop_lag_seconds_count")
+        wait_until(lambda: self.metric("loop_lag_seconds_count") >= ticks + 2, 5, "no clock ticks")
+
     def cpu_seconds(self):
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
             fields = f.read().rsplit(")", 1)[1].split()

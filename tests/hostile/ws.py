@@ -138,6 +138,11 @@ class Socket:
     def close(self):
         self.s.close()
 
+    def reset(self):
+        """RST, as a cable that is pulled and a box in between would send it."""
+        self.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.s.close()
+
     def __enter__(self):
         return self
 

@@ -9,89 +9,21 @@
 #include <string.h>
 
 #include "lib/client_again.h"
-#include "lib/client_resume.h"
+#include "session_util.h"
 #include "suite.h"
 
 #define TICKET(n) "0123456789abcdef0123456789abcde" #n
 
-static shoal__session s;
-static uint8_t audio[320000]; /* 10 s at 16 kHz */
-static shoal_ready server;    /* what the next `ready` says */
-
 static void open_with(shoal_options o)
 {
-    shoal__session_params p = { .options = o,
-                                .queue_bytes = sizeof audio,
-                                .message_bytes = 16 << 10,
-                                .keep_bytes = 2 * sizeof audio,
-                                .keep_alive = 1,
-                                .again = 1,
-                                .peer = "host:1" };
-
-    for (size_t i = 0; i < sizeof audio; i++)
-        audio[i] = (uint8_t)(i * 31 + (i >> 8));
-    memset(&server, 0, sizeof server);
-    server.options = o;
-    server.options.outputs = SHOAL_OUTPUT_POSTERIORS;
-    server.options.depth_min = server.options.depth_max = server.depth = server.model_depth = 1;
-    server.options.left_ms = 160;
-    server.model_rate = 16000;
-    server.dim = server.classes = 1;
-    snprintf(server.labels[0], sizeof server.labels[0], "SIL");
-    server.max_message_bytes = 8000;
-    server.latency_ms = 235;
+    open_session_of(o);
     server.park_ms = 30000;
     snprintf(server.ticket, sizeof server.ticket, TICKET(1));
-    ck_assert_int_eq(shoal__session_init(&s, &p), 0);
 }
 
 static void open_session(void)
 {
     open_with(shoal_options_default());
-}
-
-static void close_session(void)
-{
-    shoal__session_free(&s);
-}
-
-static void hear(const char *text)
-{
-    ck_assert_int_eq(shoal__session_receive(&s, SHOAL__TEXT, text, strlen(text), 1), 0);
-}
-
-static int next(shoal_client_event *e)
-{
-    while (shoal__session_next_event(&s, e))
-        if (shoal__resume_take(&s, e))
-            return 1;
-    return 0;
-}
-
-static shoal_client_event expect(shoal_client_event_type type)
-{
-    shoal_client_event e;
-
-    ck_assert_msg(next(&e) == 1, "no event instead of %d", type);
-    ck_assert_msg(e.type == type, "event %d instead of %d%s%s", e.type, type, e.error ? ": " : "",
-                  e.error ? e.error->message : "");
-    return e;
-}
-
-static void expect_nothing(void)
-{
-    shoal_client_event e;
-
-    ck_assert_msg(next(&e) == 0, "event %d instead of none", e.type);
-}
-
-static void hear_ready(void)
-{
-    shoal_buf b = { 0 };
-
-    ck_assert_int_eq(shoal_ready_encode(&b, &server), 0);
-    ck_assert_int_eq(shoal__session_receive(&s, SHOAL__TEXT, b.data, b.size, 1), 0);
-    shoal_buf_free(&b);
 }
 
 static void hear_back(const char *ticket, uint64_t bytes, uint64_t requests)
@@ -102,26 +34,6 @@ static void hear_back(const char *ticket, uint64_t bytes, uint64_t requests)
     snprintf(server.ticket, sizeof server.ticket, "%s", ticket);
     hear_ready();
     server.is_resumed = 0;
-}
-
-static void hear_rows(uint32_t seq, uint64_t first, int n)
-{
-    shoal_packet p = { .kind = SHOAL_KIND_POSTERIORS,
-                       .encoding = SHOAL_ENCODING_F32,
-                       .depth = 1,
-                       .seq = seq,
-                       .first_frame = first,
-                       .start_sample = first * 320,
-                       .received = (first + (uint64_t)n + 3) * 320,
-                       .processed = (first + (uint64_t)n) * 320,
-                       .frames = n,
-                       .dim = 1 };
-    float values[64] = { 0 };
-    shoal_buf b = { 0 };
-
-    ck_assert_int_eq(shoal_packet_encode(&b, &p, values), 0);
-    ck_assert_int_eq(shoal__session_receive(&s, SHOAL__BINARY, b.data, b.size, 1), 0);
-    shoal_buf_free(&b);
 }
 
 /* Everything that goes, as "text" and "<from>..<to>" of the audio, in order. */
@@ -168,13 +80,6 @@ static void expect_query(const char *want)
     ck_assert_str_eq(query, want);
 }
 
-static void break_connection(void)
-{
-    shoal__session_gone(&s);
-    expect(SHOAL_CLIENT_AWAY);
-    expect_nothing();
-}
-
 /* READY, two seconds and four requests, of which some have answers: six messages of the server. */
 static void first_part(void)
 {
@@ -190,7 +95,7 @@ static void first_part(void)
     send_audio(32000);
     ck_assert_int_eq(shoal__session_ping(&s, "d"), 0);
     take_out();
-    hear_rows(0, 0, 22);
+    hear_rows(0, 0, 22, 0);
     expect(SHOAL_CLIENT_FEATURES);
     hear("{\"type\":\"flushed\",\"id\":\"a\",\"received\":8000,\"processed\":7040,\"frames\":22}");
     expect(SHOAL_CLIENT_FLUSHED);
@@ -224,7 +129,7 @@ START_TEST(it_goes_on_where_it_was)
     ck_assert_uint_eq(e.gap->replayed, (64000 - 33000) / 2);
     expect_out(
         "33000+7000 40000+8000 48000+8000 56000+8000 {\"type\":\"ping\",\"id\":\"d\"} 64000+1000 ");
-    hear_rows(1, 22, 8); /* nothing is dropped, numbers go on */
+    hear_rows(1, 22, 8, 0); /* nothing is dropped, numbers go on */
     e = expect(SHOAL_CLIENT_FEATURES);
     ck_assert_uint_eq(e.packet->seq, 1);
     ck_assert_uint_eq(e.packet->first_frame, 22);
@@ -281,7 +186,7 @@ START_TEST(who_is_not_let_back_replays)
     expect_out("0+8000 8000+8000 {\"type\":\"flush\",\"id\":\"a\"} 16000+8000 24000+8000 "
                "{\"type\":\"flush\",\"id\":\"c\"} 32000+8000 40000+8000 48000+8000 56000+8000 "
                "{\"type\":\"ping\",\"id\":\"d\"} ");
-    hear_rows(0, 0, 22); /* dropped, but the new session has given it */
+    hear_rows(0, 0, 22, 0); /* dropped, but the new session has given it */
     expect_nothing();
     break_connection(); /* the new session's own count of messages and requests */
     ck_assert_int_eq(shoal__resume_begin(&s), 0);
@@ -380,8 +285,7 @@ START_TEST(skip_is_a_request_with_a_place)
     ck_assert_int_eq(shoal__session_skip(&s, 1600000), 0);
     send_audio(8000);
     expect_out("0+8000 {\"type\":\"skip\",\"samples\":1600000} 8000+8000 ");
-    hear_rows(0, 5012,
-              8); /* 100 s behind; none of the 8000 bytes after the skip is forgotten by that */
+    hear_rows(0, 5012, 8, 0); /* 100 s behind; that forgets none of the bytes after the skip */
     expect(SHOAL_CLIENT_FEATURES);
     break_connection();
     ck_assert_int_eq(shoal__resume_begin(&s), 0);

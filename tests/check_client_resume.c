@@ -9,106 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/client_resume.h"
+#include "session_util.h"
 #include "suite.h"
-
-static shoal__session s;
-static uint8_t audio[640000]; /* 20 s at 16 kHz */
-static shoal_ready server;    /* what the next `ready` says */
 
 static void open_session(void)
 {
-    shoal__session_params p = { .options = shoal_options_default(),
-                                .queue_bytes = sizeof audio,
-                                .message_bytes = 16 << 10,
-                                .keep_bytes = 2 * sizeof audio,
-                                .again = 1,
-                                .peer = "host:1" };
-
-    for (size_t i = 0; i < sizeof audio; i++)
-        audio[i] = (uint8_t)(i * 31 + (i >> 8));
-    memset(&server, 0, sizeof server);
-    server.options = shoal_options_default();
-    server.options.outputs = SHOAL_OUTPUT_POSTERIORS | SHOAL_OUTPUT_PHONES;
-    server.options.depth_min = server.options.depth_max = server.depth = server.model_depth = 1;
-    server.options.left_ms = 160;
-    server.model_rate = 16000;
-    server.dim = server.classes = 1;
-    snprintf(server.labels[0], sizeof server.labels[0], "SIL");
-    snprintf(server.model_sha256, sizeof server.model_sha256, "%064d", 1);
-    snprintf(server.precision, sizeof server.precision, "fp32");
-    snprintf(server.backend, sizeof server.backend, "own");
-    snprintf(server.kernels, sizeof server.kernels, "avx2");
-    server.max_message_bytes = 8000;
-    server.latency_ms = 235;
-    ck_assert_int_eq(shoal__session_init(&s, &p), 0);
-}
-
-static void close_session(void)
-{
-    shoal__session_free(&s);
-}
-
-static void hear(const char *text)
-{
-    ck_assert_int_eq(shoal__session_receive(&s, SHOAL__TEXT, text, strlen(text), 1), 0);
-}
-
-static int next(shoal_client_event *e)
-{
-    while (shoal__session_next_event(&s, e))
-        if (shoal__resume_take(&s, e))
-            return 1;
-    return 0;
-}
-
-static shoal_client_event expect(shoal_client_event_type type)
-{
-    shoal_client_event e;
-
-    ck_assert_msg(next(&e) == 1, "no event instead of %d", type);
-    ck_assert_msg(e.type == type, "event %d instead of %d%s%s", e.type, type, e.error ? ": " : "",
-                  e.error ? e.error->message : "");
-    return e;
-}
-
-static void expect_nothing(void)
-{
-    shoal_client_event e;
-
-    ck_assert_msg(next(&e) == 0, "event %d instead of none", e.type);
-}
-
-static void hear_ready(void)
-{
-    shoal_buf b = { 0 };
-
-    ck_assert_int_eq(shoal_ready_encode(&b, &server), 0);
-    ck_assert_int_eq(shoal__session_receive(&s, SHOAL__TEXT, b.data, b.size, 1), 0);
-    shoal_buf_free(&b);
-}
-
-/* Rows [first, first + n) of this connection, one value each: its frame in the session. */
-static void hear_rows(uint32_t seq, uint64_t first, int n, uint64_t base)
-{
-    shoal_packet p = { .kind = SHOAL_KIND_POSTERIORS,
-                       .encoding = SHOAL_ENCODING_F32,
-                       .depth = 1,
-                       .seq = seq,
-                       .first_frame = first,
-                       .start_sample = first * 320,
-                       .received = (first + (uint64_t)n + 3) * 320,
-                       .processed = (first + (uint64_t)n) * 320,
-                       .frames = n,
-                       .dim = 1 };
-    float values[64];
-    shoal_buf b = { 0 };
-
-    for (int i = 0; i < n; i++)
-        values[i] = (float)(base + first + (uint64_t)i);
-    ck_assert_int_eq(shoal_packet_encode(&b, &p, values), 0);
-    ck_assert_int_eq(shoal__session_receive(&s, SHOAL__BINARY, b.data, b.size, 1), 0);
-    shoal_buf_free(&b);
+    open_session_of(shoal_options_default());
+    server.options.outputs |= SHOAL_OUTPUT_PHONES;
 }
 
 static void hear_phones(uint32_t seq, uint64_t frames, const char *phones)
@@ -174,17 +81,6 @@ static void first_half(void)
                             : "");
         expect(SHOAL_CLIENT_PHONES);
     }
-}
-
-static void break_connection(void)
-{
-    shoal_client_event e;
-
-    shoal__session_gone(&s);
-    e = expect(SHOAL_CLIENT_AWAY);
-    ck_assert_int_eq(e.failure->cause, SHOAL_CLIENT_LOST);
-    ck_assert(shoal__session_is_away(&s));
-    expect_nothing();
 }
 
 /* One layer of 160 + 320 ms, 235 of latency, the decoder's 2560 and the hangover's 300 are 3575 ms

@@ -36,6 +36,14 @@ static void hear_back(const char *ticket, uint64_t bytes, uint64_t requests)
     server.is_resumed = 0;
 }
 
+/* The connection breaks, and the next one reaches a server that has so much of the session. */
+static void come_back(const char *ticket, uint64_t bytes, uint64_t requests)
+{
+    break_connection();
+    ck_assert_int_eq(shoal__resume_begin(&s), 0);
+    hear_back(ticket, bytes, requests);
+}
+
 /* Everything that goes, as "text" and "<from>..<to>" of the audio, in order. */
 static char wire[4096];
 
@@ -156,9 +164,7 @@ START_TEST(requests_between_the_same_bytes)
     char want[300];
 
     first_part();
-    break_connection();
-    ck_assert_int_eq(shoal__resume_begin(&s), 0);
-    hear_back(TICKET(2), 32000, (uint64_t)_i + 1);
+    come_back(TICKET(2), 32000, (uint64_t)_i + 1);
     expect(SHOAL_CLIENT_RESUMED);
     snprintf(want, sizeof want,
              "%s32000+8000 40000+8000 48000+8000 56000+8000 {\"type\":\"ping\",\"id\":\"d\"} ",
@@ -204,9 +210,7 @@ START_TEST(what_the_server_holds_must_be_possible)
     };
 
     first_part();
-    break_connection();
-    ck_assert_int_eq(shoal__resume_begin(&s), 0);
-    hear_back(TICKET(2), held[_i][0], held[_i][1]);
+    come_back(TICKET(2), held[_i][0], held[_i][1]);
     if (_i == 3) /* more requests than lie there, which is what a later client would have sent */
         return;
     shoal_client_event e = expect(SHOAL_CLIENT_AWAY);
@@ -261,9 +265,7 @@ START_TEST(what_cannot_be_replayed)
         ck_assert_int_eq(shoal__session_set(&s, &o), 0);
     send_audio(4000);
     take_out();
-    break_connection();
-    ck_assert_int_eq(shoal__resume_begin(&s), 0);
-    hear_back(TICKET(2), 4000, _i > 3);
+    come_back(TICKET(2), 4000, _i > 3);
     expect(SHOAL_CLIENT_RESUMED);
     break_connection();
     ck_assert_int_eq(shoal__resume_begin(&s), 0);
@@ -287,9 +289,7 @@ START_TEST(skip_is_a_request_with_a_place)
     expect_out("0+8000 {\"type\":\"skip\",\"samples\":1600000} 8000+8000 ");
     hear_rows(0, 5012, 8, 0); /* 100 s behind; that forgets none of the bytes after the skip */
     expect(SHOAL_CLIENT_FEATURES);
-    break_connection();
-    ck_assert_int_eq(shoal__resume_begin(&s), 0);
-    hear_back(TICKET(2), 8000, 0);
+    come_back(TICKET(2), 8000, 0);
     expect(SHOAL_CLIENT_RESUMED);
     expect_out("{\"type\":\"skip\",\"samples\":1600000} 8000+8000 ");
     ck_assert_int_eq(shoal__session_end(&s), 0);
@@ -310,9 +310,7 @@ START_TEST(pings_of_our_own_are_counted)
     expect_out("{\"type\":\"ping\",\"id\":\"libshoal-client: alive\"} 0+4000 ");
     ck_assert_int_eq(shoal__session_flush(&s, "a"), 0);
     take_out();
-    break_connection();
-    ck_assert_int_eq(shoal__resume_begin(&s), 0);
-    hear_back(TICKET(2), 4000, 1);
+    come_back(TICKET(2), 4000, 1);
     expect(SHOAL_CLIENT_RESUMED);
     expect_out("{\"type\":\"flush\",\"id\":\"a\"} ");
 }

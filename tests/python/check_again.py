@@ -4,29 +4,14 @@ where Python lacks numpy or websockets"""
 
 import asyncio
 import os
-import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-SRCDIR = os.environ.get("SRCDIR", ".")
-BUILD = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
-sys.dont_write_bytecode = True          # SRCDIR may be read-only
-sys.path[:0] = [os.path.join(SRCDIR, "clients/python"), os.path.join(SRCDIR, "training")]
-os.environ.setdefault("LIBSHOAL", os.path.join(BUILD, "engine/.libs/libshoal.so"))
-
-try:
-    import numpy as np
-    import websockets
-except ImportError as e:
-    if os.access("/usr/bin/python3", os.X_OK) and os.path.realpath(sys.executable) != os.path.realpath(
-            "/usr/bin/python3") and "AGAIN" not in os.environ:
-        os.execve("/usr/bin/python3", ["python3", *sys.argv], {**os.environ, "AGAIN": "1"})
-    print(f"skipped: {e} (Debian: python3-numpy python3-websockets)")
-    sys.exit(77)
-import shoal                            # noqa: E402
+from setting import PATIENCE, SRCDIR, run, start_shoald
+import numpy as np
+import shoal
 
 sys.path.insert(0, os.path.join(SRCDIR, "tests"))
 from cutter import Cutter               # noqa: E402
@@ -36,22 +21,12 @@ class Again(unittest.TestCase):
     """A server that is killed in mid-stream: the same rows, phones and totals as from one that is not."""
 
     def start(self, address):
-        ready = os.path.join(self.folder.name, "address")
-        if os.path.exists(ready):
-            os.remove(ready)
-        self.shoald = subprocess.Popen([
-            os.path.join(BUILD, "daemon/shoald"), "--listen", address, "--workers", "1", "--ready-file", ready,
-            "--log-level", "warning", "--model", os.path.join(SRCDIR, "tests/data/tiny.safetensors"), "--set",
-            "capacity=100000", "--set", "elastic=off", "--set", "admission=off", "--set", "late_limit_ms=600000"])
+        self.shoald, address = start_shoald(
+            self.folder.name, "--model", os.path.join(SRCDIR, "tests/data/tiny.safetensors"), listen=address,
+            settings=("capacity=100000", "elastic=off", "admission=off", "late_limit_ms=600000"))
         self.addCleanup(self.shoald.wait)
         self.addCleanup(self.shoald.kill)
-        end = time.monotonic() + 30 * PATIENCE
-        while not (os.path.exists(ready) and os.path.getsize(ready)):
-            if self.shoald.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("shoald did not start")
-            time.sleep(0.02)
-        with open(ready) as f:
-            return f.read().strip()
+        return address
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -181,9 +156,4 @@ class Again(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    print("websockets", websockets.__version__ if hasattr(websockets, "__version__") else "")
-    result = unittest.main(exit=False, verbosity=1).result
-    bad = len(result.failures) + len(result.errors)
-    # as Check words it, so that ./bootstrap check counts them
-    print(f"100%: Checks: {result.testsRun}, Failures: {bad}, Errors: 0")
-    sys.exit(1 if bad else 0)
+    run()

@@ -11,25 +11,12 @@ import tempfile
 import time
 import unittest
 
-SRCDIR = os.environ.get("SRCDIR", ".")
-BUILD = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
-RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
-sys.dont_write_bytecode = True          # SRCDIR may be read-only
-sys.path[:0] = [os.path.join(SRCDIR, "clients/python"), os.path.join(SRCDIR, "training")]
-os.environ.setdefault("LIBSHOAL", os.path.join(BUILD, "engine/.libs/libshoal.so"))
+from setting import PATIENCE, run, start_shoald
+import numpy as np
+import shoal
+from shoal import wire
 
-try:
-    import numpy as np
-    import websockets
-except ImportError as e:
-    if os.access("/usr/bin/python3", os.X_OK) and os.path.realpath(sys.executable) != os.path.realpath(
-            "/usr/bin/python3") and "AGAIN" not in os.environ:
-        os.execve("/usr/bin/python3", ["python3", *sys.argv], {**os.environ, "AGAIN": "1"})
-    print(f"skipped: {e} (Debian: python3-numpy python3-websockets)")
-    sys.exit(77)
-import shoal                            # noqa: E402
-from shoal import wire                  # noqa: E402
+RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
 
 # A library with a sanitizer in it cannot be loaded into a Python that has none.
 LOADS = subprocess.run([sys.executable, "-c", "import ctypes, os; ctypes.CDLL(os.environ['LIBSHOAL'])"],
@@ -100,20 +87,12 @@ class Live(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        ready, tokens = (os.path.join(cls.folder.name, name) for name in ("address", "tokens"))
+        tokens = os.path.join(cls.folder.name, "tokens")
         os.environ["SHOAL_TOKEN"] = "shoal_live"        # all of these sessions send it
         with open(tokens, "w") as f:
             f.write(f"live {hashlib.sha256(b'shoal_live').hexdigest()}\n")
-        cls.shoald = subprocess.Popen([
-            os.path.join(BUILD, "daemon/shoald"), "--listen", "127.0.0.1:0", "--workers", "1", "--ready-file",
-            ready, "--log-level", "warning", "--set", "max_sessions=2", "--set", f"tokens={tokens}"])
-        end = time.monotonic() + 30 * PATIENCE
-        while not (os.path.exists(ready) and os.path.getsize(ready)):
-            if cls.shoald.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("shoald did not start")
-            time.sleep(0.05)
-        with open(ready) as f:
-            cls.url = "ws://" + f.read().strip()
+        cls.shoald, address = start_shoald(cls.folder.name, settings=("max_sessions=2", f"tokens={tokens}"))
+        cls.url = "ws://" + address
         cls.samples, cls.rate = shoal.blocking.read_audio(RECORDING)
 
     @classmethod
@@ -337,11 +316,6 @@ class Engine(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    print("websockets", websockets.__version__ if hasattr(websockets, "__version__") else "")
     if not os.path.exists(RECORDING):
         del Live
-    result = unittest.main(exit=False, verbosity=1).result
-    bad = len(result.failures) + len(result.errors)
-    # as Check words it, so that ./bootstrap check counts them
-    print(f"100%: Checks: {result.testsRun}, Failures: {bad}, Errors: 0")
-    sys.exit(1 if bad else 0)
+    run()

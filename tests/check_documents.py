@@ -7,23 +7,20 @@ What needs a tool that is not here is named as skipped. SRCDIR and TOP_BUILDDIR 
 """
 
 import array
-import base64
 import glob
 import json
 import os
 import re
 import shutil
-import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 
-SRC = os.path.abspath(os.environ.get("SRCDIR", "."))
-BUILD = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile"))
+from daemon import BUILD, PATIENCE, SRC, Failed, Shoald, check      # noqa: E402
+from ws import Socket                                               # noqa: E402
+
 RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
 DOCUMENTS = ["README.md", "docs/protocol.md", "clients/python/README.md", "clients/web/README.md"]
 WHERE = re.compile(r"(ws://|http://)?(127\.0\.0\.1:7350|localhost:7350|HOST(:PORT)?)(?=[/\"'? \n]|$)")
@@ -54,10 +51,6 @@ const speak = setInterval(() => {{
 """
 
 
-class Wrong(Exception):
-    """What an example did instead."""
-
-
 def text_of(name):
     with open(os.path.join(SRC, name), encoding="utf-8") as f:
         return f.read()
@@ -84,24 +77,14 @@ class Place:
             pcm = array.array("h", f.read()[44:])
         with open(os.path.join(self.folder, "talk.raw"), "wb") as f:
             pcm[::3].tofile(f)                          # 16 kHz of 48
-        ready = os.path.join(self.folder, "address")
-        settings = ["capacity=100000", "elastic=off", "admission=off", "late_limit_ms=0"]
-        self.log = open(os.path.join(self.folder, "log"), "w+", encoding="utf-8")
-        self.shoald = subprocess.Popen(
-            [BUILD + "/daemon/shoald", "--listen", "127.0.0.1:0", "--workers", "1", "--ready-file", ready,
-             "--log-level", "warning", *(a for s in settings for a in ("--set", s))], stderr=self.log)
-        end = time.monotonic() + 30 * PATIENCE
-        while not (os.path.exists(ready) and os.path.getsize(ready)):
-            if self.shoald.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("shoald did not start")
-            time.sleep(0.02)
-        with open(ready, encoding="ascii") as f:
-            self.address = f.read().strip()
+        self.shoald = Shoald("--log-level", "warning", model=None, capacity=100000, elastic="off", admission="off",
+                             late_limit_ms=0)
+        self.address = self.shoald.address()
         return self
 
     def __exit__(self, *_):
-        self.shoald.send_signal(signal.SIGTERM)
-        self.shoald.wait()
+        with self.shoald:
+            self.shoald.stop()
         shutil.rmtree(self.folder)
 
     def here(self, text):
@@ -115,45 +98,26 @@ class Place:
         done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=more.pop("text", True),
                               timeout=60 * PATIENCE, check=False, **more)
         if done.returncode != 0:
-            raise Wrong(f"exit code {done.returncode}: {done.stderr[-2000:]}{done.stdout[-500:]}")
+            raise Failed(f"exit code {done.returncode}: {done.stderr[-2000:]}{done.stdout[-500:]}")
         return done.stdout
 
 
 # ---- addresses: `ready`, or for programs that only other models have, the list of those it has ----
 
-def receive(s, n):
-    data = b""
-    while len(data) < n:
-        piece = s.recv(n - len(data))
-        if not piece:
-            raise Wrong("the connection ended")
-        data += piece
-    return data
-
-
-def first_message(address, path):
-    host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), 20 * PATIENCE) as s:
-        key = base64.b64encode(bytes(16)).decode()
-        s.sendall((f"GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                   f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += receive(s, 1)
-        if b" 101 " not in head:
-            raise Wrong(head.decode())
-        n = receive(s, 2)[1]
-        n = struct.unpack(">H", receive(s, 2))[0] if n == 126 else n
-        return json.loads(receive(s, n))
+def first_message(port, path):
+    with Socket(port, path) as ws:
+        got = ws.receive()
+        check(got, "the connection ended")
+        return json.loads(got[1])
 
 
 def addresses(place):
     for name in DOCUMENTS:
         for path in re.findall(r"ws://[\w.:]+(/v1/stream\?[\w=&,@.%-]+)", text_of(name)):
-            m = first_message(place.address, path)
+            m = first_message(place.shoald.port, path)
             expected = "error" if "program=" in path else "ready"
             if m["type"] != expected or (expected == "error" and "base" not in m["message"]):
-                raise Wrong(f"{path}: {m}")
+                raise Failed(f"{path}: {m}")
             yield path
 
 
@@ -165,7 +129,7 @@ def shoal_file(place):
         yield line
     out = [os.path.basename(p) for p in glob.glob(place.folder + "/Front_Center.*")]
     if sorted(out) != ["Front_Center.TextGrid", "Front_Center.embedding@12.npy"]:
-        raise Wrong(f"it wrote {out}")
+        raise Failed(f"it wrote {out}")
 
 
 def curl(place):
@@ -176,11 +140,11 @@ def curl(place):
                 if f"talk.{suffix}" in line:
                     with open(f"{place.folder}/talk.{suffix}", "rb") as f:
                         if not f.read(8).startswith(magic):
-                            raise Wrong(f"no {suffix}: {line}")
+                            raise Failed(f"no {suffix}: {line}")
                     break
             else:
                 if json.loads(said.splitlines()[-1])["type"] != "done":
-                    raise Wrong(f"not done: {line}")
+                    raise Failed(f"not done: {line}")
             yield line
 
 
@@ -230,7 +194,7 @@ def python(place):
             with open(place.folder + "/talk.raw", "rb") as f:
                 said = place.run([PYTHON3, "-c", code], stdin=f)
             if "asyncio.to_thread" in code and "'done'" not in said:
-                raise Wrong(f"no end: {said[-300:]}")
+                raise Failed(f"no end: {said[-300:]}")
             yield block
 
 
@@ -255,7 +219,7 @@ def javascript(place):
             "\nws.onclose = ({ code }) => process.exit(code === 1000 ? 0 : 1);")
         said = place.run([NODE, *flag, "--no-warnings", "--input-type=module", "-e", code])
         if not re.search(r"^F ", said, re.M) or "first row Float32Array(40)" not in said:
-            raise Wrong(said[-500:])
+            raise Failed(said[-500:])
         yield block
 
 
@@ -287,11 +251,10 @@ def main():
                 for example in part(place):
                     seen += 1
                 if seen < least:
-                    raise Wrong(f"only {seen} examples found, there were {least}")
-            except (Wrong, subprocess.TimeoutExpired, OSError, KeyError, ValueError) as e:
+                    raise Failed(f"only {seen} examples found, there were {least}")
+            except (Failed, subprocess.TimeoutExpired, OSError, KeyError, ValueError) as e:
                 failed += 1
-                place.log.seek(0)
-                print(f"FAILED: {part.__name__}, example {seen + 1}: {e}\n{place.log.read()[-1000:]}")
+                print(f"FAILED: {part.__name__}, example {seen + 1}: {e}\n{place.shoald.log()[-1000:]}")
             passed += seen
             print(f"{part.__name__}: {seen} in {time.monotonic() - began:.1f} s")
     print(f"100%: Checks: {passed + failed}, Failures: {failed}, Errors: 0")

@@ -10,12 +10,10 @@ import pty
 import re
 import subprocess
 import sys
-import tempfile
-import time
 
-SRC = os.path.abspath(os.environ.get("SRCDIR", "."))
-BUILD = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile"))
+from daemon import BUILD, SRC, Shoald   # noqa: E402
+
 RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
 PROGRAMS = {"clients/shoal-file": "clients/file/shoal-file.1", "clients/shoal-load": "clients/load/shoal-load.1",
             "clients/shoal-tune": "clients/tune/shoal-tune.1", "clients/shoal-mic": "clients/mic/shoal-mic.1",
@@ -91,21 +89,6 @@ def screen(said):
     return lines
 
 
-def start_shoald(folder):
-    ready = folder + "/address"
-    shoald = subprocess.Popen([
-        BUILD + "/daemon/shoald", "--listen", "127.0.0.1:0", "--workers", "1", "--ready-file", ready, "--log-level",
-        "warning", "--set", "capacity=100000", "--set", "elastic=off", "--set", "admission=off", "--set",
-        "late_limit_ms=0"])
-    end = time.monotonic() + 30 * PATIENCE
-    while not (os.path.exists(ready) and os.path.getsize(ready)):
-        if shoald.poll() is not None or time.monotonic() > end:
-            sys.exit("shoald did not start")
-        time.sleep(0.02)
-    with open(ready, encoding="ascii") as f:
-        return shoald, "ws://" + f.read().strip()
-
-
 def tentative(url):
     command = [BUILD + "/clients/shoal-file", "--url", url, "--depth", "4", RECORDING]
     piped = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -128,13 +111,10 @@ def tentative(url):
 def main():
     manuals()
     if os.path.exists(RECORDING):
-        with tempfile.TemporaryDirectory() as folder:
-            shoald, url = start_shoald(folder)
-            try:
-                tentative(url)
-            finally:
-                shoald.terminate()
-                shoald.wait()
+        with Shoald("--log-level", "warning", model=None, capacity=100000, elastic="off", admission="off",
+                    late_limit_ms=0) as shoald:
+            tentative(f"ws://127.0.0.1:{shoald.port}")
+            shoald.stop()
     print(f"100%: Checks: {checks}, Failures: {failures}, Errors: 0")
     sys.exit(1 if failures else 0)
 

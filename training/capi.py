@@ -7,7 +7,7 @@ Frames are 20 ms, labels are class numbers, samples float32 at the model's rate.
 import os
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -104,8 +104,8 @@ class Engine:
 
     def _decoder(self, name, settle=0, silence=0):
         lm, durations = DECODERS[name]
-        return closing(self.engine.decoder(lm=lm, durations=durations, settle_ms=settle * FRAME_MS,
-                                           settle_silence_ms=silence * FRAME_MS))
+        return self.engine.decoder(lm=lm, durations=durations, settle_ms=settle * FRAME_MS,
+                                   settle_silence_ms=silence * FRAME_MS)
 
     def _has_decoder(self, name):
         try:

@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 
 from case_handshake import json_answer, proxied
-from daemon import BUILD, PATIENCE, Failed, Shoald, check, wait_until
-from ws import BINARY, CLOSE, TEXT, Socket, answer, connect, honest_session, noise, read_head, request
+from daemon import BUILD, PATIENCE, Shoald, check, wait_until
+from ws import BINARY, CLOSE, TEXT, Socket, answer, honest_session, noise, request
 
 ANNA, BERT, EVE = "shoal_" + "a" * 43, "shoal_" + "b" * 43, "shoal_" + "e" * 43
 GUARDED = ("/v1/model", "/v1/depths", "/metrics", "/v1/sessions", "/v1/phones")
@@ -64,12 +64,7 @@ class Member(Socket):
     """An upgraded connection with a token, and headers of its own."""
 
     def __init__(self, port, headers, path="/v1/stream?depth=2"):
-        self.s = connect(port)
-        self.s.sendall(request(path, headers=headers))
-        status, self.headers, self.data = read_head(self.s)
-        if status != 101:
-            self.s.close()
-            raise Failed(f"upgrade got {status or 'no answer'}, not 101")
+        super().__init__(port, path, headers=headers)
 
 
 def ways_in(headers, offer):

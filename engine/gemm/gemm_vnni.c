@@ -1,7 +1,7 @@
 /* gemm_vnni.c - our int8 products for CPUs with AVX2 and VNNI: one instruction for four products
  *
- * Not run by who wrote it, for want of such a CPU: it is used if it passes its trial
- * (gemm_own_int8.c).
+ * Run by emulation only (tests/emulated/), for want of such a CPU: it is used if it passes its
+ * trial (gemm_own_int8.c).
  */
 #if !defined(__AVX2__) || !defined(__AVXVNNI__)
 #error "compile this file with -mavx2 -mavxvnni"

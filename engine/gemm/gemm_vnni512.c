@@ -1,7 +1,7 @@
 /* gemm_vnni512.c - our int8 products for AVX-512 with VNNI: one instruction for four products
  *
- * Not run by who wrote it, for want of such a CPU: it is used if it passes its trial
- * (gemm_own_int8.c).
+ * Run by emulation only (tests/emulated/), for want of such a CPU: it is used if it passes its
+ * trial (gemm_own_int8.c).
  */
 #if !defined(__AVX512BW__) || !defined(__AVX512VNNI__)
 #error "compile this file with -mavx512bw -mavx512vnni"

@@ -112,19 +112,29 @@ static void for_good(fake_peer *p)
     read_all(p);
 }
 
+/* Who is silent may stay where nobody else fits, and is refused when it begins to speak. */
+static void at_first_audio(fake_peer *p)
+{
+    fake_send_ready(p);
+    by_error(p);
+}
+
 static const struct {
     fake_script *script;
-    int raw, refused;
-} roads[] = { { over_http_503, 1, 1 },  { over_http_429, 1, 1 }, { by_error, 0, 1 },
-              { by_close_alone, 0, 1 }, { by_restart, 0, 1 },    { for_good, 0, 0 } };
+    int raw, refused, admitted;
+} roads[] = { { over_http_503, 1, 1 },    { over_http_429, 1, 1 }, { by_error, 0, 1 },
+              { by_close_alone, 0, 1 },   { by_restart, 0, 1 },    { for_good, 0, 0 },
+              { at_first_audio, 0, 1, 1 } };
 
 START_TEST(a_refusal_is_one_whatever_the_road)
 {
     run_against("127.0.0.1", fake_server_start(roads[_i].script, roads[_i].raw));
-    ck_assert_int_eq(stats->admitted, 0);
+    ck_assert_int_eq(stats->admitted, roads[_i].admitted);
     ck_assert_msg(stats->refused == roads[_i].refused, "%s", stats->reason[0].text);
     ck_assert_int_eq(stats->failed, !roads[_i].refused);
     ck_assert_int_eq(stats->reasons, 1);
+    if (roads[_i].refused)
+        ck_assert_uint_eq(stats->missing, 0);
 }
 END_TEST
 

@@ -3,7 +3,8 @@
 
 A shoald of its own with one worker and the built-in model. Half of the load are sessions that stay from the beginning
 to the end, half are sessions of ten seconds, one lot after the other; a tenth as many again break off without a word. All
-of them may be served at depth 3 to 12, so a machine that others use meanwhile changes depths, not results.
+of them may be served at depth 3 to 12, so a machine that others use meanwhile changes depths, not results. Those that it
+refuses even so are told.
 
 Must hold: no session fails, no frame is missing, no sequence number either; memory in the last quarter is at most 5 % (and 4 MiB) above that of
 the second; at the end no session is left and SIGTERM is obeyed. Told, not judged: p99 of the latency beyond the
@@ -87,7 +88,7 @@ def quarters(values, seconds):
 def soak(shoald, seconds, load, folder):
     stay = max(LEAST, round(load * shoald.metric("capacity_streams") / 2))
     print(f"{stay} sessions for {seconds} s, {stay} of {RENEWED_S} s at a time, by depth 3 to 12", flush=True)
-    memory, start, renewed = [], time.monotonic(), 0
+    memory, start, renewed, refused = [], time.monotonic(), 0, 0
     long = Load(folder, "stay", shoald.port, stay, seconds)
     broken = Broken(shoald.port)
     broken.start()
@@ -96,12 +97,14 @@ def soak(shoald, seconds, load, folder):
         while lot.process.poll() is None:
             memory.append((time.monotonic() - start, shoald.rss_bytes() / 2**20))
             time.sleep(0.5)
-        renewed += lot.result()["offered"]
+        run = lot.result()
+        renewed, refused = renewed + run["offered"], refused + run["refused"]
         print(f"  {time.monotonic() - start:5.0f} s  {memory[-1][1]:.1f} MiB", file=sys.stderr)
     broken.over.set()
     broken.join()
     result = long.result()
-    print(f"{renewed} renewed, {broken.count} broken off; p99 {result['latency_ms']['p99']:.0f} ms")
+    print(f"{renewed} renewed, {refused} of them refused, {broken.count} broken off; "
+          f"p99 {result['latency_ms']['p99']:.0f} ms")
     return memory, long.csv
 
 

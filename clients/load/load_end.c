@@ -4,14 +4,17 @@
 
 #include "load/load.h"
 
-/* Frames that the server owes for the audio of the whole plan. */
-static void count_owed(load_session *s)
+/* Frames that the server owes for the audio of the whole plan: none to who was refused when it
+ * began to speak. */
+static void count_owed(load_session *s, load_end end)
 {
     load_stats *st = s->run->st;
     int64_t ms = s->plan->packets * s->plan->packet_ms;
     uint64_t owed = (uint64_t)((ms + SHOAL_FRAME_MS - 1) / SHOAL_FRAME_MS);
 
     st->active--;
+    if (end == LOAD_REFUSED)
+        return;
     st->expected += owed;
     st->missing += owed > s->frames ? owed - s->frames : 0;
 }
@@ -25,7 +28,7 @@ static void count_end(load_session *s, load_end end)
     st->failed += end == LOAD_FAILED;
     st->seq_gaps += s->progress.seq_gaps;
     if (s->ready)
-        count_owed(s);
+        count_owed(s, end);
 }
 
 void load_session_close(load_session *s, load_end end, const char *fmt, ...)

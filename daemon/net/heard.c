@@ -2,27 +2,12 @@
  * which uv.h brings, exclude each other */
 #include "net/heard.h"
 
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
-
-bool shoald_heard_end(int fd)
-{
-    enum {
-        CLOSE_WAIT = 8,
-        LAST_ACK = 9,
-        CLOSING = 11,
-        TIME_WAIT = 6
-    }; /* of the kernel's tcp_states */
-    struct tcp_info info;
-    socklen_t n = sizeof info;
-    memset(&info, 0, sizeof info);
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
-        return false;
-    return info.tcpi_state == CLOSE_WAIT || info.tcpi_state == LAST_ACK ||
-           info.tcpi_state == CLOSING || info.tcpi_state == TIME_WAIT;
-}
 
 uint64_t shoald_heard_bytes(int fd)
 {
@@ -30,4 +15,10 @@ uint64_t shoald_heard_bytes(int fd)
     socklen_t n = sizeof info;
     memset(&info, 0, sizeof info); /* an older kernel fills in less */
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0 ? 0 : info.tcpi_bytes_received;
+}
+
+int shoald_unheard_bytes(int fd)
+{
+    int n = 0;
+    return ioctl(fd, SIOCOUTQ, &n) < 0 ? 0 : n;
 }

@@ -1,14 +1,13 @@
-/* heard.h - what a socket has received, as the kernel counts it */
+/* heard.h - what a socket and its peer have received, as the kernel counts it */
 #ifndef SHOALD_HEARD_H
 #define SHOALD_HEARD_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes since the connection began; 0 where the kernel does not say (not TCP, before Linux 4.1). */
+/* Bytes since the connection began, and one for its end if that came in good order; 0 where the
+ * kernel does not say (not TCP, before Linux 4.1). */
 uint64_t shoald_heard_bytes(int fd);
-/* The peer has closed its side in good order, which it cannot do while something lies unread there.
- */
-bool shoald_heard_end(int fd);
+/* Bytes written that the peer's kernel has not got, and one for our end of the connection. */
+int shoald_unheard_bytes(int fd);
 
 #endif

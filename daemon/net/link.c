@@ -23,7 +23,7 @@ typedef struct connection {
     struct lws *wsi;         /* NULL while it arrives */
     shoald_session *session; /* NULL once that has been told that it is gone */
     uint64_t pong_bytes;     /* as frames */
-    uint64_t said_at;        /* bytes that were heard when our Close was sent */
+    uint64_t said_at;        /* bytes that were heard when `done`, then when our Close was sent */
 } connection;
 
 /* loop thread only; NULL but during shoald_link_adopt */
@@ -31,17 +31,6 @@ static connection *arriving;
 static const shoald_entry *entry_of_arriving;
 
 /* ---- what the session wants ---------------------------------------------------------- */
-
-static int write_message(shoald_link *l, shoald_link_kind kind, size_t n)
-{
-    static const enum lws_write_protocol how[] = {
-        [SHOALD_LINK_TEXT] = LWS_WRITE_TEXT,
-        [SHOALD_LINK_BINARY] = LWS_WRITE_BINARY,
-        [SHOALD_LINK_PING] = LWS_WRITE_PING, /* not empty: else lws 4.1.6 tells of no pong */
-    };
-    connection *c = (connection *)l;
-    return lws_write(c->wsi, c->house->tx, n, how[kind]) < (int)n ? -1 : 0;
-}
 
 static void want_write(shoald_link *l)
 {
@@ -60,6 +49,30 @@ static uint64_t bytes_heard(const shoald_link *l)
     return all > c->pong_bytes ? all - c->pong_bytes : 0;
 }
 
+static int write_message(shoald_link *l, shoald_link_kind kind, size_t n)
+{
+    static const enum lws_write_protocol how[] = {
+        [SHOALD_LINK_TEXT] = LWS_WRITE_TEXT,
+        [SHOALD_LINK_BINARY] = LWS_WRITE_BINARY,
+        [SHOALD_LINK_PING] = LWS_WRITE_PING, /* not empty: else lws 4.1.6 tells of no pong */
+        [SHOALD_LINK_LAST] = LWS_WRITE_TEXT,
+    };
+    connection *c = (connection *)l;
+    if (kind == SHOALD_LINK_LAST)
+        c->said_at = bytes_heard(l);
+    return lws_write(c->wsi, c->house->tx, n, how[kind]) < (int)n ? -1 : 0;
+}
+
+/* The client has all to `done`, and then came its end: it closed its socket, having read that, or
+ * its kernel had sent a reset. lws has shut the socket down before it tells us, so its state says
+ * nothing any more. */
+static bool has_left(const connection *c)
+{
+    enum { OUR_END = 1 };
+    return c->said_at && bytes_heard(&c->link) > c->said_at && !lws_partial_buffered(c->wsi) &&
+           shoald_unheard_bytes(lws_get_socket_fd(c->wsi)) <= OUR_END;
+}
+
 /* Not by returning -1 from the writable callback: Debian's lws 4.1.6 is built with _DEBUG, and
  * then closes a second time to see whether that does harm ("uv repeat test"). It does: the
  * second close drops the connection before the Close frame is sent. */
@@ -67,6 +80,7 @@ static void close_link(shoald_link *l, int code, const char *reason)
 {
     connection *c = (connection *)l;
     l->closing_ns = uv_hrtime();
+    l->farewell = has_left(c); /* the Close makes a reset of its end */
     c->said_at = bytes_heard(l);
     lws_close_reason(c->wsi, (enum lws_close_status)code, (unsigned char *)(uintptr_t)reason,
                      strlen(reason));
@@ -74,17 +88,17 @@ static void close_link(shoald_link *l, int code, const char *reason)
 }
 
 /* lws tells nobody of a Close that answers ours, but it has been heard, as has been that the client
- * just closed its socket then, having read all; nor of frames that were broken, but has made a
- * Close itself. What cannot be known is taken for an end. */
+ * just closed its socket then; nor of frames that were broken, but has made a Close itself. What
+ * cannot be known is taken for an end. */
 static bool is_farewell(const connection *c)
 {
     uint64_t heard;
-    if (!c->wsi || c->link.farewell)
+    if (!c->wsi || c->link.farewell || has_left(c))
         return true;
-    if (!c->said_at)
+    if (!c->link.closing_ns || !c->said_at)
         return c->link.closing_ns || lws_get_close_length(c->wsi) > 0;
     heard = bytes_heard(&c->link);
-    return heard == 0 || heard > c->said_at || shoald_heard_end(lws_get_socket_fd(c->wsi));
+    return heard == 0 || heard > c->said_at;
 }
 
 static void let_session_go(connection *c)

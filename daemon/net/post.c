@@ -232,8 +232,8 @@ static int write_message(shoald_link *l, shoald_link_kind kind, size_t n)
         return 0;
     }
     bool was_large = p->reply.is_large;
-    int result = kind == SHOALD_LINK_TEXT ? shoald_reply_text(&p->reply, bytes, n)
-                                          : shoald_reply_packet(&p->reply, bytes, n);
+    int result = kind != SHOALD_LINK_BINARY ? shoald_reply_text(&p->reply, bytes, n)
+                                            : shoald_reply_packet(&p->reply, bytes, n);
     if (p->reply.is_large && !was_large)
         shoald_session_fail(
             p->session, SHOAL_CODE_MESSAGE_TOO_LARGE,

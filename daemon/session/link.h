@@ -17,7 +17,8 @@ typedef struct shoald_link shoald_link;
 typedef enum shoald_link_kind {
     SHOALD_LINK_TEXT,
     SHOALD_LINK_BINARY,
-    SHOALD_LINK_PING
+    SHOALD_LINK_PING,
+    SHOALD_LINK_LAST /* text, and nothing comes after it but a Close */
 } shoald_link_kind;
 
 /* What has come of a message: as much as lay there. */

@@ -40,8 +40,10 @@ static int write_last_text(shoald_session *s)
 /* Its payload lies in house->tx. */
 static int write_payload(shoald_session *s, const shoald_record *r)
 {
-    bool binary = r->kind == SHOALD_OUT_BINARY;
-    int result = write_bytes(s, r->size, binary ? SHOALD_LINK_BINARY : SHOALD_LINK_TEXT);
+    shoald_link_kind kind = r->kind == SHOALD_OUT_BINARY ? SHOALD_LINK_BINARY
+                            : r->code                    ? SHOALD_LINK_LAST
+                                                         : SHOALD_LINK_TEXT;
+    int result = write_bytes(s, r->size, kind);
     if (r->code)
         shoald_session_enter_closing(s, r->code);
     return result;

@@ -76,7 +76,7 @@ static int write_message(shoald_link *l, shoald_link_kind kind, size_t n)
     require(n <= TX_BYTES, "a message that is too large");
     if (f->breaks)
         return -1;
-    if (kind == SHOALD_LINK_TEXT)
+    if (kind == SHOALD_LINK_TEXT || kind == SHOALD_LINK_LAST)
         read_text(f, n);
     else if (kind == SHOALD_LINK_BINARY) {
         require(shoal_packet_decode(&p, house.tx, n, &err) == 0, "a packet that no client reads");

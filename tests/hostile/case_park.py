@@ -210,6 +210,34 @@ def case_who_leaves_is_not_parked():
         check(shoald.metric("parks_total") == 0, "one was parked")
 
 
+def end_of_reader(shoald, leave):
+    """It leaves as soon as `done` is there, before the server can send its Close: both are on one core, where the
+    loop has the least priority meanwhile."""
+    c = Client(shoald.port)
+    c.ws.send(BINARY, noise(0.2))
+    c.ws.send(TEXT, b'{"type":"ping"}')
+    c.ws.message("pong")
+    os.sched_setscheduler(shoald.pid, os.SCHED_IDLE, os.sched_param(0))
+    c.ws.send(TEXT, b'{"type":"end"}')
+    c.ws.message("done")
+    leave(c.ws)
+    os.sched_setscheduler(shoald.pid, os.SCHED_OTHER, os.sched_param(0))
+
+
+def case_who_leaves_at_done_is_not_parked():
+    """All was written and read, and then there is an end in good order: that is a farewell. A reset is not."""
+    core = {min(os.sched_getaffinity(0))}
+    os.sched_setaffinity(0, core)
+    with Shoald() as shoald:
+        os.sched_setaffinity(shoald.pid, core)
+        for _ in range(5):
+            end_of_reader(shoald, Socket.close)
+        wait_until(lambda: shoald.metric("sessions") == 0, 10, "they did not end")
+        check(shoald.metric("parks_total") == 0, shoald.metric("parks_total"), "were parked")
+        end_of_reader(shoald, Socket.reset)
+        parked(shoald, 1)
+
+
 def case_tickets_of_others():
     """Guessed, spent, of a session that is over; and one that is right."""
     with Shoald() as shoald:

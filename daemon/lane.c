@@ -20,8 +20,7 @@ int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, i
     atomic_store(&p->ceiling, depth);
     sem_init(&p->wake, 0, 0);
     /* a lane lies in a mailbox at most twice: once to be looked at, once marked */
-    if (shoald_recent_init(&p->recent, depth) == 0 && shoald_mailbox_init(&p->inbox, 2 * n) == 0 &&
-        shoald_mailbox_init(&p->outbox, 2 * n) == 0)
+    if (shoald_mailbox_init(&p->inbox, 2 * n) == 0 && shoald_mailbox_init(&p->outbox, 2 * n) == 0)
         return 0;
     shoald_port_free(p);
     return -1;
@@ -30,7 +29,6 @@ int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, i
 void shoald_port_free(shoald_port *p)
 {
     sem_destroy(&p->wake);
-    shoald_recent_free(&p->recent);
     shoald_mailbox_free(&p->inbox);
     shoald_mailbox_free(&p->outbox);
 }

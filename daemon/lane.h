@@ -33,7 +33,7 @@
 
 #include "base/service.h"
 #include "base/stats.h"
-#include "plan/recent.h"
+#include "plan/cost.h"
 #include "queue.h"
 #include "shoal-protocol.h"
 
@@ -69,7 +69,6 @@ typedef struct shoald_port {
     bool mail_sent;            /* worker only: since the last notify */
     _Atomic uint64_t ticks;    /* progress, for the watchdog */
     shoald_worker_stats stats; /* written by the worker, read by anyone */
-    shoald_recent recent;      /* the same: arrival of a live chunk -> result, by depth */
 
     /* loop -> worker */
     _Atomic bool elastic;    /* else everybody runs as deep as allowed */
@@ -111,8 +110,8 @@ typedef struct shoald_totals {
 
 typedef struct shoald_lane {
     /* set at init, then constant */
-    void *session; /* the loop's; no affair of the worker's */
-    const shoald_service *service;
+    void *session;           /* the loop's; no affair of the worker's */
+    shoald_service *service; /* its model; no other is in its way from here on */
     char id[SHOALD_SESSION_ID + 1];
     shoal_options options;      /* effective at the start */
     size_t in_high, in_low;     /* bytes of input: stop, go on reading the socket */

@@ -87,14 +87,19 @@ static void take_signals(shoald_server *server)
 
 /* ---- starting ------------------------------------------------------------------------ */
 
-static int open_service(shoald_server *server)
+static int workers_of(const shoald_settings *c)
+{
+    return c->workers ? c->workers : (int)uv_available_parallelism();
+}
+
+static int open_models(shoald_server *server)
 {
     char why[WHY_SIZE + PATH_MAX];
-    const shoald_settings *c = &server->house.settings;
-    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
-                                        (shoal_cache)c->cache };
-    if (shoald_service_open(&server->house.service, c->model, &params, why, sizeof why) < 0)
+    shoald_house *house = &server->house;
+    if (shoald_models_open(&house->models, &house->settings, why, sizeof why) < 0)
         return complain(why);
+    if (shoald_models_prepare(server, workers_of(&house->settings)) < 0)
+        return complain("no memory for the models: serve fewer, or smaller ones");
     return 0;
 }
 
@@ -133,11 +138,12 @@ static int start_workers(shoald_server *server)
 {
     shoald_house *house = &server->house;
     const shoald_settings *c = &house->settings;
-    int result, count = c->workers ? c->workers : (int)uv_available_parallelism();
+    int result, count = workers_of(c);
+    shoald_service *first = shoald_models_default(&house->models);
     if (allocate_workers(server, count) < 0)
         return -1;
     for (int i = 0; i < count; i++, server->worker_count++)
-        if ((result = shoald_worker_start(&server->workers[i], i, &house->service, &server->mail,
+        if ((result = shoald_worker_start(&server->workers[i], i, first, &server->mail,
                                           c->max_sessions, c->batch_frames)) < 0)
             return complain_of_worker(i, result);
     for (int i = 0; i < count; i++) {
@@ -193,21 +199,6 @@ static int start_lws(shoald_server *server)
     if (!server->house.vhost)
         return complain("libwebsockets does not start with libuv: is the package "
                         "libwebsockets-evlib-uv installed?");
-    return 0;
-}
-
-/* One message of any kind fits: the largest step of any session. */
-static int make_tx(shoald_server *server)
-{
-    shoal_options largest = shoal_options_default();
-    largest.chunk_ms = server->house.service.info->max_chunk_frames * SHOAL_FRAME_MS;
-    largest.encoding = SHOAL_ENCODING_JSON;
-    largest.tentative = SHOAL_ON;
-    size_t size = shoald_lane_step_bytes(server->house.service.info, &largest);
-    server->tx_memory = malloc(LWS_PRE + size);
-    if (!server->tx_memory)
-        return complain("no memory");
-    server->house.tx = server->tx_memory + LWS_PRE;
     return 0;
 }
 
@@ -267,7 +258,7 @@ static int write_ready_file(shoald_server *server)
 
 static void say_ready(const shoald_server *server)
 {
-    const shoal_model_info *m = server->house.service.info;
+    const shoal_model_info *m = shoald_models_default(&server->house.models)->info;
     char backend[128], why[300];
     shoald_log(SHOALD_LOG_NOTICE, "ready",
                "version=%s model=%s sha256=%.16s depth=%d dim=%d workers=%d capacity_streams=%.0f "
@@ -286,7 +277,7 @@ static int start(shoald_server *server)
     if (getrandom(&server->house.id_salt, sizeof server->house.id_salt, 0) < 0)
         server->house.id_salt = server->house.started_ns;
     if (raise_descriptor_limit(&server->house.settings) < 0 || read_tokens(server) < 0 ||
-        bind_all(server) < 0 || open_service(server) < 0 || make_tx(server) < 0)
+        bind_all(server) < 0 || open_models(server) < 0)
         return -1;
     if (start_workers(server) < 0 || start_lws(server) < 0 || start_listening(server) < 0)
         return -1;
@@ -310,7 +301,7 @@ static void free_all(shoald_server *server)
     free(server->tx_memory);
     free(server->house.ports);
     shoald_tokens_free(&server->house.tokens);
-    shoald_service_close(&server->house.service);
+    shoald_models_close(&server->house.models);
     shoald_process_remove_file(&server->ready_file);
 }
 

@@ -1,9 +1,9 @@
 /* server.h - the process: one libuv loop, one lws context, listeners, workers, a house of sessions
  *
- * Everything here belongs to the loop thread. Only server.c, mail.c, clock.c, watch.c and stop.c
- * see it whole; the rooms below get the house (session/house.h). Order of life (server.c, stop.c):
- *   settings -> model -> workers -> loop, signals -> lws -> listeners -> READY=1 -> uv_run
- *   SIGTERM: drain -> all sessions closed -> lws gone -> workers stopped -> handles closed
+ * Everything here belongs to the loop thread. Only server.c, mail.c, clock.c, watch.c, reload.c
+ * and stop.c see it whole; the rooms below get the house (session/house.h). Order of life
+ * (server.c, stop.c): settings -> models -> workers -> loop, signals -> lws -> listeners -> READY=1
+ * -> uv_run SIGTERM: drain -> all sessions closed -> lws gone -> workers stopped -> handles closed
  */
 #ifndef SHOALD_SERVER_H
 #define SHOALD_SERVER_H
@@ -43,6 +43,7 @@ typedef struct shoald_server {
     uint64_t *worker_moved_ns; /* [worker_count] when they last changed */
 
     unsigned char *tx_memory; /* of house.tx */
+    size_t tx_size;           /* that has room there */
     uint64_t unparked;     /* sessions that had ended in wait for their clients, at the last look */
     uint64_t clock_due_ns; /* when the clock should tick next */
     bool told_shutdown;    /* drain_timeout_s was over */
@@ -53,6 +54,10 @@ typedef struct shoald_server {
 
 /* Run until a signal ends it. Returns the exit status. */
 int shoald_server_run(const shoald_options *options);
+
+/* reload.c: the models have been opened; all that is needed to serve them with so many workers. 0
+ * or -1 (no memory). */
+int shoald_models_prepare(shoald_server *server, int workers);
 
 /* mail.c: look what workers and sessions have for the loop, from now on, and now. */
 void shoald_mail_start(shoald_server *server);

@@ -2,7 +2,7 @@
 #include "trial.h"
 
 #include "base/process.h"
-#include "base/service.h"
+#include "base/models.h"
 #include "base/tokens.h"
 #include "net/listen.h"
 
@@ -28,14 +28,12 @@ static int check_tokens(const shoald_settings *c, char *why, size_t why_size)
     return 0;
 }
 
-static int check_model(const shoald_settings *c, char *why, size_t why_size)
+static int check_models(const shoald_settings *c, char *why, size_t why_size)
 {
-    shoald_service service;
-    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
-                                        (shoal_cache)c->cache };
-    if (shoald_service_open(&service, c->model, &params, why, why_size) < 0)
+    shoald_models models;
+    if (shoald_models_open(&models, c, why, why_size) < 0)
         return -1;
-    shoald_service_close(&service);
+    shoald_models_close(&models);
     return 0;
 }
 
@@ -57,7 +55,7 @@ int shoald_trial_run(const shoald_options *o, const shoald_settings *c, char *wh
     size_t descriptors = shoald_settings_descriptors(c);
     if (shoald_process_want_descriptors(descriptors, why, why_size) < 0 ||
         check_tokens(c, why, why_size) < 0 || check_addresses(c, why, why_size) < 0 ||
-        check_model(c, why, why_size) < 0)
+        check_models(c, why, why_size) < 0)
         return -1;
     return check_ready_file(o->ready_file, why, why_size);
 }

@@ -34,6 +34,12 @@ int shoal__option_get(const shoal_options *o, const shoal__option *row)
     return v;
 }
 
+const char *shoal__option_word(const shoal_options *o, const shoal__option *row)
+{
+    int is_word = row->kind == SHOAL__PROGRAM || row->kind == SHOAL__MODEL;
+    return is_word ? (const char *)o + row->offset : NULL;
+}
+
 static void option_set(shoal_options *o, const shoal__option *row, int v)
 {
     memcpy((char *)o + row->offset, &v, sizeof v);
@@ -153,11 +159,39 @@ static int program_allowed(const char *s)
     return n >= 1 && n <= SHOAL_MAX_PROGRAM && !s[n];
 }
 
-static int parse_program(shoal_options *o, const char *s)
+static size_t model_name_length(const char *s)
 {
-    if (!program_allowed(s))
+    return strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+}
+
+int shoal_model_name_allowed(const char *name)
+{
+    size_t n = model_name_length(name);
+    return n >= 1 && n <= SHOAL_MAX_MODEL_NAME && !name[n];
+}
+
+/* "base", "base@0123abcd" */
+static int model_allowed(const char *s)
+{
+    size_t name = model_name_length(s), digits;
+
+    if (s[name] != '@')
+        return shoal_model_name_allowed(s);
+    digits = strspn(s + name + 1, "0123456789abcdef");
+    return name >= 1 && name <= SHOAL_MAX_MODEL_NAME && digits >= SHOAL_MIN_MODEL_DIGITS &&
+           digits <= 64 && !s[name + 1 + digits];
+}
+
+static int word_allowed(const shoal__option *row, const char *s)
+{
+    return row->kind == SHOAL__MODEL ? model_allowed(s) : program_allowed(s);
+}
+
+static int parse_word(shoal_options *o, const shoal__option *row, const char *s)
+{
+    if (!word_allowed(row, s))
         return -1;
-    memcpy(o->program, s, strlen(s) + 1);
+    memcpy((char *)o + row->offset, s, strlen(s) + 1);
     return 0;
 }
 
@@ -196,7 +230,8 @@ static int parse_value(shoal_options *o, const shoal__option *row, const char *s
     switch (row->kind) {
     case SHOAL__DEPTH: return parse_depth(o, s);
     case SHOAL__OUTPUT: return parse_output(o, row, s);
-    case SHOAL__PROGRAM: return parse_program(o, s);
+    case SHOAL__PROGRAM:
+    case SHOAL__MODEL: return parse_word(o, row, s);
     case SHOAL__TIME: return parse_time(o, s);
     case SHOAL__CHANNEL: v = parse_channel(row, s); break;
     case SHOAL__INT:
@@ -372,9 +407,10 @@ static int outputs_allowed(const shoal_options *o)
 static int row_allowed(const shoal_options *o, const shoal__option *row)
 {
     int v = shoal__option_get(o, row), n = 0;
+    const char *word = shoal__option_word(o, row);
 
-    if (row->kind == SHOAL__PROGRAM) /* "" in a server's reply: it does not say which */
-        return !*o->program || program_allowed(o->program);
+    if (word) /* "" in a server's reply: it does not say which */
+        return !*word || word_allowed(row, word);
     if (row->kind == SHOAL__DEPTH)
         return depth_allowed(o->depth_min, o->depth_max) ||
                (!(o->given & row->bit) && o->depth_min == 0 && o->depth_max == 0);
@@ -394,12 +430,13 @@ static int row_allowed(const shoal_options *o, const shoal__option *row)
 static int fail_row(shoal_error *err, const shoal_options *o, const shoal__option *row)
 {
     char shown[64];
+    const char *word = shoal__option_word(o, row);
 
-    if (row->kind != SHOAL__PROGRAM)
+    if (!word)
         return fail_value(err, row->name,
                           row->kind == SHOAL__DEPTH ? o->depth_min : shoal__option_get(o, row),
                           row->allowed);
-    shoal__printable(shown, sizeof shown, o->program, strnlen(o->program, sizeof o->program));
+    shoal__printable(shown, sizeof shown, word, strnlen(word, sizeof shown));
     shoal_error_set_option(err, row->name, shown, row->allowed);
     return -1;
 }

@@ -86,6 +86,22 @@ int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, sho
     return shoal_options_finish(o, err);
 }
 
+int shoal_options_parse_model(shoal_options *o, const char *query, size_t n, shoal_error *err)
+{
+    enum { MOST = SHOAL_MAX_QUERY_BYTES }; /* longer ones are wrong anyway */
+    shoal__span rest = { query, n }, pair;
+    static const char name[] = "model=";
+
+    *o = shoal_options_default();
+    if (n && query[0] == '?')
+        rest.at++, rest.n--;
+    while (shoal__query_next(&rest, &pair))
+        if (pair.n >= sizeof name - 1 && memcmp(pair.at, name, sizeof name - 1) == 0 &&
+            add_pair(o, pair.at, pair.n < MOST ? pair.n : MOST, err) < 0)
+            return -1;
+    return 0;
+}
+
 /* ---- query and JSON out ---- */
 
 /* a,b@4 or "a","b@4"; depth -1: no @; *sep goes before the next one */
@@ -132,7 +148,8 @@ static void write_query_value(shoal__text *t, const shoal_options *o, const shoa
     case SHOAL__NAME: shoal__text_printf(t, "%s", row->names[v]); break;
     case SHOAL__DEPTH: write_depth(t, o, "", "-", ""); break;
     case SHOAL__OUTPUT: write_outputs(t, o, row, ""); break;
-    case SHOAL__PROGRAM: shoal__text_printf(t, "%s", o->program); break;
+    case SHOAL__PROGRAM:
+    case SHOAL__MODEL: shoal__text_printf(t, "%s", shoal__option_word(o, row)); break;
     case SHOAL__CHANNEL: shoal__text_printf(t, "%s", row->names[v]); break;
     case SHOAL__TIME: shoal__text_ms(t, o->t0_ms); break;
     }
@@ -151,7 +168,8 @@ static void write_json_value(shoal__text *t, const shoal_options *o, const shoal
         write_outputs(t, o, row, "\"");
         shoal__text_char(t, ']');
         break;
-    case SHOAL__PROGRAM: shoal__text_printf(t, "\"%s\"", o->program); break;
+    case SHOAL__PROGRAM:
+    case SHOAL__MODEL: shoal__text_printf(t, "\"%s\"", shoal__option_word(o, row)); break;
     case SHOAL__CHANNEL: shoal__text_printf(t, "\"%s\"", row->names[v]); break;
     case SHOAL__TIME: shoal__text_ms(t, o->t0_ms); break;
     }
@@ -160,9 +178,11 @@ static void write_json_value(shoal__text *t, const shoal_options *o, const shoal
 /* No name is no option, and no time. */
 static int is_written(const shoal_options *o, const shoal__option *row, unsigned which)
 {
+    const char *word = shoal__option_word(o, row);
+
     if (row->kind == SHOAL__TIME && !o->t0_ms)
         return 0;
-    return which & row->bit && (row->kind != SHOAL__PROGRAM || *o->program);
+    return which & row->bit && (!word || *word);
 }
 
 int shoal_options_encode_query(shoal_buf *out, const shoal_options *o)
@@ -283,6 +303,7 @@ static void text_of(value_text *v, enum shoal__kind kind, const json_t *j)
     switch (kind) {
     case SHOAL__INT: text_integer(v, j); break;
     case SHOAL__PROGRAM:
+    case SHOAL__MODEL:
     case SHOAL__NAME: text_string(v, j); break;
     case SHOAL__DEPTH: text_depth(v, j); break;
     case SHOAL__OUTPUT: text_output(v, j); break;

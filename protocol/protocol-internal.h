@@ -82,7 +82,7 @@ int shoal__options_add_json(shoal_options *o, const char *key, const json_t *val
      SHOAL_OPT_DURATIONS | SHOAL_OPT_PROGRAM | SHOAL_OPT_SETTLE_MS | SHOAL_OPT_SETTLE_SILENCE_MS | \
      SHOAL_OPT_TENTATIVE | SHOAL_OPT_PRECISION | SHOAL_OPT_EVERY | SHOAL_OPT_POOL |                \
      SHOAL_OPT_CHANNEL | SHOAL_OPT_T0 | SHOAL_OPT_ACTIVITY_MIN_MS | SHOAL_OPT_ACTIVITY_MAX_MS |    \
-     SHOAL_OPT_ACTIVITY_PAD_MS)
+     SHOAL_OPT_ACTIVITY_PAD_MS | SHOAL_OPT_MODEL)
 void shoal__options_read_json(shoal_options *o, shoal__in *in);
 /* "format":"s16le","rate":16000,... of the fields in which. */
 void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which);
@@ -94,7 +94,8 @@ enum shoal__kind {
     SHOAL__NAME,
     SHOAL__DEPTH,
     SHOAL__OUTPUT,
-    SHOAL__PROGRAM,
+    SHOAL__PROGRAM, /* text at offset, as the next; "": not said */
+    SHOAL__MODEL,
     SHOAL__CHANNEL, /* a name, or the number that is its place */
     SHOAL__TIME     /* seconds since 1970; int64_t milliseconds at offset, 0: not said */
 };
@@ -103,7 +104,7 @@ typedef struct shoal__option {
     const char *name;
     unsigned bit; /* SHOAL_OPT_* */
     enum shoal__kind kind;
-    size_t offset;            /* of the int or enum in shoal_options, where it is one */
+    size_t offset;            /* of its field in shoal_options; DEPTH and OUTPUT have several */
     int min, max, step;       /* INT */
     const char *const *names; /* NAME: by enum value; OUTPUT: by bit number; NULL ends */
     const char *allowed;      /* for people */
@@ -111,6 +112,8 @@ typedef struct shoal__option {
 
 extern const shoal__option shoal__options[]; /* name NULL ends */
 int shoal__option_get(const shoal_options *o, const shoal__option *row);
+/* The text of a PROGRAM or MODEL; NULL: it is neither. */
+const char *shoal__option_word(const shoal_options *o, const shoal__option *row);
 
 /* ---- queries (options_text.c) ---- */
 

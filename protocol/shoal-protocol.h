@@ -114,7 +114,8 @@ enum {
     SHOAL_OPT_ACTIVITY_MIN_MS = 1 << 22,
     SHOAL_OPT_ACTIVITY_MAX_MS = 1 << 23,
     SHOAL_OPT_ACTIVITY_PAD_MS = 1 << 24,
-    SHOAL_OPT_ALL = (1 << 25) - 1,
+    SHOAL_OPT_MODEL = 1 << 25,
+    SHOAL_OPT_ALL = (1 << 26) - 1,
     SHOAL_OPT_SETTABLE = SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT | SHOAL_OPT_CHUNK_MS /* by set */
 };
 
@@ -161,7 +162,14 @@ typedef struct shoal_options {
                           * the pad; 0: never; 0 */
     int activity_pad_ms; /* begins earlier and ends later by that, 0..500, at most the hangover; 0
                           */
+    char model[SHOAL_MAX_MODEL + 1]; /* which of the server's models, by its name there, or NAME@
+                                      * and at least 8 digits of its file's SHA-256, lower case:
+                                      * then no other will do; "": the server's choice, its first.
+                                      * In `ready` the name alone */
 } shoal_options;
+
+/* 1: a model may have this name: 1..63 of A-Z, a-z, 0-9, _ . - */
+int shoal_model_name_allowed(const char *name);
 
 shoal_options shoal_options_default(void);
 /* What `output` says, of another options: outputs and taps. */
@@ -172,6 +180,10 @@ unsigned shoal_options_all_outputs(const shoal_options *o);
 /* A whole URL query, percent-encoded, with or without the leading '?'. Starts from the
  * defaults. "rate=8000&format=mulaw&depth=3-12&output=phones@3,posteriors" */
 SHOAL_CHECKED int shoal_options_parse_query(shoal_options *o, const char *query, size_t n,
+                                            shoal_error *err);
+
+/* Of such a query only what it says of `model`; whatever else is there is passed over. */
+SHOAL_CHECKED int shoal_options_parse_model(shoal_options *o, const char *query, size_t n,
                                             shoal_error *err);
 
 /* The same in steps, for servers that get the query already split and percent-decoded

@@ -31,6 +31,9 @@ enum {
     SHOAL_MAX_ID = 64,      /* bytes of a flush or ping id, without NUL */
     SHOAL_MAX_LABEL = 15,   /* bytes of a phone label */
     SHOAL_MAX_PROGRAM = 31, /* bytes of a program's name */
+    SHOAL_MAX_MODEL_NAME = 63,
+    SHOAL_MIN_MODEL_DIGITS = 8, /* of NAME@DIGITS, the beginning of the file's SHA-256 */
+    SHOAL_MAX_MODEL = SHOAL_MAX_MODEL_NAME + 1 + 64,
     SHOAL_MAX_CLASSES = 256,
     SHOAL_MAX_DIM = 8192,
     SHOAL_MAX_DEPTH = 255,    /* one byte in the packet header */

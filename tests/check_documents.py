@@ -102,7 +102,7 @@ class Place:
         return done.stdout
 
 
-# ---- addresses: `ready`, or for programs that only other models have, the list of those it has ----
+# ---- addresses: `ready`, or for programs and models that only other servers have, the list of what there is ----
 
 def first_message(port, path):
     with Socket(port, path) as ws:
@@ -115,7 +115,7 @@ def addresses(place):
     for name in DOCUMENTS:
         for path in re.findall(r"ws://[\w.:]+(/v1/stream\?[\w=&,@.%-]+)", text_of(name)):
             m = first_message(place.shoald.port, path)
-            expected = "error" if "program=" in path else "ready"
+            expected = "error" if re.search("program=|model=", path) else "ready"
             if m["type"] != expected or (expected == "error" and "base" not in m["message"]):
                 raise Failed(f"{path}: {m}")
             yield path

@@ -66,7 +66,7 @@ START_TEST(every_layer_and_its_cost)
     size_t size;
     shoald_settings c;
     shoald_settings_default(&c);
-    snprintf(c.model, sizeof c.model, TINY);
+    snprintf(c.models[0].path, sizeof c.models[0].path, TINY);
     FILE *out = open_memstream(&text, &size);
     ck_assert_msg(shoald_explain_print(out, &c, why, sizeof why) == 0, "%s", why);
     fclose(out);
@@ -80,7 +80,7 @@ START_TEST(a_model_that_does_not_open_is_told)
     char why[256] = "";
     shoald_settings c;
     shoald_settings_default(&c);
-    snprintf(c.model, sizeof c.model, "/no/such/model");
+    snprintf(c.models[0].path, sizeof c.models[0].path, "/no/such/model");
     ck_assert_int_eq(shoald_explain_print(stdout, &c, why, sizeof why), -1);
     ck_assert_ptr_nonnull(strstr(why, "/no/such/model"));
 }

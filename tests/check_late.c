@@ -121,7 +121,6 @@ static void add_session(shoald_session *s, int worker)
 
 static void start_server(void)
 {
-    const shoal_model_params params = shoal_model_default_params();
     char why[256] = "";
     static shoald_port *list[WORKERS] = { &ports[0], &ports[1] };
 
@@ -129,10 +128,10 @@ static void start_server(void)
     memset(ports, 0, sizeof ports);
     memset(sessions, 0, sizeof sessions);
     house = (shoald_house){ .ports = list, .port_count = WORKERS };
-    ck_assert_msg(shoald_service_open(&house.service, SRCDIR "/tests/data/tiny.safetensors",
-                                      &params, why, sizeof why) == 0,
-                  "%s", why);
     shoald_settings_default(&house.settings);
+    strcpy(house.settings.models[0].path, SRCDIR "/tests/data/tiny.safetensors");
+    ck_assert_msg(shoald_models_open(&house.models, &house.settings, why, sizeof why) == 0, "%s",
+                  why);
     house.settings.ping_interval_s = 0;
     for (int i = 0; i < WORKERS; i++)
         ports[i].index = i;
@@ -146,7 +145,7 @@ static void start_server(void)
 static void stop_server(void)
 {
     shoald_admit_free(&house);
-    shoald_service_close(&house.service);
+    shoald_models_close(&house.models);
     for (int i = 0; i < SESSIONS; i++)
         shoald_queue_free(&sessions[i].lane.in);
 }
@@ -253,15 +252,15 @@ START_TEST(while_a_worker_is_late_nobody_is_admitted)
     shoal_error err;
 
     o.depth_min = o.depth_max = DEPTHS;
-    ck_assert(shoald_admit_may_begin(&house, &o, &err));
+    ck_assert(shoald_admit_may_begin(&house, shoald_models_default(&house.models), &o, &err));
     let_pass(0.25, 1, beyond_limit() / 4);
-    ck_assert(shoald_admit_may_begin(&house, &o, &err));
+    ck_assert(shoald_admit_may_begin(&house, shoald_models_default(&house.models), &o, &err));
     let_pass(0.25, 1, beyond_limit() / 4 + 1);
-    ck_assert(!shoald_admit_may_begin(&house, &o, &err));
+    ck_assert(!shoald_admit_may_begin(&house, shoald_models_default(&house.models), &o, &err));
     ck_assert_int_eq(err.code, SHOAL_CODE_OVERLOADED);
     ck_assert(!shoald_admit_has_room(&house));
     let_pass(0.25, 1, 0);
-    ck_assert(shoald_admit_may_begin(&house, &o, &err));
+    ck_assert(shoald_admit_may_begin(&house, shoald_models_default(&house.models), &o, &err));
     ck_assert(shoald_admit_has_room(&house));
     ck_assert_str_eq(who_is_shed(), "....");
 }

@@ -112,16 +112,18 @@ START_TEST(admission_is_by_the_plan)
     } cases[] = { { BASE, 12, 1 }, { BASE, 3, 4 },  { HALF, 12, 2 },
                   { DEEP, 12, 1 }, { DEEP, 24, 0 }, { SHORT, 3, 4 } };
     const shoald_policy policy = { .admission = true, .admission_share = 1.0001 };
-    service.price.full_share = 1;
+    const shoald_price price = { .full_share = 1,
+                                 .full = shoald_service_layers(&service, 0)[12],
+                                 .depths = service.depth };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         shoald_governor g;
         shoald_demand d = demand(cases[i].program, cases[i].depth);
         int many = 0;
         ck_assert_int_eq(shoald_govern_init(&g, 1, service.depth), 0);
-        for (; many < 10 && shoald_govern_fits(&g, &policy, &service.price, &d, NULL); many++)
-            shoald_govern_count(&g, &policy, &service.price, 0, &d, 1);
+        for (; many < 10 && shoald_govern_fits(&g, &policy, &price, &d, NULL); many++)
+            shoald_govern_count(&g, &policy, &price, 0, &d, 1);
         ck_assert_msg(many == cases[i].many, "case %zu: %d", i, many);
-        ck_assert_double_eq_tol(shoald_govern_capacity(&g, &service.price, 8), 1, 1e-9);
+        ck_assert_double_eq_tol(shoald_govern_capacity(&g, &price, 8), 1, 1e-9);
         shoald_govern_free(&g);
     }
 }

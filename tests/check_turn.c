@@ -49,6 +49,28 @@ START_TEST(far_ahead_is_patient)
 }
 END_TEST
 
+/* The earliest deadline says whose run it is; others of its kind come with it, and nobody else. */
+START_TEST(a_run_is_of_one_kind)
+{
+    static const char one, other;
+    shoald_due due[] = { chunk_due(1130 * MS, 0, 3), chunk_due(1110 * MS, 0, 3),
+                         chunk_due(1140 * MS, 0, 3), chunk_due(1120 * MS, 0, 3) };
+    shoald_turn_view v = view_at(1000 * MS, NULL, 0);
+
+    for (int i = 0; i < 4; i++)
+        due[i].kind = i < 2 ? &one : &other;
+    for (int patient = 0; patient < 2; patient++) {
+        shoald_turn t = shoald_turn_take(due, 4, &v);
+        ck_assert_int_eq(t.count, 2);
+        ck_assert_int_eq(t.work.frames, 16);
+        ck_assert_uint_eq(due[0].deadline_ns, 1110 * MS);
+        ck_assert_uint_eq(due[1].deadline_ns, 1130 * MS);
+        for (int i = 0; i < 4; i++) /* the same in a gap */
+            due[i].patient_ns = 5000 * MS;
+    }
+}
+END_TEST
+
 START_TEST(live_chunks_run_at_once_and_without_the_patient)
 {
     shoald_due due[] = { chunk_due(3000 * MS, 1100 * MS, 12), chunk_due(1120 * MS, 0, 3),
@@ -408,6 +430,7 @@ static Suite *turn_suite(void)
     TCase *played_out = tcase_create("played");
 
     tcase_add_test(one, far_ahead_is_patient);
+    tcase_add_test(one, a_run_is_of_one_kind);
     tcase_add_test(one, live_chunks_run_at_once_and_without_the_patient);
     tcase_add_test(one, without_patience_a_chunk_takes_its_turn);
     tcase_add_test(one, a_gap_is_measured_from_whoever_is_expected);

@@ -60,6 +60,8 @@ const char file_manual_all[] =
     "  --every N            rows are the mean of N frames, 1 to 1000 (1)\n"
     "  --pool none|utterance    one row for each utterance\n"
     "  --program NAME       which of the model's orders of layers (the first)\n"
+    "  --model NAME         which of the server's models, of /v1/models (the first);\n"
+    "                       NAME@SHA256, or 8 digits of it, insists on the very file\n"
     "  --precision P        insist on fp32, bf16 or int8: a server that computes in\n"
     "                       another one refuses\n"
     "\n"

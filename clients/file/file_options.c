@@ -48,6 +48,7 @@ static const struct option long_options[] = {
     { "every", required_argument, NULL, OPT_SESSION },
     { "pool", required_argument, NULL, OPT_SESSION },
     { "program", required_argument, NULL, OPT_SESSION },
+    { "model", required_argument, NULL, OPT_SESSION },
     { "precision", required_argument, NULL, OPT_SESSION },
     { "lm", required_argument, NULL, OPT_SESSION },
     { "durations", required_argument, NULL, OPT_SESSION },

@@ -155,6 +155,8 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
         take_depth(o, over);
     if (over->given & SHOAL_OPT_PROGRAM)
         memcpy(o->program, over->program, sizeof o->program);
+    if (over->given & SHOAL_OPT_MODEL)
+        memcpy(o->model, over->model, sizeof o->model);
     o->given |= over->given;
     if (shoal_options_finish(o, &err) == 0 && shoal_options_check(o, &err) == 0)
         return 0;

@@ -111,7 +111,7 @@ export function failureOfClose(code, reason, opened, url) {
  *   activity_min_ms?: number, activity_max_ms?: number, activity_pad_ms?: number,
  *   lm?: Switch, durations?: Switch, tentative?: Switch,
  *   settle_ms?: number, settle_silence_ms?: number,
- *   program?: string, precision?: "auto" | "fp32" | "bf16" | "int8", t0?: number,
+ *   model?: string, program?: string, precision?: "auto" | "fp32" | "bf16" | "int8", t0?: number,
  *   [later: string]: string | number | boolean | (string | number)[] | undefined}} Options
  * @typedef {"on" | "off" | boolean} Switch
  */

@@ -54,7 +54,8 @@ int shoald_explain_print(FILE *out, const shoald_settings *c, char *why, size_t 
     shoal_model *m;
     const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
                                         (shoal_cache)c->cache };
-    if (shoal_model_open_with(&m, c->model[0] ? c->model : NULL, &params, why, why_size) < 0)
+    const shoald_model_file *file = &c->models[c->model_count - 1]; /* said last */
+    if (shoal_model_open_with(&m, *file->path ? file->path : NULL, &params, why, why_size) < 0)
         return -1;
     const shoal_model_info *info = shoal_model_get_info(m);
     const shoal_stream_params p = shoal_stream_default_params(m);

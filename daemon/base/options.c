@@ -18,7 +18,8 @@ static const char usage[] =
     "  --listen ADDRESS     HOST:PORT, [IPv6]:PORT, unix:/PATH; port 0 takes a free\n"
     "                       one; may be repeated (default 127.0.0.1:%d)\n"
     "  --insecure-listen    also on addresses that other machines reach, without TLS\n"
-    "  --model FILE         model file (default: the built-in model)\n"
+    "  --model [NAME=]FILE  model file (default: the built-in one); may be repeated:\n"
+    "                       sessions pick one by its NAME, the first is the default\n"
     "  --backend NAME       matrix library: auto, own, openblas, onednn or amx\n"
     "  --precision P        of its products: fp32 (the default), bf16, int8, or auto:\n"
     "                       the fastest on this CPU\n"
@@ -70,21 +71,17 @@ static int add_pair(shoald_options *o, const char *pair)
     return add_override(o, key, equals + 1);
 }
 
-/* Of what the other options on the command line would start. */
-static int print_version(const shoald_options *o)
+static void print_model(const shoald_settings *c, const shoald_model_file *file)
 {
-    shoald_settings c;
     shoal_model *m;
-    char why[512];
-    printf("shoald %s\n", shoal_version());
-    if (shoald_options_load(o, &c, why, sizeof why) < 0)
-        return complain(why);
-    const char *path = c.model[0] ? c.model : NULL, *which = path ? "model" : "built-in model";
-    const shoal_model_params params = { (shoal_backend)c.backend, (shoal_precision)c.precision,
-                                        (shoal_cache)c.cache };
-    if (shoal_model_open_with(&m, path, &params, why, sizeof why) < 0) {
+    char why[512], which[sizeof file->name + 16];
+    snprintf(which, sizeof which, "%s%s%s", *file->path ? "model" : "built-in model",
+             *file->name ? " " : "", file->name);
+    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
+                                        (shoal_cache)c->cache };
+    if (shoal_model_open_with(&m, *file->path ? file->path : NULL, &params, why, sizeof why) < 0) {
         printf("%s: %s\n", which, why);
-        return 0;
+        return;
     }
     const shoal_model_info *i = shoal_model_get_info(m);
     printf("%s: %s, depth %d, %zu parameters, sha256 %.16s\n", which, i->name, i->depth,
@@ -93,12 +90,24 @@ static int print_version(const shoald_options *o)
            i->kernels, i->cache);
     printf("why: %s\n", i->why);
     shoal_model_close(m);
+}
+
+/* Of what the other options on the command line would start. */
+static int print_version(const shoald_options *o)
+{
+    static shoald_settings c;
+    char why[512];
+    printf("shoald %s\n", shoal_version());
+    if (shoald_options_load(o, &c, why, sizeof why) < 0)
+        return complain(why);
+    for (int i = 0; i < c.model_count; i++)
+        print_model(&c, &c.models[i]);
     return 0;
 }
 
 static int print_explanation(const shoald_options *o)
 {
-    shoald_settings c;
+    static shoald_settings c;
     char why[512];
     if (shoald_options_load(o, &c, why, sizeof why) < 0)
         return complain(why);

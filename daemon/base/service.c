@@ -82,6 +82,23 @@ static int price_layers(shoald_service *s)
     return s->layers ? 0 : -1;
 }
 
+void shoald_service_scale(shoald_service *s, double scale)
+{
+    size_t n = (size_t)s->info->programs * ((size_t)s->depth + 1);
+    s->scale = scale;
+    for (size_t i = 0; i < n; i++)
+        s->layers[i] *= scale;
+}
+
+int shoald_service_watch(shoald_service *s, int workers)
+{
+    s->recent = calloc((size_t)workers, sizeof *s->recent);
+    for (; s->recent && s->recents < workers; s->recents++)
+        if (shoald_recent_init(&s->recent[s->recents], s->depth) < 0)
+            return -1;
+    return s->recent ? 0 : -1;
+}
+
 int shoald_service_algorithmic_ms(const shoal_model_info *info, int chunk_ms)
 {
     int samples = info->delay_frames * info->frame_samples + info->window_extra_samples;
@@ -141,14 +158,16 @@ int shoald_service_open(shoald_service *s, const char *path, const shoal_model_p
         shoald_service_close(s);
         return -1;
     }
-    s->price.depths = s->depth;
-    s->price.full = shoald_service_layers(s, 0)[s->info->depth];
+    s->scale = 1;
     return 0;
 }
 
 void shoald_service_close(shoald_service *s)
 {
     shoald_card_free(&s->card);
+    for (int i = 0; i < s->recents; i++)
+        shoald_recent_free(&s->recent[i]);
+    free(s->recent);
     free(s->layers);
     shoal_model_close(s->model);
     *s = (shoald_service){ 0 };

@@ -1,16 +1,21 @@
 /* service.h - a model as the daemon offers it: weights, what is known of them, what they cost
  *
- * One today; a second one would be a second model in the same daemon. Opened before the workers
- * start. model and info are then constant and may be read by any thread; price and card belong to
- * the loop.
+ * One a model file. All of it is set before any other thread sees it, and constant from then on,
+ * but for what follows `recent`. It is shared: names (models.h) and sessions have it, on the loop,
+ * and workers that have made room for its runs. Who takes a model away (a reload) retires it: no
+ * new session gets it, sessions that have it go on, and when none has it any more and no worker has
+ * room for it, the loop frees it.
  */
 #ifndef SHOALD_SERVICE_H
 #define SHOALD_SERVICE_H
 
 #include "base/card.h"
-#include "plan/load.h"
+#include "plan/recent.h"
+#include "shoal-protocol.h"
 #include "shoal.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct shoald_service {
@@ -18,8 +23,15 @@ typedef struct shoald_service {
     const shoal_model_info *info; /* the model's */
     int depth;                    /* of the deepest program; info->depth is the first one's */
     shoald_card card;
-    double *layers;     /* [programs][depth + 1], see shoald_service_layers */
-    shoald_price price; /* as the workers have measured it, renewed by admit.c */
+    double *layers; /* [programs][depth + 1], see shoald_service_layers */
+    double scale;   /* layers of the unit of prices that one of its own layers costs */
+
+    shoald_recent *recent; /* [recents] what the worker of that index has seen; NULL: nobody asks */
+    int recents;
+    _Atomic int benches;  /* workers that have room for its runs (work/bench.h) */
+    _Atomic bool retired; /* loop -> workers: give that room back when its last lane is gone */
+    int uses;             /* loop only: names and sessions that have it */
+    struct shoald_service *next_retired; /* loop only */
 } shoald_service;
 
 /* path "": the built-in model. 0 or -1, and why says cause and remedy (nothing to free). */
@@ -28,8 +40,16 @@ int shoald_service_open(shoald_service *s, const char *path, const shoal_model_p
 void shoald_service_close(shoald_service *s); /* a zeroed one is fine */
 
 /* [0..the program's depth] what its first layers cost, by the flops of its plan, in layers of the
- * first program's mean: 0, 1, 2... where all are alike. program 0..info->programs - 1. */
+ * first program's mean, times scale: 0, 1, 2... where all are alike and scale is 1. program
+ * 0..info->programs - 1. */
 const double *shoald_service_layers(const shoald_service *s, int program);
+
+/* Before it is shared: in layers of another model, each of which is that many of its own. Not
+ * again.
+ */
+void shoald_service_scale(shoald_service *s, double scale);
+/* Before it is shared: remember how late results come, for so many workers. 0 or -1 (no memory). */
+int shoald_service_watch(shoald_service *s, int workers);
 
 /* Algorithmic latency: when a frame's posteriors can be there at the latest, ms. The chunk, the
  * look-ahead and what the window reaches beyond the frame, rounded up; nothing of computing. */

@@ -17,6 +17,7 @@ typedef enum {
     KEY_LEVEL,
     KEY_WORD,
     KEY_LISTEN,
+    KEY_MODEL,
     KEY_TRUST, /* this and the next two are lists */
     KEY_ORIGINS,
     KEY_HOSTS
@@ -46,7 +47,7 @@ static const char *const cache_words[] = { "auto", "fp32", "bf16", "fp16", "int8
 static const settings_key keys[] = {
     { "listen", KEY_LISTEN, FIELD(listen), 0, 0, 0, false, NULL },
     { "insecure_listen", KEY_WORD, FIELD(insecure_listen), 0, 0, 0, false, switch_words },
-    { "model", KEY_PATH, FIELD(model), 0, 0, 0, false, NULL },
+    { "model", KEY_MODEL, FIELD(models), 0, 0, 0, false, NULL },
     { "backend", KEY_WORD, FIELD(backend), 0, 0, 0, false, backend_words },
     { "precision", KEY_WORD, FIELD(precision), 0, 0, 0, false, precision_words },
     { "cache", KEY_WORD, FIELD(cache), 0, 0, 0, false, cache_words },
@@ -109,6 +110,7 @@ void shoald_settings_default(shoald_settings *c)
             *(int *)field(c, &keys[i]) = keys[i].initial;
     snprintf(c->listen[0], sizeof c->listen[0], "127.0.0.1:%d", SHOAL_DEFAULT_PORT);
     c->listen_count = 1;
+    c->model_count = 1;
 }
 
 size_t shoald_settings_descriptors(const shoald_settings *c)
@@ -254,6 +256,47 @@ static int add_listen(shoald_settings *c, const char *value, shoald_source sourc
     return 0;
 }
 
+/* "FILE", or "NAME=FILE" where what comes before the first '=' can be a name. */
+static int read_model(shoald_model_file *m, const char *value, char *why, size_t why_size)
+{
+    const char *equals = strchr(value, '='), *path = value;
+    char name[SHOAL_MAX_MODEL_NAME + 2];
+    snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - value) : 0, value);
+    *m = (shoald_model_file){ .name = "" };
+    if (equals && (size_t)(equals - value) < sizeof name && shoal_model_name_allowed(name)) {
+        strcpy(m->name, name);
+        path = equals + 1;
+    }
+    if (strlen(path) >= sizeof m->path) {
+        snprintf(why, why_size, "model: the path is longer than %d bytes", PATH_MAX - 1);
+        return -1;
+    }
+    strcpy(m->path, path);
+    return 0;
+}
+
+static int add_model(shoald_settings *c, const char *value, shoald_source source, char *why,
+                     size_t why_size)
+{
+    shoald_model_file m;
+    if (c->model_source != source)
+        c->model_count = 0;
+    c->model_source = source;
+    if (c->model_count == SHOALD_MAX_MODELS) {
+        snprintf(why, why_size, "model: at most %d of them", SHOALD_MAX_MODELS);
+        return -1;
+    }
+    if (read_model(&m, value, why, why_size) < 0)
+        return -1;
+    for (int i = 0; i < c->model_count; i++)
+        if (*m.name && strcmp(c->models[i].name, m.name) == 0) {
+            snprintf(why, why_size, "model: %s is named twice", m.name);
+            return -1;
+        }
+    c->models[c->model_count++] = m;
+    return 0;
+}
+
 int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
                         shoald_source source, char *why, size_t why_size)
 {
@@ -272,6 +315,7 @@ int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
     case KEY_HOSTS: return set_list(k, field(c, k), value, why, why_size);
     case KEY_PATH: return set_path(k, field(c, k), value, why, why_size);
     case KEY_LISTEN: return add_listen(c, value, source, why, why_size);
+    case KEY_MODEL: return add_model(c, value, source, why, why_size);
     }
     return -1;
 }
@@ -365,7 +409,10 @@ int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t
 
 static size_t size_of(const settings_key *k)
 {
-    return k->type == KEY_PATH ? PATH_MAX : is_list(k) ? LIST_LENGTH : sizeof(int);
+    return k->type == KEY_PATH    ? PATH_MAX
+           : k->type == KEY_MODEL ? sizeof((shoald_settings *)0)->models
+           : is_list(k)           ? LIST_LENGTH
+                                  : sizeof(int);
 }
 
 static bool same(const shoald_settings *a, const shoald_settings *b, const settings_key *k)
@@ -375,6 +422,8 @@ static bool same(const shoald_settings *a, const shoald_settings *b, const setti
         return strcmp(x, y) == 0;
     if (k->type == KEY_LISTEN)
         return a->listen_count == b->listen_count && memcmp(x, y, sizeof a->listen) == 0;
+    if (k->type == KEY_MODEL)
+        return a->model_count == b->model_count && memcmp(x, y, sizeof a->models) == 0;
     return *(const int *)x == *(const int *)y;
 }
 
@@ -387,6 +436,8 @@ void shoald_settings_reload(shoald_settings *c, const shoald_settings *fresh, ch
         const settings_key *k = &keys[i];
         if (same(c, fresh, k))
             continue;
+        if (k->type == KEY_MODEL)
+            c->model_count = fresh->model_count;
         if (k->reloadable)
             memcpy(field(c, k), (const char *)fresh + k->offset, size_of(k));
         else if (n < pending_size)

@@ -9,12 +9,14 @@
 
 #include "base/sites.h"
 #include "base/trust.h"
+#include "shoal-wire.h"
 
 #include <limits.h>
 #include <stddef.h>
 
 #define SHOALD_MAX_LISTEN    16
 #define SHOALD_LISTEN_LENGTH 128
+#define SHOALD_MAX_MODELS    16
 
 typedef enum shoald_source {
     SHOALD_FROM_DEFAULT,
@@ -22,16 +24,23 @@ typedef enum shoald_source {
     SHOALD_FROM_COMMAND_LINE
 } shoald_source;
 
+typedef struct shoald_model_file {
+    char name[SHOAL_MAX_MODEL_NAME + 1]; /* "": as the file says */
+    char path[PATH_MAX];                 /* "": the built-in model */
+} shoald_model_file;
+
 typedef struct shoald_settings {
     char listen[SHOALD_MAX_LISTEN][SHOALD_LISTEN_LENGTH]; /* "127.0.0.1:7350" */
     int listen_count;
     shoald_source listen_source; /* a later source replaces the whole list */
     int insecure_listen;         /* also where others than this machine can reach it */
-    char model[PATH_MAX];        /* "" is the built-in model */
-    int backend, precision;      /* shoal_backend, shoal_precision */
-    int cache;                   /* shoal_cache */
-    int workers;                 /* 0: one a CPU */
-    int log_level;               /* shoald_log_level */
+    shoald_model_file models[SHOALD_MAX_MODELS]; /* the first is the default */
+    int model_count;
+    shoald_source model_source; /* a later source replaces the whole list, too */
+    int backend, precision;     /* shoal_backend, shoal_precision */
+    int cache;                  /* shoal_cache */
+    int workers;                /* 0: one a CPU */
+    int log_level;              /* shoald_log_level */
 
     int max_sessions;
     int max_sessions_per_ip;              /* 0: no limit */

@@ -2,20 +2,27 @@
 #include "net/depths.h"
 
 #include "session/admit.h"
+#include "session/state.h"
 
 #include <jansson.h>
 #include <math.h>
+
+/* A model in a house that has its prices. */
+typedef struct offer {
+    const shoald_house *house;
+    const shoald_service *service;
+} offer;
 
 static json_t *rounded(double x)
 {
     return isfinite(x) ? json_real(round(x * 1000) / 1000) : json_null();
 }
 
-static json_t *latency(const shoald_house *house, int depth)
+static json_t *latency(const shoald_service *service, int depth)
 {
     uint64_t counts[SHOALD_RECENT_BUCKETS] = { 0 }, chunks = 0, now_ns = uv_hrtime();
-    for (int i = 0; i < house->port_count; i++)
-        shoald_recent_sum(&house->ports[i]->recent, depth, now_ns, counts);
+    for (int i = 0; i < service->recents; i++)
+        shoald_recent_sum(&service->recent[i], depth, now_ns, counts);
     for (int i = 0; i < SHOALD_RECENT_BUCKETS; i++)
         chunks += counts[i];
     if (chunks == 0)
@@ -25,10 +32,10 @@ static json_t *latency(const shoald_house *house, int depth)
                      (json_int_t)chunks);
 }
 
-static double share_of(const shoald_house *house, int program, int depth, int chunk_ms)
+static double share_of(const offer *f, int program, int depth, int chunk_ms)
 {
-    double layers = shoald_service_layers(&house->service, program)[depth];
-    return shoald_price_share(&house->service.price, layers, chunk_ms / SHOAL_FRAME_MS);
+    double layers = shoald_service_layers(f->service, program)[depth];
+    return shoald_price_share(&f->house->price, layers, chunk_ms / SHOAL_FRAME_MS);
 }
 
 /* cpu_ms and streams of that share of a worker. Takes object, may be NULL. */
@@ -47,24 +54,24 @@ static json_t *settled(const shoald_card_cell *cell)
                      rounded(cell->settled_p90_ms));
 }
 
-static const shoald_card_cell *cell_of(const shoald_house *house, int chunk, int depth)
+static const shoald_card_cell *cell_of(const shoald_service *service, int chunk, int depth)
 {
-    return &house->service.card.cells[chunk * house->service.info->depth + depth - 1];
+    return &service->card.cells[chunk * service->info->depth + depth - 1];
 }
 
-static json_t *chunks(const shoald_house *house, int depth)
+static json_t *chunks(const offer *f, int depth)
 {
-    const shoal_model_info *m = house->service.info;
+    const shoal_model_info *m = f->service->info;
     json_t *list = json_array();
     for (int i = 0; i < SHOALD_CARD_CHUNKS; i++) {
         int ms = shoald_card_chunk_ms[i];
-        const shoald_card_cell *cell = cell_of(house, i, depth);
+        const shoald_card_cell *cell = cell_of(f->service, i, depth);
         if (ms > m->max_chunk_frames * SHOAL_FRAME_MS)
             continue;
         json_t *one = json_pack("{si si so so}", "chunk_ms", ms, "algorithmic_ms",
                                 shoald_service_algorithmic_ms(m, ms), "settled_ms", settled(cell),
                                 "per", rounded(cell->per));
-        json_array_append_new(list, with_price(one, share_of(house, 0, depth, ms)));
+        json_array_append_new(list, with_price(one, share_of(f, 0, depth, ms)));
     }
     return list;
 }
@@ -77,37 +84,79 @@ static int default_chunk(void)
     return i;
 }
 
-static json_t *describe(const shoald_house *house, int depth)
+static json_t *describe(const offer *f, int depth)
 {
-    json_t *now = latency(house, depth);
+    json_t *now = latency(f->service, depth);
     json_t *one = json_pack("{si so sO so so}", "depth", depth, "server_ms", now, "latency_ms", now,
-                            "per", rounded(cell_of(house, default_chunk(), depth)->per), "chunks",
-                            chunks(house, depth));
-    return with_price(one, share_of(house, 0, depth, SHOAL_DEFAULT_CHUNK_MS));
+                            "per", rounded(cell_of(f->service, default_chunk(), depth)->per),
+                            "chunks", chunks(f, depth));
+    return with_price(one, share_of(f, 0, depth, SHOAL_DEFAULT_CHUNK_MS));
 }
 
 /* What a session of each program costs, as deep as it goes. */
-static json_t *programs(const shoald_house *house)
+static json_t *programs(const offer *f)
 {
     json_t *list = json_array();
     shoal_program_info p;
-    for (int i = 0; shoal_model_get_program(house->service.model, i, &p) == 0; i++) {
+    for (int i = 0; shoal_model_get_program(f->service->model, i, &p) == 0; i++) {
         json_t *one = json_pack("{ss si}", "name", p.name, "depth", p.depth);
         json_array_append_new(list,
-                              with_price(one, share_of(house, i, p.depth, SHOAL_DEFAULT_CHUNK_MS)));
+                              with_price(one, share_of(f, i, p.depth, SHOAL_DEFAULT_CHUNK_MS)));
     }
     return list;
 }
 
-json_t *shoald_depths_describe(const shoald_house *house)
+json_t *shoald_depths_describe(const shoald_house *house, const shoald_named *model)
+{
+    const shoald_service *service = model->service;
+    const offer f = { house, service };
+    json_t *list = json_array();
+    for (int depth = 1; depth <= service->info->depth; depth++)
+        json_array_append_new(list, describe(&f, depth));
+    return json_pack(
+        "{ss ss ss si si so so si so so}", "served_as", model->name, "model", service->info->name,
+        "sha256", service->info->sha256, "chunk_ms", SHOAL_DEFAULT_CHUNK_MS, "workers",
+        house->port_count, "capacity", rounded(shoald_admit_capacity(house)), "load",
+        rounded(shoald_govern_load(&house->governor)), "ceiling",
+        shoald_govern_ceiling(&house->governor), "depths", list, "programs", programs(&f));
+}
+
+/* ---- all models ---- */
+
+static json_t *card_of(const offer *f)
+{
+    const shoald_card_cell *cell = cell_of(f->service, default_chunk(), f->service->info->depth);
+    json_t *one = json_pack("{so so}", "per", rounded(cell->per), "settled_ms", settled(cell));
+    return with_price(one, share_of(f, 0, f->service->info->depth, SHOAL_DEFAULT_CHUNK_MS));
+}
+
+static int sessions_of(const offer *f)
+{
+    int n = 0;
+    for (const shoald_session *s = f->house->sessions; s; s = s->next)
+        n += s->service == f->service;
+    return n;
+}
+
+static json_t *describe_model(const shoald_house *house, const shoald_named *model)
+{
+    const shoal_model_info *m = model->service->info;
+    const offer f = { house, model->service };
+    json_t *one =
+        json_pack("{ss sb ss ss sI si si si ss si}", "name", model->name, "default",
+                  model == house->models.at, "model", m->name, "sha256", m->sha256, "parameters",
+                  (json_int_t)m->parameters, "dim", m->dim, "classes", m->classes, "depth",
+                  m->depth, "precision", m->precision, "sessions", sessions_of(&f));
+    json_object_set_new(one, "programs", programs(&f));
+    json_object_set_new(one, "chunk_ms", json_integer(SHOAL_DEFAULT_CHUNK_MS));
+    json_object_update_new(one, card_of(&f));
+    return one;
+}
+
+json_t *shoald_depths_describe_models(const shoald_house *house)
 {
     json_t *list = json_array();
-    for (int depth = 1; depth <= house->service.info->depth; depth++)
-        json_array_append_new(list, describe(house, depth));
-    return json_pack("{ss ss si si so so si so so}", "model", house->service.info->name, "sha256",
-                     house->service.info->sha256, "chunk_ms", SHOAL_DEFAULT_CHUNK_MS, "workers",
-                     house->port_count, "capacity", rounded(shoald_admit_capacity(house)), "load",
-                     rounded(shoald_govern_load(&house->governor)), "ceiling",
-                     shoald_govern_ceiling(&house->governor), "depths", list, "programs",
-                     programs(house));
+    for (int i = 0; i < house->models.count; i++)
+        json_array_append_new(list, describe_model(house, &house->models.at[i]));
+    return json_pack("{so}", "models", list);
 }

@@ -1,12 +1,15 @@
-/* depths.h - GET /v1/depths: what each depth costs here, how late its results are, how good they
- * are */
+/* depths.h - GET /v1/depths: what each depth of a model costs here, how late its results are, how
+ * good they are; GET /v1/models: the same of all models at their full depth */
 #ifndef SHOALD_DEPTHS_H
 #define SHOALD_DEPTHS_H
 
 struct json_t;
 struct shoald_house;
+struct shoald_named;
 
-/* The page; the caller frees it with json_decref. NULL: no memory. */
-struct json_t *shoald_depths_describe(const struct shoald_house *house);
+/* The pages; the caller frees it with json_decref. NULL: no memory. */
+struct json_t *shoald_depths_describe(const struct shoald_house *house,
+                                      const struct shoald_named *model);
+struct json_t *shoald_depths_describe_models(const struct shoald_house *house);
 
 #endif

@@ -176,7 +176,7 @@ static bool with_granted_options(call *c)
     shoald_entry *e = c->entry;
     const shoald_grant_limits limits = { c->house->settings.default_depth, e->most_depth };
     e->granted = e->asked;
-    return shoald_grant_options(&e->granted, c->house->service.model, &limits, &e->error) == 0;
+    return shoald_admit_grant(c->house, &limits, &e->granted, &e->service, &e->error) == 0;
 }
 
 /* Without an option in the URL it waits for a start message. */
@@ -198,7 +198,7 @@ static bool with_good_options(call *c)
 static bool within_capacity(call *c)
 {
     shoald_entry *e = c->entry;
-    return !e->has_options || shoald_admit_may_begin(c->house, &e->granted, &e->error);
+    return !e->has_options || shoald_admit_may_begin(c->house, e->service, &e->granted, &e->error);
 }
 
 /* ---- a POST with audio --------------------------------------------------------------- */

@@ -155,7 +155,7 @@ static void write_refusals(page *p, const shoald_house *house)
 static void write_work(page *p, const shoald_house *house)
 {
     counter(p, "audio_seconds_total", "Audio turned into features.",
-            (double)ALL(house, samples) / house->service.info->rate);
+            (double)ALL(house, samples) / 16000);
     counter(p, "frames_total", "Feature frames computed.", (double)ALL(house, frames));
     counter(p, "chunks_total", "Chunks computed.", (double)ALL(house, chunks));
     counter(p, "phones_total", "Phones given out.", (double)ALL(house, phones));
@@ -258,7 +258,7 @@ static void write_usage(page *p, const shoald_house *house)
 /* A log that nobody reads holds nothing up; what it loses is told here. */
 static void write_process(page *p, const shoald_house *house)
 {
-    const shoal_model_info *m = house->service.info;
+    const shoal_model_info *m = shoald_models_default(&house->models)->info;
     char name[80], backend[80];
     counter(p, "log_lost_total", "Lines of the log that stderr did not take.",
             (double)shoald_log_lost());

@@ -67,9 +67,9 @@ static json_t *limits(const shoald_settings *s)
                      "slow_reader_timeout_s", s->slow_reader_timeout_s);
 }
 
-static json_t *describe(const shoald_house *house)
+static json_t *describe(const shoald_house *house, const shoald_service *service)
 {
-    const shoal_model_info *m = house->service.info;
+    const shoal_model_info *m = service->info;
     int samples = m->delay_frames * m->frame_samples + m->window_extra_samples;
     return json_pack(
         "{ss ss ss sI si si si so si si si si si sf ss ss ss ss sb so so so}", "server", "shoald",
@@ -80,21 +80,22 @@ static json_t *describe(const shoald_house *house)
         "max_chunk_ms", m->max_chunk_frames * SHOAL_FRAME_MS, "look_ahead_ms",
         samples * 1000.0 / m->rate, "backend", m->backend, "kernels", m->kernels, "precision",
         m->precision, "cache", m->cache, "same_in_any_company", m->row_invariant, "decoders",
-        decoder_list(m), "programs", program_list(house->service.model), "limits",
+        decoder_list(m), "programs", program_list(service->model), "limits",
         limits(&house->settings));
 }
 
-json_t *shoald_model_describe(const shoald_house *house)
+json_t *shoald_model_describe(const shoald_house *house, const shoald_named *model)
 {
-    const shoal_model_info *m = house->service.info;
-    json_t *page = describe(house);
+    const shoal_model_info *m = model->service->info;
+    json_t *page = describe(house, model->service);
     if (!page)
         return NULL;
+    json_object_set_new(page, "served_as", json_string(model->name));
     json_object_set_new(page, "sha256", json_string(m->sha256));
     json_object_set_new(page, "why", json_string(m->why));
     json_object_set_new(page, "temperature", json_real((double)m->temperature));
-    json_object_set_new(page, "priors", prior_list(&house->service));
-    json_object_set_new(page, "phones", phone_list(&house->service));
+    json_object_set_new(page, "priors", prior_list(model->service));
+    json_object_set_new(page, "phones", phone_list(model->service));
     json_object_set_new(page, "workers", json_integer(house->port_count));
     return page;
 }

@@ -71,14 +71,35 @@ static int answer_json(request *r, json_t *page)
     return result;
 }
 
+/* Of the model that the query names, or of the default. */
+static int answer_of_model(request *r,
+                           json_t *(*describe)(const shoald_house *, const shoald_named *))
+{
+    shoal_options o;
+    shoal_error err;
+    const shoald_named *model = NULL;
+    if (shoal_options_parse_model(&o, r->bytes + r->head->query_at, r->head->query_length, &err) ==
+        0)
+        model = shoald_models_pick(&r->house->models, o.model, &err);
+    if (model)
+        return answer_json(r, describe(r->house, model));
+    shoald_count(&r->house->stats.errors[err.code], 1);
+    return shoald_answer_error(r->answer, shoal_code_get_info(err.code)->http_status, &err);
+}
+
 static int model(request *r)
 {
-    return answer_json(r, shoald_model_describe(r->house));
+    return answer_of_model(r, shoald_model_describe);
 }
 
 static int depths(request *r)
 {
-    return answer_json(r, shoald_depths_describe(r->house));
+    return answer_of_model(r, shoald_depths_describe);
+}
+
+static int models(request *r)
+{
+    return answer_json(r, shoald_depths_describe_models(r->house));
 }
 
 static int metrics(request *r)
@@ -181,7 +202,7 @@ static const page pages[] = {
     { "/healthz", healthz, true, true, NULL },        { "/readyz", readyz, true, true, NULL },
     { "/v1/model", model, false, true, NULL },        { "/v1/depths", depths, false, true, NULL },
     { "/metrics", metrics, false, false, NULL },      { SHOAL_PATH, stream, true, false, NULL },
-    { "/v1/sessions", sessions, false, false, NULL },
+    { "/v1/sessions", sessions, false, false, NULL }, { "/v1/models", models, false, true, NULL },
 };
 
 /* Scripts of pages that are allowed may import shoal.js. */

@@ -66,11 +66,27 @@ double shoald_cost_run_ns(const shoald_cost *c, const shoald_work *w)
     return c->speed * expected_ns(&c->shape, w);
 }
 
+/* Of a chunk in a large run. */
+static double layer_ns(const shoald_cost_shape *s, int frames)
+{
+    return s->chunk_layer + frames * (s->frame_layer + s->layer_run / LARGE_RUN_FRAMES);
+}
+
+static double frames_ns(const shoald_cost_shape *s, int frames)
+{
+    return frames * (s->frame + s->other);
+}
+
 double shoald_cost_chunk_ns(const shoald_cost *c, double layers, int frames)
 {
-    const shoald_cost_shape *s = &c->shape;
-    double a_layer = s->chunk_layer + frames * (s->frame_layer + s->layer_run / LARGE_RUN_FRAMES);
-    return c->speed * (layers * a_layer + frames * (s->frame + s->other));
+    return c->speed * (layers * layer_ns(&c->shape, frames) + frames_ns(&c->shape, frames));
+}
+
+double shoald_cost_layers(const shoald_cost *c, double chunk_ns, int frames)
+{
+    double a_layer = layer_ns(&c->shape, frames);
+    double rest_ns = at_least_0(chunk_ns / c->speed - frames_ns(&c->shape, frames));
+    return a_layer > 0 ? rest_ns / a_layer : 0;
 }
 
 double shoald_cost_share(const shoald_cost *c, double layers, int chunk_frames)

@@ -5,9 +5,10 @@
  *   beside  = frames x other      PCM and log-mel: what each frame takes before it can run
  *                                                                    (all x speed)
  *
- * Layers are counted in layers of the calibration's kind, the mean of the model's first program: an
- * identity is nothing, a larger layer is more than one. How many a program has up to each depth is
- * asked of the model's plan (base/service.c).
+ * Layers are counted in layers of the calibration's kind, the mean of the first program of the
+ * model that the server started with: an identity is nothing, a larger layer is more than one, and
+ * another model's are as many as they cost (work/weigh.h). How many a program has up to each depth
+ * is asked of the model's plan (base/service.c).
  *
  * The shape (the five coefficients) comes from a calibration at the start (calibrate.h); speed, the
  * ratio of what recent runs took and what the shape says, follows the machine: neighbours,
@@ -67,6 +68,8 @@ void shoald_work_add(shoald_work *w, double layers, int frames);
 double shoald_cost_run_ns(const shoald_cost *c, const shoald_work *w);
 /* A chunk's part of a large run, and what it costs beside, ns. */
 double shoald_cost_chunk_ns(const shoald_cost *c, double layers, int frames);
+/* The other way round: layers of a chunk with that part; 0 where its frames alone take more. */
+double shoald_cost_layers(const shoald_cost *c, double chunk_ns, int frames);
 /* Share of a worker that one stream in real time takes, in large runs. */
 double shoald_cost_share(const shoald_cost *c, double layers, int chunk_frames);
 

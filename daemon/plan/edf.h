@@ -25,7 +25,8 @@ typedef struct shoald_due {
     int frames;
     int depth_min, depth_max; /* what its session allows */
     const double *layers;     /* of its program (load.h) */
-    void *owner;              /* the caller's */
+    const void *kind; /* only those of one kind share a run: whose products they can share */
+    void *owner;      /* the caller's */
 } shoald_due;
 
 /* From when its time counts: arrived, or later for what came faster than real time. previous is

@@ -13,6 +13,13 @@ void shoald_elastic_init(shoald_elastic *e, int depths)
     *e = (shoald_elastic){ .ceiling = depths, .depths = depths, .patience_ns = REST_NS };
 }
 
+void shoald_elastic_deepen(shoald_elastic *e, int depths)
+{
+    if (e->ceiling == e->depths)
+        e->ceiling = depths;
+    e->depths = depths;
+}
+
 int shoald_elastic_depth(int ceiling, int depth_min, int depth_max)
 {
     if (ceiling < depth_min)

@@ -30,6 +30,8 @@ typedef struct shoald_news {
 } shoald_news;
 
 void shoald_elastic_init(shoald_elastic *e, int depths);
+/* More depths than before: a ceiling that was none stays none. */
+void shoald_elastic_deepen(shoald_elastic *e, int depths);
 /* The depth that a session which allows depth_min..depth_max has under a ceiling. */
 int shoald_elastic_depth(int ceiling, int depth_min, int depth_max);
 /* Returns the ceiling from now on. */

@@ -28,6 +28,14 @@ void shoald_govern_free(shoald_governor *g)
     *g = (shoald_governor){ 0 };
 }
 
+void shoald_govern_deepen(shoald_governor *g, int depths)
+{
+    g->depths = depths;
+    for (int i = 0; i < g->workers; i++)
+        shoald_elastic_deepen(&g->elastic[i], depths);
+    shoald_govern_clear(g);
+}
+
 /* ---- counting ------------------------------------------------------------------------ */
 
 void shoald_govern_clear(shoald_governor *g)

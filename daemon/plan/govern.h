@@ -39,6 +39,9 @@ typedef struct shoald_governor {
 int shoald_govern_init(shoald_governor *g, int workers, int depths);
 void shoald_govern_free(shoald_governor *g); /* a zeroed one is fine */
 
+/* From now on there are sessions of so many depths; nobody counts until they are counted again. */
+void shoald_govern_deepen(shoald_governor *g, int depths);
+
 /* ---- counting: demands as of now ----------------------------------------------------------- */
 
 void shoald_govern_clear(shoald_governor *g);

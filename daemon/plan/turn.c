@@ -93,7 +93,18 @@ static int put_long_last(shoald_due *due, int n, const shoald_turn_view *v, doub
 
 /* ---- turns --------------------------------------------------------------------------- */
 
-/* Of one kind, live or out of patience: those that are due first. */
+/* Those that can share a run with the first one come next to it, in their order. Returns how many
+ * they are with it. Of others the first is due later, and has its turn after this run. */
+static int put_kin_first(shoald_due *due, int n)
+{
+    int kin = 1;
+    for (int i = 1; i < n; i++)
+        if (due[i].kind == due[0].kind)
+            swap(&due[i], &due[kin++]);
+    return kin;
+}
+
+/* All live, or all out of patience: those that are due first. */
 static int lead(const shoald_due *due, int n)
 {
     int count = 1;
@@ -115,8 +126,8 @@ static shoald_turn take_due(shoald_due *due, int n, const shoald_turn_view *v)
     shoald_edf_sort(due, n);
     if (v->elastic)
         t.ceiling = shoald_edf_fit(due, n, v->cost, v->ceiling, v->now_ns);
-    t.count = shoald_edf_take(due, lead(due, n), v->cost, t.ceiling, v->batch_frames,
-                              longest_ns(due, v), v->now_ns, &t.work);
+    t.count = shoald_edf_take(due, lead(due, put_kin_first(due, n)), v->cost, t.ceiling,
+                              v->batch_frames, longest_ns(due, v), v->now_ns, &t.work);
     return t;
 }
 
@@ -140,8 +151,8 @@ static shoald_turn take_gap(shoald_due *due, int n, const shoald_turn_view *v)
     int fit = put_long_last(due, n, v, room_ns);
     shoald_edf_sort(due, fit);
     if (fit > 0)
-        t.count = shoald_edf_take_within(due, fit, v->cost, v->ceiling, v->batch_frames, limit_ns,
-                                         &t.work);
+        t.count = shoald_edf_take_within(due, put_kin_first(due, fit), v->cost, v->ceiling,
+                                         v->batch_frames, limit_ns, &t.work);
     else
         t.again_ns = wait_till(due, n, v);
     return t;

@@ -33,12 +33,14 @@ static int chunk_frames(const shoal_options *o)
 /* The mean of what the workers have measured. */
 static void measure_price(shoald_house *house)
 {
-    shoald_price *price = &house->service.price;
+    shoald_price *price = &house->price;
     double speed = 0, n = house->port_count;
     for (int i = 0; i < house->port_count; i++) {
         speed += shoald_port_cost(house->ports[i]).speed / n;
     }
+    const shoald_service *first = shoald_models_default(&house->models);
     price->cost.speed = speed;
+    price->full = shoald_service_layers(first, 0)[first->info->depth];
     price->full_share = house->settings.capacity ? n / house->settings.capacity : 0;
 }
 
@@ -47,8 +49,8 @@ static void count(const shoald_session *s, int sign)
 {
     shoald_house *house = s->house;
     shoald_policy policy = policy_of(&house->settings);
-    shoald_govern_count(&house->governor, &policy, &house->service.price,
-                        s->port ? s->port->index : -1, &s->demand, sign);
+    shoald_govern_count(&house->governor, &policy, &house->price, s->port ? s->port->index : -1,
+                        &s->demand, sign);
 }
 
 /* Now and then from the beginning, because rates and costs change. */
@@ -184,7 +186,7 @@ static void log_admission(shoald_house *house, bool refusing)
 static bool fits(const shoald_house *house, const shoald_demand *d, const shoald_demand *now)
 {
     shoald_policy policy = policy_of(&house->settings);
-    return shoald_govern_fits(&house->governor, &policy, &house->service.price, d, now);
+    return shoald_govern_fits(&house->governor, &policy, &house->price, d, now);
 }
 
 /* xorshift32 */
@@ -209,23 +211,35 @@ static bool may_speak(shoald_house *house, const shoald_demand *d, shoal_error *
 }
 
 /* Of the program that it has been granted; the first where it has not asked for any. */
-static const double *layers_of(const shoald_house *house, const shoal_options *o)
+static const double *layers_of(const shoald_service *service, const shoal_options *o)
 {
-    int program = shoald_grant_find_program(house->service.model, o->program);
-    return shoald_service_layers(&house->service, program < 0 ? 0 : program);
+    int program = shoald_grant_find_program(service->model, o->program);
+    return shoald_service_layers(service, program < 0 ? 0 : program);
 }
 
-static shoald_demand demand_of(const shoald_house *house, const shoal_options *o)
+static shoald_demand demand_of(const shoald_service *service, const shoal_options *o)
 {
     return (shoald_demand){ .depth_min = o->depth_min,
                             .depth_max = o->depth_max,
                             .chunk_frames = chunk_frames(o),
-                            .layers = layers_of(house, o) };
+                            .layers = layers_of(service, o) };
 }
 
-bool shoald_admit_may_begin(shoald_house *house, const shoal_options *o, shoal_error *err)
+int shoald_admit_grant(const shoald_house *house, const shoald_grant_limits *limits,
+                       shoal_options *o, shoald_service **service, shoal_error *err)
 {
-    shoald_demand d = demand_of(house, o);
+    const shoald_named *one = shoald_models_pick(&house->models, o->model, err);
+    if (!one || shoald_grant_options(o, one->service->model, limits, err) < 0)
+        return -1;
+    memcpy(o->model, one->name, sizeof one->name);
+    *service = one->service;
+    return 0;
+}
+
+bool shoald_admit_may_begin(shoald_house *house, const shoald_service *service,
+                            const shoal_options *o, shoal_error *err)
+{
+    shoald_demand d = demand_of(service, o);
     return may_speak(house, &d, err);
 }
 
@@ -233,16 +247,17 @@ bool shoald_admit_has_room(shoald_house *house)
 {
     shoal_options o = shoal_options_default();
     const shoald_grant_limits limits = { .default_depth = house->settings.default_depth };
+    const shoald_service *service = shoald_models_default(&house->models);
     shoal_error err;
-    shoald_grant_options(&o, house->service.model, &limits, &err);
-    shoald_demand d = demand_of(house, &o);
+    shoald_grant_options(&o, service->model, &limits, &err);
+    shoald_demand d = demand_of(service, &o);
     return fits(house, &d, NULL);
 }
 
 void shoald_admit_enter(shoald_session *s, const shoal_options *o)
 {
     shoald_demand_start(&s->demand, o->depth_min, o->depth_max, chunk_frames(o),
-                        layers_of(s->house, o), uv_hrtime());
+                        layers_of(s->service, o), uv_hrtime());
     count(s, 1);
 }
 
@@ -319,8 +334,7 @@ static double cost_of(const shoald_session *s)
 {
     const shoald_house *house = s->house;
     shoald_policy policy = policy_of(&house->settings);
-    return shoald_govern_cost(&house->governor, &policy, &house->service.price, s->port->index,
-                              &s->demand);
+    return shoald_govern_cost(&house->governor, &policy, &house->price, s->port->index, &s->demand);
 }
 
 static void sum_costs(shoald_house *house)
@@ -378,15 +392,26 @@ void shoald_admit_moved(shoald_session *s)
 
 /* ---- as a whole ---------------------------------------------------------------------- */
 
+static int deepest(const shoald_house *house)
+{
+    int depth = 1;
+    for (int i = 0; i < house->models.count; i++) {
+        const shoald_service *s = house->models.at[i].service;
+        depth = s->depth > depth ? s->depth : depth;
+    }
+    return depth;
+}
+
 int shoald_admit_init(shoald_house *house)
 {
     size_t n = (size_t)house->port_count;
+    int depth = deepest(house);
     house->costs = calloc(n, sizeof *house->costs);
     house->run_ns = calloc(n, sizeof *house->run_ns);
     if (!house->costs || !house->run_ns ||
-        shoald_govern_init(&house->governor, house->port_count, house->service.depth) < 0)
+        shoald_govern_init(&house->governor, house->port_count, depth) < 0)
         return -1;
-    house->service.price.cost = shoald_port_cost(house->ports[0]);
+    house->price = (shoald_price){ .cost = shoald_port_cost(house->ports[0]), .depths = depth };
     measure_price(house);
     for (int i = 0; i < house->port_count; i++)
         set_depth(house, i, uv_hrtime());
@@ -398,6 +423,15 @@ void shoald_admit_free(shoald_house *house)
     shoald_govern_free(&house->governor);
     free(house->costs);
     free(house->run_ns);
+}
+
+void shoald_admit_deepen(shoald_house *house, int depth)
+{
+    if (depth <= house->price.depths)
+        return;
+    house->price.depths = depth;
+    shoald_govern_deepen(&house->governor, depth);
+    count_all(house);
 }
 
 void shoald_admit_step(shoald_house *house, uint64_t now_ns)
@@ -418,5 +452,5 @@ void shoald_admit_step(shoald_house *house, uint64_t now_ns)
 
 double shoald_admit_capacity(const shoald_house *house)
 {
-    return shoald_govern_capacity(&house->governor, &house->service.price, DEFAULT_CHUNK_FRAMES);
+    return shoald_govern_capacity(&house->governor, &house->price, DEFAULT_CHUNK_FRAMES);
 }

@@ -5,6 +5,7 @@
 #ifndef SHOALD_ADMIT_H
 #define SHOALD_ADMIT_H
 
+#include "plan/grant.h"
 #include "session/house.h"
 
 struct shoald_session;
@@ -15,8 +16,13 @@ void shoald_admit_free(shoald_house *house);
 /* Every tick of the clock. */
 void shoald_admit_step(shoald_house *house, uint64_t now_ns);
 
-/* May a session with these effective options begin? If not *err says why and when to retry. */
-bool shoald_admit_may_begin(shoald_house *house, const shoal_options *o, shoal_error *err);
+/* The model that it asks for, and what it gets of it: o without "server's choice". 0, or -1. */
+int shoald_admit_grant(const shoald_house *house, const shoald_grant_limits *limits,
+                       shoal_options *o, shoald_service **service, shoal_error *err);
+/* May a session of this model with these effective options begin? If not *err says why and when to
+ * retry. */
+bool shoald_admit_may_begin(shoald_house *house, const shoald_service *service,
+                            const shoal_options *o, shoal_error *err);
 /* Would one with default options? */
 bool shoald_admit_has_room(shoald_house *house);
 /* It is in, and counts as an idle one from now on. */
@@ -38,7 +44,10 @@ void shoald_admit_leave(struct shoald_session *s);
 /* Its old worker has let go of it. */
 void shoald_admit_moved(struct shoald_session *s);
 
-/* Streams at full depth that all workers carry. */
+/* After another model has come: sessions may be as deep as that one is. */
+void shoald_admit_deepen(shoald_house *house, int depth);
+
+/* Streams of the default model at full depth that all workers carry. */
 double shoald_admit_capacity(const shoald_house *house);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef SHOALD_ENTRY_H
 #define SHOALD_ENTRY_H
 
+#include "base/service.h"
 #include "base/tokens.h"
 #include "shoal-protocol.h"
 
@@ -10,6 +11,7 @@
 typedef struct shoald_entry {
     bool has_options;              /* in the URL: the session starts with the upgrade */
     shoal_options asked, granted;  /* as written there, and without "server's choice" */
+    shoald_service *service;       /* that was granted from; until the loop turns */
     char token[SHOALD_TOKEN_NAME]; /* its name; "": none is required */
     int most_depth;                /* that it allows; 0: the model's */
     struct shoald_session *back;   /* NULL, or the session to which the client comes back, and */

@@ -6,7 +6,7 @@
 #ifndef SHOALD_HOUSE_H
 #define SHOALD_HOUSE_H
 
-#include "base/service.h"
+#include "base/models.h"
 #include "base/settings.h"
 #include "base/stats.h"
 #include "base/tokens.h"
@@ -21,8 +21,8 @@ typedef struct shoald_house {
     /* set at the start, then constant; settings change with SIGHUP */
     shoald_settings settings;
     shoald_tokens tokens; /* change with SIGHUP, too */
-    shoald_service service;
-    shoald_port **ports; /* [port_count] one a worker */
+    shoald_models models; /* and so do these */
+    shoald_port **ports;  /* [port_count] one a worker */
     int port_count;
     struct lws_vhost *vhost; /* what adopts connections */
     uint64_t started_ns;
@@ -31,6 +31,7 @@ typedef struct shoald_house {
     unsigned char
         *tx; /* one message on its way to a link; the room that one needs lies before it */
 
+    shoald_price price;       /* of a stream, as the workers have measured it, renewed by admit.c */
     shoald_governor governor; /* who gets in, how deep, where; admit.c acts on it */
     double *costs;            /* [port_count] scratch: what the sessions of each cost now */
     uint64_t *run_ns;         /* [port_count] scratch */

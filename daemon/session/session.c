@@ -120,6 +120,7 @@ static void free_session(shoald_session *s)
     leave_house(s);
     s->house->leaving_count -= s->leaving;
     shoald_admit_leave(s);
+    shoald_models_give_back(&s->house->models, s->service);
     shoald_lane_free(&s->lane);
     shoald_kept_free(&s->kept);
     shoal_buf_free(&s->hello);
@@ -156,6 +157,12 @@ static void make_room(shoald_house *house)
         shoald_session_end_parked(s, "room");
 }
 
+static void take_model(shoald_session *s, shoald_service *service)
+{
+    shoald_models_take(service);
+    s->service = s->lane.service = service;
+}
+
 shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
                                    const shoald_entry *entry)
 {
@@ -175,11 +182,13 @@ shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
     s->most_depth = entry->most_depth;
     s->refused = entry->error.code != 0;
     s->lane.session = s;
-    s->lane.service = &house->service;
     s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
     enter_house(s);
-    if (entry->has_options && !s->refused)
+    if (entry->has_options && !s->refused) {
+        take_model(s, entry->service);
+        s->granted = entry->granted;
         shoald_admit_enter(s, &entry->granted);
+    }
     make_room(house);
     return s;
 }
@@ -335,28 +344,48 @@ static void log_open(const shoald_session *s)
     const shoal_options *o = &s->lane.options;
     shoald_log(SHOALD_LOG_INFO, "session_open",
                "session=%s peer=%s token=%s format=%s rate=%d channels=%d depth=%d..%d chunk_ms=%d "
-               "left_ms=%d outputs=%u taps=%d encoding=%s worker=%d",
+               "left_ms=%d outputs=%u taps=%d encoding=%s model=%s worker=%d",
                s->lane.id, s->peer.name, shoald_session_token(s), shoal_format_name(o->format),
                o->rate, o->channels, o->depth_min, o->depth_max, o->chunk_ms, o->left_ms,
-               o->outputs, o->tap_count, shoal_encoding_name(o->encoding), s->port->index);
+               o->outputs, o->tap_count, shoal_encoding_name(o->encoding), o->model,
+               s->port->index);
+}
+
+/* It was admitted before the upgrade: with the model that it has, whatever has its name by now. */
+static int grant_again(shoald_session *s, const shoald_grant_limits *limits, shoal_error *err)
+{
+    memcpy(s->lane.options.model, s->granted.model, sizeof s->granted.model);
+    return shoald_grant_options(&s->lane.options, s->service->model, limits, err);
+}
+
+static int grant_now(shoald_session *s, const shoald_grant_limits *limits, shoal_error *err)
+{
+    shoald_service *service;
+    shoal_options *o = &s->lane.options;
+    if (shoald_admit_grant(s->house, limits, o, &service, err) < 0 ||
+        !shoald_admit_may_begin(s->house, service, o, err))
+        return -1;
+    take_model(s, service);
+    shoald_admit_enter(s, o);
+    return 0;
+}
+
+static int grant(shoald_session *s, const shoal_options *asked, shoal_error *err)
+{
+    const shoald_grant_limits limits = shoald_session_limits(s);
+    s->lane.options = s->asked = *asked;
+    int result = s->service ? grant_again(s, &limits, err) : grant_now(s, &limits, err);
+    memcpy(s->asked.model, s->lane.options.model, sizeof s->asked.model);
+    return result;
 }
 
 void shoald_session_start(shoald_session *s, const shoal_options *asked)
 {
     const shoald_settings *c = &s->house->settings;
-    const shoald_grant_limits limits = shoald_session_limits(s);
     shoal_error err;
-    s->lane.options = s->asked = *asked;
-    if (shoald_grant_options(&s->lane.options, s->house->service.model, &limits, &err) < 0) {
+    if (grant(s, asked, &err) < 0) {
         shoald_session_fail_with(s, &err);
         return;
-    }
-    if (!s->demand.depth_max) { /* else it was admitted before the upgrade */
-        if (!shoald_admit_may_begin(s->house, &s->lane.options, &err)) {
-            shoald_session_fail_with(s, &err);
-            return;
-        }
-        shoald_admit_enter(s, &s->lane.options);
     }
     if (shoald_lane_init(&s->lane, c->backlog_ms, (size_t)c->output_buffer_bytes) < 0) {
         shoald_session_fail(s, SHOAL_CODE_INTERNAL, "no memory for the session: try again later");

@@ -38,7 +38,17 @@ static int allocate(shoald_bench *w, size_t lanes)
     return shoal_batch_new(&w->batch, w->service->model, w->batch_frames);
 }
 
-int shoald_bench_init(shoald_bench *w, const shoald_service *service, shoald_port *port, int lanes,
+static void free_memory(shoald_bench *w)
+{
+    shoal_batch_free(w->batch);
+    free(w->scratch);
+    free(w->means);
+    free(w->frame_row);
+    free(w->streams);
+    free(w->results);
+}
+
+int shoald_bench_init(shoald_bench *w, shoald_service *service, shoald_port *port, int lanes,
                       int batch_frames)
 {
     memset(w, 0, sizeof *w);
@@ -47,20 +57,69 @@ int shoald_bench_init(shoald_bench *w, const shoald_service *service, shoald_por
     w->batch_frames = batch_frames;
     int result = allocate(w, (size_t)lanes);
     if (result < 0)
-        shoald_bench_free(w);
+        free_memory(w);
+    else
+        atomic_fetch_add(&service->benches, 1);
     return result;
 }
 
 void shoald_bench_free(shoald_bench *w)
 {
-    shoal_batch_free(w->batch);
-    free(w->scratch);
-    free(w->means);
-    free(w->frame_row);
-    free(w->streams);
-    free(w->results);
+    shoald_service *service = w->service;
+    free_memory(w);
     memset(w, 0, sizeof *w);
+    if (service)
+        atomic_fetch_sub(&service->benches, 1); /* the loop may free it from here on */
 }
+
+/* ---- a worker's benches -------------------------------------------------------------- */
+
+int shoald_bench_find(shoald_bench **list, shoald_service *service, shoald_port *port, int lanes,
+                      int batch_frames, shoald_bench **found)
+{
+    shoald_bench *w = *list;
+    while (w && w->service != service)
+        w = w->next;
+    *found = w;
+    if (w)
+        return 0;
+    if (!(w = malloc(sizeof *w)))
+        return SHOAL_ENOMEM;
+    int result = shoald_bench_init(w, service, port, lanes, batch_frames);
+    if (result < 0) {
+        free(w);
+        return result;
+    }
+    w->next = *list;
+    *list = *found = w;
+    return 0;
+}
+
+/* at: what points to it */
+static void drop(shoald_bench **at)
+{
+    shoald_bench *w = *at;
+    *at = w->next;
+    shoald_bench_free(w);
+    free(w);
+}
+
+void shoald_bench_sweep(shoald_bench **list)
+{
+    for (shoald_bench **at = list; *at;)
+        if ((*at)->lanes == 0 && atomic_load(&(*at)->service->retired))
+            drop(at);
+        else
+            at = &(*at)->next;
+}
+
+void shoald_bench_free_list(shoald_bench **list)
+{
+    while (*list)
+        drop(list);
+}
+
+/* ---- work ---------------------------------------------------------------------------- */
 
 int shoald_bench_reserve(shoald_bench *w, bool taps, bool hidden)
 {

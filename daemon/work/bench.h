@@ -1,7 +1,9 @@
-/* bench.h - what a worker works with: the model's batch, its results, memory for messages
+/* bench.h - what a worker works with: a model's batch, its results, memory for messages
  *
- * One a worker, worker thread only. Everything is as large as it may ever need to be and made at
- * the start, but the room for taps, which the first session that wants some brings about.
+ * One for each model that the worker has lanes of, worker thread only. Everything is as large as it
+ * may ever need to be, but the room for taps, which the first session that wants some brings about.
+ * The default model's is made at the start; another's with its first lane, and it stays until the
+ * model is retired. What runs together lies on one bench, so no run mixes models.
  */
 #ifndef SHOALD_BENCH_H
 #define SHOALD_BENCH_H
@@ -10,9 +12,11 @@
 #include "shoal.h"
 
 typedef struct shoald_bench {
-    const shoald_service *service;
-    shoald_port *port; /* the worker's */
-    int batch_frames;  /* most in one run */
+    shoald_service *service;
+    shoald_port *port;         /* the worker's */
+    int batch_frames;          /* most in one run */
+    int lanes;                 /* that have it now */
+    struct shoald_bench *next; /* of the worker's */
 
     shoal_batch *batch;
     bool has_taps;          /* it has room for every tap that a run may have, */
@@ -30,9 +34,19 @@ typedef struct shoald_bench {
 } shoald_bench;
 
 /* lanes: most that may run at once. 0 or a negative SHOAL_E* code (nothing to free). */
-int shoald_bench_init(shoald_bench *w, const shoald_service *service, shoald_port *port, int lanes,
+int shoald_bench_init(shoald_bench *w, shoald_service *service, shoald_port *port, int lanes,
                       int batch_frames);
 void shoald_bench_free(shoald_bench *w); /* a zeroed one is fine */
+
+/* Of a list, which may be empty: the one for this model, made if there is none. 0 or a negative
+ * SHOAL_E*. port, lanes, batch_frames: of a new one. */
+int shoald_bench_find(shoald_bench **list, shoald_service *service, shoald_port *port, int lanes,
+                      int batch_frames, shoald_bench **found);
+/* Give up those that nobody needs: of retired models, without lanes. */
+void shoald_bench_sweep(shoald_bench **list);
+/* And all. */
+void shoald_bench_free_list(shoald_bench **list);
+
 /* Between runs: room for outputs of several depths, and for hidden layers. 0 or a negative
  * SHOAL_E*. */
 int shoald_bench_reserve(shoald_bench *w, bool taps, bool hidden);

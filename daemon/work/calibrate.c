@@ -110,10 +110,10 @@ static int measure(bench *b, int count, int frames, int depth, double *ns)
 }
 
 /* Not all layers are necessarily alike, or anything at all. */
-static int deep_enough(const double *layers, int depth)
+static int deep_enough(const double *layers, double scale, int depth)
 {
     int enough = 1;
-    while (enough < depth && layers[enough] < LAYERS)
+    while (enough < depth && layers[enough] < LAYERS * scale)
         enough++;
     return enough;
 }
@@ -121,11 +121,12 @@ static int deep_enough(const double *layers, int depth)
 int shoald_calibrate(shoald_cost *c, const shoald_service *service, shoal_batch *batch)
 {
     bench b = { .model = service->model, .batch = batch };
-    const double *layers = shoald_service_layers(service, 0);
-    int result, depth = deep_enough(layers, service->info->depth);
-    shoald_cost_probe p = {
-        .layers = layers[depth], .first = layers[1], .streams = STREAMS, .frames = FRAMES
-    };
+    const double *layers = shoald_service_layers(service, 0), scale = service->scale;
+    int result, depth = deep_enough(layers, scale, service->info->depth);
+    shoald_cost_probe p = { .layers = layers[depth] / scale,
+                            .first = layers[1] / scale,
+                            .streams = STREAMS,
+                            .frames = FRAMES };
     double started_ns = cpu_ns();
     uint64_t started_wall_ns = uv_hrtime();
     fill_audio(b.audio);

@@ -12,8 +12,8 @@
 #include "plan/cost.h"
 #include "shoal.h"
 
-/* With the service's first program. batch: room for at least 64 frames. 0 or a negative SHOAL_E*
- * code. */
+/* With the service's first program, in its own layers, unscaled. batch: room for at least 64
+ * frames. 0 or a negative SHOAL_E* code. */
 int shoald_calibrate(shoald_cost *c, const shoald_service *service, shoal_batch *batch);
 
 #endif

@@ -101,8 +101,9 @@ typedef enum shoald_track_phase {
 
 typedef struct shoald_track {
     shoald_track_phase phase;
-    bool active;   /* in the worker's list */
-    bool draining; /* finish with `draining` instead of `done` */
+    bool active;                /* in the worker's list */
+    struct shoald_bench *bench; /* of its worker and model; NULL: it is between two workers */
+    bool draining;              /* finish with `draining` instead of `done` */
     shoal_stream *stream;
     shoald_intake in;
     shoald_outputs outputs;

@@ -35,7 +35,7 @@ void shoald_track_fail(shoald_lane *l, shoald_bench *w, shoal_error *err)
     shoald_emit_error(l, w, err);
 }
 
-static void fail_engine(shoald_lane *l, shoald_bench *w, int result)
+void shoald_track_fail_engine(shoald_lane *l, shoald_bench *w, int result)
 {
     shoal_error err;
     shoald_intake_say(&err, &l->options, result);
@@ -48,7 +48,7 @@ int shoald_track_make(shoald_lane *l, shoald_bench *w)
     if (l->track)
         return 0;
     if (!atomic_load(&l->totals.error)) /* said once, however often it is posted */
-        fail_engine(l, w, SHOAL_ENOMEM);
+        shoald_track_fail_engine(l, w, SHOAL_ENOMEM);
     return -1;
 }
 
@@ -75,7 +75,7 @@ static step_result open_track(shoald_lane *l, shoald_bench *w)
     shoald_track *t = l->track;
     int result = make_engine_objects(l, w);
     if (result < 0) {
-        fail_engine(l, w, result);
+        shoald_track_fail_engine(l, w, result);
         return AGAIN;
     }
     t->phase = SHOALD_TRACK_RUN;
@@ -130,7 +130,7 @@ static void apply_set(shoald_lane *l, shoald_bench *w, const shoal_options *o)
         result = shoald_outputs_set(l, w, o);
     atomic_store(&l->out_step, shoald_lane_step_bytes(l->service->info, o));
     if (result < 0)
-        fail_engine(l, w, result);
+        shoald_track_fail_engine(l, w, result);
     else
         shoald_emit_changed(l, w, SHOAL_REASON_SET);
 }
@@ -152,7 +152,7 @@ static step_result set_chunk(shoald_lane *l, shoald_bench *w)
     shoald_track *t = l->track;
     int result = shoal_stream_flush(t->stream);
     if (result < 0) {
-        fail_engine(l, w, result);
+        shoald_track_fail_engine(l, w, result);
         return AGAIN;
     }
     if (shoal_stream_ready(t->stream))
@@ -267,7 +267,7 @@ static step_result drain(shoald_lane *l, shoald_bench *w)
     if (drained < 0)
         shoald_track_fail(l, w, &err);
     else if (result < 0)
-        fail_engine(l, w, result);
+        shoald_track_fail_engine(l, w, result);
     else if (!drained)
         t->phase = SHOALD_TRACK_FINISH;
     return AGAIN;
@@ -299,7 +299,7 @@ static step_result finish(shoald_lane *l, shoald_bench *w)
     if (t->skip) {
         int result = go_on(l);
         if (result < 0)
-            fail_engine(l, w, result);
+            shoald_track_fail_engine(l, w, result);
         return AGAIN;
     }
     if (t->draining) {
@@ -318,7 +318,7 @@ static step_result flush(shoald_lane *l, shoald_bench *w)
     shoal_stream *stream = l->track->stream;
     int result = shoal_stream_flush(stream);
     if (result < 0) {
-        fail_engine(l, w, result);
+        shoald_track_fail_engine(l, w, result);
         return AGAIN;
     }
     if (shoal_stream_ready(stream))
@@ -373,7 +373,7 @@ static bool has_taps(shoald_lane *l, shoald_bench *w)
         kinds |= all->at[i].kinds;
     int result = shoald_bench_reserve(w, kinds & ~SHOALD_LAYER_KINDS, kinds & SHOALD_LAYER_KINDS);
     if (result < 0)
-        fail_engine(l, w, result);
+        shoald_track_fail_engine(l, w, result);
     return result == 0;
 }
 
@@ -424,5 +424,5 @@ void shoald_track_deliver(shoald_lane *l, shoald_bench *w, const shoal_result *r
         shoald_outputs_deliver(l, w, (int)(r - w->results), microseconds(arrived_ns, start_ns),
                                microseconds(start_ns, end_ns));
     if (result < 0)
-        fail_engine(l, w, result);
+        shoald_track_fail_engine(l, w, result);
 }

@@ -24,6 +24,8 @@ void shoald_track_deliver(shoald_lane *l, shoald_bench *w, const shoal_result *r
                           uint64_t end_ns);
 /* Answer with an error at this place and take no more input. */
 void shoald_track_fail(shoald_lane *l, shoald_bench *w, shoal_error *err);
+/* The same, of what a SHOAL_E* code means. */
+void shoald_track_fail_engine(shoald_lane *l, shoald_bench *w, int result);
 /* Free it all. */
 void shoald_track_close(shoald_lane *l);
 

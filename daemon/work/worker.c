@@ -28,6 +28,32 @@ static void expect_no_more(shoald_worker *w, int i)
     w->paced[i] = w->paced[--w->paced_count];
 }
 
+/* A lane works on the bench of its model, from its first look till the last. false: there was no
+ * memory for one, and its client has been told. */
+static bool sit_down(shoald_worker *w, shoald_lane *l)
+{
+    shoald_track *t = l->track;
+    if (t->bench)
+        return true;
+    if (t->phase == SHOALD_TRACK_OVER)
+        return false;
+    int result = shoald_bench_find(&w->benches, l->service, &w->port, w->max_lanes, w->batch_frames,
+                                   &t->bench);
+    if (result < 0)
+        shoald_track_fail_engine(l, &w->spare, result);
+    else
+        t->bench->lanes++;
+    return result == 0;
+}
+
+static void stand_up(shoald_lane *l)
+{
+    if (!l->track || !l->track->bench)
+        return;
+    l->track->bench->lanes--;
+    l->track->bench = NULL;
+}
+
 /* mail: l, marked; the last touch of this worker */
 static void release(shoald_worker *w, shoald_lane *l, void *mail)
 {
@@ -37,6 +63,7 @@ static void release(shoald_worker *w, shoald_lane *l, void *mail)
     for (int i = 0; l->track && l->track->paced; i++)
         if (w->paced[i] == l)
             expect_no_more(w, i);
+    stand_up(l);
     if (SHOALD_MARKED(mail))
         shoald_track_close(l);
     shoald_mailbox_put(&w->port.outbox, mail);
@@ -46,7 +73,7 @@ static void release(shoald_worker *w, shoald_lane *l, void *mail)
 static void enter(shoald_worker *w, shoald_lane *l)
 {
     atomic_store(&l->in_inbox, false);
-    if ((!l->track && shoald_track_make(l, &w->bench) < 0) || l->track->active)
+    if ((!l->track && shoald_track_make(l, &w->spare) < 0) || l->track->active || !sit_down(w, l))
         return;
     l->track->active = true;
     w->active[w->active_count++] = l;
@@ -110,6 +137,7 @@ static shoald_due due_of(shoald_lane *l)
                          .depth_min = t->depth_min,
                          .depth_max = t->depth_max,
                          .layers = t->layers,
+                         .kind = t->bench,
                          .owner = l };
 }
 
@@ -129,7 +157,7 @@ static int advance_all(shoald_worker *w)
     uint64_t at_ns = w->active_count ? uv_hrtime() : 0;
     for (int i = 0; i < w->active_count;) {
         shoald_lane *l = w->active[i];
-        shoald_track_state state = shoald_track_advance(l, &w->bench);
+        shoald_track_state state = shoald_track_advance(l, l->track->bench);
         report_drained_input(w, l);
         at_ns = charge(w, l, at_ns);
         if (state == SHOALD_READY) {
@@ -144,6 +172,11 @@ static int advance_all(shoald_worker *w)
 }
 
 /* ---- running ------------------------------------------------------------------------- */
+
+static shoald_lane *lane_of(const shoald_due *due)
+{
+    return due->owner;
+}
 
 enum { NOTICE_MS = 500 }; /* by then the loop has taken over what was pressed */
 
@@ -183,7 +216,7 @@ static shoald_turn take_turn(shoald_worker *w, int ready)
     const shoald_turn_view view = { .cost = &w->cost,
                                     .ceiling = ceiling_now(w, now_ns),
                                     .elastic = atomic_load(&w->port.elastic),
-                                    .batch_frames = w->bench.batch_frames,
+                                    .batch_frames = w->batch_frames,
                                     .run_ns = (double)atomic_load(&w->port.run_ns),
                                     .expected_ns = w->expected_ns,
                                     .expected = expect(w, now_ns),
@@ -200,8 +233,9 @@ static void prepare_run(shoald_worker *w, const shoald_turn *turn)
 {
     for (int i = 0; i < turn->count; i++) {
         shoald_lane *l = w->due[i].owner;
-        shoald_track_set_depth(l, &w->bench, shoald_edf_depth(&w->due[i], turn->ceiling));
-        w->bench.streams[i] = l->track->stream;
+        shoald_bench *bench = l->track->bench;
+        shoald_track_set_depth(l, bench, shoald_edf_depth(&w->due[i], turn->ceiling));
+        bench->streams[i] = l->track->stream;
     }
 }
 
@@ -212,7 +246,7 @@ static void fail_run(shoald_worker *w, int n, int code)
                shoal_errname(code));
     shoal_error_set(&err, SHOAL_CODE_INTERNAL, NULL, "the engine failed: %s", shoal_strerror(code));
     for (int i = 0; i < n; i++)
-        shoald_track_fail(w->due[i].owner, &w->bench, &err);
+        shoald_track_fail(lane_of(&w->due[i]), lane_of(&w->due[i])->track->bench, &err);
 }
 
 static void count_run(shoald_worker *w, int n, const shoald_work *work, uint64_t ns)
@@ -233,6 +267,14 @@ static void expect_next(shoald_worker *w, shoald_lane *l)
     w->paced[w->paced_count++] = l;
 }
 
+/* How late the chunk came that has just been through. */
+static void remember(shoald_worker *w, const shoald_lane *l, int depth, uint64_t end_ns)
+{
+    const shoald_service *s = l->service;
+    if (w->port.index < s->recents)
+        shoald_recent_add(&s->recent[w->port.index], depth, end_ns - l->track->record_ns, end_ns);
+}
+
 static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result *r,
                     uint64_t start_ns, uint64_t end_ns)
 {
@@ -244,17 +286,19 @@ static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result 
     if (late_ns > atomic_load_explicit(&w->port.late_ns, memory_order_relaxed))
         atomic_store_explicit(&w->port.late_ns, late_ns, memory_order_relaxed);
     if (t->release_ns == t->record_ns) /* live; what waits in a client's own backlog says nothing */
-        shoald_recent_add(&w->port.recent, r->depth, end_ns - t->record_ns, end_ns);
+        remember(w, l, r->depth, end_ns);
     shoald_count(&w->port.stats.frames, (uint64_t)r->frames);
     shoald_observe(&w->port.stats.late, shoald_late_bounds, SHOALD_LATE_BUCKETS,
                    (double)late_ns / 1e9);
-    shoald_track_deliver(l, &w->bench, r, start_ns, end_ns);
+    shoald_track_deliver(l, t->bench, r, start_ns, end_ns);
 }
 
+/* All n are of one model. */
 static void run(shoald_worker *w, int n, const shoald_work *work)
 {
+    shoald_bench *bench = lane_of(&w->due[0])->track->bench;
     uint64_t start_ns = uv_hrtime();
-    int result = shoal_batch_run(w->bench.batch, w->bench.streams, n, w->bench.results);
+    int result = shoal_batch_run(bench->batch, bench->streams, n, bench->results);
     uint64_t end_ns = uv_hrtime(), at_ns = end_ns;
     if (result < 0) {
         fail_run(w, n, result);
@@ -262,7 +306,7 @@ static void run(shoald_worker *w, int n, const shoald_work *work)
     }
     count_run(w, n, work, end_ns - start_ns);
     for (int i = 0; i < n; i++) {
-        deliver(w, &w->due[i], &w->bench.results[i], start_ns, end_ns);
+        deliver(w, &w->due[i], &bench->results[i], start_ns, end_ns);
         at_ns = charge(w, w->due[i].owner, at_ns);
     }
 }
@@ -290,6 +334,7 @@ static void rest(shoald_worker *w)
 void shoald_worker_turn(shoald_worker *w)
 {
     take_mail(w);
+    shoald_bench_sweep(&w->benches);
     w->wait_until_ns = 0;
     int ready = advance_all(w);
     if (ready > 0)
@@ -303,7 +348,8 @@ void shoald_worker_turn(shoald_worker *w)
 
 static void calibrate(shoald_worker *w)
 {
-    w->calibrated = shoald_calibrate(&w->cost, w->bench.service, w->bench.batch);
+    const shoald_bench *first = w->benches;
+    w->calibrated = shoald_calibrate(&w->cost, first->service, first->batch);
     w->port.shape = w->cost.shape;
     atomic_store(&w->port.speed, w->cost.speed);
     w->ran_ns = uv_hrtime();
@@ -334,8 +380,9 @@ static void worker_main(void *arg)
 
 /* ---- start and stop ------------------------------------------------------------------ */
 
-static int allocate(shoald_worker *w, const shoald_service *service, int batch_frames)
+static int allocate(shoald_worker *w, shoald_service *service)
 {
+    shoald_bench *first;
     size_t n = (size_t)w->max_lanes;
     w->active = calloc(n, sizeof *w->active);
     w->due = calloc(n, sizeof *w->due);
@@ -343,26 +390,30 @@ static int allocate(shoald_worker *w, const shoald_service *service, int batch_f
     w->expected_ns = calloc(n, sizeof *w->expected_ns);
     if (!w->active || !w->due || !w->paced || !w->expected_ns)
         return SHOAL_ENOMEM;
-    return shoald_bench_init(&w->bench, service, &w->port, w->max_lanes, batch_frames);
+    return shoald_bench_find(&w->benches, service, &w->port, w->max_lanes, w->batch_frames, &first);
 }
 
-int shoald_worker_init(shoald_worker *w, int index, const shoald_service *service,
-                       uv_async_t *notify, int max_lanes, int batch_frames)
+int shoald_worker_init(shoald_worker *w, int index, shoald_service *service, uv_async_t *notify,
+                       int max_lanes, int batch_frames)
 {
     memset(w, 0, sizeof *w);
     if (shoald_port_init(&w->port, index, service->depth, notify, max_lanes) < 0)
         return SHOAL_ENOMEM;
     w->max_lanes = max_lanes;
+    w->batch_frames = batch_frames;
+    w->spare = (shoald_bench){ .port = &w->port,
+                               .scratch = w->spare_text,
+                               .scratch_size = sizeof w->spare_text };
     atomic_store(&w->port.run_ns, SHOALD_LONGEST_RUN_NS);
     uv_sem_init(&w->ready, 0);
-    int result = allocate(w, service, batch_frames);
+    int result = allocate(w, service);
     if (result < 0)
         shoald_worker_free(w);
     return result;
 }
 
-int shoald_worker_start(shoald_worker *w, int index, const shoald_service *service,
-                        uv_async_t *notify, int max_lanes, int batch_frames)
+int shoald_worker_start(shoald_worker *w, int index, shoald_service *service, uv_async_t *notify,
+                        int max_lanes, int batch_frames)
 {
     int result = shoald_worker_init(w, index, service, notify, max_lanes, batch_frames);
     if (result == 0 && uv_thread_create(&w->thread, worker_main, w) != 0) {
@@ -388,7 +439,7 @@ void shoald_worker_stop(shoald_worker *w)
 void shoald_worker_free(shoald_worker *w)
 {
     uv_sem_destroy(&w->ready);
-    shoald_bench_free(&w->bench);
+    shoald_bench_free_list(&w->benches);
     shoald_port_free(&w->port);
     free(w->active);
     free(w->due);

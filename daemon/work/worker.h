@@ -2,8 +2,9 @@
  *
  * The loop posts lanes that have something new; the worker advances them, runs ready chunks
  * (earliest deadline first, edf.h) and reports back. Workers share nothing with each other but
- * the service, which is constant for them; what the loop and a worker tell each other is all in
- * the port (lane.h).
+ * the models (base/service.h), which are constant for them; what the loop and a worker tell each
+ * other is all in the port (lane.h). A lane brings its model with it; the worker has a bench for
+ * each model that its lanes have.
  */
 #ifndef SHOALD_WORKER_H
 #define SHOALD_WORKER_H
@@ -17,15 +18,17 @@ typedef struct shoald_worker {
     shoald_port port; /* what it shares with the loop */
 
     /* set at init, then constant */
-    int max_lanes;
+    int max_lanes, batch_frames;
     uv_thread_t thread;
     uv_sem_t ready;    /* it has been calibrated */
     _Atomic bool stop; /* loop -> worker */
     int calibrated; /* result of the calibration; the loop may read it after shoald_worker_wait */
 
     /* worker only */
-    shoald_bench bench;
-    shoald_lane **active; /* [max_lanes] those with something to do */
+    shoald_bench *benches;                 /* one a model */
+    shoald_bench spare;                    /* to say that there was no memory for one */
+    char spare_text[SHOAL_MAX_TEXT_BYTES]; /* what that writes into */
+    shoald_lane **active;                  /* [max_lanes] those with something to do */
     int active_count;
     shoald_due *due;     /* [max_lanes] of them, a chunk is ready */
     shoald_lane **paced; /* [max_lanes] those that send in real time */
@@ -38,14 +41,15 @@ typedef struct shoald_worker {
     uint64_t local_until_ns;
 } shoald_worker;
 
-/* All but the thread. 0 or a negative SHOAL_E* code (nothing to free). */
-int shoald_worker_init(shoald_worker *w, int index, const shoald_service *service,
-                       uv_async_t *notify, int max_lanes, int batch_frames);
+/* All but the thread. service: the default model. 0 or a negative SHOAL_E* code (nothing to free).
+ */
+int shoald_worker_init(shoald_worker *w, int index, shoald_service *service, uv_async_t *notify,
+                       int max_lanes, int batch_frames);
 /* What the thread does each time it wakes: mail, one step of each lane, one run. */
 void shoald_worker_turn(shoald_worker *w);
 /* Init, and the thread. 0 or a negative SHOAL_E* code (nothing to free). */
-int shoald_worker_start(shoald_worker *w, int index, const shoald_service *service,
-                        uv_async_t *notify, int max_lanes, int batch_frames);
+int shoald_worker_start(shoald_worker *w, int index, shoald_service *service, uv_async_t *notify,
+                        int max_lanes, int batch_frames);
 /* Until it has measured its costs. 0 or a negative SHOAL_E* code; then stop it all the same. */
 int shoald_worker_wait(shoald_worker *w);
 /* Releases what was posted, ends the thread. The outbox stays readable until free. */

@@ -135,8 +135,8 @@ static void ask(shoald_entry *e, const char *query, size_t n)
     if (shoal_options_parse_query(&e->asked, query, n, &e->error) < 0)
         return;
     e->granted = e->asked;
-    if (shoald_grant_options(&e->granted, house.service.model, &limits, &e->error) == 0)
-        (void)!shoald_admit_may_begin(&house, &e->granted, &e->error);
+    if (shoald_admit_grant(&house, &limits, &e->granted, &e->service, &e->error) == 0)
+        (void)!shoald_admit_may_begin(&house, e->service, &e->granted, &e->error);
 }
 
 static void ask_back(shoald_entry *e, const fake *f, uint64_t less)
@@ -278,16 +278,16 @@ static void end_all(void)
 static void open_house(void)
 {
     char why[256];
-    const shoal_model_params params = { .backend = SHOAL_BACKEND_AUTO };
     shoald_log_set_level(SHOALD_LOG_ERROR);
     shoald_settings_default(&house.settings);
     house.settings.max_sessions = SESSIONS;
-    require(shoald_service_open(&house.service, SRCDIR "/tests/data/tiny.safetensors", &params, why,
-                                sizeof why) == 0,
-            "no model");
+    strcpy(house.settings.models[0].path, SRCDIR "/tests/data/tiny.safetensors");
+    require(shoald_models_open(&house.models, &house.settings, why, sizeof why) == 0, "no model");
     uv_loop_init(&loop);
     uv_async_init(&loop, &mail, NULL);
-    require(shoald_worker_init(&worker, 0, &house.service, &mail, SESSIONS, 512) == 0, "no worker");
+    require(shoald_worker_init(&worker, 0, shoald_models_default(&house.models), &mail, SESSIONS,
+                               512) == 0,
+            "no worker");
     worker.cost = (shoald_cost){ .shape = { 1e4, 1e3, 1e3, 1e3, 1e3 }, .speed = 1, .prior = 1 };
     worker.port.shape = worker.cost.shape;
     atomic_store(&worker.port.speed, 1);

@@ -4,6 +4,7 @@ itself; skipped where Python lacks numpy or websockets"""
 
 import asyncio
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -27,6 +28,15 @@ EXAMPLE = bytes.fromhex(
     "53484f4c 01010206 40000100 07000000 2800000000000000 0032000000000000"
     "803e000000000000 8034000000000000 02000300 e8030000 02010000 00000000"
     "003c00c00038 ff7b00fc0100")
+
+
+class Types(unittest.TestCase):
+    @unittest.skipUnless(importlib.util.find_spec("mypy"), "no mypy here")
+    def test_hold_as_pyproject_says(self):
+        with tempfile.TemporaryDirectory() as cache:
+            out = subprocess.run([sys.executable, "-m", "mypy", "--cache-dir", cache], stdout=subprocess.PIPE, text=True,
+                                 cwd=os.path.join(os.path.dirname(shoal.__file__), ".."), check=False)
+        self.assertEqual(out.returncode, 0, out.stdout)
 
 
 class Wire(unittest.TestCase):

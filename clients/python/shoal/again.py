@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Callable, Mapping, Optional, Union
 
-from .wire import Failure, Packet
+from .wire import Failure, Json, Packet
 
 FRAME_MS, FIRST_MS, MOST_MS = 20, 250, 5000
 CONVOLUTION_MS = 280            # 15 frames see 14 before
@@ -40,20 +40,22 @@ def can_replay(options: Mapping[str, Any]) -> bool:
 def reach_ms(ready: Mapping[str, Any]) -> int:
     """How far before a frame the audio reaches on which its results depend, as the server says; older ones
     do not."""
-    if ready.get("replay_ms"):
-        return ready["replay_ms"]
-    o = ready["options"]
+    told: int = ready.get("replay_ms", 0)
+    if told:
+        return told
+    o: Json = ready["options"]
     chunk, depth = o["chunk_ms"], o["depth"]
-    layer = sum(-(-ms // chunk) * chunk for ms in (o["left_ms"], CONVOLUTION_MS))
-    deepest = depth[1] if isinstance(depth, list) else depth
-    return layer * deepest + ready["latency_ms"] + DECODER_MS + o.get("activity_hangover_ms", 0)
+    layer: int = sum(-(-ms // chunk) * chunk for ms in (o["left_ms"], CONVOLUTION_MS))
+    deepest: int = depth[1] if isinstance(depth, list) else depth
+    latency: int = ready["latency_ms"]
+    hangover: int = o.get("activity_hangover_ms", 0)
+    return layer * deepest + latency + DECODER_MS + hangover
 
 
 def first_frame(ready: Mapping[str, Any], done: int) -> int:
     """The frame from which audio goes again so that results are right from frame `done` on: where a chunk, a
     sample and a step of the resampler begin."""
-    o = ready["options"]
-    chunk = o["chunk_ms"] // FRAME_MS
+    o, chunk = ready["options"], int(ready["options"]["chunk_ms"]) // FRAME_MS
     even = 50 // math.gcd(50, math.gcd(o["rate"], ready["model"]["rate"]))
     step = chunk * even // math.gcd(chunk, even)
     return max(0, done - -(-reach_ms(ready) // FRAME_MS)) // step * step
@@ -61,7 +63,7 @@ def first_frame(ready: Mapping[str, Any], done: int) -> int:
 
 def differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> Optional[Failure]:
     """Why features of the two do not go on in each other; None: they do."""
-    def of(ready: Mapping[str, Any]) -> list:
+    def of(ready: Mapping[str, Any]) -> list[tuple[str, Any]]:
         engine = ready.get("engine", {})
         return [("other_model", ready["model"]["sha256"]), ("other_precision", engine.get("precision")),
                 ("other_kernels", (engine.get("backend"), engine.get("kernels")))]
@@ -88,7 +90,7 @@ class Joined:
 
     def frames_done(self) -> int:
         """Frames of which every output has its rows."""
-        rows = [v for (kind, _), v in self.given.items() if kind not in ("phones", "activity")]
+        rows: list[int] = [v for (kind, _), v in self.given.items() if kind not in ("phones", "activity")]
         return min([self.processed * 50 // self.rate, *rows])
 
     def sample(self, frame: int) -> int:
@@ -99,7 +101,7 @@ class Joined:
         self.seq += 1
         return self.seq - 1
 
-    def take(self, m: Union[dict, Packet]) -> Union[dict, Packet, None]:
+    def take(self, m: Union[Json, Packet]) -> Union[Json, Packet, None]:
         """The message as one of the session; None: it was given before."""
         if isinstance(m, Packet):
             return self._packet(m)
@@ -113,7 +115,7 @@ class Joined:
         for name in ("time", "seconds"):
             if name in moved:
                 moved[name] = round(moved[name] + self.base * 0.02, 3)
-        take = getattr(self, "_" + str(m["type"]), None)
+        take: Optional[Callable[[Json], Optional[Json]]] = getattr(self, "_" + str(m["type"]), None)
         return take(moved) if take else moved
 
     def _packet(self, p: Packet) -> Optional[Packet]:
@@ -131,11 +133,11 @@ class Joined:
                        received=p.received + base, processed=p.processed + base,
                        seq=self._count(p.processed + base))
 
-    def _phones(self, m: dict) -> Optional[dict]:
+    def _phones(self, m: Json) -> Optional[Json]:
         self.link_phones += len(m["phones"])
         key, by, news = ("phones", m.get("tap", 0)), self.base * 0.02, m["processed"] > self.processed
 
-        def move(p: dict) -> dict:
+        def move(p: Json) -> Json:
             return {**p, "start": round(p["start"] + by, 3), "end": round(p["end"] + by, 3)}
         phones, end = [], self.given.get(key, 0.0)
         for p in map(move, m["phones"]):
@@ -152,7 +154,7 @@ class Joined:
             m["tentative"] = [move(p) for p in m["tentative"]]
         return m
 
-    def _activity(self, m: dict) -> Optional[dict]:
+    def _activity(self, m: Json) -> Optional[Json]:
         key = ("activity", m.get("tap", 0))
         frame, state = self.given.get(key, (-1, "silence"))
         if self.again and (m["frame"] <= frame or m["state"] == state):
@@ -160,6 +162,6 @@ class Joined:
         self.given[key] = (m["frame"], m["state"])
         return {**m, "seq": self._count(m["processed"])}
 
-    def _done(self, m: dict) -> dict:
+    def _done(self, m: Json) -> Json:
         return {**m, "phones": m["phones"] - self.link_phones + self.phones,
                 "packets": m["packets"] - self.link_packets + self.packets}

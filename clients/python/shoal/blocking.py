@@ -12,7 +12,7 @@ from typing import Any, Iterable, Iterator, Optional, Union
 import numpy as np
 
 from .session import AsyncSession, Message, connect
-from .wire import Audio, Packet, Phone, join
+from .wire import Audio, Json, Packet, Phone, join
 
 
 class Session:
@@ -33,7 +33,7 @@ class Session:
         self._messages = self._session.__aiter__()
 
     @property
-    def ready(self) -> dict:
+    def ready(self) -> Json:
         return self._session.ready
 
     def send(self, audio: Audio) -> None:
@@ -88,17 +88,17 @@ async def _run(task: Any) -> Any:
     return await task
 
 
-async def _opened(url: Optional[str], options: dict) -> AsyncSession:
+async def _opened(url: Optional[str], options: Json) -> AsyncSession:
     return await connect(url, **options)
 
 
 @dataclass
 class Features:
     """What a recording gave. r["embedding@3"] is float32 [frames, dim], a frame 20 ms."""
-    ready: dict
+    ready: Json
     phones: list[Phone] = field(default_factory=list)
-    activity: list[dict] = field(default_factory=list)
-    done: dict = field(default_factory=dict)
+    activity: list[Json] = field(default_factory=list)
+    done: Json = field(default_factory=dict)
     _packets: dict[str, list[Packet]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -122,7 +122,7 @@ class Features:
                                                                  p.confidence, p.tap) for p in self.phones]
 
 
-def features(audio: Union[str, PathLike, np.ndarray], url: Optional[str] = None, *,
+def features(audio: Union[str, PathLike[str], np.ndarray], url: Optional[str] = None, *,
              rate: Optional[int] = None, **options: Any) -> Features:
     """All results of a recording: a file, or samples at `rate` (16000), [n] or [n, channels].
 
@@ -137,11 +137,12 @@ def features(audio: Union[str, PathLike, np.ndarray], url: Optional[str] = None,
     step = 16000 * (options.get("channels") or 1)
     flat = audio.reshape(-1)
     blocks = (flat[at:at + step] for at in range(0, len(flat), step))
-    found: Optional[Features] = None
-    for m in live(blocks, url, rate=rate or 16000, **options):
-        found = found or Features(m)        # the first message is ready
+    messages = live(blocks, url, rate=rate or 16000, **options)
+    ready = next(messages)
+    assert isinstance(ready, dict)          # the first message of every session
+    found = Features(ready)
+    for m in messages:
         found._take(m)
-    assert found
     return found
 
 
@@ -186,4 +187,5 @@ def read_audio(path: str) -> tuple[np.ndarray, int]:
         import soundfile
     except ImportError:
         raise ValueError(f"{path}: not WAV of 16 bits; pip install soundfile reads more") from None
-    return soundfile.read(path, dtype="float32")
+    samples, rate = soundfile.read(path, dtype="float32")
+    return samples, rate

@@ -162,7 +162,8 @@ class Engine:
         self.close()
 
     def _text(self, code: int) -> str:
-        return self._c.shoal_strerror(code).decode()
+        text: bytes = self._c.shoal_strerror(code)
+        return text.decode()
 
     def _check(self, code: int) -> int:
         if code < 0:

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Iterator, Optional, Union
 
 KEEP_BYTES = 64 << 20
+Message = Union[bytes, str]
 
 
 class Kept:
@@ -13,17 +14,17 @@ class Kept:
     them, from 1 on, None: it does not."""
 
     def __init__(self) -> None:
-        self._items: deque[list] = deque()          # [audio or text, number]
+        self._items: deque[tuple[Message, Optional[int]]] = deque()      # number of a request
         self.start = self.sent = 0                  # bytes: of the first item that is kept, of all
         self._base = self._asked = 0                # where the server's session begins; requests that it was sent
 
-    def add(self, message: Union[bytes, str]) -> None:
+    def add(self, message: Message) -> None:
         if isinstance(message, bytes):
-            self._items.append([message, None])
+            self._items.append((message, None))
             self.sent += len(message)
         else:
             self._asked += 1
-            self._items.append([message, self._asked])
+            self._items.append((message, self._asked))
 
     def forget(self, before: int) -> None:
         """Audio before that byte, and the requests before it."""
@@ -35,7 +36,8 @@ class Kept:
             self._items.popleft()
 
     def _size(self, i: int) -> int:
-        return len(self._items[i][0]) if isinstance(self._items[i][0], bytes) else 0
+        message, _ = self._items[i]
+        return len(message) if isinstance(message, bytes) else 0
 
     def audio_from(self, at: int) -> Iterator[bytes]:
         """All audio from byte `at` on, at >= start."""
@@ -49,15 +51,15 @@ class Kept:
     def begin(self, at: int, ended: bool) -> None:
         """A new session of the server's hears the audio from byte `at` on, and of requests the end alone."""
         self._base, self._asked = at, int(ended)
-        for item in self._items:
-            item[1] = None
+        self._items = deque((message, None) for message, _ in self._items)
         if ended and self._items and isinstance(self._items[-1][0], str):
-            self._items[-1][1] = 1
+            self._items[-1] = (self._items[-1][0], 1)
 
-    def lacking(self, held: int, requests: int) -> Optional[list[Union[bytes, str]]]:
+    def lacking(self, held: int, requests: int) -> Optional[list[Message]]:
         """What a server lacks that has so many bytes and requests of its session; None: that cannot be, or is
         not kept."""
-        end, place, found = self._base + held, self.start, []
+        end, place = self._base + held, self.start
+        found: list[Message] = []
         if not self.start <= end <= self.sent or requests > self._asked:
             return None
         for message, number in self._items:

@@ -14,10 +14,10 @@ import websockets
 
 from . import again
 from .kept import Kept
-from .wire import (Audio, Failure, Packet, audio_bytes, decode_packet, failure_of_close, failure_of_error,
+from .wire import (Audio, Failure, Json, Packet, audio_bytes, decode_packet, failure_of_close, failure_of_error,
                    failure_of_status, packet_of_json, session_url)
 
-Message = Union[dict, Packet]
+Message = Union[Json, Packet]
 MESSAGE_BYTES = 65536
 
 
@@ -30,7 +30,7 @@ class AsyncSession:
     With reconnect_s a session outlives its connection: see connect.
     """
 
-    def __init__(self, ws: Any, ready: dict, format: str, opener: Any = None, reconnect_s: float = 0) -> None:
+    def __init__(self, ws: Any, ready: Json, format: str, opener: Any = None, reconnect_s: float = 0) -> None:
         self.ready = ready
         self._opener, self._reconnect_s = opener, reconnect_s
         self._can_replay = again.can_replay(ready["options"])
@@ -39,7 +39,7 @@ class AsyncSession:
         self._got = 0                       # messages of the server's session, `ready` left out
         self._ended = False
         self._sending = asyncio.Lock()      # held while a connection is away and audio goes again
-        self._replay: Optional[asyncio.Task] = None
+        self._replay: Optional[asyncio.Task[None]] = None
         self._ws, self._format, self._done = ws, format, False
         self._first: list[Message] = [ready]
         self._most = min(MESSAGE_BYTES, ready.get("limits", {}).get("max_message_bytes", MESSAGE_BYTES))
@@ -64,7 +64,8 @@ class AsyncSession:
             self._kept.forget(0)
 
     def _byte(self, frame: int) -> int:
-        return self._joined.sample(frame) * again.SAMPLE_BYTES[self._format] * self.ready["options"]["channels"]
+        channels: int = self.ready["options"]["channels"]
+        return self._joined.sample(frame) * again.SAMPLE_BYTES[self._format] * channels
 
     async def set(self, **change: Any) -> None:
         """depth, output, ... in mid-stream; a `changed` message or an `error` that is not fatal follows."""
@@ -98,7 +99,7 @@ class AsyncSession:
             self._replay.cancel()
         await self._ws.close()
 
-    async def _ask(self, message: dict) -> None:
+    async def _ask(self, message: Json) -> None:
         async with self._sending:
             if self._reconnect_s:
                 self._kept.add(json.dumps(message))
@@ -120,15 +121,16 @@ class AsyncSession:
         while self._first:
             yield self._first.pop()
         while not self._done:
+            m: Optional[Message]
             try:
-                m: Optional[Message] = await _receive(self._ws)
+                received = await _receive(self._ws)
             except Failure as f:
                 if not self._may_go_on() or not again.helps(f):
                     raise
                 m = await self._go_on(f)
             else:
                 self._got += 1
-                m = self._joined.take(m)
+                m = self._joined.take(received)
             if isinstance(m, dict):
                 self._done = m["type"] == "done"
                 if m["type"] == "changed" and m["reason"] == "set":
@@ -141,7 +143,7 @@ class AsyncSession:
     def _may_go_on(self) -> bool:
         return bool(self._reconnect_s and (self._can_replay or self.ready.get("resume")))
 
-    async def _go_on(self, failure: Failure) -> dict:
+    async def _go_on(self, failure: Failure) -> Json:
         """Connect anew; what is needed of the audio goes again in a task of its own."""
         if self._replay:
             self._replay.cancel()
@@ -157,7 +159,7 @@ class AsyncSession:
         return {"type": "resumed", "replayed_s": size / self._bytes_a_second(), "parked": parked}
 
     def _bytes_a_second(self) -> int:
-        o = self.ready["options"]
+        o: dict[str, int] = self.ready["options"]
         return again.SAMPLE_BYTES.get(self._format, 1) * o["channels"] * o["rate"]
 
     async def _connect_again(self, failure: Failure) -> tuple[list[Union[bytes, str]], bool]:
@@ -300,7 +302,7 @@ class connect:
         ws, ready = await self._open_session(None)
         return AsyncSession(ws, ready, self._format, self, self._reconnect_s)
 
-    async def _open_session(self, granted: Optional[dict]) -> tuple[Any, dict]:
+    async def _open_session(self, granted: Optional[Json]) -> tuple[Any, Json]:
         """A connection whose session has begun, and its `ready`. granted: options to insist on."""
         url = session_url(self._asked, granted) if granted else self._url
         try:

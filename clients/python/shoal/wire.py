@@ -12,6 +12,7 @@ import numpy as np
 
 DEFAULT_URL = "ws://127.0.0.1:7350"
 Audio = Union[bytes, bytearray, memoryview, np.ndarray]
+Json = dict[str, Any]               # a message as docs/protocol.md has it
 
 # ---- failures ----------------------------------------------------------------------------
 

@@ -7,9 +7,11 @@
  * session where the protocol allows it. globalThis.shoalPage is for consoles and tests.
  */
 import { Capture, Clock, level } from "./capture.js";
+import { listen } from "./hands.js";
 import { Link } from "./link.js";
 import { learn, phoneOf } from "./phones.js";
-import { CHUNKS, changeOf, optionsOf, readSettings, writeSettings } from "./settings.js";
+import { CHUNKS, SWITCHES, changeOf, optionsOf, readSettings, writeSettings } from "./settings.js";
+import { opusTrouble } from "./shoal.js";
 import { Timeline, Utterances } from "./timeline.js";
 import { Tokens } from "./token.js";
 import { View } from "./view.js";
@@ -34,12 +36,14 @@ class Page {
   source = ""; // "microphone", "sample", "file" or ""
   zeros = 0; // seconds of digital silence
   settings = readSettings(location.search, 12);
-  tentative = true; // until a server refuses it
+  can = { tentative: true, opus: false }; // until a server refuses it; when an encoder is found
+  breaks = false; // a connection broke since the page was opened
   tokens = new Tokens();
-  link = new Link("", rate => optionsOf(this.settings, rate, this.tentative), {
+  link = new Link("", rate => optionsOf(this.settings, rate, this.can), {
     onbegin: (now, rate) => this.line.begin(now, rate),
     onmessage: m => this.onMessage(m),
     onfailure: (f, wait) => this.onFailure(f, wait),
+    onbreak: (f, wait) => this.onBreak(f, wait),
     onlost: (from, to) => this.line.lose(from, to),
     onend: () => this.onEnd(),
   });
@@ -154,10 +158,8 @@ class Page {
   onMessage(m) {
     const now = this.clock.read();
     this.line.take(m, now);
-    if (m.type === "ready") {
-      moment("ready");
-      this.calm();
-    }
+    if (m.type === "ready") moment("ready");
+    if (m.type === "ready" || m.type === "resumed") this.calm();
     if (m.type === "phones" && (m.phones.length || m.tentative?.length)) moment("phone");
     if (m.type === "error") this.onRefusal(m);
     if (m.type === "changed" || m.type === "ready") this.show();
@@ -181,11 +183,30 @@ class Page {
       });
   }
 
+  onBreak(failure, wait) {
+    this.breaks = true;
+    this.tell(words.breakTrouble(failure), null, wait);
+  }
+
+  /** What a server or a browser cannot do after all is done without. */
+  without(failure) {
+    const { tentative, opus } = this.can;
+    if (failure.ref === "tentative") this.can.tentative = false;
+    if (failure.ref === "format") this.cannotOpus("this server has none");
+    if (failure.code === "encoder_failed") this.cannotOpus(failure.message);
+    return tentative !== this.can.tentative || opus !== this.can.opus;
+  }
+
+  /** @param {string} why "": it can */
+  cannotOpus(why) {
+    this.can.opus = why === "";
+    $("opus").disabled = why !== "";
+    $("opus-trouble").textContent = why;
+    $("opus-trouble").hidden = why === "";
+  }
+
   onFailure(failure, wait) {
-    if (failure.ref === "tentative" && this.tentative) {
-      this.tentative = false;
-      return this.link.start(this.clock.seconds, this.capture.rate);
-    }
+    if (this.without(failure)) return this.link.start(this.clock.seconds, this.capture.rate);
     const source = this.source;
     const again = () => {
       this.calm();
@@ -274,7 +295,7 @@ class Page {
       CHUNKS.map(c => [c, `${c} ms`]),
       s.chunk,
     );
-    for (const name of ["elastic", "ipa", "lm"]) $(name).checked = s[name];
+    for (const name of SWITCHES) $(name).checked = s[name] && !$(name).disabled;
     const row = words.priceOf(this.prices, s.depth, s.chunk);
     $("price").textContent = words.priceWords(row, s.chunk);
     this.showPrices();
@@ -313,6 +334,8 @@ class Page {
     $("settled").textContent = words.milliseconds(line.settledLag.percentile(0.5));
     $("server-ms").textContent = words.milliseconds(line.serverMs.percentile(0.5) / 1000);
     $("depth-now").textContent = line.depth || "–";
+    $("lost-here").hidden = !this.breaks && line.lost === 0;
+    $("lost").textContent = words.milliseconds(line.lost);
   }
 
   freeze() {
@@ -378,77 +401,6 @@ function choices(select, list, value) {
   select.value = String(value);
 }
 
-/* ---- what the user does ------------------------------------------------------------------- */
-
-function listen(page) {
-  $("microphone").onclick = () => page.microphone();
-  $("sample").onclick = () => page.sample();
-  $("freeze").onclick = () => page.freeze();
-  $("token-form").onsubmit = e => {
-    e.preventDefault();
-    page.tokens.set(page.server, $("token").value);
-    page.askServer();
-  };
-  $("file").onchange = e => page.file(e.target.files[0]).finally(() => (e.target.value = ""));
-  $("depth").oninput = e => page.set({ depth: Number(e.target.value) });
-  for (const name of ["compare", "chunk"])
-    $(name).onchange = e => page.set({ [name]: Number(e.target.value) });
-  for (const name of ["elastic", "ipa", "lm"])
-    $(name).onchange = e => page.set({ [name]: e.target.checked });
-  document.addEventListener("keydown", e => keys(page, e));
-  listenForDrops(page);
-  listenForPointer(page);
-}
-
-function keys(page, e) {
-  if (e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName))
-    return;
-  const s = page.settings,
-    onButton = e.target.tagName === "BUTTON" || e.target.tagName === "SUMMARY";
-  const act = {
-    m: () => page.microphone(),
-    s: () => page.sample(),
-    f: () => page.freeze(),
-    " ": onButton ? null : () => page.freeze(),
-    "[": () => page.set({ depth: Math.max(1, s.depth - 1) }),
-    "]": () => page.set({ depth: Math.min(page.deepest, s.depth + 1) }),
-    c: () => page.set({ compare: s.compare ? 0 : Math.max(1, Math.min(3, s.depth - 1)) }),
-    i: () => page.set({ ipa: !s.ipa }),
-    ArrowLeft: () => page.pan(-0.5),
-    ArrowRight: () => page.pan(0.5),
-  }[e.key.length === 1 ? e.key.toLowerCase() : e.key];
-  if (!act) return;
-  e.preventDefault();
-  act();
-}
-
-function listenForDrops(page) {
-  let inside = 0;
-  const over = n => ($("drop").hidden = (inside = Math.max(0, inside + n)) === 0);
-  addEventListener("dragenter", () => over(1));
-  addEventListener("dragleave", () => over(-1));
-  addEventListener("dragover", e => e.preventDefault());
-  addEventListener("drop", e => {
-    e.preventDefault();
-    over(-inside);
-    page.file(e.dataTransfer.files[0]);
-  });
-}
-
-function listenForPointer(page) {
-  const canvas = $("picture"),
-    tip = $("tip");
-  canvas.addEventListener("pointermove", e => {
-    if (e.buttons) return page.pan(-e.movementX / page.view.at.speed);
-    const text = page.view.whatIsAt(e.offsetX, e.offsetY);
-    tip.hidden = !text;
-    tip.textContent = text;
-    tip.style.left = `${Math.min(e.offsetX + 12, canvas.clientWidth - tip.offsetWidth)}px`;
-    tip.style.top = `${e.offsetY + 16}px`;
-  });
-  canvas.addEventListener("pointerleave", () => (tip.hidden = true));
-}
-
 function draw(page) {
   page.view.draw(page.clock.read());
   if (page.line.heardUntil > 0) moment("movement");
@@ -469,6 +421,9 @@ function start() {
   page.tokens.take(page.server);
   page.askServer();
   page.capture.warm();
+  opusTrouble(16000)
+    .then(why => page.cannotOpus(why))
+    .then(() => page.show());
   setInterval(() => !document.hidden && page.askServer(), 10000);
   setInterval(() => page.showLags(), 250);
   draw(page);

@@ -1,16 +1,27 @@
 /* settings.js - what a user chose, in the address of the page, so that a link repeats it */
 
+import { OPUS_RATES } from "./shoal.js";
+
 export const CHUNKS = [40, 80, 160, 320, 640];
 
 /** @typedef {{depth: number, compare: number, chunk: number, elastic: boolean, ipa: boolean,
- *   lm: boolean, server: string}} Settings */
+ *   lm: boolean, opus: boolean, server: string}} Settings */
 
 /** @returns {Settings} */
 export function defaults() {
-  return { depth: 12, compare: 0, chunk: 160, elastic: true, ipa: true, lm: true, server: "" };
+  return {
+    depth: 12,
+    compare: 0,
+    chunk: 160,
+    elastic: true,
+    ipa: true,
+    lm: true,
+    opus: false,
+    server: "",
+  };
 }
 
-const SWITCHES = ["elastic", "ipa", "lm"];
+export const SWITCHES = ["elastic", "ipa", "lm", "opus"];
 
 /** Nonsense is left out. @param {string} query @param {number} deepest of the model */
 export function readSettings(query, deepest = 12) {
@@ -50,10 +61,11 @@ export function outputsOf(s) {
 
 /**
  * The options of a session. @param {Settings} s @param {number} rate
- * @param {boolean} tentative phones that are not settled too, which older servers do not have
+ * @param {{tentative?: boolean, opus?: boolean}} can what server and browser can do: phones that are not
+ *   settled too, which older servers do not have; Opus
  * @returns {import("./shoal.js").Options}
  */
-export function optionsOf(s, rate, tentative = true) {
+export function optionsOf(s, rate, { tentative = true, opus = true } = {}) {
   return {
     rate,
     depth: depthOf(s),
@@ -62,6 +74,7 @@ export function optionsOf(s, rate, tentative = true) {
     encoding: "f16",
     ...(tentative ? { tentative: "on" } : {}),
     ...(s.lm ? {} : { lm: "off" }),
+    ...(s.opus && opus && OPUS_RATES.includes(rate) ? { format: "opus" } : {}),
   };
 }
 
@@ -70,7 +83,7 @@ export function optionsOf(s, rate, tentative = true) {
  * @param {Settings} from @param {Settings} to
  */
 export function changeOf(from, to) {
-  if (from.lm !== to.lm || from.server !== to.server) return null;
+  if (from.lm !== to.lm || from.opus !== to.opus || from.server !== to.server) return null;
   const change = {};
   if (String(depthOf(from)) !== String(depthOf(to))) change.depth = depthOf(to);
   if (String(outputsOf(from)) !== String(outputsOf(to))) change.output = outputsOf(to);

@@ -16,6 +16,7 @@ import {
   helps,
   waitMs,
 } from "./shoal-again.js";
+import { packetsFor } from "./shoal-opus.js";
 import {
   ShoalFailure,
   audioBytes,
@@ -29,17 +30,8 @@ import {
 } from "./shoal-wire.js";
 
 /** @typedef {import("./shoal-wire.js").Options} Options */
-/** @typedef {{type: string, [member: string]: any}} Message as docs/protocol.md, 4, has them */
-
-/**
- * WebSocket: the class to use. token: what the server wants, sent as a subprotocol, since browsers
- * send no header of ours. onmessage: called with each message, instead of the iterator; onclose:
- * at the end, with the failure or null. reconnectMs: a connection that breaks is made anew, tried for
- * so long; a message {type: "resumed", replayed_s} says that it was. 0 (as without): the session
- * fails.
- * @typedef {{WebSocket?: any, token?: string, onmessage?: (m: Message) => void,
- *   onclose?: (f: ShoalFailure | null) => void, reconnectMs?: number}} Environment
- */
+/** @typedef {import("./shoal-wire.js").Message} Message */
+/** @typedef {import("./shoal-wire.js").Environment} Environment */
 
 /** A silent server is asked for a sign of life after so long, given up after twice that. */
 const PATIENCE_MS = 20000;
@@ -77,6 +69,10 @@ export class Session {
   #ids = 0;
   #onmessage = null;
   #onclose = null;
+  #onbreak = null;
+  #encoder; // of Opus, made when samples come
+  /** @type {import("./shoal-opus.js").Packets | null} */
+  #packets = null;
   #again; // of reconnectMs; null: the session ends with its connection
 
   /**
@@ -90,9 +86,18 @@ export class Session {
     this.#protocols = ["shoal.v1", ...(env.token ? [tokenProtocol(env.token)] : [])];
     this.#asked = url;
     this.#url = sessionURL(url, options);
-    this.#format = new URL(this.#url).searchParams.get("format") ?? "s16le";
+    const { searchParams: asked } = new URL(this.#url);
+    this.#format = asked.get("format") ?? "s16le";
+    this.#encoder = () =>
+      packetsFor(
+        asked,
+        env,
+        p => this.#put(p),
+        f => this.#giveUpFor(f),
+      );
     this.#onmessage = env.onmessage ?? null;
     this.#onclose = env.onclose ?? null;
+    this.#onbreak = env.onbreak ?? null;
     this.#again = env.reconnectMs ? { ...NOT_YET, ms: env.reconnectMs, log: new Log() } : null;
     /** what was granted; rejected with the failure if there is none. @type {Promise<Message>} */
     this.ready = new Promise((resolve, reject) => {
@@ -125,21 +130,23 @@ export class Session {
   get closed() {
     return this.#closed;
   }
-  /** bytes that wait here, for the connection or in the socket */
+  /** bytes that wait here, for the encoder, for the connection or in the socket */
   get bufferedAmount() {
-    return (
-      this.#waiting.reduce((n, m) => n + (m.byteLength ?? 0), 0) + (this.#ws?.bufferedAmount ?? 0)
-    );
+    const here = this.#waiting.reduce((n, m) => n + (m.byteLength ?? 0), 0);
+    return here + (this.#ws?.bufferedAmount ?? 0) + (this.#packets?.waiting ?? 0);
   }
 
   /**
-   * Audio, cut anywhere (opus: one packet a call). Float32Array in [-1, 1] is made s16le unless
-   * format is f32le; all else are bytes in the session's format. Without effect once the session
-   * has failed.
+   * Audio, cut anywhere. Float32Array in [-1, 1] is made s16le, or what format f32le or opus says (opus:
+   * mono, at 8, 12, 16, 24 or 48 kHz, where there is an encoder: opusTrouble); all else are bytes in the
+   * session's format (opus: one packet a call). Without effect once the session has failed.
    * @param {Float32Array | ArrayBuffer | ArrayBufferView} audio
    */
   send(audio) {
     if (this.#ended) throw new TypeError("nothing may be sent after end()");
+    if (this.#closed) return;
+    if (audio instanceof Float32Array && this.#format === "opus")
+      return (this.#packets ??= this.#encoder()).add(audio);
     const bytes = audioBytes(audio, this.#format);
     const most = this.#format === "opus" ? Math.max(1, bytes.length) : this.#maxMessage;
     for (let at = 0; at < bytes.length; at += most) this.#put(bytes.slice(at, at + most));
@@ -151,7 +158,8 @@ export class Session {
    */
   skip(samples) {
     this.#noReplay("skip");
-    this.#put(JSON.stringify({ type: "skip", samples }));
+    const zeros = this.#packets?.fill() ?? 0;
+    this.#request(JSON.stringify({ type: "skip", samples: samples - zeros }), true);
   }
 
   /** Resolves when no more than so many bytes wait; also when the session is over. */
@@ -164,13 +172,13 @@ export class Session {
     if ("chunk_ms" in change) this.#noReplay("set");
     const message = JSON.stringify({ type: "set", ...change });
     if (this.#again?.joined && !this.#again.last) this.#sets.push(message);
-    this.#put(message);
+    this.#request(message);
   }
 
-  /** Everything about the audio so far, now. @returns {Promise<Message>} `flushed` */
+  /** Everything about the audio so far (opus: the whole packets of it), now. @returns {Promise<Message>} `flushed` */
   flush() {
     this.#noReplay("flush");
-    return this.#ask("flush", "flushed");
+    return this.#ask("flush", "flushed", true);
   }
 
   /** @returns {Promise<Message>} `pong` */
@@ -181,7 +189,10 @@ export class Session {
   /** No more audio. Resolves after all results. @returns {Promise<Message>} `done` */
   end() {
     const done = this.#answer("done");
-    if (!this.#ended) this.#put(JSON.stringify({ type: "end" }));
+    if (!this.#ended) {
+      this.#packets?.fill();
+      this.#request(JSON.stringify({ type: "end" }), true);
+    }
     this.#ended = true;
     return done;
   }
@@ -207,11 +218,18 @@ export class Session {
     }
   }
 
-  #ask(type, answer) {
+  #ask(type, answer, behindAudio = false) {
     const id = `js-${this.#ids++}`,
       answered = this.#answer(answer, id);
-    this.#put(JSON.stringify({ type, id }));
+    this.#request(JSON.stringify({ type, id }), behindAudio);
     return answered;
+  }
+
+  /** behindAudio: after the packets of all that was sent, where an encoder makes them. */
+  #request(message, behindAudio = false) {
+    const packets = this.#packets;
+    if (packets && (behindAudio || packets.busy)) packets.after(() => this.#put(message));
+    else this.#put(message);
   }
 
   #answer(type, id) {
@@ -376,6 +394,7 @@ export class Session {
     this.#error = null;
     this.#ws = null; // what it still says is nobody's
     const wait = refused ? 0 : waitMs(again.tries++, failure.retryMs);
+    this.#onbreak?.(failure, wait);
     again.timer = setTimeout(() => {
       const { token, got, ready } = again;
       this.#url = token
@@ -435,7 +454,7 @@ export class Session {
   }
 
   #giveUpFor(failure) {
-    this.#ws.close(1000);
+    this.#ws?.close(1000);
     this.#finish(failure);
   }
 
@@ -445,6 +464,7 @@ export class Session {
     this.#failure = meant ? null : failure;
     clearInterval(this.#watch);
     clearTimeout(this.#again?.timer);
+    this.#packets?.close();
     const rejection =
       failure ?? new ShoalFailure("lost", "the session is over", { code: "closed" });
     this.#settle.reject(rejection);

@@ -116,6 +116,21 @@ export function failureOfClose(code, reason, opened, url) {
  * @typedef {"on" | "off" | boolean} Switch
  */
 
+/** @typedef {{type: string, [member: string]: any}} Message as docs/protocol.md, 4, has them */
+
+/**
+ * WebSocket: the class to use. token: what the server wants, sent as a subprotocol, since browsers
+ * send no header of ours. onmessage: called with each message, instead of the iterator; onclose:
+ * at the end, with the failure or null. reconnectMs: a connection that breaks is made anew, tried for
+ * so long; a message {type: "resumed", replayed_s} says that it was. 0 (as without): the session
+ * fails. onbreak: called when it broke, and when a try failed, with why and the ms until the next.
+ * AudioEncoder, AudioData: other classes than the browser's, for format opus.
+ * @typedef {{WebSocket?: any, token?: string, onmessage?: (m: Message) => void,
+ *   onclose?: (f: ShoalFailure | null) => void, reconnectMs?: number,
+ *   onbreak?: (f: ShoalFailure, waitMs: number) => void} &
+ *   import("./shoal-opus.js").Codecs} Environment
+ */
+
 /** true and false are what the protocol calls "on" and "off". */
 const plain = v => (v === true ? "on" : v === false ? "off" : v);
 

@@ -7,7 +7,7 @@
  *     for await (const m of session)
  *         if (m.type === "phones") m.phones.forEach(p => console.log(p.phone, p.start, p.end));
  *
- * For browsers and for Node from 18 on; four files, nothing to install. Where there is no global
+ * For browsers and for Node from 18 on; five files, nothing to install. Where there is no global
  * WebSocket (Node below 22) give one: connect(url, options, { WebSocket }).
  *
  * One Session is one session of docs/protocol.md. Messages keep the names that they have there;
@@ -23,11 +23,13 @@
  *     shoal.js            this: the door
  *     shoal-session.js    a session
  *     shoal-again.js      what it does when its connection breaks
+ *     shoal-opus.js       samples to Opus packets, where there is an encoder
  *     shoal-wire.js       bytes and URLs, as pure functions
  */
 import { audioBytes, joinFrames, nameOf } from "./shoal-wire.js";
 import { connect } from "./shoal-session.js";
 
+export { OPUS_RATES, opusTrouble } from "./shoal-opus.js";
 export { Session, connect } from "./shoal-session.js";
 export {
   ShoalFailure,

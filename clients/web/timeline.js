@@ -68,6 +68,7 @@ export class Timeline {
     this.speech = [];
     /** @type {{from: number, to: number}[]} sound that no session heard */
     this.gaps = [];
+    this.lost = 0; // seconds, of all gaps so far
     this.labels = [];
     this.classes = 0;
     this.frames = new Float32Array(0); // [KEEP_S * FRAMES][classes], a ring by frame number
@@ -117,7 +118,10 @@ export class Timeline {
     const last = this.gaps.at(-1);
     if (this.unanswered < from) from = this.unanswered; // what was sent is lost with the rest
     this.unanswered = NaN;
-    if (last && from - last.to < 0.1) last.to = to;
+    if (last && from - last.to < 0.1) from = last.to;
+    if (to <= from) return;
+    this.lost += to - from;
+    if (last?.to === from) last.to = to;
     else this.gaps.push({ from, to });
   }
 

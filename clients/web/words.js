@@ -59,8 +59,20 @@ export function sentence(text) {
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
+/** A connection that is made anew. @param {import("./shoal-wire.js").ShoalFailure} f @returns {Trouble} */
+export function breakTrouble(f) {
+  return {
+    ...sessionTrouble(f),
+    hint: "What is said meanwhile is kept.",
+    again: false,
+    waits: true,
+  };
+}
+
 /** @param {import("./shoal-wire.js").ShoalFailure} f @returns {Trouble} */
 export function sessionTrouble(f) {
+  if (f.code === "cannot_resume" || f.code === "audio_forgotten" || /^other_/.test(f.code))
+    return trouble("The session could not go on where it was.", "Another one begins.", false, true);
   switch (f.cause) {
     case "unreachable":
       return trouble("The server does not answer.", "Is shoald still running?", true, true);

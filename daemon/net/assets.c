@@ -19,10 +19,12 @@
     X(sample, "/sample.flac", "sample.flac", "audio/flac")                                         \
     X(app, "/app.js", "app.js", JS)                                                                \
     X(capture, "/capture.js", "capture.js", JS)                                                    \
+    X(hands, "/hands.js", "hands.js", JS)                                                          \
     X(link, "/link.js", "link.js", JS)                                                             \
     X(phones, "/phones.js", "phones.js", JS)                                                       \
     X(settings, "/settings.js", "settings.js", JS)                                                 \
     X(again, "/shoal-again.js", "shoal-again.js", JS)                                              \
+    X(opus, "/shoal-opus.js", "shoal-opus.js", JS)                                                 \
     X(shoal_session, "/shoal-session.js", "shoal-session.js", JS)                                  \
     X(wire, "/shoal-wire.js", "shoal-wire.js", JS)                                                 \
     X(shoal, "/shoal.js", "shoal.js", JS)                                                          \

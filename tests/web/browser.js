@@ -7,6 +7,7 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 
 import { Daemon, browser, folder, sleep, until, writeWav } from "./daemon.js";
+import { road } from "./road.js";
 
 const option = name => process.argv.includes(name);
 const value = name => (option(name) ? process.argv[process.argv.indexOf(name) + 1] : "");
@@ -62,6 +63,71 @@ const moments = page =>
     const names = ["sound", "movement", "ready", "phone", "label"];
     return Object.fromEntries(names.map(n => [n, Math.round(at(n) - at("pressed"))]));
   });
+
+/** A recording of 20 s, and a depth at which a replay does not go back to its beginning. */
+const thrice = writeWav("thrice.wav", Int16Array.from([...speech, ...speech, ...speech]));
+const PLAIN = "?depth=2&elastic=0";
+
+/** All that a page knows when the sound has ended, and what it sent; meanwhile(page): what is done to it. */
+async function heard(b, url, meanwhile = async _ => {}) {
+  const page = await open(b, "about:blank", {}, "true");
+  await page.addInitScript(() => {
+    const { send } = WebSocket.prototype;
+    globalThis.bytesSent = 0;
+    WebSocket.prototype.send = function (m) {
+      globalThis.bytesSent += m.length ?? m.byteLength;
+      return send.call(this, m);
+    };
+  });
+  await page.goto(url);
+  await until("the page", () => page.evaluate("shoalPage?.prices && shoalPage.can.opus"));
+  await page.setInputFiles("#file", thrice);
+  await hears(page, 12);
+  await meanwhile(page);
+  await until(
+    "the end",
+    () => page.evaluate("!shoalPage.source && !shoalPage.link.running"),
+    60000,
+  );
+  const found = await page.evaluate(() => {
+    const { line } = globalThis.shoalPage,
+      { firstFrame, nextFrame, classes } = line;
+    return {
+      phones: line.lanes[0].settled.map(p => [p.phone, p.start.toFixed(2), p.end.toFixed(2)]),
+      frames: [firstFrame, nextFrame],
+      rows: [...line.frames.subarray(0, nextFrame * classes)],
+      lost: document.getElementById("lost-here").hidden
+        ? ""
+        : document.getElementById("lost-here").innerText,
+      bytes: globalThis.bytesSent,
+    };
+  });
+  assert.deepEqual(
+    page.complaints.filter(c => !/WebSocket|ERR_/.test(c)),
+    [],
+  );
+  return found;
+}
+
+/** Differences of probabilities. */
+const apart = (a, b) =>
+  a.reduce((most, v, i) => {
+    const d = Math.abs(Math.exp(v) - Math.exp(b[i]));
+    return d <= most ? most : d; // NaN stays
+  }, 0);
+
+/** Insertions, deletions, substitutions. */
+function edits(a, b) {
+  let row = [...b.keys(), b.length];
+  a.forEach((x, i) => {
+    const next = [i + 1];
+    b.forEach((y, j) =>
+      next.push(Math.min(row[j] + (x === y ? 0 : 1), row[j + 1] + 1, next[j] + 1)),
+    );
+    row = next;
+  });
+  return row.at(-1);
+}
 
 /* ---- the tests ------------------------------------------------------------------------------ */
 
@@ -256,6 +322,105 @@ const tests = {
     await b.close();
   },
 
+  async opus(d) {
+    const b = await browser();
+    const [pcm, opus] = await Promise.all([
+      heard(b, d.url + PLAIN),
+      heard(b, `${d.url + PLAIN}&opus=1`),
+    ]);
+    const names = f => f.phones.map(p => p[0]);
+    const wrong = edits(names(pcm), names(opus)) / pcm.phones.length,
+      share = opus.bytes / pcm.bytes;
+    console.log(
+      `  of ${pcm.phones.length} phones ${(100 * wrong).toFixed(1)} % are others; ` +
+        `${opus.bytes} of ${pcm.bytes} bytes: ${(100 * share).toFixed(1)} %`,
+    );
+    assert.ok(pcm.phones.length > 100 && wrong < 0.2, String(wrong));
+    assert.ok(share > 0.05 && share < 0.11, String(share));
+    assert.ok(Math.abs(pcm.frames[1] - opus.frames[1]) <= 1, `${opus.frames[1]} frames`);
+    assert.deepEqual([pcm.lost, opus.lost], ["", ""]);
+    const page = await open(b, d.url);
+    assert.equal(await page.isEnabled("#opus"), true);
+    await page.click("#sample");
+    await hears(page, 3);
+    await page.check("#opus");
+    await until("Opus", () => page.evaluate("shoalPage.link.options(16000).format === 'opus'"));
+    await hears(page, (await state(page)).phones + 3);
+    assert.match(page.url(), /opus=1/);
+    await shot(page, "opus");
+    const without = await b.newContext(),
+      old = await without.newPage();
+    await old.addInitScript("delete globalThis.AudioEncoder");
+    await old.goto(`${d.url}?opus=1`);
+    await until("words", () => old.isVisible("#opus-trouble"));
+    assert.match(await old.innerText("#opus-trouble"), /WebCodecs/);
+    assert.deepEqual([await old.isDisabled("#opus"), await old.isChecked("#opus")], [true, false]);
+    await shot(old, "opus-none");
+    await old.click("#sample");
+    await hears(old, 3);
+    await b.close();
+  },
+
+  async cut(d) {
+    const b = await browser(),
+      way = await road(d.address);
+    const breaks = async page => {
+      way.bar();
+      await until("words", async () => /connection was lost.*is kept/s.test(await trouble(page)));
+      assert.equal(await page.isVisible("#again"), false); // it tries by itself
+      await sleep(1500);
+      await shot(page, "cut");
+      way.open();
+      const { phones } = await state(page);
+      await hears(page, phones + 8);
+      assert.equal(await trouble(page), "");
+      way.cut();
+    };
+    for (const options of [PLAIN, `${PLAIN}&opus=1`]) {
+      const [whole, broken] = await Promise.all([
+        heard(b, d.url + options),
+        heard(b, `http://${way.address}/${options}`, breaks),
+      ]);
+      assert.ok(whole.phones.length > 100 && whole.rows.every(v => v < 1));
+      assert.deepEqual([whole.lost, broken.lost], ["", "lost 0 ms"]);
+      assert.deepEqual(broken.phones, whole.phones);
+      assert.deepEqual([broken.frames, apart(broken.rows, whole.rows)], [whole.frames, 0]);
+    }
+    way.close();
+    await b.close();
+  },
+
+  async killed(d) {
+    let own = await Daemon.start();
+    const b = await browser(),
+      { address } = own;
+    const kill = async page => {
+      await until("10 s", () => page.evaluate("shoalPage.clock.seconds > 10"));
+      await own.stop("SIGKILL");
+      await until("words", async () => /is kept/.test(await trouble(page)));
+      own = await Daemon.start([], address);
+      await until("results", async () => !(await trouble(page)));
+      await shot(page, "killed");
+    };
+    const [whole, broken] = await Promise.all([
+      heard(b, d.url + PLAIN),
+      heard(b, own.url + PLAIN, kill),
+    ]);
+    assert.equal(broken.lost, "lost 0 ms");
+    assert.deepEqual(broken.phones, whole.phones);
+    assert.deepEqual(broken.frames, whole.frames);
+    const most = apart(broken.rows, whole.rows);
+    assert.ok(most < 1e-3, `${most} apart`);
+    console.log(
+      `  ${whole.phones.length} phones are the same, probabilities ${most.toExponential(1)} apart at most`,
+    );
+    const opus = await heard(b, `${own.url + PLAIN}&opus=1`, kill);
+    const parts = /^lost (\d+) ms$/.exec(opus.lost);
+    assert.ok(parts && Number(parts[1]) > 0, opus.lost); // Opus cannot be sent again, and the page says so
+    await b.close();
+    await own.stop();
+  },
+
   async restart() {
     let d = await Daemon.start();
     const b = await browser({ wav: voice }),
@@ -271,7 +436,8 @@ const tests = {
     d = await Daemon.start([], address);
     await hears(page, phones + 3);
     assert.equal(await trouble(page), "");
-    assert.ok(await page.evaluate("shoalPage.line.gaps.length > 0"));
+    assert.ok(await page.isVisible("#lost-here"));
+    assert.equal(await page.innerText("#lost-here"), "lost 0 ms");
     await d.stop("SIGKILL");
     await until("words", async () => /lost|does not answer/.test(await trouble(page)));
     await b.close();

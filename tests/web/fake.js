@@ -64,3 +64,51 @@ export function packet({
   );
   return view.buffer;
 }
+
+/** An encoder (WebCodecs) whose packets come later, as a browser's do: [number, first sample x 100, last]. */
+export class FakeEncoder {
+  static all = [];
+  static async isConfigSupported({ codec, sampleRate }) {
+    return { supported: codec === "opus" && sampleRate !== 8000 };
+  }
+
+  constructor({ output, error }) {
+    Object.assign(this, { output, error, queue: [], frames: 0, state: "unconfigured" });
+    FakeEncoder.all.push(this);
+  }
+  get encodeQueueSize() {
+    return this.queue.filter(m => typeof m !== "function").length;
+  }
+  configure(config) {
+    Object.assign(this, { config, state: "configured" });
+  }
+  encode({ samples }) {
+    if (this.state !== "configured") throw new Error(`encode() when ${this.state}`);
+    const ends = [samples[0], samples.at(-1)].map(s => Math.round(100 * s));
+    this.queue.push(Uint8Array.of(this.frames++, ...ends));
+  }
+  flush() {
+    return new Promise(done => this.queue.push(done));
+  }
+  close() {
+    this.state = "closed";
+  }
+
+  /** What a browser does when it comes to it: so many of the packets and flushes. */
+  async work(n = this.queue.length) {
+    for (const m of this.queue.splice(0, n)) {
+      if (typeof m === "function") m();
+      else this.output({ byteLength: m.length, copyTo: to => to.set(m) });
+      await null;
+    }
+  }
+}
+
+export class FakeAudioData {
+  constructor({ data, ...rest }) {
+    Object.assign(this, rest, { samples: Float32Array.from(data) });
+  }
+  close() {}
+}
+
+export const codecs = { AudioEncoder: FakeEncoder, AudioData: FakeAudioData };

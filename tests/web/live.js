@@ -6,9 +6,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import net from "node:net";
 
 import { connect, features, joinFrames } from "../../clients/web/shoal.js";
+import { road } from "./road.js";
 
 const [url, recording, shoalFile] = process.argv.slice(2);
 const WebSocket = globalThis.WebSocket ?? (await import("ws").catch(() => ({}))).default;
@@ -115,30 +115,6 @@ async function rows() {
   assert.equal((await session.end()).seconds, 3);
 }
 
-/** A road to the server that can be cut. kept: the server may keep sessions, else nobody hears of it. */
-async function road(kept) {
-  const [host, port] = url.split(":"),
-    sockets = new Set();
-  const server = net.createServer(near => {
-    const far = net.connect(Number(port), host);
-    for (const s of [near, far]) sockets.add(s.on("error", () => {}));
-    near.pipe(far);
-    far.on("data", bytes => near.write(kept ? bytes : hide(bytes)));
-    far.on("end", () => near.end());
-  });
-  await new Promise(done => server.listen(0, "127.0.0.1", () => done(0)));
-  const { port: own } = /** @type {any} */ (server.address());
-  const cut = () => sockets.forEach(s => s.destroy());
-  return { address: `127.0.0.1:${own}`, cut, close: () => (cut(), server.close()) };
-}
-
-/** A server that keeps no sessions says no "resume". */
-function hide(bytes) {
-  const at = bytes.indexOf('"resume":"');
-  if (at >= 0) bytes.write("x", at + 1);
-  return bytes;
-}
-
 /** A connection that breaks twice: the results of one that never did. */
 async function again(kept) {
   const long = Float32Array.from(
@@ -147,7 +123,7 @@ async function again(kept) {
   );
   const options = { rate, depth: 2, left_ms: 320, output: ["phones", "posteriors", "activity"] };
   const whole = await features(url, long, options, env),
-    way = await road(kept);
+    way = await road(url, kept);
   let cuts = 0,
     replayed = 0;
   const found = { phones: [], activity: [], rows: [] };
@@ -213,7 +189,7 @@ async function page() {
       for (const [, next] of String(body).matchAll(/(?:from "[.]\/|src="|href=")([\w-]+[.]\w+)"/g))
         names.push(next);
   }
-  assert.ok(seen.size >= 18, [...seen].join());
+  assert.ok(seen.size >= 20, [...seen].join());
   const head = await fetch(`http://${url}/`, { method: "HEAD" });
   assert.ok(Number(head.headers.get("content-length")) > 1000);
   assert.equal((await fetch(`http://${url}/live.js`)).status, 404);

@@ -47,7 +47,7 @@ test("settings go into the address and back", () => {
   assert.equal(readToken("#token=shoal_a-b%2B"), "shoal_a-b+");
   assert.equal(readToken(""), "");
   assert.equal(readToken("#prices"), "");
-  const s = settings.readSettings("?depth=6&compare=4&chunk=80&elastic=0&lm=0", 12);
+  const s = settings.readSettings("?depth=6&compare=4&chunk=80&elastic=0&lm=0&opus=1", 12);
   assert.deepEqual(s, {
     depth: 6,
     compare: 4,
@@ -55,6 +55,7 @@ test("settings go into the address and back", () => {
     elastic: false,
     ipa: true,
     lm: false,
+    opus: true,
     server: "",
   });
   assert.deepEqual(settings.readSettings(settings.writeSettings(s)), s);
@@ -73,7 +74,13 @@ test("settings as options and as a set", () => {
     tentative: "on",
     output: ["phones", "posteriors", "activity", "phones@4"],
   });
-  assert.equal("tentative" in settings.optionsOf(s, 48000, false), false);
+  assert.equal("tentative" in settings.optionsOf(s, 48000, { tentative: false }), false);
+  const opus = (rate, can) => settings.optionsOf({ ...s, opus: true }, rate, can).format;
+  assert.deepEqual(
+    [opus(48000), opus(44100), opus(48000, { opus: false })],
+    ["opus", undefined, undefined],
+  );
+  assert.equal(settings.changeOf(s, { ...s, opus: true }), null);
   assert.equal(settings.depthOf({ ...s, depth: 2 }), 2);
   assert.equal(settings.depthOf({ ...s, elastic: false }), 6);
   assert.deepEqual(settings.changeOf(s, { ...s, depth: 9 }), { depth: [3, 9] });
@@ -98,6 +105,14 @@ test("every failure has its sentence", () => {
     cause => words.sessionTrouble(new ShoalFailure(cause, "why")).title,
   );
   assert.equal(new Set(titles).size, 6);
+  const gone = new ShoalFailure("rejected", "why", { code: "cannot_resume" });
+  assert.deepEqual(
+    [words.sessionTrouble(gone).waits, words.sessionTrouble(gone).again],
+    [true, false],
+  );
+  const broke = words.breakTrouble(new ShoalFailure("lost", "why"));
+  assert.deepEqual([broke.title, broke.waits], ["The connection was lost.", true]);
+  assert.match(broke.hint, /is kept/);
   assert.equal(words.sessionTrouble(new ShoalFailure("full", "why")).waits, true);
   assert.equal(
     words.sessionTrouble(new ShoalFailure("rejected", "depth: why")).hint,
@@ -185,7 +200,7 @@ test("levels and mixing", () => {
   assert.deepEqual([...mix(sound)], [0.5, 0.25]);
 });
 
-function newLink() {
+function newLink(more = { reconnectMs: 0 }) {
   const seen = [],
     hook =
       name =>
@@ -195,10 +210,11 @@ function newLink() {
     onbegin: hook("begin"),
     onmessage: m => seen.push([m.type]),
     onfailure: (f, wait) => seen.push(["failure", f.cause, wait]),
+    onbreak: f => seen.push(["break", f.cause]),
     onlost: hook("lost"),
     onend: hook("end"),
   };
-  return [new Link("ws://h:1", rate => ({ rate }), hooks, env), seen];
+  return [new Link("ws://h:1", rate => ({ rate }), hooks, { ...env, ...more }), seen];
 }
 
 const BLOCK = new Float32Array(320);
@@ -222,6 +238,7 @@ test("a link goes on after a failure, waits longer each time, tells what was los
   assert.deepEqual(seen, [
     ["begin", 1, 16000],
     ["ready"],
+    ["lost", 1.02, 1.02], // and what had no results
     ["failure", "restarting", 500],
     ["lost", 1.02, 1.04],
     ["begin", 1.04, 16000],
@@ -230,6 +247,52 @@ test("a link goes on after a failure, waits longer each time, tells what was los
     ["begin", 5, 16000],
     ["lost", 5, 5.02],
     ["failure", "unreachable", 2000 * 1.6 ** 2],
+  ]);
+  link.stop();
+});
+
+test("a session outlives its connection, and is caught up with; one that cannot go on is followed", t => {
+  const timers = [];
+  t.mock.method(globalThis, "setTimeout", f => timers.push(f));
+  const [link, seen] = newLink({});
+  const ready = {
+    resume: "abc",
+    options: { format: "s16le", rate: 16000, every: 5, output: [] },
+    model: { rate: 16000 },
+  };
+  link.start(1, 16000);
+  FakeSocket.last.accept(ready);
+  link.feed(BLOCK, 1);
+  FakeSocket.last.hangUp(1006);
+  link.feed(BLOCK, 1.02);
+  timers.pop()();
+  const socket = FakeSocket.last;
+  socket.accept({ ...ready, resumed: { bytes: 640, requests: 0 } });
+  assert.deepEqual(
+    socket.audio().map(m => m.length),
+    [640],
+  );
+  socket.bufferedAmount = 10 * 32000;
+  link.feed(BLOCK, 1.04);
+  assert.equal(socket.closedWith, null);
+  socket.bufferedAmount = 0;
+  link.feed(BLOCK, 1.06);
+  socket.hangUp(1006);
+  timers.pop()();
+  FakeSocket.last.onopen();
+  FakeSocket.last.say({ type: "error", code: "cannot_resume", message: "m", fatal: true });
+  FakeSocket.last.hangUp(1008);
+  timers.pop()();
+  link.feed(BLOCK, 1.08);
+  assert.deepEqual(seen, [
+    ["begin", 1, 16000],
+    ["ready"],
+    ["break", "lost"],
+    ["resumed"],
+    ["break", "lost"],
+    ["lost", 1.08, 1.08],
+    ["failure", "rejected", 0],
+    ["begin", 1.08, 16000],
   ]);
   link.stop();
 });
@@ -277,11 +340,15 @@ test("a restart begins a session with the next sound", () => {
   link.start(0, 16000);
   const first = FakeSocket.last;
   first.accept();
+  link.feed(BLOCK, 0.98);
   link.restart();
   link.feed(BLOCK, 2);
   assert.notEqual(FakeSocket.last, first);
   assert.equal(first.closedWith, 1000);
-  assert.deepEqual(seen.at(-1), ["begin", 2, 16000]);
+  assert.deepEqual(seen.slice(-2), [
+    ["lost", 1, 1], // and what had no results
+    ["begin", 2, 16000],
+  ]);
   link.stop();
 });
 

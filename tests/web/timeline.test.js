@@ -94,6 +94,9 @@ test("sound that was sent and never answered is lost with its connection", () =>
   t.begin(2, 16000);
   t.lose(2, 2.5); // a session that never began
   assert.deepEqual(t.gaps[1], { from: 2, to: 2.5 });
+  t.lose(3, 3); // nothing was
+  assert.equal(t.gaps.length, 2);
+  assert.equal(t.lost.toFixed(3), "1.160");
 });
 
 test("outputs with an @ have a lane of their own", () => {

@@ -34,6 +34,7 @@ static const struct {
 } backends[] = {
     { "own", SHOAL_BACKEND_OWN, SHOAL_FP32, 4 * 1.2e-7 },
     { "own int8", SHOAL_BACKEND_OWN, SHOAL_INT8, 6.0 / 127 },
+    { "own bf16", SHOAL_BACKEND_OWN, SHOAL_BF16, 2.0 / 256 },
     { "openblas", SHOAL_BACKEND_OPENBLAS, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn fp32", SHOAL_BACKEND_ONEDNN, SHOAL_FP32, 4 * 1.2e-7 },
     { "onednn bf16", SHOAL_BACKEND_ONEDNN, SHOAL_BF16, 2.0 / 256 },
@@ -43,7 +44,7 @@ static const struct {
     { "amx int8", SHOAL_BACKEND_AMX, SHOAL_INT8, 6.0 / 127 },
 };
 #ifdef EMULATED_CPU_H /* tests/emulated/: that CPU has ours alone, which come first */
-enum { BACKENDS = 2 };
+enum { BACKENDS = 3 };
 #else
 enum { BACKENDS = sizeof backends / sizeof *backends };
 #endif
@@ -293,6 +294,38 @@ START_TEST(random_shapes)
 }
 END_TEST
 
+static void to_bf16(float *x, int n)
+{
+    uint16_t half;
+    for (int i = 0; i < n; i++) {
+        shoal__kern_scalar.to_bf16(&half, x + i, 1);
+        shoal__kern_scalar.from_bf16(x + i, &half, 1);
+    }
+}
+
+/* Factors that are bf16 already lose nothing: products and sums are fp32. */
+START_TEST(bf16_sums_in_fp32)
+{
+    static const int shape[3] = { 29, 301, 75 };
+    rig r;
+    float c[29 * 75];
+    if (!choose(_i) || backends[_i].precision != SHOAL_BF16)
+        return;
+    rig_open(&r, choose(_i), shape, SHOAL__STORE, 1.0f);
+    r.gemm->unpack(&r.l);
+    to_bf16(r.weight, 301 * 75);
+    to_bf16(r.a, 29 * 301);
+    ck_assert_int_eq(shoal__gemm_pack(r.gemm, &r.l), 0);
+    r.gemm->run(&r.l, shoal__kern_choose(), r.scratch, r.a, 29, NULL, NULL, c);
+    for (int i = 0; i < 29 * 75; i++) {
+        double size, want = definition(&r, i / 75, i % 75, 0.0, &size);
+        ck_assert_msg(fabs((double)c[i] - want) <= 4 * 1.2e-7 * size, "%s [%d, %d]: %.8g, not %.8g",
+                      backends[_i].name, i / 75, i % 75, (double)c[i], want);
+    }
+    rig_close(&r);
+}
+END_TEST
+
 /* Rows whose numbers span five decades: the bound is of what the row's largest number weighs,
  * since 24-bit integers have one scale a row. */
 START_TEST(fp32_with_outliers)
@@ -433,6 +466,7 @@ int main(void)
     tcase_add_loop_test(c, lists_of_rows, 0, BACKENDS * 3);
     tcase_add_loop_test(c, pair_of_a_list, 0, BACKENDS);
     tcase_add_loop_test(c, random_shapes, 0, BACKENDS);
+    tcase_add_loop_test(c, bf16_sums_in_fp32, 0, BACKENDS);
     tcase_add_loop_test(c, fp32_with_outliers, 0, BACKENDS);
     tcase_add_loop_test(c, pair_equals_two_runs, 0, BACKENDS);
     tcase_add_loop_test(c, threads_share_a_weight, 0, BACKENDS);

@@ -2,10 +2,10 @@
  *
  * auto: AMX where the CPU has it; then oneDNN where the level is AVX-512, since its kernels are
  * measured there and ours are not; then our own, which are the fastest on a CPU with AVX2 alone
- * (docs/performance.md), and have int8 on any. bf16 needs AMX or oneDNN. OpenBLAS is had by name.
- * Precision auto is a rule, too, of what docs/performance.md has measured: a trial at each start
- * would make two servers of one kind differ by chance, and features of two precisions are not the
- * same.
+ * (docs/performance.md), and have int8 on any. bf16 needs AMX, or AVX-512 with bf16: oneDNN's
+ * there, ours if it is not built in. OpenBLAS is had by name. Precision auto is a rule, too, of
+ * what docs/performance.md has measured: a trial at each start would make two servers of one kind
+ * differ by chance, and features of two precisions are not the same.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"

@@ -61,7 +61,8 @@ static inline int shoal__gemm_pack(const shoal__gemm *g, shoal__linear *l)
     return g->pack(l, g->precision);
 }
 
-/* fp32, at the level of the kernels (SHOAL_KERNELS), on any CPU. NULL with a reason for others. */
+/* At the level of the kernels (SHOAL_KERNELS): fp32 and int8 on any CPU, bf16 with AVX-512's. NULL
+ * with a reason where there are none. */
 const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t why_size);
 /* Load the library (once a process) and return the backend; NULL with a reason in why. */
 const shoal__gemm *shoal__gemm_openblas(char *why, size_t why_size);

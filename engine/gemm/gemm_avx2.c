@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) __m256i dot(__m256i sum, __m256i a,
 }
 
 #define OWN_DOT(sum, a, w) ((OWN(ints))dot((__m256i)(sum), (__m256i)(a), (__m256i)(w)))
-#define OWN_INT8_ROWS      4
+#define OWN_WORDS_ROWS     4
 #include "gemm/gemm_int8_body.h"
 
-const shoal__own_int8 shoal__int8_avx2 = OWN_INT8("avx2", "avx2", NULL);
+const shoal__own_narrow shoal__int8_avx2 = OWN_INT8("avx2", "avx2", NULL);

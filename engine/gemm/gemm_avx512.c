@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) __m512i dot(__m512i sum, __m512i a,
 }
 
 #define OWN_DOT(sum, a, w) ((OWN(ints))dot((__m512i)(sum), (__m512i)(a), (__m512i)(w)))
-#define OWN_INT8_ROWS      6
+#define OWN_WORDS_ROWS     6
 #include "gemm/gemm_int8_body.h"
 
-const shoal__own_int8 shoal__int8_avx512 = OWN_INT8("avx512", "avx512", NULL);
+const shoal__own_narrow shoal__int8_avx512 = OWN_INT8("avx512", "avx512", NULL);

@@ -1,4 +1,4 @@
-/* gemm_choice.c - which level of our own products runs: fp32 and int8 alike
+/* gemm_choice.c - which level of our own products runs, in every precision
  *
  * The level is that of the kernels between the products (SHOAL_KERNELS forces both); the scalar one
  * runs anywhere, so the engine needs no library to start. A level is tried against the scalar one

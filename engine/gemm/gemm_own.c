@@ -1,5 +1,5 @@
 /* gemm_own.c - our own products behind the GEMM interface, at the level that gemm_choice.c picks;
- * those of int8: gemm_own_int8.c */
+ * those of int8 and bf16: gemm_own_narrow.c */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
@@ -8,7 +8,6 @@
 #include "gemm/gemm_own.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct own_weight {
@@ -249,12 +248,7 @@ const shoal__gemm *shoal__gemm_own(shoal_precision precision, char *why, size_t 
 {
     static const shoal__gemm backends[] = { BACKEND("avx512"), BACKEND("avx2"), BACKEND("neon"),
                                             BACKEND("scalar") };
-    if (precision == SHOAL_INT8)
-        return shoal__gemm_own_int8();
-    if (precision != SHOAL_FP32) {
-        snprintf(why, why_size,
-                 "our own products are fp32 and int8, but for amx: use precision fp32 or int8");
-        return NULL;
-    }
+    if (precision != SHOAL_FP32)
+        return shoal__gemm_own_narrow(precision, why, why_size);
     return shoal__own_backend(backends, sizeof backends / sizeof *backends, &level_now()->face);
 }

@@ -1,12 +1,13 @@
 /* gemm_own.h - what the files of our own products share
  *
- * One body for fp32 (gemm_body.h) and one for int8 (gemm_int8_body.h), compiled once per
+ * One body for fp32 (gemm_body.h) and one for int8 and bf16 (gemm_words_body.h), compiled once per
  * instruction set, as the kernels between the products are; what ends a product is the same in both
  * (gemm_end_body.h). A weight is packed into panels as wide as two registers of its level, so that
  * a panel lies in L1 while all rows pass by:
  *
  *   fp32   [blocks of OWN_DEPTH inputs][panels][inputs of the block][columns of a panel]
  *   int8   [panels][inputs / 4][columns of a panel][4]
+ *   bf16   [panels][inputs / 2][columns of a panel][2]
  *
  * A result is the sum over the inputs of a block in their order, block after block, whatever rows
  * are multiplied beside it: so the bytes of a row are the same in any company. The levels differ
@@ -24,7 +25,7 @@ enum {
     OWN_DEPTH = 256,  /* inputs of a block in fp32: 16 KiB of a panel at AVX2, half of L1 */
     OWN_GROUP = 96,   /* rows that pass together: with what a pair keeps they share half of L2 */
     OWN_COLUMNS = 32, /* widest panel of any level */
-    OWN_PAIR = 64     /* rows that go through a pair of int8 products together */
+    OWN_PAIR = 64     /* rows that go through a pair of int8 or bf16 products together */
 };
 
 /* Where results go and what is done to them on the way. */
@@ -67,7 +68,7 @@ typedef struct shoal__own_block {
     shoal__own_end to;
 } shoal__own_block;
 
-/* What a level of fp32 and one of int8 have in common, at the head of each. */
+/* What a level of fp32 and a narrow one have in common, at the head of each. */
 typedef struct shoal__own_face {
     const char *name;     /* of the backend at this level */
     const char *kern;     /* of the kernels that go with it */
@@ -83,30 +84,33 @@ typedef struct shoal__own_level {
 extern const shoal__own_level shoal__own_scalar, shoal__own_avx2, shoal__own_avx512,
     shoal__own_neon;
 
-/* ---- int8 -------------------------------------------------------------------------------- */
+/* ---- int8 and bf16 ----------------------------------------------------------------------- */
 
-/* Activations are bytes from 1 to 255, 128 being zero; a row has a scale of its own. */
-typedef struct shoal__own_bytes {
-    const uint8_t *a; /* [rows, stride] */
-    size_t stride;
-    const float *row_unit; /* [rows] what a step of 1 is worth */
-    const int8_t *weight;  /* packed, all panels */
-    const int32_t
-        *start;        /* [outputs, whole panels] what the sums begin at: -128 times all weights */
-    const float *unit; /* [outputs, whole panels] of the weights */
-    int quads;         /* inputs / 4, rounded up */
+/* Inputs lie in words of 32 bits, four bytes or two bf16, so that a product is an instruction or
+ * two a word. As bytes, activations are 1 to 255, 128 being zero, and a row has a scale of its own.
+ */
+typedef struct shoal__own_words {
+    const unsigned char *a;      /* [rows, stride] */
+    size_t stride;               /* bytes */
+    const float *row_unit;       /* [rows] what a step of 1 is worth; 1 in bf16 */
+    const unsigned char *weight; /* packed, all panels */
+    /* [outputs, whole panels] what the sums begin at: int8 -128 times all weights; bf16 0.0f */
+    const int32_t *start;
+    const float *unit; /* [outputs, whole panels] of the weights; 1 in bf16 */
+    int words;         /* inputs of a row, the last word filled up with zeros */
     shoal__own_end to;
-} shoal__own_bytes;
+} shoal__own_words;
 
-typedef struct shoal__own_int8 {
+typedef struct shoal__own_narrow {
     shoal__own_face face;
-    void (*product)(const shoal__own_bytes *b);
-    /* A row of n to bytes, up to a multiple of 4; the return is what a step is worth. */
-    float (*quantize)(uint8_t *q, const float *x, int n);
-} shoal__own_int8;
+    void (*product)(const shoal__own_words *w);
+    /* A row of n to whole words; the return is what a step is worth. */
+    float (*narrow)(void *words, const float *x, int n);
+} shoal__own_narrow;
 
-extern const shoal__own_int8 shoal__int8_scalar, shoal__int8_avx2, shoal__int8_avx512,
+extern const shoal__own_narrow shoal__int8_scalar, shoal__int8_avx2, shoal__int8_avx512,
     shoal__int8_vnni, shoal__int8_vnni512;
+extern const shoal__own_narrow shoal__bf16_scalar, shoal__bf16_avx512;
 
 /* ---- choosing a level (gemm_choice.c) ---------------------------------------------------- */
 
@@ -123,7 +127,7 @@ int shoal__own_pick(const shoal__own_face *const *levels, const int *sound, int 
 const shoal__gemm *shoal__own_backend(const shoal__gemm *backends, size_t n,
                                       const shoal__own_face *level);
 
-/* Our int8 products at the level of the kernels (gemm_own_int8.c). */
-const shoal__gemm *shoal__gemm_own_int8(void);
+/* Our int8 or bf16 products at the level of the kernels; NULL with a reason (gemm_own_narrow.c). */
+const shoal__gemm *shoal__gemm_own_narrow(shoal_precision precision, char *why, size_t why_size);
 
 #endif

@@ -34,9 +34,9 @@ static void quantize(uint8_t *q, const float *x, int n, float inverse)
 
 #define OWN_DOT(sum, a, w)                                                                         \
     ((sum) + TIMES(a, w, 0) + TIMES(a, w, 8) + TIMES(a, w, 16) + TIMES(a, w, 24))
-#define OWN_INT8_ROWS                  4
+#define OWN_WORDS_ROWS                 4
 #define OWN_LARGEST(x, n)              largest(x, n)
 #define OWN_QUANTIZE(q, x, n, inverse) quantize(q, x, n, inverse)
 #include "gemm/gemm_int8_body.h"
 
-const shoal__own_int8 shoal__int8_scalar = OWN_INT8("scalar", "scalar", NULL);
+const shoal__own_narrow shoal__int8_scalar = OWN_INT8("scalar", "scalar", NULL);

@@ -1,7 +1,7 @@
 /* gemm_vnni.c - our int8 products for CPUs with AVX2 and VNNI: one instruction for four products
  *
  * Run by emulation only (tests/emulated/), for want of such a CPU: it is used if it passes its
- * trial (gemm_own_int8.c).
+ * trial (gemm_own_narrow.c).
  */
 #if !defined(__AVX2__) || !defined(__AVXVNNI__)
 #error "compile this file with -mavx2 -mavxvnni"
@@ -18,7 +18,7 @@
 
 #define OWN_DOT(sum, a, w)                                                                         \
     ((OWN(ints))_mm256_dpbusd_avx_epi32((__m256i)(sum), (__m256i)(a), (__m256i)(w)))
-#define OWN_INT8_ROWS 6
+#define OWN_WORDS_ROWS 6
 #include "gemm/gemm_int8_body.h"
 
 /* Leaf 7, subleaf 1, bit 4 of eax. */
@@ -28,4 +28,4 @@ static int has_vnni(void)
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
 }
 
-const shoal__own_int8 shoal__int8_vnni = OWN_INT8("avx2", "avx2-vnni", has_vnni);
+const shoal__own_narrow shoal__int8_vnni = OWN_INT8("avx2", "avx2-vnni", has_vnni);

@@ -1,7 +1,7 @@
 /* gemm_vnni512.c - our int8 products for AVX-512 with VNNI: one instruction for four products
  *
  * Run by emulation only (tests/emulated/), for want of such a CPU: it is used if it passes its
- * trial (gemm_own_int8.c).
+ * trial (gemm_own_narrow.c).
  */
 #if !defined(__AVX512BW__) || !defined(__AVX512VNNI__)
 #error "compile this file with -mavx512bw -mavx512vnni"
@@ -16,7 +16,7 @@
 
 #define OWN_DOT(sum, a, w)                                                                         \
     ((OWN(ints))_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(w)))
-#define OWN_INT8_ROWS 12
+#define OWN_WORDS_ROWS 12
 #include "gemm/gemm_int8_body.h"
 
 static int has_vnni(void)
@@ -25,4 +25,4 @@ static int has_vnni(void)
     return __builtin_cpu_supports("avx512vnni");
 }
 
-const shoal__own_int8 shoal__int8_vnni512 = OWN_INT8("avx512", "avx512-vnni", has_vnni);
+const shoal__own_narrow shoal__int8_vnni512 = OWN_INT8("avx512", "avx512-vnni", has_vnni);

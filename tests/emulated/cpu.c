@@ -26,6 +26,7 @@ const void *const emulated_levels[] = {
     (const void *)shoal__kern_choose,
     &shoal__kern_avx512,
     &shoal__own_avx512,
+    &shoal__bf16_avx512,
     &shoal__int8_avx512,
     &shoal__int8_vnni,
     &shoal__int8_vnni512,

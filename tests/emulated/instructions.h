@@ -28,6 +28,7 @@
 #undef _mm512_madd_epi16 /* SIMDe 0.7.4 has it with too many arguments */
 #define _mm512_madd_epi16(a, b)            simde_mm512_madd_epi16(a, b)
 #define _mm256_dpbusd_avx_epi32(sum, a, b) simde_mm256_dpbusd_epi32(sum, a, b)
+#define _mm512_cvtneps_pbh(x)              emulated_cvtneps_pbh(x)
 #define _mm512_cvtph_ps(h)                 emulated_cvtph_ps(h)
 #define _mm512_cvtepi8_epi32(q)            emulated_cvtepi8_epi32(q)
 #define _mm512_cvtepi32_ps(i)              emulated_cvtepi32_ps(i)
@@ -61,6 +62,26 @@ static inline __attribute__((unused)) simde__m512 emulated_cvtepi32_ps(simde__m5
     memcpy(from, &integers, sizeof from);
     for (int i = 0; i < 16; i++)
         to[i] = (float)from[i];
+    memcpy(&r, to, sizeof r);
+    return r;
+}
+
+/* To bf16, ties to even; denormal numbers become 0, and what is none, quiet. */
+static inline __attribute__((unused)) simde__m256bh emulated_cvtneps_pbh(simde__m512 x)
+{
+    uint32_t from[16];
+    uint16_t to[16];
+    simde__m256bh r;
+    memcpy(from, &x, sizeof from);
+    for (int i = 0; i < 16; i++) {
+        uint32_t size = from[i] & 0x7fffffff, odd = from[i] >> 16 & 1;
+        if (size > 0x7f800000)
+            to[i] = (uint16_t)(from[i] >> 16 | 0x40);
+        else if (size < 0x00800000)
+            to[i] = (uint16_t)(from[i] >> 16 & 0x8000);
+        else
+            to[i] = (uint16_t)((from[i] + 0x7fff + odd) >> 16);
+    }
     memcpy(&r, to, sizeof r);
     return r;
 }

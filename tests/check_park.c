@@ -212,6 +212,25 @@ START_TEST(the_query_of_one_who_comes_back)
 }
 END_TEST
 
+/* A key whose first byte ends a string is no key of nothing, which sessions have that are not kept.
+ */
+START_TEST(a_key_is_whole)
+{
+    char query[] = "resume=" TICKET "&got=1";
+    shoal_error err;
+    shoal_resume r;
+
+    for (size_t at = 7; at < 7 + SHOAL_TICKET_DIGITS; at++) {
+        char digit = query[at];
+        query[at] = 0;
+        ck_assert_int_eq(shoal_resume_parse_query(&r, query, sizeof query - 1, &err), -1);
+        ck_assert_str_eq(err.ref, "resume");
+        query[at] = digit;
+    }
+    ck_assert_int_eq(shoal_resume_parse_query(&r, query, sizeof query - 1, &err), 1);
+}
+END_TEST
+
 static Suite *park_suite(void)
 {
     Suite *s = suite_create("park");
@@ -225,6 +244,7 @@ static Suite *park_suite(void)
     tcase_add_test(kept, a_message_larger_than_the_ring);
     tcase_add_loop_test(query, the_query_of_one_who_comes_back, 0,
                         sizeof queries / sizeof *queries);
+    tcase_add_test(query, a_key_is_whole);
     suite_add_tcase(s, plan);
     suite_add_tcase(s, kept);
     suite_add_tcase(s, query);

@@ -79,6 +79,7 @@ static void on_clock(uv_timer_t *timer)
     shoald_door_step(&server->door, now_ns);
     shoald_admit_step(&server->house, now_ns);
     shoald_watch_step(server, now_ns);
+    shoald_models_sweep(&server->house.models);
     return_pages(server);
     check_drained(server, now_ns);
 }

@@ -33,34 +33,13 @@ static int complain(const char *why)
 
 /* ---- signals ------------------------------------------------------------------------- */
 
-static void reload(shoald_server *server)
-{
-    static shoald_settings fresh;
-    char why[WHY_SIZE], quoted[WHY_SIZE + 64], pending[256];
-    if (shoald_options_load(server->options, &fresh, why, sizeof why) < 0) {
-        shoald_log(SHOALD_LOG_ERROR, "reload_failed", "why=%s kept=old_settings",
-                   shoald_log_quote(quoted, sizeof quoted, why));
-        return;
-    }
-    shoald_tokens tokens;
-    if (shoald_tokens_read(&tokens, fresh.tokens, why, sizeof why) < 0) {
-        shoald_log(SHOALD_LOG_ERROR, "reload_failed", "why=%s kept=old_settings",
-                   shoald_log_quote(quoted, sizeof quoted, why));
-        return;
-    }
-    shoald_tokens_replace(&server->house.tokens, &tokens);
-    shoald_settings_reload(&server->house.settings, &fresh, pending, sizeof pending);
-    shoald_log_set_level(server->house.settings.log_level);
-    shoald_log(SHOALD_LOG_NOTICE, "reloaded", "needs_restart=%s", *pending ? pending : "nothing");
-}
-
 static const int signal_numbers[SHOALD_SIGNALS] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
 static void on_signal(uv_signal_t *signal, int number)
 {
     shoald_server *server = signal->data;
     if (number == SIGHUP)
-        reload(server);
+        shoald_reload_all(server);
     else if (number == SIGUSR1)
         shoald_session_dump(&server->house);
     else
@@ -95,12 +74,8 @@ static int workers_of(const shoald_settings *c)
 static int open_models(shoald_server *server)
 {
     char why[WHY_SIZE + PATH_MAX];
-    shoald_house *house = &server->house;
-    if (shoald_models_open(&house->models, &house->settings, why, sizeof why) < 0)
-        return complain(why);
-    if (shoald_models_prepare(server, workers_of(&house->settings)) < 0)
-        return complain("no memory for the models: serve fewer, or smaller ones");
-    return 0;
+    server->wanted_workers = workers_of(&server->house.settings);
+    return shoald_reload_open(server, why, sizeof why) < 0 ? complain(why) : 0;
 }
 
 static int complain_of_worker(int index, int result)
@@ -138,7 +113,7 @@ static int start_workers(shoald_server *server)
 {
     shoald_house *house = &server->house;
     const shoald_settings *c = &house->settings;
-    int result, count = workers_of(c);
+    int result, count = server->wanted_workers;
     shoald_service *first = shoald_models_default(&house->models);
     if (allocate_workers(server, count) < 0)
         return -1;
@@ -239,6 +214,7 @@ static void start_handles(shoald_server *server)
 {
     shoald_mail_start(server);
     shoald_clock_start(server);
+    shoald_reload_start(server);
     for (int i = 0; i < SHOALD_SIGNALS; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
         server->signals[i].data = server;

@@ -1,9 +1,13 @@
 /* server.h - the process: one libuv loop, one lws context, listeners, workers, a house of sessions
  *
  * Everything here belongs to the loop thread. Only server.c, mail.c, clock.c, watch.c, reload.c
- * and stop.c see it whole; the rooms below get the house (session/house.h). Order of life
- * (server.c, stop.c): settings -> models -> workers -> loop, signals -> lws -> listeners -> READY=1
- * -> uv_run SIGTERM: drain -> all sessions closed -> lws gone -> workers stopped -> handles closed
+ * and stop.c see it whole; the rooms below get the house (session/house.h).
+ *
+ * Order of life (server.c, stop.c):
+ *
+ *   settings -> models -> workers -> loop, signals -> lws -> listeners -> READY=1 -> uv_run
+ *   SIGTERM: drain -> all sessions closed -> lws gone -> workers stopped -> handles closed
+ *   SIGHUP: settings, tokens -> a thread opens the models -> names are put over (reload.c)
  */
 #ifndef SHOALD_SERVER_H
 #define SHOALD_SERVER_H
@@ -20,6 +24,22 @@
 enum { SHOALD_SIGNALS = 4, SHOALD_MAX_LISTENERS = 2 * SHOALD_MAX_LISTEN };
 
 struct lws_context;
+
+/* Models that are read again while others are served (reload.c). */
+typedef struct shoald_reload {
+    uv_async_t done; /* the thread has ended */
+    uv_thread_t thread;
+    bool running, again; /* loop only: there is one; begin once more after it */
+    /* written by the loop before the thread begins, by the thread until it ends */
+    shoald_model_file files[SHOALD_MAX_MODELS];
+    int file_count, workers;
+    shoal_model_params params;
+    shoald_service *known; /* served, and priced; held */
+    char served[SHOALD_MAX_MODELS][65];
+    int served_count;
+    shoald_models fresh;
+    char whys[SHOALD_MAX_MODELS][PATH_MAX + 768]; /* "": it has been opened */
+} shoald_reload;
 
 typedef struct shoald_server {
     const shoald_options *options;
@@ -38,10 +58,11 @@ typedef struct shoald_server {
     shoald_owned_file ready_file;
 
     shoald_worker *workers; /* [worker_count] */
-    int worker_count;
+    int worker_count, wanted_workers;
     uint64_t *worker_ticks;    /* [worker_count] as of the last look */
     uint64_t *worker_moved_ns; /* [worker_count] when they last changed */
 
+    shoald_reload reload;
     unsigned char *tx_memory; /* of house.tx */
     size_t tx_size;           /* that has room there */
     uint64_t unparked;     /* sessions that had ended in wait for their clients, at the last look */
@@ -55,9 +76,14 @@ typedef struct shoald_server {
 /* Run until a signal ends it. Returns the exit status. */
 int shoald_server_run(const shoald_options *options);
 
-/* reload.c: the models have been opened; all that is needed to serve them with so many workers. 0
- * or -1 (no memory). */
-int shoald_models_prepare(shoald_server *server, int workers);
+/* reload.c: the models of the settings, at the start, for wanted_workers. 0 or -1, and why. */
+int shoald_reload_open(shoald_server *server, char *why, size_t why_size);
+/* SIGHUP: settings and tokens at once, models soon. */
+void shoald_reload_all(shoald_server *server);
+/* Its handle, before the loop runs. */
+void shoald_reload_start(shoald_server *server);
+/* While workers and loop still run: what goes on is waited for, and the handle is closed. */
+void shoald_reload_stop(shoald_server *server);
 
 /* mail.c: look what workers and sessions have for the loop, from now on, and now. */
 void shoald_mail_start(shoald_server *server);

@@ -51,6 +51,7 @@ void shoald_server_stop(shoald_server *server)
 /* The loop ends when the last handle has closed. */
 void shoald_server_stop_rest(shoald_server *server)
 {
+    shoald_reload_stop(server);
     for (int i = 0; i < server->worker_count; i++)
         shoald_worker_stop(&server->workers[i]);
     shoald_mail_take(server); /* sessions that the workers let go just now */

@@ -30,8 +30,8 @@ static int check_tokens(const shoald_settings *c, char *why, size_t why_size)
 
 static int check_models(const shoald_settings *c, char *why, size_t why_size)
 {
-    shoald_models models;
-    if (shoald_models_open(&models, c, why, why_size) < 0)
+    static shoald_models models; /* large */
+    if (shoald_models_open(&models, c, NULL, NULL, why, why_size) < 0)
         return -1;
     shoald_models_close(&models);
     return 0;

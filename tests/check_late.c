@@ -130,8 +130,9 @@ static void start_server(void)
     house = (shoald_house){ .ports = list, .port_count = WORKERS };
     shoald_settings_default(&house.settings);
     strcpy(house.settings.models[0].path, SRCDIR "/tests/data/tiny.safetensors");
-    ck_assert_msg(shoald_models_open(&house.models, &house.settings, why, sizeof why) == 0, "%s",
-                  why);
+    ck_assert_msg(shoald_models_open(&house.models, &house.settings, NULL, NULL, why, sizeof why) ==
+                      0,
+                  "%s", why);
     house.settings.ping_interval_s = 0;
     for (int i = 0; i < WORKERS; i++)
         ports[i].index = i;

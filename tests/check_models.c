@@ -79,7 +79,7 @@ static int open_models(const char *const *values, char *why, size_t why_size)
     shoald_settings_default(&c);
     for (; *values; values++)
         ck_assert_int_eq(set(*values, SHOALD_FROM_COMMAND_LINE), 0);
-    return shoald_models_open(&m, &c, why, why_size);
+    return shoald_models_open(&m, &c, NULL, NULL, why, why_size);
 }
 
 static void setup(void)
@@ -173,6 +173,103 @@ START_TEST(who_frees)
 }
 END_TEST
 
+/* ---- reload ---------------------------------------------------------------------------- */
+
+static int prepared;
+
+static int prepare(shoald_service *s, void *arg)
+{
+    prepared++;
+    return s == arg ? -1 : 0;
+}
+
+/* Into fresh: "NAME=FILE", opened; "!NAME=FILE" could not be. */
+static void add(shoald_models *fresh, const char *value)
+{
+    char why[512];
+    const shoal_model_params params = shoald_models_params(&c);
+    bool fails = *value == '!';
+    shoald_settings_default(&c);
+    ck_assert_int_eq(set(value + fails, SHOALD_FROM_COMMAND_LINE), 0);
+    int result = shoald_models_add(fresh, &c.models[0], &params, prepare, NULL, why, sizeof why);
+    ck_assert_int_eq(result, fails ? -1 : 0);
+    if (fails)
+        shoald_models_add_failed(fresh, &c.models[0]);
+}
+
+/* What is served: "tiny two again" */
+static const char *names(void)
+{
+    static char text[256];
+    *text = '\0';
+    for (int i = 0; i < m.count; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? " " : "",
+                 m.at[i].name);
+    return text;
+}
+
+START_TEST(names_are_put_over)
+{
+    static shoald_models fresh;
+    shoald_service *tiny = m.at[0].service, *two = m.at[1].service;
+    memset(&fresh, 0, sizeof fresh);
+    prepared = 0;
+    add(&fresh, "new=" TINY2);
+    add(&fresh, "two=" TINY);
+    add(&fresh, "three=" TINY2);
+    ck_assert_int_eq(prepared, 2);
+    ck_assert_int_eq(shoald_models_replace(&m, &fresh), 0); /* both files are served already */
+    ck_assert_str_eq(names(), "new two three");
+    ck_assert_ptr_eq(m.at[0].service, two);
+    ck_assert_ptr_eq(m.at[1].service, tiny);
+    ck_assert_ptr_eq(m.at[2].service, two);
+    ck_assert_int_eq(two->uses, 2);
+    ck_assert_int_eq(tiny->uses, 1);
+    ck_assert_int_eq(fresh.count, 0);
+    ck_assert_ptr_null(m.retired);
+}
+END_TEST
+
+START_TEST(what_cannot_be_opened_keeps_what_it_has)
+{
+    static shoald_models fresh;
+    shoald_service *two = m.at[1].service;
+    memset(&fresh, 0, sizeof fresh);
+    add(&fresh, "!two=/no/such/file"); /* another file, the same name */
+    add(&fresh, "!new=/no/such/file"); /* there was none */
+    add(&fresh, TINY);
+    ck_assert_int_eq(shoald_models_replace(&m, &fresh), 0);
+    ck_assert_str_eq(names(), "two tiny");
+    ck_assert_ptr_eq(m.at[0].service, two);
+    add(&fresh, "!new=/no/such/file");
+    ck_assert_int_eq(shoald_models_replace(&m, &fresh), 0);
+    ck_assert_str_eq(names(), "two tiny"); /* better than none */
+    ck_assert_int_eq(two->uses, 1);
+}
+END_TEST
+
+START_TEST(what_has_no_name_any_more_is_retired)
+{
+    static shoald_models fresh;
+    shoald_service *tiny = m.at[0].service, *two = m.at[1].service;
+    memset(&fresh, 0, sizeof fresh);
+    shoald_models_take(tiny); /* a session */
+    add(&fresh, "two=" TINY2);
+    ck_assert_int_eq(shoald_models_replace(&m, &fresh), 0);
+    ck_assert(atomic_load(&tiny->retired));
+    ck_assert(!atomic_load(&two->retired));
+    shoald_models_sweep(&m);
+    ck_assert_ptr_eq(m.retired, tiny);
+    add(&fresh, "tiny=" TINY); /* back again: opened anew, for the old one is on its way */
+    ck_assert_int_eq(shoald_models_replace(&m, &fresh), 1);
+    ck_assert_ptr_ne(m.at[0].service, tiny);
+    ck_assert_ptr_eq(m.retired->next_retired ? m.retired->next_retired : m.retired, tiny);
+    shoald_models_give_back(&m, tiny);
+    shoald_models_sweep(&m);
+    ck_assert_ptr_null(m.retired);
+}
+END_TEST
+
 /* ---- prices ---------------------------------------------------------------------------- */
 
 START_TEST(another_models_layers_have_another_price)
@@ -199,6 +296,9 @@ int main(void)
     tcase_add_test(named, what_there_is_is_told);
     tcase_add_test(named, a_set_opens_as_a_whole);
     tcase_add_test(named, who_frees);
+    tcase_add_test(named, names_are_put_over);
+    tcase_add_test(named, what_cannot_be_opened_keeps_what_it_has);
+    tcase_add_test(named, what_has_no_name_any_more_is_retired);
     tcase_add_test(named, another_models_layers_have_another_price);
     suite_add_tcase(s, named);
     return suite_run(s);

@@ -2,11 +2,14 @@
 """check_several.py - several models in one daemon: the shipped one, two small ones, and one of those with another head
 
 A session's results are the same bytes alone and beside sessions of every other model and program, at one worker, so that
-a run that mixed two of them would show. What is refused, and in which words; what the pages say."""
+a run that mixed two of them would show. What is refused, and in which words; what the pages say. Files that are read again
+(SIGHUP) while sessions have what was there before."""
 
+import hashlib
 import json
 import os
 import shutil
+import signal
 import struct
 import sys
 import tempfile
@@ -16,7 +19,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile"))
 
 # pylint: disable=wrong-import-position
-from daemon import SRC, Shoald, check                    # noqa: E402
+from daemon import SRC, Shoald, check, wait_until        # noqa: E402
 from ws import BINARY, TEXT, Socket, answer, noise, request  # noqa: E402
 
 DATA = os.path.join(SRC, "tests/data")
@@ -24,16 +27,21 @@ SECONDS = 1.3
 PIECE = 5122    # bytes, no multiple of a chunk
 
 
-def with_another_head(to):
-    """tiny.safetensors with the signs of its head's bias turned round: other features, another SHA-256"""
+def with_another_head(to, by=0.5):
+    """tiny.safetensors with another bias of its head: other features, another SHA-256. Put in place at once."""
     with open(os.path.join(DATA, "tiny.safetensors"), "rb") as f:
         data = bytearray(f.read())
     size = struct.unpack_from("<Q", data)[0]
     begin, end = json.loads(data[8:8 + size])["head.bias"]["data_offsets"]
     for at in range(8 + size + begin, 8 + size + end, 4):
-        struct.pack_into("<f", data, at, 0.5 - struct.unpack_from("<f", data, at)[0])
-    with open(to, "wb") as f:
+        struct.pack_into("<f", data, at, by - struct.unpack_from("<f", data, at)[0])
+    put(to, data)
+
+
+def put(path, data):
+    with open(path + ".new", "wb") as f:
         f.write(data)
+    os.rename(path + ".new", path)
 
 
 class Four(Shoald):
@@ -55,6 +63,20 @@ class Four(Shoald):
     def page(self, path):
         status, _, body = self.get(path)
         return status, json.loads(body)
+
+    def sha(self, name):
+        return {m["name"]: m["sha256"] for m in self.page("/v1/models")[1]["models"]}.get(name)
+
+    def await_sessions(self, counts):
+        """Of each name; one that has ended is there until its worker has let go."""
+        wait_until(lambda: [m["sessions"] for m in self.page("/v1/models")[1]["models"]] == counts, 10,
+                   f"sessions are not {counts}")
+
+    def read_again(self):
+        """SIGHUP, until its models are there."""
+        before = self.log().count(" models_reloaded ")
+        self.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.log().count(" models_reloaded ") > before, 20, "the models were not read again")
 
     def close(self):
         super().close()
@@ -185,7 +207,7 @@ def pages(shoald):
     check(dims[0] != dims[1], dims)
     with Socket(shoald.port, "/v1/stream?model=small&depth=3") as session:
         session.message("ready")
-        check([m["sessions"] for m in shoald.page("/v1/models")[1]["models"]] == [0, 1, 0, 0, 1], "who has sessions")
+        shoald.await_sessions([0, 1, 0, 0, 1])
 
 
 def post_picks(shoald):
@@ -200,7 +222,122 @@ def post_picks(shoald):
     check(rows["small"] == rows["again"] != rows["bent"], "each its own")
 
 
-PARTS = [same_bytes_as_alone, ready_says_which, refusals, pages, post_picks]
+def freed(shoald, sha):
+    return f" model_freed sha256={sha[:16]}" in shoald.log()
+
+
+def files_change(shoald):
+    """Who has begun goes on with what was there; who comes gets what is there"""
+    audio = noise(SECONDS)
+    old_sha, small_sha = shoald.sha("bent"), shoald.sha("small")
+    old_alone = alone(shoald, "model=bent&depth=12", audio)
+    with Session(shoald.port, "model=bent&depth=12") as old, Session(shoald.port, "model=small&depth=12") as bystander:
+        old.speak(audio[:PIECE])
+        bystander.speak(audio[:PIECE])
+        with_another_head(shoald.file("bent"), 0.25)
+        shoald.read_again()
+        new_sha = shoald.sha("bent")
+        check(new_sha != old_sha and shoald.sha("small") == small_sha, "the file that changed, and only that")
+        new_alone = alone(shoald, f"model=bent@{new_sha[:8]}&depth=12", audio)
+        check(new_alone != old_alone, "the new file gives what the old one gave")
+        with Socket(shoald.port, f"/v1/stream?model=bent@{old_sha[:8]}") as late:
+            check(late.refusal()[0]["code"] == "unsupported", "the old file is not there any more")
+        shoald.await_sessions([0, 1, 0, 0, 1])     # the old one is none of the new file's
+        time.sleep(0.6)     # two ticks of its clock
+        check(not freed(shoald, old_sha), "it was freed while a session had it")
+        old.speak(audio[PIECE:])
+        bystander.speak(audio[PIECE:])
+        exact = old.ready["engine"]["same_in_any_company"]
+        check(old.hear() == old_alone or not exact, "the old session did not go on with its file")
+        check(bystander.hear() == alone(shoald, "model=small&depth=12", audio) or not exact, "nor did the bystander")
+    wait_until(lambda: freed(shoald, old_sha), 10, "the old file's model is still there")
+    check(not freed(shoald, small_sha) and not freed(shoald, new_sha), "one that is served was freed")
+
+
+def files_break(shoald):
+    """What cannot be opened leaves what there is, and the log says why"""
+    before = shoald.page("/v1/models")[1]["models"]
+    with open(shoald.file("tiny"), "rb") as f:
+        good = f.read()
+    with Session(shoald.port, "model=small&depth=3") as old:
+        for broken in (good[:len(good) // 2], b"", None):
+            if broken is None:
+                os.remove(shoald.file("tiny"))
+            else:
+                put(shoald.file("tiny"), broken)
+            lines = shoald.log().count(" model_not_reloaded name=small ")
+            shoald.read_again()
+            check(shoald.log().count(" model_not_reloaded name=small ") == lines + 1, "the log does not say it")
+            after = shoald.page("/v1/models")[1]["models"]
+            check([(m["name"], m["sha256"]) for m in after] == [(m["name"], m["sha256"]) for m in before], after)
+            check(alone(shoald, "model=again&depth=3", noise(0.2)), "again has the same file")
+        put(shoald.file("tiny"), good)
+        shoald.read_again()
+        old.speak(noise(0.2))
+        check(old.hear(), "the old session lost its model")
+    check([m["sha256"] for m in shoald.page("/v1/models")[1]["models"]] == [m["sha256"] for m in before], "as it was")
+
+
+def many_signals(shoald):
+    """One after the other while sessions come, stream and go"""
+    audio = noise(0.4)
+    for i in range(12):
+        with_another_head(shoald.file("bent"), 0.1 * i)
+        shoald.process.send_signal(signal.SIGHUP)
+        check(alone(shoald, "model=bent&depth=12", audio) and alone(shoald, "model=two&depth=3", audio), "no results")
+    with open(shoald.file("bent"), "rb") as f:
+        latest = hashlib.sha256(f.read()).hexdigest()
+    wait_until(lambda: shoald.sha("bent") == latest, 20, "the last file is not the one that is served")
+
+
+class Configured(Four):
+    """Models by a config file that may change; a small one alone at first"""
+
+    def __init__(self):
+        self.files = tempfile.mkdtemp(prefix="shoal-models.")
+        shutil.copy(os.path.join(DATA, "tiny.safetensors"), self.files)
+        with_another_head(self.file("bent"))
+        self.say(f"small={self.file('tiny')}")
+        Shoald.__init__(self, "--config", self.file("conf"), model=None, admission="off", park_ms=0)
+
+    def say(self, *models):
+        put(self.file("conf"), "".join(f"model = {m}\n" for m in models).encode())
+
+
+def names_come_and_go(_):
+    audio = noise(0.5)
+    with Configured() as shoald:
+        small, bent = f"small={shoald.file('tiny')}", f"bent={shoald.file('bent')}"
+        sha = shoald.sha("small")
+        with Session(shoald.port, "model=small&depth=12") as old:
+            shoald.say("base=", bent)    # larger, deeper in dimensions; small is gone
+            shoald.read_again()
+            check([m["name"] for m in shoald.page("/v1/models")[1]["models"]] == ["base", "bent"], "the names")
+            with Socket(shoald.port, "/v1/stream?model=small") as late:
+                check(late.refusal()[0]["code"] == "bad_option", "small is not there any more")
+            with Socket(shoald.port, "/v1/stream?depth=12&encoding=json&chunk_ms=640"
+                        "&output=phones,posteriors,embedding,hidden@0,hidden@12,mel") as large:
+                check(large.message("ready")["options"]["model"] == "base", "the default is another one")
+                large.send(BINARY, noise(2))
+                large.send(TEXT, b'{"type":"end"}')
+                check(large.message("done")["frames"] == 100, "not all of it")
+            old.speak(audio)
+            check(len(old.hear()) > 0, "the old session got nothing")
+        wait_until(lambda: freed(shoald, sha), 10, "small is still there")
+        shoald.say("base=", "bad=/no/such/file", small, "base=")
+        shoald.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: " reload_failed " in shoald.log(), 10, "a name twice was taken")
+        shoald.say("base=", "bad=/no/such/file", small)
+        shoald.read_again()
+        check([m["name"] for m in shoald.page("/v1/models")[1]["models"]] == ["base", "small"], "without the bad one")
+        check(alone(shoald, "model=small&depth=2", audio), "small is back")
+        shoald.say("bad=/no/such/file")
+        shoald.read_again()
+        check([m["name"] for m in shoald.page("/v1/models")[1]["models"]] == ["base", "small"], "nothing is served")
+
+
+PARTS = [same_bytes_as_alone, ready_says_which, refusals, pages, post_picks, files_change, files_break, many_signals,
+         names_come_and_go]
 
 
 def main():

@@ -138,11 +138,14 @@ static void explain(const get *g, const shoal__url *u, const char *page, char *w
                  g->detail[0] ? g->detail : "the connection broke");
 }
 
+enum { MAX_PATH = 256 }; /* names of models are no longer than 128 */
+
 char *shoal__get(const shoal__server *server, const char *page, size_t most, int timeout_ms,
                  char *why, size_t why_size)
 {
     shoal__url u;
     get g = { .most = most, .server = server };
+    char path[MAX_PATH];
 
     if (shoal__url_parse(&u, server->url, why, why_size) < 0)
         return NULL;
@@ -150,10 +153,12 @@ char *shoal__get(const shoal__server *server, const char *page, size_t most, int
         snprintf(why, why_size, "out of memory");
         return NULL;
     }
-    run(&g, &u, page, timeout_ms);
+    const char *model = server->model && *server->model ? server->model : NULL;
+    snprintf(path, sizeof path, "%s%s%s", page, model ? "?model=" : "", model ? model : "");
+    run(&g, &u, path, timeout_ms);
     if (g.whole && g.status == 200)
         return g.body;
-    explain(&g, &u, page, why, why_size);
+    explain(&g, &u, path, why, why_size);
     free(g.body);
     return NULL;
 }

@@ -4,9 +4,10 @@
 
 #include <stddef.h>
 
-/* As in shoal_client_params; token and ca_file may be NULL. */
+/* As in shoal_client_params; token and ca_file may be NULL. model: whose pages, as the option of
+ * that name has it; NULL or "": the server's default. */
 typedef struct shoal__server {
-    const char *url, *token, *ca_file;
+    const char *url, *token, *ca_file, *model;
 } shoal__server;
 
 /* url: as for shoal_client_open; its path and query do not matter. page: "/v1/depths".

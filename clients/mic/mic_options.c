@@ -24,7 +24,7 @@ static const char manual[] =
     "                     server choose (3-12)\n"
     "  --chunk-ms M       audio heard at once: longer is better and later (160)\n"
     "  --lm on|off        with the model of English phone sequences, or without (on)\n"
-    "  --jsonl            a JSON object a line, for programs\n"
+    "  --model NAME       one of the server's (its first); --jsonl: JSON lines\n"
     "  --opus             a tenth of the bytes, for a network that is narrow\n"
     "  --out-dir DIR      where the key s saves the last 30 s, WAV and TextGrid (.)\n"
     "  --utterances DIR   each as a WAV file; --exec CMD runs CMD FILE for each\n"
@@ -46,6 +46,7 @@ enum {
     OPT_DEPTH,
     OPT_CHUNK,
     OPT_LM,
+    OPT_MODEL,
     OPT_JSONL,
     OPT_OPUS,
     OPT_OUT_DIR,
@@ -66,6 +67,7 @@ static const struct option long_options[] = {
     { "depth", required_argument, NULL, OPT_DEPTH },
     { "chunk-ms", required_argument, NULL, OPT_CHUNK },
     { "lm", required_argument, NULL, OPT_LM },
+    { "model", required_argument, NULL, OPT_MODEL },
     { "jsonl", no_argument, NULL, OPT_JSONL },
     { "opus", no_argument, NULL, OPT_OPUS },
     { "out-dir", required_argument, NULL, OPT_OUT_DIR },
@@ -121,6 +123,7 @@ static int take_option(mic_options *o, int c, char *value)
     case OPT_DEPTH: return add_option(o, "depth", value);
     case OPT_CHUNK: return add_option(o, "chunk_ms", value);
     case OPT_LM: return add_option(o, "lm", value);
+    case OPT_MODEL: return add_option(o, "model", value);
     case OPT_JSONL: o->jsonl = 1; return -1;
     case OPT_OPUS: o->opus = 1; return -1;
     case OPT_OUT_DIR: o->out_dir = value; return -1;

@@ -1,6 +1,8 @@
 /* models.c - see models.h */
 #include "base/models.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +38,7 @@ static const shoald_named *find(const shoald_models *m, const char *name, size_t
 static shoald_service *same_model(const shoald_models *m, const shoald_service *s)
 {
     for (int i = 0; i < m->count; i++)
-        if (strcmp(m->at[i].service->info->sha256, s->info->sha256) == 0)
+        if (m->at[i].service && strcmp(m->at[i].service->info->sha256, s->info->sha256) == 0)
             return m->at[i].service;
     return NULL;
 }
@@ -59,44 +61,65 @@ static void free_service(shoald_service *s)
     free(s);
 }
 
-/* Takes s, whatever comes of it. */
-static int enter(shoald_models *m, const shoald_model_file *file, shoald_service *s, char *why,
-                 size_t why_size)
+static void enter(shoald_models *m, const char *name, const shoald_model_file *file,
+                  shoald_service *s)
 {
-    shoald_named *one = &m->at[m->count];
+    shoald_named *one = &m->at[m->count++];
+    snprintf(one->name, sizeof one->name, "%s", name);
+    one->file = *file;
+    one->service = s;
+    if (s)
+        shoald_models_take(s);
+}
+
+/* s, or what is there already of the same model; NULL, and why: it cannot be had. Takes s. */
+static shoald_service *settle(shoald_models *m, shoald_service *s, const char *name,
+                              shoald_models_prepare *prepare, void *arg, char *why, size_t why_size)
+{
     shoald_service *known = same_model(m, s);
-    name_it(one->name, file, s->info);
-    if (find(m, one->name, strlen(one->name))) {
-        snprintf(why, why_size, "two models have the name %s: name them, --model NAME=FILE",
-                 one->name);
-        free_service(s);
-        return -1;
-    }
-    if (known)
-        free_service(s);
-    one->service = known ? known : s;
-    shoald_models_take(one->service);
-    m->count++;
-    return 0;
+    *why = '\0';
+    if (find(m, name, strlen(name)))
+        snprintf(why, why_size, "two models have the name %s: name them, --model NAME=FILE", name);
+    else if (!known && prepare && prepare(s, arg) < 0)
+        snprintf(why, why_size, "no memory for the model %s: serve fewer, or smaller ones", name);
+    else if (!known)
+        return s;
+    free_service(s);
+    return *why ? NULL : known;
+}
+
+void shoald_models_add_failed(shoald_models *m, const shoald_model_file *file)
+{
+    if (m->count < SHOALD_MAX_MODELS)
+        enter(m, file->name, file, NULL);
 }
 
 int shoald_models_add(shoald_models *m, const shoald_model_file *file,
-                      const shoal_model_params *params, char *why, size_t why_size)
+                      const shoal_model_params *params, shoald_models_prepare *prepare, void *arg,
+                      char *why, size_t why_size)
 {
+    char name[SHOAL_MAX_MODEL_NAME + 1];
     if (m->count == SHOALD_MAX_MODELS) {
         snprintf(why, why_size, "model: at most %d of them", SHOALD_MAX_MODELS);
         return -1;
     }
     shoald_service *s = open_file(file->path, params, why, why_size);
-    return s ? enter(m, file, s, why, why_size) : -1;
+    if (!s)
+        return -1;
+    name_it(name, file, s->info);
+    s = settle(m, s, name, prepare, arg, why, why_size);
+    if (s)
+        enter(m, name, file, s);
+    return s ? 0 : -1;
 }
 
-int shoald_models_open(shoald_models *m, const shoald_settings *c, char *why, size_t why_size)
+int shoald_models_open(shoald_models *m, const shoald_settings *c, shoald_models_prepare *prepare,
+                       void *arg, char *why, size_t why_size)
 {
     const shoal_model_params params = shoald_models_params(c);
     *m = (shoald_models){ 0 };
     for (int i = 0; i < c->model_count; i++)
-        if (shoald_models_add(m, &c->models[i], &params, why, why_size) < 0) {
+        if (shoald_models_add(m, &c->models[i], &params, prepare, arg, why, why_size) < 0) {
             shoald_models_close(m);
             return -1;
         }
@@ -180,6 +203,7 @@ void shoald_models_sweep(shoald_models *m)
             continue;
         }
         *at = s->next_retired;
+        shoald_log(SHOALD_LOG_NOTICE, "model_freed", "sha256=%.16s", s->info->sha256);
         free_service(s);
     }
 }
@@ -188,7 +212,7 @@ void shoald_models_close(shoald_models *m)
 {
     for (int i = 0; i < m->count; i++) {
         shoald_service *s = m->at[i].service;
-        if (--s->uses == 0)
+        if (s && --s->uses == 0)
             free_service(s);
     }
     while (m->retired) {
@@ -197,4 +221,47 @@ void shoald_models_close(shoald_models *m)
         free_service(s);
     }
     *m = (shoald_models){ 0 };
+}
+
+/* ---- reload ---------------------------------------------------------------------------------- */
+
+/* What a name whose file could not be opened has now: that of the same file, or of the same name.
+ */
+static const shoald_named *kept(const shoald_models *m, const shoald_named *failed)
+{
+    for (int i = 0; i < m->count; i++)
+        if (strcmp(m->at[i].file.path, failed->file.path) == 0 &&
+            strcmp(m->at[i].file.name, failed->file.name) == 0)
+            return &m->at[i];
+    return *failed->name ? find(m, failed->name, strlen(failed->name)) : NULL;
+}
+
+/* One name of the next set; it is left out where another one has its name. */
+static void put_over(shoald_models *next, const shoald_models *m, const shoald_named *one)
+{
+    const shoald_named *from = one->service ? one : kept(m, one);
+    if (!from || find(next, from->name, strlen(from->name)))
+        return;
+    shoald_service *served = same_model(m, from->service);
+    enter(next, from->name, &one->file, served ? served : from->service);
+}
+
+int shoald_models_replace(shoald_models *m, shoald_models *fresh)
+{
+    static shoald_models next, before; /* large, and the loop is one thread */
+    int added = 0;
+    next = (shoald_models){ .retired = m->retired };
+    for (int i = 0; i < fresh->count; i++)
+        put_over(&next, m, &fresh->at[i]);
+    for (int i = 0; i < next.count; i++)
+        added += !same_model(m, next.at[i].service) &&
+                 shoald_models_name(&next, next.at[i].service) == next.at[i].name;
+    shoald_models_close(fresh); /* what is in next too has a use more */
+    if (next.count == 0)
+        return 0;
+    before = *m;
+    *m = next;
+    for (int i = 0; i < before.count; i++)
+        shoald_models_give_back(m, before.at[i].service);
+    return added;
 }

@@ -47,7 +47,7 @@ static const char *const cache_words[] = { "auto", "fp32", "bf16", "fp16", "int8
 static const settings_key keys[] = {
     { "listen", KEY_LISTEN, FIELD(listen), 0, 0, 0, false, NULL },
     { "insecure_listen", KEY_WORD, FIELD(insecure_listen), 0, 0, 0, false, switch_words },
-    { "model", KEY_MODEL, FIELD(models), 0, 0, 0, false, NULL },
+    { "model", KEY_MODEL, FIELD(models), 0, 0, 0, true, NULL },
     { "backend", KEY_WORD, FIELD(backend), 0, 0, 0, false, backend_words },
     { "precision", KEY_WORD, FIELD(precision), 0, 0, 0, false, precision_words },
     { "cache", KEY_WORD, FIELD(cache), 0, 0, 0, false, cache_words },

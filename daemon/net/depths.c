@@ -2,7 +2,7 @@
 #include "net/depths.h"
 
 #include "session/admit.h"
-#include "session/state.h"
+#include "session/session.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -130,23 +130,15 @@ static json_t *card_of(const offer *f)
     return with_price(one, share_of(f, 0, f->service->info->depth, SHOAL_DEFAULT_CHUNK_MS));
 }
 
-static int sessions_of(const offer *f)
-{
-    int n = 0;
-    for (const shoald_session *s = f->house->sessions; s; s = s->next)
-        n += s->service == f->service;
-    return n;
-}
-
 static json_t *describe_model(const shoald_house *house, const shoald_named *model)
 {
     const shoal_model_info *m = model->service->info;
     const offer f = { house, model->service };
-    json_t *one =
-        json_pack("{ss sb ss ss sI si si si ss si}", "name", model->name, "default",
-                  model == house->models.at, "model", m->name, "sha256", m->sha256, "parameters",
-                  (json_int_t)m->parameters, "dim", m->dim, "classes", m->classes, "depth",
-                  m->depth, "precision", m->precision, "sessions", sessions_of(&f));
+    json_t *one = json_pack("{ss sb ss ss sI si si si ss si}", "name", model->name, "default",
+                            model == house->models.at, "model", m->name, "sha256", m->sha256,
+                            "parameters", (json_int_t)m->parameters, "dim", m->dim, "classes",
+                            m->classes, "depth", m->depth, "precision", m->precision, "sessions",
+                            shoald_session_count(house, model->service));
     json_object_set_new(one, "programs", programs(&f));
     json_object_set_new(one, "chunk_ms", json_integer(SHOAL_DEFAULT_CHUNK_MS));
     json_object_update_new(one, card_of(&f));

@@ -242,6 +242,20 @@ static const char *label_value(char *to, size_t size, const char *from)
     return to;
 }
 
+/* Files by their names here, as build_info has the default. */
+static void write_models(page *p, const shoald_house *house)
+{
+    const shoald_models *m = &house->models;
+    head(p, "model_info", "gauge", "The models by the names that sessions pick them by.");
+    for (int i = 0; i < m->count; i++)
+        print(p, "shoal_model_info{model=\"%s\",model_sha256=\"%.16s\"} 1\n", m->at[i].name,
+              m->at[i].service->info->sha256);
+    head(p, "model_sessions", "gauge", "Sessions that have what the model of that name is now.");
+    for (int i = 0; i < m->count; i++)
+        print(p, "shoal_model_sessions{model=\"%s\"} %d\n", m->at[i].name,
+              shoald_session_count(house, m->at[i].service));
+}
+
 /* Under the names that every exporter of Prometheus has them. */
 static void write_usage(page *p, const shoald_house *house)
 {
@@ -280,6 +294,7 @@ int shoald_metrics_write(shoal_buf *out, const shoald_house *house)
     write_histograms(&p, house);
     write_io(&p, house);
     write_process(&p, house);
+    write_models(&p, house);
     write_usage(&p, house);
     return p.result;
 }

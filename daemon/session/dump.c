@@ -11,8 +11,8 @@
 #include <string.h>
 
 typedef struct figures {
-    const char *phase;
-    int depth, worker; /* 0 and -1: it has not started */
+    const char *phase, *model; /* "-": it has none yet */
+    int depth, worker;         /* 0 and -1: it has not started */
     double seconds, silent_s, audio_s, behind_s;
     size_t in_bytes, out_bytes; /* waiting for its worker, for its socket */
 } figures;
@@ -43,6 +43,7 @@ static figures look(const shoald_session *s, uint64_t now_ns)
         .phase = s->link        ? phases[s->phase]
                  : s->parked_ns ? "parked"
                                 : "gone",
+        .model = *s->lane.options.model ? s->lane.options.model : "-",
         .depth = atomic_load(&s->lane.totals.depth),
         .worker = s->port ? s->port->index : -1,
         .seconds = seconds_since(s->opened_ns, now_ns),
@@ -63,23 +64,23 @@ void shoald_session_dump(const shoald_house *house)
                (unsigned long long)house->parked.bytes, house->refused_count);
     for (const shoald_session *s = house->sessions; s; s = s->next) {
         figures f = look(s, now_ns);
-        shoald_log(
-            SHOALD_LOG_NOTICE, "session",
-            "session=%s peer=%s token=%s phase=%s worker=%d depth=%d seconds=%.1f silent_s=%.1f "
-            "audio_s=%.2f behind_s=%.2f in_bytes=%zu out_bytes=%zu",
-            s->lane.id, s->peer.name, shoald_session_token(s), f.phase, f.worker, f.depth,
-            f.seconds, f.silent_s, f.audio_s, f.behind_s, f.in_bytes, f.out_bytes);
+        shoald_log(SHOALD_LOG_NOTICE, "session",
+                   "session=%s peer=%s token=%s phase=%s model=%s worker=%d depth=%d seconds=%.1f "
+                   "silent_s=%.1f "
+                   "audio_s=%.2f behind_s=%.2f in_bytes=%zu out_bytes=%zu",
+                   s->lane.id, s->peer.name, shoald_session_token(s), f.phase, f.model, f.worker,
+                   f.depth, f.seconds, f.silent_s, f.audio_s, f.behind_s, f.in_bytes, f.out_bytes);
     }
 }
 
 static json_t *session_json(const shoald_session *s, uint64_t now_ns)
 {
     figures f = look(s, now_ns);
-    return json_pack("{ss ss ss* ss si si sf sf sf sf sI sI}", "session", s->lane.id, "peer",
-                     s->peer.name, "token", *s->token ? s->token : NULL, "phase", f.phase, "worker",
-                     f.worker, "depth", f.depth, "seconds", f.seconds, "silent_s", f.silent_s,
-                     "audio_s", f.audio_s, "behind_s", f.behind_s, "in_bytes",
-                     (json_int_t)f.in_bytes, "out_bytes", (json_int_t)f.out_bytes);
+    return json_pack("{ss ss ss* ss ss si si sf sf sf sf sI sI}", "session", s->lane.id, "peer",
+                     s->peer.name, "token", *s->token ? s->token : NULL, "phase", f.phase, "model",
+                     f.model, "worker", f.worker, "depth", f.depth, "seconds", f.seconds,
+                     "silent_s", f.silent_s, "audio_s", f.audio_s, "behind_s", f.behind_s,
+                     "in_bytes", (json_int_t)f.in_bytes, "out_bytes", (json_int_t)f.out_bytes);
 }
 
 int shoald_session_dump_json(shoal_buf *out, const shoald_house *house)

@@ -150,6 +150,14 @@ void shoald_session_end_parked(shoald_session *s, const char *why)
     let_go(s);
 }
 
+int shoald_session_count(const shoald_house *house, const shoald_service *service)
+{
+    int n = 0;
+    for (const shoald_session *s = house->sessions; s; s = s->next)
+        n += s->service == service;
+    return n;
+}
+
 static void make_room(shoald_house *house)
 {
     shoald_session *s;

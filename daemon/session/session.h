@@ -31,6 +31,8 @@ static inline const char *shoald_session_token(const shoald_session *s)
 {
     return *s->token ? s->token : "-";
 }
+/* How many have this model. */
+int shoald_session_count(const shoald_house *house, const shoald_service *service);
 /* Its client is about to come back over another link: the one that it has, if any, goes. Not in an
  * event. If nothing comes of the new one, that is gone as any other. */
 void shoald_session_take_over(shoald_session *s);

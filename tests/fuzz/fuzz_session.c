@@ -282,7 +282,8 @@ static void open_house(void)
     shoald_settings_default(&house.settings);
     house.settings.max_sessions = SESSIONS;
     strcpy(house.settings.models[0].path, SRCDIR "/tests/data/tiny.safetensors");
-    require(shoald_models_open(&house.models, &house.settings, why, sizeof why) == 0, "no model");
+    require(shoald_models_open(&house.models, &house.settings, NULL, NULL, why, sizeof why) == 0,
+            "no model");
     uv_loop_init(&loop);
     uv_async_init(&loop, &mail, NULL);
     require(shoald_worker_init(&worker, 0, shoald_models_default(&house.models), &mail, SESSIONS,

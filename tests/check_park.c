@@ -28,6 +28,11 @@ START_TEST(the_bounds_of_parking)
     ck_assert(shoald_park_is_over(&l, &(shoald_parked){ 1, 1 }, 0));
     ck_assert(shoald_park_is_over(&off, &(shoald_parked){ 1, 1 }, 9)); /* turned off since */
     ck_assert(!shoald_park_is_over(&l, &(shoald_parked){ 0, 0 }, 0));  /* nobody can go */
+    const shoald_park_limits shared = { .sessions = 8, .bytes = 1600, .percent = 25 };
+    ck_assert(!shoald_park_is_greedy(&shared, &(shoald_parked){ 2, 400 }));
+    ck_assert(shoald_park_is_greedy(&shared, &(shoald_parked){ 3, 3 }));
+    ck_assert(shoald_park_is_greedy(&shared, &(shoald_parked){ 2, 401 }));
+    ck_assert(!shoald_park_is_greedy(&shared, &(shoald_parked){ 1, 401 })); /* one has to fit */
     ck_assert(!shoald_park_is_past(&l, 7, 7 + 29999999999u));
     ck_assert(shoald_park_is_past(&l, 7, 7 + 30000000000u));
     ck_assert(!shoald_park_is_past(&l, 7, 6));

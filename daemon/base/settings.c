@@ -71,6 +71,7 @@ static const settings_key keys[] = {
     { "park_ms", KEY_INT, FIELD(park_ms), 30000, 0, 600000, true, NULL },
     { "park_sessions", KEY_INT, FIELD(park_sessions), 256, 0, 100000, true, NULL },
     { "park_bytes", KEY_INT, FIELD(park_bytes), 256 << 20, 1 << 20, 2000000000, true, NULL },
+    { "park_percent_per_ip", KEY_INT, FIELD(park_percent_per_ip), 25, 1, 100, true, NULL },
     { "park_keep_bytes", KEY_INT, FIELD(park_keep_bytes), 256 << 10, 8 << 10, 64 << 20, true,
       NULL },
     { "batch_frames", KEY_INT, FIELD(batch_frames), 512, 128, 8192, false, NULL },

@@ -58,8 +58,9 @@ typedef struct shoald_settings {
     int park_ms;                    /* a session waits so long for its client; 0: not */
     int park_sessions;              /* that wait at once, as the next */
     int park_bytes;
-    int park_keep_bytes; /* results kept after they were sent, a session */
-    int default_depth;   /* 0: the model's full depth */
+    int park_percent_per_ip; /* of both, for one address */
+    int park_keep_bytes;     /* results kept after they were sent, a session */
+    int default_depth;       /* 0: the model's full depth */
 
     int elastic;                                   /* 0 or 1, as is admission */
     int elastic_high_percent, elastic_low_percent; /* of a worker */

@@ -72,6 +72,7 @@ typedef struct shoald_loop_stats {
     shoald_counter evicted; /* connections that had to make room */
     shoald_counter access_refused[SHOALD_REFUSALS];
     shoald_counter parked, unparked; /* sessions: entered; over before their clients came back */
+    shoald_counter unshared;         /* of these, for the sake of other addresses or tokens */
     shoald_counter resumes[SHOALD_RESUMES];
     shoald_counter errors[SHOAL_CODE_COUNT];
     shoald_histogram lag; /* of the loop: how late its timer comes */

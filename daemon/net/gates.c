@@ -54,6 +54,7 @@ static bool with_a_token(call *c)
     if (c->token) {
         memcpy(c->entry->token, c->token->name, sizeof c->entry->token);
         c->entry->most_depth = c->token->most_depth;
+        c->entry->most_sessions = c->token->most_sessions;
     }
     return c->status == 0;
 }

@@ -106,6 +106,9 @@ static void write_parking(page *p, const shoald_house *house)
     counter(p, "parks_total", "Times that a session was parked.", (double)value_of(&l->parked));
     counter(p, "parks_lost_total", "Parked sessions that ended before their clients came back.",
             (double)value_of(&l->unparked));
+    counter(p, "parks_crowded_total",
+            "Of them, those given up because their address or token had its share.",
+            (double)value_of(&l->unshared));
     head(p, "resumes_total", "counter", "Clients that came back to a session, by how they fared.");
     for (int i = 0; i < SHOALD_RESUMES; i++)
         print(p, "shoal_resumes_total{result=\"%s\"} %" PRIu64 "\n", results[i],

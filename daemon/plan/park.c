@@ -8,6 +8,14 @@ bool shoald_park_takes(const shoald_park_limits *l, uint64_t bytes)
     return l->window_ms > 0 && l->sessions > 0 && bytes <= l->bytes / SHARES;
 }
 
+bool shoald_park_is_greedy(const shoald_park_limits *l, const shoald_parked *of_one)
+{
+    uint64_t percent = (uint64_t)l->percent;
+    return of_one->sessions > 1 &&
+           ((uint64_t)of_one->sessions * 100 > (uint64_t)l->sessions * percent ||
+            of_one->bytes * 100 > l->bytes * percent);
+}
+
 bool shoald_park_is_over(const shoald_park_limits *l, const shoald_parked *p, int free_slots)
 {
     return p->sessions > 0 && (p->sessions > l->sessions || p->bytes > l->bytes ||

@@ -16,6 +16,7 @@ typedef struct shoald_park_limits {
     int window_ms; /* 0: nobody is parked */
     int sessions;
     uint64_t bytes;
+    int percent; /* of both, for the sessions of one address */
 } shoald_park_limits;
 
 /* Those that are parked now. */
@@ -27,6 +28,8 @@ typedef struct shoald_parked {
 /* May a session that has so many bytes be parked at all? One may have a sixteenth of what there is,
  * lest it drives out all others. */
 bool shoald_park_takes(const shoald_park_limits *l, uint64_t bytes);
+/* Has one address, with so many, more than its share? A single session is never too many. */
+bool shoald_park_is_greedy(const shoald_park_limits *l, const shoald_parked *of_one);
 /* Must the oldest go? free_slots: sessions that could still come. One place is left to them. */
 bool shoald_park_is_over(const shoald_park_limits *l, const shoald_parked *p, int free_slots);
 bool shoald_park_is_past(const shoald_park_limits *l, uint64_t since_ns, uint64_t now_ns);

@@ -14,6 +14,7 @@ typedef struct shoald_entry {
     shoald_service *service;       /* that was granted from; until the loop turns */
     char token[SHOALD_TOKEN_NAME]; /* its name; "": none is required */
     int most_depth;                /* that it allows; 0: the model's */
+    int most_sessions;             /* that it allows at once; 0: any number */
     struct shoald_session *back;   /* NULL, or the session to which the client comes back, and */
     shoal_resume resume;           /* with what */
     shoal_error error; /* code 0: none; else it is told after the upgrade, and that's all */

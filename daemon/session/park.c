@@ -11,7 +11,8 @@ static shoald_park_limits limits_of(const shoald_settings *c)
 {
     return (shoald_park_limits){ .window_ms = c->park_ms,
                                  .sessions = c->park_sessions,
-                                 .bytes = (uint64_t)c->park_bytes };
+                                 .bytes = (uint64_t)c->park_bytes,
+                                 .percent = c->park_percent_per_ip };
 }
 
 /* ---- tickets ------------------------------------------------------------------------- */
@@ -111,6 +112,49 @@ shoald_session *shoald_park_surplus(const shoald_house *house)
     int taken = house->session_count - house->leaving_count;
     bool over = shoald_park_is_over(&limits, &house->parked, house->settings.max_sessions - taken);
     return over ? oldest(house) : NULL;
+}
+
+/* ---- the share of one ------------------------------------------------------------------ */
+
+/* Behind a loopback address there may be a proxy, with everybody behind that. */
+static bool is_of_address(const shoald_session *s, const shoald_session *other)
+{
+    return !shoald_peer_is_local(&s->peer) && shoald_peer_is_near(&s->peer, &other->peer);
+}
+
+static bool is_of_token(const shoald_session *s, const shoald_session *other)
+{
+    return *s->token && strcmp(s->token, other->token) == 0;
+}
+
+/* Of those that are parked and like s: how many, and the first one. */
+static shoald_session *oldest_like(const shoald_session *s, shoald_parked *sum,
+                                   bool (*is_like)(const shoald_session *, const shoald_session *))
+{
+    shoald_session *old = NULL;
+    *sum = (shoald_parked){ 0 };
+    for (shoald_session *other = s->house->sessions; other; other = other->next) {
+        if (!other->parked_ns || !is_like(s, other))
+            continue;
+        sum->sessions++;
+        sum->bytes += other->parked_bytes;
+        if (!old || other->parked_ns <= old->parked_ns)
+            old = other;
+    }
+    return old;
+}
+
+shoald_session *shoald_park_surplus_beside(const shoald_session *s, const char **why)
+{
+    shoald_park_limits limits = limits_of(&s->house->settings);
+    shoald_parked sum;
+    shoald_session *old = oldest_like(s, &sum, is_of_address);
+    *why = "address";
+    if (shoald_park_is_greedy(&limits, &sum))
+        return old;
+    old = oldest_like(s, &sum, is_of_token);
+    *why = "token";
+    return s->most_sessions && sum.sessions > s->most_sessions ? old : NULL;
 }
 
 bool shoald_park_is_over_for(const shoald_session *s, uint64_t now_ns)

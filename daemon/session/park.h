@@ -27,6 +27,8 @@ static inline bool shoald_park_has(const shoald_session *s)
 }
 /* The one that has to go now, because the bounds or those who come demand it; NULL: none. */
 shoald_session *shoald_park_surplus(const shoald_house *house);
+/* The same for those of s's address, or of its token; *why says which. */
+shoald_session *shoald_park_surplus_beside(const shoald_session *s, const char **why);
 /* It has waited long enough. */
 bool shoald_park_is_over_for(const shoald_session *s, uint64_t now_ns);
 

@@ -171,6 +171,17 @@ static void take_model(shoald_session *s, shoald_service *service)
     s->service = s->lane.service = service;
 }
 
+/* One that was just parked may be more than its address or its token has room for. */
+static void keep_to_share(const shoald_session *s)
+{
+    shoald_session *old;
+    const char *why;
+    while (s->parked_ns && (old = shoald_park_surplus_beside(s, &why))) {
+        shoald_count(&s->house->stats.unshared, 1);
+        shoald_session_end_parked(old, why);
+    }
+}
+
 shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
                                    const shoald_entry *entry)
 {
@@ -188,6 +199,7 @@ shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
     s->peer = *peer;
     memcpy(s->token, entry->token, sizeof s->token);
     s->most_depth = entry->most_depth;
+    s->most_sessions = entry->most_sessions;
     s->refused = entry->error.code != 0;
     s->lane.session = s;
     s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();
@@ -214,8 +226,10 @@ void shoald_session_on_gone(shoald_session *s)
     }
     shoald_admit_rest(s);
     shoald_park_enter(s);
-    if (!s->taken_over)
-        make_room(s->house);
+    if (s->taken_over)
+        return;
+    keep_to_share(s);
+    make_room(s->house);
 }
 
 void shoald_session_take_over(shoald_session *s)

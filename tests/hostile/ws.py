@@ -72,9 +72,9 @@ class Socket:
     """An upgraded connection."""
 
     def __init__(
-        self, port, path="/v1/stream?depth=3", receive_buffer=None, host="127.0.0.1", headers=None
+        self, port, path="/v1/stream?depth=3", receive_buffer=None, host="127.0.0.1", headers=None, source=None
     ):
-        self.s = connect(port, host, receive_buffer)
+        self.s = connect(port, host, receive_buffer, source)
         self.s.sendall(request(path, headers=headers))
         status, self.headers, self.data = read_head(self.s)
         if status != 101:

@@ -1,9 +1,11 @@
 /* decoding.c - the decoder's process: libsndfile between two ends of a socket; see decode.h
  *
- * Descriptor 0 is the socket, 3 where the last words go; there is no other. What happens to this
+ * Descriptor 0 is the socket, 3 where the last words go; there is no other, and none can be opened
+ * (confine.h). What happens to this
  * process happens to one file. It ends when the socket does. */
 #include "net/decode.h"
 
+#include "net/confine.h"
 #include "shoal-wire.h"
 
 #include <errno.h>
@@ -326,7 +328,11 @@ int shoald_decode_main(void)
     static decoding d;
     settle_in();
     d.head = malloc(HEAD_BYTES);
-    if (d.head)
+    if (shoald_confine() < 0)
+        snprintf(d.why, sizeof d.why,
+                 "no file is decoded here: the kernel refuses the filter of "
+                 "system calls (seccomp) that has to be around that; send raw samples");
+    else if (d.head)
         decode(&d);
     else
         snprintf(d.why, sizeof d.why, "no memory to decode the file: try again later");

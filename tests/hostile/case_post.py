@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from daemon import PATIENCE, SRC, Shoald, check, scaled, wait_until
+from daemon import PATIENCE, SHOALD, SRC, Shoald, check, scaled, wait_until
 from ws import answer, connect, honest_session, noise, read_head
 
 MIB = 1 << 20
@@ -187,6 +187,28 @@ def case_a_drain_during_posts():
 def decoders(shoald):
     with open(f"/proc/{shoald.pid}/task/{shoald.pid}/children", encoding="ascii") as f:
         return [int(pid) for pid in f.read().split()]
+
+
+def is_confined(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return "\nSeccomp:\t2\n" in f.read()
+
+
+def is_sanitized():
+    """Its runtime asks for more than a decoder may (daemon/net/confine.h)."""
+    with open(SHOALD, "rb") as f:
+        program = f.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
+def case_a_decoder_is_confined():
+    """While it waits for the file, so before a library has seen a byte of it; check_confine tells to what"""
+    with Shoald() as shoald, connect(shoald.port) as s:
+        s.sendall(head("/v1/phones?depth=1", length=100000) + wav(b"")[:20])
+        wait_until(lambda: len(decoders(shoald)) == 1, 10, "no decoder")
+        if not is_sanitized():
+            wait_until(lambda: is_confined(decoders(shoald)[0]), 10, "it may do anything")
+        check(not is_confined(shoald.pid), "the daemon is confined as well")
 
 
 def case_a_decoder_that_dies():

@@ -276,6 +276,15 @@ static int read_model(shoald_model_file *m, const char *value, char *why, size_t
     return 0;
 }
 
+static shoald_model_file *model_named(shoald_settings *c, const char *name)
+{
+    for (int i = 0; i < c->model_count; i++)
+        if (strcmp(c->models[i].name, name) == 0)
+            return &c->models[i];
+    return NULL;
+}
+
+/* A file without a name takes the place of the one said before, as any setting does. */
 static int add_model(shoald_settings *c, const char *value, shoald_source source, char *why,
                      size_t why_size)
 {
@@ -283,18 +292,18 @@ static int add_model(shoald_settings *c, const char *value, shoald_source source
     if (c->model_source != source)
         c->model_count = 0;
     c->model_source = source;
-    if (c->model_count == SHOALD_MAX_MODELS) {
+    if (read_model(&m, value, why, why_size) < 0)
+        return -1;
+    shoald_model_file *same = model_named(c, m.name);
+    if (same && *m.name) {
+        snprintf(why, why_size, "model: %s is named twice", m.name);
+        return -1;
+    }
+    if (!same && c->model_count == SHOALD_MAX_MODELS) {
         snprintf(why, why_size, "model: at most %d of them", SHOALD_MAX_MODELS);
         return -1;
     }
-    if (read_model(&m, value, why, why_size) < 0)
-        return -1;
-    for (int i = 0; i < c->model_count; i++)
-        if (*m.name && strcmp(c->models[i].name, m.name) == 0) {
-            snprintf(why, why_size, "model: %s is named twice", m.name);
-            return -1;
-        }
-    c->models[c->model_count++] = m;
+    *(same ? same : &c->models[c->model_count++]) = m;
     return 0;
 }
 

@@ -55,7 +55,8 @@ class Four(Shoald):
         arguments = ["--model", "base=", *(a for name, file in (
             ("small", "tiny"), ("two", "tiny2"), ("bent", "bent"), ("again", "tiny"))
             for a in ("--model", f"{name}={self.file(file)}"))]
-        super().__init__(*arguments, model=None, admission="off", park_ms=0, **settings)
+        super().__init__(*arguments, model=None, admission="off", elastic="off", late_limit_ms=600000, park_ms=0,
+                         **settings)
 
     def file(self, name):
         return os.path.join(self.files, name + ".safetensors")

@@ -79,15 +79,16 @@ START_TEST(tiny_gives_the_same_bytes_in_both)
 }
 END_TEST
 
-/* The file that ships is format 2: what it was in format 1 gives the same bytes. */
+/* The file that ships is format 2: but for the temperature, which format 1 has not, it gives the
+ * same bytes as one of format 1. */
 START_TEST(the_shipped_model_too)
 {
-    shoal_model *shipped;
     image base = image_open(SRCDIR "/models/shoal-base.safetensors");
     ck_assert_int_eq(json_integer_value(json_object_get(base.config, "format")), 2);
-    ck_assert_int_eq(shoal_model_open(&shipped, NULL, NULL, 0), 0);
+    json_object_del(base.config, "temperature");
+    shoal_model *two = image_accept(&base);
     image_format_one(&base);
-    same_features(shipped, image_accept(&base));
+    same_features(two, image_accept(&base));
     image_close(&base);
 }
 END_TEST

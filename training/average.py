@@ -3,7 +3,9 @@
 
     average.py --out /tmp/mean ../models/shoal-base.safetensors /tmp/run/1750.pt /tmp/run/last.pt
 
-Writes last.pt and summary.json, those of the last part (its configuration, its run with `averaged` in it).
+Writes last.pt, with the configuration of the last part, and summary.json: `parts`, each with its share and
+what is known of its run: the JSON of a model file's card, the summary.json beside a checkpoint, or what the
+checkpoint itself tells. A part that is named twice weighs twice.
 
 Weights from along one run lie in one basin, and their mean generalises better than any of them
 (Izmailov et al., arXiv 1803.05407; Wortsman et al., arXiv 2203.05482).
@@ -12,24 +14,62 @@ Weights from along one run lie in one basin, and their mean generalises better t
 import argparse
 import json
 import os
+from collections import Counter
 
+import torch
+
+from corpus import read_manifest
 from export import load_model
 from train import save_run
+
+
+def read(path):
+    with open(path) as f:
+        return json.load(f)
+
+
+def trained_on(speech):
+    """{corpus: clips, hours} of what is there to train on; how often an epoch had them nothing tells."""
+    out = {}
+    for r in read_manifest(speech):
+        if r["split"] == "train":
+            c = out.setdefault(r["corpus"], dict(clips=0, hours=0.0, labelled=0.0))
+            c["clips"] += 1
+            c["hours"] = c["labelled"] = c["hours"] + float(r["seconds"]) / 3600
+    return out
+
+
+def told(path, speech):
+    """How a part was made, as far as anything tells."""
+    stem, suffix = os.path.splitext(path)
+    if suffix != ".pt":
+        return read(stem + ".json")["training"] if os.path.exists(stem + ".json") else {}
+    beside = os.path.join(os.path.dirname(path), "summary.json")
+    if os.path.exists(beside):
+        return read(beside)
+    s = torch.load(path, map_location="cpu")
+    args = s.get("args", {})
+    options = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in args.items() if v not in ("", [], False, None))
+    return dict(seed=args.get("seed"), steps=s["step"], audio_seconds=args.get("seconds"), seconds=s.get("seconds"),
+                command=options, corpora=trained_on(speech) if speech else {})
+
+
+def parts_of(paths, speech):
+    """One entry a part, in the order of the command."""
+    return [dict(told(p, speech), name=os.path.basename(p), share=n / len(paths)) for p, n in Counter(paths).items()]
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--out", required=True, help="folder")
     ap.add_argument("--exit-power", type=float, help="weigh the layers of what leaves otherwise than in training")
-    ap.add_argument("parts", nargs="+", help="checkpoints (.pt) or model files, of one configuration; "
-                    "beside the last there is the summary.json of its run")
+    ap.add_argument("--speech", help="recordings that a checkpoint without a summary was trained on, for the card")
+    ap.add_argument("parts", nargs="+", help="checkpoints (.pt) or model files, of one configuration")
     a = ap.parse_args()
     models = [load_model(p) for p in a.parts]
     states = [m.state_dict() for m in models]
     mean = {k: sum(s[k] for s in states) / len(states) for k in states[0]}
-    with open(os.path.join(os.path.dirname(a.parts[-1]), "summary.json")) as f:
-        summary = dict(json.load(f), averaged=[os.path.basename(p) for p in a.parts])
-    config = models[-1].config
+    summary, config = dict(parts=parts_of(a.parts, a.speech)), models[-1].config
     if a.exit_power is not None:
         config.exit_power = summary["exit_power"] = a.exit_power
     os.makedirs(a.out, exist_ok=True)

@@ -1,11 +1,10 @@
 """Write the model card from measured facts; no number is typed by hand."""
 
-import math
 import os
 
 from capi import DECODERS
 from modelfile import exit_law
-from report import rows
+from report import rows, wrap
 
 
 def depth_advice(per):
@@ -89,17 +88,35 @@ ORIGINS = {     # corpus: (kind of labels, licence)
 }
 
 
-def averaged_text(run):
-    parts = run.get("averaged", ())
-    return f" The weights are the mean of {len(parts)}\nalong the way (average.py): {', '.join(parts)}." if parts else ""
+def run_text(run, alone):
+    """One run of training, in words."""
+    name = "" if alone else f"`{run['name']}` ({100 * run['share']:.0f} %): "
+    known = [f"seed {run['seed']}" if run.get("seed") is not None else "",
+             f"{run['steps']} steps of about {run.get('audio_seconds') or 100:.0f} s of audio" if run.get("steps") else "",
+             f"{run['seconds'] / 3600:.2f} h of wall time" if run.get("seconds") else "",
+             f"{run['threads']} CPU thread(s)" if run.get("threads") else "",
+             f"itself the mean of {', '.join(run['averaged'])}" if run.get("averaged") else ""]
+    return f"{name}{', '.join(k for k in known if k)}: `{run.get('command', '')}`."
 
 
-def corpora_text(corpora):
-    total = sum(c["weight"] * c["hours"] for c in corpora.values())
-    lines = [[name, c["clips"], f"{c['hours']:.2f}", f"{c['labelled']:.2f}",
-              f"{100 * c['weight'] * c['hours'] / total:.0f} %", *ORIGINS.get(name, ("", ""))]
-             for name, c in corpora.items()]
-    return rows(["corpus", "clips", "hours", "with labels", "share of an epoch", "labels", "licence"], lines)
+def training_text(run):
+    parts = run.get("parts") or [run]
+    if len(parts) == 1:
+        return wrap(run_text(parts[0], True) + " That is the last of its runs; training/README.md lists those before it.")
+    return (wrap(f"The weights are the mean of {len(parts)} (average.py); training/README.md tells the runs before these:") +
+            "\n\n" + "\n".join("- " + run_text(p, False) for p in parts))
+
+
+def corpora_text(run):
+    """A line for each corpus of any part; its share of an epoch in the part that tells it last."""
+    corpora = {}
+    for part in run.get("parts") or [run]:
+        listed = part.get("corpora") or {}
+        total = sum(c["weight"] * c["hours"] for c in listed.values() if c.get("weight"))
+        for name, c in listed.items():
+            share = f"{100 * c['weight'] * c['hours'] / total:.0f} %" if c.get("weight") else "not told"
+            corpora[name] = [name, c["clips"], f"{c['hours']:.2f}", f"{c['labelled']:.2f}", share, *ORIGINS.get(name, ("", ""))]
+    return rows(["corpus", "clips", "hours", "with labels", "share of an epoch", "labels", "licence"], corpora.values())
 
 
 def exit_text(config):
@@ -116,8 +133,6 @@ def write_card(path, facts, config, tables):
     run = facts.get("training", {})
     errors = facts["errors"]
     picture = os.path.basename(os.path.splitext(path)[0]) + "-confusion.png"
-    warp = ", vocal tract length" if "--warp" in run.get("command", "") else ""
-    hours = run.get("seconds", math.nan) / 3600
     text = f"""# {facts['model']}
 
 Written by `training/evaluate.py` on {facts['measured']}; every figure is computed by that run.
@@ -159,6 +174,14 @@ Accuracy of frames labelled as speech:
 
 {tables['accuracy']}
 
+## Beside other speakers
+
+Three development sets: `dev` is speechocean762's, `devcv` Common Voice's (native speakers, their own microphones), `devread` LibriSpeech's.
+`judge.py` hears a part of each.
+
+<!-- judge.py begin -->
+<!-- judge.py end -->
+
 ## Errors by kind
 
 Decoded at 320 ms, as everything below; shares of the reference phones.
@@ -183,14 +206,13 @@ Frames, depth {errors['depths'][0]}:
 
 ## Training
 
-Seed {run.get('seed')}, {run.get('steps')} steps of about {run.get('audio_seconds', 0):.0f} s of audio,
-{hours:.2f} h of wall time on {run.get('threads')} CPU thread(s): `{run.get('command')}`.
-That is the last of its runs; training/README.md lists those before it.{averaged_text(run)} Each clip serves at speeds 0.9, 1.0 and
-1.1, the others than 1.0 partly in made-up rooms or through codecs; chunks from 40 ms to everything, left context
-from 32 to 128 frames; augmentation by noise (ESC-10, CC0 / CC BY 3.0 by clip), level, colour, band limit{warp}
-and SpecAugment.
+{training_text(run)}
 
-{corpora_text(run.get('corpora', {}))}
+Each clip serves at speeds 0.9, 1.0 and 1.1, the others than 1.0 partly in made-up rooms or through codecs; chunks
+from 40 ms to everything, left context from 32 to 128 frames; augmentation by noise (ESC-10, CC0 / CC BY 3.0 by
+clip), level, colour, band limit, vocal tract length and SpecAugment.
+
+{corpora_text(run)}
 
 "aligned": a forced alignment with the CMU PocketSphinx English model.
 

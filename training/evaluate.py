@@ -29,6 +29,7 @@ from modelfile import read_model
 from phones import collapse, edits
 
 CHUNKS = (4, 8, 16, 32)         # frames of 20 ms
+BUILT_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../models/shoal-base.safetensors")
 CI = dict(every=20, depth=6, chunk_ms=320)      # what tests/ci_model_per.py runs again
 
 
@@ -77,6 +78,11 @@ def file_facts(path):
     return config, weights, len(data), hashlib.sha256(data).hexdigest()
 
 
+def model_sha(path):
+    """What documents call a model: the first digits; of none, the built-in one."""
+    return file_facts(path or BUILT_IN)[3][:8]
+
+
 def dev_name(speech):
     return " and ".join(sorted({r["corpus"] for r in read_manifest(speech) if r["split"] == "dev"})) + " dev"
 
@@ -118,7 +124,7 @@ def precisions(a, shape, clips, results):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--model", default="../models/shoal-base.safetensors")
+    ap.add_argument("--model", default=BUILT_IN)
     ap.add_argument("--speech", default="../../shared/speech")
     ap.add_argument("--run", help="training folder, for the command and seed in the card")
     ap.add_argument("--limit", type=int, default=0, help="about this many clips instead of all")

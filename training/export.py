@@ -76,6 +76,13 @@ def plain_decoder(classes, price=2.5):
     return {"decoder.transition": t, "decoder.log_prior": np.zeros(classes, np.float32)}
 
 
+def divided(decoder, temperature):
+    """The decoder's tables for posteriors of that temperature: its search is the same."""
+    by = np.float32(temperature)
+    return {k: v if k.startswith("head.") else
+            np.stack([v[:, 0], v[:, 1] / by], 1) if k == "decoder.fourgram" else v / by for k, v in decoder.items()}
+
+
 def export(m, name, path, decoder=None, dtype="f32", temperature=1.0):
     tensors = {k: v.detach().float().numpy() for k, v in model_tensors(m).items()}
     tensors.update(decoder or plain_decoder(m.config.classes))
@@ -144,14 +151,15 @@ def main():
     ap.add_argument("--random", help="name of a random test model instead of a checkpoint")
     ap.add_argument("--name", default="shoal-base")
     ap.add_argument("--dtype", choices=DTYPES, default="f32", help="of the network's matrices in the file")
-    ap.add_argument("--temperature", type=float, default=1.0, help="the engine divides logits by it")
+    ap.add_argument("--temperature", type=float, default=1.0,
+                    help="the engine divides logits by it; so are --decoder's tables, that phones stay what they are")
     ap.add_argument("--out", required=True)
     a = ap.parse_args()
     m = random_model() if a.random else load_model(a.checkpoint)
     decoder = None
     if a.decoder:
         z = np.load(a.decoder)
-        decoder = {n: z[n] for n in z.files if n.startswith(("decoder.", "head."))}
+        decoder = divided({n: z[n] for n in z.files if n.startswith(("decoder.", "head."))}, a.temperature)
     export(m, a.random or a.name, a.out, decoder, a.dtype, a.temperature)
     print(f"{a.out}: {sum(p.numel() for p in m.parameters())} parameters")
 

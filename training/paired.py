@@ -10,6 +10,7 @@ interval that holds 95 % of the drawn differences.
 """
 
 import argparse
+import datetime
 import os
 from multiprocessing import Pool
 
@@ -18,9 +19,9 @@ import soundfile as sf
 
 from capi import Engine
 from corpus import dev_clips, read_manifest
-from evaluate import file_facts
+from evaluate import file_facts, model_sha
 from phones import edits
-from report import rows
+from report import insert, rows
 
 CHUNK, GROUP = 16, 48
 
@@ -67,6 +68,7 @@ def main():
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--jobs", type=int, default=os.cpu_count())
     ap.add_argument("--lib")
+    ap.add_argument("--into", help="a document with markers for the table")
     a = ap.parse_args()
     config, *_ = file_facts(a.model)
     shape, depth = (config["dim"], config["classes"]), len(config["program"])
@@ -74,7 +76,12 @@ def main():
     with Pool(a.jobs) as pool:
         counted = sum(pool.map(errors, [(a.model, a.lib, shape, depth, clips[j::a.jobs]) for j in range(a.jobs)]), [])
     sums = by_speaker(a.speech, counted)
-    print(f"{len(clips)} clips, {sums[:, 0].sum()} phones, {len(sums)} speakers\n\n" + table(sums, a.draws, a.seed))
+    text = (f"`training/paired.py`, {datetime.date.today()}, model {model_sha(a.model)}: {len(clips)} clips, "
+            f"{sums[:, 0].sum()} phones, {len(sums)} speakers.\n\n{table(sums, a.draws, a.seed)}")
+    if a.into:
+        insert(a.into, "paired.py", text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

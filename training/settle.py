@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """When phones come and what hurry costs: the decoder's settle_frames and settle_silence_frames.
 
-    settle.py --speech ../../shared/speech --depth 6 --chunks 80 160 320 --out ../docs/settling.md
+    settle.py --depth 6 --chunks 80 160 320 --into ../docs/settling.md
     settle.py --card ../models/shoal-base.json --every 8     # what /v1/depths tells: a session's own setting, each depth
 
 Streams the development clips through the C engine once a chunk length, then decodes the posteriors with each setting. All
@@ -13,6 +13,7 @@ them counted as shown; when first shown; of those that stood for 200 ms, how man
 """
 
 import argparse
+import datetime
 import json
 import os
 
@@ -20,9 +21,10 @@ import numpy as np
 import soundfile
 
 from capi import Engine
+from evaluate import model_sha
 from modelfile import read_safetensors
 from phones import edits, parse_alignment
-from report import rows
+from report import insert, rows
 
 DELAY, WINDOW_MS, FRAME_MS, PAUSE = 3, 15, 20, 10
 DEFAULT = (0, 3)    # frames: settle_ms, settle_silence_ms of protocol.md
@@ -133,12 +135,13 @@ def main():
     ap.add_argument("--chunks", type=int, nargs="*", default=[80, 160, 320], help="ms")
     ap.add_argument("--every", type=int, default=2, help="use every n-th clip")
     ap.add_argument("--shown", type=int, nargs=2, default=(20, 3), help="setting whose tentative phones are judged")
+    ap.add_argument("--model", help="a model file; else the one built into the library")
     ap.add_argument("--lib")
     ap.add_argument("--backend", default="auto")
     ap.add_argument("--card", help="fill in `settled` and `priors` of this file and do nothing else")
-    ap.add_argument("--out", help="a file for the tables; else standard output")
+    ap.add_argument("--into", help="a document with markers for the tables; else standard output")
     a = ap.parse_args()
-    engine, chosen, lines, notes = Engine(lib=a.lib, backend=a.backend), clips(a.speech, a.every), [], []
+    engine, chosen, lines, notes = Engine(a.model, a.lib, backend=a.backend), clips(a.speech, a.every), [], []
     if a.card:
         fill_card(a.card, engine, chosen, [80, 160, 320, 640])
         return
@@ -157,11 +160,12 @@ def main():
                     shown.add(c)
                 notes.append(f"{ms} ms: {shown.line()}")
     head = ["`chunk_ms`", "`settle_ms`", "`settle_silence_ms`", "PER, %", "settled after, ms", "before a pause, ms"]
-    text = rows(head, lines) + "\n\n" + "\n".join(f"- {n}" for n in notes) + "\n"
-    if a.out:
-        with open(a.out, "w") as f:
-            f.write(f"Written by `training/settle.py --depth {a.depth} --every {a.every}`: {len(chosen)} clips.\n\n{text}")
-    print("\n".join(notes) if a.out else text)
+    text = rows(head, lines) + "\n\n" + "\n".join(f"- {n}" for n in notes)
+    head = (f"`training/settle.py --depth {a.depth} --every {a.every}`, {datetime.date.today()}, model "
+            f"{model_sha(a.model)}: {len(chosen)} clips, {total} phones.")
+    if a.into:
+        insert(a.into, "settle.py", f"{head}\n\n{text}")
+    print("\n".join(notes) if a.into else text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """C engine against PyTorch on a shipped model, over a minute of real speech.
 
-    verify.py --checkpoint /tmp/shoal-run/last.pt [--model ../models/shoal-base.safetensors]
+    verify.py                   # the built-in one; or --checkpoint /tmp/shoal-run/last.pt --model MODEL
 
 Development clips are joined to 60 s. For several depths, chunks and left contexts the audio goes
 through libshoal in random slices; the one-shot masked PyTorch model is the reference. Prints the
@@ -18,7 +18,8 @@ import torch
 
 from capi import Engine
 from corpus import dev_clips
-from export import load_checkpoint
+from evaluate import BUILT_IN
+from export import load_model
 from frontend import log_mel
 
 CASES = ((1, 8, 64), (2, 4, 64), (3, 8, 64), (6, 8, 64), (6, 16, 128), (12, 4, 64), (12, 8, 64),
@@ -46,13 +47,13 @@ def minute(speech):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--checkpoint", required=True)
+    ap.add_argument("--checkpoint", default=BUILT_IN, help="or a model file, whose temperature then counts")
     ap.add_argument("--model", help="model file (default: the built-in one)")
     ap.add_argument("--lib")
     ap.add_argument("--speech", default="../../shared/speech")
     a = ap.parse_args()
     torch.set_num_threads(1)
-    model, _ = load_checkpoint(a.checkpoint)
+    model = load_model(a.checkpoint)
     engine = Engine(a.model, a.lib, model.config.dim, model.config.classes)
     pcm, rng, ok = minute(a.speech), np.random.default_rng(1), True
     print(f"{'depth':>5} {'chunk':>5} {'left':>5} {'log posterior':>14} {'embedding':>10}  same bytes")

@@ -27,6 +27,7 @@ from phones import edits, parse_alignment
 from report import insert, rows
 
 DELAY, WINDOW_MS, FRAME_MS, PAUSE = 3, 15, 20, 10
+BEGUN = 3           # frames: of a phone of which no more was heard little can be said
 DEFAULT = (0, 3)    # frames: settle_ms, settle_silence_ms of protocol.md
 SETTINGS = [(0, 0), (0, 3), (32, 3), (24, 3), (20, 3), (16, 3), (12, 3), (8, 3)]     # settle, silence; frames
 
@@ -73,7 +74,7 @@ class Shown:
 
     def __init__(self, chunk):
         self.chunk, self.total, self.seen, self.first = chunk, 0, 0, []
-        self.stood = self.back = 0
+        self.stood = self.back = self.begun = self.other = 0
 
     def add(self, calls):
         settled = [p for _, out, _ in calls for p in out]
@@ -89,10 +90,16 @@ class Shown:
         at = [h for h, _, shown in before if any(nearly(q, p) for q, _ in shown)]
         self.total += 1
         self.seen += bool(at) or not before
+        if before and not at:       # why not: hardly begun when the message before came, or another label in its place
+            self.begun += before[-1][0] - p[1] <= BEGUN
+            self.other += any(min(q[2], p[2]) > max(q[1], p[1]) and q[0] != p[0] for q, _ in before[-1][2])
         self.first.append(there((at[0] if at else heard) - 1, self.chunk) - p[2] * FRAME_MS)
 
     def line(self):
-        return (f"{100 * self.seen / self.total:.1f} % shown before, first {shares(self.first)} ms after the end; "
+        unseen = max(1, self.total - self.seen)
+        return (f"{100 * self.seen / self.total:.1f} % shown before (of the others {100 * self.begun / unseen:.0f} % had at most "
+                f"{BEGUN * FRAME_MS} ms heard when the message before theirs came, where {100 * self.other / unseen:.0f} % had another "
+                f"label in their place), first {shares(self.first)} ms after the end; "
                 f"{self.stood} stood 200 ms, {100 * self.back / max(1, self.stood):.1f} % of them taken back")
 
 

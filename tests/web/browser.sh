@@ -5,7 +5,7 @@
 #   PLAYWRIGHT=/tmp/pw tests/web/browser.sh [-k NAME] [--shots DIR] [--long]
 #
 # Not part of make check. Prints what took how long, keeps screenshots in DIR; --long: a minute of
-# a muted microphone too. Environment: TOP_BUILDDIR (build), CHROMIUM (chromium).
+# a muted microphone too. Environment: TOP_BUILDDIR (build), CHROMIUM (chromium), TEST_PATIENCE (1: on a busy machine more).
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 : "${PLAYWRIGHT:=$top}" "${TOP_BUILDDIR:=$top/build}" "${CHROMIUM:=$(command -v chromium)}"

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const { PLAYWRIGHT, TOP_BUILDDIR, CHROMIUM } = process.env;
+const { PLAYWRIGHT, TOP_BUILDDIR, CHROMIUM, TEST_PATIENCE = "1" } = process.env;
 const { chromium } = createRequire(`${PLAYWRIGHT}/x.js`)("playwright-core");
 
 export const folder = mkdtempSync(join(tmpdir(), "shoal-web-"));
@@ -15,11 +15,11 @@ export const sleep = ms => new Promise(done => setTimeout(done, ms));
 
 /** until(...) resolves with the first truthy answer of ask(). */
 export async function until(what, ask, ms = 15000) {
-  for (const end = Date.now() + ms; Date.now() < end; await sleep(50)) {
+  for (const end = Date.now() + ms * Number(TEST_PATIENCE); Date.now() < end; await sleep(50)) {
     const answer = await ask();
     if (answer) return answer;
   }
-  throw new Error(`${what}: not within ${ms / 1000} s`);
+  throw new Error(`${what}: not within ${(ms * Number(TEST_PATIENCE)) / 1000} s`);
 }
 
 export class Daemon {

@@ -1,6 +1,8 @@
 /* explain.c - see explain.h; costs are those that the engine gives to any plan */
 #include "base/explain.h"
 
+#include "base/models.h"
+
 #include "shoal.h"
 
 #include <string.h>
@@ -49,13 +51,12 @@ static void print_program(FILE *out, const shoal_model *m, int program, const sh
     fprintf(out, row_format, "all", "", "", "", sum.cache_bytes, sum.flops);
 }
 
-int shoald_explain_print(FILE *out, const shoald_settings *c, char *why, size_t why_size)
+int shoald_explain_print(FILE *out, const char *path, const shoald_settings *c, char *why,
+                         size_t why_size)
 {
     shoal_model *m;
-    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
-                                        (shoal_cache)c->cache };
-    const shoald_model_file *file = &c->models[c->model_count - 1]; /* said last */
-    if (shoal_model_open_with(&m, *file->path ? file->path : NULL, &params, why, why_size) < 0)
+    const shoal_model_params params = shoald_models_params(c);
+    if (shoal_model_open_with(&m, *path ? path : NULL, &params, why, why_size) < 0)
         return -1;
     const shoal_model_info *info = shoal_model_get_info(m);
     const shoal_stream_params p = shoal_stream_default_params(m);

@@ -2,6 +2,7 @@
 #include "base/options.h"
 
 #include "base/explain.h"
+#include "base/models.h"
 #include "base/tokens.h"
 #include "shoal.h"
 #include "shoal-protocol.h"
@@ -77,8 +78,7 @@ static void print_model(const shoald_settings *c, const shoald_model_file *file)
     char why[512], which[sizeof file->name + 16];
     snprintf(which, sizeof which, "%s%s%s", *file->path ? "model" : "built-in model",
              *file->name ? " " : "", file->name);
-    const shoal_model_params params = { (shoal_backend)c->backend, (shoal_precision)c->precision,
-                                        (shoal_cache)c->cache };
+    const shoal_model_params params = shoald_models_params(c);
     if (shoal_model_open_with(&m, *file->path ? file->path : NULL, &params, why, sizeof why) < 0) {
         printf("%s: %s\n", which, why);
         return;
@@ -111,7 +111,7 @@ static int print_explanation(const shoald_options *o)
     char why[512];
     if (shoald_options_load(o, &c, why, sizeof why) < 0)
         return complain(why);
-    if (shoald_explain_print(stdout, &c, why, sizeof why) == 0)
+    if (shoald_explain_print(stdout, o->explain, &c, why, sizeof why) == 0)
         return 0;
     fprintf(stderr, "shoald: %s\n", why);
     return 1;
@@ -188,7 +188,7 @@ static int take(shoald_options *o, int option)
     case OPT_LEVEL: return add_override(o, "log_level", optarg);
     case OPT_SET: return add_pair(o, optarg);
     case OPT_NEW_TOKEN: return print_new_token(optarg);
-    case OPT_EXPLAIN: o->explain_only = 1; return add_override(o, "model", optarg);
+    case OPT_EXPLAIN: o->explain = optarg; return -1;
     case OPT_VERSION: o->version_only = 1; return -1;
     case OPT_HELP: return print_help();
     default: fprintf(stderr, "try shoald --help\n"); return 2;
@@ -203,7 +203,7 @@ int shoald_options_parse(shoald_options *o, int argc, char **argv)
         status = take(o, option);
     if (status < 0 && optind < argc)
         return complain("it takes options only, not names of files");
-    if (status < 0 && o->explain_only)
+    if (status < 0 && o->explain)
         return print_explanation(o);
     return status < 0 && o->version_only ? print_version(o) : status;
 }

@@ -13,7 +13,8 @@ typedef struct shoald_override {
 typedef struct shoald_options {
     const char *config_path; /* NULL: no file */
     const char *ready_file;  /* NULL: none */
-    int check_only, version_only, explain_only;
+    int check_only, version_only;
+    const char *explain;                             /* NULL, or the model file to explain */
     shoald_override overrides[SHOALD_MAX_OVERRIDES]; /* what overrules the file */
     int override_count;
     char keys_copied[2048]; /* keys of --set, cut off at the '=' */

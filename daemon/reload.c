@@ -97,6 +97,12 @@ static void run(void *arg)
     uv_async_send(&r->done);
 }
 
+static void forget_known(shoald_server *server)
+{
+    shoald_models_give_back(&server->house.models, server->reload.known);
+    server->reload.known = NULL;
+}
+
 static void begin(shoald_server *server)
 {
     shoald_reload *r = &server->reload;
@@ -117,8 +123,10 @@ static void begin(shoald_server *server)
     r->known = shoald_models_default(&house->models);
     shoald_models_take(r->known);
     r->running = uv_thread_create(&r->thread, run, r) == 0;
-    if (!r->running)
-        shoald_log(SHOALD_LOG_ERROR, "models_not_reloaded", "why=no_thread");
+    if (r->running)
+        return;
+    forget_known(server);
+    shoald_log(SHOALD_LOG_ERROR, "models_not_reloaded", "why=no_thread");
 }
 
 /* ---- putting over ---------------------------------------------------------------------- */
@@ -136,10 +144,7 @@ static void log_failures(const shoald_reload *r)
 static void log_models(const shoald_house *house, int fresh)
 {
     char list[SHOALD_MAX_MODELS * (SHOAL_MAX_MODEL_NAME + 16)];
-    size_t n = 0;
-    for (int i = 0; i < house->models.count; i++)
-        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s@%.12s", i ? "," : "",
-                              house->models.at[i].name, house->models.at[i].service->info->sha256);
+    shoald_models_list(&house->models, ",", list, sizeof list);
     shoald_log(SHOALD_LOG_NOTICE, "models_reloaded", "models=%s new=%d", list, fresh);
 }
 
@@ -166,8 +171,7 @@ static void end(shoald_server *server)
     uv_thread_join(&r->thread);
     r->running = false;
     put_over(server);
-    shoald_models_give_back(&server->house.models, r->known);
-    r->known = NULL;
+    forget_known(server);
 }
 
 static void on_done(uv_async_t *async)

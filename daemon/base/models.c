@@ -128,13 +128,12 @@ int shoald_models_open(shoald_models *m, const shoald_settings *c, shoald_models
 
 /* ---- picking ------------------------------------------------------------------------------- */
 
-/* "base@0123456789ab, small@..." */
-static void list(char *out, size_t size, const shoald_models *m)
+void shoald_models_list(const shoald_models *m, const char *between, char *out, size_t size)
 {
     size_t at = 0;
     *out = '\0';
     for (int i = 0; i < m->count && at < size; i++)
-        at += (size_t)snprintf(out + at, size - at, "%s%s@%.12s", i ? ", " : "", m->at[i].name,
+        at += (size_t)snprintf(out + at, size - at, "%s%s@%.12s", i ? between : "", m->at[i].name,
                                m->at[i].service->info->sha256);
 }
 
@@ -153,7 +152,7 @@ const shoald_named *shoald_models_pick(const shoald_models *m, const char *asked
     const shoald_named *one = *asked ? find(m, asked, n) : &m->at[0];
     if (!one) {
         char names[SHOAL_MAX_ERROR_TEXT];
-        list(names, sizeof names, m);
+        shoald_models_list(m, ", ", names, sizeof names);
         shoal_error_set_option(err, "model", asked, names);
     } else if (at && strncmp(one->service->info->sha256, at + 1, strlen(at + 1)) != 0) {
         refuse_other(err, one, at + 1);
@@ -177,17 +176,12 @@ void shoald_models_take(shoald_service *s)
     s->uses++;
 }
 
-static bool has_name(const shoald_models *m, const shoald_service *s)
-{
-    return *shoald_models_name(m, s);
-}
-
 void shoald_models_give_back(shoald_models *m, shoald_service *s)
 {
     if (!s)
         return;
     s->uses--;
-    if (has_name(m, s) || atomic_load(&s->retired))
+    if (*shoald_models_name(m, s) || atomic_load(&s->retired))
         return;
     s->next_retired = m->retired;
     m->retired = s;

@@ -64,6 +64,8 @@ static inline shoald_service *shoald_models_default(const shoald_models *m)
 {
     return m->at[0].service;
 }
+/* "base@0123456789ab, small@..." with this between two of them; out ends with a 0, cut or not. */
+void shoald_models_list(const shoald_models *m, const char *between, char *out, size_t size);
 /* The first name of a service; "": it has none any more. */
 const char *shoald_models_name(const shoald_models *m, const shoald_service *s);
 void shoald_models_take(shoald_service *s);

@@ -18,6 +18,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Samples a second that every model takes (shoal.h). */
+enum { SHOALD_RATE = 16000 };
+
 typedef struct shoald_service {
     shoal_model *model;
     const shoal_model_info *info; /* the model's */

@@ -1,8 +1,7 @@
 /* decoding.c - the decoder's process: libsndfile between two ends of a socket; see decode.h
  *
  * Descriptor 0 is the socket, 3 where the last words go; there is no other, and none can be opened
- * (confine.h). What happens to this
- * process happens to one file. It ends when the socket does. */
+ * (confine.h). What happens to this process happens to one file. It ends when the socket does. */
 #include "net/decode.h"
 
 #include "net/confine.h"

@@ -158,7 +158,7 @@ static void write_refusals(page *p, const shoald_house *house)
 static void write_work(page *p, const shoald_house *house)
 {
     counter(p, "audio_seconds_total", "Audio turned into features.",
-            (double)ALL(house, samples) / 16000);
+            (double)ALL(house, samples) / SHOALD_RATE);
     counter(p, "frames_total", "Feature frames computed.", (double)ALL(house, frames));
     counter(p, "chunks_total", "Chunks computed.", (double)ALL(house, chunks));
     counter(p, "phones_total", "Phones given out.", (double)ALL(house, phones));

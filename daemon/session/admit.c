@@ -257,7 +257,7 @@ bool shoald_admit_has_room(shoald_house *house)
 void shoald_admit_enter(shoald_session *s, const shoal_options *o)
 {
     shoald_demand_start(&s->demand, o->depth_min, o->depth_max, chunk_frames(o),
-                        layers_of(s->service, o), uv_hrtime());
+                        layers_of(s->lane.service, o), uv_hrtime());
     count(s, 1);
 }
 

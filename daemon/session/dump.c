@@ -48,7 +48,7 @@ static figures look(const shoald_session *s, uint64_t now_ns)
         .worker = s->port ? s->port->index : -1,
         .seconds = seconds_since(s->opened_ns, now_ns),
         .silent_s = seconds_since(s->heard_ns, now_ns),
-        .audio_s = (double)atomic_load(&s->lane.totals.samples) / 16000,
+        .audio_s = (double)atomic_load(&s->lane.totals.samples) / SHOALD_RATE,
         .in_bytes = s->port ? shoald_queue_fill(&s->lane.in) : 0,
         .out_bytes = s->port ? shoald_queue_fill(&s->lane.out) : 0,
     };
@@ -66,8 +66,7 @@ void shoald_session_dump(const shoald_house *house)
         figures f = look(s, now_ns);
         shoald_log(SHOALD_LOG_NOTICE, "session",
                    "session=%s peer=%s token=%s phase=%s model=%s worker=%d depth=%d seconds=%.1f "
-                   "silent_s=%.1f "
-                   "audio_s=%.2f behind_s=%.2f in_bytes=%zu out_bytes=%zu",
+                   "silent_s=%.1f audio_s=%.2f behind_s=%.2f in_bytes=%zu out_bytes=%zu",
                    s->lane.id, s->peer.name, shoald_session_token(s), f.phase, f.model, f.worker,
                    f.depth, f.seconds, f.silent_s, f.audio_s, f.behind_s, f.in_bytes, f.out_bytes);
     }

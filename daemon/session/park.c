@@ -44,7 +44,7 @@ int shoald_park_prepare(shoald_session *s)
 {
     const shoald_settings *c = &s->house->settings;
     shoald_park_limits limits = limits_of(c);
-    const shoal_model_info *info = s->service->info;
+    const shoal_model_info *info = s->lane.service->info;
     s->granted = s->lane.options;
     if (!s->link->returns || c->park_ms == 0)
         return 0;

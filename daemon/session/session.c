@@ -86,7 +86,7 @@ static void log_close(const shoald_session *s)
         "session=%s peer=%s token=%s result=%s error=%s seconds=%.1f audio_s=%.2f frames=%llu "
         "phones=%llu packets=%llu",
         s->lane.id, s->peer.name, shoald_session_token(s), result, error,
-        (double)(uv_hrtime() - s->opened_ns) / 1e9, (double)atomic_load(&t->samples) / 16000,
+        (double)(uv_hrtime() - s->opened_ns) / 1e9, (double)atomic_load(&t->samples) / SHOALD_RATE,
         (unsigned long long)atomic_load(&t->frames), (unsigned long long)atomic_load(&t->phones),
         (unsigned long long)atomic_load(&t->packets));
 }
@@ -120,7 +120,7 @@ static void free_session(shoald_session *s)
     leave_house(s);
     s->house->leaving_count -= s->leaving;
     shoald_admit_leave(s);
-    shoald_models_give_back(&s->house->models, s->service);
+    shoald_models_give_back(&s->house->models, s->lane.service);
     shoald_lane_free(&s->lane);
     shoald_kept_free(&s->kept);
     shoal_buf_free(&s->hello);
@@ -154,7 +154,7 @@ int shoald_session_count(const shoald_house *house, const shoald_service *servic
 {
     int n = 0;
     for (const shoald_session *s = house->sessions; s; s = s->next)
-        n += s->service == service;
+        n += s->lane.service == service;
     return n;
 }
 
@@ -168,7 +168,7 @@ static void make_room(shoald_house *house)
 static void take_model(shoald_session *s, shoald_service *service)
 {
     shoald_models_take(service);
-    s->service = s->lane.service = service;
+    s->lane.service = service;
 }
 
 /* One that was just parked may be more than its address or its token has room for. */
@@ -377,7 +377,7 @@ static void log_open(const shoald_session *s)
 static int grant_again(shoald_session *s, const shoald_grant_limits *limits, shoal_error *err)
 {
     memcpy(s->lane.options.model, s->granted.model, sizeof s->granted.model);
-    return shoald_grant_options(&s->lane.options, s->service->model, limits, err);
+    return shoald_grant_options(&s->lane.options, s->lane.service->model, limits, err);
 }
 
 static int grant_now(shoald_session *s, const shoald_grant_limits *limits, shoal_error *err)
@@ -396,7 +396,7 @@ static int grant(shoald_session *s, const shoal_options *asked, shoal_error *err
 {
     const shoald_grant_limits limits = shoald_session_limits(s);
     s->lane.options = s->asked = *asked;
-    int result = s->service ? grant_again(s, &limits, err) : grant_now(s, &limits, err);
+    int result = s->lane.service ? grant_again(s, &limits, err) : grant_now(s, &limits, err);
     memcpy(s->asked.model, s->lane.options.model, sizeof s->asked.model);
     return result;
 }

@@ -33,7 +33,7 @@ static void on_start(shoald_session *s, const shoal_client_msg *m)
 /* The output queue was made for what was asked for at the start. */
 static bool has_room(const shoald_session *s, const shoal_options *o, shoal_error *err)
 {
-    if (shoald_lane_step_bytes(s->service->info, o) <= s->lane.out.capacity)
+    if (shoald_lane_step_bytes(s->lane.service->info, o) <= s->lane.out.capacity)
         return true;
     bool longer = o->chunk_ms > s->demand.chunk_frames * SHOAL_FRAME_MS;
     const char *ref = longer ? "chunk_ms" : "output";
@@ -50,7 +50,8 @@ static void on_set(shoald_session *s, const shoal_client_msg *m)
     const shoald_grant_limits limits = shoald_session_limits(s);
     shoal_options asked = s->asked, effective;
     shoal_error err;
-    if (shoald_grant_set(&asked, &m->options, &effective, s->service->model, &limits, &err) < 0 ||
+    if (shoald_grant_set(&asked, &m->options, &effective, s->lane.service->model, &limits, &err) <
+            0 ||
         !has_room(s, &effective, &err) || !shoald_admit_set(s, &effective, &err)) {
         shoald_session_put_error(s, &err);
         return;

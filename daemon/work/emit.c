@@ -68,7 +68,7 @@ static uint64_t processed(const shoald_lane *l)
 {
     const shoald_track *t = l->track;
     uint64_t received = shoald_intake_received(&l->track->in, l);
-    uint64_t samples = atomic_load(&l->totals.samples) * (uint64_t)l->options.rate / 16000;
+    uint64_t samples = atomic_load(&l->totals.samples) * (uint64_t)l->options.rate / SHOALD_RATE;
     bool all = t->phase == SHOALD_TRACK_FINISH && !t->skip && !shoal_stream_ready(t->stream);
     return samples < received && !all ? samples : received;
 }

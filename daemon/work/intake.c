@@ -223,10 +223,10 @@ int shoald_intake_skip(shoald_intake *in, const shoal_options *o, uint64_t sampl
 {
     uint64_t before = in->taken / (uint64_t)shoald_lane_frame_bytes(o);
     if (o->format == SHOAL_FORMAT_OPUS)
-        before = in->converted * (uint64_t)o->rate / 16000;
+        before = in->converted * (uint64_t)o->rate / SHOALD_RATE;
     in->skipped += samples;
     in->float_count = in->float_used = 0;
-    *at = (int64_t)((before + in->skipped) * 16000 / (uint64_t)o->rate);
+    *at = (int64_t)((before + in->skipped) * SHOALD_RATE / (uint64_t)o->rate);
     return shoal_pcm_reset(in->pcm);
 }
 
@@ -238,7 +238,7 @@ int shoald_intake_torn(const shoald_intake *in, const shoal_options *o)
 uint64_t shoald_intake_received(const shoald_intake *in, const shoald_lane *l)
 {
     if (l->options.format == SHOAL_FORMAT_OPUS)
-        return in->skipped + in->converted * (uint64_t)l->options.rate / 16000;
+        return in->skipped + in->converted * (uint64_t)l->options.rate / SHOALD_RATE;
     return in->skipped +
            atomic_load(&l->received_bytes) / (uint64_t)shoald_lane_frame_bytes(&l->options);
 }

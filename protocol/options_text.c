@@ -54,6 +54,13 @@ static int add_pair(shoal_options *o, const char *pair, size_t n, shoal_error *e
     return shoal_options_add(o, text, (size_t)name, text + name, (size_t)value, err);
 }
 
+shoal__span shoal__query_begin(const char *query, size_t n)
+{
+    size_t mark = n && *query == '?';
+
+    return (shoal__span){ query + mark, n - mark };
+}
+
 int shoal__query_next(shoal__span *rest, shoal__span *pair)
 {
     while (rest->n && *rest->at == '&')
@@ -69,7 +76,7 @@ int shoal__query_next(shoal__span *rest, shoal__span *pair)
 
 int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, shoal_error *err)
 {
-    shoal__span rest = { query, n }, pair;
+    shoal__span rest = shoal__query_begin(query, n), pair;
 
     *o = shoal_options_default();
     if (n > SHOAL_MAX_QUERY_BYTES) {
@@ -78,8 +85,6 @@ int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, sho
                         SHOAL_MAX_QUERY_BYTES);
         return -1;
     }
-    if (n && query[0] == '?')
-        rest.at++, rest.n--;
     while (shoal__query_next(&rest, &pair))
         if (add_pair(o, pair.at, pair.n, err) < 0)
             return -1;
@@ -89,12 +94,10 @@ int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, sho
 int shoal_options_parse_model(shoal_options *o, const char *query, size_t n, shoal_error *err)
 {
     enum { MOST = SHOAL_MAX_QUERY_BYTES }; /* longer ones are wrong anyway */
-    shoal__span rest = { query, n }, pair;
+    shoal__span rest = shoal__query_begin(query, n), pair;
     static const char name[] = "model=";
 
     *o = shoal_options_default();
-    if (n && query[0] == '?')
-        rest.at++, rest.n--;
     while (shoal__query_next(&rest, &pair))
         if (pair.n >= sizeof name - 1 && memcmp(pair.at, name, sizeof name - 1) == 0 &&
             add_pair(o, pair.at, pair.n < MOST ? pair.n : MOST, err) < 0)

@@ -122,7 +122,9 @@ typedef struct shoal__span {
     size_t n;
 } shoal__span;
 
-/* The next NAME=VALUE of a query without its '?', as it stands there; empty ones are passed over.
+/* A query, which may begin with its '?', as shoal__query_next takes it. */
+shoal__span shoal__query_begin(const char *query, size_t n);
+/* The next NAME=VALUE of a query, as it stands there; empty ones are passed over.
  * 0: there is none. */
 int shoal__query_next(shoal__span *rest, shoal__span *pair);
 

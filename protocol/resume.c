@@ -87,12 +87,10 @@ static int read_pair(shoal_resume *r, int *given, shoal__span name, shoal__span 
 
 int shoal_resume_parse_query(shoal_resume *r, const char *query, size_t n, shoal_error *err)
 {
-    shoal__span rest = { query, n }, name, value;
+    shoal__span rest = shoal__query_begin(query, n), name, value;
     int given = 0;
 
     memset(r, 0, sizeof *r);
-    if (n && *query == '?')
-        rest.at++, rest.n--;
     if (!has_resume(rest))
         return 0;
     while (next_pair(&rest, &name, &value))

@@ -19,6 +19,13 @@ void shoal__trial_fill(float *x, int n)
     }
 }
 
+shoal__linear shoal__trial_linear(int in, int out, const float *weight, float *bias)
+{
+    return (shoal__linear){
+        .in = in, .out = out, .epilogue = SHOAL__SILU, .scale = 1.0f, .weight = weight, .bias = bias
+    };
+}
+
 int shoal__trial_passes(const float *got, const float *want, int n)
 {
     int ok = 1;

@@ -190,12 +190,7 @@ static struct {
 
 static void try_product(const shoal__own_level *level, float *c)
 {
-    shoal__linear l = { .in = TRY_IN,
-                        .out = TRY_OUT,
-                        .epilogue = SHOAL__SILU,
-                        .scale = 1.0f,
-                        .weight = trial.weight,
-                        .bias = trial.bias };
+    shoal__linear l = shoal__trial_linear(TRY_IN, TRY_OUT, trial.weight, trial.bias);
     own_weight w = { .level = level, .padded = padded(&l, level), .data = trial.packed };
     pack_all(&w, &l);
     l.packed = &w;

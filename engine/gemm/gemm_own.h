@@ -117,6 +117,8 @@ extern const shoal__own_narrow shoal__bf16_scalar, shoal__bf16_avx512;
 /* Numbers of [-1, 1) for a trial product; are its results those wanted, within what rounding costs?
  */
 void shoal__trial_fill(float *x, int n);
+/* The product of a trial, but for its packed weights. */
+shoal__linear shoal__trial_linear(int in, int out, const float *weight, float *bias);
 int shoal__trial_passes(const float *got, const float *want, int n);
 /* Of n levels, the highest first, scalar last: where those of the kernels' level begin. What is
  * above is not even tried: the CPU may lack it. */

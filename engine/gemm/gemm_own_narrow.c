@@ -274,12 +274,7 @@ static struct {
 
 static void try_product(const kind *k, const shoal__own_narrow *level, float *c)
 {
-    shoal__linear l = { .in = TRY_IN,
-                        .out = TRY_OUT,
-                        .epilogue = SHOAL__SILU,
-                        .scale = 1.0f,
-                        .weight = trial.weight,
-                        .bias = trial.bias };
+    shoal__linear l = shoal__trial_linear(TRY_IN, TRY_OUT, trial.weight, trial.bias);
     narrow_weight w = { .data = trial.packed, .start = trial.start, .unit = trial.unit };
     narrow_scratch s = { .rows = (unsigned char *)trial.rows,
                          .row_unit = trial.row_unit,

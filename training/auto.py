@@ -20,7 +20,6 @@ import datetime
 import os
 
 import numpy as np
-import soundfile as sf
 
 from capi import Engine
 from evaluate import BUILT_IN, model_sha
@@ -32,17 +31,14 @@ DEPTH, LEAST, DRAWS = 12, 3, 2000
 THRESHOLDS = dict(entropy=(0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 1.8), change=(0.003, 0.006, 0.01, 0.015, 0.02, 0.03, 0.05), oracle=(0,))
 
 
-def posteriors(engine, clips, chunk, group=48):
+def posteriors(engine, clips, chunk):
     """[(set, speaker, phones of the reference, float16 [DEPTH, T, classes])]"""
     out = []
     for name, listed in clips.items():
         listed = sorted(listed, key=lambda c: os.path.getsize(c[0]))
-        for at in range(0, len(listed), group):
-            part = listed[at:at + group]
-            pcm = [np.ascontiguousarray(sf.read(path, dtype="float32")[0]) for path, _, _ in part]
-            for (_, align, speaker), found in zip(part, engine.depths(pcm, DEPTH, chunk)):
-                logp = np.stack([found[d] for d in range(1, DEPTH + 1)]).astype(np.float16)
-                out.append((name, speaker, [p for p, _, _ in align if p], logp))
+        for (_, align, speaker), found in engine.hear(listed, DEPTH, chunk):
+            logp = np.stack([found[d] for d in range(1, DEPTH + 1)]).astype(np.float16)
+            out.append((name, speaker, [p for p, _, _ in align if p], logp))
     return out
 
 

@@ -14,7 +14,7 @@ from capi import Engine
 from corpus import read_alignments, read_manifest
 from phones import PHONES, edits
 
-C, CHUNK, GROUP = len(PHONES), 16, 48
+C, CHUNK = len(PHONES), 16
 SNRS = (20, 10, 5, 0)           # dB
 NOTHING = 0                     # partner of a phone that was inserted or deleted; SIL is no phone
 
@@ -82,14 +82,16 @@ def hear(job):
     engine, clips, depths, noises, snr, decoders = job
     engine = Engine(*engine[:4], backend=engine[4], precision=engine[5])
     out = []
-    for a in range(0, len(clips), GROUP):
-        batch = clips[a:a + GROUP]
-        pcm = [read_pcm(c, noises, snr, i) for i, c in batch]
-        for (_, (_, align, speaker)), logp in zip(batch, engine.depths(pcm, max(depths), CHUNK)):
-            found = {d: (phones(engine, logp[d]), logp[d].argmax(1),
-                         {name: phones(engine, logp[d], name) for name in decoders}) for d in depths}
-            out.append((speaker, [p for p, _, _ in align if p], found,
-                        frame_labels(align, len(logp[depths[0]]))))
+
+    def read(job):
+        i, clip = job
+        return read_pcm(clip, noises, snr, i)
+
+    for (_, (_, align, speaker)), logp in engine.hear(clips, max(depths), CHUNK, read=read):
+        found = {d: (phones(engine, logp[d]), logp[d].argmax(1),
+                     {name: phones(engine, logp[d], name) for name in decoders}) for d in depths}
+        out.append((speaker, [p for p, _, _ in align if p], found,
+                    frame_labels(align, len(logp[depths[0]]))))
     return out
 
 

@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 
 import numpy as np
+import soundfile as sf
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../clients/python"))
@@ -61,6 +62,16 @@ class Engine:
                     parts += s.flush()
             parts += s.finish()
         return tuple(np.concatenate(rows) for rows in zip(*parts))
+
+    def hear(self, clips, depth, chunk, group=48, read=None):
+        """(clip, {d: logp}) of each clip, `group` of them side by side: like lengths should stand together.
+
+        clips: tuples that begin with a file's path; read: clip -> float32 samples, where that is not all.
+        """
+        for a in range(0, len(clips), group):
+            part = clips[a:a + group]
+            pcm = [np.ascontiguousarray(read(c) if read else sf.read(c[0], dtype="float32")[0]) for c in part]
+            yield from zip(part, self.depths(pcm, depth, chunk))
 
     def depths(self, clips, depth=12, chunk=16, left=64):
         """Many clips side by side -> for each clip {d: logp [T, C]} for every d <= depth."""

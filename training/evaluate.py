@@ -20,7 +20,6 @@ import os
 from multiprocessing import Pool
 
 import numpy as np
-import soundfile as sf
 
 from breakdown import break_down, frame_labels
 from capi import Engine
@@ -39,18 +38,15 @@ def tally(job):
     engine = Engine(*engine[:4], backend=engine[4], precision=engine[5])
     counts = {d: np.zeros(4) for d in range(1, depth + 1)}
     phones = 0
-    for a in range(0, len(clips), group):
-        batch = clips[a:a + group]
-        pcm = [np.ascontiguousarray(sf.read(path, dtype="float32")[0]) for path, _ in batch]
-        for (path, align), out in zip(batch, engine.depths(pcm, depth, chunk)):
-            ref = [p for p, _, _ in align if p]
-            lab = frame_labels(align, len(out[1]))
-            phones += len(ref)
-            for d, logp in out.items():
-                best = logp.argmax(1)
-                counts[d] += (edits(ref, collapse(best)),
-                              edits(ref, [p[0] for p in engine.decode(logp)]),
-                              (best == lab)[lab != 0].sum(), (lab != 0).sum())
+    for (_, align), out in engine.hear(clips, depth, chunk, group):
+        ref = [p for p, _, _ in align if p]
+        lab = frame_labels(align, len(out[1]))
+        phones += len(ref)
+        for d, logp in out.items():
+            best = logp.argmax(1)
+            counts[d] += (edits(ref, collapse(best)),
+                          edits(ref, [p[0] for p in engine.decode(logp)]),
+                          (best == lab)[lab != 0].sum(), (lab != 0).sum())
     return counts, phones
 
 

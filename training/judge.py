@@ -36,7 +36,6 @@ from rooms import telephone
 CONDITIONS = ("clean", "noise 10 dB", "telephone")
 CHUNKS = (4, 8, 16, 32)               # frames of 20 ms
 PRECISIONS = ("fp32", "bf16", "int8")
-GROUP = 48                            # streams side by side
 BINS = 15
 TEMPERATURES = np.round(np.arange(0.6, 2.01, 0.1), 1)
 COUNTS = ("phones", "on", "off", "argmax", "runs", "short")
@@ -85,15 +84,16 @@ def tally(job):
     engine, clips, chunk, depths, condition, noises = job
     engine = Engine(*engine[:4], precision=engine[4])
     counts, sure = {d: {} for d in depths}, {}
-    for a in range(0, len(clips), GROUP):
-        part = clips[a:a + GROUP]
-        pcm = [np.ascontiguousarray(changed(sf.read(path, dtype="float32")[0], align, condition, noises, seed))
-               for seed, (path, align, _) in part]
-        for (_, (_, align, speaker)), found in zip(part, engine.depths(pcm, max(depths), chunk)):
-            for d in depths:
-                counts[d][speaker] = counts[d].get(speaker, 0) + count(engine, found[d], align)
-                new = calibration(found[d], frame_labels(align, len(found[d])))
-                sure[d] = [x + y for x, y in zip(sure[d], new)] if d in sure else new
+
+    def read(job):
+        seed, (path, align, _) = job
+        return changed(sf.read(path, dtype="float32")[0], align, condition, noises, seed)
+
+    for (_, (_, align, speaker)), found in engine.hear(clips, max(depths), chunk, read=read):
+        for d in depths:
+            counts[d][speaker] = counts[d].get(speaker, 0) + count(engine, found[d], align)
+            new = calibration(found[d], frame_labels(align, len(found[d])))
+            sure[d] = [x + y for x, y in zip(sure[d], new)] if d in sure else new
     engine.close()
     return counts, sure
 

@@ -14,7 +14,6 @@ import datetime
 import os
 
 import numpy as np
-import soundfile as sf
 
 from capi import Engine
 from corpus import dev_clips
@@ -30,12 +29,9 @@ CHUNK, GROUP, DRAWS = 8, 32, 2000
 def errors(engine, clips, depths):
     """[clips, depths] edits"""
     counts = []
-    for a in range(0, len(clips), GROUP):
-        part = clips[a:a + GROUP]
-        pcm = [np.ascontiguousarray(sf.read(path, dtype="float32")[0]) for path, _ in part]
-        for (_, align), out in zip(part, engine.depths(pcm, max(depths), CHUNK)):
-            ref = [p for p, _, _ in align if p]
-            counts.append([edits(ref, [p[0] for p in engine.decode(out[d])]) for d in depths])
+    for (_, align), out in engine.hear(clips, max(depths), CHUNK, GROUP):
+        ref = [p for p, _, _ in align if p]
+        counts.append([edits(ref, [p[0] for p in engine.decode(out[d])]) for d in depths])
     return np.array(counts)
 
 

@@ -15,7 +15,6 @@ import os
 from multiprocessing import Pool
 
 import numpy as np
-import soundfile as sf
 
 from capi import Engine
 from corpus import dev_clips, read_manifest
@@ -23,20 +22,17 @@ from evaluate import file_facts, model_sha
 from phones import edits
 from report import insert, rows
 
-CHUNK, GROUP = 16, 48
+CHUNK = 16
 
 
 def errors(job):
     """[(path, phones, [edits at depth 1, 2, ...])]"""
     model, lib, shape, depth, clips = job
     engine, out = Engine(model, lib, *shape), []
-    for a in range(0, len(clips), GROUP):
-        batch = clips[a:a + GROUP]
-        pcm = [np.ascontiguousarray(sf.read(path, dtype="float32")[0]) for path, _ in batch]
-        for (path, align), found in zip(batch, engine.depths(pcm, depth, CHUNK)):
-            ref = [p for p, _, _ in align if p]
-            out.append((path, len(ref), [edits(ref, [p[0] for p in engine.decode(found[d])])
-                                         for d in range(1, depth + 1)]))
+    for (path, align), found in engine.hear(clips, depth, CHUNK):
+        ref = [p for p, _, _ in align if p]
+        out.append((path, len(ref), [edits(ref, [p[0] for p in engine.decode(found[d])])
+                                     for d in range(1, depth + 1)]))
     return out
 
 

@@ -14,14 +14,9 @@ const MOST_BUFFERED_S = 4; // of sound in the socket: then the network is slower
 const CATCHING_UP_S = 120; // but after a break all that is needed goes at once
 const OPUS_BYTES_S = 4000;
 
-/** A session cannot go on where it was: another can begin. */
-const ANEW = new Set([
-  "cannot_resume",
-  "audio_forgotten",
-  "other_model",
-  "other_precision",
-  "other_kernels",
-]);
+/** A session cannot go on where it was, and another can begin. @param {ShoalFailure} failure */
+export const canBeginAnew = failure =>
+  /^(cannot_resume|audio_forgotten|other_(model|precision|kernels))$/.test(failure.code);
 
 /**
  * @typedef {object} Hooks
@@ -150,7 +145,7 @@ export class Link {
   #failed(failure) {
     const from = this.#ready ? this.#fed : this.#began; // or since the last results: the time line knows
     if (this.#fed > this.#began) this.hooks.onlost(from, this.#fed);
-    const anew = ANEW.has(failure.code);
+    const anew = canBeginAnew(failure);
     const wait =
       (failure.retryMs < 0 && !anew) || this.#over
         ? -1

@@ -1,4 +1,5 @@
 /* words.js - a sentence for everything that can go wrong, and numbers as people read them */
+import { canBeginAnew } from "./link.js";
 
 /** @typedef {{title: string, hint: string, again: boolean, waits: boolean}} Trouble
  *   again: a button to try again helps; waits: the page tries again by itself */
@@ -71,7 +72,7 @@ export function breakTrouble(f) {
 
 /** @param {import("./shoal-wire.js").ShoalFailure} f @returns {Trouble} */
 export function sessionTrouble(f) {
-  if (f.code === "cannot_resume" || f.code === "audio_forgotten" || /^other_/.test(f.code))
+  if (canBeginAnew(f))
     return trouble("The session could not go on where it was.", "Another one begins.", false, true);
   switch (f.cause) {
     case "unreachable":

@@ -4,14 +4,16 @@
 # Builds that commit beside this tree (or takes TREE, a build of it in TREE/build), runs the
 # recordings of alsa-utils through both at depths 1, 6 and 12, chunks of 80 and 320 ms, with every
 # backend and precision that b01c678 has on this machine, and compares SHA-256: with the model
-# file of b01c678 in both, and with the file that ships now. Prints a table, and what `auto` was and
-# is; exit 1 on any difference. This tree must be built, in build/ or BUILD. Not part of make check.
+# file of b01c678 in both, and with its weights as a file of format 2 (training/convert.py; what ships
+# now has others). Prints a table, and what `auto` was and is; exit 1 on any difference. This tree must
+# be built, in build/ or BUILD. Needs numpy in PYTHON (/usr/bin/python3). Not part of make check.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 COMMIT=b01c678
 BUILD=${BUILD:-build}
+PYTHON=${PYTHON:-/usr/bin/python3}
 MODEL=models/shoal-base.safetensors
 RECORDINGS=(/usr/share/sounds/alsa/*.wav)
 KINDS=("openblas fp32" "onednn fp32" "onednn bf16" "onednn int8" "amx fp32" "amx bf16" "amx int8")
@@ -33,6 +35,7 @@ else
         make -j"$(nproc)") >"$dir/log" 2>&1 || { tail -20 "$dir/log"; exit 2; }
 fi
 git show "$COMMIT:$MODEL" >"$dir/old.safetensors"
+"$PYTHON" training/convert.py "$dir/old.safetensors" "$dir/two.safetensors"
 
 # compile NAME TREE BUILD: against the header and the library of that tree
 compile() {
@@ -56,7 +59,7 @@ sum() {
 
 differ=0 compared=0
 printf '%-9s %-5s %5s %6s  %-12s  %-12s  %-12s\n' \
-    backend prec depth chunk "$COMMIT" "now" "now, new file"
+    backend prec depth chunk "$COMMIT" "now" "now, format 2"
 for kind in "${KINDS[@]}"; do
     for depth in 1 6 12; do
         for chunk in 80 320; do
@@ -64,7 +67,7 @@ for kind in "${KINDS[@]}"; do
             old=$(sum old "$dir/old.safetensors" $kind $depth $chunk)
             [ "$old" != - ] || continue 3
             now=$(sum new "$dir/old.safetensors" $kind $depth $chunk)
-            file=$(sum new "$MODEL" $kind $depth $chunk)
+            file=$(sum new "$dir/two.safetensors" $kind $depth $chunk)
             verdict=
             [ "$old" = "$now" ] && [ "$old" = "$file" ] && [ ${#old} = 12 ] ||
                 { verdict='  DIFFERS'; differ=$((differ + 1)); }

@@ -109,7 +109,8 @@ class Session(Socket):
             elif op == TEXT:
                 message = json.loads(payload)
                 check(message["type"] != "error", message)
-                self.got.append(json.dumps(message["phones"])) if message["type"] == "phones" else None
+                if message["type"] == "phones":
+                    self.got.append(json.dumps(message["phones"]))
                 if message["type"] == "done":
                     break
         self.close()

@@ -15,19 +15,22 @@ import numpy as np
 import torch
 
 import frontend
-from model import Config, Encoder
+from model import Config, Encoder, Experts
 from modelfile import DTYPES, exit_law, exit_share, metadata_of, read_model, write_safetensors
 from phones import PHONES
 
 
 def block_tensors(b, index):
     linears = {"ffn1.up": b.ffn1.up, "ffn1.down": b.ffn1.down, "att.qkv": b.att.qkv,
-               "att.out": b.att.out, "conv.pw1": b.conv.pw1, "conv.pw2": b.conv.pw2,
-               "ffn2.up": b.ffn2.up, "ffn2.down": b.ffn2.down}
+               "att.out": b.att.out, "conv.pw1": b.conv.pw1, "conv.pw2": b.conv.pw2}
+    linears = {f"blocks.{index}.{name}": l for name, l in linears.items()}
+    several = isinstance(b.ffn2, Experts)
+    for at, ffn in {f"experts.{index}.{e}": x for e, x in enumerate(b.ffn2.e)}.items() if several else \
+            [(f"blocks.{index}.ffn2", b.ffn2)]:
+        linears.update({f"{at}.up": ffn.up, f"{at}.down": ffn.down})
     out = {}
     for name, l in linears.items():
-        out[f"blocks.{index}.{name}.weight"] = l.weight
-        out[f"blocks.{index}.{name}.bias"] = l.bias
+        out[f"{name}.weight"], out[f"{name}.bias"] = l.weight, l.bias
     out[f"blocks.{index}.conv.dw.weight"] = b.conv.dw.weight[:, 0, :]
     out[f"blocks.{index}.conv.dw.bias"] = b.conv.dw.bias
     return out
@@ -52,21 +55,32 @@ def model_tensors(m):
     for i, n in enumerate(m.norms):
         for name, norm in n.named_children():
             out[f"norms.{i}.{name}.weight"], out[f"norms.{i}.{name}.bias"] = norm.weight, norm.bias
+    for i, router in enumerate(m.routers):
+        out[f"routers.{i}.weight"], out[f"routers.{i}.bias"] = router.weight, router.bias
     out["head.weight"], out["head.bias"] = m.head.weight, m.head.bias
     return out
 
 
+def routed(m, layer):
+    """What an entry says of its experts: each block has a bank."""
+    c = m.config
+    return {"experts": m.pooled(m.blocks, layer), "router": m.pooled(m.routers, layer), "top": c.top,
+            **({"weights": "renormalised"} if c.renormalised else {})} if c.experts else {}
+
+
 def configuration(m, name, temperature=1.0):
     c = m.config
-    layers = [{"op": "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
-                "norms": m.pooled(m.norms, i), **exit_share(c.exit_from, c.exit_power, i + 1)} for i in range(c.depth)]
+    layers = [{"op": "experts" if c.experts else "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
+               "norms": m.pooled(m.norms, i), **routed(m, i), **exit_share(c.exit_from, c.exit_power, i + 1)}
+              for i in range(c.depth)]
     return {
         "format": 2, "name": name,
         "frontend": {"rate": frontend.RATE, "window": frontend.WINDOW, "hop": frontend.HOP,
                      "fft": frontend.FFT, "mels": c.mels, "floor": frontend.FLOOR},
         "dim": c.dim, "ffn": c.ffn, "heads": c.heads, "kernel": c.kernel, "classes": c.classes,
         "delay_frames": c.delay, "left_frames": c.left, "blocks": c.blocks,
-        "norm_sets": c.norms, "labels": PHONES, **({} if temperature == 1.0 else {"temperature": temperature}),
+        "norm_sets": c.norms, **({"expert_banks": c.blocks, "experts": c.experts, "routers": c.routers} if c.experts else {}),
+        "labels": PHONES, **({} if temperature == 1.0 else {"temperature": temperature}),
         "programs": [{"name": "base", "layers": layers}]}
 
 
@@ -98,7 +112,9 @@ def import_model(path):
     m = Encoder(Config(mels=c["frontend"]["mels"], dim=c["dim"], ffn=c["ffn"], heads=c["heads"],
                        kernel=c["kernel"], classes=c["classes"], depth=len(c["program"]),
                        left=c["left_frames"], delay=c["delay_frames"], blocks=c["blocks"],
-                       norms=c["norm_sets"], exit_from=first, exit_power=power))
+                       norms=c["norm_sets"], exit_from=first, exit_power=power, experts=c.get("experts", 0),
+                       routers=c.get("routers", 0), top=c["program"][0].get("top", 1),
+                       renormalised=c["program"][0].get("weights") == "renormalised"))
     for conv, name in ((m.subsample.conv1, "conv1"), (m.subsample.conv2, "conv2")):
         w = torch.from_numpy(tensors[f"subsample.{name}.weight"])
         conv.weight.copy_(w.view(w.shape[0], 3, -1).permute(0, 2, 1))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Golden tensors for tests/check_golden.c, from the PyTorch oracle.
+"""Golden tensors for tests/check_golden.c and tests/check_experts.c, from the PyTorch oracle.
 
-    golden.py                       # writes ../tests/data/tiny_golden.safetensors
+    golden.py                       # writes ../tests/data/tiny_golden.safetensors and tiny_experts*.safetensors
 
 The model is export.random_model(), the one in tests/data/tiny.safetensors. The signal is
 integer arithmetic (tests/engine_util.c makes the same samples), 10000 samples: 32 output
@@ -16,6 +16,11 @@ frames, the last one in part silence. Tensors, T = 34 internal frames (32 + dela
     rechunk             [32, 32] the same, and chunks of 4 from there on
     flush               [32, 32] depth 12, chunk 8, left 16, flushed after 4000 samples
     wake                [18, 32] internal frames 16.. at depth 12, when frames 8..15 were at 2
+
+Experts have a model of their own (EXPERTS), with programs for each way to weigh one and two of them:
+
+    <program>.d<depth>          [32, 32] embeddings, chunk 8, left 16, depths 1 to 4
+    <program>.d<depth>.routes   [34, 1 or 2] the experts that every internal frame went through in layer <depth>
 """
 
 import os
@@ -25,11 +30,14 @@ import torch
 
 import export
 import frontend
-from model import chunk_mask, rope_table
-from modelfile import write_safetensors
+from model import chunk_mask, picked, rope_table
+from modelfile import metadata_of, write_safetensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SAMPLES, FRAMES = 10000, 32
+EXPERTS = dict(seed=13, depth=4, blocks=2, norms=4, experts=4, routers=4, exit_from=0)
+TOPS = {"base": (1, False), "sure": (1, True), "two": (2, False), "two-renormalised": (2, True)}    # top, renormalised
+MARGIN = 2e-3           # of logits: what no rounding moves
 LAST = {"ffn1": "ffn1.down", "att": "att.out", "conv": "conv.pw2", "ffn2": "ffn2.down"}
 
 
@@ -127,11 +135,59 @@ def golden(m):
     return {k: v.contiguous().numpy().astype(np.float32) for k, v in out.items()}
 
 
-def main():
-    path = os.path.join(HERE, "../tests/data/tiny_golden.safetensors")
-    tensors = golden(export.random_model())
+def experts_file(path):
+    """A model with experts, in 16 bits, and its programs."""
+    m = export.random_model(**EXPERTS)
+    with torch.no_grad():
+        for router in m.routers:
+            router.weight.mul_(3)
+    tensors = {k: v.detach().numpy() for k, v in export.model_tensors(m).items()}
+    config = export.configuration(m, "tiny-experts")
+    layers = config["programs"][0]["layers"]
+    weights = {False: {}, True: {"weights": "renormalised"}}
+    config["programs"] = [{"name": n, "layers": [{**layer, "top": top, **weights[r]} for layer in layers]}
+                          for n, (top, r) in TOPS.items()]
+    write_safetensors(path, {**tensors, **export.plain_decoder(m.config.classes)}, metadata_of(config), "f16")
+
+
+@torch.no_grad()
+def routed(m, top, renormalised):
+    """{depth: ([T, D] what leaves, [T, top] routes of its last layer)}; no route may hang on rounding."""
+    for block in m.blocks:
+        block.ffn2.top, block.ffn2.renormalised = top, renormalised
+    seen, out, x = [], {}, m.subsample(normalised_mel(m))
+    hooks = [r.register_forward_hook(lambda _, __, logits: seen.append(logits[0])) for r in m.routers]
+    for depth in range(1, m.config.depth + 1):
+        x = layers(m, x, depth - 1, depth, chunk_mask(x.shape[1], 8, 16))
+        largest = seen[-1].sort(-1, descending=True).values
+        margin = (largest[:, :top] - largest[:, 1:top + 1]).min()
+        assert margin > MARGIN, f"another seed: depth {depth} has a margin of {margin:.5f}"
+        out[depth] = x[0, m.config.delay:], picked(seen[-1], top).float()
+    for h in hooks:
+        h.remove()
+    return out
+
+
+def golden_experts(path):
+    m = export.import_model(path).eval()
+    out = {}
+    for name, how in TOPS.items():
+        for depth, (y, routes) in routed(m, *how).items():
+            out[f"{name}.d{depth}"], out[f"{name}.d{depth}.routes"] = y, routes
+    return {k: v.contiguous().numpy().astype(np.float32) for k, v in out.items()}
+
+
+def write(name, tensors):
+    path = os.path.join(HERE, "../tests/data", name)
     write_safetensors(path, tensors, {"made_by": "training/golden.py"})
     print(f"{path}: {len(tensors)} tensors, {os.path.getsize(path)} bytes")
+
+
+def main():
+    write("tiny_golden.safetensors", golden(export.random_model()))
+    path = os.path.join(HERE, "../tests/data/tiny_experts.safetensors")
+    experts_file(path)
+    write("tiny_experts_golden.safetensors", golden_experts(path))
 
 
 if __name__ == "__main__":

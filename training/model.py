@@ -43,6 +43,10 @@ class Config:
     exit_from: int = 0    # first layer of the mean that leaves at a greater depth; 0: the last layer alone
     exit_power: float = 0.0     # the n-th layer of that mean weighs n^-exit_power
     norms: int = 1        # norm sets, spread over the layers like the blocks: depth: private ones
+    experts: int = 0      # of each block, in place of its second feed-forward module; 0: none
+    routers: int = 0      # spread over the layers like the norm sets
+    top: int = 1          # experts a frame goes through
+    renormalised: bool = False  # their probabilities are made to sum to 1
 
     def dict(self):
         return asdict(self)
@@ -97,6 +101,38 @@ class FeedForward(nn.Module):
         return self.down(F.silu(self.up(x)))
 
 
+def picked(logits, top):
+    """[.., E] -> [.., top] the largest, the largest first; of equal ones the lower index."""
+    out = []
+    for _ in range(top):
+        out.append(logits.argmax(-1, keepdim=True))
+        logits = logits.scatter(-1, out[-1], -torch.inf)
+    return torch.cat(out, -1)
+
+
+class Experts(nn.Module):
+    """Feed-forward modules of which each frame goes through the `top` that its layer's router finds likeliest,
+    all of them and no other. Each one's output is weighed with its probability among all (arXiv 2209.08326)."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.top, self.renormalised = c.top, c.renormalised
+        self.e = nn.ModuleList(FeedForward(c) for _ in range(c.experts))
+
+    def forward(self, x, router, routes=None):
+        """routes: [B, T, top] where they are given; else the router's."""
+        logits = router(x)
+        routes = picked(logits, self.top) if routes is None else routes
+        share = torch.softmax(logits, -1).gather(-1, routes)
+        share = share / share.sum(-1, keepdim=True) if self.renormalised else share
+        y = torch.zeros_like(x)
+        for i, expert in enumerate(self.e):
+            rows = (routes == i).any(-1).nonzero(as_tuple=True)
+            weight = (share * (routes == i)).sum(-1, keepdim=True)
+            y = y.index_put(rows, (weight[rows] * expert(x[rows])).to(y.dtype), accumulate=True)
+        return y
+
+
 class Attention(nn.Module):
     def __init__(self, c):
         super().__init__()
@@ -141,14 +177,15 @@ class Norms(nn.Module):
 class Block(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.ffn1, self.ffn2 = FeedForward(c), FeedForward(c)
+        self.ffn1, self.ffn2 = FeedForward(c), Experts(c) if c.experts else FeedForward(c)
         self.att, self.conv = Attention(c), Convolution(c)
 
-    def forward(self, x, norms, bias, cos, sin):
+    def forward(self, x, norms, bias, cos, sin, *routing):
+        """routing: of a block with experts, the layer's router, and the routes where they are given."""
         x = x + 0.5 * self.ffn1(norms.ffn1(x))
         x = x + self.att(norms.att(x), bias, cos, sin)
         x = x + self.conv(norms.conv(x), norms.conv_mid)
-        x = x + 0.5 * self.ffn2(norms.ffn2(x))
+        x = x + 0.5 * self.ffn2(norms.ffn2(x), *routing)
         return norms.out(x)
 
 
@@ -176,16 +213,18 @@ class Encoder(nn.Module):
         self.subsample = Subsample(c)
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.blocks))
         self.norms = nn.ModuleList(Norms(c) for _ in range(c.norms))
+        self.routers = nn.ModuleList(nn.Linear(c.dim, c.experts) for _ in range(c.routers))
         self.head = nn.Linear(c.dim, c.classes)
 
     def pooled(self, pool, layer):
-        """Index into a pool of blocks or norm sets that virtual layer `layer` (0-based) uses."""
+        """Index into a pool of blocks, norm sets or routers that virtual layer `layer` (0-based) uses."""
         return layer * len(pool) // self.config.depth
 
-    def layer(self, layer, x, bias, cos, sin):
-        """One virtual layer: [B, T, D] -> [B, T, D]."""
+    def layer(self, layer, x, bias, cos, sin, routes=None):
+        """One virtual layer: [B, T, D] -> [B, T, D]. routes: as Experts has them."""
         block = self.blocks[self.pooled(self.blocks, layer)]
-        return block(x, self.norms[self.pooled(self.norms, layer)], bias, cos, sin)
+        routing = (self.routers[self.pooled(self.routers, layer)], routes) if self.config.experts else ()
+        return block(x, self.norms[self.pooled(self.norms, layer)], bias, cos, sin, *routing)
 
     def forward(self, mel, depth, chunk=0, left=-1, taps=(), dropped=()):
         """mel [B, F, 80] -> log posteriors [B, T, C] at `depth`.

@@ -27,9 +27,10 @@ def to_i8(t):
 
 
 def is_narrowed(name, t):
-    """The network's matrices take nearly all the room; what is small or a table stays as it is."""
+    """The network's matrices take nearly all the room; what is small or a table stays as it is, and so do
+    routers, whose last bits choose."""
     return t.ndim == 2 and name.endswith(".weight") and not name.endswith(".dw.weight") \
-        and not name.startswith(("frontend.", "decoder."))
+        and not name.startswith(("frontend.", "decoder.", "routers."))
 
 
 def typed(tensors, dtype):

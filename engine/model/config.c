@@ -59,6 +59,17 @@ static void read_labels(shoal__reader *r, shoal_model *m, const json_t *root)
     }
 }
 
+/* Pools that a file may have or not, but all of them. */
+static void read_experts(shoal__reader *r, shoal__config *c, const json_t *root)
+{
+    if (!json_object_get(root, "expert_banks") && !json_object_get(root, "experts") &&
+        !json_object_get(root, "routers"))
+        return;
+    c->expert_banks = shoal__reader_int(r, root, "expert_banks", 1, SHOAL__MAX_POOL);
+    c->experts = shoal__reader_int(r, root, "experts", 1, SHOAL__MAX_EXPERTS);
+    c->routers = shoal__reader_int(r, root, "routers", 1, SHOAL__MAX_POOL);
+}
+
 /* What format 2 has and format 1 has not. Format 1 passes over keys that it does not know; from
  * format 2 on each must mean something. */
 static void read_further(shoal__reader *r, shoal__config *c, const json_t *root)
@@ -68,9 +79,11 @@ static void read_further(shoal__reader *r, shoal__config *c, const json_t *root)
         return;
     shoal__reader_only(r, root, "configuration",
                        "format name frontend dim ffn heads kernel classes labels delay_frames "
-                       "left_frames blocks norm_sets temperature programs");
+                       "left_frames blocks norm_sets expert_banks experts routers temperature "
+                       "programs");
     shoal__reader_only(r, json_object_get(root, "frontend"), "configuration: 'frontend'",
                        "rate window hop fft mels floor");
+    read_experts(r, c, root);
     if (json_object_get(root, "temperature"))
         c->temperature = (float)shoal__reader_number(r, root, "temperature", 0.01, 100.0);
 }

@@ -20,6 +20,7 @@ enum {
     SHOAL__MAX_DEPTH = 64,
     SHOAL__MAX_PROGRAMS = 16,
     SHOAL__MAX_POOL = 64,
+    SHOAL__MAX_EXPERTS = 64,
     SHOAL__MAX_DIM = 2048,
     SHOAL__MAX_FFN = 8192,
     SHOAL__MAX_CLASSES = 255,
@@ -34,8 +35,10 @@ typedef struct shoal__config {
     char name[64];
     int mels, dim, ffn, heads, kernel, classes, delay, left;
     float mel_floor;
-    float temperature;     /* logits are divided by it; 1 in format 1 */
-    int blocks, norm_sets; /* pool sizes */
+    float temperature;         /* logits are divided by it; 1 in format 1 */
+    int blocks, norm_sets;     /* pool sizes */
+    int expert_banks, routers; /* 0: the file has no experts */
+    int experts;               /* of a bank */
 } shoal__config;
 
 typedef struct shoal__norm {

@@ -11,16 +11,24 @@
 
 #include "run/arena.h"
 
-static void parse(shoal__reader *r, const shoal__config *c, const json_t *entry, shoal__layer *l)
+void shoal__conformer_parse(shoal__reader *r, const shoal__config *c, const json_t *entry,
+                            shoal__layer *l)
 {
     const char *attn = shoal__reader_string(r, entry, "attn", 32);
     if (!r->failed && strcmp(attn, "own"))
         shoal__reader_fail(r, "%s: attention '%.32s' is not supported by this version", r->where,
                            attn);
-    if (!r->failed && (json_object_get(entry, "router") || json_object_get(entry, "experts")))
-        shoal__reader_fail(r, "%s: experts are not supported by this version", r->where);
     l->takes[SHOAL__TAKES_BLOCK] = shoal__reader_int(r, entry, "block", 0, c->blocks - 1);
     l->takes[SHOAL__TAKES_NORMS] = shoal__reader_int(r, entry, "norms", 0, c->norm_sets - 1);
+}
+
+/* Format 1 passes over keys that it does not know, but not over these. */
+static void parse(shoal__reader *r, const shoal__config *c, const json_t *entry, shoal__layer *l)
+{
+    if (json_object_get(entry, "router") || json_object_get(entry, "experts"))
+        shoal__reader_fail(r, "%s: a conformer has no experts, which are an operation of their own",
+                           r->where);
+    shoal__conformer_parse(r, c, entry, l);
 }
 
 /* Where attention's history begins in a cache. */
@@ -29,22 +37,28 @@ static size_t attention_at(const shoal_model *m)
     return (shoal__convolution_cache_bytes(m) + 63) & ~(size_t)63;
 }
 
-static size_t cache_bytes(const shoal_model *m, const shoal_stream_params *p)
+size_t shoal__conformer_cache_bytes(const shoal_model *m, const shoal_stream_params *p)
 {
     return attention_at(m) + shoal__attention_cache_bytes(m, p);
 }
 
-static void cache_empty(const shoal_model *m, void *cache)
+void shoal__conformer_cache_empty(const shoal_model *m, void *cache)
 {
     shoal__convolution_cache_empty(m, cache);
     shoal__attention_cache_empty((unsigned char *)cache + attention_at(m));
 }
 
-static int wake_from(const shoal__program *p, int place, int awake)
+/* Remembers what a conformer does. */
+static int is_alike(const shoal__op *op)
+{
+    return op->cache_bytes == shoal__conformer_cache_bytes;
+}
+
+int shoal__conformer_wake_from(const shoal__program *p, int place, int awake)
 {
     const shoal__layer *l = p->layers;
     int from = awake - 1;
-    while (from >= 0 && !(l[from].op == l[place].op &&
+    while (from >= 0 && !(is_alike(l[from].op) &&
                           l[from].takes[SHOAL__TAKES_BLOCK] == l[place].takes[SHOAL__TAKES_BLOCK]))
         from--;
     return from;
@@ -63,16 +77,33 @@ static void scratch(shoal_batch *b, unsigned char *base, size_t *at)
     b->scratch[SHOAL__CONFORMER] = base ? s : NULL;
 }
 
-static void run(shoal_batch *b, const shoal__layer *l, int place, const shoal__rows *rows)
+static const shoal__block *block_of(const shoal_model *m, const shoal__layer *l)
 {
-    const shoal__conformer_pools *pools = b->model->pools[SHOAL__CONFORMER];
-    const shoal__block *k = &pools->blocks[l->takes[SHOAL__TAKES_BLOCK]];
-    const shoal__norm_set *n = &pools->norm_sets[l->takes[SHOAL__TAKES_NORMS]];
+    const shoal__conformer_pools *pools = m->pools[SHOAL__CONFORMER];
+    return &pools->blocks[l->takes[SHOAL__TAKES_BLOCK]];
+}
+
+void shoal__conformer_begin(shoal_batch *b, const shoal__layer *l, int place,
+                            const shoal__rows *rows)
+{
+    const shoal__block *k = block_of(b->model, l);
+    const shoal__norm_set *n = shoal__norms_of(b->model, l);
     shoal__ffn(b, &k->ffn1_up, &k->ffn1_down, n->ffn1, rows);
     shoal__attention(b, &k->qkv, &k->att_out, n->att, place, attention_at(b->model), rows);
     shoal__convolution(b, k, n, place, rows);
-    shoal__ffn(b, &k->ffn2_up, &k->ffn2_down, n->ffn2, rows);
-    shoal__batch_norm(b, b->x, b->x, n->out, rows);
+}
+
+void shoal__conformer_end(shoal_batch *b, const shoal__layer *l, const shoal__rows *rows)
+{
+    shoal__batch_norm(b, b->x, b->x, shoal__norms_of(b->model, l)->out, rows);
+}
+
+static void run(shoal_batch *b, const shoal__layer *l, int place, const shoal__rows *rows)
+{
+    const shoal__block *k = block_of(b->model, l);
+    shoal__conformer_begin(b, l, place, rows);
+    shoal__ffn(b, &k->ffn2_up, &k->ffn2_down, shoal__norms_of(b->model, l)->ffn2, rows);
+    shoal__conformer_end(b, l, rows);
 }
 
 static int up_to(int n, int unit)
@@ -82,17 +113,22 @@ static int up_to(int n, int unit)
 
 /* Attention looks left_frames back from where a chunk begins; the convolution reads what attention
  * has made of the frames before, which may lie in the chunk before. */
-static int reach(const shoal_model *m, const shoal_stream_params *p)
+int shoal__conformer_reach(const shoal_model *m, const shoal_stream_params *p)
 {
     return up_to(p->left_frames, p->chunk_frames) + up_to(m->config.kernel - 1, p->chunk_frames);
 }
 
-static double flops(const shoal_model *m, const shoal__layer *l, double frames, double context)
+double shoal__conformer_flops(const shoal_model *m, double frames, double context, int ffns)
 {
     const shoal__config *c = &m->config;
-    double D = c->dim, products = D * (4.0 * c->ffn + 7.0 * D);
-    (void)l;
+    double D = c->dim, products = D * (2.0 * ffns * c->ffn + 7.0 * D);
     return 2.0 * frames * (products + 2.0 * D * context + D * c->kernel);
+}
+
+static double flops(const shoal_model *m, const shoal__layer *l, double frames, double context)
+{
+    (void)l;
+    return shoal__conformer_flops(m, frames, context, 2);
 }
 
 const shoal__op shoal__op_conformer = {
@@ -102,12 +138,12 @@ const shoal__op shoal__op_conformer = {
     .parse = parse,
     .bind = shoal__conformer_bind,
     .unbind = shoal__conformer_unbind,
-    .cache_bytes = cache_bytes,
-    .cache_empty = cache_empty,
-    .wake_from = wake_from,
+    .cache_bytes = shoal__conformer_cache_bytes,
+    .cache_empty = shoal__conformer_cache_empty,
+    .wake_from = shoal__conformer_wake_from,
     .scratch = scratch,
     .begin = shoal__attention_begin,
     .run = run,
-    .reach = reach,
+    .reach = shoal__conformer_reach,
     .flops = flops,
 };

@@ -1,4 +1,5 @@
-/* conformer.h - the conformer: its pools, and the modules that it is made of
+/* conformer.h - the conformer: its pools, the modules that it is made of, and what operations share
+ * that build on it
  *
  *   x += FFN1(x)/2; x += MHSA(x); x += Conv(x); x += FFN2(x)/2; x = LN(x)
  *
@@ -20,9 +21,9 @@ typedef struct shoal__block {
     shoal__linear ffn1_up, ffn1_down; /* [ffn, D], [D, ffn]; down: scale 1/2, the half step */
     shoal__linear qkv, att_out;       /* [3D, D], [D, D] */
     shoal__linear pw1, pw2;           /* [2D, D], [D, D] */
-    shoal__linear ffn2_up, ffn2_down;
-    float *dw_weight;     /* [taps, D], owned */
-    const float *dw_bias; /* [D] */
+    shoal__linear ffn2_up, ffn2_down; /* not there where experts stand in its place */
+    float *dw_weight;                 /* [taps, D], owned */
+    const float *dw_bias;             /* [D] */
 } shoal__block;
 
 /* At m->pools[SHOAL__CONFORMER]. */
@@ -51,6 +52,26 @@ typedef struct shoal__conformer_scratch {
 static inline shoal__conformer_scratch *shoal__conformer_scratch_of(const shoal_batch *b)
 {
     return b->scratch[SHOAL__CONFORMER];
+}
+
+/* conformer.c: of an entry, its attention, block and norms. */
+void shoal__conformer_parse(shoal__reader *r, const shoal__config *c, const json_t *entry,
+                            shoal__layer *l);
+size_t shoal__conformer_cache_bytes(const shoal_model *m, const shoal_stream_params *p);
+void shoal__conformer_cache_empty(const shoal_model *m, void *cache);
+int shoal__conformer_wake_from(const shoal__program *p, int place, int awake);
+int shoal__conformer_reach(const shoal_model *m, const shoal_stream_params *p);
+/* All that comes before the second feed-forward module; that; the norm that ends a layer. */
+void shoal__conformer_begin(shoal_batch *b, const shoal__layer *l, int place,
+                            const shoal__rows *rows);
+void shoal__conformer_end(shoal_batch *b, const shoal__layer *l, const shoal__rows *rows);
+/* Of a layer that goes through `ffns` feed-forward modules, both of its places together. */
+double shoal__conformer_flops(const shoal_model *m, double frames, double context, int ffns);
+
+static inline const shoal__norm_set *shoal__norms_of(const shoal_model *m, const shoal__layer *l)
+{
+    const shoal__conformer_pools *pools = m->pools[SHOAL__CONFORMER];
+    return &pools->norm_sets[l->takes[SHOAL__TAKES_NORMS]];
 }
 
 /* conformer_bind.c: the row's bind and unbind. */

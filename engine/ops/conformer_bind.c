@@ -24,6 +24,22 @@ static void bind_depthwise(shoal__binder *b, shoal__block *k, int index)
             k->dw_weight[t * D + d] = w[d * taps + t];
 }
 
+/* Its second feed-forward module is not there if every layer that takes it has experts instead. */
+static int has_ffn2(const shoal_model *m, int block)
+{
+    int missed = 0;
+    for (int p = 0; p < m->program_count; p++)
+        for (int i = 0; i < m->programs[p].depth; i++) {
+            const shoal__layer *l = &m->programs[p].layers[i];
+            if (l->takes[SHOAL__TAKES_BLOCK] != block)
+                continue;
+            if (l->op == &shoal__op_conformer)
+                return 1;
+            missed |= l->op == &shoal__op_experts;
+        }
+    return !missed;
+}
+
 static void bind_block(shoal__binder *b, shoal__block *k, int index)
 {
     const shoal__config *c = &b->m->config;
@@ -46,7 +62,8 @@ static void bind_block(shoal__binder *b, shoal__block *k, int index)
           "ffn2.down",
           { .out = c->dim, .in = c->ffn, .epilogue = add, .scale = 0.5f } },
     };
-    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) {
+    size_t count = sizeof linears / sizeof *linears - (has_ffn2(b->m, index) ? 0 : 2);
+    for (size_t i = 0; i < count; i++) {
         char prefix[64];
         snprintf(prefix, sizeof prefix, "blocks.%d.%s", index, linears[i].name);
         shoal__bind_linear(b, linears[i].l, linears[i].shape, prefix);

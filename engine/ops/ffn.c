@@ -9,5 +9,5 @@ void shoal__ffn(shoal_batch *b, const shoal__linear *up, const shoal__linear *do
 {
     shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
     shoal__batch_norm(b, s->y, b->x, n, rows);
-    shoal__batch_pair(b, up, down, s->y, rows, s->wide, b->x);
+    shoal__batch_pair(b, up, down, s->y, rows, NULL, s->wide, b->x);
 }

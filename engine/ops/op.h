@@ -15,11 +15,15 @@
 
 enum {
     SHOAL__CONFORMER,
+    SHOAL__EXPERTS,
     SHOAL__IDENTITY,
     SHOAL__OPS /* how many */
 };
 
-enum { SHOAL__TAKES = 4 }; /* most pools that a layer takes something from */
+enum {
+    SHOAL__TAKES = 4, /* most pools that a layer takes something from */
+    SHOAL__OWN = 2    /* most numbers that an operation keeps of an entry beside that */
+};
 
 struct shoal__binder;
 struct shoal__config;
@@ -31,6 +35,7 @@ typedef struct shoal__program shoal__program;
 typedef struct shoal__layer {
     const shoal__op *op;
     int takes[SHOAL__TAKES]; /* which of each of the operation's pools */
+    int own[SHOAL__OWN];     /* what else its entry says, to the operation alone */
     float exit;              /* share of its output in what leaves after it; the rest is
                               * what would have left before. 1: its output alone */
 } shoal__layer;
@@ -40,9 +45,10 @@ struct shoal__op {
     const char *takes[SHOAL__TAKES]; /* the pools, as a program entry has them; NULL: no more */
 
     const char *keys; /* all members of an entry that are its own, a space between; NULL: none */
+    const shoal__op *builds_on; /* another, whose pools and scratch it uses too; NULL: none */
 
     /* ---- while a model opens ---- */
-    /* The members of a program entry that are the operation's own: to l->takes. */
+    /* The members of a program entry that are the operation's own: to l->takes and l->own. */
     void (*parse)(shoal__reader *r, const struct shoal__config *c, const json_t *entry,
                   shoal__layer *l);
     /* Tensors to pools, at m->pools[its number]; free them, in any state. */
@@ -91,6 +97,6 @@ double shoal__layer_flops(const shoal_model *m, const shoal__layer *l, double fr
                           double context);
 
 /* One row each, in files of their own. */
-extern const shoal__op shoal__op_conformer, shoal__op_identity;
+extern const shoal__op shoal__op_conformer, shoal__op_experts, shoal__op_identity;
 
 #endif

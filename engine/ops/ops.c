@@ -8,6 +8,7 @@
 
 static const shoal__op *const table[SHOAL__OPS] = {
     [SHOAL__CONFORMER] = &shoal__op_conformer,
+    [SHOAL__EXPERTS] = &shoal__op_experts,
     [SHOAL__IDENTITY] = &shoal__op_identity,
 };
 
@@ -21,7 +22,8 @@ const shoal__op *shoal__op_find(const char *name)
 
 int shoal__layer_same(const shoal__layer *a, const shoal__layer *b)
 {
-    return a->op == b->op && !memcmp(a->takes, b->takes, sizeof a->takes);
+    return a->op == b->op && !memcmp(a->takes, b->takes, sizeof a->takes) &&
+           !memcmp(a->own, b->own, sizeof a->own);
 }
 
 void shoal__ops_bind(shoal__binder *b)
@@ -38,13 +40,15 @@ void shoal__ops_unbind(shoal_model *m)
             table[i]->unbind(m);
 }
 
-/* Some program has a layer of it. */
+/* Some program has a layer of it, or of one that builds on it. */
 static int is_used(const shoal_model *m, const shoal__op *op)
 {
     for (int p = 0; p < m->program_count; p++)
-        for (int i = 0; i < m->programs[p].depth; i++)
-            if (m->programs[p].layers[i].op == op)
+        for (int i = 0; i < m->programs[p].depth; i++) {
+            const shoal__op *has = m->programs[p].layers[i].op;
+            if (has == op || has->builds_on == op)
                 return 1;
+        }
     return 0;
 }
 

@@ -54,9 +54,11 @@ void shoal__batch_report(const shoal_batch *b, const shoal__item *it, shoal_resu
 /* product.c: products and norms of an operation: rows of `a` to the same rows of `c`. */
 void shoal__batch_linear(const shoal_batch *b, const shoal__linear *l, const float *a,
                          const shoal__rows *rows, float *c);
-/* up, then down of what it gave; `inner` [R, up->out] holds that in between, or nothing. */
+/* up, then down of what it gave; `inner` [R, up->out] holds that in between, or nothing. scale:
+ * [rows->count] what each row's result is multiplied by before it is added; NULL: nothing. */
 void shoal__batch_pair(const shoal_batch *b, const shoal__linear *up, const shoal__linear *down,
-                       const float *a, const shoal__rows *rows, float *inner, float *c);
+                       const float *a, const shoal__rows *rows, const float *scale, float *inner,
+                       float *c);
 void shoal__batch_norm(const shoal_batch *b, float *y, const float *x, shoal__norm n,
                        const shoal__rows *rows);
 

@@ -12,15 +12,16 @@ void shoal__batch_linear(const shoal_batch *b, const shoal__linear *l, const flo
 }
 
 void shoal__batch_pair(const shoal_batch *b, const shoal__linear *up, const shoal__linear *down,
-                       const float *a, const shoal__rows *rows, float *inner, float *c)
+                       const float *a, const shoal__rows *rows, const float *scale, float *inner,
+                       float *c)
 {
     const shoal_model *m = b->model;
     if (!m->gemm->run_pair) {
         shoal__batch_linear(b, up, a, rows, inner);
-        shoal__batch_linear(b, down, inner, rows, c);
+        m->gemm->run(down, m->kern, b->gemm_scratch, inner, rows->count, rows->index, scale, c);
         return;
     }
-    m->gemm->run_pair(up, down, m->kern, b->gemm_scratch, a, rows->count, rows->index, NULL, c);
+    m->gemm->run_pair(up, down, m->kern, b->gemm_scratch, a, rows->count, rows->index, scale, c);
 }
 
 void shoal__batch_norm(const shoal_batch *b, float *y, const float *x, shoal__norm n,

@@ -39,6 +39,21 @@ def program(name, layers=LAYERS):
     return {"name": name, "layers": layers}
 
 
+def experts(name, more=None, count=2, **entry):
+    """Two banks of experts in place of micro's second feed-forward module, which has to go for that."""
+    names = [n for n in TENSORS if n.startswith("blocks.0.ffn2.")]
+    bank = {n.replace("blocks.0.ffn2", f"experts.{b}.{e}"): TENSORS[n] * (1 + b + e)
+            for n in names for b in range(2) for e in range(2)}
+    d = CONFIG["dim"]
+    routers = {f"routers.0.{n}": np.resize(np.float32([0.7, -0.3, 0.2]), shape)
+               for n, shape in (("weight", (2, d)), ("bias", 2))}
+    layers = [{**LAYERS[0], "op": "experts", "experts": i % 2, "router": 0, "top": 1 + i % 2, **entry} for i in range(4)]
+    kept = {n: TENSORS.pop(n) for n in names}
+    write(name, {**bank, **routers, **(more or {})}, expert_banks=2, experts=count, routers=1,
+          programs=[program("base", layers), program("sure", [{**x, "weights": "renormalised"} for x in layers])])
+    TENSORS.update(kept)
+
+
 def main():
     c = CONFIG["classes"]
     for dtype in ("f32", "f16", "bf16", "int8"):
@@ -61,6 +76,15 @@ def main():
     write("no-programs", programs=[])
     write("temperature-0", temperature=0)
     write("priors-negative", {"head.priors": np.full(c, -1 / c, np.float32)})
+    experts("experts")
+    experts("experts-absent", count=3)
+    experts("experts-no-such-router", router=1)
+    experts("experts-no-such-bank", experts=2)
+    experts("experts-three-at-once", top=3)
+    experts("experts-orphaned", experts=0)
+    experts("experts-router-turned", {"routers.0.weight": np.zeros((CONFIG["dim"], 2), np.float32)})
+    experts("experts-no-route", {"routers.0.bias": np.full(2, np.inf, np.float32)})
+    experts("experts-far", {"routers.0.weight": np.full((2, CONFIG["dim"]), 3e38, np.float32)})
 
 
 if __name__ == "__main__":

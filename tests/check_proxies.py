@@ -3,7 +3,8 @@
 
 Debian's programs, those very files (but for ports and the certificate, which is made here), a shoald that wants
 tokens. Through each: shoal-file by wss, files by POST whose results come before their end, results that wait
-for a slow reader, requests in records of one byte, and who the client is. Programs that are missing are named, and
+for a slow reader, requests in records of one byte, and who the client is. Then with the lines that want certificates of
+clients. Programs that are missing are named, and
 their part is left out (exit status 77 when both are)."""
 
 import contextlib
@@ -20,11 +21,13 @@ import tempfile
 import time
 import traceback
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "hostile")]
 
 # pylint: disable=wrong-import-position
 from case_access import ANNA, Guarded, Member, bearer, line             # noqa: E402
 from daemon import BUILD, PATIENCE, SRC, Shoald, check, die_with_parent, wait_until  # noqa: E402
+from tls_front import make_all                                # noqa: E402
 from ws import BINARY, TEXT, connect, frame, noise, read_head, request           # noqa: E402
 
 NAME = "speech.example.org"
@@ -53,13 +56,15 @@ def make_certificate(folder):
 class Proxy:
     """A program with the shipped file; settings: what shoald needs for it."""
 
-    def __init__(self, folder, shoald_port, pem):
+    def __init__(self, folder, shoald_port, pem, clients=None):
         self.folder, self.port = folder, free_port()
         with open(os.path.join(SRC, "systemd/proxy", self.file), encoding="ascii") as f:
             text = f.read()
         for old, new in ((":7350", f":{shoald_port}"), *self.changes(pem)):
             check(old in text, self.file, "has no", old)
             text = text.replace(old, new)
+        if clients:
+            text = self.asking(text, clients)
         with open(os.path.join(folder, self.file), "w", encoding="ascii") as f:
             f.write(text)
         self.log = open(os.path.join(folder, self.file + ".log"), "w+b")
@@ -73,7 +78,7 @@ class Proxy:
 
     def answers(self):
         check(self.process.poll() is None, self.file, "ended:", self.said())
-        with contextlib.suppress(OSError, ValueError), secured(self, "localhost") as s:
+        with contextlib.suppress(OSError, ValueError), secured(self, "localhost", identity="friend.pem") as s:
             s.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             return read_head(s)[0] == 200
         return False
@@ -90,6 +95,10 @@ class HAProxy(Proxy):
     def changes(self, pem):
         return ((":443", f"127.0.0.1:{self.port}"), ("/etc/haproxy/shoal.pem", pem))
 
+    def asking(self, text, clients):
+        line = re.search("^    #   (ca-file) (.*clients.pem) (verify.*)$", text, re.M)
+        return text.replace(" ssl-min-ver TLSv1.2\n", f" ssl-min-ver TLSv1.2 {line[1]} {clients} {line[3]}\n")
+
     def command(self):
         return [shutil.which(self.program, path=PATH), "-db", "-f", os.path.join(self.folder, self.file)]
 
@@ -99,6 +108,9 @@ class Nginx(Proxy):
 
     def changes(self, pem):
         return (("listen 443", f"listen 127.0.0.1:{self.port}"), ("/etc/nginx/shoal.pem", pem))
+
+    def asking(self, text, clients):
+        return text.replace("#ssl_", "ssl_").replace("/etc/nginx/clients.pem", clients)
 
     def command(self):
         main = os.path.join(self.folder, "main.conf")
@@ -110,9 +122,11 @@ class Nginx(Proxy):
         return [shutil.which(self.program, path=PATH), "-c", main, "-e", "stderr"]
 
 
-def secured(proxy, name=NAME, source="127.0.0.1", receive_buffer=None):
-    """A TLS connection from that address, whose certificate is looked at."""
+def secured(proxy, name=NAME, source="127.0.0.1", receive_buffer=None, identity=None):
+    """A TLS connection from that address, whose certificate is looked at; identity: a file with one and its key."""
     trusted = ssl.create_default_context(cafile=os.path.join(proxy.folder, "cert"))
+    if identity and os.path.exists(os.path.join(proxy.folder, identity)):
+        trusted.load_cert_chain(os.path.join(proxy.folder, identity), os.path.join(proxy.folder, "friend.key"))
     s = connect(proxy.port, receive_buffer=receive_buffer, source=source)
     return trusted.wrap_socket(s, server_hostname=name)
 
@@ -129,10 +143,14 @@ class Session(Member):
         check(status == 101, "upgrade got", status, self.data[:300])
 
 
-def shoal_file(url, *arguments):
-    done = subprocess.run([os.path.join(BUILD, "clients/shoal-file"), "--url", url, "--fast", "--quiet", "--outputs",
+def ask_shoal_file(url, *arguments):
+    return subprocess.run([os.path.join(BUILD, "clients/shoal-file"), "--url", url, "--fast", "--quiet", "--outputs",
                            "phones", "--output", "jsonl", "--depth", "3", *arguments], capture_output=True,
                           text=True, timeout=30 * PATIENCE, env={**os.environ, "SHOAL_TOKEN": ANNA}, check=False)
+
+
+def shoal_file(url, *arguments):
+    done = ask_shoal_file(url, *arguments)
     check(done.returncode == 0, "shoal-file", url, done.stdout, done.stderr)
     return done.stdout
 
@@ -219,24 +237,48 @@ def streaming_post(proxy, _):
         check(done["frames"] == 3100, done)
 
 
+def with_certificates(kind, folder, shoald, pem):
+    """Of the CA: in; of another, or none: not"""
+    make_all(folder)
+    raw = os.path.join(folder, "noise.raw")
+    with contextlib.closing(kind(folder, shoald.port, pem, os.path.join(folder, "ours.pem"))) as proxy:
+        def try_as(*identity):
+            return ask_shoal_file(f"wss://localhost:{proxy.port}", "--ca-file", os.path.join(folder, "cert"), *(
+                part for who in identity for part in ("--cert", f"{folder}/{who}.pem", "--key", f"{folder}/{who}.key")
+            ), "--raw", "s16le", raw)
+        done = try_as("friend")
+        check(done.returncode == 0, done.stderr)
+        for identity in ((), ("stranger",)):
+            done = try_as(*identity)
+            words = "HTTP status 400" if kind is Nginx else "refused this client"
+            check(done.returncode == 1 and words in done.stderr, identity, done.returncode, done.stderr)
+
+
+def attempt(kind, part, *arguments):
+    """1: it failed."""
+    begin = time.monotonic()
+    try:
+        part(*arguments)
+    except Exception:   # pylint: disable=broad-except
+        print(f"FAIL {kind.program}: {part.__name__}")
+        traceback.print_exc(limit=-2, file=sys.stdout)
+        for proxy in (a for a in arguments if isinstance(a, Proxy)):
+            print(proxy.said()[-2000:])
+        return 1
+    print(f"ok   {kind.program}: {part.__name__} {time.monotonic() - begin:.1f} s")
+    return 0
+
+
 def run(kind):
     """The number of parts that failed."""
     failed = 0
     with tempfile.TemporaryDirectory(prefix="shoal-proxy.") as folder:
         pem = make_certificate(folder)[1]
-        with Guarded(line("anna", ANNA), **kind.settings) as shoald, \
-                contextlib.closing(kind(folder, shoald.port, pem)) as proxy:
-            for part in (by_our_client, who_may, slow_reader, streaming_post):
-                begin = time.monotonic()
-                try:
-                    part(proxy, shoald)
-                except Exception:   # pylint: disable=broad-except
-                    failed += 1
-                    print(f"FAIL {kind.program}: {part.__name__}")
-                    traceback.print_exc(limit=-2, file=sys.stdout)
-                    print(proxy.said()[-2000:])
-                else:
-                    print(f"ok   {kind.program}: {part.__name__} {time.monotonic() - begin:.1f} s")
+        with Guarded(line("anna", ANNA), **kind.settings) as shoald:
+            with contextlib.closing(kind(folder, shoald.port, pem)) as proxy:
+                for part in (by_our_client, who_may, slow_reader, streaming_post):
+                    failed += attempt(kind, part, proxy, shoald)
+            failed += attempt(kind, with_certificates, kind, folder, shoald, pem)
     return failed
 
 

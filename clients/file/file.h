@@ -41,8 +41,9 @@ typedef struct file_signals {
 
 typedef struct file_options {
     const char *url;
-    const char *proxy;                   /* NULL: none */
-    const char *token_file, *ca_file;    /* NULL: none */
+    const char *proxy;      /* NULL: none */
+    const char *token_file; /* NULL: none */
+    shoal__tls_files tls;
     char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
     shoal_options session;               /* what was said on the command line; outputs always */
     int realtime;                        /* send no faster than the audio was spoken */
@@ -68,7 +69,7 @@ typedef struct file_options {
 /* View into o: for what is asked of the server beside sessions. */
 static inline shoal__server file_server(const file_options *o)
 {
-    return (shoal__server){ o->url, *o->token ? o->token : NULL, o->ca_file, o->session.model };
+    return (shoal__server){ o->url, *o->token ? o->token : NULL, o->session.model, o->tls };
 }
 extern const char file_manual[], file_manual_all[];
 

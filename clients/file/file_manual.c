@@ -40,6 +40,8 @@ const char file_manual_all[] =
     "  --token-file FILE    its first line is the token that the server wants\n"
     "                       (SHOAL_TOKEN)\n"
     "  --ca-file FILE       wss: certificates to trust besides the system's\n"
+    "  --cert FILE          wss: the certificate that the server wants of you, PEM\n"
+    "  --key FILE           its private key (in --cert's file)\n"
     "  --proxy URL          connect through http://HOST:PORT (none, whatever\n"
     "                       http_proxy says)\n"
     "  --reconnect S        a connection that breaks, or a server that restarts, is\n"

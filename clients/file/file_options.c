@@ -17,6 +17,8 @@ enum {
     OPT_URL = 256,
     OPT_TOKEN_FILE,
     OPT_CA_FILE,
+    OPT_CERT,
+    OPT_KEY,
     OPT_PROXY,
     OPT_RECONNECT,
     OPT_SESSION, /* the session's own: named as on the wire, with - for _ */
@@ -39,6 +41,8 @@ static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
     { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
     { "ca-file", required_argument, NULL, OPT_CA_FILE },
+    { "cert", required_argument, NULL, OPT_CERT },
+    { "key", required_argument, NULL, OPT_KEY },
     { "proxy", required_argument, NULL, OPT_PROXY },
     { "reconnect", required_argument, NULL, OPT_RECONNECT },
     { "depth", required_argument, NULL, OPT_SESSION },
@@ -201,7 +205,9 @@ static int take_option(file_options *o, int c, int index, char *value)
     switch (c) {
     case OPT_URL: o->url = value; return -1;
     case OPT_TOKEN_FILE: o->token_file = value; return -1;
-    case OPT_CA_FILE: o->ca_file = value; return -1;
+    case OPT_CA_FILE: o->tls.ca = value; return -1;
+    case OPT_CERT: o->tls.cert = value; return -1;
+    case OPT_KEY: o->tls.key = value; return -1;
     case OPT_PROXY: o->proxy = value; return -1;
     case OPT_RECONNECT: return take_number(&o->reconnect_s, value, 0, 86400, "--reconnect");
     case OPT_SESSION: return add_option(o, long_options[index].name, value);

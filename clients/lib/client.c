@@ -28,6 +28,7 @@ struct shoal_client {
     char peer[300];             /* "host:port" */
     shoal__session session;
     int has_session;
+    shoal__tls *tls; /* NULL: ws:// */
     shoal__ws *ws;
     shoal__watch *watch; /* NULL: the program polls */
     int hung_up;         /* the session ended by itself, and the socket was told */
@@ -143,6 +144,8 @@ static int copy_strings(shoal_client_params *p)
 
     bad |= copy_string(&p->ca_file);
     bad |= copy_string(&p->proxy);
+    bad |= copy_string(&p->cert_file);
+    bad |= copy_string(&p->key_file);
     return bad ? SHOAL_CLIENT_ENOMEM : 0;
 }
 
@@ -174,7 +177,11 @@ static int configure(shoal_client *c, const char *url, const shoal_client_params
         return r;
     snprintf(c->peer, sizeof c->peer, "%s:%d", c->url.host, c->url.port);
     c->params = p;
-    return copy_strings(&c->params);
+    r = copy_strings(&c->params);
+    if (!r && c->url.tls)
+        r = shoal__tls_new(&c->tls, &(shoal__tls_files){ p.ca_file, p.cert_file, p.key_file }, why,
+                           why_size);
+    return r;
 }
 
 static int set_up(shoal_client *c)
@@ -193,7 +200,7 @@ static int set_up(shoal_client *c)
     shoal__ws_params ws = { .url = &c->url,
                             .peer = c->peer,
                             .token = p->token,
-                            .ca_file = p->ca_file,
+                            .tls = c->tls,
                             .proxy = p->proxy,
                             .ping_s = p->ping_s,
                             .max_message = p->message_bytes + SHOAL_MAX_TEXT_BYTES,
@@ -241,7 +248,10 @@ void shoal_client_free(shoal_client *c)
     if (c->has_session)
         shoal__session_free(&c->session);
     free((char *)c->params.token);
+    shoal__tls_free(c->tls);
     free((char *)c->params.ca_file);
+    free((char *)c->params.cert_file);
+    free((char *)c->params.key_file);
     free((char *)c->params.proxy);
     free(c);
 }

@@ -15,6 +15,7 @@ typedef struct get {
     int status, whole, over, late;
     char detail[160];
     const shoal__server *server;
+    shoal__tls *tls; /* NULL: http */
     lws_sorted_usec_list_t timer;
 } get;
 
@@ -70,6 +71,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     switch (reason) {
     case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return add_token(g, wsi, in, n);
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+        shoal__tls_hear_out(g->tls, lws_get_ssl(wsi));
         snprintf(g->detail, sizeof g->detail, "%.*s", in ? (int)n : 9,
                  in ? (const char *)in : "no answer");
         g->over = 1;
@@ -80,7 +82,11 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_RECEIVE_CLIENT_HTTP: return read_some(wsi);
     case LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ: append(g, in, n); return g->over ? -1 : 0;
     case LWS_CALLBACK_COMPLETED_CLIENT_HTTP: g->whole = g->over = 1; return 0;
-    case LWS_CALLBACK_CLOSED_CLIENT_HTTP: g->over = 1; return 0;
+    case LWS_CALLBACK_CLOSED_CLIENT_HTTP:
+        if (!g->status)
+            shoal__tls_hear_out(g->tls, lws_get_ssl(wsi));
+        g->over = 1;
+        return 0;
     default: return 0;
     }
 }
@@ -96,9 +102,9 @@ static void run(get *g, const shoal__url *u, const char *page, int timeout_ms)
         .uid = (uid_t)-1,
         .user = g,
         .fd_limit_per_thread = CONTEXT_FDS,
-        .client_ssl_ca_filepath = g->server->ca_file,
+        .provided_client_ssl_ctx = shoal__tls_context(g->tls),
         .http_proxy_address = "", /* none, whatever the environment says */
-        .options = u->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
+        .options = g->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
     };
     struct lws_context *context;
     struct lws_client_connect_info to = { .address = u->host,
@@ -125,6 +131,11 @@ static void run(get *g, const shoal__url *u, const char *page, int timeout_ms)
 
 static void explain(const get *g, const shoal__url *u, const char *page, char *why, size_t n)
 {
+    char peer[300];
+
+    snprintf(peer, sizeof peer, "%s:%d", u->host, u->port);
+    if (shoal__tls_refused(g->tls, peer, why, n))
+        return;
     if (g->late)
         snprintf(why, n, "%s:%d does not answer a request for %s", u->host, u->port, page);
     else if (g->status == 401)
@@ -147,18 +158,22 @@ char *shoal__get(const shoal__server *server, const char *page, size_t most, int
     get g = { .most = most, .server = server };
     char path[MAX_PATH];
 
-    if (shoal__url_parse(&u, server->url, why, why_size) < 0)
+    if (shoal__url_parse(&u, server->url, why, why_size) < 0 ||
+        (u.tls && shoal__tls_new(&g.tls, &server->tls, why, why_size) < 0))
         return NULL;
     if (!(g.body = calloc(1, most + 1))) {
         snprintf(why, why_size, "out of memory");
+        shoal__tls_free(g.tls);
         return NULL;
     }
     const char *model = server->model && *server->model ? server->model : NULL;
     snprintf(path, sizeof path, "%s%s%s", page, model ? "?model=" : "", model ? model : "");
     run(&g, &u, path, timeout_ms);
-    if (g.whole && g.status == 200)
-        return g.body;
-    explain(&g, &u, path, why, why_size);
-    free(g.body);
-    return NULL;
+    if (!g.whole || g.status != 200) {
+        explain(&g, &u, path, why, why_size);
+        free(g.body);
+        g.body = NULL;
+    }
+    shoal__tls_free(g.tls);
+    return g.body;
 }

@@ -4,10 +4,13 @@
 
 #include <stddef.h>
 
-/* As in shoal_client_params; token and ca_file may be NULL. model: whose pages, as the option of
- * that name has it; NULL or "": the server's default. */
+#include "lib/client_tls.h"
+
+/* As in shoal_client_params; token may be NULL. model: whose pages, as the option of that name has
+ * it; NULL or "": the server's default. */
 typedef struct shoal__server {
-    const char *url, *token, *ca_file, *model;
+    const char *url, *token, *model;
+    shoal__tls_files tls;
 } shoal__server;
 
 /* url: as for shoal_client_open; its path and query do not matter. page: "/v1/depths".

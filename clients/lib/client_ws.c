@@ -8,6 +8,7 @@
  * libwebsockets 4.1 in particular: lws_service ignores its timeout unless negative, so a timer
  * (sul) ends the wait; a lost connection comes without its errno, so a refused one is told apart
  * by asking once more (probe); permessage-deflate is broken, so no extension is given;
+ * one that breaks while the request is sent ends as a closed HTTP client;
  * logging is one switch for the process, and a library must not write to stderr: it is off;
  * http_proxy in the environment is obeyed without a look at no_proxy, so the proxy is always
  * said, as none if need be.
@@ -96,7 +97,12 @@ static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
 {
     shoal__session *s = ws->params.session;
     const shoal__url *u = ws->params.url;
+    char why[512];
 
+    if (shoal__tls_refused(ws->params.tls, ws->params.peer, why, sizeof why)) {
+        shoal__session_fail(s, SHOAL_CLIENT_REJECTED, "certificate_refused", "%s", why);
+        return;
+    }
     switch (s->has_failure ? PROBE_NO_IDEA : probe(u)) {
     case PROBE_REFUSED:
         shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_refused",
@@ -121,6 +127,7 @@ static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
 
 static void connection_error(shoal__ws *ws, struct lws *wsi, const char *detail, size_t n)
 {
+    shoal__tls_hear_out(ws->params.tls, lws_get_ssl(wsi));
     int status = (int)lws_http_client_http_response(wsi);
 
     if (status && status != 101)
@@ -202,6 +209,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
                             "address",
                             ws->params.peer);
         return 1;
+    case LWS_CALLBACK_CLOSED_CLIENT_HTTP: /* all there is where the request could not be sent */
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
         connection_error(ws, wsi, in, in ? n : 0);
         gone(ws);
@@ -234,9 +242,9 @@ static struct lws_context *make_context(shoal__ws *ws)
         .user = ws,
         .fd_limit_per_thread = CONTEXT_FDS,
         .pt_serv_buf_size = READ_BYTES,
-        .client_ssl_ca_filepath = ws->params.ca_file,
+        .provided_client_ssl_ctx = shoal__tls_context(ws->params.tls),
         .http_proxy_address = ws->params.proxy ? ws->params.proxy : "",
-        .options = ws->params.url->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
+        .options = ws->params.tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
     };
 
     lws_set_log_level(0, NULL);

@@ -7,6 +7,7 @@
 #define SHOAL_CLIENT_WS_H
 
 #include "lib/client_session.h"
+#include "lib/client_tls.h"
 #include "lib/client_url.h"
 
 enum { SHOAL__MAX_TOKEN = SHOAL_CLIENT_TOKEN_SIZE - 1 }; /* servers refuse headers of 8 KB */
@@ -16,8 +17,9 @@ typedef struct shoal__ws shoal__ws;
 /* Pointers must live as long as the socket. */
 typedef struct shoal__ws_params {
     const shoal__url *url;
-    const char *peer;                    /* "host:port", for people */
-    const char *token, *ca_file, *proxy; /* may be NULL; proxy: "HOST:PORT" */
+    const char *peer;          /* "host:port", for people */
+    const char *token, *proxy; /* may be NULL; proxy: "HOST:PORT" */
+    shoal__tls *tls;           /* NULL where url is ws:// */
     int ping_s;
     size_t max_message; /* bytes of the largest message that the session has to send */
     shoal__session *session;

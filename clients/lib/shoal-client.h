@@ -138,6 +138,10 @@ typedef struct shoal_client_params {
                              * "when a connection breaks"; 0: it fails. Sets keep_bytes to 64 MiB
                              * if that is 0 */
     int allow_gaps;         /* go on even if results do not join without a gap; 0 */
+    const char *cert_file;  /* wss: this program's certificate, in PEM, for a server that asks for
+                             * one; its chain may follow. NULL: none. Copied */
+    const char *key_file;   /* its private key, in PEM, without a password; NULL: in cert_file.
+                             * Copied. All three files are read by shoal_client_open */
 } shoal_client_params;
 
 SHOAL_CLIENT_API shoal_client_params shoal_client_default_params(void);
@@ -230,8 +234,9 @@ typedef struct shoal_client_failure {
     shoal_error error; /* the server's, or the library's own: then code is SHOAL_CODE_UNKNOWN
                         * and name one of connection_refused, connection_failed,
                         * connection_lost, connect_timeout, upgrade_refused, bad_answer,
-                        * closed_early, other_model, other_precision, other_kernels,
-                        * audio_forgotten. message: cause and remedy, for people */
+                        * certificate_refused (yours, or that there is none), closed_early,
+                        * other_model, other_precision, other_kernels, audio_forgotten. message:
+                        * cause and remedy, for people */
 } shoal_client_failure;
 
 /* What a connection that was made again has cost. */

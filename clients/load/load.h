@@ -7,6 +7,7 @@
  *     load_schedule.c  when every packet of every session is due, fixed in advance
  *     load_run.c       the loop: epoll and a timer drive all sessions, one thread
  *     load_session.c   one session: connect, send what is due, end
+ *     load_link.c      one session: its bytes, as they are or through TLS
  *     load_end.c       one session: how it ended
  *     load_receive.c   one session: bytes from the server -> stats
  *     load_ws.c        WebSocket handshake and frames, as pure functions
@@ -43,6 +44,7 @@
 #include <time.h>
 
 #include "lib/client_events.h"
+#include "lib/client_tls.h"
 #include "shoal-protocol.h"
 
 #define LOAD_MS    INT64_C(1000000)
@@ -100,6 +102,8 @@ typedef struct load_options {
     char host[256], path[512];
     char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
     int port;
+    int wss;
+    shoal__tls_files tls;
     shoal_options session; /* what all sessions ask for */
     int sessions, idle;    /* idle: started, but never speak */
     load_rush rush;
@@ -344,11 +348,13 @@ typedef struct load_session {
     load_plan *plan;
     load_state state;
     int fd;
-    int wants_out;    /* epoll watches for room */
-    int ready, ended; /* the server granted it; end was queued */
-    int64_t due;      /* packets due so far */
-    int64_t sent;     /* packets handed over */
-    size_t part;      /* bytes of packet `sent` already handed over, header included */
+    struct ssl_st *tls; /* NULL: ws:// */
+    int begun;          /* TLS may hold the beginning of packet `sent` */
+    int wants_out;      /* epoll watches for room */
+    int ready, ended;   /* the server granted it; end was queued */
+    int64_t due;        /* packets due so far */
+    int64_t sent;       /* packets handed over */
+    size_t part;        /* bytes of packet `sent` already handed over, header included */
     size_t packet_bytes, header_bytes;
     uint8_t header[LOAD_WS_HEADER];
     shoal_buf out; /* request, pongs, end; goes before the next packet */
@@ -377,8 +383,10 @@ struct load_run {
     shoal__scratch scratch;         /* what an event of any session points to */
     int64_t origin_ns;              /* CLOCK_MONOTONIC at the run's beginning */
     int epoll_fd, timer_fd;
-    int open;  /* sessions not closed */
-    FILE *csv; /* NULL: none */
+    shoal__tls *tls; /* NULL: ws:// */
+    uint8_t *record; /* one packet on its way into TLS */
+    int open;        /* sessions not closed */
+    FILE *csv;       /* NULL: none */
     const volatile sig_atomic_t *interrupts;
 };
 

@@ -1,8 +1,7 @@
 /* load_end.c - one session: how it ended, and what it still owed */
 #include <stdarg.h>
-#include <unistd.h>
 
-#include "load/load.h"
+#include "load/load_link.h"
 
 /* Frames that the server owes for the audio of the whole plan: none to who was refused when it
  * began to speak. */
@@ -45,11 +44,9 @@ void load_session_close(load_session *s, load_end end, const char *fmt, ...)
         load_stats_reason(s->run->st, text);
     }
     count_end(s, end);
-    if (s->fd >= 0)
-        close(s->fd);
+    load_link_close(s);
     shoal_buf_free(&s->out);
     shoal_buf_free(&s->in);
-    s->fd = -1;
     s->state = LOAD_CLOSED;
     s->run->open--;
 }

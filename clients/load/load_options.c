@@ -18,8 +18,8 @@ static const char manual[] =
     "Load a shoal server with many live sessions and measure how late its results\n"
     "come.\n"
     "\n"
-    "  --url URL            ws://HOST:PORT (SHOAL_URL, ws://127.0.0.1:7350); other\n"
-    "                       options of a session go into its query: ?left_ms=640\n"
+    "  --url URL            ws://HOST:PORT or wss:// (SHOAL_URL, ws://127.0.0.1:7350)\n"
+    "                       other options of a session in its query: ?left_ms=640\n"
     "  --sessions N         at the same time (10)\n"
     "  --rush N@T+D         N more that speak from second T for D seconds: 100@20+10\n"
     "  --depths MIX         12, 3:0.5,12:0.5 or 3..12:1,12:3: depths or ranges, and\n"
@@ -45,10 +45,13 @@ static const char manual_all[] =
     "Load a shoal server with many live sessions and measure how late its results\n"
     "come.\n"
     "\n"
-    "  --url URL            ws://HOST:PORT (SHOAL_URL, ws://127.0.0.1:7350); other\n"
-    "                       options of a session go into its query: ?left_ms=640\n"
+    "  --url URL            ws://HOST:PORT or wss:// (SHOAL_URL, ws://127.0.0.1:7350)\n"
+    "                       other options of a session in its query: ?left_ms=640\n"
     "  --token-file FILE    its first line is the token that the server wants\n"
     "                       (SHOAL_TOKEN)\n"
+    "  --ca-file FILE       wss: certificates to trust besides the system's\n"
+    "  --cert FILE          wss: the certificate that the server wants of you, PEM\n"
+    "  --key FILE           its private key (in --cert's file)\n"
     "\n"
     "The load\n"
     "  --sessions N         at the same time, 1 to 20000 (10)\n"
@@ -106,6 +109,9 @@ static const char manual_all[] =
 enum {
     OPT_URL = 256,
     OPT_TOKEN_FILE,
+    OPT_CA_FILE,
+    OPT_CERT,
+    OPT_KEY,
     OPT_SESSIONS,
     OPT_DEPTHS,
     OPT_CHUNK,
@@ -133,6 +139,9 @@ enum {
 static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
     { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
+    { "ca-file", required_argument, NULL, OPT_CA_FILE },
+    { "cert", required_argument, NULL, OPT_CERT },
+    { "key", required_argument, NULL, OPT_KEY },
     { "sessions", required_argument, NULL, OPT_SESSIONS },
     { "idle", required_argument, NULL, OPT_IDLE },
     { "rush", required_argument, NULL, OPT_RUSH },
@@ -246,6 +255,9 @@ static int take_option(command *c, int opt, char *value)
     switch (opt) {
     case OPT_URL: c->url = value; return -1;
     case OPT_TOKEN_FILE: c->token_file = value; return -1;
+    case OPT_CA_FILE: o->tls.ca = value; return -1;
+    case OPT_CERT: o->tls.cert = value; return -1;
+    case OPT_KEY: o->tls.key = value; return -1;
     case OPT_AUDIO: o->audio_file = value; return -1;
     case OPT_SEED: o->seed = strtoull(value, NULL, 0); return -1;
     case OPT_FAST: o->fast = 1; return -1;
@@ -320,10 +332,6 @@ static int take_url(command *c)
 
     if (shoal__url_parse(&u, c->url, why, sizeof why) < 0)
         return usage_error("--url ", why);
-    if (u.tls)
-        return usage_error("--url: wss:// is not supported; measure shoald behind the TLS proxy, "
-                           "with ws://",
-                           "");
     if (u.options.given & SHOAL_OPT_CHUNK_MS)
         return usage_error("--url: say chunk_ms with --chunk-ms", "");
     if (shoal__options_merge(&u.options, &c->asked, why, sizeof why) < 0)
@@ -332,6 +340,7 @@ static int take_url(command *c)
     snprintf(o->host, sizeof o->host, "%s", u.host);
     snprintf(o->path, sizeof o->path, "%s", u.path);
     o->port = u.port;
+    o->wss = u.tls;
     o->session = u.options;
     return check_session(&o->session);
 }

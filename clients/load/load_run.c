@@ -10,7 +10,7 @@
  * It sleeps for at least 0.1 ms, so that thousands of sessions cost no timer call a packet: that
  * lateness is counted like any other.
  */
-#include "load/load.h"
+#include "load/load_link.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -112,6 +112,7 @@ static void free_run(load_run *run)
     shoal__scratch_free(&run->scratch);
     if (run->addresses)
         freeaddrinfo(run->addresses);
+    load_link_forget(run);
     if (run->epoll_fd >= 0)
         close(run->epoll_fd);
     if (run->timer_fd >= 0)
@@ -275,7 +276,8 @@ int load_run_all(const load_options *o, const load_audio *audio, load_stats *st,
     int r = -1;
 
     if (resolve(&run, why, why_size) == 0 && raise_file_limit(load_total(o), why, why_size) == 0 &&
-        allocate(&run, why, why_size) == 0 && open_loop(&run, why, why_size) == 0) {
+        load_link_prepare(&run, why, why_size) == 0 && allocate(&run, why, why_size) == 0 &&
+        open_loop(&run, why, why_size) == 0) {
         run.origin_ns = load_clock_ns();
         enlist(&run);
         r = loop(&run);

@@ -6,21 +6,24 @@
  * packets that are due. A full socket leaves them due: they need no memory, being views of
  * the shared audio, and go when epoll reports room.
  */
-#include "load/load.h"
+#include "load/load_link.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { READ_BYTES = 4096, BURST = 64 }; /* packets of one session before others get a turn */
 
 static void fail_socket(load_session *s, int error)
 {
-    if (error == ECONNREFUSED)
+    char why[512];
+
+    if (load_link_explain(s, why, sizeof why))
+        load_session_close(s, LOAD_FAILED, "%s", why);
+    else if (error == ECONNREFUSED)
         load_session_close(s, LOAD_FAILED,
                            "nothing answers at %s:%d (connection refused): is shoald "
                            "running there?",
@@ -113,6 +116,8 @@ static void finish_connect(load_session *s)
     if (!error) {
         s->run->address = s->address;
         s->state = LOAD_UPGRADING;
+        if (load_link_open(s) < 0)
+            load_session_close(s, LOAD_FAILED, "out of memory: use fewer --sessions");
         return;
     }
     give_up_connecting(s, error);
@@ -121,13 +126,20 @@ static void finish_connect(load_session *s)
 
 /* ---- sending ---- */
 
-/* 1: all of it went, 0: the socket is full, -1: it broke. */
+/* Of a send that returned -1. 0: the socket is full, 2: something must come first, -1: it broke. */
+static int why_not(void)
+{
+    return errno == EAGAIN ? 0 : errno == EALREADY ? 2 : -1;
+}
+
+/* 1: all of it went, else as why_not. */
 static int send_out(load_session *s)
 {
     while (s->out_sent < s->out.size) {
-        ssize_t n = send(s->fd, s->out.data + s->out_sent, s->out.size - s->out_sent, MSG_NOSIGNAL);
+        struct iovec v = { s->out.data + s->out_sent, s->out.size - s->out_sent };
+        ssize_t n = load_link_send(s, &v, 1);
         if (n < 0)
-            return errno == EAGAIN ? 0 : -1;
+            return why_not();
         s->out_sent += (size_t)n;
     }
     s->out.size = s->out_sent = 0;
@@ -141,6 +153,7 @@ static void count_sent(load_session *s)
 
     s->sent++;
     s->part = 0;
+    s->begun = 0;
     if (run->o->fast)
         return;
     load_hist_add(&run->st->second.late, late_us);
@@ -156,16 +169,16 @@ static int send_packet(load_session *s)
     size_t in_audio = s->part - in_header, left = s->header_bytes + s->packet_bytes - s->part;
     struct iovec v[2] = { { s->header + in_header, s->header_bytes - in_header },
                           { (void *)(uintptr_t)(audio + in_audio), s->packet_bytes - in_audio } };
-    struct msghdr m = { .msg_iov = v, .msg_iovlen = 2 };
-    ssize_t n = sendmsg(s->fd, &m, MSG_NOSIGNAL);
+    ssize_t n = load_link_send(s, v, 2);
 
-    if (n < 0 && errno != EAGAIN)
-        return -1;
+    s->begun = s->tls && n < 0;
+    if (n < 0)
+        return why_not();
     if (n == (ssize_t)left) {
         count_sent(s);
         return 1;
     }
-    s->part += n > 0 ? (size_t)n : 0;
+    s->part += (size_t)n;
     return 0;
 }
 
@@ -187,10 +200,10 @@ static int may_end(const load_session *s)
            (!s->plan->stay_ns || load_now(s->run) >= s->plan->stay_ns);
 }
 
-/* One thing to send. As send_out; 2: there is nothing. */
+/* One thing to send. As send_out; 2 also: there is nothing. */
 static int send_next(load_session *s)
 {
-    if (!s->part && s->out.size)
+    if (!s->part && !s->begun && s->out.size)
         return send_out(s);
     if (s->state == LOAD_OPEN && s->sent < s->due)
         return send_packet(s);
@@ -307,7 +320,7 @@ static void read_socket(load_session *s)
         load_session_close(s, LOAD_FAILED, "out of memory: use fewer --sessions");
         return;
     }
-    n = recv(s->fd, s->in.data + s->in.size, s->in.cap - s->in.size, 0);
+    n = load_link_receive(s, s->in.data + s->in.size, s->in.cap - s->in.size);
     if (n < 0) {
         if (errno != EAGAIN)
             fail_socket(s, errno);
@@ -329,6 +342,8 @@ void load_session_event(load_session *s, uint32_t events)
     if (s->state == LOAD_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
         finish_connect(s);
     else if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
-        read_socket(s);
+        do
+            read_socket(s);
+        while (load_link_holds(s));
     load_session_pump(s);
 }

@@ -23,6 +23,7 @@
 
 #include <uv.h>
 
+#include "lib/client_tls.h"
 #include "mic/mic_capture.h"
 #include "mic/mic_level.h"
 #include "mic/mic_line.h"
@@ -38,9 +39,10 @@
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef struct mic_options {
-    const char *url, *proxy, *token_file, *ca_file; /* NULL: none */
-    char token[SHOAL_CLIENT_TOKEN_SIZE];            /* "": none */
-    shoal_options session;                          /* what was said, and our defaults */
+    const char *url, *proxy, *token_file; /* NULL: none */
+    shoal__tls_files tls;
+    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
+    shoal_options session;               /* what was said, and our defaults */
     mic_source_params source;
     int jsonl, list, opus;
     const char *out_dir;

@@ -70,7 +70,7 @@ static int sleep_on(mic_load *l)
 static void *work(void *user)
 {
     mic_load *l = user;
-    const shoal__server server = { l->url, *l->token ? l->token : NULL, NULL, NULL };
+    const shoal__server server = { .url = l->url, .token = *l->token ? l->token : NULL };
 
     do {
         char why[256];

@@ -28,7 +28,8 @@ static const char manual[] =
     "  --opus             a tenth of the bytes, for a network that is narrow\n"
     "  --out-dir DIR      where the key s saves the last 30 s, WAV and TextGrid (.)\n"
     "  --utterances DIR   each as a WAV file; --exec CMD runs CMD FILE for each\n"
-    "  --proxy URL        through http://HOST:PORT; --ca-file FILE to trust (wss)\n"
+    "  --proxy URL        through http://HOST:PORT; wss: --ca-file FILE to trust,\n"
+    "                     --cert FILE and --key FILE for a server that asks\n"
     "  -h, --help   -V, --version\n"
     "\n"
     "Keys: + - depth, r the range again, p pause, s save, ? help, q or Ctrl-C end.\n"
@@ -38,6 +39,8 @@ enum {
     OPT_URL = 256,
     OPT_TOKEN_FILE,
     OPT_CA_FILE,
+    OPT_CERT,
+    OPT_KEY,
     OPT_LIST,
     OPT_DEVICE,
     OPT_CHANNEL,
@@ -59,6 +62,8 @@ static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
     { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
     { "ca-file", required_argument, NULL, OPT_CA_FILE },
+    { "cert", required_argument, NULL, OPT_CERT },
+    { "key", required_argument, NULL, OPT_KEY },
     { "list", no_argument, NULL, OPT_LIST },
     { "device", required_argument, NULL, OPT_DEVICE },
     { "channel", required_argument, NULL, OPT_CHANNEL },
@@ -111,7 +116,9 @@ static int take_option(mic_options *o, int c, char *value)
     switch (c) {
     case OPT_URL: o->url = value; return -1;
     case OPT_TOKEN_FILE: o->token_file = value; return -1;
-    case OPT_CA_FILE: o->ca_file = value; return -1;
+    case OPT_CA_FILE: o->tls.ca = value; return -1;
+    case OPT_CERT: o->tls.cert = value; return -1;
+    case OPT_KEY: o->tls.key = value; return -1;
     case OPT_LIST: o->list = 1; return -1;
     case OPT_DEVICE: o->source.device = value; return -1;
     case OPT_CHANNEL:

@@ -165,7 +165,9 @@ void mic_session_open(mic_app *a)
     p.options.channels = 1;
     p.proxy = a->o->proxy;
     p.token = *a->o->token ? a->o->token : NULL;
-    p.ca_file = a->o->ca_file;
+    p.ca_file = a->o->tls.ca;
+    p.cert_file = a->o->tls.cert;
+    p.key_file = a->o->tls.key;
     p.queue_bytes = QUEUE_BYTES;
     p.reconnect_ms = INT_MAX;
     p.allow_gaps = 1;

@@ -27,6 +27,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "lib/client_tls.h"
 #include "shoal-client.h"
 
 enum {
@@ -46,9 +47,10 @@ typedef struct tune_goal {
 } tune_goal;
 
 typedef struct tune_options {
-    const char *url, *token_file, *ca_file; /* the last two may be NULL */
-    char token[SHOAL_CLIENT_TOKEN_SIZE];    /* "": none */
-    const char *list;                       /* file of paths and transcripts; NULL: none */
+    const char *url, *token_file; /* the latter may be NULL */
+    shoal__tls_files tls;
+    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
+    const char *list;                    /* file of paths and transcripts; NULL: none */
     const char *json, *svg;
     int chunks[TUNE_MAX_CHUNKS], chunk_count;
     int live, quiet;

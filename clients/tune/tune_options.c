@@ -16,6 +16,8 @@ static const char manual[] =
     "                      options of the session go into its query\n"
     "  --token-file FILE   its first line is the token that the server wants\n"
     "  --ca-file FILE      wss: certificates to trust besides the system's\n"
+    "  --cert FILE         wss: the certificate that the server wants of you, PEM\n"
+    "  --key FILE          its private key (in --cert's file)\n"
     "  --list FILE         a path on each line, then a TAB and the phones that are\n"
     "                      said (ARPAbet); then error rates are told too\n"
     "  --chunks LIST       chunk lengths to try, ms (80,160,320,640)\n"
@@ -41,6 +43,8 @@ enum {
     OPT_URL = 256,
     OPT_TOKEN_FILE,
     OPT_CA_FILE,
+    OPT_CERT,
+    OPT_KEY,
     OPT_LIST,
     OPT_CHUNKS,
     OPT_LATENCY,
@@ -55,6 +59,8 @@ static const struct option long_options[] = {
     { "url", required_argument, NULL, OPT_URL },
     { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
     { "ca-file", required_argument, NULL, OPT_CA_FILE },
+    { "cert", required_argument, NULL, OPT_CERT },
+    { "key", required_argument, NULL, OPT_KEY },
     { "list", required_argument, NULL, OPT_LIST },
     { "chunks", required_argument, NULL, OPT_CHUNKS },
     { "max-latency", required_argument, NULL, OPT_LATENCY },
@@ -120,7 +126,9 @@ static int take(tune_options *o, int option, const char *value)
     switch (option) {
     case OPT_URL: o->url = value; return -1;
     case OPT_TOKEN_FILE: o->token_file = value; return -1;
-    case OPT_CA_FILE: o->ca_file = value; return -1;
+    case OPT_CA_FILE: o->tls.ca = value; return -1;
+    case OPT_CERT: o->tls.cert = value; return -1;
+    case OPT_KEY: o->tls.key = value; return -1;
     case OPT_LIST: o->list = value; return -1;
     case OPT_CHUNKS: return chunks(o, value);
     case OPT_LATENCY: return limit(&o->goal.latency_ms, "max-latency", value);

@@ -119,7 +119,9 @@ static int open_all(run *r)
         return -1;
     }
     p.token = *r->t->o->token ? r->t->o->token : NULL;
-    p.ca_file = r->t->o->ca_file;
+    p.ca_file = r->t->o->tls.ca;
+    p.cert_file = r->t->o->tls.cert;
+    p.key_file = r->t->o->tls.key;
     return shoal_client_open(&r->client, r->t->o->url, &p, r->why, sizeof r->why);
 }
 

@@ -249,8 +249,10 @@ def _refusal(e: Exception, url: str) -> Failure:
         except ValueError:
             return failure_of_status(status)
     place = url.split("?")[0].replace("/v1/stream", "")
+    # what TLS says of a certificate that a server refused, websockets keeps to itself
+    hint = "; does it want a certificate of yours (cert=, key=), or another one?" if url.startswith("wss:") else ""
     return Failure("unreachable", f"no shoal server answers at {place}: is it running, are host and port "
-                   f"right? ({e})", "connection_failed")
+                   f"right? ({e}){hint}", "connection_failed")
 
 
 def _arguments() -> dict[str, Any]:
@@ -260,12 +262,28 @@ def _arguments() -> dict[str, Any]:
     return {**given, "proxy": None} if "proxy" in known else given
 
 
+def _no_password() -> str:
+    raise ValueError("the key must have no password")       # else OpenSSL would ask on the terminal
+
+
+def _tls(ca_file: Optional[str], cert: Optional[str], key: Optional[str]) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    if key and not cert:
+        raise ValueError("a key without a certificate says nothing: name the certificate as well")
+    if cert:
+        context.load_cert_chain(cert, key, _no_password)
+    return context
+
+
 class connect:
     """`await connect(url, **options)` or `async with connect(...) as session`.
 
     url: ws://HOST[:PORT] or wss://; None: SHOAL_URL, else ws://127.0.0.1:7350. token: sent as
     Authorization: Bearer; None: SHOAL_TOKEN, if there is one; "": none. ca_file: wss: certificates to
-    trust besides the system's. options: rate (16000), depth (6 or (3, 12)), output, encoding ("f32"), ...
+    trust besides the system's. cert, key: wss: files with the certificate that the server wants of you, and with its
+    private key (None: in cert's file). options: rate (16000), depth (6 or (3, 12)), output, encoding ("f32"), ...
 
     reconnect_s: a connection that breaks, also because the server was killed, is tried again for so many
     seconds; results go on without a gap or a copy, after a message {"type": "resumed"}: in the session that the
@@ -274,15 +292,14 @@ class connect:
     """
 
     def __init__(self, url: Optional[str] = None, *, token: Optional[str] = None, ca_file: Optional[str] = None,
-                 timeout: float = 10.0, reconnect_s: float = 0, **options: Any) -> None:
+                 cert: Optional[str] = None, key: Optional[str] = None, timeout: float = 10.0,
+                 reconnect_s: float = 0, **options: Any) -> None:
         self._reconnect_s, self._asked = reconnect_s, url
         self._url, self._timeout = session_url(url, {"encoding": "f32", **options}), timeout
         self._format = str(options.get("format", "s16le"))
         self._arguments = _arguments()
-        if ca_file:
-            trusted = ssl.create_default_context()
-            trusted.load_verify_locations(ca_file)
-            self._arguments["ssl"] = trusted
+        if ca_file or cert or key:
+            self._arguments["ssl"] = _tls(ca_file, cert, key)
         if token := os.environ.get("SHOAL_TOKEN") if token is None else token:
             new = "additional_headers" in inspect.signature(websockets.connect).parameters
             name = "additional_headers" if new else "extra_headers"

@@ -1,6 +1,8 @@
 /* log.c - structured log lines; see log.h */
 #include "base/log.h"
 
+#include "base/journal.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -49,7 +51,7 @@ typedef enum { PLAIN, NEVER_WAITS, SOCKET, ASK_FIRST } sink_kind;
 static struct {
     sink_kind kind;
     int fd;
-    bool journal; /* it leads to journald */
+    bool journal; /* it leads to journald, which takes fields as well */
 } sink = { PLAIN, STDERR_FILENO, false };
 
 static _Atomic uint64_t lost, untold;
@@ -70,12 +72,14 @@ static int open_again(void)
     return open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-void shoald_log_open(void)
+void shoald_log_open(const char *journal_socket)
 {
     struct stat st;
     if (fstat(STDERR_FILENO, &st) < 0)
         return;
     sink.journal = is_journal(&st);
+    if (sink.journal)
+        shoald_journal_open(journal_socket);
     if (S_ISSOCK(st.st_mode)) {
         sink.kind = SOCKET;
     } else if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
@@ -86,7 +90,7 @@ void shoald_log_open(void)
 }
 
 /* A line is shorter than PIPE_BUF: a pipe takes it whole or not at all. */
-static bool write_line(const char *line, size_t n)
+static bool write_text(const char *line, size_t n)
 {
     struct pollfd p = { .fd = sink.fd, .events = POLLOUT };
     if (sink.kind == SOCKET)
@@ -96,24 +100,43 @@ static bool write_line(const char *line, size_t n)
     return write(sink.fd, line, n) == (ssize_t)n;
 }
 
-static int write_prefix(char *to, size_t size, int level);
+/* A line as text, and what of it is prefix; level of no use without one. */
+typedef struct line {
+    int level;
+    size_t prefix, size; /* with its newline */
+    char text[4096];
+} line;
+
+/* Where journald is not to be had, stderr still leads to it. */
+static bool write_line(const line *l)
+{
+    if (!sink.journal || !l->prefix)
+        return write_text(l->text, l->size);
+    switch (shoald_journal_send(l->level, l->text + l->prefix, l->size - l->prefix - 1)) {
+    case SHOALD_JOURNAL_TAKEN: return true;
+    case SHOALD_JOURNAL_BUSY: return false;
+    default: return write_text(l->text, l->size);
+    }
+}
+
+static void begin_line(line *l, int level);
+static void add(line *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* What could not be said is said to have been lost, as soon as anything gets through again. */
-static void put_line(const char *line, size_t n)
+static void put_line(const line *l)
 {
-    char notice[128];
+    line notice;
     uint64_t count = atomic_exchange(&untold, 0);
     if (count) {
-        int m = write_prefix(notice, sizeof notice, SHOALD_LOG_WARNING);
-        m += snprintf(notice + m, sizeof notice - (size_t)m, "log_lost lines=%llu\n",
-                      (unsigned long long)count);
-        if (!write_line(notice, (size_t)m)) {
+        begin_line(&notice, SHOALD_LOG_WARNING);
+        add(&notice, "log_lost lines=%llu\n", (unsigned long long)count);
+        if (!write_line(&notice)) {
             atomic_fetch_add(&untold, count + 1);
             atomic_fetch_add(&lost, 1);
             return;
         }
     }
-    if (write_line(line, n))
+    if (write_line(l))
         return;
     atomic_fetch_add(&untold, 1);
     atomic_fetch_add(&lost, 1);
@@ -126,42 +149,62 @@ uint64_t shoald_log_lost(void)
 
 /* ---- lines ----------------------------------------------------------------------------- */
 
-/* "2026-11-22T01:20:00.123Z info " or, for journald, "<6>" */
-static int write_prefix(char *to, size_t size, int level)
+enum { LINE_BYTES = 2048 }; /* of an event, with its newline */
+
+static void add_text(line *l, const char *format, va_list args)
 {
-    if (sink.journal)
-        return snprintf(to, size, "<%d>", level);
-    struct timeval now;
-    struct tm utc;
-    gettimeofday(&now, NULL);
-    gmtime_r(&now.tv_sec, &utc);
-    size_t n = strftime(to, size, "%Y-%m-%dT%H:%M:%S", &utc);
-    return (int)n +
-           snprintf(to + n, size - n, ".%03dZ %s ", (int)(now.tv_usec / 1000), level_names[level]);
+    size_t room = LINE_BYTES - 1 - l->size; /* one for the newline */
+    int m = vsnprintf(l->text + l->size, room, format, args);
+    l->size += m < 0 ? 0 : (size_t)m < room ? (size_t)m : room - 1;
+}
+
+static void add(line *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add_text(l, format, args);
+    va_end(args);
+}
+
+/* "2026-11-22T01:20:00.123Z info " or, for journald, "<6>" */
+static void begin_line(line *l, int level)
+{
+    l->level = level;
+    l->size = 0;
+    if (sink.journal) {
+        add(l, "<%d>", level);
+    } else {
+        struct timeval now;
+        struct tm utc;
+        gettimeofday(&now, NULL);
+        gmtime_r(&now.tv_sec, &utc);
+        l->size = strftime(l->text, LINE_BYTES, "%Y-%m-%dT%H:%M:%S", &utc);
+        add(l, ".%03dZ %s ", (int)(now.tv_usec / 1000), level_names[level]);
+    }
+    l->prefix = l->size;
 }
 
 void shoald_log(int level, const char *event, const char *format, ...)
 {
     if (level > atomic_load_explicit(&threshold, memory_order_relaxed))
         return;
-    char line[2048];
-    size_t size = sizeof line - 1; /* room for the newline */
-    size_t n = (size_t)write_prefix(line, size, level);
-    n += (size_t)snprintf(line + n, size - n, "%s ", event);
+    line l;
+    begin_line(&l, level);
+    add(&l, "%s ", event);
     va_list args;
     va_start(args, format);
-    int m = vsnprintf(line + n, size - n, format, args);
+    add_text(&l, format, args);
     va_end(args);
-    n = m < 0 ? n : n + (size_t)m < size ? n + (size_t)m : size - 1;
-    line[n++] = '\n';
-    put_line(line, n);
+    l.text[l.size++] = '\n';
+    put_line(&l);
 }
 
-void shoald_log_say(const char *line)
+void shoald_log_say(const char *text)
 {
-    char text[4096];
-    int n = snprintf(text, sizeof text, "%s\n", line);
-    put_line(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+    line l = { .prefix = 0 };
+    int n = snprintf(l.text, sizeof l.text, "%s\n", text);
+    l.size = (size_t)n < sizeof l.text ? (size_t)n : sizeof l.text - 1;
+    put_line(&l);
 }
 
 /* ---- values ---------------------------------------------------------------------------- */

@@ -4,14 +4,14 @@
  *   ->
  *     2026-11-22T01:20:00.123Z info session_open session=6f1c peer=[::1]:40112
  *
- * Under systemd (JOURNAL_STREAM names the very thing that stderr is) the time is left out and the
- * line begins with <6>, so that journald files it under its priority. Values that come from
- * outside go through shoald_log_quote. Any thread may log; a line is one write(). Nothing in the
- * frame path logs.
+ * Under systemd (JOURNAL_STREAM names the very thing that stderr is) journald gets the line with
+ * its priority and each key as a field of its own (journal.h); where its socket is not to be had,
+ * it goes to stderr without the time and begins with <6>. Values that come from outside go through
+ * shoald_log_quote. Any thread may log; a line is one write(). Nothing in the frame path logs.
  *
- * Nor does a line ever wait for its reader: where stderr is a pipe, a terminal or a socket that
- * takes nothing at the moment, the line is lost and counted, and the next one that gets through is
- * preceded by `log_lost lines=N`.
+ * Nor does a line ever wait for its reader: where journald, or a pipe, terminal or socket that is
+ * stderr, takes nothing at the moment, the line is lost and counted, and the next one that gets
+ * through is preceded by `log_lost lines=N`.
  */
 #ifndef SHOALD_LOG_H
 #define SHOALD_LOG_H
@@ -28,8 +28,10 @@ typedef enum shoald_log_level {
     SHOALD_LOG_DEBUG = 7
 } shoald_log_level;
 
-/* See what stderr is; before that, and where it cannot be known, lines are just written. */
-void shoald_log_open(void);
+/* See what stderr is; before that, and where it cannot be known, lines are just written.
+ * journal_socket: where journald listens if stderr leads to it (SHOALD_JOURNAL_SOCKET); must live
+ * as long as the process. */
+void shoald_log_open(const char *journal_socket);
 void shoald_log_set_level(int level);
 int shoald_log_level_from_name(const char *name); /* -1: no such level */
 const char *shoald_log_level_name(int level);

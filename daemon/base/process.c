@@ -1,6 +1,7 @@
 /* process.c - see process.h */
 #include "base/process.h"
 
+#include "base/journal.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ void shoald_process_prepare(void)
     return_memory();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_IGN); /* decoders are not waited for (net/decode.c) */
-    shoald_log_open();
+    shoald_log_open(SHOALD_JOURNAL_SOCKET);
 }
 
 int shoald_process_want_descriptors(size_t need, char *why, size_t why_size)

@@ -28,10 +28,11 @@ class Engine:
     model has tables for; the first is the default.
     """
 
-    def __init__(self, model=None, lib=None, dim=None, classes=None, frames=2048, tap_frames=24576,
+    def __init__(self, model=None, lib=None, dim=None, classes=None, frames=2048, tap_frames=24576, hidden_frames=0,
                  backend="auto", precision="fp32", cache="auto", program=None):
         self.engine = shoal.Engine(model, lib, backend=backend, precision=precision, cache=cache,
-                                   program=program, frames=frames, tap_frames=tap_frames)
+                                   program=program, frames=frames, tap_frames=tap_frames,
+                                   hidden_frames=hidden_frames)
         for what, wanted, has in (("dim", dim, self.engine.dim), ("classes", classes, self.engine.classes)):
             if wanted not in (None, has):
                 raise ValueError(f"{model}: {what} {has}, not {wanted}")
@@ -68,19 +69,47 @@ class Engine:
 
         clips: tuples that begin with a file's path; read: clip -> float32 samples, where that is not all.
         """
+        yield from self._heard(clips, group, read, lambda pcm: self.depths(pcm, depth, chunk))
+
+    def hear_layers(self, clips, wanted, depth, chunk, group=48):
+        """The same of layers as they are: (clip, (logp, embedding, {n: [T, D]})), see `layers`."""
+        yield from self._heard(clips, group, None, lambda pcm: self.layers(pcm, wanted, depth, chunk))
+
+    @staticmethod
+    def _heard(clips, group, read, compute):
         for a in range(0, len(clips), group):
             part = clips[a:a + group]
             pcm = [np.ascontiguousarray(read(c) if read else sf.read(c[0], dtype="float32")[0]) for c in part]
-            yield from zip(part, self.depths(pcm, depth, chunk))
+            yield from zip(part, compute(pcm))
 
     def depths(self, clips, depth=12, chunk=16, left=64):
         """Many clips side by side -> for each clip {d: logp [T, C]} for every d <= depth."""
         below, out = range(1, depth), [{d: [] for d in range(1, depth + 1)} for _ in clips]
+        for i, _, (own, *taps) in self._together(clips, depth, chunk, left, below):
+            for d, (logp, _) in zip((*below, depth), (*taps, own)):
+                out[i][d].append(logp)
+        return [{d: np.concatenate(v) for d, v in o.items()} for o in out]
+
+    def layers(self, clips, wanted, depth, chunk=16, left=64):
+        """Many clips side by side -> for each (logp, embedding, {n: [T, D] what left layer n itself, 0: the
+        subsampling}) at that depth. The engine needs hidden_frames for those below it."""
+        out = [([], [], {n: [] for n in wanted}) for _ in clips]
+        for i, n, ((logp, embedding),) in self._together(clips, depth, chunk, left, hidden=wanted):
+            out[i][0].append(logp)
+            out[i][1].append(embedding)
+            for layer in wanted:
+                out[i][2][layer].append(self.engine.layer(n, layer))
+        return [(np.concatenate(p), np.concatenate(e), {n: np.concatenate(v) for n, v in h.items()})
+                for p, e, h in out]
+
+    def _together(self, clips, depth, chunk, left, below=(), hidden=()):
+        """Of every chunk of every clip as it is computed: (clip, place in the run, its rows at depth and `below`)."""
         at, ended = [0] * len(clips), [False] * len(clips)
         with ExitStack() as stack:
             streams = [stack.enter_context(self._stream(depth, chunk, left)) for _ in clips]
             for s in streams:
                 s.set_taps(below)
+                s.set_hidden([n for n in hidden if n < depth])
             while True:
                 for i, s in enumerate(streams):
                     if at[i] < len(clips[i]):
@@ -91,10 +120,8 @@ class Engine:
                 ready = [i for i, s in enumerate(streams) if s.ready]
                 if not ready and all(ended):
                     break
-                for i, (own, *taps) in zip(ready, self._run(streams, ready, below)):
-                    for d, (logp, _) in zip((*below, depth), (*taps, own)):
-                        out[i][d].append(logp)
-        return [{d: np.concatenate(v) for d, v in o.items()} for o in out]
+                for n, (i, rows) in enumerate(zip(ready, self._run(streams, ready, below))):
+                    yield i, n, rows
 
     def _run(self, streams, ready, below):
         return self.engine.run([streams[i] for i in ready], below) if ready else []

@@ -291,13 +291,18 @@ class Engine(unittest.TestCase):
 
     def test_what_training_asks(self):
         import capi
-        engine, rng = capi.Engine(frames=64, tap_frames=256), np.random.default_rng(4)
+        engine, rng = capi.Engine(frames=64, tap_frames=256, hidden_frames=256), np.random.default_rng(4)
         clips = [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in (9000, 3000)]
         found = engine.depths(clips, 3, 8)
         for clip, by_depth in zip(clips, found):
             self.assertEqual(sorted(by_depth), [1, 2, 3])
             for d, logp in by_depth.items():
                 np.testing.assert_allclose(logp, engine.stream(clip, d, 8)[0], atol=1e-4)
+        for clip, (logp, left, hidden) in zip(clips, engine.layers(clips, (0, 1, 3), 3, 8)):
+            np.testing.assert_allclose(logp, engine.stream(clip, 3, 8)[0], atol=1e-4)
+            np.testing.assert_array_equal(hidden[3], left)      # nothing is averaged yet
+            np.testing.assert_allclose(hidden[1], engine.stream(clip, 1, 8)[1], atol=1e-4)
+            self.assertEqual(hidden[0].shape, left.shape)
         moved = engine.stream(clips[0], 1, 8, slices=[4000, 9000], depths={1: 3}, flushes=(0,), wake=0)
         self.assertEqual([len(rows) for rows in moved], [29, 29])
         logp = engine.stream(clips[0], 3, 8)[0]

@@ -56,6 +56,10 @@ class _StreamParams(C.Structure):
                 ("program", C.c_int)]
 
 
+class _Room(C.Structure):
+    _fields_ = [("frames", C.c_int), ("tap_frames", C.c_int), ("hidden_frames", C.c_int)]
+
+
 class _Result(C.Structure):
     # all of shoal_result: the library writes it
     _fields_ = [("first_frame", C.c_int64), ("frames", C.c_int), ("depth", C.c_int), ("embedding", FLOATS),
@@ -115,13 +119,14 @@ class Engine:
     """A model. Streams of it share its weights; an Engine and its streams belong to one thread at a time.
 
     model: a file, or None for the built-in one. lib: a libshoal.so. program: one of the model's orders of
-    layers by name, None: the first. frames, tap_frames: how many frames of all streams together one run may
-    hold, and how many of the depths beside them; enough for one stream at a time where nothing is said.
+    layers by name, None: the first. frames, tap_frames, hidden_frames: how many frames of all streams together
+    one run may hold, and how many of the depths and layers beside them; enough for one stream at a time where
+    nothing is said.
     """
 
     def __init__(self, model: Optional[str] = None, lib: Optional[str] = None, *, backend: str = "auto",
                  precision: str = "fp32", cache: str = "auto", program: Optional[str] = None, frames: int = 0,
-                 tap_frames: int = 0) -> None:
+                 tap_frames: int = 0, hidden_frames: int = 0) -> None:
         self._c = _load(lib)
         self._model, self._batch = C.c_void_p(), C.c_void_p()
         params = _ModelParams(_index(BACKENDS, backend), _index(PRECISIONS, precision), _index(CACHES, cache))
@@ -138,8 +143,9 @@ class Engine:
         self._program = 0
         if program:
             self._program, self.depth = self._find_program(program)
-        self._check(self._c.shoal_batch_new_taps(C.byref(self._batch), self._model,
-                                                 frames or info.max_chunk_frames, tap_frames))
+        self._results: Any = ()         # of the last run
+        room = _Room(frames or info.max_chunk_frames, tap_frames, hidden_frames)
+        self._check(self._c.shoal_batch_new_room(C.byref(self._batch), self._model, C.byref(room)))
 
     def _find_program(self, name: str) -> tuple[int, int]:
         """(number, depth)"""
@@ -224,6 +230,7 @@ class Engine:
         handles = (C.c_void_p * len(streams))(*(s._s.value for s in streams))
         results = (_Result * len(streams))()
         self._check(self._c.shoal_batch_run(self._batch, handles, len(streams), results))
+        self._results = results
         return [[self._rows(results[n])] + [self._rows(self._tap(n, d)) for d in depths]
                 for n in range(len(streams) if rows else 0)]
 
@@ -232,11 +239,25 @@ class Engine:
         self._check(self._c.shoal_batch_get_tap(self._batch, n, depth, C.byref(tap)))
         return tap
 
+    def layer(self, n: int, layer: int) -> np.ndarray:
+        """What left a layer itself in the last run, [frames, dim] of its n-th stream; 0: what the first layer
+        read. Its own depth's, or one that Stream.set_hidden asked for."""
+        r = self._results[n]
+        if layer != r.depth:
+            r = _Result()
+            self._check(self._c.shoal_batch_get_hidden(self._batch, n, layer, C.byref(r)))
+        return self._copied(r.hidden, r.frames)
+
+    def _copied(self, rows: Any, frames: int) -> np.ndarray:
+        if not frames:
+            return np.zeros((0, self.dim), np.float32)
+        return np.ctypeslib.as_array(rows, (frames, self.dim)).copy()
+
     def _rows(self, r: _Result) -> Rows:
         if not r.frames:
-            return np.zeros((0, self.classes), np.float32), np.zeros((0, self.dim), np.float32)
+            return np.zeros((0, self.classes), np.float32), self._copied(None, 0)
         return (np.ctypeslib.as_array(r.logp, (r.frames, self.classes)).copy(),
-                np.ctypeslib.as_array(r.embedding, (r.frames, self.dim)).copy())
+                self._copied(r.embedding, r.frames))
 
 
 class Decoder:
@@ -321,6 +342,10 @@ class Stream:
     def set_taps(self, depths: Sequence[int]) -> None:
         """Depths below its own whose rows Engine.run is to give, too; they cost no encoder time."""
         self._e._check(self._e._c.shoal_stream_set_taps(self._s, C.c_uint64(sum(1 << (d - 1) for d in depths))))
+
+    def set_hidden(self, layers: Sequence[int]) -> None:
+        """Layers below its own depth that Engine.layer is to give, too; 0: what the first one reads."""
+        self._e._check(self._e._c.shoal_stream_set_hidden(self._s, C.c_uint64(sum(1 << n for n in layers))))
 
     def flush(self) -> list[Rows]:
         """What can be said about the audio so far."""

@@ -271,7 +271,7 @@ typedef struct shoal_program_info {
 
 /* One virtual layer. Texts are valid as long as the model. */
 typedef struct shoal_layer_info {
-    const char *op;                      /* its operation: "conformer", "experts", "identity" */
+    const char *op;                      /* its operation: "conformer", "mimic_linear", ... */
     int pools;                           /* pools that it takes something from: */
     const char *pool[SHOAL_LAYER_POOLS]; /* [pools] their names, e.g. "block", "norms" */
     int place[SHOAL_LAYER_POOLS];        /* [pools] and what it takes from each */

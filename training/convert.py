@@ -23,6 +23,16 @@ def add_program(config, text):
     config["programs"].append({"name": name, "layers": chosen})
 
 
+def with_programs(model, out, add, dtype="f32", more=()):
+    """`model` again as `out`, with what each of `add` does to its configuration; more: further tensors."""
+    tensors, meta = read_safetensors(model)
+    config = as_format_two(json.loads(meta["shoal"]))
+    for change in add:
+        change(config)
+    write_safetensors(out, {**tensors, **dict(more)}, metadata_of(config), dtype)
+    return config
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("model")
@@ -31,13 +41,10 @@ def main():
     ap.add_argument("--program", action="append", default=[], metavar="NAME=N,N...", help="a further program")
     ap.add_argument("--temperature", type=float, help="the engine divides logits by it")
     a = ap.parse_args()
-    tensors, meta = read_safetensors(a.model)
-    config = as_format_two(json.loads(meta["shoal"]))
-    for text in a.program:
-        add_program(config, text)
+    changes = [lambda c, text=text: add_program(c, text) for text in a.program]
     if a.temperature:
-        config["temperature"] = a.temperature
-    write_safetensors(a.out, tensors, metadata_of(config), a.dtype)
+        changes.append(lambda c: c.update(temperature=a.temperature))
+    config = with_programs(a.model, a.out, changes, a.dtype)
     print(f"{a.out}: {os.path.getsize(a.out)} bytes, programs {', '.join(p['name'] for p in config['programs'])}")
 
 

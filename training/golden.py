@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Golden tensors for tests/check_golden.c and tests/check_experts.c, from the PyTorch oracle.
+"""Golden tensors for tests/check_golden.c, check_experts.c and check_mimic.c, from the PyTorch oracle.
 
-    golden.py                       # writes ../tests/data/tiny_golden.safetensors and tiny_experts*.safetensors
+    golden.py       # writes ../tests/data/tiny_golden.safetensors, tiny_experts*.safetensors and tiny_mimic*.safetensors
 
 The model is export.random_model(), the one in tests/data/tiny.safetensors. The signal is
 integer arithmetic (tests/engine_util.c makes the same samples), 10000 samples: 32 output
@@ -21,6 +21,9 @@ Experts have a model of their own (EXPERTS), with programs for each way to weigh
 
     <program>.d<depth>          [32, 32] embeddings, chunk 8, left 16, depths 1 to 4
     <program>.d<depth>.routes   [34, 1 or 2] the experts that every internal frame went through in layer <depth>
+
+tiny_mimic.safetensors is that model with programs of mimics (MIMICS); its golden file has, at chunk 8, left 16,
+    <program>           [32, 32] embeddings at its full depth; .logp [32, 40]
 """
 
 import os
@@ -30,6 +33,7 @@ import torch
 
 import export
 import frontend
+from mimic import Mimic, write_file
 from model import chunk_mask, picked, rope_table
 from modelfile import metadata_of, write_safetensors
 
@@ -38,6 +42,8 @@ SAMPLES, FRAMES = 10000, 32
 EXPERTS = dict(seed=13, depth=4, blocks=2, norms=4, experts=4, routers=4, exit_from=0)
 TOPS = {"base": (1, False), "sure": (1, True), "two": (2, False), "two-renormalised": (2, True)}    # top, renormalised
 MARGIN = 2e-3           # of logits: what no rounding moves
+MIMICS = {"linear": ("linear", 1, 24, 0), "transformer": ("transformer", 1, 48, 0),     # kind, layers, inner width, after
+          "two": ("linear", 2, 40, 0), "after-3": ("transformer", 2, 112, 3)}           # 112: wider than all else
 LAST = {"ffn1": "ffn1.down", "att": "att.out", "conv": "conv.pw2", "ffn2": "ffn2.down"}
 
 
@@ -177,6 +183,30 @@ def golden_experts(path):
     return {k: v.contiguous().numpy().astype(np.float32) for k, v in out.items()}
 
 
+def tiny_mimics():
+    torch.manual_seed(9)
+    out = {name: (Mimic(kind, n, inner, 32, 2), after) for name, (kind, n, inner, after) in MIMICS.items()}
+    with torch.no_grad():
+        for p in (p for mimic, _ in out.values() for p in mimic.parameters()):
+            p.add_(0.1 * torch.randn_like(p))
+    return out
+
+
+@torch.no_grad()
+def golden_mimics(m, mimics):
+    x = m.subsample(normalised_mel(m))
+    T = x.shape[1]
+    bias = torch.zeros(T, T).masked_fill_(~chunk_mask(T, 8, 16), -1e9)
+    turn, out = rope_table(T, m.config.dim // m.config.heads), {}
+    for name, (mimic, after) in mimics.items():
+        y = x
+        for layer in range(after):
+            y = m.layer(layer, y, bias, *turn)
+        y = mimic(y, bias, *turn)[0, m.config.delay:]
+        out[name], out[name + ".logp"] = y, torch.log_softmax(m.head(y), -1)
+    return {k: v.contiguous().numpy() for k, v in out.items()}
+
+
 def write(name, tensors):
     path = os.path.join(HERE, "../tests/data", name)
     write_safetensors(path, tensors, {"made_by": "training/golden.py"})
@@ -188,6 +218,8 @@ def main():
     path = os.path.join(HERE, "../tests/data/tiny_experts.safetensors")
     experts_file(path)
     write("tiny_experts_golden.safetensors", golden_experts(path))
+    write_file(os.path.join(HERE, "../tests/data/tiny.safetensors"), os.path.join(HERE, "../tests/data/tiny_mimic.safetensors"), tiny_mimics())
+    write("tiny_mimic_golden.safetensors", golden_mimics(export.random_model(), tiny_mimics()))
 
 
 if __name__ == "__main__":

@@ -153,3 +153,13 @@ def exit_weights(program):
     for share in (e.get("exit", 1.0) for e in program):
         weights = [w * (1 - share) for w in weights] + [share]
     return weights
+
+
+def remaining(program, numbers):
+    """These entries (from 0) of a program; those that stay in the mean that leaves weigh there as they did beside each other."""
+    out, sum_ = [], 0.0
+    for i, weight in ((i, exit_weights(program)[i]) for i in numbers):
+        entry = {k: v for k, v in program[i].items() if k != "exit"}
+        sum_ += weight
+        out.append({**entry, "exit": weight / sum_} if 0 < weight < sum_ else entry)
+    return out

@@ -85,27 +85,28 @@ def probe_matrix(train, test, classes):
 
 
 @torch.no_grad()
-def neighbours(h):
+def neighbours(h, k):
     s = h @ h.T
     s.fill_diagonal_(-1e8)
-    return torch.zeros_like(s).scatter_(1, s.topk(NEIGHBOURS).indices, 1.0)
+    return torch.zeros_like(s).scatter_(1, s.topk(k).indices, 1.0)
 
 
 @torch.no_grad()
-def similarities(x):
-    """{measure: [depth][depth]} of embeddings x [depth, n, D]."""
+def similarities(x, k=NEIGHBOURS, every=5, measures=("cosine", "cka", "knn")):
+    """{measure: [depth][depth]} of embeddings x [depth, n, D]; of them every fifth is asked for its neighbours."""
     depth = len(x)
     unit = F.normalize(x, dim=-1)
     centred = x - x.mean(1, keepdim=True)
-    near = [neighbours(h[::5]) for h in x]
+    near = [neighbours(h[::every], k) for h in x]
     norm = [(c.T @ c).norm() for c in centred]
-    out = {m: [[0.0] * depth for _ in range(depth)] for m in ("cosine", "cka", "knn")}
+    out = {m: [[0.0] * depth for _ in range(depth)] for m in measures}
     for i in range(depth):
         for j in range(depth):
-            cross = (centred[i].T @ centred[j]).norm()
-            out["cosine"][i][j] = float((unit[i] * unit[j]).sum(-1).mean())
-            out["cka"][i][j] = float(cross ** 2 / (norm[i] * norm[j]))
-            out["knn"][i][j] = float((near[i] * near[j]).sum(1).mean() / NEIGHBOURS)
+            of = dict(cosine=lambda: (unit[i] * unit[j]).sum(-1).mean(),
+                      cka=lambda: (centred[i].T @ centred[j]).norm() ** 2 / (norm[i] * norm[j]),
+                      knn=lambda: (near[i] * near[j]).sum(1).mean() / k)
+            for m in measures:
+                out[m][i][j] = float(of[m]())
     return out
 
 

@@ -70,6 +70,24 @@ static void read_experts(shoal__reader *r, shoal__config *c, const json_t *root)
     c->routers = shoal__reader_int(r, root, "routers", 1, SHOAL__MAX_POOL);
 }
 
+/* The inner widths of a pool of mimics; none where the key is missing. */
+static void read_mimics(shoal__reader *r, const json_t *root, const char *key, shoal__mimics *m)
+{
+    const json_t *widths = json_object_get(root, key);
+    size_t count = json_array_size(widths);
+    if (widths && (count < 1 || count > SHOAL__MAX_POOL))
+        shoal__reader_fail(r, "configuration: '%s' must list 1 to %d inner widths", key,
+                           SHOAL__MAX_POOL);
+    for (size_t i = 0; i < count && !r->failed; i++) {
+        json_int_t width = json_integer_value(json_array_get(widths, i));
+        if (width < 1 || width > SHOAL__MAX_FFN)
+            shoal__reader_fail(r, "configuration: '%s' %zu must be an integer from 1 to %d", key, i,
+                               SHOAL__MAX_FFN);
+        m->inner[i] = (int)width;
+    }
+    m->count = r->failed ? 0 : (int)count;
+}
+
 /* What format 2 has and format 1 has not. Format 1 passes over keys that it does not know; from
  * format 2 on each must mean something. */
 static void read_further(shoal__reader *r, shoal__config *c, const json_t *root)
@@ -79,11 +97,13 @@ static void read_further(shoal__reader *r, shoal__config *c, const json_t *root)
         return;
     shoal__reader_only(r, root, "configuration",
                        "format name frontend dim ffn heads kernel classes labels delay_frames "
-                       "left_frames blocks norm_sets expert_banks experts routers temperature "
-                       "programs");
+                       "left_frames blocks norm_sets expert_banks experts routers mimic_linear "
+                       "mimic_transformer temperature programs");
     shoal__reader_only(r, json_object_get(root, "frontend"), "configuration: 'frontend'",
                        "rate window hop fft mels floor");
     read_experts(r, c, root);
+    read_mimics(r, root, "mimic_linear", &c->mimic_linear);
+    read_mimics(r, root, "mimic_transformer", &c->mimic_transformer);
     if (json_object_get(root, "temperature"))
         c->temperature = (float)shoal__reader_number(r, root, "temperature", 0.01, 100.0);
 }

@@ -30,6 +30,20 @@ enum {
     SHOAL__MAX_DELAY = 16
 };
 
+/* A pool whose members have each their own inner width; they are optional. */
+typedef struct shoal__mimics {
+    int count;
+    int inner[SHOAL__MAX_POOL]; /* [count] */
+} shoal__mimics;
+
+static inline int shoal__mimics_widest(const shoal__mimics *m)
+{
+    int widest = 0;
+    for (int i = 0; i < m->count; i++)
+        widest = m->inner[i] > widest ? m->inner[i] : widest;
+    return widest;
+}
+
 typedef struct shoal__config {
     int format; /* 1 or 2 */
     char name[64];
@@ -39,6 +53,7 @@ typedef struct shoal__config {
     int blocks, norm_sets;     /* pool sizes */
     int expert_banks, routers; /* 0: the file has no experts */
     int experts;               /* of a bank */
+    shoal__mimics mimic_linear, mimic_transformer;
 } shoal__config;
 
 typedef struct shoal__norm {

@@ -64,14 +64,20 @@ int shoal__conformer_wake_from(const shoal__program *p, int place, int awake)
     return from;
 }
 
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
 static void scratch(shoal_batch *b, unsigned char *base, size_t *at)
 {
     const shoal__config *c = &b->model->config;
-    size_t R = (size_t)b->room.frames, D = (size_t)c->dim, ffn = (size_t)c->ffn;
+    int ffn = max_int(c->ffn, shoal__mimics_widest(&c->mimic_transformer));
+    size_t R = (size_t)b->room.frames, D = (size_t)c->dim;
     shoal__conformer_scratch counting, *s = shoal__carve(base, at, sizeof *s);
     b->scratch[SHOAL__CONFORMER] = s = base ? s : &counting;
     s->y = shoal__carve_floats(base, at, R * D);
-    s->wide = shoal__carve_floats(base, at, R * (ffn > 3 * D ? ffn : 3 * D));
+    s->wide = shoal__carve_floats(base, at, R * (size_t)max_int(ffn, 3 * c->dim));
     shoal__convolution_scratch(b, base, at);
     shoal__attention_scratch(b, base, at);
     b->scratch[SHOAL__CONFORMER] = base ? s : NULL;
@@ -106,16 +112,11 @@ static void run(shoal_batch *b, const shoal__layer *l, int place, const shoal__r
     shoal__conformer_end(b, l, rows);
 }
 
-static int up_to(int n, int unit)
-{
-    return unit > 0 ? (n + unit - 1) / unit * unit : n;
-}
-
 /* Attention looks left_frames back from where a chunk begins; the convolution reads what attention
  * has made of the frames before, which may lie in the chunk before. */
 int shoal__conformer_reach(const shoal_model *m, const shoal_stream_params *p)
 {
-    return up_to(p->left_frames, p->chunk_frames) + up_to(m->config.kernel - 1, p->chunk_frames);
+    return shoal__in_chunks(p->left_frames, p) + shoal__in_chunks(m->config.kernel - 1, p);
 }
 
 double shoal__conformer_flops(const shoal_model *m, double frames, double context, int ffns)

@@ -17,6 +17,8 @@ enum {
     SHOAL__CONFORMER,
     SHOAL__EXPERTS,
     SHOAL__IDENTITY,
+    SHOAL__MIMIC_LINEAR,
+    SHOAL__MIMIC_TRANSFORMER,
     SHOAL__OPS /* how many */
 };
 
@@ -98,5 +100,6 @@ double shoal__layer_flops(const shoal_model *m, const shoal__layer *l, double fr
 
 /* One row each, in files of their own. */
 extern const shoal__op shoal__op_conformer, shoal__op_experts, shoal__op_identity;
+extern const shoal__op shoal__op_mimic_linear, shoal__op_mimic_transformer;
 
 #endif

@@ -54,6 +54,20 @@ def experts(name, more=None, count=2, **entry):
     TENSORS.update(kept)
 
 
+def mimics(name, widths=(3, 5), more=None, **entry):
+    """A linear mimic before a transformer in the place of micro's layers."""
+    d = CONFIG["dim"]
+    shapes = {"linear.0.up": (3, d), "linear.0.down": (d, 3), "linear.0.norm": (3,), "transformer.0.att.qkv": (3 * d, d),
+              "transformer.0.att.out": (d, d), "transformer.0.ffn.up": (5, d), "transformer.0.ffn.down": (d, 5),
+              **{"transformer.0.norm." + n: (d,) for n in ("att", "ffn", "out")}}
+    values = np.float32([0.7, -0.3, 0.2])
+    pool = {f"mimic_{n}.{what}": np.resize(values, shape if what == "weight" else shape[:1])
+            for n, shape in shapes.items() for what in ("weight", "bias")}
+    layers = [{"op": "mimic_linear", "mimic": 0}, {"op": "mimic_transformer", "mimic": 0, **entry}, LAYERS[0]]
+    write(name, {**pool, **(more or {})}, mimic_linear=widths[:1], mimic_transformer=widths[1:],
+          programs=[program("mimic", layers[:2]), program("before", layers)])
+
+
 def main():
     c = CONFIG["classes"]
     for dtype in ("f32", "f16", "bf16", "int8"):
@@ -71,11 +85,19 @@ def main():
     write("program-twice", programs=[program("base"), program("base")])
     write("program-nameless", programs=[{"layers": LAYERS}])
     write("program-empty", programs=[program("base"), program("none", [])])
-    write("program-unknown-op", programs=[program("base"), program("mimic", [{**LAYERS[0], "op": "mimic_linear"}])])
+    write("program-unknown-op", programs=[program("base"), program("mimic", [{**LAYERS[0], "op": "mimic"}])])
     write("program-of-format-1", program=LAYERS)
     write("no-programs", programs=[])
     write("temperature-0", temperature=0)
     write("priors-negative", {"head.priors": np.full(c, -1 / c, np.float32)})
+    mimics("mimics")
+    mimics("mimics-absent", widths=(3, 5, 5))
+    mimics("mimics-no-such", mimic=1)
+    mimics("mimics-with-a-block", block=0)
+    mimics("mimics-width-0", widths=(0, 5))
+    mimics("mimics-too-wide", widths=(3, 8193))
+    mimics("mimics-norm-turned", more={"mimic_linear.0.norm.weight": np.zeros((1, 3), np.float32)})
+    mimics("mimics-far", more={"mimic_linear.0.down.weight": np.full((CONFIG["dim"], 3), 3e38, np.float32)})
     experts("experts")
     experts("experts-absent", count=3)
     experts("experts-no-such-router", router=1)

@@ -42,6 +42,7 @@ static run runs[] = {
     { .name = "migration", .make = migration_case },
     { .name = "admission", .make = admission_case },
     { .name = "robust", .make = robust_case },
+    { .name = "mimic", .make = mimic_case },
     { .name = "program", .make = program_case },
     { .name = "post", .make = post_case },
     { .name = "post, options", .make = post_options_case },

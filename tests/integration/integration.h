@@ -11,6 +11,7 @@
  *     test_admission.c      who is refused
  *     test_migration.c      moving between workers
  *     test_prices.c         the price list
+ *     test_mimic.c          small layers in place of the stack
  *     test_post.c           files by POST
  *     test_post_options.c   means and utterances by POST
  *     test_post_wrong.c     bodies that are wrong
@@ -190,6 +191,7 @@ TCase *overload_case(void);
 TCase *admission_case(void);
 TCase *migration_case(void);
 TCase *prices_case(void);
+TCase *mimic_case(void);
 TCase *program_case(void);
 TCase *post_case(void);
 TCase *post_options_case(void);

@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+"""Small networks that stand in for the stack: mimics, their controls, and what they are worth as served (arXiv 2409.16302).
+
+    mimic.py --into ../docs/research.md --out ../models/shoal-mimic.safetensors
+
+A mimic reads what the first layer reads (span 0) or what leaves layer 3 (span 3) and gives what leaves at depth 12. One
+or two layers, linear (Linear, LayerNorm, SiLU, Linear, no residual) or transformer (docs/model-format.md), of an inner width.
+
+    mimic      half of the budget by regression: mean squared error of what leaves and of the logits that the model's head
+               makes of it; the other half on the labels
+    control    all of it on the labels
+
+Both with the model's head as it is, or (-head) trained along. They learn on the frames that frozen.py kept of the C
+engine; equal budgets of --frames, the same batches, a rate that falls along a cosine from RATE. Each is then written into a
+model file as a program and judged as the C engine serves it.
+"""
+
+import argparse
+import datetime
+import os
+import time
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+import frozen
+from capi import Engine
+from convert import with_programs
+from evaluate import BUILT_IN, file_facts, model_sha
+from export import load_model
+from model import Attention, Config, FeedForward, LayerNorm, rope_table
+from report import insert, rows
+
+RATE, BATCH, LENGTH, CHUNK, DEPTH = 1e-3, 16, 160, 16, 12
+# name: (kind, layers, inner width, layer that it reads)
+SHAPES = {f"{kind}-{n}x{z}": (kind, n, z, 0) for kind in ("linear", "transformer") for n, z in ((1, 32), (1, 256), (1, 1024), (2, 256))}
+SHAPES.update({"after3-linear-1x1024": ("linear", 1, 1024, 3), "after3-transformer-1x256": ("transformer", 1, 256, 3)})
+WITH_HEAD = ("linear-1x1024", "transformer-1x256")
+
+
+# ---- the layers: oracle of engine/ops/mimic_*.c ------------------------------------------------
+
+class Linear(nn.Module):
+    """x = down(SiLU(LN(up(x))))"""
+
+    def __init__(self, dim, inner, heads):
+        super().__init__()
+        self.up, self.norm, self.down = nn.Linear(dim, inner), LayerNorm(inner), nn.Linear(inner, dim)
+
+    def forward(self, x, bias, cos, sin):
+        return self.down(F.silu(self.norm(self.up(x))))
+
+    def tensors(self):
+        return {"up": self.up, "down": self.down, "norm": self.norm}
+
+
+class Transformer(nn.Module):
+    """x += attention(LN(x)); x += FFN(LN(x)); x = LN(x)"""
+
+    def __init__(self, dim, inner, heads):
+        super().__init__()
+        c = Config(dim=dim, ffn=inner, heads=heads)
+        self.att, self.ffn = Attention(c), FeedForward(c)
+        self.norms = nn.ModuleDict({name: LayerNorm(dim) for name in ("att", "ffn", "out")})
+
+    def forward(self, x, bias, cos, sin):
+        x = x + self.att(self.norms["att"](x), bias, cos, sin)
+        x = x + self.ffn(self.norms["ffn"](x))
+        return self.norms["out"](x)
+
+    def tensors(self):
+        return {"att.qkv": self.att.qkv, "att.out": self.att.out, "ffn.up": self.ffn.up, "ffn.down": self.ffn.down,
+                **{"norm." + name: norm for name, norm in self.norms.items()}}
+
+
+KINDS = dict(linear=Linear, transformer=Transformer)
+
+
+class Mimic(nn.Module):
+    def __init__(self, kind, layers, inner, dim=256, heads=4):
+        super().__init__()
+        self.kind, self.inner = kind, inner
+        self.layers = nn.ModuleList(KINDS[kind](dim, inner, heads) for _ in range(layers))
+
+    def forward(self, x, bias, cos, sin):
+        for layer in self.layers:
+            x = layer(x, bias, cos, sin)
+        return x
+
+
+def add_mimic(config, name, mimic, after=0):
+    """A program of that name: the first `after` layers of the base, then the mimic. Returns its tensors."""
+    pool, out, entries = "mimic_" + mimic.kind, {}, config["programs"][0]["layers"][:after]
+    widths = config.setdefault(pool, [])
+    for layer in mimic.layers:
+        for part, module in layer.tensors().items():
+            for what, value in module.named_parameters():
+                out[f"{pool}.{len(widths)}.{part}.{what}"] = value.detach().float().numpy()
+        entries = entries + [{"op": pool, "mimic": len(widths)}]
+        widths.append(mimic.inner)
+    config["programs"].append({"name": name, "layers": entries})
+    return out
+
+
+# ---- learning ----------------------------------------------------------------------------------
+
+class Frames:
+    """The learning clips one after the other, in pieces of LENGTH frames: [pieces, LENGTH, ..]."""
+
+    def __init__(self, found, delay):
+        n = len(found["whole.y"]) // LENGTH * LENGTH
+        cut = lambda x: x[:n].reshape(-1, LENGTH, *x.shape[1:])
+        self.x = {layer: cut(found["whole.x"][i]) for i, layer in enumerate(frozen.WHOLE)}
+        self.y, self.of = cut(found["whole.y"]), cut(found["whole.of"])
+        first = np.r_[0, np.flatnonzero(np.diff(found["whole.of"])) + 1]
+        self.at = cut(np.arange(len(found["whole.y"])) - first[found["whole.of"]] + delay)
+
+    def bias(self, pick, left=64):
+        """[pieces, 1, LENGTH, LENGTH]: 0 where a frame is seen, its own clip's of its chunk and `left` before that"""
+        at, of = torch.from_numpy(self.at[pick]), torch.from_numpy(self.of[pick])
+        begin = at // CHUNK * CHUNK
+        seen = (at[:, None] < begin[:, :, None] + CHUNK) & (at[:, None] >= begin[:, :, None] - left) & (of[:, None] == of[:, :, None])
+        return torch.zeros(seen.shape).masked_fill_(~seen, -1e9)[:, None]
+
+
+def batches(frames, budget, seed):
+    rng, order = np.random.default_rng(seed), []
+    for _ in range(budget // (BATCH * LENGTH)):
+        if len(order) < BATCH:
+            order = list(rng.permutation(len(frames.y)))
+        yield [order.pop() for _ in range(BATCH)]
+
+
+def train(shape, frames, head, budget, control, with_head, seed):
+    """(mimic, head, seconds)"""
+    torch.manual_seed(seed)
+    kind, layers, inner, after = shape
+    mimic, own = Mimic(kind, layers, inner), nn.Linear(head.in_features, head.out_features)
+    own.load_state_dict(head.state_dict())
+    own.requires_grad_(with_head)
+    begin, steps = time.process_time(), budget // (BATCH * LENGTH)
+    optim = torch.optim.Adam([p for m in (mimic, own) for p in m.parameters() if p.requires_grad], RATE)
+    cos, sin = rope_table(LENGTH, 64)
+    for step, pick in enumerate(batches(frames, budget, seed)):
+        optim.param_groups[0]["lr"] = RATE * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / steps)))
+        x, y = torch.from_numpy(frames.x[after][pick]).float(), torch.from_numpy(frames.y[pick])
+        out = mimic(x, frames.bias(pick) if kind == "transformer" else None, cos, sin)
+        if control or step >= steps // 2:
+            loss = F.cross_entropy(own(out).flatten(0, 1), y.flatten())
+        else:
+            want = torch.from_numpy(frames.x[-1][pick]).float()
+            loss = F.mse_loss(out, want) + F.mse_loss(head(out), head(want))
+        optim.zero_grad()
+        loss.backward()
+        optim.step()
+    return mimic, own, time.process_time() - begin
+
+
+def arms(shapes, with_head):
+    for name in shapes:
+        for head in (False, True)[:1 + (name in with_head)]:
+            for control in (False, True):
+                yield name, control, head
+
+
+def arm_name(name, control, head):
+    return name + ("-head" if head else "") + ("-control" if control else "")
+
+
+def learnt(a, arm, frames, head):
+    """The arm of that name from the scratch folder, or trained."""
+    name, control, with_head = arm
+    path = os.path.join(a.scratch, f"mimic-{arm_name(*arm)}-{a.frames}-{a.seed}.pt")
+    if not os.path.exists(path):
+        mimic, own, seconds = train(SHAPES[name], frames(), head, a.frames, control, with_head, a.seed)
+        torch.save(dict(mimic=mimic.state_dict(), head=own.state_dict(), seconds=seconds), path)
+        print(f"{arm_name(*arm)}: {seconds:.0f} s", flush=True)
+    kept = torch.load(path)
+    mimic = Mimic(*SHAPES[name][:3])
+    mimic.load_state_dict(kept["mimic"])
+    return mimic.eval(), kept["head"], kept["seconds"]
+
+
+# ---- as served ---------------------------------------------------------------------------------
+
+def write_file(model, out, mimics, head=None, dtype="f32"):
+    """mimics: {program: (Mimic, after)} beside the base program of `model`."""
+    more = {f"head.{k}": v.numpy() for k, v in head.items()} if head else {}
+    return with_programs(model, out, [lambda c, n=n, m=m, k=k: more.update(add_mimic(c, n, m, k)) for n, (m, k) in mimics.items()],
+                         dtype, more)
+
+
+def served(a, lists, arm, mimic, head):
+    """frozen.Frozen of an arm."""
+    path, after = os.path.join(a.scratch, "arm.safetensors"), SHAPES[arm[0]][3]
+
+    def open():
+        write_file(a.model, path, {"mimic": (mimic, after)}, head if arm[2] else None)
+        return Engine(path, a.lib, program="mimic")
+
+    return frozen.Frozen(a.scratch, a.model, lists, open, f"{arm_name(*arm)}-{a.frames}-{a.seed}", after + len(mimic.layers))
+
+
+def shares(features):
+    """{"PER", "frames": (here, low, high)} of the judged clips, and their sums by speaker"""
+    counts = frozen.by_speaker(features["judge"]["counts"], features.lists["judge"])
+    return dict(PER=frozen.share(counts[:, :2]), frames=frozen.share(counts[:, 2:])), counts
+
+
+def less(one, other, draws=2000):
+    """(PER of one less that of the other, low, high), points, speakers drawn anew together."""
+    n = len(one)
+    drawn = np.concatenate([[np.arange(n)], np.random.default_rng(1).integers(n, size=(draws, n))])
+    d = 100 * (one[drawn].sum(1)[:, 1] - other[drawn].sum(1)[:, 1]) / one[drawn].sum(1)[:, 0]
+    return (d[0], *np.percentile(d[1:], (2.5, 97.5)))
+
+
+def flops(kind, layers, inner, after, dim=256, context=80):
+    """Products and sums of a frame, as the operations count them (engine/ops)."""
+    conformer = 2 * (dim * (4 * 1024 + 7 * dim) + 2 * dim * context + dim * 15)
+    own = 4 * dim * inner if kind == "linear" else 2 * dim * (4 * dim + 2 * inner + 2 * context)
+    return layers * own + after * conformer, 12 * conformer
+
+
+def cost_table(a, path, programs, rounds, streams=32):
+    """{program: streams a core}, best of interleaved rounds; the whole stack among them."""
+    engines = {name: Engine(path, a.lib, program=name) for name in programs}
+    pcm = np.random.default_rng(1).normal(0, 0.05, 16000 * 8).astype(np.float32)
+    best = dict.fromkeys(programs, np.inf)
+    for _ in range(rounds):
+        for name, engine in engines.items():
+            best[name] = min(best[name], engine.cost(pcm, engine.engine.depth, streams, CHUNK))
+    return {name: 1 / cost for name, cost in best.items()}
+
+
+def judged(a, lists, frames, head):
+    """One line an arm, the control beside its mimic."""
+    lines = []
+    for name, control, with_head in arms(SHAPES, WITH_HEAD):
+        if control:
+            continue
+        found = {}
+        for is_control in (False, True):
+            arm = (name, is_control, with_head)
+            mimic, own, seconds = learnt(a, arm, frames, head)
+            found[is_control] = (*shares(served(a, lists, arm, mimic, own)), seconds)
+        cost, stack = flops(*SHAPES[name])
+        apart = less(found[False][1], found[True][1])
+        lines.append([arm_name(name, False, with_head), f"{100 * (1 - cost / stack):.1f}", *(frozen.told(f[0][k]) for k in ("PER", "frames") for f in found.values()),
+                      frozen.told(apart, "+.1f"), f"{found[False][2]:.0f} + {found[True][2]:.0f}"])
+        print(*lines[-1], flush=True)
+    return lines
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap.add_argument("--model", default=BUILT_IN)
+    ap.add_argument("--speech", default="../../shared/speech")
+    ap.add_argument("--scratch", default=frozen.SCRATCH, help="folder of what is kept; it goes on from there")
+    ap.add_argument("--limit", type=int, default=70, help="about this many clips of each of dev and devcv")
+    ap.add_argument("--frames", type=int, default=400000, help="that an arm learns from, some more than once")
+    ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--rounds", type=int, default=7, help="of the clock")
+    ap.add_argument("--ship", nargs="*", default=[], metavar="PROGRAM=ARM", help="what goes into --out")
+    ap.add_argument("--out", help="a model file: the base and the programs of --ship, in 16 bits")
+    ap.add_argument("--lib")
+    ap.add_argument("--into", help="a document with markers")
+    a = ap.parse_args()
+    torch.set_num_threads(1)
+    lists = frozen.clip_lists(a.speech, a.limit)
+    base = frozen.Frozen(a.scratch, a.model, lists, lambda: Engine(a.model, a.lib, hidden_frames=12 * 1024), layers=range(13))
+    teacher = load_model(a.model)
+    teacher.head.requires_grad_(False)
+    kept = []
+
+    def frames():
+        if not kept:
+            kept.append(Frames(base["learn"], teacher.config.delay))
+        return kept[0]
+
+    lines = judged(a, lists, frames, teacher.head)
+    whole = shares(base)[0]
+    text = (f"`training/mimic.py --frames {a.frames} --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}: "
+            f"{len(lists['judge'])} clips; the whole stack: PER {frozen.told(whole['PER'])} %, frames {frozen.told(whole['frames'])} %.\n\n")
+    text += rows(["arm", "less compute than the stack, %", "PER, %", "its control's", "frames right, %", "its control's",
+                  "PER less the control's, points", "CPU seconds of training, both"], lines)
+    if a.out:
+        shipped = {p.partition("=")[0]: p.partition("=")[2] for p in a.ship}
+        mimics = {p: (learnt(a, (arm, False, False), frames, teacher.head)[0], SHAPES[arm][3]) for p, arm in shipped.items()}
+        write_file(a.model, a.out, mimics, dtype="f16")
+        speed = cost_table(a, a.out, ["base", *shipped], a.rounds)
+        table = rows(["program", "arm", "streams a core (32 side by side, 320 ms, fp32)", "times the stack's"],
+                     [[p, shipped.get(p, "the whole stack"), f"{v:.1f}", f"{v / speed['base']:.1f}"] for p, v in speed.items()])
+        text += f"\n\n`{os.path.basename(a.out)}` ({os.path.getsize(a.out) / 1e6:.1f} MB, {file_facts(a.out)[1]:,} weights in all):\n\n{table}"
+    if a.into:
+        insert(a.into, "mimic.py", text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

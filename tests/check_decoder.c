@@ -258,6 +258,50 @@ START_TEST(grouping_is_irrelevant)
 }
 END_TEST
 
+/* Phones of frame after frame, and in *late the sum of the frames at which they were told. */
+static int decode_by_frame(int C, shoal_phone *out, int64_t *late)
+{
+    shoal_decoder *d;
+    int n = 0;
+    *late = 0;
+    ck_assert_int_eq(new_decoder(&d, &params), 0);
+    for (int t = 0; t < MOST; t++) {
+        int got = shoal_decoder_run(d, logp + t * C, 1, out + n, 1 + LAG);
+        *late += (int64_t)got * t;
+        n += got;
+    }
+    n += shoal_decoder_flush(d, out + n, LAG);
+    shoal_decoder_free(d);
+    return n;
+}
+
+/* A model of temperature 1/2 has all its scores doubled, tables too: the same paths live, and are
+ * settled at the same frames. */
+START_TEST(a_temperature_changes_no_path)
+{
+    static shoal_phone plain[MOST + LAG], sharp[MOST + LAG];
+    int64_t late[2];
+    rng = (uint32_t)_i + 2000;
+    random_trigram(6, MOST, 1.0f);
+    for (int i = 0; i < 216; i++)
+        transition[i] = i % 6 == i / 6 % 6 ? 0.0f : -3.0f - 3.0f * (float)(util_rand(&rng) % 3);
+    int n = decode_by_frame(6, plain, &late[0]);
+    model.config.temperature = 0.5f;
+    for (int i = 0; i < 6 * MOST; i++)
+        logp[i] *= 2.0f;
+    for (int i = 0; i < 216; i++)
+        transition[i] *= 2.0f;
+    for (int c = 0; c < 6; c++)
+        log_prior[c] *= 2.0f;
+    ck_assert_int_eq(decode_by_frame(6, sharp, &late[1]), n);
+    ck_assert_int_eq(late[1], late[0]);
+    for (int i = 0; i < n; i++) {
+        ck_assert_int_eq(sharp[i].label, plain[i].label);
+        ck_assert_int_eq(sharp[i].end_frame, plain[i].end_frame);
+    }
+}
+END_TEST
+
 /* Two phones that nothing tells apart: frames are settled LAG frames late at the latest. */
 START_TEST(ties_are_settled_within_the_lag)
 {
@@ -351,6 +395,7 @@ int main(void)
     tcase_add_test(c, the_language_model_may_be_left_out);
     tcase_add_test(c, only_searches_that_the_model_has);
     tcase_add_loop_test(c, grouping_is_irrelevant, 0, 100);
+    tcase_add_loop_test(c, a_temperature_changes_no_path, 0, 20);
     tcase_add_test(c, ties_are_settled_within_the_lag);
     tcase_add_test(c, forced_frames_are_not_taken_back);
     tcase_add_test(c, flush_splits_and_goes_on);

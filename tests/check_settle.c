@@ -19,6 +19,7 @@ static void plain_model(float price)
     shoal__search *search = &model.searches[SHOAL__LM];
     memset(&model, 0, sizeof model);
     model.config.classes = model.info.classes = C;
+    model.config.temperature = 1.0f;
     search->histories = 1;
     search->transition = transition;
     search->log_prior = log_prior;

@@ -20,6 +20,7 @@ void plain_model(int C, float price)
 {
     memset(&model, 0, sizeof model);
     model.config.classes = model.info.classes = C;
+    model.config.temperature = 1.0f;
     params = (shoal_decoder_params){ .lm = 1 };
     search = &model.searches[SHOAL__LM];
     search->histories = 1;

@@ -20,7 +20,8 @@
  * Without trigram and durations that is the bound, and all living paths count. With either it keeps
  * most of the states, which costs time: so there is a BEAM, at which no path changed over the
  * development clips, and a MARGIN below which a path does not hold the others up (settle.c;
- * measured: training/README.md).
+ * measured: training/README.md). Both are in nats of posteriors at temperature 1: a model's own
+ * temperature widens all differences between scores, and these bounds with them.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@
 
 #include "phones/decoder.h"
 
-#define BEAM         10.0f /* nats */
+#define BEAM         10.0f /* nats at temperature 1 */
 #define MARGIN       4.0f
 #define SURE_SILENCE -0.693f /* log 0.5 */
 
@@ -85,8 +86,8 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->beam = search->exact_beam;
     d->margin = d->beam;
     if (search->histories > 1 || d->ages > 1) {
-        d->beam = fminf(d->beam, BEAM);
-        d->margin = fminf(d->beam, MARGIN);
+        d->beam = fminf(d->beam, BEAM / m->config.temperature);
+        d->margin = fminf(d->beam, MARGIN / m->config.temperature);
     }
     d->score = (float *)(d + 1);
     d->next = d->score + S;

@@ -182,6 +182,14 @@ Three development sets: `dev` is speechocean762's, `devcv` Common Voice's (nativ
 <!-- judge.py begin -->
 <!-- judge.py end -->
 
+## Words by example
+
+Queries by example: words that no transcript or sentence of training has, in voices that training does not hear, by the
+mean embeddings of four equal parts of each.
+
+<!-- words.py begin -->
+<!-- words.py end -->
+
 ## Errors by kind
 
 Decoded at 320 ms, as everything below; shares of the reference phones.

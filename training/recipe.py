@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+WORDS = os.path.join(HERE, "words.txt")
 
 
 def script(name, *args):
@@ -38,6 +39,7 @@ def voices(a, at):
             made.append(at(kind))
             script("voices.py", kind, *common, "--hours", hours, "--seed", seed, "--out", made[-1])
     script("voices.py", "kokoro", *common, "--only", "--hours", 0.3, "--seed", 99, "--out", at("apart"))
+    script("voices.py", "kokoro", *common, "--only", "--each", WORDS, "--seed", 9, "--out", at("words-kokoro"))
     return made
 
 
@@ -48,9 +50,9 @@ def recordings(a, at):
         once(os.path.join(folder, "align.tsv"), "librispeech.py", "--corpus", a.librispeech, "--out", folder,
              "--jobs", a.jobs, *(("--alignments", a.alignments) if a.alignments else ()))
         return ("--speech", folder, *(("--more", *a.more) if a.more else ())), folder
-    unheard = at("unheard")
-    once(os.path.join(unheard, "align.tsv"), "synth.py", "--out", unheard, "--speech", a.speech, "--unheard",
-         "--hours", 0.3, "--seed", 2, "--jobs", a.jobs)
+    for name, seed, what in ("unheard", 2, ("--hours", 0.3)), ("words-espeak", 9, ("--each", WORDS)):
+        once(os.path.join(at(name), "align.tsv"), "synth.py", "--out", at(name), "--speech", a.speech, "--unheard", *what,
+             "--seed", seed, "--jobs", a.jobs)
     return ("--speech", a.speech, "--more", *voices(a, at), *a.more), a.speech
 
 
@@ -108,6 +110,8 @@ def main():
     if not a.librispeech:
         script("judge.py", "--model", model, "--speech", judged, "--apart", at("apart"), "--out", at("judged"), "--jobs",
                a.jobs, "--limit", a.limit, *lib)
+        script("words.py", "--model", model, "--speech", judged, "--clips", at("words-kokoro"), at("words-espeak"),
+               "--card", at(a.name + ".md"), *lib)
 
 
 if __name__ == "__main__":

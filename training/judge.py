@@ -10,10 +10,11 @@ in one pass. Sets: the three development splits, and --apart, folders in voices 
 --out.json is written after each cell, so that the same command goes on where it stopped; a JSON of
 another model or of other clips is not gone on with.
 
-PER is decoded with the language model (`lm=on`), without, and by argmax with repeats merged. Intervals:
-speakers drawn anew (Bisani and Ney 2004). Short: the share of argmax's runs of a phone that are one
-frame long. ECE: expected calibration error of argmax's frames, 15 bins, against the aligner's labels; best
-temperature: the one of TEMPERATURES under which these labels are the likeliest.
+PER is decoded with the language model (`lm=on`), without, by argmax with repeats merged, and by argmax of a
+running mean of log posteriors over MEAN frames, which anybody can take who gets them. Intervals: speakers
+drawn anew (Bisani and Ney 2004). Short: the share of argmax's runs of a phone that are one frame long. ECE:
+expected calibration error of argmax's frames, 15 bins, against the aligner's labels; best temperature: the
+one of TEMPERATURES under which these labels are the likeliest.
 """
 
 import argparse
@@ -38,7 +39,8 @@ CHUNKS = (4, 8, 16, 32)               # frames of 20 ms
 PRECISIONS = ("fp32", "bf16", "int8")
 BINS = 15
 TEMPERATURES = np.round(np.arange(0.6, 2.01, 0.1), 1)
-COUNTS = ("phones", "on", "off", "argmax", "runs", "short")
+MEAN = 3
+COUNTS = ("phones", "on", "off", "argmax", "mean", "runs", "short")
 DRAWS, SEED = 2000, 1
 
 
@@ -49,11 +51,19 @@ def short_runs(best):
     return len(long), int((long == 1).sum())
 
 
+def running_mean(logp):
+    """Of each frame and the MEAN - 1 before it."""
+    before = np.concatenate([np.repeat(logp[:1], MEAN - 1, 0), logp])
+    return sum(before[k:k + len(logp)] for k in range(MEAN)) / MEAN
+
+
 def count(engine, logp, align):
     """The row COUNTS of one clip at one depth."""
     ref, best = [p for p, _, _ in align if p], logp.argmax(1)
+    steady = running_mean(logp).argmax(1)
     decoded = [edits(ref, [p[0] for p in engine.decode(logp, name)]) for name in ("lm", "plain")]
-    return np.array([len(ref), *decoded, edits(ref, collapse(best)), *short_runs(best)])
+    return np.array([len(ref), *decoded, *(edits(ref, collapse(b)) for b in (best, steady)),
+                     *short_runs(best)])
 
 
 def calibration(logp, labels):
@@ -143,10 +153,10 @@ def markdown(judged):
     lines = []
     for key, found in judged["cells"].items():
         for d, f in found.items():
-            lines.append([*key.split("|"), d, *(with_interval(f, w) for w in ("on", "off", "argmax")),
+            lines.append([*key.split("|"), d, *(with_interval(f, w) for w in ("on", "off", "argmax", "mean")),
                           f"{rate(f, 'short')[0]:.1f}", f"{100 * f['ece']:.1f}", f"{f['temperature']:.1f}"])
     head = ["set", "condition", "chunk, ms", "precision", "depth", "PER, %, `lm=on`", "`lm=off`", "argmax",
-            "short runs, %", "ECE, %", "best temperature"]
+            f"argmax of {MEAN} frames' mean", "short runs, %", "ECE, %", "best temperature"]
     return (f"`judge.py` on {judged['model']} (SHA-256 {judged['sha256'][:12]}); 95 % of {DRAWS} draws of the "
             f"speakers in brackets.\n\n" + rows(head, lines) + "\n")
 

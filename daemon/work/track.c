@@ -377,14 +377,20 @@ static bool has_taps(shoald_lane *l, shoald_bench *w)
     return result == 0;
 }
 
+/* Three a record: packets of 20 ms make a chunk of 160 within them. Of a chunk sent sample by
+ * sample they are a hundredth, and whoever has one ready waits for no more than that. */
+enum { STEPS = 64 };
+
 shoald_track_state shoald_track_advance(shoald_lane *l, shoald_bench *w)
 {
     shoald_track *t = l->track;
-    while (t->phase != SHOALD_TRACK_OVER) {
+    for (int steps = 0; t->phase != SHOALD_TRACK_OVER; steps++) {
         if (shoald_queue_room(&l->out) < l->out_step)
             return SHOALD_BLOCKED;
         if (t->stream && shoal_stream_ready(t->stream))
             return has_taps(l, w) ? SHOALD_READY : SHOALD_IDLE;
+        if (steps == STEPS)
+            return SHOALD_MORE;
         if (step(l, w) == EMPTY)
             break;
     }

@@ -1,7 +1,8 @@
 /* track.h - the worker's side of a session: input records -> engine -> results
  *
  * shoald_track_advance takes records off the input queue until a chunk is ready to run
- * (READY), the input is empty (IDLE) or the output lacks room for one more step (BLOCKED).
+ * (READY), the input is empty (IDLE), the output lacks room for one more step (BLOCKED), or it has
+ * done so much that others shall have their turn first (MORE).
  * The worker then runs all ready chunks as a batch and hands each result back to
  * shoald_track_deliver. So a step never fails for want of room and nothing is ever dropped.
  */
@@ -12,7 +13,12 @@
 #include "work/bench.h"
 #include "work/state.h"
 
-typedef enum shoald_track_state { SHOALD_IDLE, SHOALD_BLOCKED, SHOALD_READY } shoald_track_state;
+typedef enum shoald_track_state {
+    SHOALD_IDLE,
+    SHOALD_BLOCKED,
+    SHOALD_READY,
+    SHOALD_MORE
+} shoald_track_state;
 
 /* A lane that this worker has not seen before: 0, or -1 (no memory; its client has been told). */
 int shoald_track_make(shoald_lane *l, shoald_bench *w);

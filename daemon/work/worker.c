@@ -150,7 +150,8 @@ static uint64_t charge(shoald_worker *w, shoald_lane *l, uint64_t since_ns)
     return now_ns;
 }
 
-/* Everything received goes as far as it can without running the engine. Fills w->due. */
+/* What was received goes on without running the engine, as far as it can or as is its turn. Fills
+ * w->due. */
 static int advance_all(shoald_worker *w)
 {
     int ready = 0;
@@ -162,6 +163,8 @@ static int advance_all(shoald_worker *w)
         at_ns = charge(w, l, at_ns);
         if (state == SHOALD_READY) {
             w->due[ready++] = due_of(l);
+            i++;
+        } else if (state == SHOALD_MORE) {
             i++;
         } else if (state == SHOALD_IDLE || wait_for_room(l)) {
             l->track->was_blocked = state == SHOALD_BLOCKED;

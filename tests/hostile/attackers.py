@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""attackers.py PORT - hostile clients, one of every kind, against the shoald on PORT, until SIGTERM
+"""attackers.py PORT [KIND]... - hostile clients, one of every kind, against the shoald on PORT, until SIGTERM
 
     silent     connects and says nothing            trickle   a request's head, a byte at a time
     gets       pipelined requests                   resets    breaks off in mid-frame
@@ -8,7 +8,8 @@
     upload     sound as fast as it is taken         posts     files that are none
     guesses    tickets of sessions that others have parked
 
-At its end it prints the CPU seconds that all of them had. They run with idle priority (SCHED_IDLE), as if on another machine.
+At its end it prints the CPU seconds that all of them had. They run with idle priority (SCHED_IDLE), as if on another
+machine, or at nice 0 where whoever started them comes before everybody.
 tests/bench/company.py measures what they do to others."""
 
 import os
@@ -98,7 +99,10 @@ ATTACKS = [silent, trickle, gets, strange, deaf, upload, guesses, resets, flood,
 
 def attack(kind, port, seed):
     """In a process of its own, for good."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    else:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     rng = random.Random(seed)
     while True:
         try:
@@ -116,10 +120,11 @@ def begin(seed, kind, port):
 
 
 def main():
-    if len(sys.argv) != 2 or not sys.argv[1].isdigit():
+    kinds = [k for k in ATTACKS if k.__name__ in sys.argv[2:]] or ATTACKS
+    if len(sys.argv) < 2 or not sys.argv[1].isdigit() or not {*sys.argv[2:]} <= {k.__name__ for k in ATTACKS}:
         sys.exit(__doc__.split("\n")[0])
     signal.signal(signal.SIGTERM, lambda *_: None)
-    children = [begin(seed, kind, int(sys.argv[1])) for seed, kind in enumerate(ATTACKS)]
+    children = [begin(seed, kind, int(sys.argv[1])) for seed, kind in enumerate(kinds)]
     signal.pause()
     used = 0
     for child in children:

@@ -14,6 +14,7 @@ _shoal() {
     --format | --raw) words='s16le f32le mulaw alaw' ;;
     --channel) words='left right mix each' ;;
     --encoding) words='f16 f32' ;;
+    --model | --program) return ;; # the server knows: /v1/models
     --out-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") && return ;;
     *)
         [[ $word == -* ]] && words=$("$1" --help all 2>/dev/null | grep -oE -- '--[a-z][a-z-]+' | sort -u)

@@ -91,15 +91,21 @@ int shoal_options_parse_query(shoal_options *o, const char *query, size_t n, sho
     return shoal_options_finish(o, err);
 }
 
+static int begins_with(const shoal__span *pair, const char *name)
+{
+    size_t n = strlen(name);
+
+    return pair->n >= n && memcmp(pair->at, name, n) == 0;
+}
+
 int shoal_options_parse_model(shoal_options *o, const char *query, size_t n, shoal_error *err)
 {
     enum { MOST = SHOAL_MAX_QUERY_BYTES }; /* longer ones are wrong anyway */
     shoal__span rest = shoal__query_begin(query, n), pair;
-    static const char name[] = "model=";
 
     *o = shoal_options_default();
     while (shoal__query_next(&rest, &pair))
-        if (pair.n >= sizeof name - 1 && memcmp(pair.at, name, sizeof name - 1) == 0 &&
+        if ((begins_with(&pair, "model=") || begins_with(&pair, "program=")) &&
             add_pair(o, pair.at, pair.n < MOST ? pair.n : MOST, err) < 0)
             return -1;
     return 0;

@@ -182,7 +182,8 @@ unsigned shoal_options_all_outputs(const shoal_options *o);
 SHOAL_CHECKED int shoal_options_parse_query(shoal_options *o, const char *query, size_t n,
                                             shoal_error *err);
 
-/* Of such a query only what it says of `model`; whatever else is there is passed over. */
+/* Of such a query only what it says of `model` and `program`; whatever else is there is passed
+ * over. */
 SHOAL_CHECKED int shoal_options_parse_model(shoal_options *o, const char *query, size_t n,
                                             shoal_error *err);
 

@@ -11,15 +11,17 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import wave
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile"))
 
 # pylint: disable=wrong-import-position
-from daemon import SRC, Shoald, check, wait_until        # noqa: E402
+from daemon import BUILD, SRC, Shoald, check, wait_until        # noqa: E402
 from ws import BINARY, TEXT, Socket, answer, noise, request  # noqa: E402
 
 DATA = os.path.join(SRC, "tests/data")
@@ -224,6 +226,64 @@ def post_picks(shoald):
     check(rows["small"] == rows["again"] != rows["bent"], "each its own")
 
 
+def prices_of_programs(shoald):
+    of_two = {p["name"]: p for p in shoald.page("/v1/models")[1]["models"][2]["programs"]}
+    for name, depth in (("base", 12), ("every-other", 6), ("short", 3)):
+        status, page = shoald.page(f"/v1/depths?model=two&program={name}")
+        check(status == 200 and page["program"] == name and len(page["depths"]) == depth, name, page)
+        deepest = page["depths"][-1]
+        check(deepest["cpu_ms"] == of_two[name]["cpu_ms"] == deepest["chunks"][1]["cpu_ms"], name, deepest, of_two[name])
+    check(shoald.page("/v1/depths?model=two")[1]["program"] == "base", "the first is the default")
+    check(shoald.page("/v1/depths?program=base")[1]["depths"][5]["cpu_ms"] > of_two["every-other"]["cpu_ms"], "by model")
+    status, page = shoald.page("/v1/depths?model=two&program=deep")
+    check(status == 400 and page["ref"] == "program" and "every-other" in page["message"], status, page)
+
+
+def run(program, *arguments, code=0, stdin=None):
+    done = subprocess.run([os.path.join(BUILD, "clients", program), *arguments], capture_output=True, text=True, check=False,
+                          stdin=stdin)
+    check(done.returncode == code, program, arguments, done.returncode, done.stdout[-2000:], done.stderr)
+    return done.stdout
+
+
+def programs_choose(shoald):
+    """shoal-file, shoal-mic and shoal-tune, by option and by URL; each tells depths and prices of what it chose."""
+    url = f"ws://127.0.0.1:{shoald.port}"
+    short, other = ("--model", "two", "--program", "short"), ("--model", "two", "--program", "every-other")
+    with tempfile.TemporaryDirectory() as folder:
+        wav, raw = os.path.join(folder, "noise.wav"), os.path.join(folder, "noise.raw")
+        with wave.open(wav, "wb") as w, open(raw, "wb") as r:
+            w.setparams((1, 2, 16000, 0, "NONE", ""))
+            w.writeframes(noise(0.5))
+            r.write(noise(0.5))
+        for road in (("--url", url, *short), ("--url", url + "?model=two&program=short")):
+            lines = run("shoal-file", *road, "--fast", "--output", "jsonl", "--outputs", "posteriors", wav).splitlines()
+            check(len(lines) == 25 and all(json.loads(line)["depth"] == 3 for line in lines), road, lines[:2])
+        if os.path.exists(os.path.join(BUILD, "clients/shoal-mic")):
+            mic = ("--jsonl", "--input-command", "cat " + raw)
+            for road, depth in ((("--url", url, *other), "depth 3-6:"), (("--url", url, *short), "depth 3:"),
+                                (("--url", url), "depth 3-12:"), (("--url", url + "?depth=2&model=two"), "depth 2:"),
+                                (("--url", url, "--depth", "4"), "depth 4:")):
+                said = run("shoal-mic", *mic, *road)
+                check(depth in said and '"event":"start"' in said, road, said)
+            run("shoal-mic", *mic, "--url", url, *short, "--depth", "4", code=1)    # what was said is not changed
+        tuned(url, other, wav)
+
+
+def tuned(url, which, wav):
+    for road in (("--url", url, *which), ("--url", url + "/?depth=2&model=two&program=every-other")):
+        out = run("shoal-tune", *road, "--chunks", "80,160", "--no-live", "--within", "1000", "--json", wav + ".json", wav)
+        with open(wav + ".json", encoding="utf-8") as f:
+            settings = json.load(f)["settings"]
+        check([s["depth"] for s in settings] == 2 * list(range(1, 7)), settings)
+        check(all(s["cpu_ms"] > 0 for s in settings), settings)
+        flags, again = out.splitlines()[-2:]
+        check(("--model two --program every-other" in flags) == (which[1] in road), flags)
+        check(again.startswith(f"  {url}/v1/stream?"), again)
+        names = [pair.split("=")[0] for pair in again.split("?")[1].split("&")]
+        check(sorted(names) == ["chunk_ms", "depth", "model", "program"], again)
+
+
 def freed(shoald, sha):
     return f" model_freed sha256={sha[:16]}" in shoald.log()
 
@@ -338,7 +398,7 @@ def names_come_and_go(_):
         check([m["name"] for m in shoald.page("/v1/models")[1]["models"]] == ["base", "small"], "nothing is served")
 
 
-PARTS = [same_bytes_as_alone, ready_says_which, refusals, pages, post_picks, files_change, files_break, many_signals,
+PARTS = [same_bytes_as_alone, ready_says_which, refusals, pages, prices_of_programs, programs_choose, post_picks, files_change, files_break, many_signals,
          names_come_and_go]
 
 

@@ -69,7 +69,7 @@ typedef struct file_options {
 /* View into o: for what is asked of the server beside sessions. */
 static inline shoal__server file_server(const file_options *o)
 {
-    return (shoal__server){ o->url, *o->token ? o->token : NULL, o->session.model, o->tls };
+    return (shoal__server){ o->url, *o->token ? o->token : NULL, &o->session, o->tls };
 }
 extern const char file_manual[], file_manual_all[];
 

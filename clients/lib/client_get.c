@@ -149,7 +149,23 @@ static void explain(const get *g, const shoal__url *u, const char *page, char *w
                  g->detail[0] ? g->detail : "the connection broke");
 }
 
-enum { MAX_PATH = 256 }; /* names of models are no longer than 128 */
+/* PAGE?model=NAME&program=NAME of those that are named; no name needs percents. */
+static void write_path(char *to, size_t size, const char *page, const shoal__url *u,
+                       const shoal_options *session)
+{
+    const int by_model = session && session->given & SHOAL_OPT_MODEL;
+    const int by_program = session && session->given & SHOAL_OPT_PROGRAM;
+    const char *model = (by_model ? session : &u->options)->model;
+    const char *program = (by_program ? session : &u->options)->program;
+
+    snprintf(to, size, "%s%s%s%s%s", page, *model ? "?model=" : "", model,
+             !*program ? ""
+             : *model  ? "&program="
+                       : "?program=",
+             program);
+}
+
+enum { MAX_PATH = 256 }; /* names of models are no longer than 128, of programs than 31 */
 
 char *shoal__get(const shoal__server *server, const char *page, size_t most, int timeout_ms,
                  char *why, size_t why_size)
@@ -166,8 +182,7 @@ char *shoal__get(const shoal__server *server, const char *page, size_t most, int
         shoal__tls_free(g.tls);
         return NULL;
     }
-    const char *model = server->model && *server->model ? server->model : NULL;
-    snprintf(path, sizeof path, "%s%s%s", page, model ? "?model=" : "", model ? model : "");
+    write_path(path, sizeof path, page, &u, server->session);
     run(&g, &u, path, timeout_ms);
     if (!g.whole || g.status != 200) {
         explain(&g, &u, path, why, why_size);

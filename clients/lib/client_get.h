@@ -5,15 +5,17 @@
 #include <stddef.h>
 
 #include "lib/client_tls.h"
+#include "shoal-protocol.h"
 
-/* As in shoal_client_params; token may be NULL. model: whose pages, as the option of that name has
- * it; NULL or "": the server's default. */
+/* As in shoal_client_params; token may be NULL. session: whose pages are asked for, those of the
+ * model and program that a session of this URL and these options has; NULL: of the URL's. */
 typedef struct shoal__server {
-    const char *url, *token, *model;
+    const char *url, *token;
+    const shoal_options *session;
     shoal__tls_files tls;
 } shoal__server;
 
-/* url: as for shoal_client_open; its path and query do not matter. page: "/v1/depths".
+/* url: as for shoal_client_open; its path does not matter. page: "/v1/depths".
  * most: bytes of the body at most. Returns the body with a NUL behind it, which the caller frees;
  * NULL with cause in why: nobody answers within timeout_ms, another status than 200, too long. */
 char *shoal__get(const shoal__server *server, const char *page, size_t most, int timeout_ms,

@@ -45,6 +45,7 @@ typedef struct mic_options {
     shoal_options session;               /* what was said, and our defaults */
     mic_source_params source;
     int jsonl, list, opus;
+    int any_depth; /* nobody said which: a model with fewer layers than ours will do */
     const char *out_dir;
     const char *utterances; /* folder; NULL: they are not written */
     const char *exec;       /* command for each; NULL: none */
@@ -121,6 +122,7 @@ int mic_session_send(mic_app *a, const int16_t *samples, size_t n);
 int mic_session_is_full(const mic_app *a);
 void mic_session_flush(mic_app *a); /* what was said shall settle: nothing follows soon */
 void mic_session_set_depth(mic_app *a, int depth_min, int depth_max);
+void mic_session_set_range(mic_app *a); /* what was asked for, as far as the model goes */
 void mic_session_close(mic_app *a);
 
 /* mic_show.c */

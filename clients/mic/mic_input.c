@@ -46,7 +46,7 @@ static void on_key(mic_app *a, char key)
     case '+':
     case '=': deeper(a, 1); break;
     case '-': deeper(a, -1); break;
-    case 'r': mic_session_set_depth(a, a->o->session.depth_min, a->o->session.depth_max); break;
+    case 'r': mic_session_set_range(a); break;
     case 'p':
     case ' ': a->paused = !a->paused; break;
     case 's': save(a); break;

@@ -24,8 +24,8 @@ static const char manual[] =
     "                     server choose (3-12)\n"
     "  --chunk-ms M       audio heard at once: longer is better and later (160)\n"
     "  --lm on|off        with the model of English phone sequences, or without (on)\n"
-    "  --model NAME       one of the server's (its first); --jsonl: JSON lines\n"
-    "  --opus             a tenth of the bytes, for a network that is narrow\n"
+    "  --model NAME       which of the server's; --program NAME: which of the model's\n"
+    "  --opus             a tenth of the bytes (narrow networks); --jsonl: JSON lines\n"
     "  --out-dir DIR      where the key s saves the last 30 s, WAV and TextGrid (.)\n"
     "  --utterances DIR   each as a WAV file; --exec CMD runs CMD FILE for each\n"
     "  --proxy URL        http://HOST:PORT; for wss --ca-file, --cert, --key FILE\n"
@@ -49,6 +49,7 @@ enum {
     OPT_CHUNK,
     OPT_LM,
     OPT_MODEL,
+    OPT_PROGRAM,
     OPT_JSONL,
     OPT_OPUS,
     OPT_OUT_DIR,
@@ -72,6 +73,7 @@ static const struct option long_options[] = {
     { "chunk-ms", required_argument, NULL, OPT_CHUNK },
     { "lm", required_argument, NULL, OPT_LM },
     { "model", required_argument, NULL, OPT_MODEL },
+    { "program", required_argument, NULL, OPT_PROGRAM },
     { "jsonl", no_argument, NULL, OPT_JSONL },
     { "opus", no_argument, NULL, OPT_OPUS },
     { "out-dir", required_argument, NULL, OPT_OUT_DIR },
@@ -130,6 +132,7 @@ static int take_option(mic_options *o, int c, char *value)
     case OPT_CHUNK: return add_option(o, "chunk_ms", value);
     case OPT_LM: return add_option(o, "lm", value);
     case OPT_MODEL: return add_option(o, "model", value);
+    case OPT_PROGRAM: return add_option(o, "program", value);
     case OPT_JSONL: o->jsonl = 1; return -1;
     case OPT_OPUS: o->opus = 1; return -1;
     case OPT_OUT_DIR: o->out_dir = value; return -1;
@@ -142,6 +145,22 @@ static int take_option(mic_options *o, int c, char *value)
     }
 }
 
+/* Said on the command line, in the URL, or by nobody. A URL that is none is told when it is used.
+ */
+static void choose_depth(mic_options *o)
+{
+    const char *query = strchr(o->url, '?');
+    shoal_options in_url;
+    shoal_error err;
+
+    if (o->session.given & SHOAL_OPT_DEPTH)
+        return;
+    o->any_depth = !query || shoal_options_parse_query(&in_url, query, strlen(query), &err) < 0 ||
+                   !(in_url.given & SHOAL_OPT_DEPTH);
+    o->session.depth_min = o->any_depth ? 3 : in_url.depth_min;
+    o->session.depth_max = o->any_depth ? 12 : in_url.depth_max;
+}
+
 /* What a person in front of a microphone wants, unless it was said. */
 static int finish(mic_options *o)
 {
@@ -149,10 +168,7 @@ static int finish(mic_options *o)
 
     if (shoal_client_read_token(o->token, sizeof o->token, o->token_file, why, sizeof why) < 0)
         return usage_error(why);
-    if (!(o->session.given & SHOAL_OPT_DEPTH)) {
-        o->session.depth_min = 3;
-        o->session.depth_max = 12;
-    }
+    choose_depth(o);
     o->session.outputs = SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY;
     o->session.tentative = o->jsonl ? SHOAL_OFF : SHOAL_ON;
     o->session.given |= SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT | SHOAL_OPT_TENTATIVE;

@@ -49,6 +49,8 @@ static void on_ready(mic_app *a, const shoal_ready *r)
     if (a->was_ready)
         return;
     a->was_ready = 1;
+    if (!(a->wanted.given & SHOAL_OPT_DEPTH))
+        mic_session_set_range(a);
     a->load = a->terminal ? mic_load_start(a->o->url, a->o->token) : NULL;
     snprintf(depth, sizeof depth, a->wanted.depth_min == a->wanted.depth_max ? "%d" : "%d-%d",
              a->wanted.depth_min, a->wanted.depth_max);
@@ -82,11 +84,22 @@ static void on_resumed(mic_app *a, const shoal_client_gap *g)
     mic_show_note(a, lost > 0 ? "hole" : "back", lost, text);
 }
 
+/* Our own depths are more than this model has: its depth comes with `ready`. */
+static int is_shallower(const mic_app *a, const shoal_client_failure *f)
+{
+    return a->o->any_depth && a->wanted.given & SHOAL_OPT_DEPTH && !strcmp(f->error.ref, "depth");
+}
+
 /* What came first is what failed; CLOSED follows and has the same. */
 static void on_failure(mic_app *a, const shoal_client_failure *f)
 {
     char text[600];
 
+    if (is_shallower(a, f)) {
+        a->wanted.given &= ~(unsigned)SHOAL_OPT_DEPTH;
+        uv_timer_start(&a->retry, on_retry, 0, 0);
+        return;
+    }
     if (!a->was_ready || f->retry_ms < 0) {
         fprintf(stderr, "%sshoal-mic: %s\n", a->terminal ? "\r\033[J" : "", f->error.message);
         if (f->cause == SHOAL_CLIENT_UNREACHABLE)
@@ -210,7 +223,16 @@ void mic_session_set_depth(mic_app *a, int depth_min, int depth_max)
         shoal_client_set(a->client, &o) == 0) {
         a->wanted.depth_min = depth_min;
         a->wanted.depth_max = depth_max;
+        a->wanted.given |= SHOAL_OPT_DEPTH;
     }
+}
+
+void mic_session_set_range(mic_app *a)
+{
+    int most = a->o->session.depth_max, least = a->o->session.depth_min;
+
+    most = most < a->model_depth ? most : a->model_depth;
+    mic_session_set_depth(a, least < most ? least : most, most);
 }
 
 void mic_session_close(mic_app *a)

@@ -119,6 +119,19 @@ static int run_passes(const tune_options *o, tune_grid *g)
 
 /* ---- what comes of it ---- */
 
+static int any_phones(const tune_grid *g)
+{
+    for (int i = 0; i < g->chunk_count * g->depth_count; i++)
+        for (int k = 0; k < g->clips.count; k++)
+            if (g->at[i].heard[k].count)
+                return 1;
+    fprintf(stderr,
+            "shoal-tune: no setting heard a phone in %.1f s of audio: is there speech in it, and "
+            "loud enough?\n",
+            g->audio_s);
+    return 0;
+}
+
 static void price(const tune_options *o, tune_grid *g)
 {
     char why[256] = "";
@@ -155,7 +168,7 @@ int main(int argc, char **argv)
         return code;
     catch_signals();
     code = TUNE_EXIT_FAILED;
-    if (set_up(&o, &g) == 0 && run_passes(&o, &g) == 0) {
+    if (set_up(&o, &g) == 0 && run_passes(&o, &g) == 0 && any_phones(&g)) {
         price(&o, &g);
         if (tune_measure(&g) == 0)
             code = report(&o, &g);

@@ -50,6 +50,7 @@ typedef struct tune_options {
     const char *url, *token_file; /* the latter may be NULL */
     shoal__tls_files tls;
     char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
+    shoal_options session;               /* model and program, where they are given */
     const char *list;                    /* file of paths and transcripts; NULL: none */
     const char *json, *svg;
     int chunks[TUNE_MAX_CHUNKS], chunk_count;

@@ -15,17 +15,17 @@ static const char manual[] =
     "  --url URL           ws://HOST:PORT or wss:// (SHOAL_URL, ws://127.0.0.1:7350);\n"
     "                      options of the session go into its query\n"
     "  --token-file FILE   its first line is the token that the server wants\n"
-    "  --ca-file FILE      wss: certificates to trust besides the system's\n"
-    "  --cert FILE         wss: the certificate that the server wants of you, PEM\n"
-    "  --key FILE          its private key (in --cert's file)\n"
+    "  --ca-file FILE      wss: certificates to trust, too; --cert FILE, --key FILE:\n"
+    "                      your own, where the server wants one (PEM)\n"
+    "  --model NAME        which of the server's models (its first); --program NAME:\n"
+    "                      which of the model's orders of layers (its first)\n"
     "  --list FILE         a path on each line, then a TAB and the phones that are\n"
     "                      said (ARPAbet); then error rates are told too\n"
     "  --chunks LIST       chunk lengths to try, ms (80,160,320,640)\n"
     "  --no-live           leave out the confirmation in real time (20 s)\n"
     "  --json FILE         all of it for a program; - is standard output\n"
     "  --svg FILE          a picture: errors against latency and against cost\n"
-    "  -q, --quiet         no progress line\n"
-    "  -h, --help   -V, --version\n"
+    "  -q, --quiet         no progress line;   -h, --help   -V, --version\n"
     "\n"
     "The goal (default: --max-latency 500 --within 5)\n"
     "  --max-latency MS    90 % of phones are final at most so long after their end\n"
@@ -45,6 +45,8 @@ enum {
     OPT_CA_FILE,
     OPT_CERT,
     OPT_KEY,
+    OPT_MODEL,
+    OPT_PROGRAM,
     OPT_LIST,
     OPT_CHUNKS,
     OPT_LATENCY,
@@ -61,6 +63,8 @@ static const struct option long_options[] = {
     { "ca-file", required_argument, NULL, OPT_CA_FILE },
     { "cert", required_argument, NULL, OPT_CERT },
     { "key", required_argument, NULL, OPT_KEY },
+    { "model", required_argument, NULL, OPT_MODEL },
+    { "program", required_argument, NULL, OPT_PROGRAM },
     { "list", required_argument, NULL, OPT_LIST },
     { "chunks", required_argument, NULL, OPT_CHUNKS },
     { "max-latency", required_argument, NULL, OPT_LATENCY },
@@ -121,6 +125,17 @@ static int chunks(tune_options *o, const char *value)
     return -1;
 }
 
+/* One option of the session, by its name on the wire. */
+static int add_option(tune_options *o, const char *name, const char *value)
+{
+    shoal_error err;
+
+    if (shoal_options_add(&o->session, name, strlen(name), value, strlen(value), &err) == 0)
+        return -1;
+    fprintf(stderr, "shoal-tune: %s\n", err.message);
+    return TUNE_EXIT_USAGE;
+}
+
 static int take(tune_options *o, int option, const char *value)
 {
     switch (option) {
@@ -129,6 +144,8 @@ static int take(tune_options *o, int option, const char *value)
     case OPT_CA_FILE: o->tls.ca = value; return -1;
     case OPT_CERT: o->tls.cert = value; return -1;
     case OPT_KEY: o->tls.key = value; return -1;
+    case OPT_MODEL: return add_option(o, "model", value);
+    case OPT_PROGRAM: return add_option(o, "program", value);
     case OPT_LIST: o->list = value; return -1;
     case OPT_CHUNKS: return chunks(o, value);
     case OPT_LATENCY: return limit(&o->goal.latency_ms, "max-latency", value);
@@ -150,6 +167,7 @@ int tune_options_parse(tune_options *o, int argc, char *const *argv)
     char why[512];
 
     *o = (tune_options){ .url = shoal_client_default_url(),
+                         .session = shoal_options_default(),
                          .chunks = { 80, 160, 320, 640 },
                          .chunk_count = 4,
                          .live = 1 };

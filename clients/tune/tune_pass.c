@@ -128,8 +128,9 @@ static shoal_options all_depths(const tune_grid *g, int chunk)
 {
     shoal_options s = shoal_options_default();
 
-    s.given = SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT;
+    s.given = SHOAL_OPT_CHUNK_MS | SHOAL_OPT_OUTPUT | SHOAL_OPT_DEPTH;
     s.chunk_ms = g->chunks[chunk];
+    s.depth_min = s.depth_max = g->depths[g->depth_count - 1];
     s.outputs = 0;
     s.tap_count = g->depth_count;
     for (int d = 0; d < g->depth_count; d++)

@@ -42,7 +42,7 @@ static double price(json_t *page, int chunk_ms, int depth)
 
 int tune_price(const tune_options *o, tune_grid *g, char *why, size_t why_size)
 {
-    const shoal__server server = { o->url, *o->token ? o->token : NULL, NULL, o->tls };
+    const shoal__server server = { o->url, *o->token ? o->token : NULL, &o->session, o->tls };
     char *body = shoal__get(&server, "/v1/depths", MOST_BYTES, TIMEOUT_MS, why, why_size);
     json_t *page = body ? json_loads(body, 0, NULL) : NULL;
     int all = 1;

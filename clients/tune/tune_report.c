@@ -1,6 +1,8 @@
 /* tune_report.c - what a person sees of it: the table, and the recommendation in words */
 #include "tune/tune.h"
 
+#include "lib/client_url.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -70,10 +72,13 @@ static void say_values(FILE *f, const tune_grid *g, const tune_choice *c)
 {
     const tune_setting *s = c->best;
 
-    fprintf(f,
-            "%s chunk_ms %d, depth %d: 90 %% of phones final within %.0f ms (half within %.0f), ",
-            c->met ? "Take" : "No setting meets it. Nearest:", s->chunk_ms, s->depth, s->settled[1],
-            s->settled[0]);
+    fprintf(f, "%s chunk_ms %d, depth %d: ", c->met ? "Take" : "No setting meets it. Nearest:",
+            s->chunk_ms, s->depth);
+    if (isfinite(s->settled[1]))
+        fprintf(f, "90 %% of phones final within %.0f ms (half within %.0f), ", s->settled[1],
+                s->settled[0]);
+    else
+        fputs("no phone was final before its clip ended, ", f);
     if (s->per >= 0)
         fprintf(f, "%.1f %% errors (best: %.1f)", s->per, s->per - c->excess);
     else
@@ -127,6 +132,39 @@ static void say_neighbour(FILE *f, const tune_goal *goal, const tune_grid *g, co
     fputc('\n', f);
 }
 
+/* ---- how to ask for it ---- */
+
+/* The session's URL with all that was asked for in it, none of it twice. */
+static void say_url(FILE *f, const tune_options *o, const tune_setting *s)
+{
+    shoal_options over = o->session;
+    shoal_buf query = { 0 };
+    shoal__url u;
+
+    over.given |= SHOAL_OPT_DEPTH | SHOAL_OPT_CHUNK_MS;
+    over.depth_min = over.depth_max = s->depth;
+    over.chunk_ms = s->chunk_ms;
+    if (shoal__url_parse(&u, o->url, NULL, 0) == 0 &&
+        shoal__options_merge(&u.options, &over, NULL, 0) == 0 &&
+        shoal_options_encode_query(&query, &u.options) == 0) {
+        int place = (int)strcspn(strstr(o->url, "://") + 3, "/?") + (u.tls ? 6 : 5);
+
+        fprintf(f, "  %.*s%s?%s\n", place, o->url, u.path, (char *)query.data);
+    }
+    shoal_buf_free(&query);
+}
+
+static void say_how(FILE *f, const tune_options *o, const tune_setting *s)
+{
+    fprintf(f, "\n  --depth %d --chunk-ms %d", s->depth, s->chunk_ms);
+    if (*o->session.model)
+        fprintf(f, " --model %s", o->session.model);
+    if (*o->session.program)
+        fprintf(f, " --program %s", o->session.program);
+    fputc('\n', f);
+    say_url(f, o, s);
+}
+
 void tune_report_choice(FILE *f, const tune_options *o, const tune_grid *g, const tune_choice *c,
                         const tune_live *live)
 {
@@ -146,10 +184,5 @@ void tune_report_choice(FILE *f, const tune_options *o, const tune_grid *g, cons
     say_neighbour(f, &o->goal, g, at(g, chunk, depth + 1), s);
     say_neighbour(f, &o->goal, g, at(g, chunk - 1, depth), s);
     say_neighbour(f, &o->goal, g, at(g, chunk + 1, depth), s);
-    fprintf(f, "\n  --depth %d --chunk-ms %d\n  %s%sdepth=%d&chunk_ms=%d\n", s->depth, s->chunk_ms,
-            o->url,
-            strchr(o->url, '?')            ? "&"
-            : strstr(o->url, "/v1/stream") ? "?"
-                                           : "/v1/stream?",
-            s->depth, s->chunk_ms);
+    say_how(f, o, s);
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "file/file_audio.h"
+#include "lib/client_url.h"
 
 enum { BLOCK_FRAMES = 3200, POLL_MS = 100, TRIES = 6, LEAST_RETRY_MS = 200, PIECES_A_SECOND = 50 };
 
@@ -122,6 +123,8 @@ static int open_all(run *r)
     p.ca_file = r->t->o->tls.ca;
     p.cert_file = r->t->o->tls.cert;
     p.key_file = r->t->o->tls.key;
+    if (shoal__options_merge(&p.options, &r->t->o->session, r->why, sizeof r->why) < 0)
+        return -1;
     return shoal_client_open(&r->client, r->t->o->url, &p, r->why, sizeof r->why);
 }
 

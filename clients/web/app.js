@@ -9,6 +9,7 @@
 import { Capture, Clock, level } from "./capture.js";
 import { listen } from "./hands.js";
 import { Link } from "./link.js";
+import { choicesOf, placeOf, queryOf } from "./models.js";
 import { learn, phoneOf } from "./phones.js";
 import { CHUNKS, SWITCHES, changeOf, optionsOf, readSettings, writeSettings } from "./settings.js";
 import { opusTrouble } from "./shoal.js";
@@ -32,6 +33,8 @@ class Page {
   said = new Utterances();
   view = new View(/** @type {any} */ ($("picture")), this.line);
   deepest = 12;
+  /** @type {import("./models.js").Choice[]} */
+  models = [];
   prices = null;
   source = ""; // "microphone", "sample", "file" or ""
   zeros = 0; // seconds of digital silence
@@ -267,6 +270,8 @@ class Page {
   set(change) {
     const before = this.settings,
       after = { ...before, ...change };
+    const other = queryOf(before) !== queryOf(after);
+    if (other) this.fit(after);
     if (after.compare >= after.depth) after.compare = 0;
     this.settings = after;
     history.replaceState(null, "", writeSettings(after, this.deepest) || location.pathname);
@@ -274,6 +279,15 @@ class Page {
     if (wire) this.link.set(wire);
     else if (this.link.running) this.link.restart();
     this.show();
+    if (other) this.askServer();
+  }
+
+  /** To another model: as deep as that goes, if it was so before. */
+  fit(settings) {
+    const depth = this.models[placeOf(this.models, settings)]?.depth ?? this.deepest;
+    settings.depth = settings.depth === this.deepest ? depth : Math.min(settings.depth, depth);
+    this.deepest = depth;
+    this.prices = null;
   }
 
   show() {
@@ -295,6 +309,8 @@ class Page {
       CHUNKS.map(c => [c, `${c} ms`]),
       s.chunk,
     );
+    choices($("which"), [...this.models.map(c => c.text).entries()], placeOf(this.models, s));
+    $("which-here").hidden = this.models.length < 2;
     for (const name of SWITCHES) $(name).checked = s[name] && !$(name).disabled;
     const row = words.priceOf(this.prices, s.depth, s.chunk);
     $("price").textContent = words.priceWords(row, s.chunk);
@@ -303,8 +319,11 @@ class Page {
     this.view.ipa = s.ipa;
     this.view.compare = s.compare;
     const address = this.server.replace(/^http/, "ws").replace(/\/$/, "");
+    const which = ["model", "program"]
+      .map(name => (s[name] ? ` --${name} ${s[name]}` : ""))
+      .join("");
     $("command").textContent =
-      `shoal-file --url ${address} --depth ${s.depth} --chunk-ms ${s.chunk} speech.wav`;
+      `shoal-file --url ${address}${which} --depth ${s.depth} --chunk-ms ${s.chunk} speech.wav`;
   }
 
   /** All depths at the chunk in use; a row chooses its depth. */
@@ -315,6 +334,7 @@ class Page {
     const rows = table.map(({ depth, cells }) => {
       const row = document.createElement("tr"),
         choose = document.createElement("button");
+      row.className = depth === this.settings.depth ? "chosen" : "";
       choose.textContent = String(depth);
       choose.setAttribute("aria-pressed", String(depth === this.settings.depth));
       choose.onclick = () => this.set({ depth });
@@ -367,25 +387,41 @@ class Page {
   }
 
   async askServer() {
-    const page = path => this.tokens.fetch(this.server, path);
+    const page = path => this.tokens.fetch(this.server, path),
+      query = queryOf(this.settings);
     try {
-      const [model, prices] = await Promise.all([page("v1/model"), page("v1/depths")]);
+      const paths = ["v1/models", `v1/model${query}`, `v1/depths${query}`];
+      const [models, model, prices] = await Promise.all(paths.map(page));
       if (!model || !prices) return this.askForToken();
-      $("token-form").hidden = true;
-      this.prices = prices;
-      learn(model.phones);
-      if (!this.line.labels.length) this.line.labels = model.phones?.map(p => p.label) ?? [];
-      $("model").textContent =
-        `${model.name}, ${model.depth} layers of ${(model.parameters / 1e6).toFixed(1)} M weights`;
-      $("load-now").textContent = `load ${Math.round(100 * prices.load)} %`;
-      if (model.depth !== this.deepest) {
-        this.deepest = model.depth;
-        this.settings = readSettings(location.search, model.depth);
-      }
+      if (query !== queryOf(this.settings)) return; // another was chosen meanwhile
+      this.models = choicesOf(models);
+      if (model.code) return this.withoutModel(model);
+      this.take(model, prices);
     } catch {
       $("model").textContent = "the server does not answer";
     }
     this.show();
+  }
+
+  /** What the server's pages say of the model in use. */
+  take(model, prices) {
+    $("token-form").hidden = true;
+    this.prices = prices;
+    learn(model.phones);
+    if (!this.line.classes) this.line.labels = model.phones?.map(p => p.label) ?? [];
+    const depth = prices.depths.length;
+    $("model").textContent = words.modelWords(model, depth);
+    $("load-now").textContent = `load ${Math.round(100 * prices.load)} %`;
+    if (depth === this.deepest) return;
+    this.deepest = depth;
+    this.settings = readSettings(location.search, depth);
+  }
+
+  /** The address names one that this server does not have. */
+  withoutModel(refusal) {
+    if (this.link.running) return; // a session keeps what it has
+    this.tell(words.modelTrouble(refusal));
+    this.set({ model: "", program: "" });
   }
 }
 

@@ -17,6 +17,10 @@ export function listen(page) {
   $("depth").oninput = e => page.set({ depth: Number(e.target.value) });
   for (const name of ["compare", "chunk"])
     $(name).onchange = e => page.set({ [name]: Number(e.target.value) });
+  $("which").onchange = e => {
+    const { model, program } = page.models[Number(e.target.value)];
+    page.set({ model, program });
+  };
   for (const name of SWITCHES) $(name).onchange = e => page.set({ [name]: e.target.checked });
   document.addEventListener("keydown", e => keys(page, e));
   listenForDrops(page);

@@ -5,7 +5,8 @@ import { OPUS_RATES } from "./shoal.js";
 export const CHUNKS = [40, 80, 160, 320, 640];
 
 /** @typedef {{depth: number, compare: number, chunk: number, elastic: boolean, ipa: boolean,
- *   lm: boolean, opus: boolean, server: string}} Settings */
+ *   lm: boolean, opus: boolean, model: string, program: string, server: string}} Settings
+ *  model, program: "" is the first there is */
 
 /** @returns {Settings} */
 export function defaults() {
@@ -17,6 +18,8 @@ export function defaults() {
     ipa: true,
     lm: true,
     opus: false,
+    model: "",
+    program: "",
     server: "",
   };
 }
@@ -35,7 +38,7 @@ export function readSettings(query, deepest = 12) {
   s.compare = number("compare", 1, s.depth - 1) ?? 0;
   s.chunk = CHUNKS.find(c => c === number("chunk", 20, 1280)) ?? s.chunk;
   for (const name of SWITCHES) if (["0", "1"].includes(q.get(name))) s[name] = q.get(name) === "1";
-  s.server = q.get("server") ?? "";
+  for (const name of ["model", "program", "server"]) s[name] = q.get(name) ?? "";
   return s;
 }
 
@@ -73,17 +76,21 @@ export function optionsOf(s, rate, { tentative = true, opus = true } = {}) {
     output: outputsOf(s),
     encoding: "f16",
     ...(tentative ? { tentative: "on" } : {}),
+    ...(s.model ? { model: s.model } : {}),
+    ...(s.program ? { program: s.program } : {}),
     ...(s.lm ? {} : { lm: "off" }),
     ...(s.opus && opus && OPUS_RATES.includes(rate) ? { format: "opus" } : {}),
   };
 }
+
+const ANEW = ["lm", "opus", "model", "program", "server"];
 
 /**
  * What a `set` must say to get from one to the other; null: a new session is needed.
  * @param {Settings} from @param {Settings} to
  */
 export function changeOf(from, to) {
-  if (from.lm !== to.lm || from.opus !== to.opus || from.server !== to.server) return null;
+  if (ANEW.some(name => from[name] !== to[name])) return null;
   const change = {};
   if (String(depthOf(from)) !== String(depthOf(to))) change.depth = depthOf(to);
   if (String(outputsOf(from)) !== String(outputsOf(to))) change.output = outputsOf(to);

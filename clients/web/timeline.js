@@ -62,7 +62,7 @@ export class Timeline {
       { settled: [], tentative: [] },
       { settled: [], tentative: [] },
     ];
-    /** @type {{time: number, depth: number, reason: string}[]} */
+    /** named: another model or program begins. @type {{time: number, depth: number, reason: string, named: string}[]} */
     this.marks = [];
     /** @type {{from: number, to: number}[]} speech; to is Infinity while it lasts */
     this.speech = [];
@@ -79,6 +79,7 @@ export class Timeline {
     this.unanswered = NaN; // sound from here on has gone to the session and has no results yet
     this.rate = 16000;
     this.depth = 0;
+    this.model = this.program = ""; // of the session
     this.chunkMs = 160;
     this.computedLag = NaN;
     this.settledLag = new Recent();
@@ -148,19 +149,28 @@ export class Timeline {
   }
 
   #ready(m) {
-    if (m.classes !== this.classes) {
+    if (m.classes !== this.classes || String(m.labels) !== String(this.labels)) {
       this.classes = m.classes;
       this.frames = new Float32Array(KEEP_S * FRAMES * m.classes).fill(NaN);
       this.firstFrame = this.nextFrame = Math.round(this.base * FRAMES);
     }
     this.labels = m.labels;
     this.chunkMs = m.options?.chunk_ms ?? this.chunkMs;
-    if (m.depth !== this.depth) this.#mark(this.base, m.depth, "set");
+    const { model = "", program = "" } = m.options ?? {};
+    const named = !this.depth
+      ? ""
+      : model !== this.model
+        ? model
+        : program !== this.program
+          ? program
+          : "";
+    Object.assign(this, { model, program });
+    if (named || m.depth !== this.depth) this.#mark(this.base, m.depth, "set", named);
   }
 
-  #mark(time, depth, reason) {
+  #mark(time, depth, reason, named = "") {
     this.depth = depth;
-    this.marks.push({ time, depth, reason });
+    this.marks.push({ time, depth, reason, named });
   }
 
   #changed(m) {

@@ -279,9 +279,10 @@ export class View {
     c.font = `11px ${this.font}`;
     c.textBaseline = "top";
     c.textAlign = "left";
-    this.line.marks.forEach(({ time, depth, reason }, i, all) => {
+    this.line.marks.forEach(({ time, depth, reason, named }, i, all) => {
       const x = this.x(time),
-        text = reason === "load" ? `depth ${depth} (load)` : `depth ${depth}`;
+        why = reason === "load" ? " (load)" : "",
+        text = `${named ? `${named}, ` : ""}depth ${depth}${why}`;
       c.fillStyle = reason === "load" ? this.load : this.accent;
       c.fillRect(x, 0, 1.5, g.axisTop);
       // of marks that follow closely the last one has room for its words

@@ -100,6 +100,18 @@ export function milliseconds(seconds) {
   return Number.isFinite(seconds) ? `${Math.max(0, Math.round(seconds * 1000))} ms` : "–";
 }
 
+/** @param {any} model GET /v1/model @param {number} depth of the program in use */
+export function modelWords(model, depth) {
+  const weights = `${(model.parameters / 1e6).toFixed(1)} M weights`;
+  return `${model.name}, ${depth} layers of ${weights}`;
+}
+
+/** An address that names what is not there. @param {{message: string}} refusal @returns {Trouble} */
+export function modelTrouble(refusal) {
+  const hint = `${sentence(refusal.message)} The server's first is taken instead.`;
+  return trouble("The address names a model that is not here.", hint, false);
+}
+
 /**
  * The row of GET /v1/depths for a depth, at the chunk in use where the server tells it.
  * @param {any} prices the page @param {number} depth @param {number} chunk
@@ -112,7 +124,7 @@ export function priceOf(prices, depth, chunk) {
 }
 
 const few = x => (x == null ? "–" : x >= 10 ? String(Math.round(x)) : x.toFixed(1));
-const percent = x => (x == null ? "–" : `${(100 * x).toFixed(1)} %`);
+const percent = x => (x == null ? "–" : (100 * x).toFixed(1));
 
 /**
  * "164 streams a core, 36.1 % of phones wrong, settled after 275 ms (9 of 10: 555)"
@@ -120,19 +132,19 @@ const percent = x => (x == null ? "–" : `${(100 * x).toFixed(1)} %`);
  */
 export function priceWords(row, chunk) {
   if (!row) return "";
-  const per = row.per == null ? "" : `, ${percent(row.per)} of phones wrong`;
+  const per = row.per == null ? "" : `, ${percent(row.per)} % of phones wrong`;
   const { p50, p90 } = row.settled_ms ?? {};
   const settled = p50 == null ? "" : `, settled after ${p50} ms (9 of 10: ${p90})`;
   const other = row.chunk_ms === chunk ? "" : `, with chunks of ${row.chunk_ms} ms`;
   return `${few(row.streams)} streams a core${per}${settled}${other}`;
 }
 
-/** Of each depth: its number and cells of text. @returns {{depth: number, cells: string[]}[]} */
+/** Of each depth: its number and cells of text, their units stand above. @returns {{depth: number, cells: string[]}[]} */
 export function priceTable(prices, chunk) {
   return (prices?.depths ?? []).map(({ depth }) => {
     const row = priceOf(prices, depth, chunk),
       { p50, p90 } = row.settled_ms ?? {};
-    const settled = p50 == null ? "–" : `${p50} / ${p90} ms`;
+    const settled = p50 == null ? "–" : `${p50} / ${p90}`;
     return { depth, cells: [few(row.streams), few(row.cpu_ms), percent(row.per), settled] };
   });
 }

@@ -21,6 +21,7 @@
     X(capture, "/capture.js", "capture.js", JS)                                                    \
     X(hands, "/hands.js", "hands.js", JS)                                                          \
     X(link, "/link.js", "link.js", JS)                                                             \
+    X(models, "/models.js", "models.js", JS)                                                       \
     X(phones, "/phones.js", "phones.js", JS)                                                       \
     X(settings, "/settings.js", "settings.js", JS)                                                 \
     X(again, "/shoal-again.js", "shoal-again.js", JS)                                              \

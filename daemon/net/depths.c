@@ -1,17 +1,28 @@
 /* depths.c - see depths.h, and docs/protocol.md for the members */
 #include "net/depths.h"
 
+#include "plan/grant.h"
 #include "session/admit.h"
 #include "session/session.h"
 
 #include <jansson.h>
 #include <math.h>
 
-/* A model in a house that has its prices. */
+/* A program of a model in a house that has its prices. */
 typedef struct offer {
     const shoald_house *house;
     const shoald_service *service;
+    shoal_program_info program;
+    int index; /* the program's */
 } offer;
+
+static offer offer_of(const shoald_house *house, const shoald_service *service, int index)
+{
+    offer f = { .house = house, .service = service, .index = index };
+    if (shoal_model_get_program(service->model, index, &f.program) < 0)
+        f.program.depth = 0; /* not so: who asks has found it */
+    return f;
+}
 
 static json_t *rounded(double x)
 {
@@ -32,9 +43,9 @@ static json_t *latency(const shoald_service *service, int depth)
                      (json_int_t)chunks);
 }
 
-static double share_of(const offer *f, int program, int depth, int chunk_ms)
+static double share_of(const offer *f, int depth, int chunk_ms)
 {
-    double layers = shoald_service_layers(f->service, program)[depth];
+    double layers = shoald_service_layers(f->service, f->index)[depth];
     return shoald_price_share(&f->house->price, layers, chunk_ms / SHOAL_FRAME_MS);
 }
 
@@ -54,9 +65,12 @@ static json_t *settled(const shoald_card_cell *cell)
                      rounded(cell->settled_p90_ms));
 }
 
-static const shoald_card_cell *cell_of(const shoald_service *service, int chunk, int depth)
+/* The card is of the first program. */
+static const shoald_card_cell *cell_of(const offer *f, int chunk, int depth)
 {
-    return &service->card.cells[chunk * service->info->depth + depth - 1];
+    static const shoald_card_cell unknown = { NAN, NAN, NAN };
+    const shoald_service *s = f->service;
+    return f->index ? &unknown : &s->card.cells[chunk * s->info->depth + depth - 1];
 }
 
 static json_t *chunks(const offer *f, int depth)
@@ -65,13 +79,13 @@ static json_t *chunks(const offer *f, int depth)
     json_t *list = json_array();
     for (int i = 0; i < SHOALD_CARD_CHUNKS; i++) {
         int ms = shoald_card_chunk_ms[i];
-        const shoald_card_cell *cell = cell_of(f->service, i, depth);
+        const shoald_card_cell *cell = cell_of(f, i, depth);
         if (ms > m->max_chunk_frames * SHOAL_FRAME_MS)
             continue;
         json_t *one = json_pack("{si si so so}", "chunk_ms", ms, "algorithmic_ms",
                                 shoald_service_algorithmic_ms(m, ms), "settled_ms", settled(cell),
                                 "per", rounded(cell->per));
-        json_array_append_new(list, with_price(one, share_of(f, 0, depth, ms)));
+        json_array_append_new(list, with_price(one, share_of(f, depth, ms)));
     }
     return list;
 }
@@ -87,53 +101,56 @@ static int default_chunk(void)
 static json_t *describe(const offer *f, int depth)
 {
     json_t *now = latency(f->service, depth);
-    json_t *one = json_pack("{si so sO so so}", "depth", depth, "server_ms", now, "latency_ms", now,
-                            "per", rounded(cell_of(f->service, default_chunk(), depth)->per),
-                            "chunks", chunks(f, depth));
-    return with_price(one, share_of(f, 0, depth, SHOAL_DEFAULT_CHUNK_MS));
+    json_t *one =
+        json_pack("{si so sO so so}", "depth", depth, "server_ms", now, "latency_ms", now, "per",
+                  rounded(cell_of(f, default_chunk(), depth)->per), "chunks", chunks(f, depth));
+    return with_price(one, share_of(f, depth, SHOAL_DEFAULT_CHUNK_MS));
 }
 
 /* What a session of each program costs, as deep as it goes. */
 static json_t *programs(const offer *f)
 {
     json_t *list = json_array();
-    shoal_program_info p;
-    for (int i = 0; shoal_model_get_program(f->service->model, i, &p) == 0; i++) {
-        json_t *one = json_pack("{ss si}", "name", p.name, "depth", p.depth);
+    for (int i = 0; i < f->service->info->programs; i++) {
+        const offer other = offer_of(f->house, f->service, i);
+        const shoal_program_info *p = &other.program;
+        json_t *one = json_pack("{ss si}", "name", p->name, "depth", p->depth);
         json_array_append_new(list,
-                              with_price(one, share_of(f, i, p.depth, SHOAL_DEFAULT_CHUNK_MS)));
+                              with_price(one, share_of(&other, p->depth, SHOAL_DEFAULT_CHUNK_MS)));
     }
     return list;
 }
 
-json_t *shoald_depths_describe(const shoald_house *house, const shoald_named *model)
+json_t *shoald_depths_describe(const shoald_house *house, const shoald_named *model,
+                               const char *program)
 {
     const shoald_service *service = model->service;
-    const offer f = { house, service };
+    const offer f = offer_of(house, service, shoald_grant_find_program(service->model, program));
     json_t *list = json_array();
-    for (int depth = 1; depth <= service->info->depth; depth++)
+    for (int depth = 1; depth <= f.program.depth; depth++)
         json_array_append_new(list, describe(&f, depth));
-    return json_pack(
-        "{ss ss ss si si so so si so so}", "served_as", model->name, "model", service->info->name,
-        "sha256", service->info->sha256, "chunk_ms", SHOAL_DEFAULT_CHUNK_MS, "workers",
-        house->port_count, "capacity", rounded(shoald_admit_capacity(house)), "load",
-        rounded(shoald_govern_load(&house->governor)), "ceiling",
-        shoald_govern_ceiling(&house->governor), "depths", list, "programs", programs(&f));
+    return json_pack("{ss ss ss ss si si so so si so so}", "served_as", model->name, "model",
+                     service->info->name, "sha256", service->info->sha256, "program",
+                     f.program.name, "chunk_ms", SHOAL_DEFAULT_CHUNK_MS, "workers",
+                     house->port_count, "capacity", rounded(shoald_admit_capacity(house)), "load",
+                     rounded(shoald_govern_load(&house->governor)), "ceiling",
+                     shoald_govern_ceiling(&house->governor), "depths", list, "programs",
+                     programs(&f));
 }
 
 /* ---- all models ---- */
 
 static json_t *card_of(const offer *f)
 {
-    const shoald_card_cell *cell = cell_of(f->service, default_chunk(), f->service->info->depth);
+    const shoald_card_cell *cell = cell_of(f, default_chunk(), f->program.depth);
     json_t *one = json_pack("{so so}", "per", rounded(cell->per), "settled_ms", settled(cell));
-    return with_price(one, share_of(f, 0, f->service->info->depth, SHOAL_DEFAULT_CHUNK_MS));
+    return with_price(one, share_of(f, f->program.depth, SHOAL_DEFAULT_CHUNK_MS));
 }
 
 static json_t *describe_model(const shoald_house *house, const shoald_named *model)
 {
     const shoal_model_info *m = model->service->info;
-    const offer f = { house, model->service };
+    const offer f = offer_of(house, model->service, 0);
     json_t *one = json_pack("{ss sb ss ss sI si si si ss si}", "name", model->name, "default",
                             model == house->models.at, "model", m->name, "sha256", m->sha256,
                             "parameters", (json_int_t)m->parameters, "dim", m->dim, "classes",

@@ -7,9 +7,10 @@ struct json_t;
 struct shoald_house;
 struct shoald_named;
 
-/* The pages; the caller frees it with json_decref. NULL: no memory. */
+/* The pages; the caller frees it with json_decref. NULL: no memory. program: a name that the model
+ * has. */
 struct json_t *shoald_depths_describe(const struct shoald_house *house,
-                                      const struct shoald_named *model);
+                                      const struct shoald_named *model, const char *program);
 struct json_t *shoald_depths_describe_models(const struct shoald_house *house);
 
 #endif

@@ -11,6 +11,7 @@
 #include "net/gates.h"
 #include "net/metrics.h"
 #include "net/model.h"
+#include "plan/grant.h"
 #include "session/admit.h"
 #include "session/dump.h"
 
@@ -71,30 +72,38 @@ static int answer_json(request *r, json_t *page)
     return result;
 }
 
-/* Of the model that the query names, or of the default. */
-static int answer_of_model(request *r,
-                           json_t *(*describe)(const shoald_house *, const shoald_named *))
+/* The model that the query names, or the default, and in o->program that program's name. NULL:
+ * there is none. */
+static const shoald_named *named(const request *r, shoal_options *o, shoal_error *err)
 {
-    shoal_options o;
-    shoal_error err;
+    const char *query = r->bytes + r->head->query_at;
     const shoald_named *model = NULL;
-    if (shoal_options_parse_model(&o, r->bytes + r->head->query_at, r->head->query_length, &err) ==
-        0)
-        model = shoald_models_pick(&r->house->models, o.model, &err);
-    if (model)
-        return answer_json(r, describe(r->house, model));
-    shoald_count(&r->house->stats.errors[err.code], 1);
-    return shoald_answer_error(r->answer, shoal_code_get_info(err.code)->http_status, &err);
+    if (shoal_options_parse_model(o, query, r->head->query_length, err) == 0)
+        model = shoald_models_pick(&r->house->models, o->model, err);
+    return model && shoald_grant_program(o, model->service->model, err) > 0 ? model : NULL;
+}
+
+static int refuse_name(request *r, const shoal_error *err)
+{
+    shoald_count(&r->house->stats.errors[err->code], 1);
+    return shoald_answer_error(r->answer, shoal_code_get_info(err->code)->http_status, err);
 }
 
 static int model(request *r)
 {
-    return answer_of_model(r, shoald_model_describe);
+    shoal_options o;
+    shoal_error err;
+    const shoald_named *model = named(r, &o, &err);
+    return model ? answer_json(r, shoald_model_describe(r->house, model)) : refuse_name(r, &err);
 }
 
 static int depths(request *r)
 {
-    return answer_of_model(r, shoald_depths_describe);
+    shoal_options o;
+    shoal_error err;
+    const shoald_named *model = named(r, &o, &err);
+    return model ? answer_json(r, shoald_depths_describe(r->house, model, o.program))
+                 : refuse_name(r, &err);
 }
 
 static int models(request *r)

@@ -35,8 +35,7 @@ int shoald_grant_find_program(const shoal_model *m, const char *name)
     return -1;
 }
 
-/* Its depth, or -1. */
-static int grant_program(shoal_options *o, const shoal_model *m, shoal_error *err)
+int shoald_grant_program(shoal_options *o, const shoal_model *m, shoal_error *err)
 {
     shoal_program_info p;
     if (shoal_model_get_program(m, shoald_grant_find_program(m, o->program), &p) < 0) {
@@ -136,7 +135,7 @@ int shoald_grant_options(shoal_options *o, const shoal_model *model,
                          const shoald_grant_limits *limits, shoal_error *err)
 {
     const shoal_model_info *m = shoal_model_get_info(model);
-    int depth = grant_program(o, model, err), usual = limits->default_depth;
+    int depth = shoald_grant_program(o, model, err), usual = limits->default_depth;
     if (depth < 0)
         return -1;
     bool by_token = limits->most_depth && limits->most_depth < depth;

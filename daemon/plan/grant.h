@@ -19,6 +19,8 @@ int shoald_grant_options(shoal_options *o, const shoal_model *m, const shoald_gr
  * all of it as granted, with `given` of the set. The error is not fatal. */
 int shoald_grant_set(shoal_options *asked, const shoal_options *set, shoal_options *effective,
                      const shoal_model *m, const shoald_grant_limits *limits, shoal_error *err);
+/* o->program, "" the first, as the name that the model has for it. Its depth, or -1. */
+int shoald_grant_program(shoal_options *o, const shoal_model *m, shoal_error *err);
 /* The program of that name, "": the first; -1: there is none. */
 int shoald_grant_find_program(const shoal_model *m, const char *name);
 

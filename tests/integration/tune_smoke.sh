@@ -28,3 +28,12 @@ grep -q '^No setting meets it. Nearest: ' "$dir/out" || fail "the nearest"
 "$tune" --url "$url" "$dir/nothing.wav" > "$dir/out" 2>&1
 [ $? = 1 ] || fail "no such file is exit code 1"
 grep -q 'nothing.wav: No such file' "$dir/out" || fail "no such file is not told"
+
+# sound without speech: no table of nothing
+{
+    printf 'RIFF\044\175\0\0WAVEfmt \020\0\0\0\001\0\001\0\200\076\0\0\0\175\0\0\002\0\020\0data\0\175\0\0'
+    head -c 32000 /dev/zero
+} > "$dir/silence.wav"
+"$tune" --url "$url" --chunks 160 --no-live "$dir/silence.wav" > "$dir/out" 2>&1
+[ $? = 1 ] || fail "silence is exit code 1"
+grep -q 'no setting heard a phone in 1.0 s of audio' "$dir/out" || fail "silence is not told"

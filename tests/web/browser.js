@@ -1,136 +1,28 @@
 /* browser.js - the page as a new user meets it; see browser.sh */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 
 import { Daemon, browser, folder, sleep, until, writeWav } from "./daemon.js";
+import {
+  PATIENT,
+  PLAIN,
+  apart,
+  edits,
+  heard,
+  hears,
+  moments,
+  only,
+  open,
+  option,
+  shot,
+  state,
+  trouble,
+  voice,
+} from "./page.js";
 import { road } from "./road.js";
-
-const option = name => process.argv.includes(name);
-const value = name => (option(name) ? process.argv[process.argv.indexOf(name) + 1] : "");
-const shots = value("--shots"),
-  only = value("-k");
-if (shots) mkdirSync(shots, { recursive: true });
-
-const sample = new URL("../../clients/web/sample.flac", import.meta.url).pathname;
-const decoded = execFileSync("ffmpeg", [
-  "-v",
-  "error",
-  "-i",
-  sample,
-  "-f",
-  "s16le",
-  "-ar",
-  "16000",
-  "-",
-]);
-const speech = new Int16Array(
-  decoded.buffer.slice(decoded.byteOffset, decoded.byteOffset + decoded.length),
-);
-const voice = writeWav("voice.wav", speech);
-
-/* ---- what a test has in its hands ---------------------------------------------------------- */
-
-async function open(b, url, more = {}, ready = "shoalPage.prices !== null") {
-  const context = await b.newContext({ viewport: { width: 1280, height: 900 }, ...more });
-  const page = await context.newPage();
-  page.complaints = [];
-  page.on("console", m => m.type() === "error" && page.complaints.push(m.text()));
-  page.on("pageerror", e => page.complaints.push(e.message));
-  await page.goto(url);
-  await until("the page", () => page.evaluate(ready));
-  return page;
-}
-
-const shot = async (page, name) =>
-  shots && (await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true }));
-const state = page =>
-  page.evaluate("({ depth: shoalPage.line.depth, phones: shoalPage.line.phones })");
-const trouble = page =>
-  page.evaluate(
-    "document.getElementById('trouble').hidden ? '' : document.getElementById('trouble').innerText",
-  );
-const hears = (page, more = 5) => until("phones", async () => (await state(page)).phones >= more);
-
-/** ms from the press of the button to each first. */
-const moments = page =>
-  page.evaluate(() => {
-    const marks = performance.getEntriesByType("mark"),
-      at = n => marks.find(m => m.name === `shoal:${n}`)?.startTime;
-    const names = ["sound", "movement", "ready", "phone", "label"];
-    return Object.fromEntries(names.map(n => [n, Math.round(at(n) - at("pressed"))]));
-  });
-
-/** A recording of 20 s, and a depth at which a replay does not go back to its beginning. */
-const thrice = writeWav("thrice.wav", Int16Array.from([...speech, ...speech, ...speech]));
-const PLAIN = "?depth=2&elastic=0";
-
-/** All that a page knows when the sound has ended, and what it sent; meanwhile(page): what is done to it. */
-async function heard(b, url, meanwhile = async _ => {}) {
-  const page = await open(b, "about:blank", {}, "true");
-  await page.addInitScript(() => {
-    const { send } = WebSocket.prototype;
-    globalThis.bytesSent = 0;
-    WebSocket.prototype.send = function (m) {
-      globalThis.bytesSent += m.length ?? m.byteLength;
-      return send.call(this, m);
-    };
-  });
-  await page.goto(url);
-  await until("the page", () => page.evaluate("shoalPage?.prices && shoalPage.can.opus"));
-  await page.setInputFiles("#file", thrice);
-  await hears(page, 12);
-  await meanwhile(page);
-  await until(
-    "the end",
-    () => page.evaluate("!shoalPage.source && !shoalPage.link.running"),
-    60000,
-  );
-  const found = await page.evaluate(() => {
-    const { line } = globalThis.shoalPage,
-      { firstFrame, nextFrame, classes } = line;
-    return {
-      phones: line.lanes[0].settled.map(p => [p.phone, p.start.toFixed(2), p.end.toFixed(2)]),
-      frames: [firstFrame, nextFrame],
-      rows: [...line.frames.subarray(0, nextFrame * classes)],
-      lost: document.getElementById("lost-here").hidden
-        ? ""
-        : document.getElementById("lost-here").innerText,
-      bytes: globalThis.bytesSent,
-    };
-  });
-  assert.deepEqual(
-    page.complaints.filter(c => !/WebSocket|ERR_/.test(c)),
-    [],
-  );
-  return found;
-}
-
-/** Differences of probabilities. */
-const apart = (a, b) =>
-  a.reduce((most, v, i) => {
-    const d = Math.abs(Math.exp(v) - Math.exp(b[i]));
-    return d <= most ? most : d; // NaN stays
-  }, 0);
-
-/** Insertions, deletions, substitutions. */
-function edits(a, b) {
-  let row = [...b.keys(), b.length];
-  a.forEach((x, i) => {
-    const next = [i + 1];
-    b.forEach((y, j) =>
-      next.push(Math.min(row[j] + (x === y ? 0 : 1), row[j + 1] + 1, next[j] + 1)),
-    );
-    row = next;
-  });
-  return row.at(-1);
-}
-
-/** A server that gives nobody up because the machine is busy. */
-const PATIENT = ["admission=off", "elastic=off", "late_limit_ms=600000"].flatMap(s => ["--set", s]);
 
 /* ---- the tests ------------------------------------------------------------------------------ */
 
@@ -138,6 +30,7 @@ const tests = {
   async microphone(d) {
     const b = await browser({ wav: voice }),
       page = await open(b, d.url);
+    assert.equal(await page.isVisible("#which"), false); // there is one model
     await shot(page, "idle");
     await page.click("#microphone");
     await hears(page, 20);
@@ -178,6 +71,54 @@ const tests = {
     await b.close();
   },
 
+  async models() {
+    const two = new URL("../data/tiny2.safetensors", import.meta.url).pathname;
+    const d = await Daemon.start([...PATIENT, "--model", "base=", "--model", `two=${two}`]),
+      b = await browser({ wav: voice }),
+      page = await open(b, d.url);
+    const chosen = () => page.$eval("#which", s => s.options[s.selectedIndex].text);
+    const session = () => page.evaluate("[shoalPage.line.model, shoalPage.line.program]");
+    const choose = async (text, depth) => {
+      await page.selectOption("#which", text);
+      await until(`${depth} layers`, async () => (await state(page)).depth === depth);
+      await until("its prices", () => page.evaluate("shoalPage.prices !== null"));
+      assert.equal(await page.innerText("#depth-value"), `${depth} of ${depth}`);
+      assert.equal(await page.locator("#price-rows tr").count(), depth);
+    };
+    assert.deepEqual(await page.locator("#which option").allTextContents(), [
+      "base",
+      "two, base",
+      "two, every-other",
+      "two, short",
+    ]);
+    await page.click("#microphone");
+    await hears(page);
+    const dear = await page.innerText("#price");
+    await choose("two, short", 3);
+    assert.deepEqual(await session(), ["two", "short"]);
+    assert.match(page.url(), /\?model=two&program=short$/);
+    assert.notEqual(await page.innerText("#price"), dear);
+    assert.match(await page.textContent("#command"), /--model two --program short --depth 3/);
+    await until("its rows", () =>
+      page.evaluate("shoalPage.line.nextFrame > 50 * shoalPage.line.base + 25"),
+    );
+    await shot(page, "models");
+    await page.reload(); // the address has it
+    await until("prices", () => page.evaluate("shoalPage?.prices != null"));
+    assert.equal(await chosen(), "two, short");
+    await page.click("#microphone");
+    await until("its session", async () => String(await session()) === "two,short");
+    await choose("base", 12);
+    assert.deepEqual(await session(), ["base", "base"]);
+    assert.equal(new URL(page.url()).search, "");
+    assert.deepEqual(page.complaints, []);
+    const lost = await open(b, `${d.url}?model=gone`);
+    await until("words", async () => /Model: gone/.test(await trouble(lost)));
+    assert.equal(new URL(lost.url()).search, "");
+    await b.close();
+    await d.stop();
+  },
+
   async frozen(d) {
     const b = await browser(),
       page = await open(b, `${d.url}?depth=6&ipa=0`, { colorScheme: "dark" });
@@ -210,8 +151,13 @@ const tests = {
     });
     await page.click("#microphone");
     await hears(page, 12);
+    await page.click("#prices summary");
     await shot(page, "narrow");
     assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 360);
+    const cut = await page.evaluate(
+      "[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth).map(e => e.tagName + e.id)",
+    );
+    assert.deepEqual(cut, []); // the table too is all there
     assert.equal(await page.evaluate("shoalPage.view.calm"), true);
     await b.close();
   },

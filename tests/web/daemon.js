@@ -9,6 +9,8 @@ const { PLAYWRIGHT, TOP_BUILDDIR, CHROMIUM, TEST_PATIENCE = "1" } = process.env;
 const { chromium } = createRequire(`${PLAYWRIGHT}/x.js`)("playwright-core");
 
 export const folder = mkdtempSync(join(tmpdir(), "shoal-web-"));
+const running = new Set(); // what a test that failed has left
+process.on("exit", () => running.forEach(p => p.kill("SIGKILL")));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
 export const sleep = ms => new Promise(done => setTimeout(done, ms));
@@ -39,6 +41,7 @@ export class Daemon {
       ...args,
     ];
     d.process = spawn(`${TOP_BUILDDIR}/daemon/shoald`, all, { stdio: "inherit" });
+    running.add(d.process.once("exit", () => running.delete(d.process)));
     await until("shoald", () => existsSync(ready) && readFileSync(ready, "utf8").trim(), 60000);
     d.address = readFileSync(ready, "utf8").trim();
     return d;

@@ -5,6 +5,7 @@ import test from "node:test";
 
 import { Clock, level, mix } from "../../clients/web/capture.js";
 import { Link } from "../../clients/web/link.js";
+import { choicesOf, placeOf, queryOf } from "../../clients/web/models.js";
 import { PHONES, describe, learn, phoneOf, rowOrder } from "../../clients/web/phones.js";
 import { readToken } from "../../clients/web/token.js";
 import * as settings from "../../clients/web/settings.js";
@@ -56,6 +57,8 @@ test("settings go into the address and back", () => {
     ipa: true,
     lm: false,
     opus: true,
+    model: "",
+    program: "",
     server: "",
   });
   assert.deepEqual(settings.readSettings(settings.writeSettings(s)), s);
@@ -90,6 +93,46 @@ test("settings as options and as a set", () => {
   assert.deepEqual(settings.changeOf(s, { ...s, chunk: 80 }), { chunk_ms: 80 });
   assert.deepEqual(settings.changeOf(s, { ...s, ipa: false }), {});
   assert.equal(settings.changeOf(s, { ...s, lm: false }), null);
+});
+
+test("models and their programs are one list, of which settings name one", () => {
+  const page = {
+    models: [
+      { name: "base", depth: 12, programs: [{ name: "base", depth: 12 }] },
+      {
+        name: "two",
+        depth: 12,
+        programs: [
+          { name: "base", depth: 12 },
+          { name: "short", depth: 3 },
+        ],
+      },
+    ],
+  };
+  const all = choicesOf(page);
+  assert.deepEqual(
+    all.map(c => [c.model, c.program, c.text, c.depth]),
+    [
+      ["", "", "base", 12],
+      ["two", "", "two, base", 12],
+      ["two", "short", "two, short", 3],
+    ],
+  );
+  const place = (model, program = "") => placeOf(all, { model, program });
+  assert.deepEqual([place(""), place("base"), place("base", "base")], [0, 0, 0]);
+  assert.deepEqual([place("two"), place("two@d6ca3568"), place("two", "short")], [1, 1, 2]);
+  assert.deepEqual([place("large"), place("base", "short"), placeOf([], all[0])], [-1, -1, -1]);
+  assert.deepEqual(choicesOf({ type: "error" }), []); // of an older server
+  assert.equal(queryOf({ model: "", program: "" }), "");
+  assert.equal(queryOf({ model: "two@d6ca3568", program: "" }), "?model=two%40d6ca3568");
+  assert.equal(queryOf({ model: "two", program: "short" }), "?model=two&program=short");
+  const s = settings.readSettings("?model=two&program=short");
+  assert.equal(settings.writeSettings(s), "?model=two&program=short");
+  const { model, program } = settings.optionsOf(s, 16000);
+  assert.deepEqual([model, program], ["two", "short"]);
+  assert.equal("model" in settings.optionsOf(settings.defaults(), 16000), false);
+  assert.equal(settings.changeOf(s, { ...s, model: "" }), null); // another session
+  assert.match(words.modelTrouble({ message: "model: no" }).hint, /^Model: no\. .*first/);
 });
 
 test("every failure has its sentence", () => {
@@ -143,9 +186,9 @@ test("prices in words, of the chunk in use where the server tells it", () => {
   );
   assert.match(words.priceWords(words.priceOf(prices, 6, 40), 40), /wrong, with chunks of 160 ms$/);
   assert.deepEqual(words.priceTable(prices, 80), [
-    { depth: 6, cells: ["109", "9.2", "36.1 %", "275 / 555 ms"] },
+    { depth: 6, cells: ["109", "9.2", "36.1", "275 / 555"] },
   ]);
-  assert.deepEqual(words.priceTable(prices, 160)[0].cells, ["163", "6.1", "36.1 %", "–"]);
+  assert.deepEqual(words.priceTable(prices, 160)[0].cells, ["163", "6.1", "36.1", "–"]);
   assert.deepEqual(words.priceTable(null, 160), []);
   assert.equal(words.priceOf(prices, 6, 80).cpu_ms, 9.2);
   assert.equal(words.priceWords(words.priceOf(prices, 7, 160), 160), "");

@@ -60,6 +60,24 @@ test("tentative phones are replaced, and turn settled where they stood", () => {
   assert.deepEqual(t.lanes[0].tentative, []);
 });
 
+test("another model or program begins with a mark that names it", () => {
+  const t = new Timeline();
+  const begin = (at, depth, model, program = "base", classes = 2) => {
+    t.begin(at, 16000);
+    const labels = ["SIL", "AA", "AE"].slice(0, classes);
+    t.take({ ...READY, depth, classes, labels, options: { model, program } }, at);
+    return t.marks.map(m => [m.time, m.depth, m.named]);
+  };
+  assert.deepEqual(begin(0, 12, "base"), [[0, 12, ""]]); // the first needs no name
+  t.take(rows(0, [0, -1]), 1);
+  assert.deepEqual(begin(2, 12, "small").at(-1), [2, 12, "small"]);
+  assert.equal(t.row(0)[1], -1); // what the other heard stays
+  assert.deepEqual(begin(4, 3, "small", "short").at(-1), [4, 3, "short"]);
+  assert.equal(begin(6, 3, "small", "short").length, 3); // the same again: no mark
+  begin(8, 3, "wide", "base", 3);
+  assert.deepEqual([t.row(0), t.row(399)], [null, null]); // other classes: other rows
+});
+
 test("a label stays where it was first shown, though the begin of its phone moves", () => {
   const t = line(5),
     say = (settled, tentative) => t.take(phones(settled, { tentative }), 7);
@@ -136,8 +154,8 @@ test("marks: where a depth begins and why", () => {
   t.take({ type: "changed", depth: 5, from_frame: 50, reason: "load" }, 4);
   t.take({ type: "changed", depth: 5, from_frame: 60, reason: "set" }, 4);
   assert.deepEqual(t.marks, [
-    { time: 2, depth: 12, reason: "set" },
-    { time: 3, depth: 5, reason: "load" },
+    { time: 2, depth: 12, reason: "set", named: "" },
+    { time: 3, depth: 5, reason: "load", named: "" },
   ]);
   assert.equal(t.depth, 5);
 });

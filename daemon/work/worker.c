@@ -79,11 +79,38 @@ static void enter(shoald_worker *w, shoald_lane *l)
     w->active[w->active_count++] = l;
 }
 
+/* What takes memory from the system, or gives it back: the first of a lane, and the last. */
+static bool is_chore(void *mail)
+{
+    shoald_lane *l = SHOALD_UNMARK(mail);
+    return mail != l || !l->track;
+}
+
+/* Chores keep their order among themselves, which is all that a lane needs: none has other mail
+ * before its first or after its last. */
 static void take_mail(shoald_worker *w)
 {
     void *mail;
-    while ((mail = shoald_mailbox_take(&w->port.inbox))) {
+    while ((mail = shoald_mailbox_take(&w->port.inbox)))
+        if (is_chore(mail))
+            w->chores[(w->chore_first + w->chore_count++) % (2 * w->max_lanes)] = mail;
+        else
+            enter(w, mail);
+}
+
+/* So many that a crowd is in within some ten turns, and so few that nobody's chunk waits for it. */
+static int chores_now(const shoald_worker *w)
+{
+    return 4 + w->chore_count / 8;
+}
+
+static void do_chores(shoald_worker *w, int most)
+{
+    for (; most > 0 && w->chore_count > 0; most--) {
+        void *mail = w->chores[w->chore_first];
         shoald_lane *l = SHOALD_UNMARK(mail);
+        w->chore_first = (w->chore_first + 1) % (2 * w->max_lanes);
+        w->chore_count--;
         if (mail != l)
             release(w, l, mail);
         else
@@ -337,6 +364,7 @@ static void rest(shoald_worker *w)
 void shoald_worker_turn(shoald_worker *w)
 {
     take_mail(w);
+    do_chores(w, chores_now(w));
     shoald_bench_sweep(&w->benches);
     w->wait_until_ns = 0;
     int ready = advance_all(w);
@@ -367,17 +395,26 @@ static void name_thread(const shoald_worker *w)
     pthread_setname_np(pthread_self(), name);
 }
 
+/* When to look again if nobody calls. */
+static uint64_t wait_until(const shoald_worker *w)
+{
+    if (w->chore_count > 0)
+        return 0;
+    return w->active_count ? w->wait_until_ns : UINT64_MAX;
+}
+
 static void worker_main(void *arg)
 {
     shoald_worker *w = arg;
     name_thread(w);
     calibrate(w);
     while (!atomic_load(&w->stop)) {
-        shoald_port_wait(&w->port, w->active_count ? w->wait_until_ns : UINT64_MAX);
+        shoald_port_wait(&w->port, wait_until(w));
         atomic_store(&w->port.woken, false);
         shoald_worker_turn(w);
     }
     take_mail(w);
+    do_chores(w, w->chore_count);
     shoald_port_notify(&w->port);
 }
 
@@ -389,9 +426,10 @@ static int allocate(shoald_worker *w, shoald_service *service)
     size_t n = (size_t)w->max_lanes;
     w->active = calloc(n, sizeof *w->active);
     w->due = calloc(n, sizeof *w->due);
+    w->chores = calloc(2 * n, sizeof *w->chores);
     w->paced = calloc(n, sizeof *w->paced);
     w->expected_ns = calloc(n, sizeof *w->expected_ns);
-    if (!w->active || !w->due || !w->paced || !w->expected_ns)
+    if (!w->active || !w->due || !w->chores || !w->paced || !w->expected_ns)
         return SHOAL_ENOMEM;
     return shoald_bench_find(&w->benches, service, &w->port, w->max_lanes, w->batch_frames, &first);
 }
@@ -446,6 +484,7 @@ void shoald_worker_free(shoald_worker *w)
     shoald_port_free(&w->port);
     free(w->active);
     free(w->due);
+    free(w->chores);
     free(w->paced);
     free(w->expected_ns);
     memset(w, 0, sizeof *w);

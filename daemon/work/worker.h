@@ -30,6 +30,8 @@ typedef struct shoald_worker {
     char spare_text[SHOAL_MAX_TEXT_BYTES]; /* what that writes into */
     shoald_lane **active;                  /* [max_lanes] those with something to do */
     int active_count;
+    void **chores; /* [2 max_lanes] mail that is done by and by, a ring: two a lane at most */
+    int chore_first, chore_count;
     shoald_due *due;     /* [max_lanes] of them, a chunk is ready */
     shoald_lane **paced; /* [max_lanes] those that send in real time */
     int paced_count;

@@ -12,13 +12,13 @@ import argparse
 import json
 import os
 
-from modelfile import DTYPES, as_format_two, metadata_of, read_safetensors, write_safetensors
+from modelfile import DTYPES, as_format_two, metadata_of, read_safetensors, resourced, write_safetensors
 
 
 def add_program(config, text):
     name, _, numbers = text.partition("=")
-    layers = config["programs"][0]["layers"]
-    chosen = [dict(layers[int(i)]) for i in numbers.split(",")]
+    layers, numbers = config["programs"][0]["layers"], [int(i) for i in numbers.split(",")]
+    chosen = [dict(resourced(layers[i], i, numbers)) for i in numbers]
     chosen[0].pop("exit", None)         # before the first layer nothing would have left
     config["programs"].append({"name": name, "layers": chosen})
 

@@ -20,8 +20,9 @@ from modelfile import DTYPES, exit_law, exit_share, metadata_of, read_model, wri
 from phones import PHONES
 
 
-def block_tensors(b, index):
-    linears = {"ffn1.up": b.ffn1.up, "ffn1.down": b.ffn1.down, "att.qkv": b.att.qkv,
+def block_tensors(b, index, values=False):
+    """values: its attention has no queries and keys, as no layer makes a map with it."""
+    linears = {"ffn1.up": b.ffn1.up, "ffn1.down": b.ffn1.down, **({} if values else {"att.qkv": b.att.qkv}),
                "att.out": b.att.out, "conv.pw1": b.conv.pw1, "conv.pw2": b.conv.pw2}
     linears = {f"blocks.{index}.{name}": l for name, l in linears.items()}
     several = isinstance(b.ffn2, Experts)
@@ -31,6 +32,9 @@ def block_tensors(b, index):
     out = {}
     for name, l in linears.items():
         out[f"{name}.weight"], out[f"{name}.bias"] = l.weight, l.bias
+    if values:
+        d = b.att.qkv.in_features
+        out[f"blocks.{index}.att.v.weight"], out[f"blocks.{index}.att.v.bias"] = b.att.qkv.weight[2 * d:], b.att.qkv.bias[2 * d:]
     out[f"blocks.{index}.conv.dw.weight"] = b.conv.dw.weight[:, 0, :]
     out[f"blocks.{index}.conv.dw.bias"] = b.conv.dw.bias
     return out
@@ -51,7 +55,7 @@ def model_tensors(m):
     out["subsample.norm.weight"] = m.subsample.norm.weight
     out["subsample.norm.bias"] = m.subsample.norm.bias
     for i, b in enumerate(m.blocks):
-        out.update(block_tensors(b, i))
+        out.update(block_tensors(b, i, all(l % m.config.maps for l in range(m.config.depth) if m.pooled(m.blocks, l) == i)))
     for i, n in enumerate(m.norms):
         for name, norm in n.named_children():
             out[f"norms.{i}.{name}.weight"], out[f"norms.{i}.{name}.bias"] = norm.weight, norm.bias
@@ -68,11 +72,21 @@ def routed(m, layer):
             **({"weights": "renormalised"} if c.renormalised else {})} if c.experts else {}
 
 
+def attends(m, layer):
+    """The operation of an entry, and where its attention map is from."""
+    c = m.config
+    return {"op": "reuse", "source": layer - layer % c.maps} if layer % c.maps else \
+        {"op": "experts" if c.experts else "conformer", "attn": "own"}
+
+
+def layers_of(m):
+    c = m.config
+    return [{**attends(m, i), "block": m.pooled(m.blocks, i), "norms": m.pooled(m.norms, i), **routed(m, i),
+             **exit_share(c.exit_from, c.exit_power, i + 1)} for i in range(c.depth)]
+
+
 def configuration(m, name, temperature=1.0):
     c = m.config
-    layers = [{"op": "experts" if c.experts else "conformer", "attn": "own", "block": m.pooled(m.blocks, i),
-               "norms": m.pooled(m.norms, i), **routed(m, i), **exit_share(c.exit_from, c.exit_power, i + 1)}
-              for i in range(c.depth)]
     return {
         "format": 2, "name": name,
         "frontend": {"rate": frontend.RATE, "window": frontend.WINDOW, "hop": frontend.HOP,
@@ -81,7 +95,7 @@ def configuration(m, name, temperature=1.0):
         "delay_frames": c.delay, "left_frames": c.left, "blocks": c.blocks,
         "norm_sets": c.norms, **({"expert_banks": c.blocks, "experts": c.experts, "routers": c.routers} if c.experts else {}),
         "labels": PHONES, **({} if temperature == 1.0 else {"temperature": temperature}),
-        "programs": [{"name": "base", "layers": layers}]}
+        "programs": [{"name": "base", "layers": layers_of(m)}]}
 
 
 def plain_decoder(classes, price=2.5):
@@ -103,6 +117,12 @@ def export(m, name, path, decoder=None, dtype="f32", temperature=1.0):
     write_safetensors(path, tensors, metadata_of(configuration(m, name, temperature)), dtype)
 
 
+def maps_of(program):
+    """How many layers share a map."""
+    return next((i for i, l in enumerate(program) if i and l["op"] != "reuse"), len(program) if len(program) > 1 and
+                program[1]["op"] == "reuse" else 1)
+
+
 @torch.no_grad()
 def import_model(path):
     """A model file back into an Encoder: the inverse of export, to train on from what ships. Of several
@@ -114,7 +134,8 @@ def import_model(path):
                        left=c["left_frames"], delay=c["delay_frames"], blocks=c["blocks"],
                        norms=c["norm_sets"], exit_from=first, exit_power=power, experts=c.get("experts", 0),
                        routers=c.get("routers", 0), top=c["program"][0].get("top", 1),
-                       renormalised=c["program"][0].get("weights") == "renormalised"))
+                       renormalised=c["program"][0].get("weights") == "renormalised",
+                       maps=maps_of(c["program"])))
     for conv, name in ((m.subsample.conv1, "conv1"), (m.subsample.conv2, "conv2")):
         w = torch.from_numpy(tensors[f"subsample.{name}.weight"])
         conv.weight.copy_(w.view(w.shape[0], 3, -1).permute(0, 2, 1))

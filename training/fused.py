@@ -154,7 +154,7 @@ class _Run(torch.autograd.Function):
 def applies(model, x):
     """Whether run() may stand in for the plain layers: training under bf16 autocast, AMX, sizes that fit."""
     c = model.config
-    sizes = not c.experts and c.dim % 32 == 0 and c.ffn % 32 == 0 and c.dim % c.heads == 0 and c.dim // c.heads % 32 == 0
+    sizes = not c.experts and c.maps == 1 and c.dim % 32 == 0 and c.ffn % 32 == 0 and c.dim % c.heads == 0 and c.dim // c.heads % 32 == 0
     return (enabled and sizes and model.training and torch.is_grad_enabled() and not x.is_cuda
             and x.dtype == torch.float32 and torch.is_autocast_cpu_enabled()
             and torch.get_autocast_cpu_dtype() == torch.bfloat16 and bool(_ready()))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Golden tensors for tests/check_golden.c, check_experts.c and check_mimic.c, from the PyTorch oracle.
+"""Golden tensors for tests/check_golden.c and those of the operations, from the PyTorch oracle.
 
-    golden.py       # writes ../tests/data/tiny_golden.safetensors, tiny_experts*.safetensors and tiny_mimic*.safetensors
+    golden.py       # writes tiny_*golden.safetensors into ../tests/data, and tiny_{experts,mimic,reuse,values}.safetensors
 
 The model is export.random_model(), the one in tests/data/tiny.safetensors. The signal is
 integer arithmetic (tests/engine_util.c makes the same samples), 10000 samples: 32 output
@@ -24,6 +24,11 @@ Experts have a model of their own (EXPERTS), with programs for each way to weigh
 
 tiny_mimic.safetensors is that model with programs of mimics (MIMICS); its golden file has, at chunk 8, left 16,
     <program>           [32, 32] embeddings at its full depth; .logp [32, 40]
+
+Maps that are reused: a shared model (REUSE) with a program for each number of layers a map, and an unshared one (VALUES)
+whose layers without a map have no queries and keys in the file:
+
+    <program>.d<depth>          [32, D] embeddings, chunk 8, left 16, at every depth; VALUES: base
 """
 
 import os
@@ -39,6 +44,9 @@ from modelfile import metadata_of, write_safetensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SAMPLES, FRAMES = 10000, 32
+REUSE = dict(seed=3, depth=6, blocks=2, norms=6, exit_from=0)
+SHARED = {"own": 1, "two": 2, "three": 3}       # layers a map
+VALUES = dict(seed=4, dim=16, ffn=32, depth=4, blocks=4, norms=4, exit_from=0, maps=2)
 EXPERTS = dict(seed=13, depth=4, blocks=2, norms=4, experts=4, routers=4, exit_from=0)
 TOPS = {"base": (1, False), "sure": (1, True), "two": (2, False), "two-renormalised": (2, True)}    # top, renormalised
 MARGIN = 2e-3           # of logits: what no rounding moves
@@ -207,6 +215,28 @@ def golden_mimics(m, mimics):
     return {k: v.contiguous().numpy() for k, v in out.items()}
 
 
+def reuse_file(path, programs, **model):
+    """A model in 16 bits with programs {name: layers a map}."""
+    m = export.random_model(**model)
+    tensors = {k: v.detach().numpy() for k, v in export.model_tensors(m).items()}
+    config = export.configuration(m, os.path.basename(path).split(".")[0].replace("_", "-"))
+    config["programs"] = []
+    for name, m.config.maps in programs.items():
+        config["programs"].append({"name": name, "layers": export.layers_of(m)})
+    write_safetensors(path, {**tensors, **export.plain_decoder(m.config.classes)}, metadata_of(config), "f16")
+
+
+@torch.no_grad()
+def golden_reuse(path, programs):
+    m = export.import_model(path).eval()
+    out, x = {}, m.subsample(normalised_mel(m))
+    allow = chunk_mask(x.shape[1], 8, 16)
+    for name, m.config.maps in programs.items():
+        for depth in range(1, m.config.depth + 1):
+            out[f"{name}.d{depth}"] = layers(m, x, 0, depth, allow)[0, m.config.delay:]
+    return {k: v.contiguous().numpy().astype(np.float32) for k, v in out.items()}
+
+
 def write(name, tensors):
     path = os.path.join(HERE, "../tests/data", name)
     write_safetensors(path, tensors, {"made_by": "training/golden.py"})
@@ -218,6 +248,10 @@ def main():
     path = os.path.join(HERE, "../tests/data/tiny_experts.safetensors")
     experts_file(path)
     write("tiny_experts_golden.safetensors", golden_experts(path))
+    for name, programs, model in (("tiny_reuse", SHARED, REUSE), ("tiny_values", {"base": 2}, VALUES)):
+        path = os.path.join(HERE, f"../tests/data/{name}.safetensors")
+        reuse_file(path, programs, **model)
+        write(f"{name}_golden.safetensors", golden_reuse(path, programs))
     write_file(os.path.join(HERE, "../tests/data/tiny.safetensors"), os.path.join(HERE, "../tests/data/tiny_mimic.safetensors"), tiny_mimics())
     write("tiny_mimic_golden.safetensors", golden_mimics(export.random_model(), tiny_mimics()))
 

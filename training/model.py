@@ -47,6 +47,7 @@ class Config:
     routers: int = 0      # spread over the layers like the norm sets
     top: int = 1          # experts a frame goes through
     renormalised: bool = False  # their probabilities are made to sum to 1
+    maps: int = 1         # layers that share an attention map, which the first of them makes
 
     def dict(self):
         return asdict(self)
@@ -139,14 +140,18 @@ class Attention(nn.Module):
         self.heads = c.heads
         self.qkv = nn.Linear(c.dim, 3 * c.dim)
         self.out = nn.Linear(c.dim, c.dim)
+        self.map = None     # the last one, [B, H, T, T]
 
-    def forward(self, x, bias, cos, sin):
+    def forward(self, x, bias, cos, sin, given=None):
+        """given: the map of a layer before (arXiv 2305.11685), for values of this one alone."""
         B, T, D = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        q, k = rope(q, cos, sin), rope(k, cos, sin)
-        s = torch.matmul(q * (D // self.heads) ** -0.5, k.transpose(-1, -2))
-        p = torch.softmax(s + bias.to(s.dtype), dim=-1)
-        y = torch.matmul(p, v).transpose(1, 2).reshape(B, T, D)
+        if given is None:
+            q, k = rope(q, cos, sin), rope(k, cos, sin)
+            s = torch.matmul(q * (D // self.heads) ** -0.5, k.transpose(-1, -2))
+            given = torch.softmax(s + bias.to(s.dtype), dim=-1)
+        self.map = given
+        y = torch.matmul(given, v).transpose(1, 2).reshape(B, T, D)
         return self.out(y)
 
 
@@ -180,10 +185,11 @@ class Block(nn.Module):
         self.ffn1, self.ffn2 = FeedForward(c), Experts(c) if c.experts else FeedForward(c)
         self.att, self.conv = Attention(c), Convolution(c)
 
-    def forward(self, x, norms, bias, cos, sin, *routing):
-        """routing: of a block with experts, the layer's router, and the routes where they are given."""
+    def forward(self, x, norms, bias, cos, sin, given=None, routing=()):
+        """given: an attention map. routing: of a block with experts, the layer's router, and the routes where they
+        are given."""
         x = x + 0.5 * self.ffn1(norms.ffn1(x))
-        x = x + self.att(norms.att(x), bias, cos, sin)
+        x = x + self.att(norms.att(x), bias, cos, sin, given)
         x = x + self.conv(norms.conv(x), norms.conv_mid)
         x = x + 0.5 * self.ffn2(norms.ffn2(x), *routing)
         return norms.out(x)
@@ -208,6 +214,7 @@ class Encoder(nn.Module):
     def __init__(self, c):
         super().__init__()
         self.config = c
+        self.map = None     # of the layer before
         self.register_buffer("mel_mean", torch.zeros(c.mels))
         self.register_buffer("mel_istd", torch.ones(c.mels))
         self.subsample = Subsample(c)
@@ -224,7 +231,10 @@ class Encoder(nn.Module):
         """One virtual layer: [B, T, D] -> [B, T, D]. routes: as Experts has them."""
         block = self.blocks[self.pooled(self.blocks, layer)]
         routing = (self.routers[self.pooled(self.routers, layer)], routes) if self.config.experts else ()
-        return block(x, self.norms[self.pooled(self.norms, layer)], bias, cos, sin, *routing)
+        given = self.map if layer % self.config.maps else None
+        x = block(x, self.norms[self.pooled(self.norms, layer)], bias, cos, sin, given, routing)
+        self.map = block.att.map
+        return x
 
     def forward(self, mel, depth, chunk=0, left=-1, taps=(), dropped=()):
         """mel [B, F, 80] -> log posteriors [B, T, C] at `depth`.

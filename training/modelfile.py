@@ -155,11 +155,21 @@ def exit_weights(program):
     return weights
 
 
+def resourced(entry, i, numbers):
+    """Entry i of a program of which these remain: it reads its attention map from where that layer stands then."""
+    if "source" not in entry:
+        return entry
+    if entry["source"] not in numbers:
+        raise SystemExit(f"entry {i} reads the attention map of entry {entry['source']}, which would go")
+    return {**entry, "source": numbers.index(entry["source"])}
+
+
 def remaining(program, numbers):
     """These entries (from 0) of a program; those that stay in the mean that leaves weigh there as they did beside each other."""
     out, sum_ = [], 0.0
     for i, weight in ((i, exit_weights(program)[i]) for i in numbers):
         entry = {k: v for k, v in program[i].items() if k != "exit"}
+        entry = resourced(entry, i, numbers)
         sum_ += weight
         out.append({**entry, "exit": weight / sum_} if 0 < weight < sum_ else entry)
     return out

@@ -59,14 +59,22 @@ static void forget_weight(shoal__binder *b, shoal__linear *l, const char *prefix
 
 void shoal__bind_linear(shoal__binder *b, shoal__linear *l, shoal__linear shape, const char *prefix)
 {
+    shoal__bind_linear_end(b, l, shape, shape.out, prefix);
+}
+
+void shoal__bind_linear_end(shoal__binder *b, shoal__linear *l, shoal__linear shape, int rows,
+                            const char *prefix)
+{
     *l = shape;
     l->scale = l->scale == 0.0f ? 1.0f : l->scale;
-    l->weight = shoal__bind(b, 2, l->out, l->in, "%s.weight", prefix);
-    const float *bias = shoal__bind(b, 1, l->out, 0, "%s.bias", prefix);
+    l->weight = shoal__bind(b, 2, rows, l->in, "%s.weight", prefix);
+    const float *bias = shoal__bind(b, 1, rows, 0, "%s.bias", prefix);
     if (b->rc == 0)
         b->rc = list_linear(b->m, l);
     if (b->rc < 0)
         return;
+    l->weight += (size_t)(rows - l->out) * (size_t)l->in;
+    bias += rows - l->out;
     l->bias = malloc((size_t)l->out * sizeof *l->bias);
     b->rc = l->bias ? shoal__gemm_pack(b->m->gemm, l) : SHOAL_ENOMEM;
     for (int i = 0; b->rc == 0 && i < l->out; i++)

@@ -24,6 +24,9 @@ __attribute__((format(printf, 5, 6))) const float *shoal__bind(shoal__binder *b,
  * may be missing. l must stay where it is while the model is open. */
 void shoal__bind_linear(shoal__binder *b, shoal__linear *l, shoal__linear shape,
                         const char *prefix);
+/* The last rows of a matrix that has `rows`. */
+void shoal__bind_linear_end(shoal__binder *b, shoal__linear *l, shoal__linear shape, int rows,
+                            const char *prefix);
 /* prefix.name.weight and .bias [D] */
 shoal__norm shoal__bind_norm(shoal__binder *b, const char *prefix, const char *name);
 

@@ -20,6 +20,28 @@ void shoal__attention_cache_empty(void *cache)
     *(shoal__history *)cache = (shoal__history){ 0 };
 }
 
+/* Maps that live at once. */
+static int maps_of(const shoal_model *m)
+{
+    const shoal__conformer_pools *pools = m->pools[SHOAL__CONFORMER];
+    return pools->maps;
+}
+
+/* Floats of a map that a row may take. */
+static size_t row_of_maps(const shoal__config *c)
+{
+    return (size_t)(c->heads * shoal__attend_wide(SHOAL__MAX_LEFT, SHOAL__MAX_CHUNK));
+}
+
+float *shoal__attention_map(const shoal_batch *b, const shoal__item *it, int place,
+                            shoal__history **of)
+{
+    const shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
+    size_t row = (size_t)(place - 1) * (size_t)b->room.frames + (size_t)it->row;
+    *of = s->map_of + row;
+    return s->maps + row * row_of_maps(&b->model->config);
+}
+
 void shoal__attention_scratch(shoal_batch *b, unsigned char *base, size_t *at)
 {
     shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
@@ -36,6 +58,9 @@ void shoal__attention_scratch(shoal_batch *b, unsigned char *base, size_t *at)
     s->pairs = shoal__carve(base, at, chunk / 2 * D * sizeof *s->pairs);
     s->scores = shoal__carve_floats(
         base, at, shoal__attend_scratch(SHOAL__MAX_LEFT, SHOAL__MAX_CHUNK, c->dim));
+    size_t maps = (size_t)maps_of(b->model);
+    s->maps = shoal__carve_floats(base, at, maps * R * row_of_maps(c));
+    s->map_of = shoal__carve(base, at, maps * R * sizeof *s->map_of);
     for (size_t i = 0; base && i < half; i++) {
         s->freq[i] = pow(10000.0, -2.0 * (double)i / (double)(2 * half));
         s->turn_cos[i] = cos(s->freq[i]);
@@ -94,42 +119,65 @@ static void turn_keys(const shoal_batch *b, const void *rows, int stride, int fr
                                 words);
 }
 
-static shoal__memory own_fp32(const shoal_batch *b, const float *qkv, int frames)
+static void turn_keys_bf16(const shoal_batch *b, const float *k, int stride, int frames)
 {
-    int D = b->model->config.dim, dh = D / b->model->config.heads;
-    turn_keys(b, qkv + D, 3 * D, frames, dh);
-    return (shoal__memory){ .keys = shoal__conformer_scratch_of(b)->keys,
-                            .values = qkv + 2 * D,
-                            .frames = frames,
-                            .blocks = (frames + 15) / 16,
-                            .value_stride = 3 * D,
-                            .value_head = dh };
-}
-
-static shoal__memory own_bf16(const shoal_batch *b, const float *qkv, int frames)
-{
-    const shoal__kern *kern = b->model->kern;
     const shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
-    int D = b->model->config.dim, dh = D / b->model->config.heads;
+    int D = b->model->config.dim;
     for (int f = 0; f < frames; f++)
-        kern->to_bf16(s->key_rows + (size_t)f * (size_t)D, qkv + (size_t)f * 3 * (size_t)D + D, D);
-    turn_keys(b, s->key_rows, D / 2, frames, dh / 2);
-    for (int f = 0; f < frames; f += 2) {
-        const float *v = qkv + (size_t)f * 3 * (size_t)D + 2 * D;
-        /* a last frame without a partner is one with itself: what attention weighs with 0 */
-        kern->pair_bf16(s->pairs + (size_t)(f / 2) * (size_t)D, v, f + 1 < frames ? v + 3 * D : v,
-                        D);
-    }
-    return (shoal__memory){ .keys = s->keys,
-                            .values = s->pairs,
-                            .frames = frames,
-                            .blocks = (frames + 15) / 16,
-                            .value_stride = D,
-                            .value_head = dh,
-                            .kind = SHOAL__BF16 };
+        b->model->kern->to_bf16(s->key_rows + (size_t)f * (size_t)D, k + (size_t)(f * stride), D);
+    turn_keys(b, s->key_rows, D / 2, frames, D / b->model->config.heads / 2);
 }
 
-static void attend_stream(shoal_batch *b, const shoal__item *it, void *cache)
+static const uint32_t *pair_values(const shoal_batch *b, const float *v, int stride, int frames)
+{
+    uint32_t *pairs = shoal__conformer_scratch_of(b)->pairs;
+    int D = b->model->config.dim;
+    for (int f = 0; f < frames; f += 2, v += 2 * stride)
+        /* a last frame without a partner is one with itself: what attention weighs with 0 */
+        b->model->kern->pair_bf16(pairs + (size_t)(f / 2) * (size_t)D, v,
+                                  f + 1 < frames ? v + stride : v, D);
+    return pairs;
+}
+
+shoal__memory shoal__attention_values(const shoal_batch *b, const float *v, int stride, int frames)
+{
+    int D = b->model->config.dim, bf16 = b->model->cache == SHOAL__BF16;
+    return (shoal__memory){ .values = bf16 ? (const void *)pair_values(b, v, stride, frames) : v,
+                            .frames = frames,
+                            .blocks = (frames + 15) / 16,
+                            .value_stride = bf16 ? D : stride,
+                            .value_head = D / b->model->config.heads,
+                            .kind = bf16 ? SHOAL__BF16 : SHOAL__F32 };
+}
+
+/* A chunk's own, from its q k v. */
+static shoal__memory own_of(const shoal_batch *b, const float *qkv, int frames)
+{
+    int D = b->model->config.dim;
+    shoal__memory own = shoal__attention_values(b, qkv + 2 * D, 3 * D, frames);
+    if (own.kind == SHOAL__BF16)
+        turn_keys_bf16(b, qkv + D, 3 * D, frames);
+    else
+        turn_keys(b, qkv + D, 3 * D, frames, D / b->model->config.heads);
+    own.keys = shoal__conformer_scratch_of(b)->keys;
+    return own;
+}
+
+/* attend, in halves: the map stays for layers behind this one. */
+static void attend_kept(const shoal_batch *b, const shoal__item *it, int place, float *y, float *q,
+                        const shoal__memory *past, const shoal__memory *own,
+                        const shoal__history *h)
+{
+    const shoal_model *m = b->model;
+    int D = m->config.dim, heads = m->config.heads;
+    shoal__history *of;
+    float *map = shoal__attention_map(b, it, place, &of);
+    *of = *h;
+    m->kern->attend_scores(map, q, 3 * D, past, own, heads, D / heads);
+    m->kern->attend_mix(y, map, past, own, heads, D / heads);
+}
+
+static void attend_stream(shoal_batch *b, const shoal__item *it, void *cache, int keeps_map)
 {
     const shoal_model *m = b->model;
     const shoal__conformer_scratch *s = shoal__conformer_scratch_of(b);
@@ -137,9 +185,11 @@ static void attend_stream(shoal_batch *b, const shoal__item *it, void *cache)
     float *qkv = s->wide + (size_t)it->row * 3 * (size_t)D, *y = s->y + (size_t)it->row * (size_t)D;
     rotate(b, it, qkv);
     shoal__memory past = shoal__history_view(m, left, cache);
-    shoal__memory own =
-        past.kind == SHOAL__BF16 ? own_bf16(b, qkv, it->frames) : own_fp32(b, qkv, it->frames);
-    m->kern->attend(y, qkv, 3 * D, &past, &own, heads, D / heads, s->scores);
+    shoal__memory own = own_of(b, qkv, it->frames);
+    if (keeps_map)
+        attend_kept(b, it, keeps_map, y, qkv, &past, &own, cache);
+    else
+        m->kern->attend(y, qkv, 3 * D, &past, &own, heads, D / heads, s->scores);
     shoal__history_keep(m, left, cache, &own);
 }
 
@@ -151,7 +201,9 @@ void shoal__attention(shoal_batch *b, const shoal__linear *qkv, const shoal__lin
     shoal__batch_linear(b, qkv, s->y, rows, s->wide);
     for (int i = 0; i < rows->items; i++) {
         const shoal__item *it = &b->items[shoal__rows_item(rows, i)];
-        attend_stream(b, it, it->stream->caches[place] + offset);
+        /* asked of the stream's own program: others may go through this layer with it */
+        attend_stream(b, it, it->stream->caches[place] + offset,
+                      it->stream->program->layers[place].keeps_map);
     }
     shoal__batch_linear(b, out, s->y, rows, b->x);
 }

@@ -31,21 +31,20 @@ static void parse(shoal__reader *r, const shoal__config *c, const json_t *entry,
     shoal__conformer_parse(r, c, entry, l);
 }
 
-/* Where attention's history begins in a cache. */
-static size_t attention_at(const shoal_model *m)
+size_t shoal__conformer_attention_at(const shoal_model *m)
 {
     return (shoal__convolution_cache_bytes(m) + 63) & ~(size_t)63;
 }
 
 size_t shoal__conformer_cache_bytes(const shoal_model *m, const shoal_stream_params *p)
 {
-    return attention_at(m) + shoal__attention_cache_bytes(m, p);
+    return shoal__conformer_attention_at(m) + shoal__attention_cache_bytes(m, p);
 }
 
 void shoal__conformer_cache_empty(const shoal_model *m, void *cache)
 {
     shoal__convolution_cache_empty(m, cache);
-    shoal__attention_cache_empty((unsigned char *)cache + attention_at(m));
+    shoal__attention_cache_empty((unsigned char *)cache + shoal__conformer_attention_at(m));
 }
 
 /* Remembers what a conformer does. */
@@ -83,19 +82,14 @@ static void scratch(shoal_batch *b, unsigned char *base, size_t *at)
     b->scratch[SHOAL__CONFORMER] = base ? s : NULL;
 }
 
-static const shoal__block *block_of(const shoal_model *m, const shoal__layer *l)
-{
-    const shoal__conformer_pools *pools = m->pools[SHOAL__CONFORMER];
-    return &pools->blocks[l->takes[SHOAL__TAKES_BLOCK]];
-}
-
 void shoal__conformer_begin(shoal_batch *b, const shoal__layer *l, int place,
                             const shoal__rows *rows)
 {
-    const shoal__block *k = block_of(b->model, l);
+    const shoal__block *k = shoal__block_of(b->model, l);
     const shoal__norm_set *n = shoal__norms_of(b->model, l);
     shoal__ffn(b, &k->ffn1_up, &k->ffn1_down, n->ffn1, rows);
-    shoal__attention(b, &k->qkv, &k->att_out, n->att, place, attention_at(b->model), rows);
+    shoal__attention(b, &k->qkv, &k->att_out, n->att, place,
+                     shoal__conformer_attention_at(b->model), rows);
     shoal__convolution(b, k, n, place, rows);
 }
 
@@ -106,7 +100,7 @@ void shoal__conformer_end(shoal_batch *b, const shoal__layer *l, const shoal__ro
 
 static void run(shoal_batch *b, const shoal__layer *l, int place, const shoal__rows *rows)
 {
-    const shoal__block *k = block_of(b->model, l);
+    const shoal__block *k = shoal__block_of(b->model, l);
     shoal__conformer_begin(b, l, place, rows);
     shoal__ffn(b, &k->ffn2_up, &k->ffn2_down, shoal__norms_of(b->model, l)->ffn2, rows);
     shoal__conformer_end(b, l, rows);

@@ -19,7 +19,8 @@ typedef struct shoal__norm_set {
 
 typedef struct shoal__block {
     shoal__linear ffn1_up, ffn1_down; /* [ffn, D], [D, ffn]; down: scale 1/2, the half step */
-    shoal__linear qkv, att_out;       /* [3D, D], [D, D] */
+    shoal__linear qkv, att_out;       /* [3D, D], [D, D]; qkv: unless all reuse maps */
+    shoal__linear value;              /* [D, D] qkv's end, if some layer reuses a map */
     shoal__linear pw1, pw2;           /* [2D, D], [D, D] */
     shoal__linear ffn2_up, ffn2_down; /* not there where experts stand in its place */
     float *dw_weight;                 /* [taps, D], owned */
@@ -30,6 +31,7 @@ typedef struct shoal__block {
 typedef struct shoal__conformer_pools {
     shoal__block *blocks;       /* [config.blocks] */
     shoal__norm_set *norm_sets; /* [config.norm_sets] */
+    int maps;                   /* attention maps that live at once in a run */
 } shoal__conformer_pools;
 
 /* Places in a layer's takes. */
@@ -47,6 +49,9 @@ typedef struct shoal__conformer_scratch {
     uint32_t *keys;              /* [heads, chunk / 16, words, 16] as attention reads them */
     uint32_t *pairs;             /* [chunk / 2, D] its values, bf16 */
     float *scores;               /* the attention kernels' own */
+    float
+        *maps; /* [maps, R, heads, widest] each stream's from its first row on, as kern.h has it */
+    struct shoal__history *map_of; /* [maps, R] by first row: the history that it was made with */
 } shoal__conformer_scratch;
 
 /* The frames that n frames before a chunk reach back into, whole chunks. */
@@ -81,6 +86,20 @@ static inline const shoal__norm_set *shoal__norms_of(const shoal_model *m, const
     return &pools->norm_sets[l->takes[SHOAL__TAKES_NORMS]];
 }
 
+/* Where attention's history begins in a cache. */
+size_t shoal__conformer_attention_at(const shoal_model *m);
+static inline const shoal__block *shoal__block_of(const shoal_model *m, const shoal__layer *l)
+{
+    const shoal__conformer_pools *pools = m->pools[SHOAL__CONFORMER];
+    return &pools->blocks[l->takes[SHOAL__TAKES_BLOCK]];
+}
+
+/* reuse.c: refuse layers whose source has no map, and give each map that is read a place among
+ * those that live. Places that are needed at once. */
+int shoal__reuse_places(struct shoal__binder *b);
+/* Whether layer `l` reads another one's map. */
+int shoal__reuses(const shoal__layer *l);
+
 /* conformer_bind.c: the row's bind and unbind. */
 void shoal__conformer_bind(struct shoal__binder *b);
 void shoal__conformer_unbind(shoal_model *m);
@@ -94,6 +113,11 @@ size_t shoal__attention_cache_bytes(const shoal_model *m, const shoal_stream_par
 void shoal__attention_cache_empty(void *cache);
 void shoal__attention_scratch(shoal_batch *b, unsigned char *base, size_t *at);
 void shoal__attention_begin(shoal_batch *b); /* angles of every row */
+/* A chunk's own values [frames, D], `stride` apart, as attention reads them; no keys. */
+shoal__memory shoal__attention_values(const shoal_batch *b, const float *v, int stride, int frames);
+/* A stream's map in place 1.. of those that live, and the history that it was made with. */
+float *shoal__attention_map(const shoal_batch *b, const shoal__item *it, int place,
+                            struct shoal__history **of);
 /* Its history lies `offset` bytes into the caches of layer `place`. */
 void shoal__attention(shoal_batch *b, const shoal__linear *qkv, const shoal__linear *out,
                       shoal__norm n, int place, size_t offset, const shoal__rows *rows);

@@ -24,20 +24,38 @@ static void bind_depthwise(shoal__binder *b, shoal__block *k, int index)
             k->dw_weight[t * D + d] = w[d * taps + t];
 }
 
-/* Its second feed-forward module is not there if every layer that takes it has experts instead. */
-static int has_ffn2(const shoal_model *m, int block)
+/* By whom a block is taken. */
+typedef struct takers {
+    int conformers, experts, reusers; /* layers */
+} takers;
+
+static takers takers_of(const shoal_model *m, int block)
 {
-    int missed = 0;
+    takers t = { 0 };
     for (int p = 0; p < m->program_count; p++)
         for (int i = 0; i < m->programs[p].depth; i++) {
             const shoal__layer *l = &m->programs[p].layers[i];
             if (l->takes[SHOAL__TAKES_BLOCK] != block)
                 continue;
-            if (l->op == &shoal__op_conformer)
-                return 1;
-            missed |= l->op == &shoal__op_experts;
+            t.conformers += l->op == &shoal__op_conformer;
+            t.experts += l->op == &shoal__op_experts;
+            t.reusers += shoal__reuses(l);
         }
-    return !missed;
+    return t;
+}
+
+/* Queries, keys and values; values alone where no layer makes a map with them; both where some do
+ * and others do not. */
+static void bind_attention(shoal__binder *b, shoal__block *k, takers t, int index)
+{
+    const int D = b->m->config.dim, only = t.reusers && !t.conformers && !t.experts;
+    const shoal__linear values = { .out = D, .in = D };
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "blocks.%d.att.%s", index, only ? "v" : "qkv");
+    if (t.reusers)
+        shoal__bind_linear_end(b, &k->value, values, only ? D : 3 * D, prefix);
+    if (!only)
+        shoal__bind_linear(b, &k->qkv, (shoal__linear){ .out = 3 * D, .in = D }, prefix);
 }
 
 static void bind_block(shoal__binder *b, shoal__block *k, int index)
@@ -53,7 +71,6 @@ static void bind_block(shoal__binder *b, shoal__block *k, int index)
         { &k->ffn1_down,
           "ffn1.down",
           { .out = c->dim, .in = c->ffn, .epilogue = add, .scale = 0.5f } },
-        { &k->qkv, "att.qkv", { .out = 3 * c->dim, .in = c->dim } },
         { &k->att_out, "att.out", { .out = c->dim, .in = c->dim, .epilogue = add } },
         { &k->pw1, "conv.pw1", { .out = 2 * c->dim, .in = c->dim } },
         { &k->pw2, "conv.pw2", { .out = c->dim, .in = c->dim, .epilogue = add } },
@@ -62,7 +79,11 @@ static void bind_block(shoal__binder *b, shoal__block *k, int index)
           "ffn2.down",
           { .out = c->dim, .in = c->ffn, .epilogue = add, .scale = 0.5f } },
     };
-    size_t count = sizeof linears / sizeof *linears - (has_ffn2(b->m, index) ? 0 : 2);
+    /* the second feed-forward module is not there if all that take the block have experts */
+    takers t = takers_of(b->m, index);
+    size_t count =
+        sizeof linears / sizeof *linears - (t.experts && !t.conformers && !t.reusers ? 2 : 0);
+    bind_attention(b, k, t, index);
     for (size_t i = 0; i < count; i++) {
         char prefix[64];
         snprintf(prefix, sizeof prefix, "blocks.%d.%s", index, linears[i].name);
@@ -100,6 +121,8 @@ void shoal__conformer_bind(shoal__binder *b)
     shoal__conformer_pools *p = make_pools(c);
     b->m->pools[SHOAL__CONFORMER] = p;
     b->rc = p ? b->rc : SHOAL_ENOMEM;
+    if (p)
+        p->maps = shoal__reuse_places(b);
     for (int i = 0; p && i < c->blocks; i++)
         bind_block(b, &p->blocks[i], i);
     for (int i = 0; p && i < c->norm_sets; i++)

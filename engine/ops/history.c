@@ -5,7 +5,7 @@
 
 /* Where the pieces lie, in bytes from the history's beginning. */
 typedef struct layout {
-    size_t keys, values, key_scales, value_scales, end;
+    size_t values, value_scales, keys, key_scales, end;
 } layout;
 
 static int key_blocks(int left)
@@ -29,17 +29,31 @@ static layout layout_of(const shoal_model *m, int left)
     static const int key[] = { 4, 2, 2, 1 }, value[] = { 4, 4, 2, 1 }; /* bytes, by shoal__kind */
     size_t D = (size_t)m->config.dim, places = (size_t)(key_blocks(left) * SHOAL__KEY_BLOCK);
     size_t scales = m->cache == SHOAL__I8 ? places * (size_t)m->config.heads * 2 : 0;
-    layout l = { .keys = aligned(sizeof(shoal__history)) };
-    l.values = aligned(l.keys + places * D * (size_t)key[m->cache]);
-    l.key_scales = aligned(l.values + (size_t)value_rows(m, left) * D * (size_t)value[m->cache]);
-    l.value_scales = l.key_scales + scales;
-    l.end = l.value_scales + scales;
+    layout l = { .values = aligned(sizeof(shoal__history)) };
+    l.value_scales = aligned(l.values + (size_t)value_rows(m, left) * D * (size_t)value[m->cache]);
+    l.keys = aligned(l.value_scales + scales);
+    l.key_scales = aligned(l.keys + places * D * (size_t)key[m->cache]);
+    l.end = l.key_scales + scales;
     return l;
 }
 
 size_t shoal__history_bytes(const shoal_model *m, int left)
 {
     return layout_of(m, left).end;
+}
+
+size_t shoal__history_value_bytes(const shoal_model *m, int left)
+{
+    return layout_of(m, left).keys;
+}
+
+void shoal__history_follow(const shoal_model *m, int left, shoal__history *h, shoal__history as)
+{
+    layout l = layout_of(m, left);
+    if (h->filled == as.filled && h->next == as.next)
+        return;
+    memset((unsigned char *)h + l.values, 0, l.keys - l.values);
+    *h = as;
 }
 
 shoal__memory shoal__history_view(const shoal_model *m, int left, const shoal__history *h)
@@ -163,7 +177,8 @@ void shoal__history_keep(const shoal_model *m, int left, shoal__history *h,
         v.to = h->next;
         v.from = f;
         for (int i = 0; i < m->config.heads; i++) {
-            keep_keys(&v, i);
+            if (own->keys)
+                keep_keys(&v, i);
             keep_values(&v, i);
         }
         h->next = (h->next + v.n) % left;

@@ -17,6 +17,7 @@ enum {
     SHOAL__CONFORMER,
     SHOAL__EXPERTS,
     SHOAL__IDENTITY,
+    SHOAL__REUSE,
     SHOAL__MIMIC_LINEAR,
     SHOAL__MIMIC_TRANSFORMER,
     SHOAL__OPS /* how many */
@@ -38,6 +39,8 @@ typedef struct shoal__layer {
     const shoal__op *op;
     int takes[SHOAL__TAKES]; /* which of each of the operation's pools */
     int own[SHOAL__OWN];     /* what else its entry says, to the operation alone */
+    int keeps_map;           /* its attention map stays for layers behind it, in this place from 1
+                              * on; 0: nobody reads it */
     float exit;              /* share of its output in what leaves after it; the rest is
                               * what would have left before. 1: its output alone */
 } shoal__layer;
@@ -99,7 +102,7 @@ double shoal__layer_flops(const shoal_model *m, const shoal__layer *l, double fr
                           double context);
 
 /* One row each, in files of their own. */
-extern const shoal__op shoal__op_conformer, shoal__op_experts, shoal__op_identity;
+extern const shoal__op shoal__op_conformer, shoal__op_experts, shoal__op_identity, shoal__op_reuse;
 extern const shoal__op shoal__op_mimic_linear, shoal__op_mimic_transformer;
 
 #endif

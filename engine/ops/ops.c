@@ -10,6 +10,7 @@ static const shoal__op *const table[SHOAL__OPS] = {
     [SHOAL__CONFORMER] = &shoal__op_conformer,
     [SHOAL__EXPERTS] = &shoal__op_experts,
     [SHOAL__IDENTITY] = &shoal__op_identity,
+    [SHOAL__REUSE] = &shoal__op_reuse,
     [SHOAL__MIMIC_LINEAR] = &shoal__op_mimic_linear,
     [SHOAL__MIMIC_TRANSFORMER] = &shoal__op_mimic_transformer,
 };

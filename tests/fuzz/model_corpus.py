@@ -98,6 +98,12 @@ def main():
     mimics("mimics-too-wide", widths=(3, 8193))
     mimics("mimics-norm-turned", more={"mimic_linear.0.norm.weight": np.zeros((1, 3), np.float32)})
     mimics("mimics-far", more={"mimic_linear.0.down.weight": np.full((CONFIG["dim"], 3), 3e38, np.float32)})
+    own, reader = {**LAYERS[0]}, {k: v for k, v in LAYERS[0].items() if k != "attn"}
+    reader.update(op="reuse", source=0)
+    write("reuse", programs=[program("base", [own, reader, own, {**reader, "source": 2}, reader]), program("own")])
+    write("reuse-orphaned", programs=[program("base", [own, {**reader, "source": 1}])])
+    write("reuse-of-reuse", programs=[program("base", [own, reader, {**reader, "source": 1}])])
+    write("reuse-beyond", programs=[program("base", [own, {**reader, "source": 63}])])
     experts("experts")
     experts("experts-absent", count=3)
     experts("experts-no-such-router", router=1)

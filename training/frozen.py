@@ -11,6 +11,7 @@ Probes of phones and words learn from training speakers and are judged on the de
 heard. Speakers are of the training split (the encoder heard them, though not their names), other clips of the same.
 """
 
+import argparse
 import functools
 import hashlib
 import json
@@ -22,8 +23,9 @@ import numpy as np
 import torch
 
 from breakdown import frame_labels
+from capi import Engine
 from corpus import read_alignments, read_manifest
-from evaluate import file_facts
+from evaluate import BUILT_IN, file_facts
 from phones import INDEX, PHONES, edits, read_dictionary
 from probe import fit
 from references import FROZEN
@@ -72,7 +74,7 @@ def spread(clips, limit):
 
 
 def clip_lists(speech, limit):
-    """{"learn", "judge", "read", "voices", "asked": Clips}; limit: about this many of each of dev and devcv."""
+    """{"learn", "judge", "voices", "asked": Clips}; limit: about this many of each of dev and devcv."""
     align, spoken = read_alignments(speech), pronunciations()
     by = {}
     for r in read_manifest(speech):
@@ -86,7 +88,7 @@ def clip_lists(speech, limit):
         voices.setdefault(c.speaker, []).append(c)
     voices = spread([v for v in voices.values() if len(v) >= LEARNT + ASKED], SPEAKERS)
     return dict(learn=sum((spread(by[name], n) for name, n in CORPORA.items()), []),
-                judge=spread(by["dev"], limit) + spread(by["devcv"], limit), read=by["devread"],
+                judge=spread(by["dev"], limit) + spread(by["devcv"], limit),
                 voices=sum((v[:LEARNT] for v in voices), []),
                 asked=sum((v[LEARNT:LEARNT + ASKED] for v in voices), []))
 
@@ -174,6 +176,24 @@ class Frozen:
                      WHOLE if self.layers and name == "learn" else ())
 
 
+def options(doc):
+    """What the scripts about one served model have in common."""
+    ap = argparse.ArgumentParser(description=doc.split("\n")[0])
+    ap.add_argument("--model", default=BUILT_IN)
+    ap.add_argument("--speech", default="../../shared/speech")
+    ap.add_argument("--scratch", default=SCRATCH, help="folder of what is kept; it goes on from there")
+    ap.add_argument("--limit", type=int, default=70, help="about this many clips of each of dev and devcv")
+    ap.add_argument("--lib")
+    return ap
+
+
+def served(a):
+    """(lists of clips, features of the whole stack: layers 0 to 12 and what leaves)"""
+    torch.set_num_threads(1)
+    lists = clip_lists(a.speech, a.limit)
+    return lists, Frozen(a.scratch, a.model, lists, lambda: Engine(a.model, a.lib, hidden_frames=12 * 1024), layers=range(13))
+
+
 # ---- probes -----------------------------------------------------------------------------------
 
 def tensor(x):
@@ -221,16 +241,28 @@ def by_speaker(counts, clips):
     return np.stack([np.bincount(who, c) for c in counts.T], 1)
 
 
-def share(sums, draws=2000):
-    """Of [speakers, (of, how many)] (or two pairs side by side: the first relative to the second), in percent:
-    (here, low, high), 95 % of the draws of as many speakers."""
-    n = len(sums)
-    drawn = np.concatenate([[np.arange(n)], np.random.default_rng(1).integers(n, size=(draws, n))])
-    s = sums[drawn].sum(1)
+def drawn(n, draws=2000):
+    """[1 + draws, n]: all n speakers as they are, then as many drawn anew, the same draws each time."""
+    return np.concatenate([[np.arange(n)], np.random.default_rng(1).integers(n, size=(draws, n))])
+
+
+def interval(values):
+    """(the first, bounds of 95 % of the others)"""
+    return (values[0], *np.percentile(values[1:], (2.5, 97.5)))
+
+
+def share(sums):
+    """Of [speakers, (of, how many)] in percent; of two such pairs side by side, the first's share relative to the second's."""
+    s = sums[drawn(len(sums))].sum(1)
     value = 100 * s[:, 1] / s[:, 0]
-    if s.shape[1] == 4:
-        value = 100 * value / (100 * s[:, 3] / s[:, 2])
-    return (value[0], *np.percentile(value[1:], (2.5, 97.5)))
+    return interval(value if s.shape[1] == 2 else value * s[:, 2] / s[:, 3])
+
+
+def apart(one, other):
+    """How many points the share of one is above that of the other, [speakers, (of, how many)] each."""
+    at = drawn(len(one))
+    a, b = one[at].sum(1), other[at].sum(1)
+    return interval(100 * (a[:, 1] / a[:, 0] - b[:, 1] / b[:, 0]))
 
 
 def told(interval, form=".1f"):

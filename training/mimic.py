@@ -9,13 +9,13 @@ or two layers, linear (Linear, LayerNorm, SiLU, Linear, no residual) or transfor
     mimic      half of the budget by regression: mean squared error of what leaves and of the logits that the model's head
                makes of it; the other half on the labels
     control    all of it on the labels
+    alone      all of it by regression
 
-Both with the model's head as it is, or (-head) trained along. They learn on the frames that frozen.py kept of the C
+All with the model's head as it is, or (-head) trained along. They learn on the frames that frozen.py kept of the C
 engine; equal budgets of --frames, the same batches, a rate that falls along a cosine from RATE. Each is then written into a
 model file as a program and judged as the C engine serves it.
 """
 
-import argparse
 import datetime
 import os
 import time
@@ -28,16 +28,19 @@ import torch.nn.functional as F
 import frozen
 from capi import Engine
 from convert import with_programs
-from evaluate import BUILT_IN, file_facts, model_sha
+from evaluate import file_facts, model_sha
 from export import load_model
-from model import Attention, Config, FeedForward, LayerNorm, rope_table
+from model import Attention, Config, FeedForward, LayerNorm, chunk_mask, rope_table
 from report import insert, rows
+from verify import mel_of, minute
 
 RATE, BATCH, LENGTH, CHUNK, DEPTH = 1e-3, 16, 160, 16, 12
 # name: (kind, layers, inner width, layer that it reads)
 SHAPES = {f"{kind}-{n}x{z}": (kind, n, z, 0) for kind in ("linear", "transformer") for n, z in ((1, 32), (1, 256), (1, 1024), (2, 256))}
 SHAPES.update({"after3-linear-1x1024": ("linear", 1, 1024, 3), "after3-transformer-1x256": ("transformer", 1, 256, 3)})
-WITH_HEAD = ("linear-1x1024", "transformer-1x256")
+MODES = ("mimic", "control", "alone")
+WITH_HEAD = ("transformer-1x256",)
+ALONE = ("linear-1x32", "linear-1x256", "transformer-1x256", "transformer-1x1024")
 
 
 # ---- the layers: oracle of engine/ops/mimic_*.c ------------------------------------------------
@@ -133,7 +136,7 @@ def batches(frames, budget, seed):
         yield [order.pop() for _ in range(BATCH)]
 
 
-def train(shape, frames, head, budget, control, with_head, seed):
+def train(shape, frames, head, budget, mode, with_head, seed):
     """(mimic, head, seconds)"""
     torch.manual_seed(seed)
     kind, layers, inner, after = shape
@@ -141,13 +144,14 @@ def train(shape, frames, head, budget, control, with_head, seed):
     own.load_state_dict(head.state_dict())
     own.requires_grad_(with_head)
     begin, steps = time.process_time(), budget // (BATCH * LENGTH)
+    regression = dict(mimic=steps // 2, control=0, alone=steps)[mode]
     optim = torch.optim.Adam([p for m in (mimic, own) for p in m.parameters() if p.requires_grad], RATE)
     cos, sin = rope_table(LENGTH, 64)
     for step, pick in enumerate(batches(frames, budget, seed)):
         optim.param_groups[0]["lr"] = RATE * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / steps)))
         x, y = torch.from_numpy(frames.x[after][pick]).float(), torch.from_numpy(frames.y[pick])
         out = mimic(x, frames.bias(pick) if kind == "transformer" else None, cos, sin)
-        if control or step >= steps // 2:
+        if step >= regression:
             loss = F.cross_entropy(own(out).flatten(0, 1), y.flatten())
         else:
             want = torch.from_numpy(frames.x[-1][pick]).float()
@@ -158,23 +162,16 @@ def train(shape, frames, head, budget, control, with_head, seed):
     return mimic, own, time.process_time() - begin
 
 
-def arms(shapes, with_head):
-    for name in shapes:
-        for head in (False, True)[:1 + (name in with_head)]:
-            for control in (False, True):
-                yield name, control, head
-
-
-def arm_name(name, control, head):
-    return name + ("-head" if head else "") + ("-control" if control else "")
+def arm_name(name, mode, head):
+    return name + ("-head" if head else "") + ("" if mode == "mimic" else "-" + mode)
 
 
 def learnt(a, arm, frames, head):
     """The arm of that name from the scratch folder, or trained."""
-    name, control, with_head = arm
+    name, mode, with_head = arm
     path = os.path.join(a.scratch, f"mimic-{arm_name(*arm)}-{a.frames}-{a.seed}.pt")
     if not os.path.exists(path):
-        mimic, own, seconds = train(SHAPES[name], frames(), head, a.frames, control, with_head, a.seed)
+        mimic, own, seconds = train(SHAPES[name], frames(), head, a.frames, mode, with_head, a.seed)
         torch.save(dict(mimic=mimic.state_dict(), head=own.state_dict(), seconds=seconds), path)
         print(f"{arm_name(*arm)}: {seconds:.0f} s", flush=True)
     kept = torch.load(path)
@@ -209,12 +206,23 @@ def shares(features):
     return dict(PER=frozen.share(counts[:, :2]), frames=frozen.share(counts[:, 2:])), counts
 
 
-def less(one, other, draws=2000):
-    """(PER of one less that of the other, low, high), points, speakers drawn anew together."""
-    n = len(one)
-    drawn = np.concatenate([[np.arange(n)], np.random.default_rng(1).integers(n, size=(draws, n))])
-    d = 100 * (one[drawn].sum(1)[:, 1] - other[drawn].sum(1)[:, 1]) / one[drawn].sum(1)[:, 0]
-    return (d[0], *np.percentile(d[1:], (2.5, 97.5)))
+@torch.no_grad()
+def furthest(a, path, mimics):
+    """The largest difference of the C engine's embeddings to PyTorch's, of the largest value: mimics as in write_file."""
+    m, pcm, worst = load_model(path), minute(a.speech)[:320000], 0.0
+    x = m.subsample((mel_of(m, pcm) - m.mel_mean) * m.mel_istd)
+    bias = torch.zeros(x.shape[1], x.shape[1]).masked_fill_(~chunk_mask(x.shape[1], CHUNK, m.config.left), -1e9)
+    turn = rope_table(x.shape[1], m.config.dim // m.config.heads)
+    for program, (mimic, after) in mimics.items():
+        for p in mimic.parameters():
+            p.copy_(p.half() if p.ndim == 2 else p)         # as the file has it
+        y = x
+        for layer in range(after):
+            y = m.layer(layer, y, bias, *turn)
+        want = mimic(y, bias, *turn)[0, m.config.delay:].numpy()
+        got = Engine(path, a.lib, program=program).stream(pcm, after + len(mimic.layers), CHUNK, m.config.left)[1]
+        worst = max(worst, abs(got - want).max() / abs(want).max())
+    return worst
 
 
 def flops(kind, layers, inner, after, dim=256, context=80):
@@ -224,53 +232,60 @@ def flops(kind, layers, inner, after, dim=256, context=80):
     return layers * own + after * conformer, 12 * conformer
 
 
-def cost_table(a, path, programs, rounds, streams=32):
-    """{program: streams a core}, best of interleaved rounds; the whole stack among them."""
-    engines = {name: Engine(path, a.lib, program=name) for name in programs}
-    pcm = np.random.default_rng(1).normal(0, 0.05, 16000 * 8).astype(np.float32)
-    best = dict.fromkeys(programs, np.inf)
+def cost_table(engines, rounds, streams=32):
+    """{name: streams a core} of {name: (capi.Engine, depth)}, in turn, the best of so many rounds."""
+    pcm = np.random.default_rng(1).normal(0, 0.05, 16000 * 2).astype(np.float32)
+    best = dict.fromkeys(engines, np.inf)
     for _ in range(rounds):
-        for name, engine in engines.items():
-            best[name] = min(best[name], engine.cost(pcm, engine.engine.depth, streams, CHUNK))
+        for name, (engine, depth) in engines.items():
+            best[name] = min(best[name], engine.cost(pcm, depth, streams, CHUNK))
     return {name: 1 / cost for name, cost in best.items()}
 
 
 def judged(a, lists, frames, head):
-    """One line an arm, the control beside its mimic."""
+    """One line a shape: the mimic, its control, and regression alone, of the same budget."""
     lines = []
-    for name, control, with_head in arms(SHAPES, WITH_HEAD):
-        if control:
-            continue
-        found = {}
-        for is_control in (False, True):
-            arm = (name, is_control, with_head)
-            mimic, own, seconds = learnt(a, arm, frames, head)
-            found[is_control] = (*shares(served(a, lists, arm, mimic, own)), seconds)
+    for name, with_head in [(n, False) for n in a.shapes] + [(n, True) for n in WITH_HEAD if n in a.shapes]:
+        found, seconds = [], []
+        for mode in MODES[:3 if name in ALONE and not with_head else 2]:
+            arm = (name, mode, with_head)
+            mimic, own, took = learnt(a, arm, frames, head)
+            found.append(shares(served(a, lists, arm, mimic, own)))
+            seconds.append(f"{took:.0f}")
         cost, stack = flops(*SHAPES[name])
-        apart = less(found[False][1], found[True][1])
-        lines.append([arm_name(name, False, with_head), f"{100 * (1 - cost / stack):.1f}", *(frozen.told(f[0][k]) for k in ("PER", "frames") for f in found.values()),
-                      frozen.told(apart, "+.1f"), f"{found[False][2]:.0f} + {found[True][2]:.0f}"])
+        told = [[frozen.told(f[0][k]) for f in found] + [""] * (3 - len(found)) for k in ("PER", "frames")]
+        lines.append([arm_name(name, "mimic", with_head), f"{100 * (1 - cost / stack):.1f}", *told[0], *told[1],
+                      frozen.told(frozen.apart(found[0][1], found[1][1]), "+.1f"), ", ".join(seconds)])
         print(*lines[-1], flush=True)
     return lines
 
 
+def ship(a, get):
+    """Write --out; what it holds and how fast it is."""
+    arm = {p: tuple(how.split(":")) for p, _, how in (s.partition("=") for s in a.ship)}
+    mimics = {p: (get((*of, False)), SHAPES[of[0]][3]) for p, of in arm.items()}
+    write_file(a.model, a.out, mimics, dtype="f16")
+    engines = {p: Engine(a.out, a.lib, program=p) for p in ("base", *arm)}
+    speed = cost_table({p: (e, e.engine.depth) for p, e in engines.items()}, a.rounds)
+    worst = furthest(a, a.out, mimics)
+    assert worst < 1e-4, f"C is {worst:.1e} from PyTorch"
+    return (f"`{os.path.basename(a.out)}` ({os.path.getsize(a.out) / 1e6:.1f} MB, {file_facts(a.out)[1]:,} weights in all; C is at most "
+            f"{worst:.0e} from PyTorch):\n\n"
+            + rows(["program", "what it is", "streams a core (32 side by side, 320 ms, fp32)", "times the stack's"],
+                   [[p, ", ".join(arm.get(p, ("the whole stack",))), f"{v:.1f}", f"{v / speed['base']:.1f}"] for p, v in speed.items()]))
+
+
 def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--model", default=BUILT_IN)
-    ap.add_argument("--speech", default="../../shared/speech")
-    ap.add_argument("--scratch", default=frozen.SCRATCH, help="folder of what is kept; it goes on from there")
-    ap.add_argument("--limit", type=int, default=70, help="about this many clips of each of dev and devcv")
+    ap = frozen.options(__doc__)
+    ap.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=SHAPES, metavar="SHAPE")
     ap.add_argument("--frames", type=int, default=400000, help="that an arm learns from, some more than once")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--rounds", type=int, default=7, help="of the clock")
-    ap.add_argument("--ship", nargs="*", default=[], metavar="PROGRAM=ARM", help="what goes into --out")
+    ap.add_argument("--ship", nargs="*", default=[], metavar="PROGRAM=SHAPE:MODE", help="what goes into --out")
     ap.add_argument("--out", help="a model file: the base and the programs of --ship, in 16 bits")
-    ap.add_argument("--lib")
     ap.add_argument("--into", help="a document with markers")
     a = ap.parse_args()
-    torch.set_num_threads(1)
-    lists = frozen.clip_lists(a.speech, a.limit)
-    base = frozen.Frozen(a.scratch, a.model, lists, lambda: Engine(a.model, a.lib, hidden_frames=12 * 1024), layers=range(13))
+    lists, base = frozen.served(a)
     teacher = load_model(a.model)
     teacher.head.requires_grad_(False)
     kept = []
@@ -284,16 +299,10 @@ def main():
     whole = shares(base)[0]
     text = (f"`training/mimic.py --frames {a.frames} --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}: "
             f"{len(lists['judge'])} clips; the whole stack: PER {frozen.told(whole['PER'])} %, frames {frozen.told(whole['frames'])} %.\n\n")
-    text += rows(["arm", "less compute than the stack, %", "PER, %", "its control's", "frames right, %", "its control's",
-                  "PER less the control's, points", "CPU seconds of training, both"], lines)
+    text += rows(["shape", "less compute than the stack, %", *(f"PER, %, {m}" for m in MODES), *(f"frames right, %, {m}" for m in MODES),
+                  "PER, mimic less control, points", "CPU seconds of training"], lines)
     if a.out:
-        shipped = {p.partition("=")[0]: p.partition("=")[2] for p in a.ship}
-        mimics = {p: (learnt(a, (arm, False, False), frames, teacher.head)[0], SHAPES[arm][3]) for p, arm in shipped.items()}
-        write_file(a.model, a.out, mimics, dtype="f16")
-        speed = cost_table(a, a.out, ["base", *shipped], a.rounds)
-        table = rows(["program", "arm", "streams a core (32 side by side, 320 ms, fp32)", "times the stack's"],
-                     [[p, shipped.get(p, "the whole stack"), f"{v:.1f}", f"{v / speed['base']:.1f}"] for p, v in speed.items()])
-        text += f"\n\n`{os.path.basename(a.out)}` ({os.path.getsize(a.out) / 1e6:.1f} MB, {file_facts(a.out)[1]:,} weights in all):\n\n{table}"
+        text += "\n\n" + ship(a, lambda arm: learnt(a, arm, frames, teacher.head)[0])
     if a.into:
         insert(a.into, "mimic.py", text)
     else:

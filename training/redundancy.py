@@ -17,45 +17,49 @@ layers that remain. Probes (frozen.py) learnt at full depth and were not touched
 what the decoder does (100 - PER), relative to the whole stack. Intervals: speakers drawn anew, 95 %.
 """
 
-import argparse
 import datetime
 import os
 
 import numpy as np
-import torch
 
 import frozen
 from capi import Engine
 from convert import with_programs
-from evaluate import BUILT_IN, model_sha
+from evaluate import model_sha
 from modelfile import remaining
 from probe import similarities
-from report import insert, rows, wrap
+from report import RESULTS, insert, keep, rows, wrap
 
 DEPTH, LAYERS = 12, range(13)
 SWEPT, K = (1, 2, 4, 8, 16, 32, 64, 128), 16
 MEASURES = dict(cosine="cosine", cka="linear CKA", knn=f"mutual {K} nearest neighbours")
 COLOURS = dict(influence="#0072B2", kNN="#E69F00", forward="#D55E00", backward="#009E73", random="#999999")   # Okabe and Ito
 SHAPES = dict(influence="o", kNN="s", forward="v", backward="^", random="x")
-GONE = (2, 4, 5, 6, 8)
+GONE = (3, 5, 7)
 TOLD = ("phones, decoder", "phones, probe", "words", "speakers")
 LINE = 95
 
 
 # ---- similarity -------------------------------------------------------------------------------
 
-def alike(whole):
-    """{"frame", "clip": {measure: [13, 13]}}, and the same measure at every k of SWEPT."""
-    judged, voices = whole["judge"], whole["asked"]
+def compared(judged, voices):
+    """{"cosine by frame": [13, 13], .., "knn 8 by clip": .., "frames", "clips": how many}"""
     frames = judged["frame.x"][:-1, ::max(1, judged["frame.x"].shape[1] // 2500)]
     dim = frames.shape[2]
     clips = np.concatenate([judged["clip.x"], voices["clip.x"]], 1)[:-1, :, :dim]
-    out, swept = {}, {}
-    for what, x in (("frame", frames), ("clip", clips)):
-        x = frozen.tensor(x)
-        out[what] = {k: np.array(v) for k, v in similarities(x, K, 1).items()}
-        swept[what] = {k: np.array(similarities(x, k, 1, ("knn",))["knn"]) for k in SWEPT if k < x.shape[1]}
-    return out, swept, (frames.shape[1], clips.shape[1])
+    out = dict(frames=np.array(frames.shape[1]), clips=np.array(clips.shape[1]))
+    for what, x in (("frame", frozen.tensor(frames)), ("clip", frozen.tensor(clips))):
+        out.update({f"{k} by {what}": np.array(v) for k, v in similarities(x, K, 1).items()})
+        out.update({f"knn {k} by {what}": np.array(similarities(x, k, 1, ("knn",))["knn"]) for k in SWEPT if k < x.shape[1]})
+    return out
+
+
+def alike(whole):
+    """{"frame", "clip": {measure: [13, 13]}}, and the neighbours at every k of SWEPT, and (frames, clips)."""
+    found = frozen.kept(whole.scratch, "alike", [*whole.key, K, SWEPT, [[c.path for c in whole.lists[n]] for n in ("judge", "asked")]],
+                        lambda: compared(whole["judge"], whole["asked"]))
+    swept = {w: {k: found[f"knn {k} by {w}"] for k in SWEPT if f"knn {k} by {w}" in found} for w in ("frame", "clip")}
+    return {w: {k: found[f"{k} by {w}"] for k in MEASURES} for w in ("frame", "clip")}, swept, (int(found["frames"]), int(found["clips"]))
 
 
 def split(m):
@@ -127,6 +131,11 @@ class Pruned:
         return Engine(path, self.a.lib, program=name)
 
 
+def fewer(lists):
+    """Every second of what is judged by: many stacks are to be heard."""
+    return {**lists, "judge": lists["judge"][::2], "asked": lists["asked"][::2]}
+
+
 def right(features, probes):
     """{task: [speakers, (of, right)]}"""
     clips = features.lists["judge"]
@@ -174,7 +183,7 @@ def curve_picture(curve, path):
             axis.plot(x, y, color=COLOURS[name], marker=SHAPES[name], label=name, markersize=4)
             axis.fill_between(x, low, high, color=COLOURS[name], alpha=0.12)
         axis.axhline(LINE, color="black", linewidth=0.8, linestyle="--")
-        axis.set_title(task), axis.set_xlabel("layers removed, %"), axis.set_ylim(0, 106)
+        axis.set_title(task), axis.set_xlabel("layers removed, %"), axis.set_ylim(0, 130)
     axes[0].set_ylabel("capacity kept, %"), axes[0].legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=72, metadata={"Software": None})
@@ -212,37 +221,33 @@ def pruning_text(order_of, curve, whole):
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    ap.add_argument("--model", default=BUILT_IN)
-    ap.add_argument("--speech", default="../../shared/speech")
-    ap.add_argument("--scratch", default=frozen.SCRATCH, help="folder of what is kept; it goes on from there")
-    ap.add_argument("--limit", type=int, default=70, help="about this many clips of each of dev and devcv")
+    ap = frozen.options(__doc__)
+    ap.add_argument("--only", choices=("similarity",), help="no pruning")
     ap.add_argument("--random", type=int, default=2)
-    ap.add_argument("--lib")
     ap.add_argument("--into", help="a document with markers; pictures go beside it")
     a = ap.parse_args()
-    torch.set_num_threads(1)
-    lists = frozen.clip_lists(a.speech, a.limit)
-    base = frozen.Frozen(a.scratch, a.model, lists, lambda: Engine(a.model, a.lib, hidden_frames=12 * 1024), layers=LAYERS)
+    lists, base = frozen.served(a)
     found, swept, sizes = alike(base)
-    for name in lists:
-        print(name, len(lists[name]), base[name]["frame.x"].shape, base[name]["word.x"].shape, flush=True)
     similar = blocks_text(found, swept, sizes)
     print(similar, flush=True)
-    probes = {t: frozen.probe(t, base) for t in frozen.TASKS}
-    whole = right(base, probes)
-    order_of = orders(found, a.random)
-    curve = together(curves(a, order_of, Pruned(a, lists), probes, whole))
     head = f"`training/redundancy.py --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}: "
-    pruned = f"{head}{len(lists['judge'])} clips, {len(lists['asked'])} of {frozen.SPEAKERS} speakers.\n\n" + pruning_text(order_of, curve, whole)
     if a.into:
-        folder = os.path.dirname(a.into)
-        map_picture(found, os.path.join(folder, "redundancy.png"))
-        curve_picture(curve, os.path.join(folder, "pruning.png"))
+        map_picture(found, os.path.join(os.path.dirname(a.into), "redundancy.png"))
         insert(a.into, "redundancy.py similarity", head + similar)
-        insert(a.into, "redundancy.py pruning", pruned)
+    if a.only:
+        return
+    probes = {t: frozen.probe(t, base) for t in frozen.TASKS}
+    order_of, lists = orders(found, a.random), fewer(lists)
+    pruned = Pruned(a, lists)
+    whole = right(pruned(range(DEPTH)), probes)
+    curve = together(curves(a, order_of, pruned, probes, whole))
+    keep(os.path.join(RESULTS, "redundancy.json"), dict(model=model_sha(a.model), order=order_of, curve=curve, steps={k: list(steps(m)) for k, m in found["frame"].items()}))
+    told = f"{head}{len(lists['judge'])} clips, {len(lists['asked'])} of {frozen.SPEAKERS} speakers.\n\n" + pruning_text(order_of, curve, whole)
+    if a.into:
+        curve_picture(curve, os.path.join(os.path.dirname(a.into), "pruning.png"))
+        insert(a.into, "redundancy.py pruning", told)
     else:
-        print(pruned)
+        print(told)
 
 
 if __name__ == "__main__":

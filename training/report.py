@@ -1,7 +1,20 @@
 """Figures into documents: tables, and text between a script's markers."""
 
+import json
+import os
 import re
 import textwrap
+
+
+RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
+
+
+def keep(path, found):
+    """Figures for other scripts."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        json.dump(found, f, indent=1)
+        f.write("\n")
 
 
 def insert(path, script, text):

@@ -26,12 +26,15 @@ CASES = ((1, 8, 64), (2, 4, 64), (3, 8, 64), (6, 8, 64), (6, 16, 128), (12, 4, 6
          (12, 16, 64), (12, 64, 256), (12, 1, 16))
 
 
+def mel_of(model, pcm):
+    """[1, F, mels] of all internal frames of a stream."""
+    inner = (len(pcm) + 319) // 320 + model.config.delay
+    return torch.from_numpy(log_mel(np.concatenate([pcm, np.zeros(320 * inner + 240 - len(pcm), np.float32)])))[None]
+
+
 @torch.no_grad()
 def reference(model, pcm, depth, chunk, left):
-    frames = (len(pcm) + 319) // 320
-    inner = frames + model.config.delay
-    mel = log_mel(np.concatenate([pcm, np.zeros(320 * inner + 240 - len(pcm), np.float32)]))
-    logp, seen = model(torch.from_numpy(mel)[None], depth, chunk, left, taps=(depth,))
+    logp, seen = model(mel_of(model, pcm), depth, chunk, left, taps=(depth,))
     return logp[0].numpy()[model.config.delay:], seen[depth][0].numpy()[model.config.delay:]
 
 

@@ -26,7 +26,7 @@ from breakdown import frame_labels
 from capi import Engine
 from convert import with_programs
 from evaluate import file_facts
-from judge import count
+from judge import COUNTS, count
 from mimic import cost_table
 from modelfile import read_model, remaining
 from report import RESULTS, insert, keep, rows
@@ -59,7 +59,7 @@ def programs_of(path):
 
 def variants(a, said):
     """{variant: (file, program, depth)}; said: what the other scripts found (results/*.json)."""
-    out = {"shared": (a.model, "base", 12), "shared-depth6": (a.model, "base", 6), "shared-depth3": (a.model, "base", 3)}
+    out = {"shared" + ("" if d == 12 else f"-depth{d}"): (a.model, "base", d) for d in (12, 6, 3, 1)}
     if "redundancy" in said:
         path = pruned_file(a, said["redundancy"]["order"]["influence"])
         out.update({f"pruned-{n}of12": (path, f"pruned-{n}", 12 - n) for n in (3, 5)})
@@ -94,10 +94,10 @@ def errors(engine, clips, depth, chunk):
     """[speakers, 5]: phones, decoded edits, argmax edits, frames of speech, of them right"""
     order, sums = sorted(clips, key=lambda c: os.path.getsize(c.path)), {}
     for clip, (logp, _, _) in engine.hear_layers(order, (), depth, chunk):
-        phones, on, _, argmax, _, _ = count(engine, logp, clip.align)
+        found = dict(zip(COUNTS, count(engine, logp, clip.align)))
         labels = frame_labels(clip.align, len(logp))
         sums[clip.speaker] = sums.get(clip.speaker, 0) + np.array(
-            [phones, on, argmax, (labels != 0).sum(), (logp.argmax(1) == labels)[labels != 0].sum()])
+            [found["phones"], found["on"], found["argmax"], (labels != 0).sum(), (logp.argmax(1) == labels)[labels != 0].sum()])
     return np.array([v for _, v in sorted(sums.items())])
 
 
@@ -105,7 +105,7 @@ def judged(a, lists, file, program, depth):
     found, sums, engine = {}, [], None
     for of in SETS:
         clips = [c for c in lists["judge"] if c.of == of]
-        for chunk in CHUNKS:
+        for chunk in a.chunks:
             def hear():
                 nonlocal engine
                 engine = engine or Engine(file, a.lib, program=program)
@@ -196,6 +196,7 @@ def table(result):
 def main():
     ap = frozen.options(__doc__)
     ap.set_defaults(limit=35)
+    ap.add_argument("--chunks", type=int, nargs="*", default=CHUNKS, help="frames of 20 ms; 16 is always among them")
     ap.add_argument("--rounds", type=int, default=2, help="of the clock")
     ap.add_argument("--shoald", default=os.path.join(HERE, "../build/daemon/shoald"))
     ap.add_argument("--out", default=os.path.join(RESULTS, "compare.json"))

@@ -39,8 +39,8 @@ RATE, BATCH, LENGTH, CHUNK, DEPTH = 1e-3, 16, 160, 16, 12
 SHAPES = {f"{kind}-{n}x{z}": (kind, n, z, 0) for kind in ("linear", "transformer") for n, z in ((1, 32), (1, 256), (1, 1024), (2, 256))}
 SHAPES.update({"after3-linear-1x1024": ("linear", 1, 1024, 3), "after3-transformer-1x256": ("transformer", 1, 256, 3)})
 MODES = ("mimic", "control", "alone")
-WITH_HEAD = ("transformer-1x256",)
-ALONE = ("linear-1x32", "linear-1x256", "transformer-1x256", "transformer-1x1024")
+WITH_HEAD = ("linear-1x256",)
+ALONE = ("linear-1x32", "linear-1x256", "transformer-1x256")
 
 
 # ---- the layers: oracle of engine/ops/mimic_*.c ------------------------------------------------

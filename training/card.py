@@ -101,6 +101,8 @@ def run_text(run, alone):
 
 def training_text(run):
     parts = run.get("parts") or [run]
+    if run.get("note"):
+        return wrap(f"{run_text(run, True)} {run['note']}")
     if len(parts) == 1:
         return wrap(run_text(parts[0], True) + " That is the last of its runs; training/README.md lists those before it.")
     return (wrap(f"The weights are the mean of {len(parts)} (average.py); training/README.md tells the runs before these:") +
@@ -119,12 +121,38 @@ def corpora_text(run):
     return rows(["corpus", "clips", "hours", "with labels", "share of an epoch", "labels", "licence"], corpora.values())
 
 
+AUGMENTED = """Each clip serves at speeds 0.9, 1.0 and 1.1, the others than 1.0 partly in made-up rooms or through codecs; chunks
+from 40 ms to everything, left context from 32 to 128 frames; augmentation by noise (ESC-10, CC0 / CC BY 3.0 by
+clip), level, colour, band limit, vocal tract length and SpecAugment.
+"""
+
+
+def heard_text(run):
+    return f"""
+{AUGMENTED}
+{corpora_text(run)}
+
+"aligned": a forced alignment with the CMU PocketSphinx English model.
+"""
+
+
 def exit_text(config):
     """What leaves at a depth, where that is not the last layer's output."""
     first, power = exit_law(config["program"])
     law = f", the n-th of which weighs n^-{power:g}" if power else ""
     return f" What leaves at a depth d above\n{first}, the embedding and the head's input, is the mean of the outputs " \
         f"of layers {first} to d{law}." if first else ""
+
+
+def layout_text(config):
+    """What the layers are made of."""
+    blocks, layers = config["blocks"], config["program"]
+    text = f"One Conformer block, used {len(layers)} times (Layer Consistency,\narXiv 2105.00812)" if blocks == 1 else \
+        f"{blocks} Conformer blocks in {len(layers)} layers"
+    if not config.get("experts"):
+        return text
+    return (f"{text}, in each {config['experts']} experts in place of the second feed-forward\nmodule, of which every frame goes "
+            f"through {layers[0]['top']}, by {config['routers']} routers (arXiv 2209.08326)")
 
 
 def write_card(path, facts, config, tables):
@@ -137,8 +165,7 @@ def write_card(path, facts, config, tables):
 
 Written by `training/evaluate.py` on {facts['measured']}; every figure is computed by that run.
 
-One Conformer block, used {config['program'] and len(config['program'])} times (Layer Consistency,
-arXiv 2105.00812): D = {config['dim']}, FFN {config['ffn']}, {config['heads']} heads, causal convolution of
+{layout_text(config)}: D = {config['dim']}, FFN {config['ffn']}, {config['heads']} heads, causal convolution of
 {config['kernel']}, 20 ms frames, {config['classes']} classes (SIL and 39 ARPAbet phones).{exit_text(config)}
 {facts['weights']:,} weights, {facts['bytes'] / 1e6:.2f} MB, SHA-256 `{facts['sha256']}`.
 
@@ -215,15 +242,7 @@ Frames, depth {errors['depths'][0]}:
 ## Training
 
 {training_text(run)}
-
-Each clip serves at speeds 0.9, 1.0 and 1.1, the others than 1.0 partly in made-up rooms or through codecs; chunks
-from 40 ms to everything, left context from 32 to 128 frames; augmentation by noise (ESC-10, CC0 / CC BY 3.0 by
-clip), level, colour, band limit, vocal tract length and SpecAugment.
-
-{corpora_text(run)}
-
-"aligned": a forced alignment with the CMU PocketSphinx English model.
-
+{"" if run.get("note") else heard_text(run)}
 ## Limits
 
 Trained on the hours of mostly read speech above. Far-field, spontaneous and noisy speech will be worse. The phones are what the model hears as English phones; it knows no words.

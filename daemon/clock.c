@@ -48,16 +48,22 @@ static void measure_lag(shoald_server *server, uint64_t now_ns)
     server->clock_due_ns = now_ns + CLOCK_MS * 1000000u;
 }
 
-/* Sessions that wait for their clients lie between those that come and go, and so keep pages that
- * are nearly empty. When a crowd of them is over these are given back. */
-static void return_pages(shoald_server *server)
+/* The memory of sessions that are over goes back to the system when for a second none has ended:
+ * what is free then nobody needs soon. Where that never comes, every ten seconds. */
+static void return_pages(shoald_server *server, uint64_t now_ns)
 {
-    enum { CROWD = 64 };
-    const shoald_house *house = &server->house;
-    uint64_t unparked = atomic_load(&house->stats.unparked);
-    if (house->parked.sessions || house->leaving_count || unparked - server->unparked < CROWD)
+    const uint64_t second = 1000000000u, calm_ns = second, latest_ns = 10 * second;
+    const shoald_loop_stats *stats = &server->house.stats;
+    uint64_t ended = atomic_load(&stats->sessions_done) + atomic_load(&stats->sessions_error) +
+                     atomic_load(&stats->sessions_lost);
+    if (ended != server->ended || server->house.leaving_count > 0)
+        server->ended_ns = now_ns;
+    server->ended = ended;
+    if (ended == server->ended_returned ||
+        (now_ns < server->ended_ns + calm_ns && now_ns < server->returned_ns + latest_ns))
         return;
-    server->unparked = unparked;
+    server->ended_returned = ended;
+    server->returned_ns = now_ns;
     shoald_process_return_pages();
 }
 
@@ -80,7 +86,7 @@ static void on_clock(uv_timer_t *timer)
     shoald_admit_step(&server->house, now_ns);
     shoald_watch_step(server, now_ns);
     shoald_models_sweep(&server->house.models);
-    return_pages(server);
+    return_pages(server, now_ns);
     check_drained(server, now_ns);
 }
 

@@ -65,10 +65,11 @@ typedef struct shoald_server {
     shoald_reload reload;
     unsigned char *tx_memory; /* of house.tx */
     size_t tx_size;           /* that has room there */
-    uint64_t unparked;     /* sessions that had ended in wait for their clients, at the last look */
-    uint64_t clock_due_ns; /* when the clock should tick next */
-    bool told_shutdown;    /* drain_timeout_s was over */
-    bool stopping;         /* lws is being taken down, then the rest */
+    uint64_t ended, ended_ns; /* sessions: how many, as of the last look; when the last one did */
+    uint64_t ended_returned, returned_ns; /* the same, of when memory was last given back */
+    uint64_t clock_due_ns;                /* when the clock should tick next */
+    bool told_shutdown;                   /* drain_timeout_s was over */
+    bool stopping;                        /* lws is being taken down, then the rest */
     uint64_t drain_deadline_ns, stop_deadline_ns;
     uint64_t watchdog_ns; /* 0: systemd wants none */
 } shoald_server;

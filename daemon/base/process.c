@@ -23,13 +23,15 @@ static void fill_standard_descriptors(void)
             return; /* no /dev/null: nothing to be done */
 }
 
-/* A session's few large blocks go back to the system when it ends. Left to itself glibc raises
- * its threshold for that after the first ones, and a server that once held a thousand sessions
- * keeps their memory for ever. */
-static void return_memory(void)
+/* What a session leaves is there for the next: where each gave its blocks back by itself, all
+ * threads would wait for it each time (munmap), and clients that come and go by the hundred would
+ * hold up those who speak. What is left over goes back by and by (clock.c). Left to itself glibc
+ * would choose thresholds by what it saw first. */
+static void keep_memory(void)
 {
 #ifdef __GLIBC__
-    mallopt(M_MMAP_THRESHOLD, 64 << 10);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
 #endif
 }
 
@@ -43,7 +45,7 @@ void shoald_process_return_pages(void)
 void shoald_process_prepare(void)
 {
     fill_standard_descriptors();
-    return_memory();
+    keep_memory();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_IGN); /* decoders are not waited for (net/decode.c) */
     shoald_log_open(SHOALD_JOURNAL_SOCKET);

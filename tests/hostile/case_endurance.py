@@ -98,6 +98,24 @@ def case_abrupt_ends():
         served_as_before(shoald, rss, "resets")
 
 
+def faults(shoald):
+    with open(f"/proc/{shoald.pid}/stat", encoding="ascii") as f:
+        return int(f.read().rsplit(")", 1)[1].split()[7])
+
+
+def case_sessions_that_follow_each_other():
+    """They have the memory of those before them: given back and taken anew it would hold up all threads each time"""
+    rng, audio, many = random.Random(SEED), frame(BINARY, noise(0.1)), 200
+    with Shoald(park_ms=0, model=None) as shoald:
+        for _ in range(many):
+            gone_abruptly(shoald.port, rng, audio)
+        before = faults(shoald)
+        for _ in range(many):
+            gone_abruptly(shoald.port, rng, audio)
+        each = (faults(shoald) - before) / many
+        check(each < 2, each, "page faults a session")
+
+
 def case_strange_messages():
     """Messages that are nearly right, of every kind, in any order: the server lives and serves"""
     rng, total = random.Random(SEED), scaled(20000, 1000000)

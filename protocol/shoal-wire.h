@@ -214,6 +214,16 @@ void shoal_error_set(shoal_error *err, shoal_code code, const char *ref, const c
 void shoal_error_set_option(shoal_error *err, const char *option, const char *value,
                             const char *allowed);
 
+/* ---- whole files --------------------------------------------------------------------- */
+
+/* Of a file of n bytes or more, by these first ones: "MP4, M4A or 3GP (AAC or ALAC)" and other
+ * kinds that libsndfile does not read; NULL: none of those. Static. */
+const char *shoal_file_kind(const void *head, size_t n);
+enum { SHOAL_OGG_TAIL_BYTES = 70 << 10 }; /* more than an Ogg page can have */
+/* The last n bytes of an Ogg file, SHOAL_OGG_TAIL_BYTES or all: 1: its last page is there in full
+ * and has the end mark; 0: it was cut off. */
+int shoal_ogg_is_whole(const void *tail, size_t n);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

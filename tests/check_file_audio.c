@@ -15,6 +15,7 @@
 #include "file/file_audio.h"
 #include "file/file_check.h"
 #include "file/file_source.h"
+#include "shoal-wire.h"
 #include "suite.h"
 
 enum { RATE = 16000, SECONDS = 10 };
@@ -94,6 +95,9 @@ static const struct {
     { "ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 0 },
     { "opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 0 },
     { "aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16, 0 },
+    { "adpcm", SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM, 1 },
+    { "gsm", SF_FORMAT_WAV | SF_FORMAT_GSM610, 1 },
+    { "mu-law", SF_FORMAT_WAV | SF_FORMAT_ULAW, 1 },
 };
 
 START_TEST(a_whole_file_is_whole)
@@ -116,6 +120,59 @@ START_TEST(a_file_that_was_cut_off_is_told_from_it)
     ck_assert_int_gt(s.frames_read, RATE * SECONDS / 2 - RATE);
     ck_assert_int_lt(s.frames_read, RATE * SECONDS * 7 / 10);
     ck_assert_double_eq_tol(s.promised, formats[_i].says_length ? SECONDS : 0, 0.1);
+}
+END_TEST
+
+/* Four bytes at a place, little-endian. */
+static void write_number(long at, uint32_t x)
+{
+    const uint8_t bytes[] = { (uint8_t)x, (uint8_t)(x >> 8), (uint8_t)(x >> 16),
+                              (uint8_t)(x >> 24) };
+    FILE *f = fopen(path, "r+b");
+
+    ck_assert(f && fseek(f, at, SEEK_SET) == 0 && fwrite(bytes, 4, 1, f) == 1 && !fclose(f));
+}
+
+/* A byte rate that only says about how many (ffmpeg writes it so) does not make a file short. */
+START_TEST(what_packed_sound_says_of_its_bytes_is_no_promise)
+{
+    ck_assert(write_audio(SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM, 1, 0));
+    write_number(28, RATE / 3);
+    ck_assert_int_eq(read_all().cut, 0);
+}
+END_TEST
+
+enum { SIZE_OF_DATA = 40 }; /* where it stands in a WAV file of 16 bits */
+
+/* A recorder that was killed leaves 0 bytes of sound in the header; a file without sound has that
+ * too. */
+START_TEST(a_header_that_was_never_completed_is_told)
+{
+    ck_assert(write_audio(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1, 0));
+    write_number(SIZE_OF_DATA, 0);
+    file_audio_state s = read_all();
+    ck_assert(s.cut && s.unended && s.frames_read == 0);
+    ck_assert_double_eq_tol(s.promised, SECONDS, 0.1);
+    ck_assert_int_eq(truncate(path, SIZE_OF_DATA + 4), 0);
+    ck_assert_int_eq(read_all().cut, 0);
+    FILE *f = fopen(path, "ab");
+    ck_assert(f && fwrite("LIST\x20\x40\0\0", 8, 1, f) == 1);
+    for (int i = 0; i < 0x4020; i++)
+        fputc(i, f);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_int_eq(read_all().cut, 0);
+}
+END_TEST
+
+START_TEST(what_is_no_file_of_sound_is_called_by_its_name)
+{
+    file_audio *a;
+
+    ck_assert_int_eq(file_audio_open(&a, dir, &limits, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "it is a folder"));
+    ck_assert_int_eq(fclose(fopen(path, "wb")), 0);
+    ck_assert_int_eq(file_audio_open(&a, path, &limits, why, sizeof why), -1);
+    ck_assert_str_eq(why, "the file is empty");
 }
 END_TEST
 
@@ -168,9 +225,9 @@ END_TEST
 
 START_TEST(mp3_and_rubbish_are_no_foreign_kind)
 {
-    ck_assert_ptr_null(file_check_kind((const uint8_t *)"\xff\xfb\x90\x64", 4));
-    ck_assert_ptr_null(file_check_kind((const uint8_t *)"", 0));
-    ck_assert_ptr_null(file_check_kind((const uint8_t *)"ftyp", 4));
+    ck_assert_ptr_null(shoal_file_kind("\xff\xfb\x90\x64", 4));
+    ck_assert_ptr_null(shoal_file_kind("", 0));
+    ck_assert_ptr_null(shoal_file_kind("ftyp", 4));
 }
 END_TEST
 
@@ -247,6 +304,9 @@ static Suite *file_suite(void)
     tcase_add_checked_fixture(t, make_dir, remove_dir);
     tcase_add_loop_test(t, a_whole_file_is_whole, 0, COUNT(formats));
     tcase_add_loop_test(t, a_file_that_was_cut_off_is_told_from_it, 0, COUNT(formats));
+    tcase_add_test(t, what_packed_sound_says_of_its_bytes_is_no_promise);
+    tcase_add_test(t, a_header_that_was_never_completed_is_told);
+    tcase_add_test(t, what_is_no_file_of_sound_is_called_by_its_name);
     tcase_add_loop_test(t, channels_that_cancel_are_noticed, 0, COUNT(pairs));
     tcase_add_loop_test(t, foreign_kinds_are_named_with_their_remedy, 0, COUNT(kinds));
     tcase_add_test(t, mp3_and_rubbish_are_no_foreign_kind);

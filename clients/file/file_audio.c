@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "file/file_check.h"
@@ -137,6 +138,22 @@ int file_audio_is_raw_format(const char *name)
     return raw_format(name) != 0;
 }
 
+/* What no conversion helps. */
+static int is_no_file(const char *path, char *why, size_t why_size)
+{
+    struct stat s = { 0 };
+
+    if (access(path, R_OK) < 0 || stat(path, &s) < 0)
+        snprintf(why, why_size, "cannot read it: %s", strerror(errno));
+    else if (S_ISDIR(s.st_mode))
+        snprintf(why, why_size, "it is a folder: name the files in it, '%s'/*.wav", path);
+    else if (S_ISREG(s.st_mode) && s.st_size == 0)
+        snprintf(why, why_size, "the file is empty");
+    else
+        return 0;
+    return 1;
+}
+
 /* libsndfile streams what its readers need no seek for: WAV, AU, FLAC, raw samples and more. */
 static SNDFILE *open_file(const char *path, SF_INFO *info, char *why, size_t why_size)
 {
@@ -144,10 +161,9 @@ static SNDFILE *open_file(const char *path, SF_INFO *info, char *why, size_t why
 
     if (!strcmp(path, "-"))
         f = sf_open_fd(STDIN_FILENO, SFM_READ, info, 0);
-    else if (access(path, R_OK) < 0) {
-        snprintf(why, why_size, "cannot read it: %s", strerror(errno));
+    else if (is_no_file(path, why, why_size))
         return NULL;
-    } else
+    else
         f = sf_open(path, SFM_READ, info);
     if (!f)
         explain(path, why, why_size);
@@ -295,6 +311,7 @@ static void note_end(file_audio *a)
 
     a->state.cut = p.cut;
     a->state.promised = p.seconds;
+    a->state.unended = p.unended;
 }
 
 static ptrdiff_t check_read(file_audio *a, sf_count_t got, char *why, size_t why_size)

@@ -55,6 +55,7 @@ typedef struct file_audio_state {
     int cancels;         /* its channels are each other's inverse: the mean of them is silence */
     int cut;             /* once read returned 0: the file ends before its end */
     double promised;     /* seconds that it says it has; 0: it does not say */
+    int unended;         /* cut: it says that it has none, `promised` is what is there */
 } file_audio_state;
 
 file_audio_state file_audio_get_state(const file_audio *a);

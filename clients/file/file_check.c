@@ -12,50 +12,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum {
-    TAIL_BYTES = 70 << 10, /* more than an Ogg page can have */
-    HEAD_BYTES = 4096,
-    OGG_HEADER = 27,
-    OGG_END_MARK = 4
-};
+#include "shoal-protocol.h"
+
+enum { HEAD_BYTES = 4096 };
 
 /* Decoders leave out their delay, encoders round up to frames: less is no loss. */
 static const double tolerance_s = 0.15;
-
-/* ---- kinds ---- */
-
-static const struct {
-    size_t at, size;
-    const char *bytes, *name;
-} kinds[] = {
-    { 4, 4, "ftyp", "MP4, M4A or 3GP (AAC or ALAC)" },
-    { 0, 4, "\x1a\x45\xdf\xa3", "WebM or Matroska" },
-    { 0, 4, "\x30\x26\xb2\x75", "WMA (ASF)" },
-    { 0, 5, "#!AMR", "AMR" },
-    { 0, 4, "caff", "CAF with a codec that libsndfile does not have" },
-    { 0, 4, "MAC ", "Monkey's Audio" },
-    { 0, 4, "wvpk", "WavPack" },
-    { 0, 4, "DSD ", "DSD" },
-    { 0, 4, "FRM8", "DSD" },
-    { 0, 2, "\x0b\x77", "AC-3" },
-    { 0, 4, "ADIF", "AAC (ADIF)" },
-    { 0, 4, "#EXT", "a playlist" },
-    { 0, 3, "FLV", "Flash video" },
-};
-
-const char *file_check_kind(const uint8_t *head, size_t n)
-{
-    /* ADTS: twelve bits of sync word, layer 0; MP3 has another layer. */
-    if (n >= 2 && head[0] == 0xff && (head[1] & 0xf6) == 0xf0)
-        return "AAC (ADTS)";
-    if (n > 188 && head[0] == 0x47 && head[188] == 0x47)
-        return "an MPEG transport stream";
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (n >= kinds[i].at + kinds[i].size &&
-            !memcmp(head + kinds[i].at, kinds[i].bytes, kinds[i].size))
-            return kinds[i].name;
-    return NULL;
-}
 
 /* Regular files only: reading takes nothing away from somebody else. NULL: it is none. */
 static FILE *open_regular(const char *path)
@@ -75,7 +37,7 @@ const char *file_check_kind_of(const char *path)
         return NULL;
     n = fread(head, 1, sizeof head, f);
     fclose(f);
-    return file_check_kind(head, n);
+    return shoal_file_kind(head, n);
 }
 
 /* ---- is it whole? ---- */
@@ -90,29 +52,13 @@ static uint32_t big(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
 }
 
-/* Bytes of the Ogg page at p, of which n bytes are there; more than n if it is cut off. */
-static size_t page_size(const uint8_t *p, size_t n)
-{
-    size_t segments = n >= OGG_HEADER ? p[26] : 0, size = OGG_HEADER + segments;
-
-    for (size_t i = 0; i < segments && OGG_HEADER + i < n; i++)
-        size += p[OGG_HEADER + i];
-    return size;
-}
-
 static int ogg_is_whole(FILE *f)
 {
-    uint8_t tail[TAIL_BYTES];
-    size_t n;
+    uint8_t tail[SHOAL_OGG_TAIL_BYTES];
 
-    if (fseek(f, -TAIL_BYTES, SEEK_END) < 0)
+    if (fseek(f, -SHOAL_OGG_TAIL_BYTES, SEEK_END) < 0)
         rewind(f);
-    n = fread(tail, 1, sizeof tail, f);
-    for (size_t at = n < 4 ? 0 : n - 3; at-- > 0;)
-        if (!memcmp(tail + at, "OggS", 4))
-            return n - at >= OGG_HEADER && (tail[at + 5] & OGG_END_MARK) &&
-                   page_size(tail + at, n - at) <= n - at;
-    return 0;
+    return shoal_ogg_is_whole(tail, fread(tail, 1, sizeof tail, f));
 }
 
 /* Seconds by the Xing or Info frame; 0 if there is none. */
@@ -149,22 +95,77 @@ static double mp3_promise(FILE *f)
     return mp3_seconds(head, fread(head, 1, sizeof head, f));
 }
 
-/* Seconds by the data chunk, which writers to pipes leave at 0 or at its most. */
-static double wav_promise(FILE *f)
+typedef struct wav {
+    long data, size; /* where its samples begin, and how many bytes they are by the header */
+    uint32_t bytes_a_second;
+    int exact; /* samples are that, not packed in blocks */
+} wav;
+
+static long length(FILE *f)
+{
+    return fseek(f, 0, SEEK_END) < 0 ? 0 : ftell(f);
+}
+
+/* From chunk to chunk, beginning at `at`, until visit says that it has seen enough. */
+static int walk_chunks(FILE *f, long at, int (*visit)(wav *, const uint8_t *chunk, long at), wav *w)
 {
     uint8_t c[24];
-    uint32_t bytes_a_second = 0;
+    size_t n;
 
-    for (long at = 12; fseek(f, at, SEEK_SET) == 0 && fread(c, 1, 8, f) == 8;) {
-        uint32_t size = little(c + 4);
-
-        if (!memcmp(c, "data", 4))
-            return bytes_a_second && size < 0x7fff0000 ? (double)size / bytes_a_second : 0;
-        if (!memcmp(c, "fmt ", 4) && fread(c + 8, 1, 16, f) == 16)
-            bytes_a_second = little(c + 16);
-        at += 8 + (long)size + (size & 1);
+    while (fseek(f, at, SEEK_SET) == 0 && (n = fread(c, 1, sizeof c, f)) >= 8) {
+        memset(c + n, 0, sizeof c - n);
+        if (visit(w, c, at))
+            return 1;
+        at += 8 + (long)little(c + 4) + (little(c + 4) & 1);
     }
     return 0;
+}
+
+static int is_exact(unsigned tag)
+{
+    return tag == 1 || tag == 3 || tag == 6 || tag == 7 || tag == 0xfffe;
+}
+
+static int take_chunk(wav *w, const uint8_t *c, long at)
+{
+    if (!memcmp(c, "fmt ", 4)) {
+        w->bytes_a_second = little(c + 16);
+        w->exact = is_exact((unsigned)(c[8] | c[9] << 8));
+    }
+    if (memcmp(c, "data", 4))
+        return 0;
+    w->data = at + 8;
+    w->size = (long)little(c + 4);
+    return 1;
+}
+
+/* Names of chunks are letters. */
+static int is_sound(wav *w, const uint8_t *c, long at)
+{
+    (void)w, (void)at;
+    for (int i = 0; i < 4; i++)
+        if (c[i] < ' ' || c[i] > '~')
+            return 1;
+    return 0;
+}
+
+/* By the data chunk, which writers to pipes leave at its most; one that never came to its end has
+ * 0 there, and sound behind it. */
+static file_promise wav_promise(FILE *f, double decoded)
+{
+    file_promise p = { 0 };
+    wav w = { 0 };
+
+    if (!walk_chunks(f, 12, take_chunk, &w) || !w.bytes_a_second || w.size >= 0x7fff0000)
+        return p;
+    long there = length(f) - w.data;
+    if (w.size == 0 && walk_chunks(f, w.data, is_sound, &w))
+        p = (file_promise){ .seconds = (double)there / w.bytes_a_second, .unended = 1 };
+    else if (w.exact)
+        p.seconds = (double)w.size / w.bytes_a_second;
+    else if (there > 0 && there < w.size)
+        p.seconds = decoded * (double)w.size / (double)there;
+    return p;
 }
 
 static int aiff_is_whole(FILE *f, uint32_t form_bytes)
@@ -182,7 +183,7 @@ file_promise file_check_whole(const char *path, double decoded, double by_header
         if (!memcmp(head, "OggS", 4))
             p = (file_promise){ .cut = !ogg_is_whole(f) }; /* the header has no length */
         else if (!memcmp(head, "RIFF", 4) && !memcmp(head + 8, "WAVE", 4))
-            p.seconds = wav_promise(f);
+            p = wav_promise(f, decoded);
         else if (!memcmp(head, "FORM", 4) && !memcmp(head + 8, "AIF", 3))
             p.cut = !aiff_is_whole(f, big(head + 4));
         else if (!memcmp(head, "ID3", 3) || (head[0] == 0xff && (head[1] & 0xe0) == 0xe0))

@@ -9,14 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "AAC in MP4 (m4a)", or NULL when these first bytes are of no kind that is known here. */
-const char *file_check_kind(const uint8_t *head, size_t n);
-/* The same of a file; NULL also when it cannot be looked at. */
+/* shoal_file_kind of a file; NULL also when it cannot be looked at. */
 const char *file_check_kind_of(const char *path);
 
 typedef struct file_promise {
     int cut;        /* the file ends before its end */
     double seconds; /* how long it says it is; 0: it does not say */
+    int unended;    /* its header says that there is no sound, but so much is there */
 } file_promise;
 
 /* Compare what was read to its end, in seconds, with what the file says of itself. by_header:

@@ -359,8 +359,7 @@ void file_results_judge_channels(file_session *s)
         file_session_say(s,
                          "warning: its channels cancel each other out (one is inverted), so that "
                          "their mean, which is what is heard, is next to nothing; take one: "
-                         "ffmpeg -i '%s' -af 'pan=mono|c0=c0' left.wav",
-                         s->job->name);
+                         "--channel left");
     }
 }
 
@@ -373,7 +372,12 @@ void file_results_judge_end(file_session *s)
     if (!s->at_end || !a.cut)
         return;
     s->failed = 1;
-    if (a.promised > 0)
+    if (a.unended)
+        file_session_say(s,
+                         "its header says that it has no sound, but %.2f s follow (a recording "
+                         "that was not ended?): ffmpeg -i '%s' '%s.wav' makes it whole",
+                         a.promised, s->job->name, s->job->name);
+    else if (a.promised > 0)
         file_session_say(s, "the file is cut off: %.2f s of %.2f s could be read", decoded,
                          a.promised);
     else

@@ -70,11 +70,25 @@ static void free_grid(tune_grid *g)
     tune_clips_free(&g->clips);
 }
 
+/* Told now, not when half an hour has been measured. */
+static int all_can_be_read(const tune_clips *c)
+{
+    char why[512];
+    int all = 1;
+
+    for (int i = 0; i < c->count; i++)
+        if (!tune_stream_can_read(c->at[i].path, why, sizeof why)) {
+            fprintf(stderr, "shoal-tune: %s: %s\n", c->at[i].path, why);
+            all = 0;
+        }
+    return all;
+}
+
 static int set_up(const tune_options *o, tune_grid *g)
 {
     memcpy(g->chunks, o->chunks, sizeof g->chunks);
     g->chunk_count = o->chunk_count;
-    if (tune_clips_find(&g->clips, o) < 0 ||
+    if (tune_clips_find(&g->clips, o) < 0 || !all_can_be_read(&g->clips) ||
         tune_ask_model(o, g->clips.at[0].path, &g->model) < 0 ||
         tune_clips_transcribe(&g->clips, o, &g->model) < 0)
         return -1;

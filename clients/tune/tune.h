@@ -145,10 +145,14 @@ typedef struct tune_stream {
     void (*take)(void *user, const shoal_client_event *e, double now_s);
     void *user;
     double seconds; /* out: of audio sent */
+    int cut;        /* out: the file ends before its end */
+    int cancels;    /* out: its channels are each other's inverse, their mean is silence */
 } tune_stream;
 
 /* Waits and tries again while the server is full or restarts. 0, or -1 after a line on stderr. */
 int tune_stream_run(tune_stream *t);
+/* 1, or 0 with cause and remedy in why. */
+int tune_stream_can_read(const char *path, char *why, size_t why_size);
 
 /* ---- tune_pass.c ---- */
 

@@ -46,6 +46,18 @@ static char *joined(const char *folder, size_t n, const char *name)
     return asprintf(&path, "%.*s/%s", (int)n, folder, name) < 0 ? NULL : path;
 }
 
+/* One file that is no sound does not spoil a folder. */
+static int add_if_readable(tune_clips *c, char *path)
+{
+    char why[512];
+
+    if (!path || tune_stream_can_read(path, why, sizeof why))
+        return add(c, path);
+    fprintf(stderr, "shoal-tune: left out: %s: %s\n", path, why);
+    free(path);
+    return 0;
+}
+
 /* ---- folders ---- */
 
 static int is_audio(const struct dirent *e)
@@ -61,19 +73,19 @@ static int is_audio(const struct dirent *e)
 static int add_folder(tune_clips *c, const char *path)
 {
     struct dirent **names;
-    int n = scandir(path, &names, is_audio, alphasort), r = 0;
+    int n = scandir(path, &names, is_audio, alphasort), r = 0, before = c->count;
 
-    if (n <= 0) {
-        fprintf(stderr, "shoal-tune: %s: %s\n", path,
-                n < 0 ? strerror(errno) : "no audio files in this folder (.wav, .flac, ...)");
-        r = -1;
-    }
     for (int i = 0; i < n; i++) {
-        r |= r ? 0 : add(c, joined(path, strlen(path), names[i]->d_name));
+        r |= r ? 0 : add_if_readable(c, joined(path, strlen(path), names[i]->d_name));
         free(names[i]);
     }
     if (n >= 0)
         free(names);
+    if (r == 0 && c->count == before) {
+        fprintf(stderr, "shoal-tune: %s: %s\n", path,
+                n < 0 ? strerror(errno) : "no audio files in this folder (.wav, .flac, ...)");
+        r = -1;
+    }
     return r;
 }
 

@@ -138,6 +138,20 @@ static shoal_options all_depths(const tune_grid *g, int chunk)
     return s;
 }
 
+/* It counts as it is. */
+static void say_odd(const tune_stream *t)
+{
+    if (t->cut)
+        fprintf(stderr, "shoal-tune: %s: the file is cut off; its %.2f s count\n", t->path,
+                t->seconds);
+    if (t->cancels)
+        fprintf(
+            stderr,
+            "shoal-tune: %s: its channels cancel each other out (one is inverted), so that their "
+            "mean, which is what is heard, is next to nothing; leave it out, or take one of them\n",
+            t->path);
+}
+
 int tune_pass(const tune_options *o, tune_grid *g, int chunk, int clip, double *seconds)
 {
     pass p = { .g = g, .chunk = chunk, .clip = clip };
@@ -155,6 +169,8 @@ int tune_pass(const tune_options *o, tune_grid *g, int chunk, int clip, double *
         keep(&p, &s->pause, &p.at[d].pauses);
         s->algorithmic_ms = g->chunks[chunk] + p.ahead_ms;
     }
+    if (chunk == 0)
+        say_odd(&t);
     *seconds = t.seconds;
     if (p.failed && !r)
         fprintf(stderr, "shoal-tune: out of memory\n");

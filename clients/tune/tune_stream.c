@@ -101,10 +101,21 @@ static void take(run *r, const shoal_client_event *e)
     r->t->take(r->t->user, e, r->began_s > 0 ? clock_s() - r->began_s : 0);
 }
 
+static const file_audio_limits limits = { SHOAL_MIN_RATE, SHOAL_MAX_RATE, SHOAL_MAX_CHANNELS,
+                                          16000 };
+
+int tune_stream_can_read(const char *path, char *why, size_t why_size)
+{
+    file_audio *a;
+
+    if (file_audio_open(&a, path, &limits, why, why_size) < 0)
+        return 0;
+    file_audio_close(a);
+    return 1;
+}
+
 static int open_all(run *r)
 {
-    static const file_audio_limits limits = { SHOAL_MIN_RATE, SHOAL_MAX_RATE, SHOAL_MAX_CHANNELS,
-                                              16000 };
     shoal_client_params p = shoal_client_default_params();
 
     if (file_audio_open(&r->audio, r->t->path, &limits, r->why, sizeof r->why) < 0)
@@ -146,6 +157,12 @@ static void try_once(run *r)
             take(r, &e);
     }
     r->failed |= tune_interrupted;
+    if (r->audio) {
+        file_audio_state state = file_audio_get_state(r->audio);
+
+        r->t->cut = state.cut;
+        r->t->cancels = state.cancels;
+    }
     r->t->seconds = r->info.rate ? (double)r->frames / r->info.rate : 0;
     shoal_client_free(r->client);
     file_audio_close(r->audio);

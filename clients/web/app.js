@@ -81,7 +81,7 @@ class Page {
     else if (before >= MUTED_S && this.zeros === 0) this.calm();
   }
 
-  /** @param {string} source @param {() => Promise<void>} open of the capture */
+  /** @param {string} source @param {() => Promise<any>} open of the capture */
   async begin(source, open) {
     this.stop();
     this.calm();
@@ -91,8 +91,9 @@ class Page {
     this.zeros = 0;
     this.thaw();
     this.show();
+    this.odd = null; // what is to be said of the sound once a session hears it
     try {
-      await open();
+      if ((await open())?.inverted) this.odd = words.INVERTED;
     } catch (error) {
       if (this.source === source) this.stop();
       throw error;
@@ -163,6 +164,7 @@ class Page {
     this.line.take(m, now);
     if (m.type === "ready") moment("ready");
     if (m.type === "ready" || m.type === "resumed") this.calm();
+    if (m.type === "ready" && this.odd) this.tell(this.odd);
     if (m.type === "phones" && (m.phones.length || m.tentative?.length)) moment("phone");
     if (m.type === "error") this.onRefusal(m);
     if (m.type === "changed" || m.type === "ready") this.show();

@@ -83,6 +83,15 @@ export function mix(sound) {
   return one;
 }
 
+/** The channels are each other's inverse: their mean is next to nothing, and no noise. @param {AudioBuffer} sound */
+export function cancels(sound) {
+  const channels = Array.from({ length: sound.numberOfChannels }, (_, c) =>
+    sound.getChannelData(c),
+  );
+  const power = channels.reduce((sum, c) => sum + level(c).rms ** 2 / channels.length, 0);
+  return power > 1e-6 && level(mix(sound)).rms ** 2 < 1e-3 * power;
+}
+
 export class Capture {
   /** @param {{onblock: (samples: Float32Array, rate: number) => void, ongone: () => void,
    *   onended: () => void}} hooks */
@@ -128,6 +137,7 @@ export class Capture {
   /**
    * Heard as it is played. Without a worklet, which browsers give to secure pages only.
    * @param {ArrayBuffer} bytes of a sound file; rejected if it is none
+   * @returns {Promise<any>} inverted: its channels cancel each other out, so the first is heard
    */
   async recording(bytes) {
     const context = new (audioContext())({ sampleRate: 16000 }),
@@ -144,7 +154,9 @@ export class Capture {
     player.buffer = sound;
     player.connect(context.destination);
     player.start();
-    this.#follow(mix(sound), context.currentTime);
+    const inverted = cancels(sound);
+    this.#follow(inverted ? sound.getChannelData(0) : mix(sound), context.currentTime);
+    return { inverted };
   }
 
   /** Blocks of samples as far as the context has played them. */

@@ -48,19 +48,20 @@ export {
 
 /**
  * A whole recording. Gives `ready`, `done`, `phones` and `activity` (lists of what their messages
- * had, with `tap`) and, for each output of rows by its name, "posteriors", "embedding@4" or "mel",
- * its joined rows.
+ * had, with `tap`), `errors` (messages that ended nothing: channels that cancel each other out) and,
+ * for each output of rows by its name, "posteriors", "embedding@4" or "mel", its joined rows.
  * @param {string | URL} url @param {Float32Array | ArrayBuffer | ArrayBufferView} audio
  * @param {Options} [options] @param {Environment} [env]
  */
 export async function features(url, audio, options = {}, env = {}) {
-  const found = { ready: null, done: null, phones: [], activity: [] },
+  const found = { ready: null, done: null, phones: [], activity: [], errors: [] },
     packets = {};
   const session = connect(url, options, {
     ...env,
     onmessage(m) {
       if (m.type === "phones") found.phones.push(...m.phones.map(p => ({ ...p, tap: m.tap ?? 0 })));
       else if (m.type === "activity") found.activity.push(m);
+      else if (m.type === "error") found.errors.push(m);
       else if (m.type === "features") (packets[nameOf(/** @type {any} */ (m))] ??= []).push(m);
     },
   });
@@ -74,6 +75,8 @@ export async function features(url, audio, options = {}, env = {}) {
   found.done = await session.end();
   // the last frame covers padding
   for (const p of found.phones) p.end = Math.min(p.end, found.done.seconds ?? p.end);
-  for (const name of Object.keys(packets)) found[name] = joinFrames(packets[name]);
+  const asked = found.ready.options?.output?.filter(name => !/^(phones|activity)/.test(name)) ?? [];
+  for (const name of new Set([...asked, ...Object.keys(packets)]))
+    found[name] = joinFrames(packets[name] ?? []); // too short for a row: none
   return found;
 }

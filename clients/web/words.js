@@ -45,6 +45,12 @@ export const MUTED = trouble(
   false,
 );
 
+export const INVERTED = trouble(
+  "The channels of this file cancel each other out.",
+  "One of them is inverted, so that their mean would be silence: the first is heard alone.",
+  false,
+);
+
 /** @param {string} name of a file */
 export function fileTrouble(name) {
   return trouble(

@@ -35,7 +35,9 @@ enum { SOCKET, REPORT = 3 };
 typedef struct decoding {
     char why[400];
     unsigned char *head; /* [HEAD_BYTES] the file's beginning */
-    sf_count_t got, at;  /* bytes of the file that have come; where it is read */
+    unsigned char *tail; /* [2 * SHOAL_OGG_TAIL_BYTES] what came last */
+    size_t tail_size;
+    sf_count_t got, at; /* bytes of the file that have come; where it is read */
     SNDFILE *file;
     SF_INFO info;
     soxr_t soxr; /* NULL: samples go out as they are */
@@ -83,6 +85,31 @@ static void flush_if_dry(decoding *d)
 
 /* ---- the file's bytes in ------------------------------------------------------------- */
 
+static void keep_tail(decoding *d, const unsigned char *bytes, size_t n)
+{
+    enum { MOST = SHOAL_OGG_TAIL_BYTES };
+    if (n > MOST) {
+        bytes += n - MOST;
+        n = MOST;
+    }
+    if (d->tail_size + n > 2 * MOST) {
+        memmove(d->tail, d->tail + d->tail_size - MOST, MOST);
+        d->tail_size = MOST;
+    }
+    memcpy(d->tail + d->tail_size, bytes, n);
+    d->tail_size += n;
+}
+
+static void keep(decoding *d, const unsigned char *bytes, size_t n)
+{
+    if (d->got < HEAD_BYTES) {
+        size_t room = (size_t)(HEAD_BYTES - d->got);
+        memcpy(d->head + d->got, bytes, n < room ? n : room);
+    }
+    keep_tail(d, bytes, n);
+    d->got += (sf_count_t)n;
+}
+
 /* At the frontier: waits for up to n bytes; 0: there are no more. */
 static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
 {
@@ -93,11 +120,7 @@ static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
     while (got < 0 && errno == EINTR);
     if (got <= 0)
         return 0;
-    if (d->got < HEAD_BYTES) {
-        sf_count_t room = HEAD_BYTES - d->got;
-        memcpy(d->head + d->got, to, (size_t)(got < room ? got : room));
-    }
-    d->got += got;
+    keep(d, to, (size_t)got);
     return got;
 }
 
@@ -245,10 +268,39 @@ static bool is_cut(const decoding *d)
     return !unknown && d->frames + MPEG_PADDING < d->info.frames;
 }
 
+/* An Ogg file does not say how long it is, but has an end. */
+static bool is_cut_ogg(const decoding *d)
+{
+    size_t n = d->tail_size < SHOAL_OGG_TAIL_BYTES ? d->tail_size : SHOAL_OGG_TAIL_BYTES;
+    return (d->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG &&
+           !shoal_ogg_is_whole(d->tail + d->tail_size - n, n);
+}
+
+/* What libsndfile had no use for; 0 where there was sound. */
+static sf_count_t left_over(decoding *d)
+{
+    unsigned char bytes[4096];
+    sf_count_t before = d->got;
+    while (d->frames == 0 && receive(d, bytes, sizeof bytes) > 0)
+        ;
+    return d->got - before;
+}
+
 static void say_end(decoding *d)
 {
+    enum { TAGS = 4096 };
     double rate = d->info.samplerate;
-    if (is_cut(d))
+    sf_count_t left = left_over(d);
+    if (left > TAGS && !is_cut(d))
+        snprintf(d->why, sizeof d->why,
+                 "the file's header says that it has no sound, but %lld bytes follow: was the "
+                 "recording not ended? ffmpeg -i FILE -f wav - makes it whole",
+                 (long long)left);
+    else if (is_cut_ogg(d))
+        snprintf(d->why, sizeof d->why,
+                 "the file has %.2f s of sound and ends without its end mark: was it cut off?",
+                 (double)d->frames / rate);
+    else if (is_cut(d))
         snprintf(d->why, sizeof d->why,
                  "the file has %.2f s of sound and says that it has %.2f s: was it cut off?",
                  (double)d->frames / rate, (double)d->info.frames / rate);
@@ -259,12 +311,20 @@ static void say_end(decoding *d)
 
 static void say_unreadable(decoding *d)
 {
-    snprintf(
-        d->why, sizeof d->why,
-        "%s (%.120s): send a whole file, converted where it is none of WAV, FLAC, Ogg, MP3 and "
-        "the like: ffmpeg -i FILE -f wav -; or raw samples with format= and rate=",
-        d->got ? "the body is no audio file that can be read" : "the body cannot be read",
-        sf_strerror(NULL));
+    size_t n = (size_t)(d->got < HEAD_BYTES ? d->got : HEAD_BYTES);
+    const char *kind = shoal_file_kind(d->head, n);
+    if (kind)
+        snprintf(d->why, sizeof d->why,
+                 "the body is %s, which is not read here: convert it first, ffmpeg -i FILE -f wav "
+                 "- | curl --data-binary @- URL",
+                 kind);
+    else
+        snprintf(
+            d->why, sizeof d->why,
+            "%s (%.120s): send a whole file, converted where it is none of WAV, FLAC, Ogg, MP3 and "
+            "the like: ffmpeg -i FILE -f wav -; or raw samples with format= and rate=",
+            d->got ? "the body is no audio file that can be read" : "the body cannot be read",
+            sf_strerror(NULL));
 }
 
 static void decode(decoding *d)
@@ -327,11 +387,12 @@ int shoald_decode_main(void)
     static decoding d;
     settle_in();
     d.head = malloc(HEAD_BYTES);
+    d.tail = malloc(2 * SHOAL_OGG_TAIL_BYTES);
     if (shoald_confine() < 0)
         snprintf(d.why, sizeof d.why,
                  "no file is decoded here: the kernel refuses the filter of "
                  "system calls (seccomp) that has to be around that; send raw samples");
-    else if (d.head)
+    else if (d.head && d.tail)
         decode(&d);
     else
         snprintf(d.why, sizeof d.why, "no memory to decode the file: try again later");

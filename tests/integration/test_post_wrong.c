@@ -1,6 +1,7 @@
 /* test_post_wrong.c - POST: what is said to bodies that are wrong, and that they hold nothing */
 #include "post.h"
 
+#include <sndfile.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@ START_TEST(wrong_bodies_are_told_why)
         const char *code, *remedy;
     } wrong[] = {
         { "/v1/phones", "", "{\"what\": \"is this\"}", 415, "bad_audio_format", "ffmpeg" },
+        { "/v1/phones", "", "#!AMR and what it is not read for", 415, "bad_audio_format",
+          "is AMR" },
         { "/v1/phones", "", "", 400, "bad_request", "--data-binary" },
         { "/v1/phones?rate=8000", "", "x", 400, "bad_option", "format" },
         { "/v1/phones?format=opus", "", "x", 400, "bad_option", "Ogg" },
@@ -104,6 +107,38 @@ START_TEST(a_file_cut_off_is_told)
 }
 END_TEST
 
+static void expect_last_words(const bytes *file, size_t size, const char *words)
+{
+    http_answer a = http_post_once(shared.port, "/v1/phones?depth=2", "", file->at, size);
+    const shoal_server_msg *m = post_last(&a);
+
+    ck_assert_int_eq(a.status, 200);
+    ck_assert_int_eq(m->type, SHOAL_MSG_ERROR);
+    ck_assert_int_eq(m->u.error.code, SHOAL_CODE_BAD_AUDIO_FORMAT);
+    ck_assert_msg(strstr(m->u.error.message, words), "%s", m->u.error.message);
+    http_free(&a);
+}
+
+/* Ogg has no length, but an end; and a recorder that was killed leaves 0 in a WAV header. */
+START_TEST(files_that_do_not_say_how_long_they_are)
+{
+    int16_t *audio = make_audio(4 * SECOND, 7);
+    bytes ogg = post_make_file(SF_FORMAT_OGG | SF_FORMAT_VORBIS, SECOND, audio, 4 * SECOND);
+    bytes wav = post_make_wav(2 * SECOND);
+
+    http_answer a = http_post_once(shared.port, "/v1/phones?depth=2", "", ogg.at, ogg.size);
+    ck_assert_int_eq(post_last(&a)->type, SHOAL_MSG_DONE);
+    http_free(&a);
+    expect_last_words(&ogg, ogg.size - 1, "without its end mark");
+    expect_last_words(&ogg, ogg.size / 2, "without its end mark");
+    memset(wav.at + 40, 0, 4);
+    expect_last_words(&wav, wav.size, " bytes follow");
+    free(ogg.at);
+    free(wav.at);
+    free(audio);
+}
+END_TEST
+
 START_TEST(clients_that_leave_hold_nothing)
 {
     bytes wav = post_make_wav(2 * SECOND);
@@ -136,6 +171,7 @@ TCase *post_wrong_case(void)
     tcase_add_test(t, wrong_bodies_are_told_why);
     tcase_add_test(t, wrong_framing_is_refused);
     tcase_add_test(t, a_file_cut_off_is_told);
+    tcase_add_test(t, files_that_do_not_say_how_long_they_are);
     tcase_add_test(t, clients_that_leave_hold_nothing);
     return t;
 }

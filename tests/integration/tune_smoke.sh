@@ -29,6 +29,19 @@ grep -q '^No setting meets it. Nearest: ' "$dir/out" || fail "the nearest"
 [ $? = 1 ] || fail "no such file is exit code 1"
 grep -q 'nothing.wav: No such file' "$dir/out" || fail "no such file is not told"
 
+# of a folder what is no sound is left out and told, what is cut off counts and is told
+cp "$dir/audio/Front_Center.wav" "$dir/audio/z.wav"
+: > "$dir/audio/empty.wav"
+head -c 60000 "$dir/audio/z.wav" > "$dir/audio/cut.wav"
+"$tune" --url "$url" --chunks 160 --no-live --max-latency 5000 --json "$dir/tune.json" "$dir/audio" > "$dir/out" 2>&1 ||
+    fail "a folder with a bad file: $?"
+grep -q 'left out: .*/empty.wav: the file is empty' "$dir/out" || fail "the empty file"
+[ "$(grep -c '/cut.wav: the file is cut off; its 0.62 s count' "$dir/out")" = 1 ] || fail "the file that is cut off"
+grep -q '"clips": 3' "$dir/tune.json" || fail "three clips"
+"$tune" --url "$url" --chunks 160 --no-live "$dir/audio/z.wav" "$dir/audio/empty.wav" > "$dir/out" 2>&1
+[ $? = 1 ] || fail "a bad file that was named is exit code 1"
+grep -q '_center\|chunk_ms' "$dir/out" && fail "it is told before anything is measured"
+
 # sound without speech: no table of nothing
 {
     printf 'RIFF\044\175\0\0WAVEfmt \020\0\0\0\001\0\001\0\200\076\0\0\0\175\0\0\002\0\020\0data\0\175\0\0'

@@ -146,6 +146,26 @@ class Live(unittest.TestCase):
         m = shoal.features(self.samples[:48000], self.url, rate=self.rate, depth=2, output="embedding", every=5)
         self.assertEqual(m["embedding"].shape, (10, r.ready["dim"]))
 
+    def test_what_goes_wrong_on_the_way_is_a_warning(self):
+        inverted = np.stack([self.samples, -self.samples], 1)
+        with self.assertWarnsRegex(UserWarning, "cancel each other out"):
+            r = shoal.features(inverted, self.url, rate=self.rate, depth=1, output="phones,embedding@1")
+        self.assertEqual([e["ref"] for e in r.errors], ["channels"])
+        with tempfile.TemporaryDirectory() as folder:
+            cut, empty = os.path.join(folder, "cut.wav"), os.path.join(folder, "empty.wav")
+            with open(RECORDING, "rb") as whole, open(cut, "wb") as f:
+                f.write(whole.read(48045))                                  # half a second, and a byte
+            with self.assertWarnsRegex(UserWarning, r"cut off: 0\.50 s of 1\.43 s"):
+                self.assertEqual(shoal.features(cut, self.url, depth=1).done["frames"], 25)
+            open(empty, "wb").close()
+            with self.assertRaisesRegex(ValueError, "the file is empty"):
+                shoal.features(empty, self.url)
+
+    def test_sound_too_short_for_a_row_has_none(self):
+        r = shoal.features(np.zeros(0, np.int16), self.url, depth=2, output="phones,embedding@1,posteriors,mel")
+        self.assertEqual({n: r[n].shape for n in r.keys()}, {"embedding@1": (0, 256), "posteriors": (0, 40), "mel": (0, 80)})
+        self.assertRaises(KeyError, lambda: r["phones"])
+
     def test_every_encoding_gives_the_same_rows(self):
         a, b, c = (shoal.features(self.samples[:16000], self.url, rate=self.rate, depth=2, output="posteriors",
                                   encoding=e)["posteriors"] for e in ("f32", "f16", "json"))

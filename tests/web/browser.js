@@ -18,6 +18,7 @@ import {
   open,
   option,
   shot,
+  speech,
   state,
   trouble,
   voice,
@@ -169,6 +170,13 @@ const tests = {
     await hears(page, 5);
     await page.setInputFiles("#file", new URL(import.meta.url).pathname);
     await until("words", async () => /no sound/.test(await trouble(page)));
+    const pair = Int16Array.from({ length: 2 * speech.length }, (_, i) =>
+      i & 1 ? -speech[i >> 1] : speech[i >> 1],
+    );
+    await page.evaluate("shoalPage.line.clear()");
+    await page.setInputFiles("#file", writeWav("inverted.wav", pair, 16000, 2));
+    await hears(page, 5);
+    assert.match(await trouble(page), /cancel each other out/);
     await b.close();
   },
 

@@ -56,18 +56,18 @@ export class Daemon {
   }
 }
 
-/** Mono, 16 bits. @param {Int16Array} samples */
-export function writeWav(name, samples, rate = 16000) {
+/** 16 bits. @param {Int16Array} samples */
+export function writeWav(name, samples, rate = 16000, channels = 1) {
   const head = Buffer.alloc(44),
     path = join(folder, name);
   head.write("RIFF", 0);
   head.writeUInt32LE(36 + samples.byteLength, 4);
   head.write("WAVEfmt ", 8);
   head.writeUInt32LE(16, 16);
-  head.writeUInt32LE(0x10001, 20); // PCM, one channel
+  head.writeUInt32LE((channels << 16) | 1, 20); // PCM
   head.writeUInt32LE(rate, 24);
-  head.writeUInt32LE(2 * rate, 28);
-  head.writeUInt32LE(0x100002, 32); // 2 bytes, 16 bits
+  head.writeUInt32LE(2 * channels * rate, 28);
+  head.writeUInt32LE(0x100000 | (2 * channels), 32); // bytes a frame, 16 bits
   head.write("data", 36);
   head.writeUInt32LE(samples.byteLength, 40);
   writeFileSync(

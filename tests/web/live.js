@@ -69,6 +69,16 @@ async function changeDepth() {
 
 async function recordings() {
   const whole = await features(url, samples, { rate, depth: 6 }, env);
+  const none = await features(url, new Float32Array(0), { output: "phones,embedding@1" }, env);
+  assert.deepEqual([none.phones, none.errors, none["embedding@1"].frames], [[], [], 0]);
+  const inverted = Int16Array.from({ length: 2 * samples.length }, (_, i) =>
+    i & 1 ? -samples[i >> 1] : samples[i >> 1],
+  );
+  const cancels = await features(url, inverted, { rate, channels: 2, depth: 1 }, env);
+  assert.deepEqual(
+    cancels.errors.map(e => [e.ref, e.fatal]),
+    [["channels", false]],
+  );
   assert.deepEqual(plain(whole.phones), want);
   const options = { rate, depth: 4, output: ["posteriors", "embedding@2"] };
   const [f32, f16, json] = await Promise.all(

@@ -24,7 +24,7 @@ const decoded = execFileSync("ffmpeg", [
   "16000",
   "-",
 ]);
-const speech = new Int16Array(
+export const speech = new Int16Array(
   decoded.buffer.slice(decoded.byteOffset, decoded.byteOffset + decoded.length),
 );
 export const voice = writeWav("voice.wav", speech);

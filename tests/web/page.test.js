@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
-import { Clock, level, mix } from "../../clients/web/capture.js";
+import { Clock, cancels, level, mix } from "../../clients/web/capture.js";
 import { Link } from "../../clients/web/link.js";
 import { choicesOf, placeOf, queryOf } from "../../clients/web/models.js";
 import { PHONES, describe, learn, phoneOf, rowOrder } from "../../clients/web/phones.js";
@@ -241,6 +241,21 @@ test("levels and mixing", () => {
   const channels = [Float32Array.of(1, 0), Float32Array.of(0, 0.5)];
   const sound = { length: 2, numberOfChannels: 2, getChannelData: c => channels[c] };
   assert.deepEqual([...mix(sound)], [0.5, 0.25]);
+  const of = (...all) =>
+    cancels({
+      length: 2,
+      numberOfChannels: all.length,
+      getChannelData: c => Float32Array.from(all[c]),
+    });
+  assert.deepEqual(
+    [
+      of([0.5, -0.2], [-0.5, 0.2]),
+      of([0.5, -0.2], [-0.4, 0.2]),
+      of([0, 0], [0, 0]),
+      of([0.5, 0.1]),
+    ],
+    [true, false, false, false],
+  );
 });
 
 function newLink(more = { reconnectMs: 0 }) {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import warnings
 import wave
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -92,6 +94,9 @@ async def _opened(url: Optional[str], options: Json) -> AsyncSession:
     return await connect(url, **options)
 
 
+_WIDTHS = {"posteriors": "classes", "embedding": "dim", "hidden": "dim", "mel": "mels"}     # members of `ready`
+
+
 @dataclass
 class Features:
     """What a recording gave. r["embedding@3"] is float32 [frames, dim], a frame 20 ms."""
@@ -99,13 +104,17 @@ class Features:
     phones: list[Phone] = field(default_factory=list)
     activity: list[Json] = field(default_factory=list)
     done: Json = field(default_factory=dict)
+    errors: list[Json] = field(default_factory=list)    # that ended nothing; each is a warning, too
     _packets: dict[str, list[Packet]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return join(self._packets[name])
+        if name in self._packets or name not in self.keys():
+            return join(self._packets[name])
+        return np.zeros((0, self.ready[_WIDTHS[name.split("@")[0]]]), np.float32)     # too short for a row
 
     def keys(self) -> list[str]:
-        return list(self._packets)
+        asked = self.ready["options"]["output"]
+        return [name for name in asked if name.split("@")[0] in _WIDTHS]
 
     def _take(self, m: Message) -> None:
         if isinstance(m, Packet):
@@ -115,6 +124,9 @@ class Features:
                             for p in m["phones"]]
         elif m["type"] == "activity":
             self.activity.append(m)
+        elif m["type"] == "error":
+            self.errors.append(m)
+            warnings.warn(m["message"], stacklevel=4)
         elif m["type"] == "done":
             self.done = m
             # the last frame covers padding
@@ -174,18 +186,32 @@ def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> 
         session.close()
 
 
+def _samples(path: str, w: wave.Wave_read) -> np.ndarray:
+    channels, size = w.getnchannels(), w.getnframes()
+    data = w.readframes(size)
+    data = data[:len(data) // (2 * channels) * 2 * channels]    # what was cut off may end inside a sample
+    there = len(data) // (2 * channels)
+    if there < size < 1 << 30:                                  # who writes to a pipe leaves the most that fits
+        rate = w.getframerate()
+        warnings.warn(f"{path}: the file is cut off: {there / rate:.2f} s of {size / rate:.2f} s are there", stacklevel=5)
+    samples = np.frombuffer(data, "<i2").astype(np.int16)
+    return samples.reshape(-1, channels) if channels > 1 else samples
+
+
 def read_audio(path: str) -> tuple[np.ndarray, int]:
-    """(samples, rate): int16 or float32, [n] or [n, channels]."""
+    """(samples, rate): int16 or float32, [n] or [n, channels]. A file that is cut off is a warning."""
+    if os.path.getsize(path) == 0:
+        raise ValueError(f"{path}: the file is empty")
     try:
         with wave.open(path) as w:
             if w.getsampwidth() == 2:
-                data = np.frombuffer(w.readframes(w.getnframes()), "<i2").astype(np.int16)
-                return (data.reshape(-1, w.getnchannels()) if w.getnchannels() > 1 else data), w.getframerate()
+                return _samples(path, w), w.getframerate()
     except (wave.Error, EOFError):
         pass
     try:
         import soundfile
     except ImportError:
-        raise ValueError(f"{path}: not WAV of 16 bits; pip install soundfile reads more") from None
+        raise ValueError(f"{path}: not WAV of 16 bits; pip install soundfile, which reads other WAV, FLAC, MP3 and "
+                         "Ogg") from None
     samples, rate = soundfile.read(path, dtype="float32")
     return samples, rate

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static const char row_format[] = "%8s  %-10s  %-38s  %5s  %11zu  %12.0f\n";
+static const char row_format[] = "%8s  %-17s  %-38s  %5s  %11zu  %12.0f\n";
 
 /* One row; nothing is said of parts that the model does not have. */
 static shoal_cost print_row(FILE *out, const shoal_model *m, const char *name, shoal_step step)
@@ -37,7 +37,7 @@ static void print_program(FILE *out, const shoal_model *m, int program, const sh
                         .chunk_frames = params.chunk_frames,
                         .left_frames = params.left_frames };
     fprintf(out, "\nprogram %s, depth %d\n", p->name, p->depth);
-    fprintf(out, "%8s  %-10s  %-38s  %5s  %11s  %12s\n", "depth", "operation", "takes", "exit",
+    fprintf(out, "%8s  %-17s  %-38s  %5s  %11s  %12s\n", "depth", "operation", "takes", "exit",
             "cache bytes", "flops/frame");
     for (int i = SHOAL_STEP_FRONT; i <= p->depth; i++) {
         char name[16];

@@ -30,6 +30,7 @@ from judge import COUNTS, count
 from mimic import cost_table
 from modelfile import read_model, remaining
 from report import RESULTS, insert, keep, rows
+from reuse import MAPS, sharing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DOCS = os.path.join(HERE, "../docs")
@@ -37,7 +38,8 @@ CHUNKS, SETS, PRECISIONS = (8, 16), ("dev", "devcv"), ("fp32", "int8")
 MIMICS, EXPERTS = (os.path.join(HERE, f"../models/shoal-{name}.safetensors") for name in ("mimic", "experts"))
 MISSING = {
     "ssl": "needs a training of its own: a step of 50 s of audio takes 18 s on these machines; `pretrain.py` is there",
-    "reuse": "needs a training of its own; one arm at a GPU (../shared/RESEARCH.md) lost 0.1 points, and its weights were not kept",
+    "reuse": "trained with it; one arm at a GPU (../shared/RESEARCH.md) lost 0.1 points, and its weights were not kept. What stands above is the "
+             "shipped model, which never met maps that are not its layer's own",
 }
 
 
@@ -49,6 +51,13 @@ def pruned_file(a, order):
     kept = {n: [i for i in range(12) if i + 1 not in order[:n]] for n in (3, 5)}
     with_programs(a.model, path, [lambda c, n=n, k=k: c["programs"].append(
         {"name": f"pruned-{n}", "layers": remaining(c["programs"][0]["layers"], k)}) for n, k in kept.items()])
+    return path
+
+
+def reuse_file(a):
+    """The shipped model with a program a number of layers that share a map."""
+    path = os.path.join(a.scratch, "compare-reuse.safetensors")
+    with_programs(a.model, path, [sharing(name, each) for name, each in MAPS.items() if each > 1])
     return path
 
 
@@ -65,6 +74,8 @@ def variants(a, said):
         out.update({f"pruned-{n}of12": (path, f"pruned-{n}", 12 - n) for n in (3, 5)})
     for task, depth in said.get("convexity", {}).get("depth", {}).items():
         out[f"convexity-{task}"] = (a.model, "base", depth)
+    path = reuse_file(a)
+    out.update({f"reuse-untrained-{name}": (path, name, 12) for name, each in MAPS.items() if each > 1})
     for variant, path in (("mimic", MIMICS), ("experts", EXPERTS)):
         for name, depth in (programs_of(path) if os.path.exists(path) else {}).items():
             if variant != "mimic" or name != "base":

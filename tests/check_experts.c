@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine_util.h"
+#include "golden_util.h"
 #include "model/model.h"
 #include "model_image.h"
 #include "ops/experts.h"
@@ -28,11 +29,7 @@ static shoal_model *m;
 
 static shoal_model *open_with(shoal_model_params p)
 {
-    shoal_model *opened = NULL;
-    char why[256] = "";
-    int rc = shoal_model_open_with(&opened, MODEL, &p, why, sizeof why);
-    ck_assert_msg(rc == 0 || rc == SHOAL_EBACKEND, "%d: %s", rc, why);
-    return opened;
+    return util_open(MODEL, p);
 }
 
 static void set_up(void)
@@ -51,45 +48,20 @@ static shoal_stream_params params(int program, int depth, int chunk)
     return (shoal_stream_params){ depth, chunk, 16, SHOAL_WAKE_COPY, program };
 }
 
-static void same_bytes(const char *what, const features *a, const features *b)
-{
-    size_t n = (size_t)(a->frames * a->dim);
-    ck_assert_int_eq(a->frames, b->frames);
-    ck_assert_msg(!memcmp(a->embedding, b->embedding, n * sizeof(float)), "%s differs by %g", what,
-                  util_max_diff(a->embedding, b->embedding, n));
-    ck_assert_mem_eq(a->logp, b->logp, (size_t)(a->frames * a->classes) * sizeof(float));
-}
-
 /* ---- PyTorch ------------------------------------------------------------------------------- */
 
-static shoal__safetensors *golden;
-static void *golden_file;
+static golden_file golden;
 
 static void open_golden(void)
 {
-    size_t size;
-    char why[200] = "";
     set_up();
-    golden_file = util_read_file(GOLDEN, &size);
-    int rc = shoal__safetensors_parse(&golden, golden_file, size, why, sizeof why);
-    ck_assert_msg(rc == 0, "%s", why);
+    golden = golden_open(GOLDEN);
 }
 
 static void close_golden(void)
 {
     tear_down();
-    shoal__safetensors_free(golden);
-    free(golden_file);
-}
-
-static const float *expected(const char *name, int rows, int columns)
-{
-    char why[200] = "";
-    int shape[2] = { rows, columns };
-    const float *want = NULL;
-    shoal__safetensors_f32(golden, name, 2, shape, &want, why, sizeof why);
-    ck_assert_msg(want != NULL, "%s", why);
-    return want;
+    golden_close(&golden);
 }
 
 /* One stream, and the routes that its frames took in its last layer. */
@@ -133,13 +105,14 @@ START_TEST(features_and_routes_equal_pytorch)
         char name[64];
         features f = run_routed(program, depth, routes);
         snprintf(name, sizeof name, "%s.d%d.routes", names[program], depth);
-        const float *want = expected(name, FRAMES + DELAY, top);
+        const float *want = golden_tensor(&golden, name, FRAMES + DELAY, top);
         for (int t = 0; t < FRAMES + DELAY; t++)
             for (int k = 0; k < top; k++)
                 ck_assert_msg(routes[t][k] == (int)want[t * top + k], "%s: frame %d, choice %d: %d",
                               name, t, k, routes[t][k]);
         snprintf(name, sizeof name, "%s.d%d", names[program], depth);
-        util_close(name, f.embedding, expected(name, FRAMES, DIM), FRAMES * DIM, DIM, 2e-5);
+        util_close(name, f.embedding, golden_tensor(&golden, name, FRAMES, DIM), FRAMES * DIM, DIM,
+                   2e-5);
         features_free(&f);
     }
 }
@@ -240,7 +213,7 @@ START_TEST(all_to_one_expert_is_a_conformer)
     shoal_model *dense = without_experts(_i);
     features got = util_stream(m, params(SURE, DEPTH, 16), pcm, SAMPLES, util_whole);
     features want = util_stream(dense, params(0, DEPTH, 16), pcm, SAMPLES, util_whole);
-    same_bytes("all to one expert", &got, &want);
+    util_same_bytes("all to one expert", &got, &want);
     features_free(&got);
     features_free(&want);
     shoal_model_close(dense);
@@ -275,30 +248,14 @@ START_TEST(company_changes_no_byte)
         ck_assert_int_eq(shoal_stream_new(&s[i], m, &p), 0);
         got[i] = features_new(m);
     }
-    size_t fed[STREAMS] = { 0 };
-    for (int ready = 1; ready;) {
-        shoal_stream *some[STREAMS];
-        shoal_result r[STREAMS];
-        int which[STREAMS];
-        ready = 0;
-        for (int i = 0; i < STREAMS; i++) {
-            fed[i] += (size_t)shoal_stream_feed(s[i], pcm + fed[i], SAMPLES - fed[i]);
-            if (shoal_stream_ready(s[i])) {
-                which[ready] = i;
-                some[ready++] = s[i];
-            }
-        }
-        ck_assert_int_eq(shoal_batch_run(b, some, ready, r), 0);
-        for (int k = 0; k < ready; k++)
-            features_add(&got[which[k]], &r[k]);
-    }
+    util_run_together(b, s, STREAMS, pcm, SAMPLES, got);
     for (int i = 0; i < STREAMS; i++) {
         features alone = util_stream(m, params(i % PROGRAMS, 1 + i % DEPTH, chunks[i % 3]), pcm,
                                      SAMPLES, util_whole);
         alone.frames = got[i].frames; /* those that only an end brings are not asked for */
         ck_assert_int_ge(got[i].frames, 14);
         if (shoal_model_get_info(m)->row_invariant)
-            same_bytes("in company", &got[i], &alone);
+            util_same_bytes("in company", &got[i], &alone);
         features_free(&alone);
         features_free(&got[i]);
         shoal_stream_free(s[i]);
@@ -317,7 +274,7 @@ START_TEST(slices_change_no_byte)
     features whole = util_stream(m, params(_i % PROGRAMS, DEPTH, 8), pcm, SAMPLES, util_whole);
     features sliced = util_stream(m, params(_i % PROGRAMS, DEPTH, 8), pcm, SAMPLES,
                                   (slicing){ (uint32_t)_i + 1, 700 });
-    same_bytes("sliced", &sliced, &whole);
+    util_same_bytes("sliced", &sliced, &whole);
     features_free(&whole);
     features_free(&sliced);
 }

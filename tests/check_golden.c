@@ -11,40 +11,31 @@
 #include <string.h>
 
 #include "engine_util.h"
+#include "golden_util.h"
 #include "model/safetensors.h"
 
 enum { SAMPLES = 10000, FRAMES = 32, DIM = 32, CLASSES = 40, MELS = 80 };
 
 static const double TOLERANCE = 2e-5;
 
-static void *golden_file;
-static shoal__safetensors *golden;
+static golden_file golden;
 static float pcm[SAMPLES];
 
 static void open_golden(void)
 {
-    size_t size;
-    char why[200] = "";
-    golden_file = util_read_file(SRCDIR "/tests/data/tiny_golden.safetensors", &size);
-    int rc = shoal__safetensors_parse(&golden, golden_file, size, why, sizeof why);
-    ck_assert_msg(rc == 0, "%s", why);
+    golden = golden_open(SRCDIR "/tests/data/tiny_golden.safetensors");
     util_signal(pcm, SAMPLES);
 }
 
 static void close_golden(void)
 {
-    shoal__safetensors_free(golden);
-    free(golden_file);
+    golden_close(&golden);
 }
 
 static void expect(const char *name, const float *got, int rows, int columns)
 {
-    char why[200] = "";
-    int shape[2] = { rows, columns };
-    const float *want;
-    shoal__safetensors_f32(golden, name, 2, shape, &want, why, sizeof why);
-    ck_assert_msg(want != NULL, "%s", why);
-    util_close(name, got, want, (size_t)(rows * columns), columns, TOLERANCE);
+    util_close(name, got, golden_tensor(&golden, name, rows, columns), (size_t)(rows * columns),
+               columns, TOLERANCE);
 }
 
 static const struct {

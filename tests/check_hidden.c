@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine_util.h"
+#include "golden_util.h"
 #include "run/stream.h"
 
 enum { SAMPLES = 10000, FRAMES = 32, DIM = 32, MELS = 80, MOST = 4 };
@@ -112,38 +113,29 @@ static kept *stream(shoal_stream_params p, int n, const int *layers, size_t slic
 
 static const int layers[] = { 0, 1, 2, 6 };
 
-static void expect(shoal__safetensors *golden, int layer, const float *got)
+static void expect(const golden_file *golden, int layer, const float *got)
 {
-    char name[32], why[200] = "";
-    int shape[2] = { FRAMES, DIM };
-    const float *want;
+    char name[32];
     snprintf(name, sizeof name, "c8l16.hidden%d", layer);
-    shoal__safetensors_f32(golden, name, 2, shape, &want, why, sizeof why);
-    ck_assert_msg(want != NULL, "%s", why);
-    util_close(name, got, want, FRAMES * DIM, DIM, 2e-5);
+    util_close(name, got, golden_tensor(golden, name, FRAMES, DIM), FRAMES * DIM, DIM, 2e-5);
 }
 
 /* Alone, and among others that are deeper or shallower. */
 START_TEST(hidden_layers_equal_pytorch)
 {
     static const int company[] = { 0, 3, 12 };
-    size_t size;
-    char why[200] = "";
-    shoal__safetensors *golden;
-    void *file = util_read_file(SRCDIR "/tests/data/tiny_golden.safetensors", &size);
-    ck_assert_int_eq(shoal__safetensors_parse(&golden, file, size, why, sizeof why), 0);
+    golden_file golden = golden_open(SRCDIR "/tests/data/tiny_golden.safetensors");
     kept *deep = stream((shoal_stream_params){ 12, 8, 16 }, 4, layers, SAMPLES, company[_i]);
     kept *flat = stream((shoal_stream_params){ 6, 8, 16 }, 3, layers, 333, company[_i]);
     for (int i = 0; i < 4; i++)
-        expect(golden, layers[i], deep->hidden[i]);
-    expect(golden, 12, deep->last);
+        expect(&golden, layers[i], deep->hidden[i]);
+    expect(&golden, 12, deep->last);
     for (int i = 0; i < 3; i++)
-        expect(golden, layers[i], flat->hidden[i]);
-    expect(golden, 6, flat->last);
+        expect(&golden, layers[i], flat->hidden[i]);
+    expect(&golden, 6, flat->last);
     free(deep);
     free(flat);
-    shoal__safetensors_free(golden);
-    free(file);
+    golden_close(&golden);
 }
 END_TEST
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine_util.h"
+#include "golden_util.h"
 #include "run/stream.h"
 
 enum { SAMPLES = 10000, HOP = SHOAL__HOP, MELS = 80, ROWS = 68 };
@@ -29,21 +30,13 @@ static void tear_down(void)
 
 START_TEST(rows_equal_pytorch)
 {
-    size_t size;
-    char why[200] = "";
-    shoal__safetensors *st;
-    int shape[2] = { 20, MELS };
-    void *file = util_read_file(SRCDIR "/tests/data/tiny_golden.safetensors", &size);
-    ck_assert_int_eq(shoal__safetensors_parse(&st, file, size, why, sizeof why), 0);
-    const float *want;
-    shoal__safetensors_f32(st, "mel", 2, shape, &want, why, sizeof why);
-    ck_assert_msg(want != NULL, "%s", why);
+    golden_file golden = golden_open(SRCDIR "/tests/data/tiny_golden.safetensors");
+    const float *want = golden_tensor(&golden, "mel", 20, MELS);
     float got[20 * MELS];
     for (int i = 0; i < 20; i++) /* rows 0..9 and 58..67 */
         m->kern->log_mel(got + MELS * i, pcm + HOP * (i < 10 ? i : i + 48), &m->mel);
     util_close("mel", got, want, 20 * MELS, MELS, 2e-5);
-    shoal__safetensors_free(st);
-    free(file);
+    golden_close(&golden);
 }
 END_TEST
 

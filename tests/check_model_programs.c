@@ -60,13 +60,6 @@ static shoal_stream_params params(int program, int depth)
     return p;
 }
 
-static void same_bytes(const features *a, const features *b)
-{
-    ck_assert_int_eq(a->frames, b->frames);
-    ck_assert_mem_eq(a->embedding, b->embedding, (size_t)(a->frames * a->dim) * sizeof(float));
-    ck_assert_mem_eq(a->logp, b->logp, (size_t)(a->frames * a->classes) * sizeof(float));
-}
-
 START_TEST(programs_are_listed)
 {
     shoal_program_info p;
@@ -91,7 +84,7 @@ START_TEST(a_program_is_its_layers)
         features a = util_stream(m, params(_i, depth), pcm, SAMPLES, util_whole);
         features b = util_stream(one, params(0, depth), pcm, SAMPLES, util_whole);
         ck_assert_int_eq(a.frames, 32);
-        same_bytes(&a, &b);
+        util_same_bytes("features", &a, &b);
         features_free(&a);
         features_free(&b);
     }

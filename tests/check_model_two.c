@@ -53,18 +53,11 @@ static features run(const shoal_model *m)
     return util_stream(m, p, pcm, SAMPLES, util_whole);
 }
 
-static void same_bytes(const features *a, const features *b)
-{
-    ck_assert_int_eq(a->frames, b->frames);
-    ck_assert_mem_eq(a->embedding, b->embedding, (size_t)(a->frames * a->dim) * sizeof(float));
-    ck_assert_mem_eq(a->logp, b->logp, (size_t)(a->frames * a->classes) * sizeof(float));
-}
-
 /* Both are closed. */
 static void same_features(shoal_model *a, shoal_model *b)
 {
     features x = run(a), y = run(b);
-    same_bytes(&x, &y);
+    util_same_bytes("features", &x, &y);
     features_free(&x);
     features_free(&y);
     shoal_model_close(a);

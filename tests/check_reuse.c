@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine_util.h"
+#include "golden_util.h"
 #include "model/model.h"
 #include "model_image.h"
 #include "ops/conformer.h"
@@ -24,19 +25,10 @@ static const char *const names[PROGRAMS] = { "own", "two", "three" };
 static float pcm[SAMPLES];
 static shoal_model *m;
 
-static shoal_model *open_with(const char *path, shoal_model_params p)
-{
-    shoal_model *opened = NULL;
-    char why[256] = "";
-    int rc = shoal_model_open_with(&opened, path, &p, why, sizeof why);
-    ck_assert_msg(rc == 0 || rc == SHOAL_EBACKEND, "%d: %s", rc, why);
-    return opened;
-}
-
 static void set_up(void)
 {
     util_signal(pcm, SAMPLES);
-    m = open_with(SHARED ".safetensors", shoal_model_default_params());
+    m = util_open(SHARED ".safetensors", shoal_model_default_params());
 }
 
 static void tear_down(void)
@@ -50,31 +42,17 @@ static shoal_stream_params params(int program, int depth, int chunk)
     return (shoal_stream_params){ depth, chunk, 16, SHOAL_WAKE_COPY, program };
 }
 
-static void same_bytes(const features *a, const features *b)
-{
-    ck_assert_int_eq(a->frames, b->frames);
-    ck_assert_mem_eq(a->embedding, b->embedding, (size_t)(a->frames * a->dim) * sizeof(float));
-    ck_assert_mem_eq(a->logp, b->logp, (size_t)(a->frames * a->classes) * sizeof(float));
-}
-
 /* ---- PyTorch ------------------------------------------------------------------------------- */
 
 static void equals_golden(const char *path, int program, const char *name, int depth)
 {
-    size_t size;
-    char why[200] = "", key[32];
+    char key[32];
     features f = util_stream(m, params(program, depth, 8), pcm, SAMPLES, util_whole);
-    int shape[2] = { FRAMES, f.dim };
-    const float *want = NULL;
-    shoal__safetensors *golden;
-    void *file = util_read_file(path, &size);
-    ck_assert_int_eq(shoal__safetensors_parse(&golden, file, size, why, sizeof why), 0);
+    golden_file golden = golden_open(path);
     snprintf(key, sizeof key, "%s.d%d", name, depth);
-    shoal__safetensors_f32(golden, key, 2, shape, &want, why, sizeof why);
-    ck_assert_msg(want != NULL, "%s", why);
-    util_close(key, f.embedding, want, (size_t)(FRAMES * f.dim), f.dim, 2e-5);
-    shoal__safetensors_free(golden);
-    free(file);
+    util_close(key, f.embedding, golden_tensor(&golden, key, FRAMES, f.dim),
+               (size_t)(FRAMES * f.dim), f.dim, 2e-5);
+    golden_close(&golden);
     features_free(&f);
 }
 
@@ -88,7 +66,7 @@ END_TEST
 START_TEST(layers_without_queries_equal_pytorch)
 {
     tear_down();
-    m = open_with(VALUES ".safetensors", shoal_model_default_params());
+    m = util_open(VALUES ".safetensors", shoal_model_default_params());
     equals_golden(VALUES "_golden.safetensors", 0, "base", _i);
 }
 END_TEST
@@ -112,35 +90,13 @@ static shoal_stream_params one_of(int i)
     return params(i % PROGRAMS, 1 + i % DEPTH, chunks[i / PROGRAMS % 3]);
 }
 
-/* Feed and run all until none is ready. */
-static void run_together(shoal_batch *b, shoal_stream **s, features *got)
-{
-    size_t fed[STREAMS] = { 0 };
-    for (int ready = 1; ready;) {
-        shoal_stream *some[STREAMS];
-        shoal_result r[STREAMS];
-        int which[STREAMS];
-        ready = 0;
-        for (int i = 0; i < STREAMS; i++) {
-            fed[i] += (size_t)shoal_stream_feed(s[i], pcm + fed[i], SAMPLES - fed[i]);
-            if (shoal_stream_ready(s[i])) {
-                which[ready] = i;
-                some[ready++] = s[i];
-            }
-        }
-        ck_assert_int_eq(shoal_batch_run(b, some, ready, r), 0);
-        for (int k = 0; k < ready; k++)
-            features_add(&got[which[k]], &r[k]);
-    }
-}
-
 START_TEST(company_and_slices_change_no_byte)
 {
     shoal_stream *s[STREAMS];
     features got[STREAMS];
     shoal_batch *b;
     tear_down();
-    m = open_with(SHARED ".safetensors",
+    m = util_open(SHARED ".safetensors",
                   (shoal_model_params){ SHOAL_BACKEND_OWN, kinds[_i].precision, kinds[_i].cache });
     ck_assert_int_eq(shoal_batch_new(&b, m, STREAMS * 16), 0);
     for (int i = 0; i < STREAMS; i++) {
@@ -148,12 +104,12 @@ START_TEST(company_and_slices_change_no_byte)
         ck_assert_int_eq(shoal_stream_new(&s[i], m, &p), 0);
         got[i] = features_new(m);
     }
-    run_together(b, s, got);
+    util_run_together(b, s, STREAMS, pcm, SAMPLES, got);
     for (int i = 0; i < STREAMS; i++) {
         features alone = util_stream(m, one_of(i), pcm, SAMPLES, (slicing){ (uint32_t)i + 1, 700 });
         alone.frames = got[i].frames; /* those that only an end brings are not asked for */
         ck_assert_int_ge(got[i].frames, 14);
-        same_bytes(&got[i], &alone);
+        util_same_bytes("in company", &got[i], &alone);
         features_free(&alone);
         features_free(&got[i]);
         shoal_stream_free(s[i]);
@@ -213,7 +169,7 @@ END_TEST
 START_TEST(layers_without_queries_wake_up_empty)
 {
     tear_down();
-    m = open_with(VALUES ".safetensors", shoal_model_default_params());
+    m = util_open(VALUES ".safetensors", shoal_model_default_params());
     shoal_stream_params p = params(0, 1, 4);
     shoal_stream *s;
     shoal_batch *b;

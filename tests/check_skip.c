@@ -4,6 +4,7 @@
  * that counts time goes on as if the audio had been there.
  */
 #include "engine_util.h"
+#include "golden_util.h"
 #include "model/safetensors.h"
 #include "track_util.h"
 
@@ -103,19 +104,12 @@ END_TEST
 /* Chunks of 8, cut short after 4000 samples, and of 4 from there on: the masked reference. */
 START_TEST(chunks_of_another_length_equal_pytorch)
 {
-    size_t size;
-    char why[200] = "";
-    int shape[2] = { FRAMES, DIM };
-    const float *want;
-    shoal__safetensors *golden;
     shoal_model *m = util_tiny();
     shoal_stream *s;
     shoal_batch *b;
     features f = features_new(m);
-    void *file = util_read_file(SRCDIR "/tests/data/tiny_golden.safetensors", &size);
-    ck_assert_int_eq(shoal__safetensors_parse(&golden, file, size, why, sizeof why), 0);
-    shoal__safetensors_f32(golden, "rechunk", 2, shape, &want, why, sizeof why);
-    ck_assert_msg(want != NULL, "%s", why);
+    golden_file golden = golden_open(SRCDIR "/tests/data/tiny_golden.safetensors");
+    const float *want = golden_tensor(&golden, "rechunk", FRAMES, DIM);
     util_signal(pcm, SAMPLES);
     ck_assert_int_eq(shoal_stream_new(&s, m, &(shoal_stream_params){ 12, 8, 16 }), 0);
     ck_assert_int_eq(shoal_batch_new(&b, m, 64), 0);
@@ -139,8 +133,7 @@ START_TEST(chunks_of_another_length_equal_pytorch)
     shoal_batch_free(b);
     shoal_stream_free(s);
     shoal_model_close(m);
-    shoal__safetensors_free(golden);
-    free(file);
+    golden_close(&golden);
 }
 END_TEST
 

@@ -42,16 +42,6 @@ static shoal_batch *new_batch(void)
     return b;
 }
 
-static void same_bytes(const char *what, const features *a, const features *b)
-{
-    ck_assert_int_eq(a->frames, b->frames);
-    size_t e = (size_t)a->frames * (size_t)a->dim, p = (size_t)a->frames * (size_t)a->classes;
-    util_close(what, a->embedding, b->embedding, e, a->dim, 0.0);
-    util_close(what, a->logp, b->logp, p, a->classes, 0.0);
-    ck_assert_msg(!memcmp(a->embedding, b->embedding, e * sizeof(float)), "%s: bytes differ", what);
-    ck_assert_msg(!memcmp(a->logp, b->logp, p * sizeof(float)), "%s: bytes differ", what);
-}
-
 /* ---- slicing and totals ------------------------------------------------------------------ */
 
 static const uint32_t slices[] = { 1, 7, 159, 321, 2000, 9000 };
@@ -64,7 +54,7 @@ START_TEST(any_slicing_gives_the_same_bytes)
     ck_assert_int_eq(whole.frames, 76);
     for (size_t i = 0; i < sizeof slices / sizeof *slices; i++) {
         features cut = util_stream(m, p, pcm, 24001, (slicing){ (uint32_t)depth, slices[i] });
-        same_bytes("slices", &cut, &whole);
+        util_same_bytes("slices", &cut, &whole);
         features_free(&cut);
     }
     features_free(&whole);
@@ -215,7 +205,7 @@ START_TEST(flush_on_a_boundary_changes_nothing)
     ck_assert_int_eq(shoal_stream_finish(s), 0);
     util_run_ready(b, s, &f);
     want = util_stream(m, (shoal_stream_params){ 4, 8, 16 }, pcm, 30720, util_whole);
-    same_bytes("flush", &f, &want);
+    util_same_bytes("flush", &f, &want);
     features_free(&f);
     features_free(&want);
     shoal_stream_free(s);
@@ -267,7 +257,7 @@ START_TEST(only_the_depth_at_the_run_counts)
     ck_assert_int_eq(shoal_stream_finish(s), 0);
     util_run_ready(b, s, &f);
     want = util_stream(m, (shoal_stream_params){ DEPTH, 8, 16 }, pcm, 18000, util_whole);
-    same_bytes("depth", &f, &want);
+    util_same_bytes("depth", &f, &want);
     features_free(&f);
     features_free(&want);
     shoal_stream_free(s);
@@ -295,7 +285,7 @@ START_TEST(nan_is_refused_without_harm)
     ck_assert_int_eq(shoal_stream_finish(s), 0);
     util_run_ready(b, s, &f);
     want = util_stream(m, (shoal_stream_params){ 3, 8, 16 }, pcm, 18000, util_whole);
-    same_bytes("after NaN", &f, &want);
+    util_same_bytes("after NaN", &f, &want);
     features_free(&f);
     features_free(&want);
     shoal_stream_free(s);

@@ -25,13 +25,18 @@ shoal_model *util_tiny_on(shoal_backend backend, shoal_precision precision)
     return util_tiny_with((shoal_model_params){ backend, precision, SHOAL_CACHE_AUTO });
 }
 
-shoal_model *util_tiny_with(shoal_model_params p)
+shoal_model *util_open(const char *path, shoal_model_params p)
 {
     shoal_model *m = NULL;
     char why[256] = "";
-    int rc = shoal_model_open_with(&m, SRCDIR "/tests/data/tiny.safetensors", &p, why, sizeof why);
+    int rc = shoal_model_open_with(&m, path, &p, why, sizeof why);
     ck_assert_msg(rc == 0 || rc == SHOAL_EBACKEND, "%d: %s", rc, why);
     return rc == 0 ? m : NULL;
+}
+
+shoal_model *util_tiny_with(shoal_model_params p)
+{
+    return util_open(SRCDIR "/tests/data/tiny.safetensors", p);
 }
 
 shoal_model *util_tiny(void)
@@ -159,6 +164,30 @@ features util_stream(const shoal_model *m, shoal_stream_params p, const float *p
     return f;
 }
 
+void util_run_together(shoal_batch *b, shoal_stream **s, int n, const float *pcm, size_t samples,
+                       features *got)
+{
+    enum { MOST = 16 };
+    size_t fed[MOST] = { 0 };
+    ck_assert_int_le(n, MOST);
+    for (int ready = 1; ready;) {
+        shoal_stream *some[MOST] = { NULL };
+        shoal_result r[MOST];
+        int which[MOST];
+        ready = 0;
+        for (int i = 0; i < n; i++) {
+            fed[i] += (size_t)shoal_stream_feed(s[i], pcm + fed[i], samples - fed[i]);
+            if (shoal_stream_ready(s[i])) {
+                which[ready] = i;
+                some[ready++] = s[i];
+            }
+        }
+        ck_assert_int_eq(shoal_batch_run(b, some, ready, r), 0);
+        for (int k = 0; k < ready; k++)
+            features_add(&got[which[k]], &r[k]);
+    }
+}
+
 double util_max_diff(const float *a, const float *b, size_t n)
 {
     double most = 0.0;
@@ -183,6 +212,20 @@ void util_close(const char *what, const float *got, const float *want, size_t n,
     ck_abort_msg("%s: first at [%zu, %zu]: %.8g, should be %.8g; max diff %.3g, allowed %.3g", what,
                  i / (size_t)columns, i % (size_t)columns, (double)got[i], (double)want[i], most,
                  tol);
+}
+
+static void same_floats(const char *what, const float *a, const float *b, int frames, int columns)
+{
+    size_t n = (size_t)frames * (size_t)columns;
+    util_close(what, a, b, n, columns, 0.0);
+    ck_assert_msg(!memcmp(a, b, n * sizeof(float)), "%s: bytes differ", what);
+}
+
+void util_same_bytes(const char *what, const features *a, const features *b)
+{
+    ck_assert_int_eq(a->frames, b->frames);
+    same_floats(what, a->embedding, b->embedding, a->frames, a->dim);
+    same_floats(what, a->logp, b->logp, a->frames, a->classes);
 }
 
 void util_all_finite(const char *what, const float *x, size_t n)

@@ -29,9 +29,11 @@ static const slicing util_whole = { 0, 0 };
 
 /* A whole file in malloc()ed memory. */
 void *util_read_file(const char *path, size_t *size);
+/* A model file; NULL if this build or CPU does not have the matrix library and precision. */
+shoal_model *util_open(const char *path, shoal_model_params p);
 /* tests/data/tiny.safetensors: dim 32, depth 12, delay 2, left 16. */
 shoal_model *util_tiny(void);
-/* The same with a chosen matrix library; NULL if this build or CPU does not have it. */
+/* The same with a chosen matrix library, or NULL. */
 shoal_model *util_tiny_on(shoal_backend backend, shoal_precision precision);
 shoal_model *util_tiny_with(shoal_model_params p);
 
@@ -54,7 +56,13 @@ void util_feed(shoal_batch *b, shoal_stream *s, const float *pcm, size_t n, slic
 /* A stream from its first sample to finish, alone. */
 features util_stream(const shoal_model *m, shoal_stream_params p, const float *pcm, size_t n,
                      slicing cut);
+/* n streams in one batch, each run whenever a chunk of it is ready, till none is; got[n]: of each.
+ */
+void util_run_together(shoal_batch *b, shoal_stream **s, int n, const float *pcm, size_t samples,
+                       features *got);
 
+/* The same frames, embeddings and log posteriors, bit by bit. */
+void util_same_bytes(const char *what, const features *a, const features *b);
 /* got and want [n / columns, columns] agree within tol; else: where, both values, max diff. */
 void util_close(const char *what, const float *got, const float *want, size_t n, int columns,
                 double tol);

@@ -202,9 +202,7 @@ static int open_session(file_session *s)
     p.options.channels = s->info.channels;
     p.proxy = s->o->proxy;
     p.token = *s->o->token ? s->o->token : NULL;
-    p.ca_file = s->o->tls.ca;
-    p.cert_file = s->o->tls.cert;
-    p.key_file = s->o->tls.key;
+    shoal__tls_tell(&s->o->tls, &p);
     p.reconnect_ms = s->o->reconnect_s * 1000;
     if (shoal_client_open(&s->client, s->o->url, &p, why, sizeof why) < 0) {
         file_session_fail(s, why);

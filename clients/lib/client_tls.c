@@ -16,6 +16,13 @@ struct shoal__tls {
 
 /* ---- files ---- */
 
+void shoal__tls_tell(const shoal__tls_files *f, struct shoal_client_params *p)
+{
+    p->ca_file = f->ca;
+    p->cert_file = f->cert;
+    p->key_file = f->key;
+}
+
 /* Without it OpenSSL would ask on the terminal. */
 static int no_password(char *room, int size, int writing, void *user)
 {

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 
+struct shoal_client_params;
 struct ssl_ctx_st;
 struct ssl_st;
 typedef struct shoal__tls shoal__tls;
@@ -20,6 +21,9 @@ typedef struct shoal__tls shoal__tls;
 typedef struct shoal__tls_files {
     const char *ca, *cert, *key;
 } shoal__tls_files;
+
+/* What a program was given, to what it opens a session with. */
+void shoal__tls_tell(const shoal__tls_files *f, struct shoal_client_params *p);
 
 /* Returns 0, or SHOAL_CLIENT_EINVAL, _ENOMEM with cause and remedy in why. */
 int shoal__tls_new(shoal__tls **out, const shoal__tls_files *files, char *why, size_t why_size)

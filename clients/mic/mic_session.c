@@ -178,9 +178,7 @@ void mic_session_open(mic_app *a)
     p.options.channels = 1;
     p.proxy = a->o->proxy;
     p.token = *a->o->token ? a->o->token : NULL;
-    p.ca_file = a->o->tls.ca;
-    p.cert_file = a->o->tls.cert;
-    p.key_file = a->o->tls.key;
+    shoal__tls_tell(&a->o->tls, &p);
     p.queue_bytes = QUEUE_BYTES;
     p.reconnect_ms = INT_MAX;
     p.allow_gaps = 1;

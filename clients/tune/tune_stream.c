@@ -131,9 +131,7 @@ static int open_all(run *r)
         return -1;
     }
     p.token = *r->t->o->token ? r->t->o->token : NULL;
-    p.ca_file = r->t->o->tls.ca;
-    p.cert_file = r->t->o->tls.cert;
-    p.key_file = r->t->o->tls.key;
+    shoal__tls_tell(&r->t->o->tls, &p);
     if (shoal__options_merge(&p.options, &r->t->o->session, r->why, sizeof r->why) < 0)
         return -1;
     return shoal_client_open(&r->client, r->t->o->url, &p, r->why, sizeof r->why);

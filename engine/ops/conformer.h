@@ -49,8 +49,7 @@ typedef struct shoal__conformer_scratch {
     uint32_t *keys;              /* [heads, chunk / 16, words, 16] as attention reads them */
     uint32_t *pairs;             /* [chunk / 2, D] its values, bf16 */
     float *scores;               /* the attention kernels' own */
-    float
-        *maps; /* [maps, R, heads, widest] each stream's from its first row on, as kern.h has it */
+    float *maps; /* [maps, R, heads, widest] a stream's from its first row on; kern.h */
     struct shoal__history *map_of; /* [maps, R] by first row: the history that it was made with */
 } shoal__conformer_scratch;
 

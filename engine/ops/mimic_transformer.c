@@ -57,11 +57,6 @@ static void unbind(shoal_model *m)
     free(m->pools[SHOAL__MIMIC_TRANSFORMER]);
 }
 
-static size_t cache_bytes(const shoal_model *m, const shoal_stream_params *p)
-{
-    return shoal__attention_cache_bytes(m, p);
-}
-
 static void cache_empty(const shoal_model *m, void *cache)
 {
     (void)m;
@@ -98,7 +93,7 @@ const shoal__op shoal__op_mimic_transformer = {
     .parse = parse,
     .bind = bind,
     .unbind = unbind,
-    .cache_bytes = cache_bytes,
+    .cache_bytes = shoal__attention_cache_bytes,
     .cache_empty = cache_empty,
     .run = run,
     .reach = reach,

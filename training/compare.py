@@ -16,15 +16,16 @@ auto.py's table) what stands there is taken over, with `from`.
 import json
 import os
 import re
-import subprocess
 import time
 
 import numpy as np
 
 import frozen
+import intervals
 from breakdown import frame_labels
 from capi import Engine
 from convert import with_programs
+from crowd import explained, whole
 from evaluate import file_facts
 from judge import COUNTS, count
 from mimic import cost_table
@@ -122,20 +123,10 @@ def judged(a, lists, file, program, depth):
                 engine = engine or Engine(file, a.lib, program=program)
                 return dict(sums=errors(engine, clips, depth, chunk))
             s = frozen.kept(a.scratch, "compare", [frozen.sha_of(file), program, depth, chunk, [c.path for c in clips]], hear)["sums"]
-            found[f"{of}|{20 * chunk}"] = [round(float(v), 2) for v in frozen.share(s[:, [0, 1]])]
+            found[f"{of}|{20 * chunk}"] = [round(float(v), 2) for v in intervals.share(s[:, [0, 1]])]
             sums += [s] if chunk == 16 else []
     s = np.concatenate(sums).sum(0)
     return dict(per=found, argmax_per=round(100 * s[2] / s[0], 1), frames_right=round(100 * s[4] / s[3], 1))
-
-
-def explained(a, file):
-    """{program: [(flops a frame, cache bytes) of front, each layer, head]}"""
-    text = subprocess.run([a.shoald, "--explain", file], capture_output=True, text=True, check=True).stdout
-    out = {}
-    for part in text.split("\nprogram ")[1:]:
-        cells = [line.split() for line in part.splitlines()[2:] if line.strip()]
-        out[part.split(",")[0]] = [(float(c[-1]), int(c[-2])) for c in cells if c[0] != "all"]
-    return out
 
 
 def parameters(file, program, depth):
@@ -177,10 +168,10 @@ def p99(engine, depth, chunks=120):
 
 def row(a, lists, variant, of):
     file, program, depth = of
-    plan = explained(a, file)[program]
-    steps = [plan[0], *plan[1:depth + 1], plan[-1]]
+    plan = explained(a.shoald, file)[program]
+    flops, memory = whole([plan[0], *plan[1:depth + 1], plan[-1]])
     return dict(variant=variant, program=program, depth=depth, file_bytes=os.path.getsize(file), parameters=parameters(file, program, depth),
-                mflops=round(sum(f for f, _ in steps) * 50 / 1e6, 1), bytes_a_stream=sum(b for _, b in steps), **judged(a, lists, *of))
+                mflops=round(flops * 50 / 1e6, 1), bytes_a_stream=memory, **judged(a, lists, *of))
 
 
 # ---- the table ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
 import frozen
+import intervals
 from evaluate import model_sha
 from redundancy import DEPTH, LAYERS, alike, steps
 from report import RESULTS, insert, keep, rows
@@ -98,7 +99,7 @@ def picture(scores, right, path):
     for task in frozen.TASKS:
         s = np.array(scores[task])
         axes[0].errorbar(LAYERS, 100 * s[:, 0], 100 * s[:, 1], color=COLOURS[task], marker=SHAPES[task], label=task, capsize=2)
-        r = np.array([frozen.share(x) for x in right[task]])
+        r = np.array([intervals.share(x) for x in right[task]])
         axes[1].errorbar(LAYERS, r[:, 0], [r[:, 0] - r[:, 1], r[:, 2] - r[:, 0]], color=COLOURS[task], marker=SHAPES[task], label=task, capsize=2)
         best = 1 + s[1:, 0].argmax()
         axes[0].axvline(best, color=COLOURS[task], linewidth=0.8, linestyle=":")
@@ -114,9 +115,9 @@ def chosen(scores, right, influence):
     for task in frozen.TASKS:
         best = 1 + int(np.argmax([s[0] for s in scores[task][1:]]))
         anywhere = [100 * r[:, 1].sum() / r[:, 0].sum() for r in right[task][1:]]
-        lines.append([task, best, *(frozen.told(frozen.share(right[task][d])) for d in (best, DEPTH)),
-                      frozen.told(frozen.apart(right[task][best], right[task][DEPTH]), "+.1f"),
-                      f"{influence}: {frozen.told(frozen.apart(right[task][best], right[task][influence]), '+.1f')}",
+        lines.append([task, best, *(intervals.told(intervals.share(right[task][d])) for d in (best, DEPTH)),
+                      intervals.told(intervals.apart(right[task][best], right[task][DEPTH]), "+.1f"),
+                      f"{influence}: {intervals.told(intervals.apart(right[task][best], right[task][influence]), '+.1f')}",
                       f"{anywhere[best - 1] - np.mean(anywhere):+.1f}", f"{1 + int(np.argmax(anywhere))}", f"{100 * (1 - best / DEPTH):.0f}"])
     return lines
 
@@ -133,7 +134,7 @@ def main():
         right[task] = [frozen.asked(task, frozen.probe(task, base, d), base, d) for d in LAYERS]
         print(task, len(y), *(f"{100 * s:.1f}" for s, _ in scores[task]), flush=True)
     lines = [[task, *(f"{100 * s:.1f} ± {100 * e:.1f}" for s, e in scores[task])] for task in frozen.TASKS]
-    probes = [[task, *(f"{frozen.share(r)[0]:.1f}" for r in right[task])] for task in frozen.TASKS]
+    probes = [[task, *(f"{intervals.share(r)[0]:.1f}" for r in right[task])] for task in frozen.TASKS]
     influence = by_influence(alike(base)[0])
     keep(os.path.join(RESULTS, "convexity.json"), dict(
         model=model_sha(a.model), scores=scores, influence=influence, depth={t: 1 + int(np.argmax([s for s, _ in scores[t][1:]])) for t in frozen.TASKS}))

@@ -1,6 +1,5 @@
-"""Many streams side by side through the C engine, for what a core can do (experts.py, reuse.py)."""
+"""Many streams side by side through the C engine, for what a core can do (experts.py, reuse.py, compare.py)."""
 
-import re
 import subprocess
 import time
 from contextlib import ExitStack
@@ -50,7 +49,15 @@ def by_turns(crowds, rounds, seconds):
 
 
 def explained(shoald, model):
-    """{program: (arithmetic a frame of all layers and ends, bytes that a stream remembers)} at full depth."""
+    """{program: [(arithmetic a frame, bytes that a stream remembers) of the front, each layer, the head]} at full depth."""
     text = subprocess.run([shoald, "--explain", model], capture_output=True, text=True, check=True).stdout
-    return {name: (int(flops), int(memory)) for name, memory, flops in
-            re.findall(r"^program (\S+), .*?^ *all +(\d+) +(\d+)$", text, re.M | re.S)}
+    out = {}
+    for part in text.split("\nprogram ")[1:]:
+        cells = [line.split() for line in part.splitlines()[2:] if line.strip()]
+        out[part.split(",")[0]] = [(int(c[-1]), int(c[-2])) for c in cells if c[0] != "all"]
+    return out
+
+
+def whole(steps):
+    """(arithmetic a frame, bytes) of all of them"""
+    return tuple(map(sum, zip(*steps)))

@@ -22,8 +22,9 @@ import tempfile
 import numpy as np
 import torch
 
+import intervals
 from capi import Engine
-from crowd import CHUNK, LEFT, Crowd, by_turns, explained
+from crowd import CHUNK, LEFT, Crowd, by_turns, explained, whole
 from evaluate import BUILT_IN, model_sha
 from experts_use import picture, use, use_text
 from export import export, load_model
@@ -37,7 +38,7 @@ from verify import minute
 HERE = os.path.dirname(os.path.abspath(__file__))
 DOCS = os.path.join(HERE, "../docs")
 MODEL = os.path.join(HERE, "../models/shoal-experts.safetensors")
-DEPTHS, DRAWS = (3, 6, 12), 2000
+DEPTHS = (3, 6, 12)
 NEAR = 1e-3             # of logits: routes closer than that may differ
 
 
@@ -54,7 +55,7 @@ def size(a):
               "shared": Config(**{**c.dict(), "experts": 0, "routers": 0, "blocks": 1})}
     return dict(layers=layer_weights(m), depth=c.depth, blocks=c.blocks, experts=c.experts,
                 **{name: layer_weights(Encoder(o)) for name, o in others.items()},
-                flops=explained(a.shoald, a.model)["base"], flops_base=explained(a.shoald, a.base)["base"])
+                flops=whole(explained(a.shoald, a.model)["base"]), flops_base=whole(explained(a.shoald, a.base)["base"]))
 
 
 def size_text(s):
@@ -89,13 +90,11 @@ def errors_text(found):
     lines = []
     for name, first in found["shared"].items():
         base = np.array(list(first.values()), float)
-        drawn = np.random.default_rng(1).integers(len(base), size=(DRAWS, len(base)))
+        drawn = intervals.drawn(len(base))
         for which, of in found.items():
             mine = np.array(list(of[name].values()), float)
-            gain = 100 * (mine[drawn].sum(1) / base[drawn].sum(1) - 1)[:, 1:]
             per = 100 * mine.sum(0)[1:] / mine.sum(0)[0]
-            change = 100 * (mine.sum(0) / base.sum(0) - 1)[1:]
-            low, high = np.percentile(gain, (2.5, 97.5), axis=0)
+            change, low, high = intervals.interval(100 * (mine[drawn].sum(1) / base[drawn].sum(1) - 1)[:, 1:])
             cells = [f"{p:.1f}" + ("" if which == "shared" else f" ({c:+.1f} [{l:+.1f}, {h:+.1f}])")
                      for p, c, l, h in zip(per, change, low, high)]
             lines.append([name, len(base), which, *cells])

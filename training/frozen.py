@@ -239,31 +239,3 @@ def by_speaker(counts, clips):
     """[clips, k] summed to [speakers, k]"""
     who = speakers_of(clips)
     return np.stack([np.bincount(who, c) for c in counts.T], 1)
-
-
-def drawn(n, draws=2000):
-    """[1 + draws, n]: all n speakers as they are, then as many drawn anew, the same draws each time."""
-    return np.concatenate([[np.arange(n)], np.random.default_rng(1).integers(n, size=(draws, n))])
-
-
-def interval(values):
-    """(the first, bounds of 95 % of the others)"""
-    return (values[0], *np.percentile(values[1:], (2.5, 97.5)))
-
-
-def share(sums):
-    """Of [speakers, (of, how many)] in percent; of two such pairs side by side, the first's share relative to the second's."""
-    s = sums[drawn(len(sums))].sum(1)
-    value = 100 * s[:, 1] / s[:, 0]
-    return interval(value if s.shape[1] == 2 else value * s[:, 2] / s[:, 3])
-
-
-def apart(one, other):
-    """How many points the share of one is above that of the other, [speakers, (of, how many)] each."""
-    at = drawn(len(one))
-    a, b = one[at].sum(1), other[at].sum(1)
-    return interval(100 * (a[:, 1] / a[:, 0] - b[:, 1] / b[:, 0]))
-
-
-def told(interval, form=".1f"):
-    return "{0:{f}} [{1:{f}}, {2:{f}}]".format(*interval, f=form)

@@ -25,6 +25,7 @@ from multiprocessing import Pool
 import numpy as np
 import soundfile as sf
 
+import intervals
 from breakdown import frame_labels, labelled, with_noise
 from capi import Engine
 from corpus import read_manifest
@@ -41,7 +42,6 @@ BINS = 15
 TEMPERATURES = np.round(np.arange(0.6, 2.01, 0.1), 1)
 MEAN = 3
 COUNTS = ("phones", "on", "off", "argmax", "mean", "runs", "short")
-DRAWS, SEED = 2000, 1
 
 
 def short_runs(best):
@@ -138,9 +138,9 @@ def rate(found, what):
     """(percent, low, high) of a count of COUNTS: of the phones, or of the runs for `short`."""
     sums = np.array(list(found["speakers"].values()))
     of, n = COUNTS.index("runs" if what == "short" else "phones"), len(sums)
-    drawn = sums[np.random.default_rng(SEED).integers(n, size=(DRAWS, n))].sum(1)
+    drawn = sums[intervals.drawn(n)].sum(1)
     share = lambda x: 100 * x[..., COUNTS.index(what)] / np.maximum(x[..., of], 1)
-    return (share(sums.sum(0)), *np.percentile(share(drawn), (2.5, 97.5)))
+    return intervals.interval(share(drawn))
 
 
 def with_interval(found, what):
@@ -157,7 +157,7 @@ def markdown(judged):
                           f"{rate(f, 'short')[0]:.1f}", f"{100 * f['ece']:.1f}", f"{f['temperature']:.1f}"])
     head = ["set", "condition", "chunk, ms", "precision", "depth", "PER, %, `lm=on`", "`lm=off`", "argmax",
             f"argmax of {MEAN} frames' mean", "short runs, %", "ECE, %", "best temperature"]
-    return (f"`judge.py` on {judged['model']} (SHA-256 {judged['sha256'][:12]}); 95 % of {DRAWS} draws of the "
+    return (f"`judge.py` on {judged['model']} (SHA-256 {judged['sha256'][:12]}); 95 % of {intervals.DRAWS} draws of the "
             f"speakers in brackets.\n\n" + rows(head, lines) + "\n")
 
 

@@ -26,6 +26,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import frozen
+import intervals
 from capi import Engine
 from convert import with_programs
 from evaluate import file_facts, model_sha
@@ -203,7 +204,7 @@ def served(a, lists, arm, mimic, head):
 def shares(features):
     """{"PER", "frames": (here, low, high)} of the judged clips, and their sums by speaker"""
     counts = frozen.by_speaker(features["judge"]["counts"], features.lists["judge"])
-    return dict(PER=frozen.share(counts[:, :2]), frames=frozen.share(counts[:, 2:])), counts
+    return dict(PER=intervals.share(counts[:, :2]), frames=intervals.share(counts[:, 2:])), counts
 
 
 @torch.no_grad()
@@ -253,9 +254,9 @@ def judged(a, lists, frames, head):
             found.append(shares(served(a, lists, arm, mimic, own)))
             seconds.append(f"{took:.0f}")
         cost, stack = flops(*SHAPES[name])
-        told = [[frozen.told(f[0][k]) for f in found] + [""] * (3 - len(found)) for k in ("PER", "frames")]
+        told = [[intervals.told(f[0][k]) for f in found] + [""] * (3 - len(found)) for k in ("PER", "frames")]
         lines.append([arm_name(name, "mimic", with_head), f"{100 * (1 - cost / stack):.1f}", *told[0], *told[1],
-                      frozen.told(frozen.apart(found[0][1], found[1][1]), "+.1f"), ", ".join(seconds)])
+                      intervals.told(intervals.apart(found[0][1], found[1][1]), "+.1f"), ", ".join(seconds)])
         print(*lines[-1], flush=True)
     return lines
 
@@ -298,7 +299,7 @@ def main():
     lines = judged(a, lists, frames, teacher.head)
     whole = shares(base)[0]
     text = (f"`training/mimic.py --frames {a.frames} --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}: "
-            f"{len(lists['judge'])} clips; the whole stack: PER {frozen.told(whole['PER'])} %, frames {frozen.told(whole['frames'])} %.\n\n")
+            f"{len(lists['judge'])} clips; the whole stack: PER {intervals.told(whole['PER'])} %, frames {intervals.told(whole['frames'])} %.\n\n")
     text += rows(["shape", "less compute than the stack, %", *(f"PER, %, {m}" for m in MODES), *(f"frames right, %, {m}" for m in MODES),
                   "PER, mimic less control, points", "CPU seconds of training"], lines)
     if a.out:

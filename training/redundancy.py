@@ -23,6 +23,7 @@ import os
 import numpy as np
 
 import frozen
+import intervals
 from capi import Engine
 from convert import with_programs
 from evaluate import model_sha
@@ -148,7 +149,7 @@ def right(features, probes):
 
 def capacity(here, whole):
     """{task: (kept, low, high)} in percent of the whole stack's"""
-    return {t: frozen.share(np.concatenate([here[t], whole[t]], 1)) for t in TOLD}
+    return {t: intervals.share(np.concatenate([here[t], whole[t]], 1)) for t in TOLD}
 
 
 def curves(a, order_of, pruned, probes, whole):
@@ -213,10 +214,10 @@ def blocks_text(found, swept, sizes):
 
 
 def pruning_text(order_of, curve, whole):
-    lines = [[name, ", ".join(map(str, order_of[name])) if name in order_of else "", task, *(frozen.told(of[n][task]) for n in GONE), f"{reach(of, task):.0f}"]
+    lines = [[name, ", ".join(map(str, order_of[name])) if name in order_of else "", task, *(intervals.told(of[n][task]) for n in GONE), f"{reach(of, task):.0f}"]
              for task in TOLD for name, of in curve.items()]
     head = ["order", "layers in the order in which they go", "task", *(f"{n} of 12 gone: kept, %" for n in GONE), f"{LINE} % kept up to, % of layers"]
-    base = ", ".join(f"{t} {frozen.told(frozen.share(v))} %" for t, v in whole.items())
+    base = ", ".join(f"{t} {intervals.told(intervals.share(v))} %" for t, v in whole.items())
     return "\n\n".join([wrap(f"The whole stack: {base}."), "![](pruning.png)", rows(head, lines)])
 
 

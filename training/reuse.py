@@ -16,7 +16,7 @@ import tempfile
 import numpy as np
 
 from convert import with_programs
-from crowd import Crowd, by_turns, explained
+from crowd import Crowd, by_turns, explained, whole
 from evaluate import BUILT_IN, model_sha
 from report import insert, rows
 from verify import minute
@@ -35,7 +35,7 @@ def sharing(name, each):
 
 
 def measured(a, path):
-    pcm, costs, lines = minute(a.speech), explained(a.shoald, path), []
+    pcm, costs, lines = minute(a.speech), {p: whole(steps) for p, steps in explained(a.shoald, path).items()}, []
     flops, memory = costs["base"]
     for precision in ("fp32", "int8"):
         for streams in (1, 32):

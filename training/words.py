@@ -21,6 +21,7 @@ import os
 import numpy as np
 import soundfile as sf
 
+import intervals
 from capi import Engine
 from corpus import read_manifest
 from evaluate import BUILT_IN, model_sha
@@ -105,8 +106,7 @@ def right(x, said, voice, examples):
 def interval(shares):
     """"mean (low..high)" in percent."""
     x = 100 * np.array(list(shares.values()))
-    drawn = x[np.random.default_rng(SEED).integers(len(x), size=(2000, len(x)))].mean(1)
-    return "{:.1f} ({:.1f}..{:.1f})".format(x.mean(), *np.percentile(drawn, (2.5, 97.5)))
+    return "{:.1f} ({:.1f}..{:.1f})".format(*intervals.interval(x[intervals.drawn(len(x))].mean(1)))
 
 
 def main():

@@ -1,5 +1,5 @@
 /* fused.c - one virtual layer (model.py: Block + Norms), forward and backward, for training on a
- * CPU with AMX.
+ * CPU with AMX or AVX512_BF16.
  *
  * PyTorch spends two thirds of such a step on copies, casts and element-wise passes between the
  * products. Here a group of 128 frames passes through a whole run of row-wise steps (LayerNorm,
@@ -24,11 +24,17 @@
 #include "fused_backward.h"
 #include "fused_forward.h"
 
-/* 1 if this process may use AMX (Linux grants the tile registers on request). */
+/* 1 if this process may use what it was compiled for (Linux grants AMX's tile registers on
+ * request).
+ */
 int fused_available(void)
 {
+#ifdef __AMX_BF16__
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
+#else
+    return 1;
+#endif
 }
 
 /* Bytes of: packed weights, what a layer saves, scratch memory. */
@@ -73,12 +79,20 @@ void fused_pack(const struct shape *s, const float *const *block, void *weights)
     free(row_major);
 }
 
-/* x [N, D] -> y [N, D], both fp32 */
+static const bf16 *qk_of(const struct shape *s, void *source)
+{
+    char *p = source;
+    return source ? carve_saved(s, &p).qkv : NULL;
+}
+
+/* x [N, D] -> y [N, D], both fp32. source: what the layer whose attention map is taken saved; NULL:
+ * it makes its own. */
 void fused_forward(const struct shape *s, void *weights, const float *const *block,
                    const float *const *norm, const float *cos, const float *sin, const float *x,
-                   float *y, void *saved, void *scratch)
+                   float *y, void *saved, void *scratch, void *source)
 {
     struct layer l = make_layer(s, weights, block, norm, cos, sin, saved);
+    l.qk = qk_of(s, source);
 #pragma omp parallel num_threads(s->threads)
     {
         struct work w = thread_work(s, scratch);
@@ -88,12 +102,16 @@ void fused_forward(const struct shape *s, void *weights, const float *const *blo
     }
 }
 
-/* dx [N, D]: gradient of y in, of x out; adds to the gradients of all parameters */
+/* dx [N, D]: gradient of y in, of x out; adds to the gradients of all parameters. source: as in
+ * fused_forward; carry [N, 2D]: where users of a map leave what its maker takes, zeros at first and
+ * after; NULL: nobody else uses its map. */
 void fused_backward(const struct shape *s, void *weights, const float *const *block,
                     const float *const *norm, const float *cos, const float *sin, float *dx,
-                    float *const *block_grads, float *const *norm_grads, void *saved, void *scratch)
+                    float *const *block_grads, float *const *norm_grads, void *saved, void *scratch,
+                    void *source, float *carry)
 {
     struct layer l = make_layer(s, weights, block, norm, cos, sin, saved);
+    l.qk = qk_of(s, source), l.carry = carry;
     char *none = NULL, *p = scratch;
     carve_work(s, &none, 1);
     p += (size_t)none * s->threads;

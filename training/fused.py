@@ -1,4 +1,4 @@
-"""The stack of virtual layers in C (fused.c) for training on a CPU with AMX.
+"""The stack of virtual layers in C (fused.c) for training on a CPU with AMX or AVX512_BF16.
 
 model.py's blocks are the readable oracle (check_fused.py compares); this is the same function with
 bf16 products, several times faster. One autograd function runs all layers, so that the gradients
@@ -32,7 +32,7 @@ _lib = None
 
 
 def _ready():
-    """The compiled library; False where it cannot be built or the CPU has no AMX."""
+    """The compiled library; False where it cannot be built or the CPU has neither."""
     global _lib
     if _lib is None:
         _lib = _load() or False
@@ -78,9 +78,9 @@ def _pointers(tensors):
 class _Stack:
     """What one pass through the layers needs to know, and its memory."""
 
-    def __init__(self, config, x, chunk, left, taps, blocks, norms, cos, sin):
+    def __init__(self, config, x, chunk, left, taps, blocks, norms, sources, cos, sin):
         """taps: after how many layers the output is wanted, ascending, the last after all of them;
-        blocks, norms: lists of a layer's parameters, by layer."""
+        blocks, norms: lists of a layer's parameters, by layer; sources: the layer whose attention map it takes, or None."""
         B, T, D = x.shape
         self.shape = _Shape(B, T, D, config.ffn, config.heads, config.kernel, chunk, left,
                             torch.get_num_threads())
@@ -88,7 +88,7 @@ class _Stack:
         _lib.fused_sizes(ctypes.byref(self.shape), sizes)
         self.packed_size, self.saved_size, self.scratch_size = sizes
         self.taps, self.cos, self.sin = taps, cos.contiguous(), sin.contiguous()
-        self.blocks, self.norms = blocks, norms
+        self.blocks, self.norms, self.sources = blocks, norms, sources
         self.packed, self.saved = {}, []
 
     def pack(self):
@@ -102,6 +102,9 @@ class _Stack:
         return (ctypes.byref(self.shape), _at(self.packed[id(block)]), _pointers(block),
                 _pointers(self.norms[layer]), _at(self.cos), _at(self.sin))
 
+    def source(self, layer):
+        return None if self.sources[layer] is None else _at(self.saved[self.sources[layer]])
+
     def forward(self, x):
         self.pack()
         scratch = _pool.take(self.scratch_size)
@@ -109,7 +112,7 @@ class _Stack:
         for layer in range(self.taps[-1]):
             y = torch.empty_like(x)
             self.saved.append(_pool.take(self.saved_size))
-            _lib.fused_forward(*self.common(layer), _at(x), _at(y), _at(self.saved[-1]), _at(scratch))
+            _lib.fused_forward(*self.common(layer), _at(x), _at(y), _at(self.saved[-1]), _at(scratch), self.source(layer))
             x = y
             if layer + 1 in self.taps:
                 out.append(x)
@@ -124,12 +127,14 @@ class _Stack:
         sums = {id(p): torch.zeros_like(p) for group in self.blocks + self.norms for p in group}
         by_depth = dict(zip(self.taps, grads))
         dx = torch.zeros(self.shape.B, self.shape.T, self.shape.D)
+        carry = torch.zeros(2 * dx.numel()) if any(s is not None for s in self.sources) else None
         for layer in reversed(range(self.taps[-1])):
             if by_depth.get(layer + 1) is not None:
                 dx += by_depth[layer + 1]
-            saved = self.saved.pop()
+            source, saved = self.source(layer), self.saved.pop()
             _lib.fused_backward(*self.common(layer), _at(dx), _pointers([sums[id(p)] for p in self.blocks[layer]]),
-                                _pointers([sums[id(p)] for p in self.norms[layer]]), _at(saved), _at(scratch))
+                                _pointers([sums[id(p)] for p in self.norms[layer]]), _at(saved), _at(scratch), source,
+                                carry if carry is None else _at(carry))
             _pool.give(saved)
         _pool.give(scratch, *self.packed.values())
         self.packed = {}
@@ -152,9 +157,9 @@ class _Run(torch.autograd.Function):
 
 
 def applies(model, x):
-    """Whether run() may stand in for the plain layers: training under bf16 autocast, AMX, sizes that fit."""
+    """Whether run() may stand in for the plain layers: training under bf16 autocast, such a CPU, sizes that fit."""
     c = model.config
-    sizes = not c.experts and c.maps == 1 and c.dim % 32 == 0 and c.ffn % 32 == 0 and c.dim % c.heads == 0 and c.dim // c.heads % 32 == 0
+    sizes = not c.experts and c.dim % 32 == 0 and c.ffn % 32 == 0 and c.dim % c.heads == 0 and c.dim // c.heads % 32 == 0
     return (enabled and sizes and model.training and torch.is_grad_enabled() and not x.is_cuda
             and x.dtype == torch.float32 and torch.is_autocast_cpu_enabled()
             and torch.get_autocast_cpu_dtype() == torch.bfloat16 and bool(_ready()))
@@ -170,6 +175,11 @@ def run(model, x, program, taps, chunk, left, cos, sin):
 
     blocks = [of(model.blocks[model.pooled(model.blocks, i)]) for i in program]
     norms = [of(model.norms[model.pooled(model.norms, i)]) for i in program]
-    stack = _Stack(model.config, x, chunk, left, taps, blocks, norms, cos, sin)
+    sources, maker = [], None
+    for n, i in enumerate(program):
+        takes = i % model.config.maps and n > 0
+        sources.append(maker if takes else None)
+        maker = maker if takes else n
+    stack = _Stack(model.config, x, chunk, left, taps, blocks, norms, sources, cos, sin)
     parameters = [p for group in lists.values() for p in group]
     return dict(zip(taps, _Run.apply(stack, x, *parameters)))

@@ -172,10 +172,25 @@ static void glu_out_back(const struct layer *l, struct work *w, float *dx, size_
             stb(l->m.dout + (first + r) * D + i, ld(w->c + (long)r * D + i));
 }
 
+/* Gradients of Q and K go from the users of a map to the layer that made it, which runs after them.
+ */
+static void carry_back(const struct layer *l, bf16 *dqkv, size_t n)
+{
+    int D = l->s->D;
+    float *carry = l->carry + n * 2 * D;
+    for (int i = 0; i < 2 * D; i += 16) {
+        vec sum = ldb(dqkv + i) + ld(carry + i);
+        st(carry + i, l->qk ? sum : set1(0));
+        stb(dqkv + i, l->qk ? set1(0) : sum);
+    }
+}
+
 static void qkv_back(const struct layer *l, struct work *w, float *dx, size_t first, int rows)
 {
     int D = l->s->D;
-    const bf16 *dqkv = l->m.dqkv + first * 3 * D;
+    bf16 *dqkv = l->m.dqkv + first * 3 * D;
+    for (int r = 0; l->carry && r < rows; r++)
+        carry_back(l, dqkv + (long)r * 3 * D, first + r);
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < 3 * D; i += 16)
             add_to(w->block[QKV_B] + i, ldb(dqkv + (long)r * 3 * D + i));

@@ -54,13 +54,15 @@ static void ffn_forward(const struct layer *l, struct work *w, float *x, size_t 
                    set1(0.5f) * (ld(w->c + (long)r * D + i) + ld(l->block[down + 1] + i)));
 }
 
-/* saved qkv = rope(LN(x) Wqkv^T + b) */
+/* saved qkv = rope(LN(x) Wqkv^T + b); of a map taken from another layer, that one's Q and K */
 static void qkv_forward(const struct layer *l, struct work *w, const float *x, size_t first,
                         int rows)
 {
     int D = l->s->D, W = D / l->s->H;
     normalise(l, w, x, first, rows, LN_ATT);
-    for (int part = 0; part < 3; part++) {
+    for (int r = 0; l->qk && r < rows; r++)
+        memcpy(l->v.qkv + (first + r) * 3 * D, l->qk + (first + r) * 3 * D, sizeof(bf16) * 2 * D);
+    for (int part = l->qk ? 2 : 0; part < 3; part++) {
         const float *b = l->block[QKV_B] + part * D;
         forward_product(l, QKV, rows, part * D, D, w->n, D, w->c);
         for (int r = 0; r < rows; r++) {

@@ -232,6 +232,8 @@ struct layer {
     struct weights w;
     struct saved v;
     struct shared m;
+    const bf16 *qk; /* [N, 3D] of the layer whose attention map this one takes; NULL: its own */
+    float *carry;   /* [N, 2D] gradients of its Q and K, from the map's users; NULL: it has none */
 };
 
 static struct layer make_layer(const struct shape *s, void *weights, const float *const *block,
@@ -239,7 +241,8 @@ static struct layer make_layer(const struct shape *s, void *weights, const float
                                void *saved)
 {
     char *w = weights, *v = saved;
-    struct layer l = { s, block, norm, cos, sin, carve_weights(s, &w), carve_saved(s, &v), { 0 } };
+    struct layer l = { s,     block, norm, cos, sin, carve_weights(s, &w), carve_saved(s, &v),
+                       { 0 }, NULL,  NULL };
     return l;
 }
 

@@ -1,4 +1,5 @@
-/* Matrix products in bf16 on AMX tiles, and the operand layouts they want.
+/* Matrix products in bf16, and the operand layouts they want: those of AMX's tiles. A CPU without
+ * them, but with AVX512_BF16, computes the same from the same layouts.
  *
  * A tile is 16 rows of 64 bytes (1 KiB). C[16, 16] fp32 += A[16, 32] bf16 x B[32, 16] bf16, where B
  * lies in pairs of its contraction index: row i holds (B[2i][n], B[2i+1][n]) for n = 0..15.
@@ -26,24 +27,6 @@ static inline int round_up(int n, int to)
 
 /* ---- tiles ---- */
 
-static void tiles_begin(void)
-{
-    struct {
-        uint8_t palette, start, zero[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } cfg = { .palette = 1 };
-    for (int i = 0; i < 8; i++)
-        cfg.bytes[i] = 64, cfg.rows[i] = 16;
-    __asm__ volatile("" ::"r"(&cfg) : "memory"); /* gcc 12 takes it to read 8 bytes only */
-    _tile_loadconfig(&cfg);
-}
-
-static void tiles_end(void)
-{
-    _tile_release();
-}
-
 /* The left operand of a product: row-major bf16, or packed tiles. */
 struct left {
     const bf16 *p;
@@ -62,7 +45,31 @@ static inline struct left packed(const bf16 *p, long tiles)
     return (struct left){ p, 64, TILE, tiles * TILE };
 }
 
-/* C [32, 32] (+)= A [32, 32 kt] x B [32 kt, 32]; bpanel: elements between B's panels. */
+/* C [32, 32] (+)= A [32, 32 kt] x B [32 kt, 32]; bpanel: elements between B's panels. Between
+ * tiles_begin() and tiles_end() of the same thread. */
+static inline void tile_block(struct left a, const bf16 *b, long bpanel, int kt, float *c, long ldc,
+                              int add);
+
+#ifdef __AMX_BF16__
+
+static void tiles_begin(void)
+{
+    struct {
+        uint8_t palette, start, zero[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } cfg = { .palette = 1 };
+    for (int i = 0; i < 8; i++)
+        cfg.bytes[i] = 64, cfg.rows[i] = 16;
+    __asm__ volatile("" ::"r"(&cfg) : "memory"); /* gcc 12 takes it to read 8 bytes only */
+    _tile_loadconfig(&cfg);
+}
+
+static void tiles_end(void)
+{
+    _tile_release();
+}
+
 static inline void tile_block(struct left a, const bf16 *b, long bpanel, int kt, float *c, long ldc,
                               int add)
 {
@@ -95,6 +102,52 @@ static inline void tile_block(struct left a, const bf16 *b, long bpanel, int kt,
     _tile_stored(2, c1, 4 * ldc);
     _tile_stored(3, c1 + 16, 4 * ldc);
 }
+
+#else
+
+static void tiles_begin(void)
+{
+}
+
+static void tiles_end(void)
+{
+}
+
+/* C [8, 32] of the 32 rows: 16 sums in registers. */
+static inline void eight_rows(const bf16 *a, const struct left *l, const bf16 *b, const bf16 *b1,
+                              int kt, float *c, long ldc, int add)
+{
+    __m512 sum[8][2];
+    for (int r = 0; r < 8; r++)
+        for (int n = 0; n < 2; n++)
+            sum[r][n] = add ? _mm512_loadu_ps(c + r * ldc + 16 * n) : _mm512_setzero_ps();
+    for (int k = 0; k < kt; k++, a += l->step, b += TILE, b1 += TILE)
+        for (int i = 0; i < 16; i++) {
+            __m512bh right = (__m512bh)_mm512_loadu_si512(b + 32 * i),
+                     right1 = (__m512bh)_mm512_loadu_si512(b1 + 32 * i);
+            for (int r = 0; r < 8; r++) {
+                int32_t pair;
+                memcpy(&pair, (const char *)(a + 2 * i) + r * l->row, sizeof pair);
+                __m512bh left = (__m512bh)_mm512_set1_epi32(pair);
+                sum[r][0] = _mm512_dpbf16_ps(sum[r][0], left, right);
+                sum[r][1] = _mm512_dpbf16_ps(sum[r][1], left, right1);
+            }
+        }
+    for (int r = 0; r < 8; r++)
+        for (int n = 0; n < 2; n++)
+            _mm512_storeu_ps(c + r * ldc + 16 * n, sum[r][n]);
+}
+
+static inline void tile_block(struct left a, const bf16 *b, long bpanel, int kt, float *c, long ldc,
+                              int add)
+{
+    for (int m = 0; m < 32; m += 8) {
+        const char *rows = (const char *)(a.p + m / 16 * a.panel) + m % 16 * a.row;
+        eight_rows((const bf16 *)rows, &a, b, b + bpanel, kt, c + m * ldc, ldc, add);
+    }
+}
+
+#endif
 
 /* C [rows, cols] = A [rows, 32 kt] x B [32 kt, cols]; rows are rounded up to 32. */
 static void product(int rows, int cols, int kt, struct left a, const bf16 *b, long btiles, float *c,

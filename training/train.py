@@ -84,6 +84,11 @@ def draw_dropped(rng, depth, share):
     return frozenset(i for i in range(1, depth) if rng.random() < share)
 
 
+def draw_maps(rng, share):
+    """How many layers share an attention map in a step (arXiv 2305.11685): two or three in that share of the steps."""
+    return int(rng.integers(2, 4)) if rng.random() < share else 1
+
+
 def draw_context(rng):
     """(chunk, left context) in frames; a chunk of 0 is the whole clip."""
     return int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0])), int(rng.choice([32, 64, 64, 128]))
@@ -106,25 +111,36 @@ def save_run(folder, state, summary):
         json.dump(summary, f)
 
 
-def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0, dropped=()):
+def flicker(logits, labels):
+    """Mean squared distance of the posteriors of neighbouring frames of one phone: [B, T, C], [B, T]."""
+    p = logits.softmax(-1)
+    same = (labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] >= 0)
+    return (p[:, 1:] - p[:, :-1]).square().sum(-1)[same].mean()
+
+
+def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0, dropped=(), steady=0.0, maps=1):
     """One step of training; returns the frame cross-entropy.
 
     batch: (mel, labels); depths: of draw_depths; context: (chunk, left) in frames;
     crf: (weight, transition, log prior) of the sequence loss, or None; distill: weight of the
-    cross-entropy of the shallower depth to the posteriors of the deeper; dropped: of draw_dropped.
+    cross-entropy of the shallower depth to the posteriors of the deeper; dropped: of draw_dropped; steady: weight of flicker(); maps: of draw_maps.
     """
     mel, lab = batch
     depth, other = depths
+    model.config.maps = maps
     with torch.autocast("cpu", dtype=torch.bfloat16):
         _, seen = model(mel, depth, *context, taps=(other, depth), dropped=dropped)
         out = [(model.head(seen[depth]).float(), 1.0)]
         if other != depth:
             out.append((model.head(seen[other]).float(), 0.5))
+    model.config.maps = 1
     weight = sum(w for _, w in out)
     loss = sum(w * F.cross_entropy(o.transpose(1, 2), lab, label_smoothing=0.05) for o, w in out)
     entropy = loss.item() / weight
     if crf:
         loss = loss + crf[0] * sum(w * crf_loss(F.log_softmax(o, -1), lab, *crf[1:]) for o, w in out)
+    if steady:
+        loss = loss + steady * sum(w * flicker(o, lab) for o, w in out)
     if distill and other != depth:
         deep, shallow = out[0][0].detach().softmax(-1), F.log_softmax(out[1][0], -1)
         loss = loss - distill * (deep * shallow).sum(-1)[lab >= 0].mean()
@@ -203,6 +219,10 @@ def main():
                     help="every so many steps the averaged weights stay as STEP.pt, for average.py")
     ap.add_argument("--distill", type=float, default=0.0,
                     help="weight of the deeper depth's posteriors as targets of the shallower one")
+    ap.add_argument("--steady", type=float, default=0.0,
+                    help="weight of the distance of posteriors of neighbouring frames of one phone")
+    ap.add_argument("--maps", type=float, default=0.0,
+                    help="share of steps in which two or three layers share an attention map")
     ap.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
     ap.add_argument("--hold-out", nargs="*", default=[], help="corpora left out of training, e.g. vctk-p239")
     ap.add_argument("--no-fused", action="store_true", help="the plain PyTorch layers, not fused.c")
@@ -267,7 +287,8 @@ def main():
         losses.append(update(model, optim, (mel, lab), depths, draw_context(rng),
                              schedule(step, a.steps, a.lr, tail=a.tail),
                              (a.crf_weight, *paths) if step >= a.crf_from else None, a.distill,
-                             draw_dropped(rng, depths[0], a.drop) if a.drop else ()))
+                             draw_dropped(rng, depths[0], a.drop) if a.drop else (), a.steady,
+                             draw_maps(rng, a.maps) if a.maps else 1))
         step += 1
         keep_average(ema, model, step)
         if step % 50 == 0:

@@ -154,8 +154,7 @@ int out_file_error(const out_file *file, char *why, size_t why_size)
     return -1;
 }
 
-/* DIR/STEM[.chN].SUFFIX; NULL: no memory. */
-static char *make_path(const out_run *run, const char *input, const char *suffix)
+char *out_path(const out_run *run, const char *input, const char *suffix)
 {
     const char *stem;
     int n = stem_of(input, &stem), beside = (int)(stem - input);
@@ -173,7 +172,7 @@ int out_file_open(out_file *file, out_run *run, const char *input, const char *s
                   size_t why_size)
 {
     memset(file, 0, sizeof *file);
-    file->path = make_path(run, input, suffix);
+    file->path = out_path(run, input, suffix);
     if (!file->path || asprintf(&file->part, "%s.part", file->path) < 0) {
         file->part = NULL;
         snprintf(why, why_size, "out of memory");

@@ -118,6 +118,8 @@ void out_name(char name[OUT_NAME_SIZE], const char *kind, int tap);
 /* The input's name without folder and suffix, blanks as '_': what names it in lists of other
  * programs. The caller frees. */
 char *out_key(const char *input);
+/* Where its results go: DIR/STEM[.chN].SUFFIX. The caller frees; NULL: no memory. */
+char *out_path(const out_run *run, const char *input, const char *suffix);
 /* Little-endian. 0 or -1. */
 int out_write_floats(FILE *f, const float *x, size_t n);
 

@@ -11,6 +11,7 @@
 
 #include "shoal-protocol.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,10 +198,41 @@ static int add_channel(out_kaldi *o, int channel)
     return 0;
 }
 
+/* A list is lines, has no escapes, and what reads it takes the blanks in front of a path away. */
+static int can_be_listed(const char *path)
+{
+    if (isspace((unsigned char)*path))
+        return 0;
+    for (; *path; path++)
+        if (iscntrl((unsigned char)*path))
+            return 0;
+    return 1;
+}
+
+static int check_path(const out_run *run, const char *input, char *why, size_t why_size)
+{
+    char *path = out_path(run, input, "scp");
+    int good = path && can_be_listed(path);
+
+    if (!path)
+        snprintf(why, why_size, "out of memory");
+    else if (!good)
+        snprintf(
+            why, why_size,
+            "Kaldi's lists (.scp) cannot hold the path of its results, which has a line break or "
+            "another control character in it or begins with a blank; rename the file or its "
+            "folder, or choose another --out-dir");
+    free(path);
+    return good ? 0 : -1;
+}
+
 int out_kaldi_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {
-    out_kaldi *o = calloc(1, sizeof *o);
+    out_kaldi *o;
 
+    if (check_path(run, input, why, why_size) < 0)
+        return -1;
+    o = calloc(1, sizeof *o);
     if (!o || !(o->input = strdup(input)) || !(o->key = out_key(input))) {
         snprintf(why, why_size, "out of memory");
         if (o)

@@ -115,6 +115,30 @@ START_TEST(kaldi_has_the_rows_of_npy)
 }
 END_TEST
 
+/* A list has a path a line and no escapes: such a name is refused before anything is sent. Blanks
+ * are fine but in front, and only Kaldi's lists mind. */
+START_TEST(kaldi_refuses_paths_that_a_list_cannot_hold)
+{
+    static const char *const bad[] = { "a\nb.wav", "a\rb.wav", "a\tb.wav", " a.wav" };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_wav(in_dir("%s", bad[i]), SECOND, 16000, 1);
+        setenv("BAD", bad[i], 1);
+        ck_assert_int_eq(shell("eval $P --fast --beside --output kaldi '\"$BAD\"'"), 1);
+        ck_assert_msg(strstr(err, "rename the file") != NULL, "%s", err);
+    }
+    ck_assert_int_eq(shell("ls *.scp *.ark *.part"), 2);
+    ck_assert_msg(
+        shell("eval $P --fast --beside --output npy '\"$BAD\"' && test -e ' a.posteriors.npy' &&"
+              "eval $P --fast --output kaldi '\"$BAD\"' && mkdir 'c d' && mv ' a.wav' 'c d/a "
+              "b.wav' &&"
+              "eval $P --fast --beside --output kaldi '\"c d/a b.wav\"' &&"
+              "grep -qx 'a_b c d/a b.posteriors.ark:4' 'c d/a b.posteriors.scp'") == 0,
+        "%s", err);
+    unsetenv("BAD");
+}
+END_TEST
+
 /* Each kind under its own name: layers as wide as the model, log-mels two rows a frame. */
 START_TEST(hidden_and_mel_have_their_names_and_sizes)
 {
@@ -314,6 +338,7 @@ TCase *shoal_file_out_case(void)
     tcase_add_test(t, labels_and_ctm_hold_what_text_says);
     tcase_add_test(t, kaldi_has_the_rows_of_npy);
     tcase_add_test(t, kaldi_takes_the_priors_off);
+    tcase_add_test(t, kaldi_refuses_paths_that_a_list_cannot_hold);
     tcase_add_test(t, hidden_and_mel_have_their_names_and_sizes);
     tcase_add_test(t, utterances_are_cut_where_speech_is);
     tcase_add_test(t, standard_input_is_heard_with_and_without_header);

@@ -36,6 +36,7 @@ class Place:
         make_all(folder)
         self.front = Front(folder, shoald.port)
         self.old = Front(folder, shoald.port, ssl.TLSVersion.TLSv1_2)
+        self.mute = Front(folder, shoald.port, mute=True)
         with open(self.file("noise.raw"), "wb") as f:
             f.write(noise(1))
 
@@ -55,8 +56,8 @@ class Place:
                               stdin=subprocess.DEVNULL, **how)
 
     def close(self):
-        self.front.close()
-        self.old.close()
+        for front in (self.front, self.old, self.mute):
+            front.close()
 
 
 # ---- clients: (command, its arguments but for who it is) -> what it printed and its exit status ----
@@ -152,6 +153,14 @@ def an_older_tls(place):
         check(done.returncode == 1 and "--cert FILE" in done.stdout + done.stderr, done.stdout, done.stderr)
 
 
+def no_word_at_all(place):
+    """Cut off after the handshake: each ends by itself and names the server; who can wait is told so by status 3"""
+    for client, status in ((shoal_file, 3), (shoal_priors, 1), (shoal_load, 1), (shoal_mic, 1)):
+        done = client(place, place.identity(None), place.url(front=place.mute))
+        said = done.stdout + done.stderr
+        check(done.returncode == status and str(place.mute.port) in said, client.__name__, done.returncode, said)
+
+
 def who_the_server_is(place):
     """By name, by address; not by another one, and not if its CA is not known"""
     for client in (shoal_file, load_fast):
@@ -195,7 +204,7 @@ def main():
     failed = 0
     with tempfile.TemporaryDirectory(prefix="shoal-tls.") as folder, Shoald(admission="off", late_limit_ms=600000) as shoald:
         place = Place(folder, shoald)
-        for part in (each_client, an_older_tls, who_the_server_is, both_in_one_file, files_that_cannot_be_used):
+        for part in (each_client, an_older_tls, no_word_at_all, who_the_server_is, both_in_one_file, files_that_cannot_be_used):
             try:
                 part(place)
             except Exception:   # pylint: disable=broad-except

@@ -91,9 +91,9 @@ class Page {
     this.zeros = 0;
     this.thaw();
     this.show();
-    this.odd = null; // what is to be said of the sound once a session hears it
+    this.odd = null; // what is to be said of a recording once a session hears it
     try {
-      if ((await open())?.inverted) this.odd = words.INVERTED;
+      this.odd = words.oddTrouble(await open());
     } catch (error) {
       if (this.source === source) this.stop();
       throw error;

@@ -5,6 +5,7 @@
  * (a third of the bytes), else the device's own: the server takes any. To make an audio context takes
  * a browser 150 to 300 ms, so one is made beforehand (warm) and waits, suspended.
  */
+import { cutOff, promised } from "./whole.js";
 
 /** How much sound has been captured, between blocks too: what is drawn must not jerk. */
 export class Clock {
@@ -137,11 +138,13 @@ export class Capture {
   /**
    * Heard as it is played. Without a worklet, which browsers give to secure pages only.
    * @param {ArrayBuffer} bytes of a sound file; rejected if it is none
-   * @returns {Promise<any>} inverted: its channels cancel each other out, so the first is heard
+   * @returns {Promise<any>} inverted: its channels cancel each other out, so the first is heard;
+   *   short: of cutOff
    */
   async recording(bytes) {
     const context = new (audioContext())({ sampleRate: 16000 }),
-      turn = ++this.opened;
+      turn = ++this.opened,
+      says = promised(bytes); // decoding takes them away
     const sound = await context.decodeAudioData(bytes).catch(e => {
       context.close();
       throw e;
@@ -156,7 +159,7 @@ export class Capture {
     player.start();
     const inverted = cancels(sound);
     this.#follow(inverted ? sound.getChannelData(0) : mix(sound), context.currentTime);
-    return { inverted };
+    return { inverted, short: cutOff(says, sound.duration) };
   }
 
   /** Blocks of samples as far as the context has played them. */

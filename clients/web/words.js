@@ -45,11 +45,27 @@ export const MUTED = trouble(
   false,
 );
 
-export const INVERTED = trouble(
+const INVERTED = trouble(
   "The channels of this file cancel each other out.",
   "One of them is inverted, so that their mean would be silence: the first is heard alone.",
   false,
 );
+
+/** @param {{there: number, whole: number}} short */
+function cutTrouble({ there, whole }) {
+  const of = Number.isNaN(whole) ? "" : ` of ${whole.toFixed(1)} s`;
+  return trouble(
+    `This file ends early: ${there.toFixed(1)} s${of} are there.`,
+    "What there is is heard. Was it copied to its end?",
+    false,
+  );
+}
+
+/** What is odd about a recording, if anything. @param {any} heard of Capture.recording @returns {Trouble | null} */
+export function oddTrouble(heard) {
+  if (heard?.short) return cutTrouble(heard.short);
+  return heard?.inverted ? INVERTED : null;
+}
 
 /** @param {string} name of a file */
 export function fileTrouble(name) {

@@ -33,6 +33,7 @@
     X(timeline, "/timeline.js", "timeline.js", JS)                                                 \
     X(token, "/token.js", "token.js", JS)                                                          \
     X(view, "/view.js", "view.js", JS)                                                             \
+    X(whole, "/whole.js", "whole.js", JS)                                                          \
     X(words, "/words.js", "words.js", JS)                                                          \
     X(worklet, "/worklet.js", "worklet.js", JS)
 

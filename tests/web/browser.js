@@ -11,6 +11,8 @@ import {
   PLAIN,
   apart,
   edits,
+  encoded,
+  firstHalf,
   heard,
   hears,
   moments,
@@ -177,6 +179,28 @@ const tests = {
     await page.setInputFiles("#file", writeWav("inverted.wav", pair, 16000, 2));
     await hears(page, 5);
     assert.match(await trouble(page), /cancel each other out/);
+    await b.close();
+  },
+
+  async "cut-off"(d) {
+    const b = await browser(),
+      page = await open(b, d.url);
+    const [wav, flac, ogg, mp3] = ["wav", "flac", "ogg", "mp3"].map(encoded);
+    for (const [whole, words] of [
+      [mp3, /^$/], // it does not say
+      [wav, /ends early: 3\.2 s of 6\.5 s are there/],
+      [flac, /ends early: \d\.\d s of 6\.5 s are there/],
+      [ogg, /ends early: \d\.\d s are there/],
+    ]) {
+      await page.setInputFiles("#file", whole);
+      await until("a session", () => page.evaluate("shoalPage.link.running"));
+      await hears(page, (await state(page)).phones + 2);
+      assert.equal(await trouble(page), "");
+      await page.setInputFiles("#file", firstHalf(whole));
+      await hears(page, (await state(page)).phones + 2);
+      assert.match(await trouble(page), words);
+    }
+    await shot(page, "cut-off");
     await b.close();
   },
 

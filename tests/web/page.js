@@ -1,10 +1,10 @@
 /* page.js - what the tests of browser.js have in their hands: a page, what it shows, what it heard */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { until, writeWav } from "./daemon.js";
+import { folder, until, writeWav } from "./daemon.js";
 
 export const option = name => process.argv.includes(name);
 const value = name => (option(name) ? process.argv[process.argv.indexOf(name) + 1] : "");
@@ -28,6 +28,20 @@ export const speech = new Int16Array(
   decoded.buffer.slice(decoded.byteOffset, decoded.byteOffset + decoded.length),
 );
 export const voice = writeWav("voice.wav", speech);
+
+/** The sample in another container. @param {string} kind "wav", "flac", "ogg" or "mp3" */
+export function encoded(kind) {
+  const path = join(folder, `encoded.${kind}`);
+  execFileSync("ffmpeg", ["-v", "error", "-y", "-i", sample, path]);
+  return path;
+}
+
+export function firstHalf(path) {
+  const bytes = readFileSync(path),
+    half = path.replace(/([.]\w+)$/, "-half$1");
+  writeFileSync(half, bytes.subarray(0, bytes.length / 2));
+  return half;
+}
 
 export async function open(b, url, more = {}, ready = "shoalPage.prices !== null") {
   const context = await b.newContext({ viewport: { width: 1280, height: 900 }, ...more });

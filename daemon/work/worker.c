@@ -14,110 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- mail ---------------------------------------------------------------------------- */
-
-static void leave(shoald_worker *w, int i)
-{
-    w->active[i]->track->active = false;
-    w->active[i] = w->active[--w->active_count];
-}
-
-static void expect_no_more(shoald_worker *w, int i)
-{
-    w->paced[i]->track->paced = false;
-    w->paced[i] = w->paced[--w->paced_count];
-}
-
-/* A lane works on the bench of its model, from its first look till the last. false: there was no
- * memory for one, and its client has been told. */
-static bool sit_down(shoald_worker *w, shoald_lane *l)
-{
-    shoald_track *t = l->track;
-    if (t->bench)
-        return true;
-    if (t->phase == SHOALD_TRACK_OVER)
-        return false;
-    int result = shoald_bench_find(&w->benches, l->service, &w->port, w->max_lanes, w->batch_frames,
-                                   &t->bench);
-    if (result < 0)
-        shoald_track_fail_engine(l, &w->spare, result);
-    else
-        t->bench->lanes++;
-    return result == 0;
-}
-
-static void stand_up(shoald_lane *l)
-{
-    if (!l->track || !l->track->bench)
-        return;
-    l->track->bench->lanes--;
-    l->track->bench = NULL;
-}
-
-/* mail: l, marked; the last touch of this worker */
-static void release(shoald_worker *w, shoald_lane *l, void *mail)
-{
-    for (int i = 0; l->track && l->track->active; i++)
-        if (w->active[i] == l)
-            leave(w, i);
-    for (int i = 0; l->track && l->track->paced; i++)
-        if (w->paced[i] == l)
-            expect_no_more(w, i);
-    stand_up(l);
-    if (SHOALD_MARKED(mail))
-        shoald_track_close(l);
-    shoald_mailbox_put(&w->port.outbox, mail);
-    w->port.mail_sent = true;
-}
-
-static void enter(shoald_worker *w, shoald_lane *l)
-{
-    atomic_store(&l->in_inbox, false);
-    if ((!l->track && shoald_track_make(l, &w->spare) < 0) || l->track->active || !sit_down(w, l))
-        return;
-    l->track->active = true;
-    w->active[w->active_count++] = l;
-}
-
-/* What takes memory from the system, or gives it back: the first of a lane, and the last. */
-static bool is_chore(void *mail)
-{
-    shoald_lane *l = SHOALD_UNMARK(mail);
-    return mail != l || !l->track;
-}
-
-/* Chores keep their order among themselves, which is all that a lane needs: none has other mail
- * before its first or after its last. */
-static void take_mail(shoald_worker *w)
-{
-    void *mail;
-    while ((mail = shoald_mailbox_take(&w->port.inbox)))
-        if (is_chore(mail))
-            w->chores[(w->chore_first + w->chore_count++) % (2 * w->max_lanes)] = mail;
-        else
-            enter(w, mail);
-}
-
-/* So many that a crowd is in within some ten turns, and so few that nobody's chunk waits for it. */
-static int chores_now(const shoald_worker *w)
-{
-    return 4 + w->chore_count / 8;
-}
-
-static void do_chores(shoald_worker *w, int most)
-{
-    for (; most > 0 && w->chore_count > 0; most--) {
-        void *mail = w->chores[w->chore_first];
-        shoald_lane *l = SHOALD_UNMARK(mail);
-        w->chore_first = (w->chore_first + 1) % (2 * w->max_lanes);
-        w->chore_count--;
-        if (mail != l)
-            release(w, l, mail);
-        else
-            enter(w, l);
-    }
-}
-
 /* ---- advancing ----------------------------------------------------------------------- */
 
 /* The loop may have stopped reading its socket: tell it when there is room again. */
@@ -182,9 +78,9 @@ static uint64_t charge(shoald_worker *w, shoald_lane *l, uint64_t since_ns)
 static int advance_all(shoald_worker *w)
 {
     int ready = 0;
-    uint64_t at_ns = w->active_count ? uv_hrtime() : 0;
-    for (int i = 0; i < w->active_count;) {
-        shoald_lane *l = w->active[i];
+    uint64_t at_ns = w->roster.active_count ? uv_hrtime() : 0;
+    for (int i = 0; i < w->roster.active_count;) {
+        shoald_lane *l = w->roster.active[i];
         shoald_track_state state = shoald_track_advance(l, l->track->bench);
         report_drained_input(w, l);
         at_ns = charge(w, l, at_ns);
@@ -195,7 +91,7 @@ static int advance_all(shoald_worker *w)
             i++;
         } else if (state == SHOALD_IDLE || wait_for_room(l)) {
             l->track->was_blocked = state == SHOALD_BLOCKED;
-            leave(w, i);
+            shoald_roster_leave(&w->roster, i);
         }
     }
     return ready;
@@ -228,15 +124,15 @@ static void press(shoald_worker *w, int ceiling, uint64_t now_ns)
 /* Fills w->expected_ns. Returns how many there are. */
 static int expect(shoald_worker *w, uint64_t now_ns)
 {
-    for (int i = 0; i < w->paced_count;) {
-        const shoald_track *t = w->paced[i]->track;
+    for (int i = 0; i < w->roster.paced_count;) {
+        const shoald_track *t = w->roster.paced[i]->track;
         w->expected_ns[i] = t->expected_ns;
         if (t->patient_ns || shoald_turn_paused(t->expected_ns, now_ns))
-            expect_no_more(w, i);
+            shoald_roster_unpace(&w->roster, i);
         else
             i++;
     }
-    return w->paced_count;
+    return w->roster.paced_count;
 }
 
 /* Who runs next; the worker waits, if nobody does and nobody else has anything to do. */
@@ -254,7 +150,7 @@ static shoald_turn take_turn(shoald_worker *w, int ready)
     shoald_turn turn = shoald_turn_take(w->due, ready, &view);
     if (turn.ceiling < view.ceiling)
         press(w, turn.ceiling, now_ns);
-    if (turn.count == 0 && ready == w->active_count)
+    if (turn.count == 0 && ready == w->roster.active_count)
         w->wait_until_ns = turn.again_ns;
     return turn;
 }
@@ -288,15 +184,6 @@ static void count_run(shoald_worker *w, int n, const shoald_work *work, uint64_t
     shoald_observe(&w->port.stats.batch, shoald_batch_bounds, SHOALD_BATCH_BUCKETS, n);
 }
 
-/* Its next chunk, if it sends in real time. */
-static void expect_next(shoald_worker *w, shoald_lane *l)
-{
-    if (l->track->patient_ns || l->track->paced)
-        return;
-    l->track->paced = true;
-    w->paced[w->paced_count++] = l;
-}
-
 /* How late the chunk came that has just been through. */
 static void remember(shoald_worker *w, const shoald_lane *l, int depth, uint64_t end_ns)
 {
@@ -312,7 +199,8 @@ static void deliver(shoald_worker *w, const shoald_due *due, const shoal_result 
     shoald_track *t = l->track;
     uint64_t late_ns = end_ns > due->deadline_ns ? end_ns - due->deadline_ns : 0;
     t->due = false;
-    expect_next(w, l);
+    if (!t->patient_ns) /* it sends in real time, so its next chunk is expected */
+        shoald_roster_pace(&w->roster, l);
     if (late_ns > atomic_load_explicit(&w->port.late_ns, memory_order_relaxed))
         atomic_store_explicit(&w->port.late_ns, late_ns, memory_order_relaxed);
     if (t->release_ns == t->record_ns) /* live; what waits in a client's own backlog says nothing */
@@ -363,9 +251,9 @@ static void rest(shoald_worker *w)
 
 void shoald_worker_turn(shoald_worker *w)
 {
-    take_mail(w);
-    do_chores(w, chores_now(w));
-    shoald_bench_sweep(&w->benches);
+    shoald_roster_take_mail(&w->roster);
+    shoald_roster_do_chores(&w->roster);
+    shoald_bench_sweep(&w->roster.benches);
     w->wait_until_ns = 0;
     int ready = advance_all(w);
     if (ready > 0)
@@ -379,7 +267,7 @@ void shoald_worker_turn(shoald_worker *w)
 
 static void calibrate(shoald_worker *w)
 {
-    const shoald_bench *first = w->benches;
+    const shoald_bench *first = w->roster.benches;
     w->calibrated = shoald_calibrate(&w->cost, first->service, first->batch);
     w->port.shape = w->cost.shape;
     atomic_store(&w->port.speed, w->cost.speed);
@@ -398,9 +286,9 @@ static void name_thread(const shoald_worker *w)
 /* When to look again if nobody calls. */
 static uint64_t wait_until(const shoald_worker *w)
 {
-    if (w->chore_count > 0)
+    if (w->roster.chore_count > 0)
         return 0;
-    return w->active_count ? w->wait_until_ns : UINT64_MAX;
+    return w->roster.active_count ? w->wait_until_ns : UINT64_MAX;
 }
 
 static void worker_main(void *arg)
@@ -413,25 +301,19 @@ static void worker_main(void *arg)
         atomic_store(&w->port.woken, false);
         shoald_worker_turn(w);
     }
-    take_mail(w);
-    do_chores(w, w->chore_count);
+    shoald_roster_end(&w->roster);
     shoald_port_notify(&w->port);
 }
 
 /* ---- start and stop ------------------------------------------------------------------ */
 
-static int allocate(shoald_worker *w, shoald_service *service)
+static int allocate(shoald_worker *w, shoald_service *service, int max_lanes)
 {
-    shoald_bench *first;
-    size_t n = (size_t)w->max_lanes;
-    w->active = calloc(n, sizeof *w->active);
+    size_t n = (size_t)max_lanes;
+    int result = shoald_roster_init(&w->roster, &w->port, service, max_lanes, w->batch_frames);
     w->due = calloc(n, sizeof *w->due);
-    w->chores = calloc(2 * n, sizeof *w->chores);
-    w->paced = calloc(n, sizeof *w->paced);
     w->expected_ns = calloc(n, sizeof *w->expected_ns);
-    if (!w->active || !w->due || !w->chores || !w->paced || !w->expected_ns)
-        return SHOAL_ENOMEM;
-    return shoald_bench_find(&w->benches, service, &w->port, w->max_lanes, w->batch_frames, &first);
+    return !w->due || !w->expected_ns ? SHOAL_ENOMEM : result;
 }
 
 int shoald_worker_init(shoald_worker *w, int index, shoald_service *service, uv_async_t *notify,
@@ -440,14 +322,10 @@ int shoald_worker_init(shoald_worker *w, int index, shoald_service *service, uv_
     memset(w, 0, sizeof *w);
     if (shoald_port_init(&w->port, index, service->depth, notify, max_lanes) < 0)
         return SHOAL_ENOMEM;
-    w->max_lanes = max_lanes;
     w->batch_frames = batch_frames;
-    w->spare = (shoald_bench){ .port = &w->port,
-                               .scratch = w->spare_text,
-                               .scratch_size = sizeof w->spare_text };
     atomic_store(&w->port.run_ns, SHOALD_LONGEST_RUN_NS);
     uv_sem_init(&w->ready, 0);
-    int result = allocate(w, service);
+    int result = allocate(w, service, max_lanes);
     if (result < 0)
         shoald_worker_free(w);
     return result;
@@ -480,12 +358,9 @@ void shoald_worker_stop(shoald_worker *w)
 void shoald_worker_free(shoald_worker *w)
 {
     uv_sem_destroy(&w->ready);
-    shoald_bench_free_list(&w->benches);
+    shoald_roster_free(&w->roster);
     shoald_port_free(&w->port);
-    free(w->active);
     free(w->due);
-    free(w->chores);
-    free(w->paced);
     free(w->expected_ns);
     memset(w, 0, sizeof *w);
 }

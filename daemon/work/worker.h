@@ -12,30 +12,22 @@
 #include "lane.h"
 #include "plan/cost.h"
 #include "plan/turn.h"
-#include "work/bench.h"
+#include "work/roster.h"
 
 typedef struct shoald_worker {
     shoald_port port; /* what it shares with the loop */
 
     /* set at init, then constant */
-    int max_lanes, batch_frames;
+    int batch_frames;
     uv_thread_t thread;
     uv_sem_t ready;    /* it has been calibrated */
     _Atomic bool stop; /* loop -> worker */
     int calibrated; /* result of the calibration; the loop may read it after shoald_worker_wait */
 
     /* worker only */
-    shoald_bench *benches;                 /* one a model */
-    shoald_bench spare;                    /* to say that there was no memory for one */
-    char spare_text[SHOAL_MAX_TEXT_BYTES]; /* what that writes into */
-    shoald_lane **active;                  /* [max_lanes] those with something to do */
-    int active_count;
-    void **chores; /* [2 max_lanes] mail that is done by and by, a ring: two a lane at most */
-    int chore_first, chore_count;
-    shoald_due *due;     /* [max_lanes] of them, a chunk is ready */
-    shoald_lane **paced; /* [max_lanes] those that send in real time */
-    int paced_count;
-    uint64_t *expected_ns;  /* [paced_count] when their next chunks are, as of this turn */
+    shoald_roster roster;   /* its lanes; what has room for them has it for max_lanes */
+    shoald_due *due;        /* [active] of those of which a chunk is ready */
+    uint64_t *expected_ns;  /* [paced] when their next chunks are, as of this turn */
     uint64_t wait_until_ns; /* all that is ready waits for a gap till then; 0: it does not */
     shoald_cost cost;
     uint64_t ran_ns;   /* when the last run ended, or resting was last counted */

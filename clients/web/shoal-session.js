@@ -116,7 +116,8 @@ export class Session {
     ws.onopen = ours(() => this.#open());
     ws.onmessage = ours(({ data }) => this.#receive(data));
     ws.onclose = ours(({ code, reason }) => this.#close(code, reason));
-    ws.onerror = () => {}; // close follows and says more
+    // close follows and says more, but not in Node 20 where there was no connection
+    ws.onerror = ours(() => this.#opened || setTimeout(ours(() => this.#close(1006, ""))));
   }
 
   /** the URL of the session */

@@ -105,7 +105,9 @@ async function failures() {
     retryMs: -1,
     closeCode: 1008,
   });
-  await assert.rejects(connect("127.0.0.1:1", {}, env).ready, { cause: "unreachable" });
+  const nobody = await road(url); // (a port that fetch knows as a bad one would take 20 s)
+  nobody.close();
+  await assert.rejects(connect(nobody.address, {}, env).ready, { cause: "unreachable" });
 }
 
 /** Rows that are no frames, and a layer as it is. */

@@ -13,7 +13,12 @@ function begin(options = {}, more = {}) {
     { ...env, ...codecs, ...more },
   );
   const socket = FakeSocket.last;
-  session.send(new Float32Array(0)); // makes the encoder
+  try {
+    session.send(new Float32Array(0)); // makes the encoder
+  } catch (e) {
+    session.close(); // or it would wait for the server
+    throw e;
+  }
   return [session, socket, FakeEncoder.all.at(-1)];
 }
 

@@ -166,6 +166,9 @@ test("nobody there, gone in the middle, an answer that makes no sense", async ()
   socket.hangUp(1006);
   await assert.rejects(session.ready, { cause: "unreachable", code: "connection_failed" });
   [session, socket] = begin();
+  socket.onerror(); // and no close
+  await assert.rejects(session.ready, { cause: "unreachable", code: "connection_failed" });
+  [session, socket] = begin();
   socket.accept();
   socket.hangUp(1006);
   assert.equal(session.failure.cause, "lost");

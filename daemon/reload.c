@@ -159,8 +159,7 @@ static void put_over(shoald_server *server)
         return;
     }
     int fresh = shoald_models_replace(&house->models, &r->fresh);
-    for (int i = 0; i < house->models.count; i++)
-        shoald_admit_deepen(house, house->models.at[i].service->depth);
+    shoald_admit_deepen(house);
     log_models(house, fresh);
 }
 

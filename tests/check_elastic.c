@@ -234,6 +234,51 @@ START_TEST(a_rush_lowers_the_ceiling_at_once)
 }
 END_TEST
 
+/* A layer of one model costs five of the other's: the ceiling is what streams may cost, so that one
+ * gives up layers until its streams cost as little as the other's, which keep all of theirs. */
+START_TEST(a_dear_model_gives_way_first)
+{
+    double dear[13];
+    shoald_demand cheap = speaker(1, 12), costly = speaker(1, 12);
+    shoald_price p = { .full_share = 0.025, .full = 12, .depths = shoald_price_ceiling(60) };
+    shoald_load l = { 0 }, alone = { 0 };
+    shoald_elastic e;
+
+    for (int i = 0; i <= 12; i++)
+        dear[i] = 5 * i;
+    costly.layers = dear;
+    for (int i = 0; i < 10; i++) {
+        shoald_load_add(&alone, &cheap, &p);
+        shoald_load_add(&l, &cheap, &p);
+        shoald_load_add(&l, &costly, &p);
+    }
+    shoald_elastic_init(&e, p.depths);
+    ck_assert_double_eq_tol(l.at[60], 1.5, 1e-9);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &l, &calm, second), 29);
+    ck_assert_int_eq(shoald_price_depth(NULL, e.ceiling, 1, 12), 12);
+    ck_assert_int_eq(shoald_price_depth(dear, e.ceiling, 1, 12), 5);
+    ck_assert_double_eq_tol(l.at[e.ceiling], 0.25 + 0.25 * 25 / 12, 1e-9);
+    ck_assert_double_eq_tol(alone.at[e.ceiling], 0.25, 1e-9);
+    ck_assert_int_eq(shoald_elastic_step(&e, &marks, &alone, &calm, 5 * second), 60); /* at once */
+}
+END_TEST
+
+/* Layers need not be whole, and no model is too dear to go to its full depth. */
+START_TEST(a_ceiling_counts_layers_rounded)
+{
+    const double odd[] = { 0, 1.4, 1.6, 3 }, dearest[] = { 0, 200, 400 }, cheap[] = { 0, 0, 0, 0 };
+
+    ck_assert_int_eq(shoald_price_depth(odd, 1, 1, 3), 1);
+    ck_assert_int_eq(shoald_price_depth(odd, 2, 1, 3), 2);
+    ck_assert_int_eq(shoald_price_depth(odd, 2, 3, 3), 3);
+    ck_assert_int_eq(shoald_price_depth(cheap, 2, 1, 3), 2); /* nor more than it says */
+    ck_assert_int_eq(shoald_price_ceiling(3.2), 3);
+    ck_assert_int_eq(shoald_price_depth(dearest, 254, 1, 2), 1);
+    ck_assert_int_eq(shoald_price_depth(dearest, shoald_price_ceiling(400), 1, 2), 2);
+    ck_assert_int_eq(shoald_price_ceiling(0), 1);
+}
+END_TEST
+
 /* Back to the full depth within ten seconds, a layer at a time. */
 START_TEST(after_the_rush_depth_comes_back)
 {
@@ -339,6 +384,8 @@ static Suite *elastic_suite(void)
     tcase_add_test(load, a_thousand_idle_and_two_hundred_active_fit);
     suite_add_tcase(s, load);
     tcase_add_test(elastic, a_rush_lowers_the_ceiling_at_once);
+    tcase_add_test(elastic, a_dear_model_gives_way_first);
+    tcase_add_test(elastic, a_ceiling_counts_layers_rounded);
     tcase_add_test(elastic, after_the_rush_depth_comes_back);
     tcase_add_test(elastic, the_ceiling_does_not_flutter);
     tcase_add_test(elastic, late_chunks_lower_the_ceiling_whatever_is_projected);

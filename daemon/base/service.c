@@ -2,8 +2,10 @@
 #include "base/service.h"
 
 #include "plan/grant.h"
+#include "plan/load.h"
 #include "shoal-protocol.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +82,15 @@ static int price_layers(shoald_service *s)
             sums[k] = unit > 0 ? sums[k] / unit : k;
     }
     return s->layers ? 0 : -1;
+}
+
+int shoald_service_ceiling(const shoald_service *s)
+{
+    size_t n = (size_t)s->info->programs * ((size_t)s->depth + 1);
+    double most = s->depth;
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, s->layers[i]);
+    return shoald_price_ceiling(most);
 }
 
 void shoald_service_scale(shoald_service *s, double scale)

@@ -47,6 +47,8 @@ void shoald_service_close(shoald_service *s); /* a zeroed one is fine */
  * 0..info->programs - 1. */
 const double *shoald_service_layers(const shoald_service *s, int program);
 
+/* The least ceiling of depth that is none for its programs (plan/elastic.h). */
+int shoald_service_ceiling(const shoald_service *s);
 /* Before it is shared: in layers of another model, each of which is that many of its own. Not
  * again.
  */

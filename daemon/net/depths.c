@@ -134,8 +134,8 @@ json_t *shoald_depths_describe(const shoald_house *house, const shoald_named *mo
                      f.program.name, "chunk_ms", SHOAL_DEFAULT_CHUNK_MS, "workers",
                      house->port_count, "capacity", rounded(shoald_admit_capacity(house)), "load",
                      rounded(shoald_govern_load(&house->governor)), "ceiling",
-                     shoald_govern_ceiling(&house->governor), "depths", list, "programs",
-                     programs(&f));
+                     shoald_admit_ceiling(house, service, f.index, f.program.depth), "depths", list,
+                     "programs", programs(&f));
 }
 
 /* ---- all models ---- */

@@ -176,8 +176,10 @@ static void write_work(page *p, const shoald_house *house)
           shoald_govern_least_load(&house->governor));
     gauge(p, "capacity_streams", "Streams at full depth that the workers carry in real time.",
           shoald_admit_capacity(house));
-    gauge(p, "depth_ceiling", "Depth that elastic sessions reach now; the least of the workers.",
-          shoald_govern_ceiling(&house->governor));
+    const shoald_service *first = shoald_models_default(&house->models);
+    gauge(p, "depth_ceiling",
+          "Depth that elastic sessions of the first model reach now; the least of the workers.",
+          shoald_admit_ceiling(house, first, 0, first->info->depth));
 }
 
 static void write_histograms(page *p, const shoald_house *house)

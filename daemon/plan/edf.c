@@ -1,7 +1,7 @@
 /* edf.c - deadlines, the order of chunks, what fits; see edf.h */
 #include "plan/edf.h"
 
-#include "plan/elastic.h"
+#include "plan/load.h"
 
 #include <stdlib.h>
 
@@ -35,7 +35,7 @@ void shoald_edf_sort(shoald_due *due, int n)
 
 int shoald_edf_depth(const shoald_due *due, int ceiling)
 {
-    return shoald_elastic_depth(ceiling, due->depth_min, due->depth_max);
+    return shoald_price_depth(due->layers, ceiling, due->depth_min, due->depth_max);
 }
 
 double shoald_edf_layers(const shoald_due *due, int ceiling)

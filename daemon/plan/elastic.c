@@ -20,13 +20,6 @@ void shoald_elastic_deepen(shoald_elastic *e, int depths)
     e->depths = depths;
 }
 
-int shoald_elastic_depth(int ceiling, int depth_min, int depth_max)
-{
-    if (ceiling < depth_min)
-        return depth_min;
-    return ceiling < depth_max ? ceiling : depth_max;
-}
-
 static void fall(shoald_elastic *e, int ceiling, uint64_t now_ns)
 {
     e->ceiling = ceiling;

@@ -1,5 +1,8 @@
 /* elastic.h - the ceiling of depth that a worker's elastic sessions live under
  *
+ * Under a ceiling of 5 a stream has at most 5 layers, and costs at most what 5 of the first model
+ * cost (load.h). So the streams of a dear model give up theirs before those of the first do.
+ *
  * Down at once, to between the marks, when the projected load is above the high mark or the
  * worker says that chunks would be late. Up again a layer at a time, after a while, as long as
  * the load with one layer more stays below the low mark and nothing is late. From the bottom to
@@ -32,8 +35,6 @@ typedef struct shoald_news {
 void shoald_elastic_init(shoald_elastic *e, int depths);
 /* More depths than before: a ceiling that was none stays none. */
 void shoald_elastic_deepen(shoald_elastic *e, int depths);
-/* The depth that a session which allows depth_min..depth_max has under a ceiling. */
-int shoald_elastic_depth(int ceiling, int depth_min, int depth_max);
 /* Returns the ceiling from now on. */
 int shoald_elastic_step(shoald_elastic *e, const shoald_marks *marks, const shoald_load *load,
                         const shoald_news *news, uint64_t now_ns);

@@ -125,7 +125,8 @@ double shoald_govern_cost(const shoald_governor *g, const shoald_policy *policy,
                           const shoald_price *price, int worker, const shoald_demand *d)
 {
     shoald_demand run = as_run(policy, d);
-    int depth = shoald_elastic_depth(g->elastic[worker].ceiling, run.depth_min, run.depth_max);
+    int depth =
+        shoald_price_depth(run.layers, g->elastic[worker].ceiling, run.depth_min, run.depth_max);
     return shoald_demand_share(&run, price, depth);
 }
 

@@ -13,6 +13,20 @@ double shoald_price_layers(const double *layers, int depth)
     return layers ? layers[depth] : depth;
 }
 
+int shoald_price_depth(const double *layers, int ceiling, int depth_min, int depth_max)
+{
+    int depth = depth_max;
+    while (ceiling < SHOAL_MAX_DEPTH && depth > depth_min &&
+           fmax(shoald_price_layers(layers, depth), depth) > ceiling + 0.5)
+        depth--;
+    return depth;
+}
+
+int shoald_price_ceiling(double layers)
+{
+    return (int)fmax(1, fmin(ceil(layers - 0.5), SHOAL_MAX_DEPTH));
+}
+
 double shoald_price_share(const shoald_price *p, double layers, int chunk_frames)
 {
     if (p->full_share > 0)
@@ -107,9 +121,11 @@ double shoald_demand_share(const shoald_demand *d, const shoald_price *p, int de
 static void add(shoald_load *l, const shoald_demand *d, const shoald_price *p, int sign)
 {
     double rate = shoald_demand_rate(d), more = 0;
+    int depth = 0; /* that `more` is for */
     for (int ceiling = 1; ceiling <= p->depths; ceiling++) {
-        if (ceiling == 1 || (ceiling > d->depth_min && ceiling <= d->depth_max))
-            more = share(d, p, rate, ceiling > d->depth_min ? ceiling : d->depth_min);
+        int under = shoald_price_depth(d->layers, ceiling, d->depth_min, d->depth_max);
+        if (under != depth)
+            more = share(d, p, rate, depth = under);
         l->at[ceiling] += sign * more;
     }
     l->sessions += sign;

@@ -22,11 +22,16 @@ typedef struct shoald_price {
     double full_share; /* not 0: what a stream of the first program at full depth takes of a
                         * worker, as the setting `capacity` says, whatever was measured */
     double full;       /* layers of that */
-    int depths;        /* of the deepest program */
+    int depths;        /* ceilings there are: the highest is none for the dearest program */
 } shoald_price;
 
 /* Layers (cost.h) of a program up to a depth. layers: [0..its depth]; NULL: one each. */
 double shoald_price_layers(const double *layers, int depth);
+/* The deepest of depth_min..depth_max that has no more than so many layers and costs no more than
+ * so many, rounded to whole ones; depth_min if none does. SHOAL_MAX_DEPTH is no ceiling. */
+int shoald_price_depth(const double *layers, int ceiling, int depth_min, int depth_max);
+/* The least ceiling that is none for programs that have and cost so many layers. */
+int shoald_price_ceiling(double layers);
 /* Share of a worker that a stream in real time takes. */
 double shoald_price_share(const shoald_price *p, double layers, int chunk_frames);
 

@@ -392,26 +392,26 @@ void shoald_admit_moved(shoald_session *s)
 
 /* ---- as a whole ---------------------------------------------------------------------- */
 
-static int deepest(const shoald_house *house)
+static int highest_ceiling(const shoald_house *house)
 {
-    int depth = 1;
+    int highest = 1;
     for (int i = 0; i < house->models.count; i++) {
-        const shoald_service *s = house->models.at[i].service;
-        depth = s->depth > depth ? s->depth : depth;
+        int ceiling = shoald_service_ceiling(house->models.at[i].service);
+        highest = ceiling > highest ? ceiling : highest;
     }
-    return depth;
+    return highest;
 }
 
 int shoald_admit_init(shoald_house *house)
 {
     size_t n = (size_t)house->port_count;
-    int depth = deepest(house);
+    int ceiling = highest_ceiling(house);
     house->costs = calloc(n, sizeof *house->costs);
     house->run_ns = calloc(n, sizeof *house->run_ns);
     if (!house->costs || !house->run_ns ||
-        shoald_govern_init(&house->governor, house->port_count, depth) < 0)
+        shoald_govern_init(&house->governor, house->port_count, ceiling) < 0)
         return -1;
-    house->price = (shoald_price){ .cost = shoald_port_cost(house->ports[0]), .depths = depth };
+    house->price = (shoald_price){ .cost = shoald_port_cost(house->ports[0]), .depths = ceiling };
     measure_price(house);
     for (int i = 0; i < house->port_count; i++)
         set_depth(house, i, uv_hrtime());
@@ -425,12 +425,19 @@ void shoald_admit_free(shoald_house *house)
     free(house->run_ns);
 }
 
-void shoald_admit_deepen(shoald_house *house, int depth)
+int shoald_admit_ceiling(const shoald_house *house, const shoald_service *s, int program, int depth)
 {
-    if (depth <= house->price.depths)
+    return shoald_price_depth(shoald_service_layers(s, program),
+                              shoald_govern_ceiling(&house->governor), 1, depth);
+}
+
+void shoald_admit_deepen(shoald_house *house)
+{
+    int ceiling = highest_ceiling(house);
+    if (ceiling <= house->price.depths)
         return;
-    house->price.depths = depth;
-    shoald_govern_deepen(&house->governor, depth);
+    house->price.depths = ceiling;
+    shoald_govern_deepen(&house->governor, ceiling);
     count_all(house);
 }
 

@@ -44,9 +44,12 @@ void shoald_admit_leave(struct shoald_session *s);
 /* Its old worker has let go of it. */
 void shoald_admit_moved(struct shoald_session *s);
 
-/* After another model has come: sessions may be as deep as that one is. */
-void shoald_admit_deepen(shoald_house *house, int depth);
+/* After other models have come: sessions may cost as much as one of those. */
+void shoald_admit_deepen(shoald_house *house);
 
+/* How deep a program of so many layers runs under the lowest of the workers' ceilings. */
+int shoald_admit_ceiling(const shoald_house *house, const shoald_service *s, int program,
+                         int depth);
 /* Streams of the default model at full depth that all workers carry. */
 double shoald_admit_capacity(const shoald_house *house);
 

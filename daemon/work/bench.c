@@ -1,7 +1,7 @@
 /* bench.c - see bench.h */
 #include "work/bench.h"
 
-#include "plan/elastic.h"
+#include "plan/load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -142,7 +142,7 @@ int shoald_bench_reserve(shoald_bench *w, bool taps, bool hidden)
     return 0;
 }
 
-int shoald_bench_depth(const shoald_bench *w, int depth_min, int depth_max)
+int shoald_bench_depth(const shoald_bench *w, const double *layers, int depth_min, int depth_max)
 {
-    return shoald_elastic_depth(atomic_load(&w->port->ceiling), depth_min, depth_max);
+    return shoald_price_depth(layers, atomic_load(&w->port->ceiling), depth_min, depth_max);
 }

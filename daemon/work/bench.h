@@ -50,7 +50,7 @@ void shoald_bench_free_list(shoald_bench **list);
 /* Between runs: room for outputs of several depths, and for hidden layers. 0 or a negative
  * SHOAL_E*. */
 int shoald_bench_reserve(shoald_bench *w, bool taps, bool hidden);
-/* The depth now for a stream that allows these. */
-int shoald_bench_depth(const shoald_bench *w, int depth_min, int depth_max);
+/* The depth now for a stream that allows these. layers: of its program (plan/load.h). */
+int shoald_bench_depth(const shoald_bench *w, const double *layers, int depth_min, int depth_max);
 
 #endif

@@ -59,7 +59,7 @@ static int make_engine_objects(shoald_lane *l, shoald_bench *w)
     shoal_stream_params p = shoal_stream_default_params(l->service->model);
     p.program = shoald_grant_find_program(l->service->model, o->program);
     t->layers = shoald_service_layers(l->service, p.program < 0 ? 0 : p.program);
-    p.depth = shoald_bench_depth(w, o->depth_min, o->depth_max);
+    p.depth = shoald_bench_depth(w, t->layers, o->depth_min, o->depth_max);
     p.chunk_frames = o->chunk_ms / SHOAL_FRAME_MS;
     p.left_frames = o->left_ms / SHOAL_FRAME_MS;
     int result = shoal_stream_new(&t->stream, l->service->model, &p);
@@ -112,7 +112,8 @@ static int set_depth(shoald_track *t, const shoald_bench *w, const shoal_options
 {
     t->depth_min = o->depth_min;
     t->depth_max = o->depth_max;
-    return shoal_stream_set_depth(t->stream, shoald_bench_depth(w, o->depth_min, o->depth_max));
+    return shoal_stream_set_depth(t->stream,
+                                  shoald_bench_depth(w, t->layers, o->depth_min, o->depth_max));
 }
 
 /* The record holds everything that is in force from here on; outputs may move the depth, too. */

@@ -4,6 +4,7 @@
     prepare.py ...                                        # once, keeps unlabelled speech too
     pretrain.py --out /tmp/shoal-pre --steps 3000         # resumes from /tmp/shoal-pre/last.pt if there
     train.py --init /tmp/shoal-pre/last.pt --out /tmp/shoal-run ...
+    selfsup.py ...                                        # what it is worth, shared and unshared
 
 As HuBERT's first iteration (Hsu et al., arXiv 2106.07447): the unit of a 20 ms frame is the nearest
 of --units k-means centres of its log-mels, here of 80 ms around it, less the clip's mean, whitened
@@ -22,7 +23,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data import FLOOR_LOG, Features, groups, moments, noisy, shift
+import fused
+from data import FLOOR_LOG, Features, groups, moments, noisy
 from model import Config, Encoder
 from optim import MuonAdamW
 from train import corpus_weight, draw_context, draw_depths, keep_average, save_run, schedule
@@ -83,10 +85,11 @@ def spans(frames, rng):
 
 
 def masked_batch(feats, group, units, fill, noises, rng, delay):
-    """(mel [B, F, 80] masked, units [B, T] of the masked frames, -100 elsewhere)."""
+    """(mel [B, F, 80] masked, units [B, T], -100 where there are none, bool [B, T]: masked)."""
     longest = max(e["frames"] for e in group)
     mel = np.full((len(group), longest, 80), FLOOR_LOG, np.float32)
     target = np.full((len(group), longest // 2), -100, np.int64)
+    masked = np.zeros(target.shape, bool)
     mean, std = fill
     for b, e in enumerate(group):
         clean = feats.get(e)
@@ -95,32 +98,107 @@ def masked_batch(feats, group, units, fill, noises, rng, delay):
         x = noisy(clean, feats, noises, rng, 0.6)
         x[hidden] = mean + 0.1 * std * rng.standard_normal((hidden.sum(), 80))
         mel[b, :len(x)] = x
-        label = shift(np.where(mask, units(clean), -100), delay)
-        label[:delay] = -100
-        target[b, :len(label)] = label
-    return torch.from_numpy(mel), torch.from_numpy(target)
+        target[b, delay:len(mask)] = units(clean)[:-delay]
+        masked[b, delay:len(mask)] = mask[:-delay]
+    return torch.from_numpy(mel), torch.from_numpy(target), torch.from_numpy(masked)
 
 
 class Task(torch.nn.Module):
-    """The encoder and a head of cosine similarity to the units' embeddings."""
+    """The encoder and a head of cosine similarity to the units' embeddings.
 
-    def __init__(self, encoder, units):
+    seen: what the frames that are not masked weigh beside the others (HuBERT's alpha is 1 / (1 + seen)).
+    """
+
+    def __init__(self, encoder, units, seen=0.0):
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.seen = encoder, seen
         self.units = torch.nn.Parameter(torch.randn(units, encoder.config.dim))
 
-    def forward(self, mel, target, depth, context):
-        """(mean cross-entropy over the masked frames, share that was named rightly)."""
+    def forward(self, mel, target, masked, depth, context):
+        """(loss, share of the masked frames that was named rightly, of the others)."""
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            _, seen = self.encoder(mel, depth, *context, taps=(depth,))
-        hidden = target >= 0
-        x = F.normalize(seen[depth][hidden].float(), dim=-1)
+            _, out = self.encoder(mel, depth, *context, taps=(depth,))
+        known = target >= 0
+        target, masked = target[known], masked[known]
+        x = F.normalize(out[depth][known].float(), dim=-1)
         logits = HEAD_SCALE * F.linear(x, F.normalize(self.units, dim=-1))
-        return F.cross_entropy(logits, target[hidden]), (logits.argmax(-1) == target[hidden]).float().mean()
+        losses, right = F.cross_entropy(logits, target, reduction="none"), (logits.argmax(-1) == target).float()
+        loss = (losses[masked].mean() + self.seen * losses[~masked].mean()) / (1 + self.seen)
+        return loss, right[masked].mean(), right[~masked].mean()
 
 
-def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+class Learner:
+    """One arm: its task, the average of its weights, how far it is; goes on from out/last.pt if that is there.
+
+    law: of its depth, as draw_depths has it.
+    """
+
+    def __init__(self, out, config, units, seen, law, seed, mel):
+        """units: how many; seen: as Task has it; mel: (mean, 1/std) of the log-mels."""
+        torch.manual_seed(seed)
+        self.encoder, self.law, self.out = Encoder(config), law, out
+        self.encoder.mel_mean.copy_(torch.from_numpy(mel[0]))
+        self.encoder.mel_istd.copy_(torch.from_numpy(mel[1]))
+        self.task = Task(self.encoder, units, seen)
+        self.optim = MuonAdamW(self.task)
+        self.ema = {k: v.clone() for k, v in self.encoder.state_dict().items()}
+        self.step, self.seconds, self.cpu = 0, 0.0, 0.0
+        os.makedirs(out, exist_ok=True)
+        self.resume(os.path.join(out, "last.pt"))
+        self.rng = np.random.default_rng(seed * 7919 + self.step)
+
+    def resume(self, last):
+        if os.path.exists(last):
+            s = torch.load(last)
+            self.task.load_state_dict(s["task"])
+            self.optim.load_state_dict(s["optim"])
+            self.ema, self.step, self.seconds, self.cpu = s["ema"], s["step"], s["seconds"], s.get("cpu", 0.0)
+            print(f"{self.out}: resumed at step {self.step}", flush=True)
+
+    def update(self, batch, steps, lr, tail):
+        """One step of `steps`, batch: of masked_batches -> what Task says of it."""
+        begin, cpu = time.time(), time.process_time()
+        *inputs, context = batch
+        depth, _ = draw_depths(self.rng, self.encoder.config.depth, self.law)
+        loss, *right = self.task(*inputs, depth, context)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.task.parameters(), 5.0)
+        self.optim.step(schedule(self.step, steps, lr, min(200, steps // 10), tail))
+        self.optim.zero_grad()
+        self.step += 1
+        keep_average(self.ema, self.encoder, self.step)
+        self.seconds += time.time() - begin
+        self.cpu += time.process_time() - cpu
+        return loss.item(), *(r.item() for r in right)
+
+    def fused(self):
+        """Whether its layers are those of fused.c."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return fused.applies(self.encoder, self.encoder.mel_mean)
+
+    def save(self, **summary):
+        save_run(self.out, dict(model=self.encoder.state_dict(), task=self.task.state_dict(), ema=self.ema,
+                                optim=self.optim.state_dict(), step=self.step, seconds=self.seconds, cpu=self.cpu,
+                                config=self.encoder.config.dict()),
+                 dict(steps=self.step, seconds=self.seconds, cpu_seconds=self.cpu, depth_law=self.law, fused=self.fused(), **summary))
+
+
+def masked_batches(feats, speech, units, mel, delay, seconds, seed):
+    """Endless (mel, units, masked, (chunk, left context)) of about `seconds` of audio."""
+    rng = np.random.default_rng(seed)
+    noises = feats.select(corpus="esc10-noise")
+    for group in groups(speech, [corpus_weight(e) for e in speech], rng, seconds):
+        yield (*masked_batch(feats, group, units, (mel[0], 1 / mel[1]), noises, rng, delay), draw_context(rng))
+
+
+def corpus(feats, hold_out=()):
+    """(clips to learn from, hours of them at their own speed)"""
+    speech = [e for e in feats.index if e["split"] in ("train", "unlabelled") and e["corpus"] not in hold_out]
+    return speech, sum(e["frames"] for e in speech if e["speed"] == 1.0) / 360000
+
+
+def options(doc):
+    ap = argparse.ArgumentParser(description=doc.split("\n")[0])
     ap.add_argument("--features", default="/tmp/shoal-features")
     ap.add_argument("--out", required=True)
     ap.add_argument("--steps", type=int, default=3000)
@@ -128,64 +206,41 @@ def main():
     ap.add_argument("--tail", type=float, default=0.8, help="share of the steps in which it decays")
     ap.add_argument("--seconds", type=float, default=100.0, help="audio a step")
     ap.add_argument("--units", type=int, default=512)
+    ap.add_argument("--seen", type=float, default=0.0, help="weight of the frames that are not masked")
     ap.add_argument("--norms", type=int, default=12)
+    ap.add_argument("--dim", type=int, default=256)
     ap.add_argument("--hold-out", nargs="*", default=[], help="corpora left out, e.g. vctk-p239")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--threads", type=int, default=1)
+    return ap
+
+
+def main():
+    ap = options(__doc__)
+    ap.add_argument("--blocks", type=int, default=1, help="1: shared; 12: a block for each layer")
+    ap.add_argument("--depth-law", default="uniform", choices=("uniform", "fixed"), help="fixed: every step at full depth")
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
-    torch.manual_seed(a.seed)
-    os.makedirs(a.out, exist_ok=True)
-    last = os.path.join(a.out, "last.pt")
-
     feats = Features(a.features)
-    speech = [e for e in feats.index if e["split"] in ("train", "unlabelled") and e["corpus"] not in a.hold_out]
-    noises = feats.select(corpus="esc10-noise")
+    speech, hours = corpus(feats, a.hold_out)
     units = Units.learn(feats, [e for e in speech if e["speed"] == 1.0], a.units, a.seed)
-    encoder = Encoder(Config(norms=a.norms))
-    mean, istd = moments(feats, speech)
-    encoder.mel_mean.copy_(torch.from_numpy(mean))
-    encoder.mel_istd.copy_(torch.from_numpy(istd))
-    task = Task(encoder, a.units)
-    optim = MuonAdamW(task)
-    ema = {k: v.clone() for k, v in encoder.state_dict().items()}
-    step, spent = 0, 0.0
-    if os.path.exists(last):
-        s = torch.load(last)
-        task.load_state_dict(s["task"])
-        optim.load_state_dict(s["optim"])
-        ema, step, spent = s["ema"], s["step"], s["seconds"]
-        print(f"resumed at step {step}", flush=True)
-    rng = np.random.default_rng(a.seed * 1000003 + step)
-    stream = groups(speech, [corpus_weight(e) for e in speech], rng, a.seconds)
-    hours = sum(e["frames"] for e in speech if e["speed"] == 1.0) / 360000
-    print(f"{hours:.2f} h of speech, {a.units} units", flush=True)
-    begin, mark, told = time.time(), step, []
+    mel, config = moments(feats, speech), Config(dim=a.dim, ffn=4 * a.dim, blocks=a.blocks, norms=a.norms)
+    run = Learner(a.out, config, a.units, a.seen, a.depth_law, a.seed, mel)
+    stream = masked_batches(feats, speech, units, mel, config.delay, a.seconds, a.seed * 1000003 + run.step)
+    print(f"{hours:.2f} h of speech, {a.units} units, {'fused' if run.fused() else 'plain'} layers", flush=True)
+    begin, mark, told = time.time(), run.step, []
 
     def save():
-        seconds = spent + time.time() - begin
-        save_run(a.out, dict(model=encoder.state_dict(), task=task.state_dict(), ema=ema, optim=optim.state_dict(),
-                             step=step, seconds=seconds, config=encoder.config.dict(), args=vars(a)),
-                 dict(seed=a.seed, steps=step, seconds=seconds, units=a.units, hours=hours,
-                      command="pretrain.py " + " ".join(sys.argv[1:])))
+        run.save(seed=a.seed, units=a.units, hours=hours, command="pretrain.py " + " ".join(sys.argv[1:]))
 
-    while step < a.steps:
-        mel, target = masked_batch(feats, next(stream), units, (mean, 1 / istd), noises, rng, encoder.config.delay)
-        depth, _ = draw_depths(rng, encoder.config.depth, "uniform")
-        loss, right = task(mel, target, depth, draw_context(rng))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(task.parameters(), 5.0)
-        optim.step(schedule(step, a.steps, a.lr, tail=a.tail))
-        optim.zero_grad()
-        told.append((loss.item(), right.item()))
-        step += 1
-        keep_average(ema, encoder, step)
-        if step % 50 == 0:
-            loss, right = np.mean(told, 0)
-            print(f"step {step} loss {loss:.3f}, {100 * right:.1f} % named rightly, "
-                  f"{(time.time() - begin) / (step - mark):.2f} s/step", flush=True)
+    while run.step < a.steps:
+        told.append(run.update(next(stream), a.steps, a.lr, a.tail))
+        if run.step % 50 == 0:
+            loss, hidden, seen = np.mean(told, 0)
+            print(f"step {run.step} loss {loss:.3f}, {100 * hidden:.1f} % of the masked frames named rightly, {100 * seen:.1f} % of others, "
+                  f"{(time.time() - begin) / (run.step - mark):.2f} s/step", flush=True)
             told = []
-        if step % 250 == 0:
+        if run.step % 250 == 0:
             save()
     save()
 

@@ -53,8 +53,8 @@ def embeddings(model, feats, entries, per_clip, seed=1):
     return torch.cat(xs, 1), torch.from_numpy(np.concatenate(ys))
 
 
-def fit(x, y, classes, penalty=1e-4, rounds=40):
-    """Softmax regression [n, D] -> a function from [m, D] to labels [m]."""
+def regression(x, y, classes, penalty=1e-4, rounds=40):
+    """Softmax regression [n, D] -> (w [classes, D], b [classes]): logits are w x + b."""
     mean, std = x.mean(0), x.std(0) + 1e-6
     x = (x - mean) / std
     w, b = torch.zeros(classes, x.shape[1]), torch.zeros(classes)
@@ -68,7 +68,14 @@ def fit(x, y, classes, penalty=1e-4, rounds=40):
         return value
 
     optim.step(loss)
-    return lambda z: F.linear((z - mean) / std, w, b).argmax(-1)
+    w = w.detach() / std
+    return w, b.detach() - w @ mean
+
+
+def fit(x, y, classes, penalty=1e-4, rounds=40):
+    """The same as a function from [m, D] to labels [m]."""
+    w, b = regression(x, y, classes, penalty, rounds)
+    return lambda z: F.linear(z, w, b).argmax(-1)
 
 
 def accuracy(labels, y):

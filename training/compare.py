@@ -36,9 +36,9 @@ from reuse import MAPS, sharing
 HERE = os.path.dirname(os.path.abspath(__file__))
 DOCS = os.path.join(HERE, "../docs")
 CHUNKS, SETS, PRECISIONS = (8, 16), ("dev", "devcv"), ("fp32", "int8")
-MIMICS, EXPERTS = (os.path.join(HERE, f"../models/shoal-{name}.safetensors") for name in ("mimic", "experts"))
+FILES = {**{name: os.path.join(HERE, f"../models/shoal-{name}.safetensors") for name in ("mimic", "experts")},
+         "ssl": os.path.join(frozen.SCRATCH, "ssl.safetensors")}        # selfsup.py --model-out
 MISSING = {
-    "ssl": "needs a training of its own: a step of 50 s of audio takes 18 s on these machines; `pretrain.py` is there",
     "reuse": "trained with it; one arm at a GPU (../shared/RESEARCH.md) lost 0.1 points, and its weights were not kept. What stands above is the "
              "shipped model, which never met maps that are not its layer's own",
 }
@@ -77,7 +77,7 @@ def variants(a, said):
         out[f"convexity-{task}"] = (a.model, "base", depth)
     path = reuse_file(a)
     out.update({f"reuse-untrained-{name}": (path, name, 12) for name, each in MAPS.items() if each > 1})
-    for variant, path in (("mimic", MIMICS), ("experts", EXPERTS)):
+    for variant, path in FILES.items():
         for name, depth in (programs_of(path) if os.path.exists(path) else {}).items():
             if variant != "mimic" or name != "base":
                 out[variant + ("" if name == "base" else "-" + name.removeprefix("mimic-"))] = (path, name, depth)
@@ -211,7 +211,7 @@ def main():
             with open(path) as f:
                 said[name] = json.load(f)
     all_ = variants(a, said)
-    missing = {**MISSING, **{v: f"no {os.path.basename(p)}" for v, p in (("mimic", MIMICS), ("experts", EXPERTS)) if not os.path.exists(p)}}
+    missing = {**MISSING, **{v: f"no {os.path.basename(p)}" for v, p in FILES.items() if not os.path.exists(p)}}
     own = []
     for variant, of in all_.items():
         own.append(row(a, lists, variant, of))

@@ -9,7 +9,7 @@ A variant is a program of a model file at a depth. Of each: PER (decoded with th
 side, CPU time, all variants in turn, best of --rounds) and the 99th percentile of the CPU time of one stream's chunk.
 
 Each cell is written to --scratch when it is there, and the same command goes on where it stopped. A variant whose file is
-missing, or that nobody has trained, is listed with its reason. Of arms that were measured elsewhere (docs/claim.json,
+missing is listed. Of arms that were measured elsewhere (docs/claim.json,
 auto.py's table) what stands there is taken over, with `from`.
 """
 
@@ -38,10 +38,6 @@ DOCS = os.path.join(HERE, "../docs")
 CHUNKS, SETS, PRECISIONS = (8, 16), ("dev", "devcv"), ("fp32", "int8")
 FILES = {**{name: os.path.join(HERE, f"../models/shoal-{name}.safetensors") for name in ("mimic", "experts")},
          "ssl": os.path.join(frozen.SCRATCH, "ssl.safetensors")}        # selfsup.py --model-out
-MISSING = {
-    "reuse": "trained with it; one arm at a GPU (../shared/RESEARCH.md) lost 0.1 points, and its weights were not kept. What stands above is the "
-             "shipped model, which never met maps that are not its layer's own",
-}
 
 
 # ---- which there are ---------------------------------------------------------------------------
@@ -56,7 +52,7 @@ def pruned_file(a, order):
 
 
 def reuse_file(a):
-    """The shipped model with a program a number of layers that share a map."""
+    """The shipped model, which was trained with shared maps as well (train.py --maps), with a program a number of layers that share one."""
     path = os.path.join(a.scratch, "compare-reuse.safetensors")
     with_programs(a.model, path, [sharing(name, each) for name, each in MAPS.items() if each > 1])
     return path
@@ -76,7 +72,7 @@ def variants(a, said):
     for task, depth in said.get("convexity", {}).get("depth", {}).items():
         out[f"convexity-{task}"] = (a.model, "base", depth)
     path = reuse_file(a)
-    out.update({f"reuse-untrained-{name}": (path, name, 12) for name, each in MAPS.items() if each > 1})
+    out.update({f"reuse-{name}": (path, name, 12) for name, each in MAPS.items() if each > 1})
     for variant, path in FILES.items():
         for name, depth in (programs_of(path) if os.path.exists(path) else {}).items():
             if variant != "mimic" or name != "base":
@@ -125,8 +121,15 @@ def judged(a, lists, file, program, depth):
             s = frozen.kept(a.scratch, "compare", [frozen.sha_of(file), program, depth, chunk, [c.path for c in clips]], hear)["sums"]
             found[f"{of}|{20 * chunk}"] = [round(float(v), 2) for v in intervals.share(s[:, [0, 1]])]
             sums += [s] if chunk == 16 else []
-    s = np.concatenate(sums).sum(0)
-    return dict(per=found, argmax_per=round(100 * s[2] / s[0], 1), frames_right=round(100 * s[4] / s[3], 1))
+    sums = np.concatenate(sums)
+    s = sums.sum(0)
+    return dict(per=found, argmax_per=round(100 * s[2] / s[0], 1), frames_right=round(100 * s[4] / s[3], 1), sums=sums)
+
+
+def against(row, base):
+    """How much higher the error rate is than that of another row, in percent of it: both sets at 320 ms, speakers drawn anew together."""
+    both = np.concatenate([row["sums"][:, :2], base["sums"][:, :2]], 1)
+    return [round(float(v) - 100, 1) for v in intervals.share(both)]
 
 
 def parameters(file, program, depth):
@@ -180,18 +183,20 @@ def line(r):
     per = [f"{p[0]:.1f}" + (f" [{p[1]:.1f}, {p[2]:.1f}]" if len(p) > 1 else "") for p in (r["per"].get(k, [np.nan]) for k in
            ("dev|160", "dev|320", "devcv|160", "devcv|320"))]
     streams = [str(r.get("streams", {}).get(p, "")) for p in PRECISIONS]
-    return [r["variant"], f"{r['parameters']:,}", *(p.replace("nan", "") for p in per), r.get("argmax_per", ""), f"{r['frames_right']:.1f}",
+    return [r["variant"], f"{r['parameters']:,}", *(p.replace("nan", "") for p in per), intervals.told(r["against_shared"], "+.1f"), r.get("argmax_per", ""), f"{r['frames_right']:.1f}",
             r.get("mflops", ""), *streams, r.get("p99_ms", ""), f"{r['bytes_a_stream']:,}" if "bytes_a_stream" in r else ""]
 
 
 def table(result):
-    head = ["variant", "parameters used", "PER dev, 160 ms", "320 ms", "devcv, 160 ms", "320 ms", "argmax PER", "frames right, %",
+    head = ["variant", "parameters used", "PER dev, 160 ms", "320 ms", "devcv, 160 ms", "320 ms", "errors at 320 ms against `shared`, %, paired", "argmax PER", "frames right, %",
             "MFLOP/s of audio", *(f"streams a core, {p}" for p in PRECISIONS), "p99 of a chunk, CPU ms", "bytes a stream"]
     own = [r for r in result["rows"] if not r.get("from")]
     other = [r for r in result["rows"] if r.get("from") and "parameters" in r]
     text = rows(head, [line(r) for r in own]) + "\n\nMeasured elsewhere, not to be compared with the above: " + other[0]["from"] + ".\n\n"
     text += rows(["variant", "parameters", "PER dev, 320 ms", "frames right, %", "CPU seconds a step"],
                  [[r["variant"], f"{r['parameters']:,}", f"{r['per']['dev|320'][0]:.1f}", f"{r['frames_right']:.1f}", f"{r['step_seconds']:.2f}"] for r in other])
+    if not result["missing"]:
+        return text
     return text + "\n\nNot there: " + "; ".join(f"`{v}` ({why})" for v, why in result["missing"].items()) + "."
 
 
@@ -211,13 +216,15 @@ def main():
             with open(path) as f:
                 said[name] = json.load(f)
     all_ = variants(a, said)
-    missing = {**MISSING, **{v: f"no {os.path.basename(p)}" for v, p in FILES.items() if not os.path.exists(p)}}
+    missing = {v: f"no {os.path.basename(p)}" for v, p in FILES.items() if not os.path.exists(p)}
     own = []
     for variant, of in all_.items():
         own.append(row(a, lists, variant, of))
         print(own[-1], flush=True)
     for r in own:
-        r["seeds"] = 1
+        r["seeds"], r["against_shared"] = 1, against(r, own[0])
+    for r in own:
+        del r["sums"]
     for v, speed in speeds(a, all_).items():
         next(r for r in own if r["variant"] == v).update(speed)
     result = dict(limit=a.limit, rows=own + list(elsewhere()), missing=missing)

@@ -47,7 +47,7 @@ BATCHES, LARGE = (1, 4, 8, 16, 32, 64), 16
 LAYOUTS, ALL_LAYOUTS = ("scan", "layers"), ("scan", "layers", "stacked")
 ENGINE_STREAMS = (1, 32)
 TOLERANCE = 1e-3
-ENGINES = (("own", "fp32"), ("onednn", "fp32"), ("openblas", "fp32"), ("amx", "fp32"), ("onednn", "bf16"),
+ENGINES = (("own", "fp32"), ("onednn", "fp32"), ("openblas", "fp32"), ("amx", "fp32"), ("own", "bf16"), ("onednn", "bf16"),
            ("amx", "bf16"), ("own", "int8"), ("onednn", "int8"), ("amx", "int8"))
 QUANTIZE = """import sys
 from onnxruntime.quantization import QuantType, quantize_dynamic

@@ -67,6 +67,15 @@ class Units:
             centres = np.where(n > 0, sums / np.maximum(n, 1), z[rng.integers(len(z), size=units)])
         return cls(mean.astype(np.float32), projection, centres.astype(np.float32))
 
+    @classmethod
+    def kept(cls, path, *learn):
+        """Those of a file, or learnt and kept there: other recordings later shall not give other units."""
+        if not os.path.exists(path):
+            units = cls.learn(*learn)
+            np.savez(path, mean=units.mean, projection=units.projection, centres=units.centres)
+        with np.load(path) as z:
+            return cls(z["mean"], z["projection"], z["centres"])
+
     @staticmethod
     def nearest(z, centres):
         return (z @ centres.T - 0.5 * (centres ** 2).sum(1)).argmax(1)
@@ -223,7 +232,8 @@ def main():
     torch.set_num_threads(a.threads)
     feats = Features(a.features)
     speech, hours = corpus(feats, a.hold_out)
-    units = Units.learn(feats, [e for e in speech if e["speed"] == 1.0], a.units, a.seed)
+    os.makedirs(a.out, exist_ok=True)
+    units = Units.kept(os.path.join(a.out, "units.npz"), feats, [e for e in speech if e["speed"] == 1.0], a.units, a.seed)
     mel, config = moments(feats, speech), Config(dim=a.dim, ffn=4 * a.dim, blocks=a.blocks, norms=a.norms)
     run = Learner(a.out, config, a.units, a.seen, a.depth_law, a.seed, mel)
     stream = masked_batches(feats, speech, units, mel, config.delay, a.seconds, a.seed * 1000003 + run.step)

@@ -62,7 +62,8 @@ def train(a):
     """All arms to a.steps steps; they go on from their checkpoints."""
     feats = Features(a.features)
     speech, hours = corpus(feats, a.hold_out)
-    units = Units.learn(feats, [e for e in speech if e["speed"] == 1.0], a.units, a.seed)
+    os.makedirs(a.out, exist_ok=True)
+    units = Units.kept(os.path.join(a.out, "units.npz"), feats, [e for e in speech if e["speed"] == 1.0], a.units, a.seed)
     mel = moments(feats, speech)
     runs = {n: Learner(os.path.join(a.out, n), Config(dim=a.dim, ffn=4 * a.dim, blocks=b, norms=a.norms), a.units, a.seen, law, a.seed, mel)
             for n, (b, law) in ARMS.items()}
@@ -98,11 +99,12 @@ def trained(a):
 
 
 def model_files(a):
-    """{name: model file}; arms and random weights are exported when they are not there."""
+    """{name: model file}; arms that went on and what is not there are exported."""
     out = {n: os.path.join(a.out, n + ".safetensors") for n in (*ARMS, RANDOM, RANDOM_12)}
     for n, path in out.items():
-        if not os.path.exists(path):
-            model, _ = load_checkpoint(os.path.join(a.out, n if n in ARMS else UNIFORM, "last.pt"))
+        last = os.path.join(a.out, n if n in ARMS else UNIFORM, "last.pt")
+        if not os.path.exists(path) or n in ARMS and os.path.getmtime(path) < os.path.getmtime(last):
+            model, _ = load_checkpoint(last)
             if n not in ARMS:
                 torch.manual_seed(a.seed + 1)
                 model = untrained(model, 1 if n == RANDOM else DEPTH)

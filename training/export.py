@@ -5,10 +5,11 @@
     export.py --random tiny --out tiny.safetensors                   # for tests
 
 The exponential moving average of the weights is what ships. Decoder tables come from
-`decoder.py` (--decoder FILE) or, without it, a plain switching price.
+`decoder.py` or another model file (--decoder FILE) or, without it, a plain switching price.
 """
 
 import argparse
+import json
 from dataclasses import fields
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 
 import frontend
 from model import Config, Encoder, Experts
-from modelfile import DTYPES, exit_law, exit_share, metadata_of, read_model, write_safetensors
+from modelfile import DTYPES, exit_law, exit_share, metadata_of, read_model, read_safetensors, write_safetensors
 from phones import PHONES
 
 
@@ -111,6 +112,17 @@ def divided(decoder, temperature):
             np.stack([v[:, 0], v[:, 1] / by], 1) if k == "decoder.fourgram" else v / by for k, v in decoder.items()}
 
 
+def decoder_of(path):
+    """The decoder's tables in an npz of decoder.py or in a model file, for posteriors of temperature 1."""
+    if path.endswith(".npz"):
+        tensors, temperature = dict(np.load(path)), 1.0
+    else:
+        tensors, meta = read_safetensors(path)
+        temperature = json.loads(meta["shoal"]).get("temperature", 1.0)
+    tables = {n: v for n, v in tensors.items() if n.startswith("decoder.") or n == "head.priors"}
+    return tables if temperature == 1.0 else divided(tables, 1 / temperature)
+
+
 def export(m, name, path, decoder=None, dtype="f32", temperature=1.0):
     tensors = {k: v.detach().float().numpy() for k, v in model_tensors(m).items()}
     tensors.update(decoder or plain_decoder(m.config.classes))
@@ -184,7 +196,8 @@ def random_model(seed=7, **changes):
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--checkpoint", help="or a model file, to give it another decoder")
-    ap.add_argument("--decoder", help="npz of decoder.py; head.priors in it goes along")
+    ap.add_argument("--decoder", help="npz of decoder.py, or a model file; head.priors in it goes along")
+    ap.add_argument("--decoder-scale", type=float, default=1.0, help="of its prices: below 1 posteriors count for more")
     ap.add_argument("--random", help="name of a random test model instead of a checkpoint")
     ap.add_argument("--name", default="shoal-base")
     ap.add_argument("--dtype", choices=DTYPES, default="f32", help="of the network's matrices in the file")
@@ -193,10 +206,7 @@ def main():
     ap.add_argument("--out", required=True)
     a = ap.parse_args()
     m = random_model() if a.random else load_model(a.checkpoint)
-    decoder = None
-    if a.decoder:
-        z = np.load(a.decoder)
-        decoder = divided({n: z[n] for n in z.files if n.startswith(("decoder.", "head."))}, a.temperature)
+    decoder = divided(decoder_of(a.decoder), a.temperature / a.decoder_scale) if a.decoder else None
     export(m, a.random or a.name, a.out, decoder, a.dtype, a.temperature)
     print(f"{a.out}: {sum(p.numel() for p in m.parameters())} parameters")
 

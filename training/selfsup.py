@@ -39,10 +39,9 @@ from capi import Engine
 from corpus import read_manifest
 from data import Features, moments
 from evaluate import file_facts
-from export import divided, export, load_checkpoint
+from export import decoder_of, export, load_checkpoint
 from frontend import log_mel
 from model import Config, Encoder
-from modelfile import read_safetensors
 from phones import PHONES, edits
 from pretrain import Learner, Units, corpus, masked_batches, options
 from probe import accuracy, fit, regression, similarities
@@ -240,9 +239,7 @@ def write_model(a, file, found):
     model, _ = load_checkpoint(os.path.join(a.out, UNIFORM, "last.pt"))
     w, b = regression(frozen.tensor(found["learn"]["whole.x"][a.depths.index(DEPTH)]), torch.from_numpy(found["learn"]["whole.y"]), len(PHONES))
     model.head.weight.data, model.head.bias.data = w, b
-    tensors, meta = read_safetensors(a.model)
-    decoder = {k: v for k, v in tensors.items() if k.startswith("decoder.")}
-    export(model, "shoal-ssl", file, divided(decoder, 1 / json.loads(meta["shoal"]).get("temperature", 1.0)), "f16")
+    export(model, "shoal-ssl", file, {k: v for k, v in decoder_of(a.model).items() if k.startswith("decoder.")}, "f16")
 
 
 # ---- the document -----------------------------------------------------------------------------

@@ -1,9 +1,8 @@
 /* gemm.c - choose the backend of the matrix products
  *
- * auto: AMX where the CPU has it; then oneDNN where the level is AVX-512, since its kernels are
- * measured there and ours are not; then our own, which are the fastest on a CPU with AVX2 alone
- * (docs/performance.md), and have int8 on any. bf16 needs AMX, or AVX-512 with bf16: oneDNN's
- * there, ours if it is not built in. OpenBLAS is had by name. Precision auto is a rule, too, of
+ * auto: AMX where the CPU has it; then our own, which are the fastest with AVX2 alone and with
+ * AVX-512 and bf16 (docs/performance.md), and have int8 on any; oneDNN with AVX-512 before that,
+ * where ours were never measured. OpenBLAS is had by name. Precision auto is a rule, too, of
  * what docs/performance.md has measured: a trial at each start would make two servers of one kind
  * differ by chance, and features of two precisions are not the same.
  */
@@ -53,11 +52,23 @@ static const shoal__gemm *choose_openblas(shoal_precision precision, char *why, 
     return NULL;
 }
 
-/* oneDNN before our own products: it has kernels for AVX-512, and the level allows them. */
+static int cpu_has_bf16(void)
+{
+#ifdef HAVE_X86
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512bf16");
+#else
+    return 0;
+#endif
+}
+
+/* oneDNN before our own products; it also has bf16 where SHOAL_KERNELS lowers the level of ours. */
 static int prefers_onednn(shoal_precision precision)
 {
     const char *level = shoal__kern_choose()->name;
-    return precision == SHOAL_BF16 || !strcmp(level, "avx512") || !strcmp(level, "amx");
+    if (!strcmp(level, "avx512"))
+        return !cpu_has_bf16();
+    return precision == SHOAL_BF16 || !strcmp(level, "amx");
 }
 
 static const shoal__gemm *choose(shoal_backend backend, shoal_precision precision, char *why,
@@ -115,7 +126,7 @@ static const char *why_backend(const shoal__gemm *g, shoal_backend asked)
     const char *level = shoal__kern_choose()->name;
     if (asked != SHOAL_BACKEND_AUTO)
         return "asked for";
-    if (g->precision == SHOAL_BF16 && strcmp(level, "amx"))
+    if (g->precision == SHOAL_BF16 && strcmp(level, "amx") && strcmp(level, "avx512"))
         return "bf16 needs it here";
     return !strcmp(level, "amx") || !strcmp(level, "avx512") || !strcmp(level, "avx2")
                ? "the fastest measured at this level"

@@ -2,6 +2,7 @@
 """Every variant in one table: what it is worth and what it costs, through the C engine.
 
     compare.py                      # results/compare.json, and the table of ../docs/research.md
+    compare.py --only reuse-two-a-map --limit 300 --chunks 16        # says how it is beside `shared`, and writes nothing
 
 A variant is a program of a model file at a depth. Of each: PER (decoded with the language model; dev and devcv, about
 --limit clips of each, chunks of CHUNKS frames), its interval (speakers drawn anew), frames right, argmax PER; what
@@ -205,6 +206,7 @@ def main():
     ap.set_defaults(limit=35)
     ap.add_argument("--chunks", type=int, nargs="*", default=CHUNKS, help="frames of 20 ms; 16 is always among them")
     ap.add_argument("--rounds", type=int, default=2, help="of the clock")
+    ap.add_argument("--only", nargs="*", help="these variants")
     ap.add_argument("--shoald", default=os.path.join(HERE, "../build/daemon/shoald"))
     ap.add_argument("--out", default=os.path.join(RESULTS, "compare.json"))
     ap.add_argument("--into", default=os.path.join(DOCS, "research.md"), help="a document with markers; '' for none")
@@ -216,11 +218,15 @@ def main():
             with open(path) as f:
                 said[name] = json.load(f)
     all_ = variants(a, said)
+    if a.only:
+        all_ = {v: of for v, of in all_.items() if v in ("shared", *a.only)}
     missing = {v: f"no {os.path.basename(p)}" for v, p in FILES.items() if not os.path.exists(p)}
     own = []
     for variant, of in all_.items():
         own.append(row(a, lists, variant, of))
-        print(own[-1], flush=True)
+        print(variant, own[-1]["per"], "against shared, %:", intervals.told(against(own[-1], own[0]), "+.1f"), flush=True)
+    if a.only:
+        return
     for r in own:
         r["seeds"], r["against_shared"] = 1, against(r, own[0])
     for r in own:

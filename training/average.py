@@ -43,7 +43,8 @@ def told(path, speech):
     """How a part was made, as far as anything tells."""
     stem, suffix = os.path.splitext(path)
     if suffix != ".pt":
-        return read(stem + ".json")["training"] if os.path.exists(stem + ".json") else {}
+        run = read(stem + ".json")["training"] if os.path.exists(stem + ".json") else {}
+        return dict(averaged=[p["name"] for p in run["parts"]]) if "parts" in run else run
     beside = os.path.join(os.path.dirname(path), "summary.json")
     if os.path.exists(beside):
         return read(beside)

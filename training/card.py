@@ -96,7 +96,7 @@ def run_text(run, alone):
              f"{run['seconds'] / 3600:.2f} h of wall time" if run.get("seconds") else "",
              f"{run['threads']} CPU thread(s)" if run.get("threads") else "",
              f"itself the mean of {', '.join(run['averaged'])}" if run.get("averaged") else ""]
-    return f"{name}{', '.join(k for k in known if k)}: `{run.get('command', '')}`."
+    return name + ", ".join(k for k in known if k) + (f": `{run['command']}`." if run.get("command") else ".")
 
 
 def training_text(run):

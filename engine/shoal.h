@@ -140,7 +140,7 @@ typedef struct shoal_model_info {
 
 /* Matrix library and precision of its products; what lies between them is fp32. */
 typedef enum shoal_backend {
-    SHOAL_BACKEND_AUTO,     /* AMX on CPUs that have it; oneDNN with AVX-512 and for bf16;
+    SHOAL_BACKEND_AUTO,     /* AMX on CPUs that have it; oneDNN with AVX-512 without bf16;
                              * else OWN */
     SHOAL_BACKEND_OPENBLAS, /* fp32 only; loaded when it is asked for */
     SHOAL_BACKEND_ONEDNN,   /* where it is built in */

@@ -34,6 +34,7 @@ import torch
 import arms
 from arms import Arm, model_file, summary
 from capi import Engine
+from crowd import depth_costs
 from data import Features, batches
 from decoder import tables
 from lm import counts
@@ -91,14 +92,8 @@ def step_times(a):
 
 def stream_costs(a):
     """{arm: {depth: CPU ms a second of audio}}, median of rounds in which all take turns."""
-    pcm = np.random.default_rng(1).normal(0, 0.05, 5120 * 8).astype(np.float32)
-    engines = {n: Engine(model_file(os.path.join(a.out, n)), a.lib) for n in LAYOUTS}
-    spent = {n: {d: [] for d in range(1, LAYOUTS[n][0] + 1)} for n in LAYOUTS}
-    for _ in range(a.cost_rounds):
-        for n, e in engines.items():
-            for d in spent[n]:
-                spent[n][d].append(1000 * e.cost(pcm, d))
-    return {n: {str(d): float(np.median(t)) for d, t in s.items()} for n, s in spent.items()}
+    engines = {n: (Engine(model_file(os.path.join(a.out, n)), a.lib), layers) for n, (layers, *_) in LAYOUTS.items()}
+    return {n: {str(d): ms for d, ms in enumerate(of, 1)} for n, of in depth_costs(engines, 8, a.cost_rounds).items()}
 
 
 def claims(r):

@@ -10,8 +10,7 @@ A variant is a program of a model file at a depth. Of each: PER (decoded with th
 side, CPU time, all variants in turn, best of --rounds) and the 99th percentile of the CPU time of one stream's chunk.
 
 Each cell is written to --scratch when it is there, and the same command goes on where it stopped. A variant whose file is
-missing is listed. Of arms that were measured elsewhere (docs/claim.json,
-auto.py's table) what stands there is taken over, with `from`.
+missing is listed. Of arms that were measured elsewhere (docs/claim.json, auto.py's table) what stands there is taken over, with `from`.
 """
 
 import json
@@ -184,13 +183,13 @@ def line(r):
     per = [f"{p[0]:.1f}" + (f" [{p[1]:.1f}, {p[2]:.1f}]" if len(p) > 1 else "") for p in (r["per"].get(k, [np.nan]) for k in
            ("dev|160", "dev|320", "devcv|160", "devcv|320"))]
     streams = [str(r.get("streams", {}).get(p, "")) for p in PRECISIONS]
-    return [r["variant"], f"{r['parameters']:,}", *(p.replace("nan", "") for p in per), intervals.told(r["against_shared"], "+.1f"), r.get("argmax_per", ""), f"{r['frames_right']:.1f}",
-            r.get("mflops", ""), *streams, r.get("p99_ms", ""), f"{r['bytes_a_stream']:,}" if "bytes_a_stream" in r else ""]
+    return [r["variant"], f"{r['parameters']:,}", *(p.replace("nan", "") for p in per), intervals.told(r["against_shared"], "+.1f"),
+            r.get("argmax_per", ""), f"{r['frames_right']:.1f}", r.get("mflops", ""), *streams, r.get("p99_ms", ""), f"{r['bytes_a_stream']:,}" if "bytes_a_stream" in r else ""]
 
 
 def table(result):
-    head = ["variant", "parameters used", "PER dev, 160 ms", "320 ms", "devcv, 160 ms", "320 ms", "errors at 320 ms against `shared`, %, paired", "argmax PER", "frames right, %",
-            "MFLOP/s of audio", *(f"streams a core, {p}" for p in PRECISIONS), "p99 of a chunk, CPU ms", "bytes a stream"]
+    head = ["variant", "parameters used", "PER dev, 160 ms", "320 ms", "devcv, 160 ms", "320 ms",
+            "errors at 320 ms against `shared`, %, paired", "argmax PER", "frames right, %", "MFLOP/s of audio", *(f"streams a core, {p}" for p in PRECISIONS), "p99 of a chunk, CPU ms", "bytes a stream"]
     own = [r for r in result["rows"] if not r.get("from")]
     other = [r for r in result["rows"] if r.get("from") and "parameters" in r]
     text = rows(head, [line(r) for r in own]) + "\n\nMeasured elsewhere, not to be compared with the above: " + other[0]["from"] + ".\n\n"

@@ -4,6 +4,8 @@ import subprocess
 import time
 from contextlib import ExitStack
 
+import numpy as np
+
 from capi import Engine
 
 DEPTH, CHUNK, LEFT = 12, 8, 64
@@ -61,3 +63,15 @@ def explained(shoald, model):
 def whole(steps):
     """(arithmetic a frame, bytes) of all of them"""
     return tuple(map(sum, zip(*steps)))
+
+
+def depth_costs(engines, chunks, rounds):
+    """{name: [CPU ms a second of audio at depth 1, 2, ..]} of {name: (engine, deepest)}, over so many chunks of 320 ms of noise;
+    median of rounds in which all take turns."""
+    pcm = np.random.default_rng(1).normal(0, 0.05, 5120 * chunks).astype(np.float32)
+    spent = {n: [[] for _ in range(deepest)] for n, (_, deepest) in engines.items()}
+    for _ in range(rounds):
+        for n, (engine, deepest) in engines.items():
+            for d in range(deepest):
+                spent[n][d].append(1000 * engine.cost(pcm, d + 1))
+    return {n: [float(np.median(t)) for t in s] for n, s in spent.items()}

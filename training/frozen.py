@@ -121,6 +121,12 @@ def of_clip(engine, clip, logp, x, words, rng):
                                  (labels != 0).sum(), (best == labels)[labels != 0].sum()]])}
 
 
+def gathered(parts, whats):
+    """One array a key of [{key: array}], a clip each, and for each of `whats` which clip a row is of: `frame.of`."""
+    out = {key: np.concatenate([p[key] for p in parts], int(key.endswith(".x"))) for key in parts[0]}
+    return {**out, **{w + ".of": np.repeat(np.arange(len(parts)), [len(p[w + ".y"]) for p in parts]) for w in whats}}
+
+
 def heard(engine, clips, depth, layers, words, whole=()):
     """All of them, one array a key, and `frame.of`, `word.of`: which clip a row is of. The layers, then what leaves."""
     rng, parts = np.random.default_rng(1), {}
@@ -130,9 +136,7 @@ def heard(engine, clips, depth, layers, words, whole=()):
         parts[i] = of_clip(engine, clip, logp, x, words, rng)
         if whole:
             parts[i].update({"whole.x": x[list(whole)], "whole.y": frame_labels(clip.align, len(logp))})
-    out = {key: np.concatenate([parts[i][key] for i in range(len(clips))], int(key.endswith(".x"))) for key in parts[0]}
-    for what in ("frame", "word", "whole")[:3 if whole else 2]:
-        out[what + ".of"] = np.repeat(np.arange(len(clips)), [len(parts[i][what + ".y"]) for i in range(len(clips))])
+    out = gathered([parts[i] for i in range(len(clips))], ("frame", "word", "whole")[:3 if whole else 2])
     return {k: v.astype(np.float16) if k.endswith(".x") else v for k, v in out.items()}
 
 

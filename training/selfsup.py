@@ -37,6 +37,7 @@ import intervals
 from breakdown import frame_labels
 from capi import Engine
 from corpus import read_manifest
+from crowd import depth_costs
 from data import Features, moments
 from evaluate import file_facts
 from export import decoder_of, export, load_checkpoint
@@ -148,9 +149,7 @@ def heard(a, name, model, clips, depths):
                  for clip, (_, _, hidden) in engine.hear_layers([clips[i] for i in order], layers, DEPTH, CHUNK))
     for i, (clip, x) in zip(order, found):
         parts[i] = of_clip(clip, x, rng, depths)
-    out = {k: np.concatenate([parts[i][k] for i in range(len(clips))], int(k.endswith(".x"))) for k in parts[0]}
-    return {**out, **{w + ".of": np.repeat(np.arange(len(clips)), [len(parts[i][w + ".y"]) for i in range(len(clips))])
-                      for w in ("frame", "whole")}}
+    return frozen.gathered([parts[i] for i in range(len(clips))], ("frame", "whole"))
 
 
 def depths_of(a, name):
@@ -224,14 +223,7 @@ def judged(a, name, model, lists, targets, recognise):
 
 def costs(a, files):
     """{name: CPU ms a second of audio at depths 1 to 12}, median of rounds in which all take turns."""
-    pcm = np.random.default_rng(1).normal(0, 0.05, 5120 * 4).astype(np.float32)
-    engines = {n: Engine(files[n], a.lib) for n in ARMS}
-    spent = {n: [[] for _ in range(DEPTH)] for n in engines}
-    for _ in range(a.rounds):
-        for n, e in engines.items():
-            for d in range(DEPTH):
-                spent[n][d].append(1000 * e.cost(pcm, d + 1))
-    return {n: [float(np.median(t)) for t in s] for n, s in spent.items()}
+    return depth_costs({n: (Engine(files[n], a.lib), DEPTH) for n in ARMS}, 4, a.rounds)
 
 
 def write_model(a, file, found):

@@ -123,7 +123,8 @@ def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0, drop
 
     batch: (mel, labels); depths: of draw_depths; context: (chunk, left) in frames;
     crf: (weight, transition, log prior) of the sequence loss, or None; distill: weight of the
-    cross-entropy of the shallower depth to the posteriors of the deeper; dropped: of draw_dropped; steady: weight of flicker(); maps: of draw_maps.
+    cross-entropy of the shallower depth to the posteriors of the deeper; dropped: of draw_dropped; steady:
+    weight of flicker(); maps: of draw_maps.
     """
     mel, lab = batch
     depth, other = depths

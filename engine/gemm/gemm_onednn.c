@@ -416,14 +416,15 @@ static const char *isa_name(void)
     }
 }
 
+/* By what it will use, which ONEDNN_MAX_CPU_ISA may lower, not by the CPU alone. */
 static int cpu_can(shoal_precision precision)
 {
 #ifdef HAVE_X86
-    __builtin_cpu_init();
+    int isa = (int)dnnl_get_effective_cpu_isa();
     if (precision == SHOAL_BF16)
-        return __builtin_cpu_supports("avx512bf16");
+        return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
     if (precision == SHOAL_INT8)
-        return __builtin_cpu_supports("avx512vnni");
+        return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni;
 #endif
     return precision == SHOAL_FP32;
 }

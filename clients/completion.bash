@@ -6,7 +6,7 @@ _shoal() {
     case $before in
     --output) words='text jsonl npy kaldi textgrid labels ctm' ;;
     --outputs) words='phones posteriors embedding hidden mel activity' ;;
-    --lm | --durations | --tentative) words='on off' ;;
+    --lm | --durations | --smooth | --tentative) words='on off' ;;
     --pool) words='none utterance' ;;
     --precision) words='fp32 bf16 int8' ;;
     --depth | --depths) words='3 6 12 3-12' ;;

@@ -74,6 +74,7 @@ const shoal__option shoal__options[] = {
       SHOAL_MAX_ACTIVITY_MAX_MS, SHOAL_FRAME_MS, NULL, "1000..60000 in steps of 20, or 0 (never)" },
     { "activity_pad_ms", SHOAL_OPT_ACTIVITY_PAD_MS, SHOAL__INT, AT(activity_pad_ms), 0,
       SHOAL_MAX_ACTIVITY_PAD_MS, SHOAL_FRAME_MS, NULL, "0..500 in steps of 20" },
+    { "smooth", SHOAL_OPT_SMOOTH, SHOAL__NAME, AT(smooth), 0, 0, 0, switch_names, "on or off" },
     { "model", SHOAL_OPT_MODEL, SHOAL__MODEL, AT(model), 0, 0, 0, NULL,
       "a name of at most 63 of A-Z, a-z, 0-9, _ . -, of a model that /v1/models lists, or that "
       "and @ with 8 to 64 digits of its sha256" },
@@ -142,5 +143,6 @@ shoal_options shoal_options_default(void)
         .precision = SHOAL_ANY_PRECISION,
         .every = 1,
         .pool = SHOAL_POOL_NONE,
+        .smooth = SHOAL_OFF,
     };
 }

@@ -115,7 +115,8 @@ enum {
     SHOAL_OPT_ACTIVITY_MAX_MS = 1 << 23,
     SHOAL_OPT_ACTIVITY_PAD_MS = 1 << 24,
     SHOAL_OPT_MODEL = 1 << 25,
-    SHOAL_OPT_ALL = (1 << 26) - 1,
+    SHOAL_OPT_SMOOTH = 1 << 26,
+    SHOAL_OPT_ALL = (1 << 27) - 1,
     SHOAL_OPT_SETTABLE = SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT | SHOAL_OPT_CHUNK_MS /* by set */
 };
 
@@ -160,12 +161,12 @@ typedef struct shoal_options {
     int activity_min_ms; /* shorter speech is not told, 0..2000; 0 */
     int activity_max_ms; /* longer speech is cut, 1000..60000, and more than twice the hangover and
                           * the pad; 0: never; 0 */
-    int activity_pad_ms; /* begins earlier and ends later by that, 0..500, at most the hangover; 0
-                          */
+    int activity_pad_ms; /* begins earlier, ends later by that, 0..500, at most the hangover; 0 */
     char model[SHOAL_MAX_MODEL + 1]; /* which of the server's models, by its name there, or NAME@
                                       * and at least 8 digits of its file's SHA-256, lower case:
                                       * then no other will do; "": the server's choice, its first.
                                       * In `ready` the name alone */
+    shoal_switch smooth;             /* posteriors whose argmax does not flicker; off */
 } shoal_options;
 
 /* 1: a model may have this name: 1..63 of A-Z, a-z, 0-9, _ . - */

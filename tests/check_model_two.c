@@ -276,6 +276,40 @@ START_TEST(temperatures_are_numbers_above_0)
 }
 END_TEST
 
+START_TEST(smoothing_is_told)
+{
+    shoal_model *m = image_accept(&im);
+    shoal_smooth_params p = shoal_smoother_default_params(m);
+    ck_assert_float_eq(p.stay, 0.85f);
+    ck_assert_float_eq(p.scale, 2.0f);
+    ck_assert_float_eq(p.temperature, 3.5f);
+    shoal_model_close(m);
+    json_object_set_new(im.config, "smoothing_stay", json_real(0.75));
+    json_object_set_new(im.config, "smoothing_temperature", json_integer(2));
+    m = image_accept(&im);
+    p = shoal_smoother_default_params(m);
+    ck_assert_float_eq(p.stay, 0.75f);
+    ck_assert_float_eq(p.scale, 2.0f);
+    ck_assert_float_eq(p.temperature, 2.0f);
+    shoal_model_close(m);
+}
+END_TEST
+
+static const struct {
+    const char *key, *value;
+} strange_smoothing[] = {
+    { "smoothing_stay", "0.3" },  { "smoothing_stay", "1" },          { "smoothing_stay", "\"x\"" },
+    { "smoothing_scale", "0" },   { "smoothing_temperature", "11" },  { "smoothing_scale", "null" },
+    { "smoothing_width", "0.5" }, { "smoothing_temperature", "[2]" },
+};
+
+START_TEST(smoothing_has_limits)
+{
+    refuse_value(im.config, strange_smoothing[_i].key, strange_smoothing[_i].value,
+                 strange_smoothing[_i].key);
+}
+END_TEST
+
 static void give_priors(int classes, float silence)
 {
     float p[CLASSES + 1];
@@ -336,6 +370,9 @@ int main(void)
     tcase_add_test(c, temperature_of_1_changes_nothing);
     tcase_add_test(c, temperature_divides_logits);
     tcase_add_loop_test(c, temperatures_are_numbers_above_0, 0, 7);
+    tcase_add_test(c, smoothing_is_told);
+    tcase_add_loop_test(c, smoothing_has_limits, 0,
+                        sizeof strange_smoothing / sizeof *strange_smoothing);
     tcase_add_test(c, priors_are_told);
     tcase_add_test(c, priors_are_shares);
     suite_add_tcase(suite, c);

@@ -32,7 +32,7 @@ static const char *const server_texts[] = {
     "\"durations\":\"off\",\"program\":\"pruned-7\",\"settle_ms\":480,"
     "\"settle_silence_ms\":60,\"tentative\":\"on\",\"precision\":\"fp32\",\"every\":1,"
     "\"pool\":\"none\",\"channel\":\"left\",\"t0\":1764270000.001,"
-    "\"activity_min_ms\":100,\"activity_max_ms\":15000,\"activity_pad_ms\":40},"
+    "\"activity_min_ms\":100,\"activity_max_ms\":15000,\"activity_pad_ms\":40,\"smooth\":\"on\"},"
     "\"limits\":{\"max_message_bytes\":1048576,\"max_backlog_ms\":10000,\"idle_timeout_s\":60}}",
     "{\"type\":\"phones\",\"seq\":4294967295,\"depth\":6," COUNTS ",\"lag_ms\":200,\"phones\":["
     "{\"phone\":\"HH\",\"start\":0.120,\"end\":0.200,\"confidence\":0.8750},"

@@ -138,6 +138,18 @@ class Engine:
                     self.engine.run(many, rows=False)
             return (time.process_time() - begin) / (streams * len(pcm) / 16000)
 
+    # ---- posteriors ----
+
+    def smooth(self, logp, chunk=16, **params):
+        """[T, C] of one clip -> the same smoothed, in the chunks of its stream.
+
+        params: stay, scale, temperature; those that are not given: the model file's.
+        """
+        late = self.engine.delay_ms // FRAME_MS
+        cuts = range(chunk * (1 + late // chunk) - late, len(logp), chunk)
+        with self.engine.smoother(**params) as s:
+            return np.concatenate([s.run(part) for part in np.split(logp, cuts)])
+
     # ---- phones ----
 
     def _decoder(self, name, settle=0, silence=0):

@@ -102,7 +102,7 @@ def errors(engine, clips, depth, chunk):
     """[speakers, 5]: phones, decoded edits, argmax edits, frames of speech, of them right"""
     order, sums = sorted(clips, key=lambda c: os.path.getsize(c.path)), {}
     for clip, (logp, _, _) in engine.hear_layers(order, (), depth, chunk):
-        found = dict(zip(COUNTS, count(engine, logp, clip.align)))
+        found = dict(zip(COUNTS, count(engine, logp, engine.smooth(logp, chunk), clip.align)))
         labels = frame_labels(clip.align, len(logp))
         sums[clip.speaker] = sums.get(clip.speaker, 0) + np.array(
             [found["phones"], found["on"], found["argmax"], (labels != 0).sum(), (logp.argmax(1) == labels)[labels != 0].sum()])

@@ -10,11 +10,11 @@ in one pass. Sets: the three development splits, and --apart, folders in voices 
 --out.json is written after each cell, so that the same command goes on where it stopped; a JSON of
 another model or of other clips is not gone on with.
 
-PER is decoded with the language model (`lm=on`), without, by argmax with repeats merged, and by argmax of a
-running mean of log posteriors over MEAN frames, which anybody can take who gets them. Intervals: speakers
-drawn anew (Bisani and Ney 2004). Short: the share of argmax's runs of a phone that are one frame long. ECE:
-expected calibration error of argmax's frames, 15 bins, against the aligner's labels; best temperature: the
-one of TEMPERATURES under which these labels are the likeliest.
+PER is decoded with the language model (`lm=on`), without, by argmax of the posteriors with repeats merged, and by that of
+smoothed ones (`smooth=on`). Intervals: speakers drawn anew (Bisani and Ney 2004). Short: the share of argmax's runs of a
+phone that are one frame long. ECE: expected calibration error of argmax's frames, 15 bins, against the aligner's labels;
+both as they are and smoothed. Best temperature, of posteriors as they are: the one of TEMPERATURES under which these
+labels are the likeliest.
 """
 
 import argparse
@@ -40,8 +40,7 @@ CHUNKS = (4, 8, 16, 32)               # frames of 20 ms
 PRECISIONS = ("fp32", "bf16", "int8")
 BINS = 15
 TEMPERATURES = np.round(np.arange(0.6, 2.01, 0.1), 1)
-MEAN = 3
-COUNTS = ("phones", "on", "off", "argmax", "mean", "runs", "short")
+COUNTS = ("phones", "on", "off", "argmax", "smooth", "runs", "short", "smooth runs", "smooth short")
 
 
 def short_runs(best):
@@ -51,19 +50,17 @@ def short_runs(best):
     return len(long), int((long == 1).sum())
 
 
-def running_mean(logp):
-    """Of each frame and the MEAN - 1 before it."""
-    before = np.concatenate([np.repeat(logp[:1], MEAN - 1, 0), logp])
-    return sum(before[k:k + len(logp)] for k in range(MEAN)) / MEAN
-
-
-def count(engine, logp, align):
+def count(engine, logp, smooth, align):
     """The row COUNTS of one clip at one depth."""
-    ref, best = [p for p, _, _ in align if p], logp.argmax(1)
-    steady = running_mean(logp).argmax(1)
+    ref, best, steady = [p for p, _, _ in align if p], logp.argmax(1), smooth.argmax(1)
     decoded = [edits(ref, [p[0] for p in engine.decode(logp, name)]) for name in ("lm", "plain")]
     return np.array([len(ref), *decoded, *(edits(ref, collapse(b)) for b in (best, steady)),
-                     *short_runs(best)])
+                     *short_runs(best), *short_runs(steady)])
+
+
+def gap(bins):
+    """Expected calibration error."""
+    return float(np.abs(bins[:, 1] - bins[:, 2]).sum() / bins[:, 0].sum())
 
 
 def calibration(logp, labels):
@@ -101,8 +98,9 @@ def tally(job):
 
     for (_, (_, align, speaker)), found in engine.hear(clips, max(depths), chunk, read=read):
         for d in depths:
-            counts[d][speaker] = counts[d].get(speaker, 0) + count(engine, found[d], align)
-            new = calibration(found[d], frame_labels(align, len(found[d])))
+            smooth, labels = engine.smooth(found[d], chunk), frame_labels(align, len(found[d]))
+            counts[d][speaker] = counts[d].get(speaker, 0) + count(engine, found[d], smooth, align)
+            new = (*calibration(found[d], labels), calibration(smooth, labels)[0])
             sure[d] = [x + y for x, y in zip(sure[d], new)] if d in sure else new
     engine.close()
     return counts, sure
@@ -126,18 +124,17 @@ def cell(a, engine, clips, chunk, condition, noises):
     out = {}
     for d in a.depths:
         speakers = added(counts[d] for counts, _ in done)
-        bins, lost, frames = (sum(s[d][i] for _, s in done) for i in range(3))
-        gap = np.abs(bins[:, 1] - bins[:, 2]).sum() / bins[:, 0].sum()
-        out[str(d)] = dict(speakers={s: v.tolist() for s, v in sorted(speakers.items())}, ece=float(gap),
-                           nll=float(lost[TEMPERATURES == 1.0][0] / frames),
+        bins, lost, frames, smooth = (sum(s[d][i] for _, s in done) for i in range(4))
+        out[str(d)] = dict(speakers={s: v.tolist() for s, v in sorted(speakers.items())}, ece=gap(bins),
+                           ece_smooth=gap(smooth), nll=float(lost[TEMPERATURES == 1.0][0] / frames),
                            temperature=float(TEMPERATURES[lost.argmin()]), nll_best=float(lost.min() / frames))
     return out
 
 
 def rate(found, what):
-    """(percent, low, high) of a count of COUNTS: of the phones, or of the runs for `short`."""
+    """(percent, low, high) of a count of COUNTS: of the phones, or of the runs for those that are short."""
     sums = np.array(list(found["speakers"].values()))
-    of, n = COUNTS.index("runs" if what == "short" else "phones"), len(sums)
+    of, n = COUNTS.index(what.replace("short", "runs") if "short" in what else "phones"), len(sums)
     drawn = sums[intervals.drawn(n)].sum(1)
     share = lambda x: 100 * x[..., COUNTS.index(what)] / np.maximum(x[..., of], 1)
     return intervals.interval(share(drawn))
@@ -153,10 +150,11 @@ def markdown(judged):
     lines = []
     for key, found in judged["cells"].items():
         for d, f in found.items():
-            lines.append([*key.split("|"), d, *(with_interval(f, w) for w in ("on", "off", "argmax", "mean")),
-                          f"{rate(f, 'short')[0]:.1f}", f"{100 * f['ece']:.1f}", f"{f['temperature']:.1f}"])
+            lines.append([*key.split("|"), d, *(with_interval(f, w) for w in ("on", "off", "argmax", "smooth")),
+                          *(f"{rate(f, w)[0]:.1f}" for w in ("short", "smooth short")),
+                          *(f"{100 * f[e]:.1f}" for e in ("ece", "ece_smooth")), f"{f['temperature']:.1f}"])
     head = ["set", "condition", "chunk, ms", "precision", "depth", "PER, %, `lm=on`", "`lm=off`", "argmax",
-            f"argmax of {MEAN} frames' mean", "short runs, %", "ECE, %", "best temperature"]
+            "argmax, `smooth=on`", "short runs, %", "`smooth=on`", "ECE, %", "`smooth=on`", "best temperature"]
     return (f"`judge.py` on {judged['model']} (SHA-256 {judged['sha256'][:12]}); 95 % of {intervals.DRAWS} draws of the "
             f"speakers in brackets.\n\n" + rows(head, lines) + "\n")
 

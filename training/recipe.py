@@ -104,6 +104,7 @@ def main():
     script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 12,
            "--every", a.decoder_every, *held, *lib)
     script("export.py", "--checkpoint", last, "--decoder", at("decoder.npz"), "--name", a.name, "--out", model)
+    script("smoothing.py", "--model", model, "--out", model, "--speech", judged, "--limit", a.limit or 200, *lib)
     also = ("--also", at("unheard"), at("apart")) if not a.librispeech else ()
     script("evaluate.py", "--model", model, "--speech", judged, "--run", at("train"), "--card", at(a.name + ".md"),
            "--json", at(a.name + ".json"), "--jobs", a.jobs, "--limit", a.limit, *also, *lib)

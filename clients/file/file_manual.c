@@ -59,6 +59,8 @@ const char file_manual_all[] =
     "                       (where speech begins and ends), with commas between\n"
     "                       (default: what --output needs). NAME@N is NAME after N\n"
     "                       layers: several depths from one pass\n"
+    "  --smooth on|off      posteriors whose likeliest phone does not flicker from\n"
+    "                       frame to frame (off)\n"
     "  --every N            rows are the mean of N frames, 1 to 1000 (1)\n"
     "  --pool none|utterance    one row for each utterance\n"
     "  --program NAME       which of the model's orders of layers (the first)\n"

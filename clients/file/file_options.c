@@ -56,6 +56,7 @@ static const struct option long_options[] = {
     { "precision", required_argument, NULL, OPT_SESSION },
     { "lm", required_argument, NULL, OPT_SESSION },
     { "durations", required_argument, NULL, OPT_SESSION },
+    { "smooth", required_argument, NULL, OPT_SESSION },
     { "settle-ms", required_argument, NULL, OPT_SESSION },
     { "settle-silence-ms", required_argument, NULL, OPT_SESSION },
     { "tentative", required_argument, NULL, OPT_SESSION },
@@ -247,6 +248,11 @@ static int check_writers(file_options *o)
         o->session.outputs |= SHOAL_OUTPUT_ACTIVITY;
     if (o->priors && !has_writer(o, out_kaldi_open))
         return usage_error("--priors is for --output kaldi", "");
+    if (o->priors && o->session.smooth == SHOAL_ON)
+        return usage_error(
+            "--priors makes likelihoods, which are of frames by themselves: leave out "
+            "--smooth on",
+            "");
     if (o->latency)
         o->session.outputs |= SHOAL_OUTPUT_PHONES;
     o->session.given |= SHOAL_OPT_OUTPUT;

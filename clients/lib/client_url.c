@@ -148,6 +148,7 @@ int shoal__options_merge(shoal_options *o, const shoal_options *over, char *why,
     TAKE(ACTIVITY_MIN_MS, activity_min_ms);
     TAKE(ACTIVITY_MAX_MS, activity_max_ms);
     TAKE(ACTIVITY_PAD_MS, activity_pad_ms);
+    TAKE(SMOOTH, smooth);
 #undef TAKE
     if (over->given & SHOAL_OPT_OUTPUT)
         shoal_options_copy_outputs(o, over);

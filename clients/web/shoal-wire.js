@@ -109,7 +109,7 @@ export function failureOfClose(code, reason, opened, url) {
  *   every?: number, pool?: "none" | "utterance",
  *   activity_threshold?: number, activity_hangover_ms?: number,
  *   activity_min_ms?: number, activity_max_ms?: number, activity_pad_ms?: number,
- *   lm?: Switch, durations?: Switch, tentative?: Switch,
+ *   lm?: Switch, durations?: Switch, tentative?: Switch, smooth?: Switch,
  *   settle_ms?: number, settle_silence_ms?: number,
  *   model?: string, program?: string, precision?: "auto" | "fp32" | "bf16" | "int8", t0?: number,
  *   [later: string]: string | number | boolean | (string | number)[] | undefined}} Options

@@ -33,7 +33,8 @@ static int allocate(shoald_bench *w, size_t lanes)
     size_t row = widest(w->service->info), rows = (size_t)w->service->info->max_chunk_frames + 1;
     w->means = calloc(rows * row, sizeof *w->means);
     w->frame_row = calloc(row, sizeof *w->frame_row);
-    if (!w->means || !w->frame_row || !w->scratch || !w->streams || !w->results)
+    w->smoothed = calloc(rows * row, sizeof *w->smoothed);
+    if (!w->means || !w->frame_row || !w->smoothed || !w->scratch || !w->streams || !w->results)
         return SHOAL_ENOMEM;
     return shoal_batch_new(&w->batch, w->service->model, w->batch_frames);
 }
@@ -44,6 +45,7 @@ static void free_memory(shoald_bench *w)
     free(w->scratch);
     free(w->means);
     free(w->frame_row);
+    free(w->smoothed);
     free(w->streams);
     free(w->results);
 }

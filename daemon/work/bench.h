@@ -28,6 +28,7 @@ typedef struct shoald_bench {
     size_t scratch_size;
     float *means;     /* [max_chunk_frames + 1, widest kind] of one packet */
     float *frame_row; /* [widest kind] */
+    float *smoothed;  /* [max_chunk_frames, classes] */
     shoal_phones phones;
     shoal_phone decoded[SHOAL_MAX_PHONES];
     shoal_tentative unsettled[SHOAL_MAX_TENTATIVE];

@@ -49,12 +49,23 @@ static int open_activity(shoald_lane *l, shoald_output *out, const shoal_options
     return shoal_activity_new(&out->activity, l->service->model, &p, next);
 }
 
+static int open_smoother(shoald_lane *l, shoald_output *out, const shoal_options *o)
+{
+    const shoal_model *m = l->service->model;
+    shoal_smooth_params p = shoal_smoother_default_params(m);
+    if (!(out->kinds & SHOAL_OUTPUT_POSTERIORS) || o->smooth != SHOAL_ON || out->smoother)
+        return 0;
+    return shoal_smoother_new(&out->smoother, m, &p);
+}
+
 static int open_state(shoald_lane *l, shoald_output *out, const shoal_options *o)
 {
     int64_t next = shoal_stream_next_frame(l->track->stream);
     int result = open_decoder(l, out, o, next);
     if (result == 0)
         result = open_activity(l, out, o, next);
+    if (result == 0)
+        result = open_smoother(l, out, o);
     return result < 0 ? result : shoald_rows_open(out, l->service->info, o);
 }
 
@@ -75,6 +86,10 @@ static void close_state(shoald_lane *l, shoald_bench *w, shoald_output *out, uns
         shoald_emit_last_phones(l, w, out);
         shoal_decoder_free(out->decoder);
         out->decoder = NULL;
+    }
+    if (!(kinds & SHOAL_OUTPUT_POSTERIORS)) {
+        shoal_smoother_free(out->smoother);
+        out->smoother = NULL;
     }
     if (out->activity && !needs_activity(out, kinds, &l->options)) {
         shoald_events last = last_events(out);
@@ -153,6 +168,8 @@ int shoald_outputs_restart(shoald_lane *l)
         shoal_activity_free(out->activity);
         out->decoder = NULL;
         out->activity = NULL;
+        if (out->smoother)
+            shoal_smoother_reset(out->smoother);
         shoald_rows_reset(out);
         result = open_state(l, out, &l->options);
     }
@@ -164,6 +181,7 @@ void shoald_outputs_free(shoald_outputs *outputs)
     for (int i = 0; i < outputs->count; i++) {
         shoal_decoder_free(outputs->at[i].decoder);
         shoal_activity_free(outputs->at[i].activity);
+        shoal_smoother_free(outputs->at[i].smoother);
         shoald_rows_free(&outputs->at[i]);
     }
     memset(outputs, 0, sizeof *outputs);
@@ -196,6 +214,15 @@ static shoald_events hear(shoald_output *out, const shoal_result *r)
     return e;
 }
 
+/* As they are told; phones and activity go by what the model said of each frame. */
+static const float *posteriors(shoald_bench *w, shoald_output *out, const shoal_result *r)
+{
+    if (!out->smoother)
+        return r->logp;
+    shoal_smoother_run(out->smoother, r->logp, r->frames, w->smoothed);
+    return w->smoothed;
+}
+
 int shoald_outputs_deliver(shoald_lane *l, shoald_bench *w, int index, uint32_t queued_us,
                            uint32_t computed_us)
 {
@@ -207,7 +234,7 @@ int shoald_outputs_deliver(shoald_lane *l, shoald_bench *w, int index, uint32_t 
         int result = result_of(w, index, out, &r);
         if (result < 0)
             return result;
-        const shoald_run run = { &r, queued_us, computed_us };
+        const shoald_run run = { &r, posteriors(w, out, &r), queued_us, computed_us };
         const shoald_events events = hear(out, &r);
         utterances = i == 0 ? events : utterances;
         out->depth = r.depth;

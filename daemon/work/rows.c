@@ -24,13 +24,13 @@ static unsigned output_of(shoal_kind kind)
     }
 }
 
-static const float *values_of(const shoal_result *r, shoal_kind kind)
+static const float *values_of(const shoald_run *run, shoal_kind kind)
 {
     switch (kind) {
-    case SHOAL_KIND_POSTERIORS: return r->logp;
-    case SHOAL_KIND_EMBEDDING: return r->embedding;
-    case SHOAL_KIND_HIDDEN: return r->hidden;
-    default: return r->mel;
+    case SHOAL_KIND_POSTERIORS: return run->posteriors;
+    case SHOAL_KIND_EMBEDDING: return run->result->embedding;
+    case SHOAL_KIND_HIDDEN: return run->result->hidden;
+    default: return run->result->mel;
     }
 }
 
@@ -59,14 +59,15 @@ static void emit(shoald_lane *l, shoald_bench *w, shoald_output *out, shoal_pack
 }
 
 static void deliver_plain(shoald_lane *l, shoald_bench *w, shoald_output *out, shoal_packet *p,
-                          const shoal_result *r)
+                          const shoald_run *run)
 {
+    const shoal_result *r = run->result;
     bool mel = p->kind == SHOAL_KIND_MEL;
     p->first_frame = (uint64_t)(mel ? r->mel_first_frame : r->first_frame);
     p->frames = mel ? 2 * r->mel_frames : r->frames;
     p->row_ms = mel ? MEL_MS : SHOAL_FRAME_MS;
     if (p->frames > 0)
-        emit(l, w, out, p, values_of(r, p->kind));
+        emit(l, w, out, p, values_of(run, p->kind));
 }
 
 /* ---- means ---------------------------------------------------------------------------- */
@@ -146,7 +147,7 @@ static void deliver_means(gathered *g, const shoald_run *run, const shoald_event
     int64_t first = mel ? r->mel_first_frame : r->first_frame;
     int frames = mel ? r->mel_frames : r->frames, every = g->l->options.every;
     for (int i = 0; i < frames; i++) {
-        shoald_pool_put(pool, first + i, frame_row(g, values_of(r, g->p.kind), i));
+        shoald_pool_put(pool, first + i, frame_row(g, values_of(run, g->p.kind), i));
         if (every > 1 && (first + i + 1) % every == 0)
             take(g, pool, first + i + 1);
     }
@@ -168,7 +169,7 @@ void shoald_rows_deliver(shoald_lane *l, shoald_bench *w, shoald_output *out, co
         if (out->features[kinds[i]].pool)
             deliver_means(&g, run, events);
         else
-            deliver_plain(l, w, out, &g.p, run->result);
+            deliver_plain(l, w, out, &g.p, run);
     }
 }
 

@@ -57,6 +57,7 @@ typedef struct shoald_output {
     int64_t decoder_base;                        /* the stream's frame that the decoder calls 0 */
     shoal_activity *activity; /* NULL while nobody asks for it; utterances that are pooled are those
                                * of the session's own depth */
+    shoal_smoother *smoother; /* NULL: posteriors are not asked for, or as they are */
     bool told_speech;         /* the last event that was told */
 } shoald_output;
 
@@ -71,6 +72,7 @@ enum { SHOALD_MOST_EVENTS = SHOAL_MAX_CHUNK_MS / SHOAL_FRAME_MS + 2 };
 /* Of one run, for one output. */
 typedef struct shoald_run {
     const shoal_result *result;
+    const float *posteriors; /* as they are told: result->logp or what was made of it */
     uint32_t queued_us, computed_us;
 } shoald_run;
 

@@ -88,24 +88,43 @@ static void read_mimics(shoal__reader *r, const json_t *root, const char *key, s
     m->count = r->failed ? 0 : (int)count;
 }
 
+static void read_number(shoal__reader *r, const json_t *root, const char *key, double low,
+                        double high, float *out)
+{
+    if (json_object_get(root, key))
+        *out = (float)shoal__reader_number(r, root, key, low, high);
+}
+
+/* What has been good for all models so far (training/smoothing.py) is what one that tells nothing
+ * has. */
+static void read_smoothing(shoal__reader *r, shoal_smooth_params *p, const json_t *root)
+{
+    *p = (shoal_smooth_params){ .stay = 0.85f, .scale = 2.0f, .temperature = 3.5f };
+    read_number(r, root, "smoothing_stay", SHOAL_SMOOTH_MIN_STAY, SHOAL_SMOOTH_MAX_STAY, &p->stay);
+    read_number(r, root, "smoothing_scale", SHOAL_SMOOTH_MIN, SHOAL_SMOOTH_MAX, &p->scale);
+    read_number(r, root, "smoothing_temperature", SHOAL_SMOOTH_MIN, SHOAL_SMOOTH_MAX,
+                &p->temperature);
+}
+
 /* What format 2 has and format 1 has not. Format 1 passes over keys that it does not know; from
  * format 2 on each must mean something. */
 static void read_further(shoal__reader *r, shoal__config *c, const json_t *root)
 {
     c->temperature = 1.0f;
+    read_smoothing(r, &c->smooth, c->format < 2 ? NULL : root);
     if (c->format < 2)
         return;
     shoal__reader_only(r, root, "configuration",
                        "format name frontend dim ffn heads kernel classes labels delay_frames "
                        "left_frames blocks norm_sets expert_banks experts routers mimic_linear "
-                       "mimic_transformer temperature programs");
+                       "mimic_transformer temperature smoothing_stay smoothing_scale "
+                       "smoothing_temperature programs");
     shoal__reader_only(r, json_object_get(root, "frontend"), "configuration: 'frontend'",
                        "rate window hop fft mels floor");
     read_experts(r, c, root);
     read_mimics(r, root, "mimic_linear", &c->mimic_linear);
     read_mimics(r, root, "mimic_transformer", &c->mimic_transformer);
-    if (json_object_get(root, "temperature"))
-        c->temperature = (float)shoal__reader_number(r, root, "temperature", 0.01, 100.0);
+    read_number(r, root, "temperature", 0.01, 100.0, &c->temperature);
 }
 
 /* NULL if it is not JSON. */

@@ -49,7 +49,8 @@ typedef struct shoal__config {
     char name[64];
     int mels, dim, ffn, heads, kernel, classes, delay, left;
     float mel_floor;
-    float temperature;         /* logits are divided by it; 1 in format 1 */
+    float temperature; /* logits are divided by it; 1 in format 1 */
+    shoal_smooth_params smooth;
     int blocks, norm_sets;     /* pool sizes */
     int expert_banks, routers; /* 0: the file has no experts */
     int experts;               /* of a bank */

@@ -30,6 +30,7 @@ static run runs[] = {
     { .name = "resume", .make = resume_case },
     { .name = "shoal-file, slow", .make = shoal_file_slow_case },
     { .name = "decoder", .make = decoder_case },
+    { .name = "smooth", .make = smooth_case },
     { .name = "overload", .make = overload_case },
     { .name = "streams", .make = streams_case },
     { .name = "activity", .make = activity_case },

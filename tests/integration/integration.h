@@ -5,6 +5,7 @@
  *     test_taps.c           outputs of several depths from one pass
  *     test_activity.c       where speech begins and ends
  *     test_decoder.c        phones with and without language model and durations
+ *     test_smooth.c         posteriors weighed together along the frames
  *     test_wire.c           what a wrong client gets: raw frames, bad paths, bad audio
  *     test_robust.c         disconnects, slow readers, SIGTERM, start-up failures
  *     test_overload.c       elastic depth; a worker that is late
@@ -184,6 +185,7 @@ TCase *taps_case(void);
 TCase *detector_case(void);
 TCase *activity_case(void);
 TCase *decoder_case(void);
+TCase *smooth_case(void);
 TCase *wire_case(void);
 TCase *robust_case(void);
 TCase *lifecycle_case(void);

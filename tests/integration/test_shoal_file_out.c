@@ -281,10 +281,14 @@ END_TEST
 static const struct {
     const char *command, *says;
 } wrong[] = {
-    { "--raw pcm a.wav", "--raw takes" },      { "--rate 8000 a.wav", "--raw" },
-    { "--channel middle a.wav", "--channel" }, { "--jobs 0 a.wav", "--jobs" },
-    { "--channel each - < a.wav", "--raw" },   { "- - < a.wav", "only once" },
+    { "--raw pcm a.wav", "--raw takes" },
+    { "--rate 8000 a.wav", "--raw" },
+    { "--channel middle a.wav", "--channel" },
+    { "--jobs 0 a.wav", "--jobs" },
+    { "--channel each - < a.wav", "--raw" },
+    { "- - < a.wav", "only once" },
     { "--reconnect -1 a.wav", "--reconnect" },
+    { "--output kaldi --priors server --smooth on a.wav", "--smooth on" },
 };
 
 START_TEST(what_does_not_go_together_is_said)

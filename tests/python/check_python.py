@@ -309,6 +309,24 @@ class Engine(unittest.TestCase):
             with e.decoder() as d:
                 self.assertEqual(sum((d.run(part) for part in np.array_split(logp, 7)), []) + d.flush(), whole)
 
+    def test_smoothed_posteriors(self):
+        rng = np.random.default_rng(5)
+        with shoal.Engine() as e:
+            said = np.repeat(rng.integers(0, e.classes, 40), 8)
+            heard = np.where(rng.random(len(said)) < 0.2, rng.integers(0, e.classes, len(said)), said)
+            logp = np.full((len(said), e.classes), 0.5 / (e.classes - 1))
+            logp[np.arange(len(said)), heard] = 0.5
+            logp = np.log(logp)
+            with e.smoother() as s:
+                parts = [s.run(part) for part in np.array_split(logp, 20)]
+                s.reset()
+                np.testing.assert_array_equal(s.run(logp[:16]), parts[0])
+            smooth = np.concatenate(parts)
+            np.testing.assert_allclose(np.exp(smooth).sum(1), 1, atol=1e-4)
+            self.assertLess((smooth.argmax(1) != said).sum(), 0.5 * (heard != said).sum())
+            with self.assertRaises(shoal.EngineError):
+                e.smoother(stay=1.5)
+
     def test_what_training_asks(self):
         import capi
         engine, rng = capi.Engine(frames=64, tap_frames=256, hidden_frames=256), np.random.default_rng(4)

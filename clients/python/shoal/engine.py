@@ -72,6 +72,10 @@ class _DecoderParams(C.Structure):
                 ("settle_silence_frames", C.c_int)]
 
 
+class _SmoothParams(C.Structure):
+    _fields_ = [("stay", C.c_float), ("scale", C.c_float), ("temperature", C.c_float)]
+
+
 class _Phone(C.Structure):
     _fields_ = [("label", C.c_int), ("first_frame", C.c_int64), ("end_frame", C.c_int64),
                 ("confidence", C.c_float)]
@@ -92,9 +96,9 @@ def _load(path: Optional[str]) -> Any:
             continue
         lib.shoal_strerror.restype = C.c_char_p
         lib.shoal_model_get_info.restype = C.POINTER(_Info)
-        for name in ("feed",):
-            getattr(lib, f"shoal_stream_{name}").restype = C.c_ssize_t
-        lib.shoal_pcm_convert.restype = lib.shoal_pcm_drain.restype = C.c_ssize_t
+        lib.shoal_smoother_default_params.restype = _SmoothParams
+        for name in ("stream_feed", "pcm_convert", "pcm_drain"):
+            getattr(lib, f"shoal_{name}").restype = C.c_ssize_t
         return lib
     raise OSError("no libshoal: build it (make), or say where it is in LIBSHOAL (" + "; ".join(errors) + ")")
 
@@ -138,7 +142,7 @@ class Engine:
         info = self._c.shoal_model_get_info(self._model).contents
         self.name, self.sha256 = info.name.decode(), info.sha256.decode()
         self.rate, self.depth, self.dim, self.classes = info.rate, info.depth, info.dim, info.classes
-        self.left_ms = info.left_frames * FRAME_MS
+        self.left_ms, self.delay_ms = info.left_frames * FRAME_MS, info.delay_frames * FRAME_MS
         self.labels = [info.labels[i].decode() for i in range(info.classes)]
         self._program = 0
         if program:
@@ -218,6 +222,11 @@ class Engine:
         """Phones frame by frame. EngineError where the model has no tables for it."""
         return Decoder(self, lm, durations, settle_ms, settle_silence_ms)
 
+    def smoother(self, **params: float) -> "Smoother":
+        """Log posteriors whose argmax does not flicker. params: stay, scale, temperature, where they shall not be
+        the model file's own (engine/shoal.h)."""
+        return Smoother(self, params)
+
     def stream(self, *, depth: Optional[int] = None, chunk_ms: int = 160, left_ms: Optional[int] = None,
                wake: str = "copy") -> "Stream":
         """Audio piece by piece. wake: what a layer that wakes up after set_depth remembers, "copy" (of the
@@ -296,6 +305,38 @@ class Decoder:
         self._d = C.c_void_p()
 
     def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+class Smoother:
+    """Log posteriors of frames to those of a path of phones, chunk by chunk. Not for the decoder."""
+
+    def __init__(self, engine: Engine, params: dict[str, float]) -> None:
+        self._e, self._s = engine, C.c_void_p()
+        all_of_them = engine._c.shoal_smoother_default_params(engine._model)
+        for name, value in params.items():
+            setattr(all_of_them, name, value)
+        engine._check(engine._c.shoal_smoother_new(C.byref(self._s), engine._model, C.byref(all_of_them)))
+
+    def run(self, posteriors: np.ndarray) -> np.ndarray:
+        """Of the frames [frames, classes] of the next chunk."""
+        logp = np.ascontiguousarray(posteriors, np.float32)
+        out = np.empty_like(logp)
+        self._e._c.shoal_smoother_run(self._s, _floats(logp), len(logp), _floats(out))
+        return out
+
+    def reset(self) -> None:
+        """Other audio follows."""
+        self._e._c.shoal_smoother_reset(self._s)
+
+    def close(self) -> None:
+        self._e._c.shoal_smoother_free(self._s)
+        self._s = C.c_void_p()
+
+    def __enter__(self) -> "Smoother":
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -69,8 +69,8 @@ def judge(folder, arm, features, sets, lib, jobs):
         if kept["key"] == key:
             return kept
     print(f"== {os.path.basename(folder)}: decoder and error rates", flush=True)
-    script("decoder.py", "--features", features, "--checkpoint", last, "--out", tables, "--every", 8,
-           "--depth", arm.decode_depth, "--hold-out", *summary(folder)["hold_out"], *(("--lib", lib) if lib else ()))
+    script("decoder.py", "--features", features, "--checkpoint", last, "--out", tables, "--limit", 100,
+           "--depths", arm.decode_depth, "--hold-out", *summary(folder)["hold_out"], *(("--lib", lib) if lib else ()))
     script("export.py", "--checkpoint", last, "--decoder", tables, "--name", os.path.basename(folder), "--out", model)
     c = Config()
     engine = (model, lib, c.dim, c.classes, "auto", "fp32")

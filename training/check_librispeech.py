@@ -136,7 +136,7 @@ def main():
         if a.train:
             run("recipe.py", "--librispeech", os.path.join(top, "LibriSpeech"), "--alignments",
                 os.path.join(top, "long"), "--run", os.path.join(top, "run"), "--steps", "6", "--seconds", "20",
-                "--pretrain", "3", "--decoder-every", "1", "--jobs", "1", "--name", "tiny")
+                "--pretrain", "3", "--decoder-limit", "8", "--jobs", "1", "--name", "tiny")
             with open(os.path.join(top, "run", "tiny.json")) as f:
                 assert json.load(f)["split"] == "dev-clean dev"
     print("ok")

@@ -2,7 +2,7 @@
 """Tables of the phone decoder (engine/phones/decoder.c; docs/model-format.md), for each of its searches.
 
     decoder.py --checkpoint /tmp/shoal-run/last.pt --out /tmp/shoal-run/decoder.npz
-    decoder.py --checkpoint MODEL --report 4 12          # and what each is worth, at these depths
+    decoder.py --checkpoint MODEL --report               # and what each is worth
 
     trigram[h][q][p] = lm_scale * log P(p | h, q) - price   for p != q;   0 for staying
     fourgram: lm_scale * log P(p | g, h, q) - price; the back-off is lm_scale * its log
@@ -15,9 +15,9 @@ P(p | g, h, q): which phone follows q when h stood before it, and g before that,
 that end with their k-th frame (the last k: that and all later ones), counted over the alignments;
 mean H over all phones and frames, so that the scale does not move the price.
 P(p): share of frames. Scales are chosen for each search by itself (the language model's are shared
-by the two that have it): a descent along each scale in turn over the clips of every other
-development speaker of all development splits, the mean of whose PER counts, at one depth and chunk 320 ms; the
-remaining speakers say what that is worth on others. Search is the C engine's, with its lag. What else was tried: README.md, "The phone decoder".
+by the two that have it): a descent along each scale in turn over about --limit clips of each development split, the
+mean of whose PER counts, over --depths, at chunk 320 ms. What such a choice is worth on others: the same for `lm` over every
+other speaker, told of the remaining ones. Search is the C engine's, with its lag. What else was tried: README.md, "The phone decoder".
 """
 
 import argparse
@@ -32,13 +32,13 @@ import torch
 from capi import DECODERS, Engine
 from data import Features
 from export import export, load_model, random_model
-from lm import C, durations, labelled_sentences, language, log_prior, pruned
+from lm import C, durations, labelled_sentences, language, log_prior, pruned, written
 from phones import collapse, edits
 from references import FROZEN as SPLITS
 from report import rows
 
 # searches in the order in which they are tuned: scales to begin with, the search that gives others
-SEARCHES = {"lm": (dict(lm=0.7, price=1.5, prior=0.3), None),
+SEARCHES = {"lm": (dict(lm=0.7, price=0.75, prior=0.25), None),
             "lm_durations": (dict(price=0.0, durations=0.4), "lm"),
             "plain": (dict(price=2.5, prior=0.3), None),
             "durations": (dict(durations=0.4), "plain")}
@@ -101,15 +101,16 @@ class Search:
             return Engine(path, self.lib, self.model.config.dim, C)
 
     def per(self, name, chosen, entries, logp):
+        """logp: {depth: of each entry}; the mean over depths."""
         engine = self.engine(chosen)
-        found = mean_per(entries, ([p[0] for p in engine.decode(l, name)] for l in logp))
+        found = np.mean([mean_per(entries, ([p[0] for p in engine.decode(l, name)] for l in of)) for of in logp.values()])
         engine.close()
-        return found
+        return float(found)
 
-    def choose(self, entries, logp):
+    def choose(self, entries, logp, names=tuple(SEARCHES)):
         """({search: scales}, {search: PER})."""
         chosen, pers = {}, {}
-        for name, (start, base) in SEARCHES.items():
+        for name, (start, base) in ((n, SEARCHES[n]) for n in names):
             chosen[name] = {**chosen.get(base, {}), **start}
             pers[name] = self.descend(name, chosen, entries, logp)
             print(f"{name:13s} PER {100 * pers[name]:.2f} %  " +
@@ -159,21 +160,14 @@ def greedy(entries, logp):
     return mean_per(entries, (collapse(l.argmax(1)) for l in logp))
 
 
-def report(search, chosen, model, feats, halves, depths):
-    """PER of each search on both halves of the speakers, as a table."""
-    columns = [(d, h, posteriors(model, feats, half, d)) for d in depths
-               for h, half in zip("AB", halves)]
-    head = ["search", "`lm`", "`durations`"] + [f"depth {d}, {h}" for d, h, _ in columns]
-    parts = [(half, logp) for (_, _, logp), half in zip(columns, halves * len(depths))]
-
-    def line(first, per):
-        return first + [f"{100 * per(*p):.2f}" for p in parts]
-
-    lines = [line(["greedy", "", ""], greedy)]
+def report(search, chosen, entries, logp):
+    """PER of each search at each depth, the mean of the splits, as a table."""
+    lines = [["greedy", "", "", *(f"{100 * greedy(entries, of):.2f}" for of in logp.values())]]
     for name in chosen:
         options = ["on" if v else "off" for v in DECODERS[name]]
-        lines.append(line([name, *options], lambda *p: search.per(name, chosen, *p)))
-    return rows(head, lines) + "\n\n" + latencies(search.engine(chosen), parts[0][1][::8])
+        lines.append([name, *options, *(f"{100 * search.per(name, chosen, entries, {d: of}):.2f}" for d, of in logp.items())])
+    return rows(["search", "`lm`", "`durations`", *(f"depth {d}" for d in logp)], lines) + "\n\n" + \
+        latencies(search.engine(chosen), next(iter(logp.values()))[::8])
 
 
 def latencies(engine, logp):
@@ -189,36 +183,48 @@ def latencies(engine, logp):
     return rows(["search", "mean delay", "median", "90 %", "us a frame"], lines)
 
 
+def spread(entries, limit):
+    """About so many of each split, evenly."""
+    of = [[e for e in entries if e["split"] == s] for s in SPLITS]
+    return [e for clips in of for e in clips[::max(1, len(clips) // limit)]]
+
+
+def cross_checked(search, entries, logp):
+    """(PER on the half chosen on, on the other) of the search `lm`: halves of speakers."""
+    known = {s: i for i, s in enumerate(sorted({e["speaker"] for e in entries}))}
+    parts = []
+    for half in (0, 1):
+        at = [i for i, e in enumerate(entries) if known[e["speaker"]] % 2 == half]
+        parts.append(([entries[i] for i in at], {d: [of[i] for i in at] for d, of in logp.items()}))
+    chosen, pers = search.choose(*parts[0], ["lm"])
+    return pers["lm"], search.per("lm", chosen, *parts[1])
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--features", default="/tmp/shoal-features")
     ap.add_argument("--checkpoint", required=True, help="or a model file")
     ap.add_argument("--out")
-    ap.add_argument("--depth", type=int, default=6)
-    ap.add_argument("--every", type=int, default=2, help="use every n-th clip")
+    ap.add_argument("--depths", type=int, nargs="*", default=(3, 12))
+    ap.add_argument("--limit", type=int, default=130, help="about this many clips of each development split")
     ap.add_argument("--hold-out", nargs="*", default=[], help="corpora not counted, e.g. vctk-p239")
-    ap.add_argument("--report", type=int, nargs="*", default=(), metavar="DEPTH")
+    ap.add_argument("--report", action="store_true")
     ap.add_argument("--lib", help="libshoal.so")
     a = ap.parse_args()
     torch.set_num_threads(1)
     feats = Features(a.features)
     train = labelled_sentences(feats, a.hold_out)
     dev = [e for e in feats.index if e["split"] in SPLITS and e["labels"] is not None]
-    model = load_model(a.checkpoint)
-    speakers = sorted({e["speaker"] for e in dev})
-    halves = [[e for e in dev if e["speaker"] in speakers[h::2]][::a.every] for h in (0, 1)]
-    logp = [posteriors(model, feats, h, a.depth) for h in halves]
-    print(f"greedy PER {greedy(halves[0], logp[0]):.4f} on {len(halves[0])} clips to choose by, "
-          f"{greedy(halves[1], logp[1]):.4f} on {len(halves[1])} others, depth {a.depth}")
-    search = Search(language(train), log_prior(train), durations(train), a.lib)
-    chosen, pers = search.choose(halves[0], logp[0])
-    others = {name: search.per(name, chosen, halves[1], logp[1]) for name in chosen}
-    print("on the other speakers: " + "  ".join(f"{n} {100 * v:.2f} %" for n, v in others.items()))
+    model, some = load_model(a.checkpoint), spread(dev, a.limit)
+    logp = {d: posteriors(model, feats, some, d) for d in a.depths}
+    search = Search(language(train, lambda: written(dev)), log_prior(train), durations(train), a.lib)
+    on, others = cross_checked(search, some, logp)
+    print(f"chosen on half of the speakers: {100 * on:.2f} % there, {100 * others:.2f} % on the others")
+    chosen, pers = search.choose(some, logp)
     if a.out:
-        np.savez(a.out, **search.tensors(chosen), per=pers["lm"],
-                 per_other_speakers=others["lm"])
+        np.savez(a.out, **search.tensors(chosen), per=pers["lm"], per_other_speakers=others)
     if a.report:
-        print(report(search, chosen, model, feats, halves, a.report))
+        print(report(search, chosen, some, logp))
 
 
 if __name__ == "__main__":

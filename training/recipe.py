@@ -76,7 +76,7 @@ def main():
     ap.add_argument("--jobs", type=int, default=os.cpu_count())
     ap.add_argument("--name", default="shoal-base")
     ap.add_argument("--limit", type=int, default=0, help="judge on about this many clips; 0: all")
-    ap.add_argument("--decoder-every", type=int, default=2, help="choose its scales on every n-th clip")
+    ap.add_argument("--decoder-limit", type=int, default=130, help="choose its scales on about so many clips of a set")
     ap.add_argument("--lib", help="libshoal.so")
     a = ap.parse_args()
 
@@ -101,8 +101,8 @@ def main():
            "--exit-from", 3, "--exit-power", 0.5, "--warp", 0.12, "--masks", 1.3,
            "--crf-from", a.steps // 3, "--crf-weight", 0.3, "--eval-every", max(1, a.steps // 10), *common, *first)
     last, model = at("train", "last.pt"), at(a.name + ".safetensors")
-    script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"), "--depth", 12,
-           "--every", a.decoder_every, *held, *lib)
+    script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"),
+           "--limit", a.decoder_limit, *held, *lib)
     script("export.py", "--checkpoint", last, "--decoder", at("decoder.npz"), "--name", a.name, "--out", model)
     script("smoothing.py", "--model", model, "--out", model, "--speech", judged, "--limit", a.limit or 200, *lib)
     also = ("--also", at("unheard"), at("apart")) if not a.librispeech else ()

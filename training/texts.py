@@ -1,11 +1,13 @@
-"""Sentences to be spoken, from Debian's packages, without those of what a model is judged on.
+"""English from Debian's packages: sentences to be spoken, without those of what a model is judged on, and prose to count.
 
-    apt-get install fortunes bible-kjv bible-kjv-text
+    apt-get install fortunes bible-kjv bible-kjv-text wordnet-base
 
-The quotations of fortunes (the books that lm.py does not read) and the clauses of the King James Bible, 3 to 24
+Prose (lm.py): the other quotations of fortunes, and what WordNet says of each sense: definition and examples. To be
+spoken: the quotations of fortunes (the books that lm.py does not read) and the clauses of the King James Bible, 3 to 24
 words each; standard library only. A sentence that shares five words in a row with a development clip is left out.
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -13,8 +15,10 @@ import subprocess
 from references import FROZEN
 
 FORTUNES = "/usr/share/games/fortunes/"
+WORDNET = "/usr/share/wordnet/"
 # sentences of these are spoken (voices.py, synth.py), also to judge by: the language model does not read them
 SPOKEN_BOOKS = "literature wisdom science people education politics work".split()
+NO_PROSE = ("ascii-art", "translate-me", "perl", "debian", "linux", "linuxcookie")
 IN_A_ROW = 5
 LEAST, MOST = 3, 24
 
@@ -24,6 +28,28 @@ def quotes(book):
     with open(os.path.join(FORTUNES, book), encoding="utf-8", errors="replace") as f:
         for quote in re.split(r"\n%\n", f.read()):
             yield re.sub(r"\s+", " ", re.sub(r"(?m)^\s*--.*\Z", "", quote, flags=re.S))
+
+
+def glosses():
+    """What WordNet says of each sense: its definitions, its examples."""
+    for part in ("noun", "verb", "adj", "adv"):
+        with open(os.path.join(WORDNET, "data." + part), encoding="utf-8", errors="replace") as f:
+            for gloss in (line.split("|", 1)[1].strip() for line in f if "|" in line and line[0] != " "):
+                yield from re.findall(r'"([^"]+)"', gloss)
+                yield from (d.strip() for d in re.sub(r'"[^"]*"', "", gloss).split(";") if d.strip())
+
+
+def prose():
+    """Text that nobody speaks here."""
+    missing = [p for p, at in (("fortunes", FORTUNES), ("wordnet-base", WORDNET)) if not os.path.isdir(at)]
+    if missing:
+        raise SystemExit(f"no text for the language model: apt-get install {' '.join(missing)}")
+    books = sorted(os.path.basename(p) for p in glob.glob(FORTUNES + "*") if not os.path.islink(p) and
+                   "." not in os.path.basename(p))
+    for book in books:
+        if book not in (*SPOKEN_BOOKS, *NO_PROSE):
+            yield from quotes(book)
+    yield from glosses()
 
 
 def words(text):

@@ -1,9 +1,9 @@
 /* fuzz_model.c - any bytes at all as a model file, and then as a model
  *
  * What opens must run: a fifth of a second of tone through a stream of each program at full
- * depth, chunk by chunk, and its posteriors through the decoder. Weights may be absurd, so values
- * are not judged, only that nothing crashes, that frames add up and that a refusal has a message.
- * What is refused for its checksum alone is tried again with the right one.
+ * depth, chunk by chunk, and its posteriors through decoders and smoother. Weights may be absurd,
+ * so values are not judged, only that nothing crashes, that frames add up and that a refusal has a
+ * message. What is refused for its checksum alone is tried again with the right one.
  *
  * To fuzz, configure --without-onednn: making its primitives takes most of a run's time. Without
  * libFuzzer (-DSHOAL_FUZZ_REPLAY) main replays the files it is given (replay.c).
@@ -41,9 +41,19 @@ static void open_decoders(const shoal_model *m, shoal_decoder **decoders)
     }
 }
 
-/* Run what is ready; returns the frames that came out. */
-static int run_ready(shoal_batch *b, shoal_stream *s, shoal_decoder **decoders)
+static shoal_smoother *open_smoother(const shoal_model *m)
 {
+    shoal_smooth_params p = shoal_smoother_default_params(m);
+    shoal_smoother *s;
+    require(shoal_smoother_new(&s, m, &p) == 0, "the model's own smoothing is refused");
+    return s;
+}
+
+/* Run what is ready; returns the frames that came out. */
+static int run_ready(shoal_batch *b, shoal_stream *s, shoal_decoder **decoders,
+                     shoal_smoother *smoother)
+{
+    static float smooth[CHUNK * 255];
     shoal_phone phones[CHUNK + SHOAL_DECODER_LAG];
     shoal_result r;
     int frames = 0;
@@ -54,6 +64,7 @@ static int run_ready(shoal_batch *b, shoal_stream *s, shoal_decoder **decoders)
                 require(shoal_decoder_run(decoders[i], r.logp, r.frames, phones,
                                           CHUNK + SHOAL_DECODER_LAG) >= 0,
                         "a decoder does not run");
+        shoal_smoother_run(smoother, r.logp, r.frames, smooth);
         frames += r.frames;
     }
     return frames;
@@ -78,15 +89,17 @@ static void use(const shoal_model *m, int program)
     require(shoal_stream_new(&s, m, &p) == 0 && shoal_batch_new(&b, m, CHUNK) == 0,
             "an open model cannot be used");
     open_decoders(m, decoders);
+    shoal_smoother *smoother = open_smoother(m);
     for (size_t at = 0; at < SAMPLES;) {
         at += (size_t)shoal_stream_feed(s, pcm + at, SAMPLES - at);
-        frames += run_ready(b, s, decoders);
+        frames += run_ready(b, s, decoders, smoother);
     }
     require(shoal_stream_finish(s) == 0, "a stream does not finish");
-    frames += run_ready(b, s, decoders);
+    frames += run_ready(b, s, decoders, smoother);
     require(frames == SAMPLES / 320, "frames are missing");
     for (int i = 0; i < DECODERS; i++)
         shoal_decoder_free(decoders[i]);
+    shoal_smoother_free(smoother);
     shoal_batch_free(b);
     shoal_stream_free(s);
 }

@@ -74,6 +74,8 @@ def main():
         write("micro-" + dtype, dtype=dtype)
     write("programs", programs=[program("base"), program("pruned-1", LAYERS[:1]), program("twice", 2 * LAYERS)])
     write("temperature", temperature=1.7)
+    write("smoothing", smoothing_stay=0.9, smoothing_scale=1.5, smoothing_temperature=3.0)
+    write("smoothing-none", smoothing_stay=0.1)
     write("priors", {"head.priors": np.full(c, 1 / c, np.float32)})
     write("bad-checksum", damage=(b'"crc32":"', b'"crc32":"x'))
     write("no-checksum", damage=(b'"crc32"', b'"crc33"'))

@@ -118,6 +118,18 @@ static const out_ops text_ops = {
     text_finish,         text_free
 };
 
+/* A line of its own, whatever is in the name. */
+static void put_name(FILE *f, const char *name)
+{
+    fputs("# ", f);
+    for (; *name; name++)
+        if (iscntrl((unsigned char)*name))
+            fprintf(f, "\\x%02x", (unsigned char)*name);
+        else
+            putc(*name, f);
+    putc('\n', f);
+}
+
 int out_text_open(out **result, out_run *run, const char *input, char *why, size_t why_size)
 {
     out_text *t = calloc(1, sizeof *t);
@@ -129,7 +141,7 @@ int out_text_open(out **result, out_run *run, const char *input, char *why, size
     *t = (out_text){ { &text_ops }, run->print, run->colour, 0, -1 };
     *result = &t->base;
     if (run->input_count > 1)
-        fprintf(run->print, "# %s\n", input);
+        put_name(run->print, input);
     if (run->on_tty)
         fprintf(run->print, "#  start      end  phone  confidence\n");
     return 0;

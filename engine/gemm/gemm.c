@@ -52,22 +52,12 @@ static const shoal__gemm *choose_openblas(shoal_precision precision, char *why, 
     return NULL;
 }
 
-static int cpu_has_bf16(void)
-{
-#ifdef HAVE_X86
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512bf16");
-#else
-    return 0;
-#endif
-}
-
 /* oneDNN before our own products; it also has bf16 where SHOAL_KERNELS lowers the level of ours. */
 static int prefers_onednn(shoal_precision precision)
 {
     const char *level = shoal__kern_choose()->name;
     if (!strcmp(level, "avx512"))
-        return !cpu_has_bf16();
+        return !shoal__cpu_has_bf16();
     return precision == SHOAL_BF16 || !strcmp(level, "amx");
 }
 

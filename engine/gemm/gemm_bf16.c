@@ -40,14 +40,8 @@ static float narrow(void *words, const float *x, int n)
     return 1.0f;
 }
 
-static int has_bf16(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512bf16");
-}
-
 const shoal__own_narrow shoal__bf16_avx512 = {
-    .face = { "own avx512 bf16", "avx512", OWN_WIDTH, has_bf16 },
+    .face = { "own avx512 bf16", "avx512", OWN_WIDTH, shoal__cpu_has_bf16 },
     .product = OWN(words_product),
     .narrow = narrow,
 };

@@ -36,6 +36,16 @@ static int forced_level(const char *name)
 }
 #endif
 
+int shoal__cpu_has_bf16(void)
+{
+#ifdef HAVE_X86
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512bf16");
+#else
+    return 0;
+#endif
+}
+
 #ifdef HAVE_AMX
 /* of asm/prctl.h and the CPU's manual: permission for state component 18, the tile registers */
 enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 };
@@ -50,7 +60,7 @@ static int cpu_has_amx(void)
 const char *shoal__amx_missing(void)
 {
     __builtin_cpu_init();
-    if (!cpu_has_amx() || !cpu_has_avx512() || !__builtin_cpu_supports("avx512bf16"))
+    if (!cpu_has_amx() || !cpu_has_avx512() || !shoal__cpu_has_bf16())
         return "this CPU has no AMX (amx-tile, amx-bf16, amx-int8): use another backend";
     if (syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) != 0)
         return "the kernel does not let this process use AMX: Linux 5.16 or newer is needed";

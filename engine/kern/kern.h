@@ -140,6 +140,8 @@ extern const shoal__kern shoal__kern_neon;
 /* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512, on ARM scalar|neon, forces a
  * lower level. */
 const shoal__kern *shoal__kern_choose(void);
+/* Products of bf16 in AVX-512, whatever level is chosen. */
+int shoal__cpu_has_bf16(void);
 
 #ifdef HAVE_AMX
 /* NULL: this process may use the tile registers (Linux is asked; again does no harm). Else why not.

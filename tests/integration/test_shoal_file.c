@@ -64,6 +64,16 @@ START_TEST(text_has_a_line_a_phone)
 }
 END_TEST
 
+START_TEST(text_names_each_of_several_files_in_one_line)
+{
+    write_wav(in_dir("a.wav"), SECOND, 16000, 1);
+    write_wav(in_dir("b\n0.10 0.20 AA 1.00\033[2J.wav"), SECOND, 16000, 1);
+    ck_assert_int_eq(shell("eval $P --fast --depth 1 a.wav 'b*.wav'"), 0);
+    ck_assert_ptr_nonnull(strstr(out, "# a.wav\n"));
+    ck_assert_ptr_nonnull(strstr(out, "# b\\x0a0.10 0.20 AA 1.00\\x1b[2J.wav\n"));
+}
+END_TEST
+
 START_TEST(npy_holds_every_frame_and_does_not_depend_on_pace)
 {
     static char fast[ROOM], paced[ROOM];
@@ -348,6 +358,7 @@ TCase *shoal_file_case(void)
     tcase_add_checked_fixture(t, make_dir, remove_dir);
     tcase_add_test(t, json_lines_have_the_promised_names);
     tcase_add_test(t, text_has_a_line_a_phone);
+    tcase_add_test(t, text_names_each_of_several_files_in_one_line);
     tcase_add_test(t, npy_holds_every_frame_and_does_not_depend_on_pace);
     tcase_add_loop_test(t, a_textgrid_covers_the_file_at_any_rate, 0, COUNT(shapes));
     tcase_add_test(t, each_output_has_its_tier_and_array);

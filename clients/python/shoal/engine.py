@@ -40,7 +40,8 @@ class _Info(C.Structure):
                 ("frame_samples", C.c_int), ("window_extra_samples", C.c_int), ("delay_frames", C.c_int),
                 ("dim", C.c_int), ("classes", C.c_int), ("programs", C.c_int), ("depth", C.c_int),
                 ("left_frames", C.c_int), ("max_left_frames", C.c_int), ("max_chunk_frames", C.c_int),
-                ("decoders", C.c_uint), ("parameters", C.c_size_t), ("labels", C.POINTER(C.c_char_p))]
+                ("decoders", C.c_uint), ("parameters", C.c_size_t), ("labels", C.POINTER(C.c_char_p)),
+                ("backend", C.c_char_p), ("kernels", C.c_char_p), ("temperature", C.c_float), ("priors", FLOATS)]
 
 
 class _ModelParams(C.Structure):
@@ -144,6 +145,8 @@ class Engine:
         self.rate, self.depth, self.dim, self.classes = info.rate, info.depth, info.dim, info.classes
         self.left_ms, self.delay_ms = info.left_frames * FRAME_MS, info.delay_frames * FRAME_MS
         self.labels = [info.labels[i].decode() for i in range(info.classes)]
+        # share of each class in training; None: the file has none
+        self.priors = np.array(info.priors[:info.classes]) if info.priors else None
         self._program = 0
         if program:
             self._program, self.depth = self._find_program(program)

@@ -79,8 +79,8 @@ class Search:
         return (leave - scales["price"]).astype(np.float32), stay.astype(np.float32)
 
     def tensors(self, chosen):
-        """{search: scales} -> the model file's tables."""
-        out = {}
+        """{search: scales} -> the model file's tables, and the classes' shares."""
+        out = {"head.priors": np.exp(self.prior).astype(np.float32)}
         for name, s in chosen.items():
             if name == "lm":
                 t, prior = tables(self.lm, self.prior, s["lm"], s["price"], s["prior"])

@@ -40,7 +40,7 @@ DOCS = os.path.join(HERE, "../docs")
 CHUNKS, SETS, PRECISIONS = (8, 16), ("dev", "devcv"), ("fp32", "int8")
 FILES = {**{name: os.path.join(HERE, f"../models/shoal-{name}.safetensors") for name in ("mimic", "experts")},
          **{name: os.path.join(frozen.SCRATCH, name + ".safetensors") for name in (        # selfsup.py, distill.py --model-out
-             "ssl", "unshared", "reuse-distilled", "reuse-distilled-none", "reuse-distilled-three")}}
+             "ssl", "unshared", "reuse-distilled", "reuse-distilled-plain", "reuse-distilled-none", "reuse-distilled-three")}}
 
 
 # ---- which there are ---------------------------------------------------------------------------

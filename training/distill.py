@@ -12,6 +12,7 @@ parameters all; students.py has their losses. Arms of a seed hear the same batch
     uniform         those that would take a map weigh all that they see alike
     three-a-map     a map for three layers
     labels          the student of `both`, no teacher, the frames' labels instead
+    both-longer, plain-longer   those two trained on for as many steps again, their rate starting anew: does the gap close?
 
 and `random` is that student as it was before training. Seeds after the first train the four losses alone. All are model files in 16 bits that
 the C engine streams, 320 ms a chunk: linear probes of what leaves the last layer (frozen.py) of phones, words and speakers, and what the
@@ -38,10 +39,10 @@ from data import Features
 from evaluate import file_facts
 from export import decoder_of, export, load_model
 from report import RESULTS, insert, keep, rows, wrap
-from students import ARMS, BOTH, LOSSES, Student, student_of, summary, taking, trained
+from students import ARMS, BOTH, LONGER, LOSSES, Student, done, student_of, summary, taking, trained
 
 TEACHER, RANDOM = "unshared", "random"
-SERVED = {TEACHER: "unshared", BOTH: "reuse-distilled", "no-reuse": "reuse-distilled-none", "three-a-map": "reuse-distilled-three"}
+SERVED = {TEACHER: "unshared", BOTH: "reuse-distilled", "plain": "reuse-distilled-plain", "no-reuse": "reuse-distilled-none", "three-a-map": "reuse-distilled-three"}
 READ = {"phones": "frames right by a linear probe", "own": "frames right by its own head", "PER": "PER", "words": "words by a probe",
         "speakers": "speakers by a probe"}
 COLOURS = ("#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#999999", "#F0E442")      # Okabe and Ito
@@ -50,8 +51,9 @@ COLOURS = ("#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#0
 # ---- the models -------------------------------------------------------------------------------
 
 def plan(a):
-    """{seed: arms to train}"""
-    return {seed: [n for n in (ARMS if seed == a.seeds[0] else LOSSES) if not a.only or n in a.only] for seed in a.seeds}
+    """[(seed, arms to train together)]"""
+    first, groups = a.seeds[0], [(a.seeds[0], [n for n in ARMS if n not in LONGER]), *((s, LOSSES) for s in a.seeds[1:])]
+    return [(s, [n for n in names if not a.only or n in a.only]) for s, names in (*groups, (first, LONGER))]
 
 
 def teach(a):
@@ -85,7 +87,7 @@ def model_files(a):
     for seed in a.seeds:
         for name, arm in ARMS.items():
             folder = os.path.join(a.out, f"{name}-{seed}")
-            if summary(folder)["steps"] >= a.steps:
+            if done(a, name, seed):
                 out.setdefault(name, {})[seed] = written(a, f"{name}-{seed}", os.path.join(folder, "last.pt"),
                                                          lambda: student_of(folder, arm, a, teacher))
     return {n: out[n] for n in (TEACHER, *ARMS, RANDOM) if n in out}
@@ -115,8 +117,8 @@ def size(a, name, path):
 def facts(a, name, seeds, lists):
     out = dict(**size(a, name, next(iter(seeds.values()))), seeds={})
     for seed, path in seeds.items():
-        done = summary(os.path.join(a.out, f"{name}-{seed}")) if name in ARMS else {}
-        out["seeds"][str(seed)] = dict(read=judged(a, path, lists), cpu_seconds=done.get("cpu_seconds"), loss=done.get("loss"))
+        run = summary(os.path.join(a.out, f"{name}-{seed}")) if name in ARMS else {}
+        out["seeds"][str(seed)] = dict(read=judged(a, path, lists), **{k: run.get(k) for k in ("steps", "cpu_seconds", "loss")})
         print(name, seed, {k: round(intervals.share(np.array(v))[0], 1) for k, v in out["seeds"][str(seed)]["read"].items()}, flush=True)
     return out
 
@@ -139,9 +141,9 @@ def over_seeds(r, name, what):
 def main_table(r):
     lines = []
     for n, m in r["models"].items():
-        cpu = [s["cpu_seconds"] for s in m["seeds"].values() if s["cpu_seconds"]]
+        cpu = [s["cpu_seconds"] / s["steps"] for s in m["seeds"].values() if s["steps"]]
         lines.append([f"`{n}`", f"{m['parameters']:,}", len(m["seeds"]), *(over_seeds(r, n, k) for k in READ),
-                      f"{np.mean(cpu) / r['steps']:.2f}" if cpu else "", f"{m['mflops']:.0f}", f"{m['bytes_a_stream']:,}"])
+                      f"{np.mean(cpu):.2f}" if cpu else "", f"{m['mflops']:.0f}", f"{m['bytes_a_stream']:,}"])
     return rows(["model", "parameters", "seeds", *(f"{v}, %" for v in READ.values()), "CPU seconds a step, without the teacher's",
                  "MFLOP/s of audio", "bytes a stream"], lines)
 
@@ -224,20 +226,31 @@ def of_controls(r):
         gap = points(r, BOTH, "uniform")
         out.append(told("A reused map is better than a uniform one", None if outside(gap) is None else outside(gap) > 0,
                         f"{intervals.told(gap, '+.1f')} points of a probe's frames, {intervals.told(relative(r, BOTH, 'uniform'), '+.1f')} % of the errors"))
-    if "labels" in r["models"]:
-        gap, own = points(r, BOTH, "labels"), points(r, BOTH, "labels", "own")
-        out.append(told("A teacher's layers teach more than labels do, in as many steps", None if outside(gap) is None else outside(gap) > 0,
+    for n in (BOTH, "plain") if "labels" in r["models"] else ():
+        gap, own = points(r, n, "labels"), points(r, n, "labels", "own")
+        out.append(told(f"A teacher's layers teach more than labels do, in as many steps (`{n}`)", None if outside(gap) is None else outside(gap) > 0,
                         f"{intervals.told(gap, '+.1f')} points of a probe's frames, {intervals.told(own, '+.1f')} of the own head's, "
-                        f"{intervals.told(relative(r, BOTH, 'labels'), '+.1f')} % of the errors"))
+                        f"{intervals.told(relative(r, n, 'labels'), '+.1f')} % of the errors"))
     gap, shrunk = points(r, BOTH, TEACHER), r["models"][BOTH]["parameters"] / r["models"][TEACHER]["parameters"]
-    out.append(told("A student of a quarter of the weights is nearly as good", outside(gap) != -1,
+    out.append(told("A student of a quarter of the weights is as good", outside(gap) != -1,
                     f"{100 * shrunk:.0f} % of the weights, {intervals.told(gap, '+.1f')} points of a probe's frames beside its teacher"))
     return out
 
 
+def of_steps(r):
+    """Whether what separates `both` from `plain` shrinks with training."""
+    if not all(n in r["models"] for n in LONGER):
+        return []
+    now, later = (relative(r, BOTH + more, "plain" + more) for more in ("", "-longer"))
+    return [f"- *Is it the budget?* `{BOTH}` makes {intervals.told(now, '+.1f')} % more errors than `plain`, after as many steps again "
+            f"{intervals.told(later, '+.1f')} %; a probe of its frames, {intervals.told(points(r, BOTH, 'plain'), '+.1f')} points and "
+            f"{intervals.told(points(r, BOTH + '-longer', 'plain-longer'), '+.1f')}."]
+
+
 def budget(r):
     t, minutes = r["teacher"], r["steps"] * r["seconds"] / 60
-    cpu = sum(s["cpu_seconds"] or 0 for m in r["models"].values() for s in m["seeds"].values())
+    cpu = {(n, seed): s["cpu_seconds"] or 0 for n, m in r["models"].items() for seed, s in m["seeds"].items()}
+    cpu = sum(v - cpu.get((LONGER.get(n), seed), 0) for (n, seed), v in cpu.items())
     return wrap(f"`{r['command']}`, {r['date']}. A tiny budget: the teacher has had {t['steps']} steps of about {t['audio_seconds']:.0f} s of audio "
                 f"({t['seconds'] / 60:.0f} minutes of wall time on a shared core), each student {r['steps']} of {r['seconds']:.0f} s "
                 f"({minutes:.0f} minutes of speech; {cpu / 60:.0f} CPU minutes for all of them, the teacher's answers apart). Seeds "
@@ -247,7 +260,7 @@ def budget(r):
 
 
 def document(r):
-    return "\n\n".join((budget(r), main_table(r), "![](distill.png)", losses_table(r), "\n".join([of_losses(r), *of_reuse(r), *of_controls(r)])))
+    return "\n\n".join((budget(r), main_table(r), "![](distill.png)", losses_table(r), "\n".join([of_losses(r), *of_steps(r), *of_reuse(r), *of_controls(r)])))
 
 
 def picture(r, path):

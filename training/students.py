@@ -18,6 +18,7 @@ in multiples of 32, modules are padded with units that are 0 on both sides, and 
 
 import json
 import os
+import shutil
 import time
 from dataclasses import replace
 from typing import NamedTuple
@@ -47,6 +48,8 @@ ARMS = {BOTH: Arm(("masked", "unmasked")), "masked": Arm(("masked",)), "unmasked
         "no-reuse": Arm(("masked", "unmasked"), 1), "uniform": Arm(("masked", "unmasked"), uniform=True),
         "three-a-map": Arm(("masked", "unmasked"), 3), "labels": Arm(("labels",))}
 LOSSES = (BOTH, "masked", "unmasked", "plain")          # the arms that tell the losses apart
+LONGER = {f"{n}-longer": n for n in (BOTH, "plain")}    # the first seed's, which go on for as many steps again
+ARMS.update({n: ARMS[of] for n, of in LONGER.items()})
 
 
 # ---- what there is to learn from --------------------------------------------------------------
@@ -237,23 +240,24 @@ def seed_batches(feats, delay, seconds, seed, step):
 
 
 def train(a, feats, teacher, seed, names):
-    """These arms of a seed to a.steps steps, in turn, on the same batches; the teacher is asked once for all."""
+    """These arms of a seed to the end, in turn, on the same batches; the teacher is asked once for all."""
     runs = {n: Run(os.path.join(a.out, f"{n}-{seed}"), ARMS[n], a, teacher.encoder, seed) for n in names}
-    step, begin, asked = min(r.step for r in runs.values()), time.time(), 0.0
+    step, steps, begin, asked = min(r.step for r in runs.values()), steps_of(a, names[0]), time.time(), 0.0
+    first = step
     stream = seed_batches(feats, teacher.encoder.config.delay, a.seconds, seed, step)
-    while step < a.steps:
+    while step < steps:
         batch = next(stream)
         cpu = time.process_time()
         seen = teacher(batch)
         asked += time.process_time() - cpu
         for r in runs.values():
             if r.step == step:
-                r.update(batch, seen, a.steps, a.lr, a.tail)
+                r.update(batch, seen, steps, a.lr, a.tail)
         step += 1
-        if step % 100 == 0 or step == a.steps:
+        if step % 100 == 0 or step == steps:
             losses = {n: r.save(seed=seed, audio_seconds=a.seconds) for n, r in runs.items() if r.told}
             print(f"seed {seed}, step {step}: " + ", ".join(f"{n} {v:.3f} ({runs[n].cpu / runs[n].step:.2f} CPU s)" for n, v in losses.items())
-                  + f"; teacher {asked / step:.2f} CPU s; {time.time() - begin:.0f} s", flush=True)
+                  + f"; teacher {asked / (step - first):.2f} CPU s; {time.time() - begin:.0f} s", flush=True)
 
 
 def summary(folder):
@@ -264,10 +268,22 @@ def summary(folder):
         return dict(steps=0)
 
 
+def steps_of(a, name):
+    return a.steps * (2 if name in LONGER else 1)
+
+
+def done(a, name, seed):
+    return summary(os.path.join(a.out, f"{name}-{seed}"))["steps"] >= steps_of(a, name)
+
+
 def trained(a, feats, plan):
-    """plan: {seed: names of arms}. feats: () -> data.Features, only if need be."""
-    for seed, names in plan.items():
-        names = [n for n in names if summary(os.path.join(a.out, f"{n}-{seed}"))["steps"] < a.steps]
+    """plan: [(seed, names of arms)]. feats: () -> data.Features, only if need be."""
+    for seed, names in plan:
+        names = [n for n in names if not done(a, n, seed)]
+        for n in names:
+            folder = os.path.join(a.out, f"{n}-{seed}")
+            if n in LONGER and not os.path.exists(folder):
+                shutil.copytree(os.path.join(a.out, f"{LONGER[n]}-{seed}"), folder)
         if names:
             train(a, feats(), Teacher(a.teacher), seed, names)
 

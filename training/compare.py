@@ -32,7 +32,7 @@ from evaluate import file_facts
 from judge import COUNTS, count
 from mimic import cost_table
 from modelfile import read_model, remaining
-from report import RESULTS, insert, keep, rows
+from report import RESULTS, insert, keep, rows, wrap
 from reuse import MAPS, sharing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -207,8 +207,8 @@ def document(result):
     text = f"`training/compare.py --limit {result['limit']}`, best of {result.get('rounds', 1)} turns."
     late = [f"`{r['variant']}`" for r in result["rows"] if "added" in r]
     if late:
-        text += (f" With `--add`, measured later than the others and beside the `shared` of that day: {', '.join(late)}.")
-    return text + "\n\n" + table(result)
+        text += f" With `--add`, measured later than the others: {', '.join(late)}."
+    return wrap(text) + "\n\n" + table(result)
 
 
 def judged_rows(a, lists, all_):

@@ -12,9 +12,9 @@ parameters all; students.py has their losses. Arms of a seed hear the same batch
     uniform         those that would take a map weigh all that they see alike
     three-a-map     a map for three layers
     labels          the student of `both`, no teacher, the frames' labels instead
-    both-longer, plain-longer   those two trained on for as many steps again, their rate starting anew: does the gap close?
+    both-x2, plain-x2, -x4      those two trained on to so many times the steps, their rate starting anew each time
 
-and `random` is that student as it was before training. Seeds after the first train the four losses alone. All are model files in 16 bits that
+and `random` is that student as it was before training. All are model files in 16 bits that
 the C engine streams, 320 ms a chunk: linear probes of what leaves the last layer (frozen.py) of phones, words and speakers, and what the
 student says itself: its last map to the teacher's dimensions goes before the teacher's head, so it recognises phones without having seen a label.
 
@@ -39,7 +39,7 @@ from data import Features
 from evaluate import file_facts
 from export import decoder_of, export, load_model
 from report import RESULTS, insert, keep, rows, wrap
-from students import ARMS, BOTH, LONGER, LOSSES, Student, done, student_of, summary, taking, trained
+from students import ARMS, BEFORE, BOTH, LONGER, LOSSES, Student, done, student_of, summary, taking, trained
 
 TEACHER, RANDOM = "unshared", "random"
 SERVED = {TEACHER: "unshared", BOTH: "reuse-distilled", "plain": "reuse-distilled-plain", "no-reuse": "reuse-distilled-none", "three-a-map": "reuse-distilled-three"}
@@ -52,8 +52,9 @@ COLOURS = ("#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#0
 
 def plan(a):
     """[(seed, arms to train together)]"""
-    first, groups = a.seeds[0], [(a.seeds[0], [n for n in ARMS if n not in LONGER]), *((s, LOSSES) for s in a.seeds[1:])]
-    return [(s, [n for n in names if not a.only or n in a.only]) for s, names in (*groups, (first, LONGER))]
+    first = a.seeds[0]
+    groups = [*((s, [n for n in ARMS if n not in BEFORE]) for s in a.seeds), *((first, of) for of in LONGER.values())]
+    return [(s, [n for n in names if not a.only or n in a.only]) for s, names in groups]
 
 
 def teach(a):
@@ -177,16 +178,20 @@ def losses_table(r):
     return rows(["`both` above", *(f"{v}, points" for v in READ.values())], lines)
 
 
+def pooled(r, one, other, what):
+    """[speakers, (asked, right)] of each, the seeds that both have together"""
+    a, b = (r["models"][n]["seeds"] for n in (one, other))
+    both = [s for s in a if s in b]
+    return [sum(np.array(m[s]["read"][what]) for s in both) for m in (a, b)]
+
+
 def relative(r, one, other):
-    """Percent that the errors of one are above another's: the first seed, speakers drawn anew."""
-    seed = str(r["seeds"][0])
-    a, b = (np.array(r["models"][n]["seeds"][seed]["read"]["PER"]) for n in (one, other))
-    return tuple(x - 100 for x in intervals.share(np.concatenate([a, b], 1)))
+    """Percent that the errors of one are above another's, speakers drawn anew."""
+    return tuple(x - 100 for x in intervals.share(np.concatenate(pooled(r, one, other, "PER"), 1)))
 
 
 def points(r, one, other, what="phones"):
-    seed = str(r["seeds"][0])
-    return intervals.apart(*(np.array(r["models"][n]["seeds"][seed]["read"][what]) for n in (one, other)))
+    return intervals.apart(*pooled(r, one, other, what))
 
 
 def told(claim, held, measured):
@@ -231,32 +236,31 @@ def of_controls(r):
         out.append(told(f"A teacher's layers teach more than labels do, in as many steps (`{n}`)", None if outside(gap) is None else outside(gap) > 0,
                         f"{intervals.told(gap, '+.1f')} points of a probe's frames, {intervals.told(own, '+.1f')} of the own head's, "
                         f"{intervals.told(relative(r, n, 'labels'), '+.1f')} % of the errors"))
-    gap, shrunk = points(r, BOTH, TEACHER), r["models"][BOTH]["parameters"] / r["models"][TEACHER]["parameters"]
-    out.append(told("A student of a quarter of the weights is as good", outside(gap) != -1,
-                    f"{100 * shrunk:.0f} % of the weights, {intervals.told(gap, '+.1f')} points of a probe's frames beside its teacher"))
+    for n in (n for n in (BOTH, "plain", *LONGER[4]) if n in r["models"]):
+        gap, shrunk = points(r, n, TEACHER), r["models"][n]["parameters"] / r["models"][TEACHER]["parameters"]
+        out.append(told(f"A student of {100 * shrunk:.0f} % of the weights is as good as its teacher (`{n}`)", outside(gap) != -1 and outside(relative(r, n, TEACHER)) != 1,
+                        f"{intervals.told(gap, '+.1f')} points of a probe's frames, {intervals.told(relative(r, n, TEACHER), '+.1f')} % of the errors"))
     return out
 
 
 def of_steps(r):
     """Whether what separates `both` from `plain` shrinks with training."""
-    if not all(n in r["models"] for n in LONGER):
-        return []
-    now, later = (relative(r, BOTH + more, "plain" + more) for more in ("", "-longer"))
-    return [f"- *Is it the budget?* `{BOTH}` makes {intervals.told(now, '+.1f')} % more errors than `plain`, after as many steps again "
-            f"{intervals.told(later, '+.1f')} %; a probe of its frames, {intervals.told(points(r, BOTH, 'plain'), '+.1f')} points and "
-            f"{intervals.told(points(r, BOTH + '-longer', 'plain-longer'), '+.1f')}."]
+    gaps = {by: (relative(r, *of), points(r, *of)) for by, of in ((1, (BOTH, "plain")), *LONGER.items()) if all(n in r["models"] for n in of)}
+    lines = [f"after {r['steps'] * by} steps {intervals.told(errors, '+.1f')} % ({intervals.told(frames, '+.1f')} points)"
+             for by, of in gaps.items() for errors, frames in [of]]
+    return [f"- *Is it the budget?* Errors of `{BOTH}` above those of `plain`, the longer ones of one seed (and frames right of a probe): {'; '.join(lines)}."]
 
 
 def budget(r):
     t, minutes = r["teacher"], r["steps"] * r["seconds"] / 60
     cpu = {(n, seed): s["cpu_seconds"] or 0 for n, m in r["models"].items() for seed, s in m["seeds"].items()}
-    cpu = sum(v - cpu.get((LONGER.get(n), seed), 0) for (n, seed), v in cpu.items())
+    cpu = sum(v - cpu.get((BEFORE.get(n), seed), 0) for (n, seed), v in cpu.items())
     return wrap(f"`{r['command']}`, {r['date']}. A tiny budget: the teacher has had {t['steps']} steps of about {t['audio_seconds']:.0f} s of audio "
                 f"({t['seconds'] / 60:.0f} minutes of wall time on a shared core), each student {r['steps']} of {r['seconds']:.0f} s "
                 f"({minutes:.0f} minutes of speech; {cpu / 60:.0f} CPU minutes for all of them, the teacher's answers apart). Seeds "
-                f"{', '.join(map(str, r['seeds']))} for the four losses, the first for the rest. {r['clips']['learn']} clips teach the probes, "
+                f"{', '.join(map(str, r['seeds']))}; the table says how many an arm has. {r['clips']['learn']} clips teach the probes, "
                 f"{r['clips']['judge']} of dev and devcv judge. Where there are several seeds: their mean and range; else, and in what follows the "
-                "table, 95 % of 2,000 draws of the speakers.")
+                "tables, where the seeds that two arms have in common are taken together, 95 % of 2,000 draws of the speakers.")
 
 
 def document(r):

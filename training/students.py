@@ -48,8 +48,11 @@ ARMS = {BOTH: Arm(("masked", "unmasked")), "masked": Arm(("masked",)), "unmasked
         "no-reuse": Arm(("masked", "unmasked"), 1), "uniform": Arm(("masked", "unmasked"), uniform=True),
         "three-a-map": Arm(("masked", "unmasked"), 3), "labels": Arm(("labels",))}
 LOSSES = (BOTH, "masked", "unmasked", "plain")          # the arms that tell the losses apart
-LONGER = {f"{n}-longer": n for n in (BOTH, "plain")}    # the first seed's, which go on for as many steps again
-ARMS.update({n: ARMS[of] for n, of in LONGER.items()})
+LONGER = {2: {f"{n}-x2": n for n in (BOTH, "plain")}, 4: {f"{n}-x4": f"{n}-x2" for n in (BOTH, "plain")}}
+FACTOR = {n: by for by, of in LONGER.items() for n in of}       # steps, in units of the others'
+BEFORE = {n: before for of in LONGER.values() for n, before in of.items()}      # whose weights they go on from
+for name, before in BEFORE.items():
+    ARMS[name] = ARMS[before]
 
 
 # ---- what there is to learn from --------------------------------------------------------------
@@ -269,7 +272,7 @@ def summary(folder):
 
 
 def steps_of(a, name):
-    return a.steps * (2 if name in LONGER else 1)
+    return a.steps * FACTOR.get(name, 1)
 
 
 def done(a, name, seed):
@@ -282,8 +285,8 @@ def trained(a, feats, plan):
         names = [n for n in names if not done(a, n, seed)]
         for n in names:
             folder = os.path.join(a.out, f"{n}-{seed}")
-            if n in LONGER and not os.path.exists(folder):
-                shutil.copytree(os.path.join(a.out, f"{LONGER[n]}-{seed}"), folder)
+            if n in BEFORE and not os.path.exists(folder):
+                shutil.copytree(os.path.join(a.out, f"{BEFORE[n]}-{seed}"), folder)
         if names:
             train(a, feats(), Teacher(a.teacher), seed, names)
 

@@ -3,6 +3,7 @@
 
     compare.py                      # results/compare.json, and the table of ../docs/research.md
     compare.py --only reuse-two-a-map --limit 300 --chunks 16        # says how it is beside `shared`, and writes nothing
+    compare.py --add unshared reuse-distilled                        # into the table that there is
 
 A variant is a program of a model file at a depth. Of each: PER (decoded with the language model; dev and devcv, about
 --limit clips of each, chunks of CHUNKS frames), its interval (speakers drawn anew), frames right, argmax PER; what
@@ -13,6 +14,7 @@ Each cell is written to --scratch when it is there, and the same command goes on
 missing is listed. Of arms that were measured elsewhere (docs/claim.json, auto.py's table) what stands there is taken over, with `from`.
 """
 
+import datetime
 import json
 import os
 import re
@@ -30,14 +32,15 @@ from evaluate import file_facts
 from judge import COUNTS, count
 from mimic import cost_table
 from modelfile import read_model, remaining
-from report import RESULTS, insert, keep, rows
+from report import RESULTS, insert, keep, rows, wrap
 from reuse import MAPS, sharing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DOCS = os.path.join(HERE, "../docs")
 CHUNKS, SETS, PRECISIONS = (8, 16), ("dev", "devcv"), ("fp32", "int8")
 FILES = {**{name: os.path.join(HERE, f"../models/shoal-{name}.safetensors") for name in ("mimic", "experts")},
-         "ssl": os.path.join(frozen.SCRATCH, "ssl.safetensors")}        # selfsup.py --model-out
+         **{name: os.path.join(frozen.SCRATCH, name + ".safetensors") for name in (        # selfsup.py, distill.py --model-out
+             "ssl", "unshared", "reuse-distilled", "reuse-distilled-plain", "reuse-distilled-none", "reuse-distilled-three")}}
 
 
 # ---- which there are ---------------------------------------------------------------------------
@@ -86,7 +89,7 @@ def elsewhere():
         claim = json.load(f)
     for name, arm in claim["arms"].items():
         deep = str(max(map(int, arm["per"])))
-        yield {"variant": ("unshared" + name[8:] if name.startswith("un") else "shared-claim" + name[6:]).removesuffix("-12"),
+        yield {"variant": ("unshared-claim" + name[8:] if name.startswith("un") else "shared-claim" + name[6:]).removesuffix("-12"),
                "from": f"docs/claim.json: {claim['steps']} steps from random weights, one seed, whole dev", "parameters": arm["parameters"],
                "per": {"dev|320": [100 * arm["per"][deep]]}, "frames_right": 100 * arm["accuracy"][deep], "step_seconds": arm["step_seconds"], "seeds": 1}
     with open(os.path.join(DOCS, "research.md")) as f:
@@ -200,12 +203,45 @@ def table(result):
     return text + "\n\nNot there: " + "; ".join(f"`{v}` ({why})" for v, why in result["missing"].items()) + "."
 
 
+def document(result):
+    text = f"`training/compare.py --limit {result['limit']}`, best of {result.get('rounds', 1)} turns."
+    late = [f"`{r['variant']}`" for r in result["rows"] if "added" in r]
+    if late:
+        text += f" With `--add`, measured later than the others: {', '.join(late)}."
+    return wrap(text) + "\n\n" + table(result)
+
+
+def judged_rows(a, lists, all_):
+    """A row a variant, `shared` the first."""
+    own = []
+    for variant, of in all_.items():
+        own.append(row(a, lists, variant, of))
+        print(variant, own[-1]["per"], "against shared, %:", intervals.told(against(own[-1], own[0]), "+.1f"), flush=True)
+    for r in own:
+        r["seeds"], r["against_shared"] = 1, against(r, own[0])
+    for r in own:
+        del r["sums"]
+    return own
+
+
+def added(path, new):
+    """What is in a file, with the rows of `new` (but `shared`) put in or in place of their like."""
+    with open(path) as f:
+        old = json.load(f)
+    if old["limit"] != new["limit"]:
+        raise SystemExit(f"{path} is of --limit {old['limit']}")
+    own = {r["variant"]: r for r in old["rows"] if not r.get("from")}
+    own.update({r["variant"]: {**r, "added": str(datetime.date.today())} for r in new["rows"][1:]})
+    return {**old, "rows": list(own.values()), "missing": new["missing"]}
+
+
 def main():
     ap = frozen.options(__doc__)
     ap.set_defaults(limit=35)
     ap.add_argument("--chunks", type=int, nargs="*", default=CHUNKS, help="frames of 20 ms; 16 is always among them")
     ap.add_argument("--rounds", type=int, default=2, help="of the clock")
     ap.add_argument("--only", nargs="*", help="these variants")
+    ap.add_argument("--add", nargs="*", help="these variants, beside what --out has of the others")
     ap.add_argument("--shoald", default=os.path.join(HERE, "../build/daemon/shoald"))
     ap.add_argument("--out", default=os.path.join(RESULTS, "compare.json"))
     ap.add_argument("--into", default=os.path.join(DOCS, "research.md"), help="a document with markers; '' for none")
@@ -216,26 +252,22 @@ def main():
         if os.path.exists(path):
             with open(path) as f:
                 said[name] = json.load(f)
-    all_ = variants(a, said)
-    if a.only:
-        all_ = {v: of for v, of in all_.items() if v in ("shared", *a.only)}
-    missing = {v: f"no {os.path.basename(p)}" for v, p in FILES.items() if not os.path.exists(p)}
-    own = []
-    for variant, of in all_.items():
-        own.append(row(a, lists, variant, of))
-        print(variant, own[-1]["per"], "against shared, %:", intervals.told(against(own[-1], own[0]), "+.1f"), flush=True)
+    all_, wanted = variants(a, said), a.only or a.add
+    if wanted:
+        all_ = {v: of for v, of in all_.items() if v in ("shared", *wanted)}
+    own = judged_rows(a, lists, all_)
     if a.only:
         return
-    for r in own:
-        r["seeds"], r["against_shared"] = 1, against(r, own[0])
-    for r in own:
-        del r["sums"]
     for v, speed in speeds(a, all_).items():
         next(r for r in own if r["variant"] == v).update(speed)
-    result = dict(limit=a.limit, rows=own + list(elsewhere()), missing=missing)
+    missing = {v: f"no {os.path.basename(p)}" for v, p in FILES.items() if not os.path.exists(p)}
+    result = dict(limit=a.limit, rounds=a.rounds, rows=own, missing=missing)
+    if a.add:
+        result = added(a.out, result)
+    result["rows"] += elsewhere()
     keep(a.out, result)
     if a.into:
-        insert(a.into, "compare.py", f"`training/compare.py --limit {a.limit}`, best of {a.rounds} turns.\n\n" + table(result))
+        insert(a.into, "compare.py", document(result))
 
 
 if __name__ == "__main__":

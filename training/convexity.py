@@ -123,7 +123,7 @@ def chosen(scores, right, influence):
 
 
 def main():
-    ap = frozen.options(__doc__)
+    ap = frozen.named_options(__doc__)
     ap.add_argument("--into", help="a document with markers; a picture goes beside it")
     a = ap.parse_args()
     lists, base = frozen.served(a)
@@ -136,15 +136,16 @@ def main():
     lines = [[task, *(f"{100 * s:.1f} ± {100 * e:.1f}" for s, e in scores[task])] for task in frozen.TASKS]
     probes = [[task, *(f"{intervals.share(r)[0]:.1f}" for r in right[task])] for task in frozen.TASKS]
     influence = by_influence(alike(base)[0])
-    keep(os.path.join(RESULTS, "convexity.json"), dict(
+    image = frozen.own(a, "convexity") + ".png"
+    keep(os.path.join(RESULTS, frozen.own(a, "convexity") + ".json"), dict(
         model=model_sha(a.model), scores=scores, influence=influence, depth={t: 1 + int(np.argmax([s for s, _ in scores[t][1:]])) for t in frozen.TASKS}))
-    text = (f"`training/convexity.py --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}.\n\n![](convexity.png)\n\n"
+    text = (f"`training/convexity.py --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}.\n\n![]({image})\n\n"
             + rows(["convexity, %, after layer", *LAYERS], lines) + "\n\n" + rows(["probe, % right, after layer", *LAYERS], probes) + "\n\n"
             + rows(["task", "depth of the maximum", "probe there, %", "at depth 12, %", "more than at 12, points", "more than at influence's depth",
                     "more than at a random depth", "the probe's own best depth", "layers saved, %"], chosen(scores, right, influence)))
     if a.into:
-        picture(scores, right, os.path.join(os.path.dirname(a.into), "convexity.png"))
-        insert(a.into, "convexity.py", text)
+        picture(scores, right, os.path.join(os.path.dirname(a.into), image))
+        insert(a.into, frozen.own(a, "convexity.py", " "), text)
     else:
         print(text)
 

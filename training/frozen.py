@@ -191,6 +191,18 @@ def options(doc):
     return ap
 
 
+def named_options(doc):
+    """The same, of scripts that keep figures of several models side by side."""
+    ap = options(doc)
+    ap.add_argument("--name", default="", help="of another model than the one that ships: it has figures, pictures and markers of its own")
+    return ap
+
+
+def own(a, name, between="-"):
+    """What a script calls something of its model."""
+    return f"{name}{between}{a.name}" if a.name else name
+
+
 def served(a):
     """(lists of clips, features of the whole stack: layers 0 to 12 and what leaves)"""
     torch.set_num_threads(1)

@@ -119,6 +119,11 @@ class _Stack:
         _pool.give(scratch)
         return tuple(out)
 
+    def forget(self):
+        """What only backward would need."""
+        _pool.give(*self.saved, *self.packed.values())
+        self.saved, self.packed = [], {}
+
     def backward(self, grads):
         """Gradients of the taps -> gradient of x, {id of a parameter: its gradient}."""
         if not self.saved:
@@ -147,7 +152,10 @@ class _Run(torch.autograd.Function):
         ctx.stack, ctx.ids = stack, [id(p) for p in parameters]
         ctx.save_for_backward(*parameters)      # so that autograd notices if they change meanwhile
         ctx.set_materialize_grads(False)
-        return stack.forward(x.detach().contiguous())
+        out = stack.forward(x.detach().contiguous())
+        if not any(ctx.needs_input_grad):       # of a teacher, say
+            stack.forget()
+        return out
 
     @staticmethod
     def backward(ctx, *grads):

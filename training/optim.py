@@ -9,14 +9,15 @@ import torch
 
 
 def orthogonalise(g, steps=5):
+    """[.., rows, columns], each matrix for itself."""
     x = g.bfloat16()
-    flip = x.shape[0] > x.shape[1]
-    x = x.T if flip else x
-    x = x / (x.norm() + 1e-7)
+    flip = x.shape[-2] > x.shape[-1]
+    x = x.mT if flip else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        a = x @ x.T
+        a = x @ x.mT
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
-    return (x.T if flip else x).float()
+    return (x.mT if flip else x).float()
 
 
 class MuonAdamW:
@@ -34,12 +35,14 @@ class MuonAdamW:
         for group in self.adam.param_groups:
             group["lr"] = lr
         self.adam.step()
+        alike = {}
         for p, b in zip(self.muon, self.buffers):
-            if p.grad is None:              # a block above the depth of this step
-                continue
-            b.mul_(0.95).add_(p.grad)
-            u = orthogonalise(p.grad + 0.95 * b)
-            p.mul_(1 - lr * self.decay).add_(u, alpha=-lr * 0.2 * max(p.shape) ** 0.5)
+            if p.grad is not None:          # else a block above the depth of this step
+                b.mul_(0.95).add_(p.grad)
+                alike.setdefault(p.shape, []).append((p, p.grad + 0.95 * b))
+        for same in alike.values():         # together: many small products cost more than a few larger ones
+            for (p, _), u in zip(same, orthogonalise(torch.stack([g for _, g in same]))):
+                p.mul_(1 - lr * self.decay).add_(u, alpha=-lr * 0.2 * max(p.shape) ** 0.5)
 
     def zero_grad(self):
         self.adam.zero_grad(set_to_none=True)

@@ -2,6 +2,7 @@
 """How alike are the layers as served, and how many can go without further training? (arXiv 2409.16302 on our model)
 
     redundancy.py --into ../docs/research.md
+    redundancy.py --model unshared.safetensors --name unshared --into ../docs/research.md
 
 Similarity: cosine, linear CKA and mutual k nearest neighbours between what leaves each layer (0: the subsampling) of the
 development clips, by frame and by clip (mean over time); are there blocks?
@@ -36,7 +37,7 @@ SWEPT, K = (1, 2, 4, 8, 16, 32, 64, 128), 16
 MEASURES = dict(cosine="cosine", cka="linear CKA", knn=f"mutual {K} nearest neighbours")
 COLOURS = dict(influence="#0072B2", kNN="#E69F00", forward="#D55E00", backward="#009E73", random="#999999")   # Okabe and Ito
 SHAPES = dict(influence="o", kNN="s", forward="v", backward="^", random="x")
-GONE = (3, 5, 7)
+GONE, PAPER = (3, 5, 7), 5        # layers; so many are the paper's 40 %
 TOLD = ("phones, decoder", "phones, probe", "words", "speakers")
 LINE = 95
 
@@ -152,11 +153,11 @@ def capacity(here, whole):
     return {t: intervals.share(np.concatenate([here[t], whole[t]], 1)) for t in TOLD}
 
 
-def curves(a, order_of, pruned, probes, whole):
+def curves(gone, order_of, pruned, probes, whole):
     """{order: {layers gone: {task: (kept, low, high)}}}"""
     out = {}
     for name, order in order_of.items():
-        for n in GONE:
+        for n in gone:
             here = right(pruned(left_of(order, n)), probes)
             out.setdefault(name, {})[n] = capacity(here, whole)
             print(name, n, {t: round(v[0], 1) for t, v in out[name][n].items()}, flush=True)
@@ -202,7 +203,7 @@ def reach(of, task):
 
 # ---- what is said of it -----------------------------------------------------------------------
 
-def blocks_text(found, swept, sizes):
+def blocks_text(found, swept, sizes, picture):
     cut = {(w, k): split(m) for w, of in found.items() for k, m in of.items()}
     far = {(w, k): m[1, DEPTH] for w, of in found.items() for k, m in of.items()}
     lines = [[MEASURES[k], w, *(f"{s:.3f}" for s in steps(found[w][k])), f"{far[w, k]:.2f}", f"{cut[w, k][0]}", f"{cut[w, k][1]:+.3f}"]
@@ -210,43 +211,54 @@ def blocks_text(found, swept, sizes):
     table = rows(["1 - similarity of a layer to the one below", "by", *range(1, DEPTH + 1), "similarity of 1 and 12", "best cut before", "inside less between"], lines)
     k_lines = [[w, *(f"{m[11, 12]:.2f}, {m[1, 12]:.2f}" for m in swept[w].values())] for w in swept]
     k_table = rows(["mutual neighbours of layers 11 and 12, of 1 and 12", *(f"k = {k}" for k in swept["clip"])], k_lines)
-    return f"{sizes[0]:,} frames, {sizes[1]:,} clips.\n\n![](redundancy.png)\n\n{table}\n\n{k_table}"
+    return f"{sizes[0]:,} frames, {sizes[1]:,} clips.\n\n![]({picture})\n\n{table}\n\n{k_table}"
 
 
-def pruning_text(order_of, curve, whole):
-    lines = [[name, ", ".join(map(str, order_of[name])) if name in order_of else "", task, *(intervals.told(of[n][task]) for n in GONE), f"{reach(of, task):.0f}"]
+def keeping(curve, gone):
+    """Which orders keep LINE percent with so many layers gone."""
+    enough = {t: [name for name, of in curve.items() if of[gone][t][0] >= LINE] for t in TOLD}
+    return (f"With {gone} of {DEPTH} gone, {100 * gone / DEPTH:.0f} %, at least {LINE} % are kept by: "
+            + "; ".join(f"{t}: {', '.join(names) or 'no order'}" for t, names in enough.items()) + ".")
+
+
+def pruning_text(order_of, curve, whole, picture):
+    gone = list(next(iter(curve.values())))
+    lines = [[name, ", ".join(map(str, order_of[name])) if name in order_of else "", task, *(intervals.told(of[n][task]) for n in gone), f"{reach(of, task):.0f}"]
              for task in TOLD for name, of in curve.items()]
-    head = ["order", "layers in the order in which they go", "task", *(f"{n} of 12 gone: kept, %" for n in GONE), f"{LINE} % kept up to, % of layers"]
+    head = ["order", "layers in the order in which they go", "task", *(f"{n} of 12 gone: kept, %" for n in gone), f"{LINE} % kept up to, % of layers"]
     base = ", ".join(f"{t} {intervals.told(intervals.share(v))} %" for t, v in whole.items())
-    return "\n\n".join([wrap(f"The whole stack: {base}."), "![](pruning.png)", rows(head, lines)])
+    return "\n\n".join([wrap(f"The whole stack: {base}."), f"![]({picture})", rows(head, lines),
+                       *(wrap(keeping(curve, n)) for n in gone if n == PAPER)])
 
 
 def main():
-    ap = frozen.options(__doc__)
+    ap = frozen.named_options(__doc__)
     ap.add_argument("--only", choices=("similarity",), help="no pruning")
     ap.add_argument("--random", type=int, default=2)
+    ap.add_argument("--gone", type=int, nargs="*", default=GONE, help="how many layers are taken out")
     ap.add_argument("--into", help="a document with markers; pictures go beside it")
     a = ap.parse_args()
     lists, base = frozen.served(a)
     found, swept, sizes = alike(base)
-    similar = blocks_text(found, swept, sizes)
+    maps, fall = (frozen.own(a, name) + ".png" for name in ("redundancy", "pruning"))
+    similar = blocks_text(found, swept, sizes, maps)
     print(similar, flush=True)
     head = f"`training/redundancy.py --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}: "
     if a.into:
-        map_picture(found, os.path.join(os.path.dirname(a.into), "redundancy.png"))
-        insert(a.into, "redundancy.py similarity", head + similar)
+        map_picture(found, os.path.join(os.path.dirname(a.into), maps))
+        insert(a.into, frozen.own(a, "redundancy.py similarity", " "), head + similar)
     if a.only:
         return
     probes = {t: frozen.probe(t, base) for t in frozen.TASKS}
     order_of, lists = orders(found, a.random), fewer(lists)
     pruned = Pruned(a, lists)
     whole = right(pruned(range(DEPTH)), probes)
-    curve = together(curves(a, order_of, pruned, probes, whole))
-    keep(os.path.join(RESULTS, "redundancy.json"), dict(model=model_sha(a.model), order=order_of, curve=curve, steps={k: list(steps(m)) for k, m in found["frame"].items()}))
-    told = f"{head}{len(lists['judge'])} clips, {len(lists['asked'])} of {frozen.SPEAKERS} speakers.\n\n" + pruning_text(order_of, curve, whole)
+    curve = together(curves(a.gone, order_of, pruned, probes, whole))
+    keep(os.path.join(RESULTS, frozen.own(a, "redundancy") + ".json"), dict(model=model_sha(a.model), order=order_of, curve=curve, steps={k: list(steps(m)) for k, m in found["frame"].items()}))
+    told = f"{head}{len(lists['judge'])} clips, {len(lists['asked'])} of {frozen.SPEAKERS} speakers.\n\n" + pruning_text(order_of, curve, whole, fall)
     if a.into:
-        curve_picture(curve, os.path.join(os.path.dirname(a.into), "pruning.png"))
-        insert(a.into, "redundancy.py pruning", told)
+        curve_picture(curve, os.path.join(os.path.dirname(a.into), fall))
+        insert(a.into, frozen.own(a, "redundancy.py pruning", " "), told)
     else:
         print(told)
 

@@ -204,6 +204,7 @@ def main():
     ap.add_argument("--init", help="model file or checkpoint to start from, e.g. ../models/shoal-base.safetensors")
     ap.add_argument("--norms", type=int, default=1, help="norm sets: 1, or 12 for private ones")
     ap.add_argument("--layers", type=int, default=12, help="virtual layers")
+    ap.add_argument("--dim", type=int, default=Config.dim, help="width; four times that in the feed-forward modules")
     ap.add_argument("--blocks", type=int, default=1, help="1: shared; as --layers: a block for each")
     ap.add_argument("--exit-from", type=int, help="first layer of the mean that leaves at greater depths; "
                     "0: the last layer alone; as --init has it unless given")
@@ -245,7 +246,7 @@ def main():
             model = rearranged(model, a.blocks, a.norms)
         config = model.config
     else:
-        config = Config(depth=a.layers, blocks=a.blocks, norms=a.norms)
+        config = Config(dim=a.dim, ffn=4 * a.dim, depth=a.layers, blocks=a.blocks, norms=a.norms)
         model = Encoder(config)
         mean, istd = moments(feats, train)
         model.mel_mean.copy_(torch.from_numpy(mean))

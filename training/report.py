@@ -10,11 +10,11 @@ RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 
 
 def keep(path, found):
-    """Figures for other scripts."""
+    """Figures for other scripts; a list of numbers stands in one line."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    text = re.sub(r"\[\s+([-+.\de,\s]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", json.dumps(found, indent=1))
     with open(path, "w") as f:
-        json.dump(found, f, indent=1)
-        f.write("\n")
+        f.write(text + "\n")
 
 
 def insert(path, script, text):

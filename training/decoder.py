@@ -207,6 +207,7 @@ def main():
     ap.add_argument("--out")
     ap.add_argument("--depths", type=int, nargs="*", default=(3, 12))
     ap.add_argument("--limit", type=int, default=130, help="about this many clips of each development split")
+    ap.add_argument("--lm-scales", type=float, nargs=3, metavar=("LM", "PRICE", "PRIOR"), help="of the search `lm`, instead of chosen ones")
     ap.add_argument("--hold-out", nargs="*", default=[], help="corpora not counted, e.g. vctk-p239")
     ap.add_argument("--report", action="store_true")
     ap.add_argument("--lib", help="libshoal.so")
@@ -221,6 +222,9 @@ def main():
     on, others = cross_checked(search, some, logp)
     print(f"chosen on half of the speakers: {100 * on:.2f} % there, {100 * others:.2f} % on the others")
     chosen, pers = search.choose(some, logp)
+    if a.lm_scales:
+        chosen["lm"] = dict(zip(("lm", "price", "prior"), a.lm_scales))
+        pers["lm"] = search.per("lm", chosen, some, logp)
     if a.out:
         np.savez(a.out, **search.tensors(chosen), per=pers["lm"], per_other_speakers=others)
     if a.report:

@@ -42,13 +42,14 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("candidates", nargs="+", help="NAME=judged.json")
     ap.add_argument("--into", help="a document with markers")
+    ap.add_argument("--name", default="", help="of a further table there: of the markers")
     a = ap.parse_args()
     found = {name: cells(path) for name, path in (c.rsplit("=", 1) for c in a.candidates)}
     depths = [(s, d) for s, by in next(iter(found.values())).items() for d in by]
     text = f"`shares.py`, {datetime.date.today()}.\n\n" + rows(["mean of", *(f"{s}, depth {d}" for s, d in depths)],
                                                             [line(n, f) for n, f in found.items()])
     if a.into:
-        insert(a.into, "shares.py", text)
+        insert(a.into, f"shares.py {a.name}".strip(), text)
     else:
         print(text)
 

@@ -48,14 +48,14 @@ def corpus_weight(e):
         "dspspeech": 0.05,
         "picovoice-intent": 0.12,    # 60 words in ever the same order
         "synthetic": 0.15,           # six voices
-        "hibari": 0.17,              # one voice, warped
-        "kokoro": 0.83,              # 24 voices and their blends
+        "hibari": 0.1,               # one voice, warped
+        "kokoro": 0.5,               # 24 voices and their blends
         "librispeech": 0.68,         # native readers, every clip another one
         "commonvoice": 1.0,          # native speakers, own microphones
-        "cathy": 0.23,               # one reader
-        "robotutor": 0.23,           # a few readers
+        "cathy": 0.15,               # one reader
+        "robotutor": 0.15,           # a few readers
         "robotutor-words": 0.1,
-        "speechocean762": 0.5,       # accented speech shall not lose to all the native speech
+        "speechocean762": 1.0,       # at 0.5 accented readers lost 2 points while native ones gained
     }.get(e["corpus"], 0.34)
 
 

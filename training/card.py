@@ -193,7 +193,7 @@ Decoded at 320 ms, by what a session may choose (the first is what it gets unles
 {decoders_text(errors)}
 
 Greedy (argmax of the posteriors, repeats merged). The sequence loss leaves smoothing to the decoder's price of
-a change of phone: without it posteriors flicker, and most errors are insertions:
+a change of phone: without it posteriors flicker, and most errors are insertions (with `smooth=on` they do not: the table of judge.py):
 
 {tables['greedy']}
 

@@ -6,7 +6,9 @@
 #ifndef SHOAL_PHONES_H
 #define SHOAL_PHONES_H
 
-#include "shoal.h"
+#ifndef SHOAL_H
+#error "include shoal.h, of which this is a part"
+#endif
 
 #ifdef __cplusplus
 extern "C" {

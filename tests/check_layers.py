@@ -22,7 +22,8 @@ import sys
 ENGINE = ["engine/kern/", "engine/gemm/", "engine/shoal.h"]
 MAY = {
     "engine/": ["engine/"],
-    "engine/shoal.h": [],
+    "engine/shoal.h": ["engine/shoal-phones.h"],
+    "engine/shoal-phones.h": [],
     "engine/kern/": ["engine/shoal.h"],
     "engine/gemm/": ["engine/kern/", "engine/shoal.h"],
     # a model holds its operations' weights and its decoder's tables

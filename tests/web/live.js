@@ -39,17 +39,25 @@ function phonesOfShoalFile() {
 
 const plain = list => list.map(p => [p.phone, p.start, p.end]);
 
-async function stream() {
+async function stream(sound = samples) {
   const session = connect(url, { rate, depth: 6 }, env),
     phones = [];
-  for (let at = 0, n = 1; at < samples.length; at += n, n = 1 + ((7 * n) % 5000))
-    session.send(samples.subarray(at, at + n));
+  for (let at = 0, n = 1; at < sound.length; at += n, n = 1 + ((7 * n) % 5000))
+    session.send(sound.subarray(at, at + n));
   const ended = session.end();
   for await (const m of session) if (m.type === "phones") phones.push(...m.phones);
   const done = await ended;
-  assert.equal(done.received, samples.length);
-  assert.ok(phones.at(-1).end <= done.seconds); // not with the padding of its last frame
-  return phones;
+  assert.equal(done.received, sound.length);
+  assert.ok(phones.at(-1).end <= done.seconds);
+  return { phones, seconds: done.seconds };
+}
+
+/** Sound that ends within a phone: so does the phone, not with the padding of its last frame. */
+async function endInAPhone(phones) {
+  const longest = phones.reduce((a, b) => (b.end - b.start > a.end - a.start ? b : a));
+  const cut = Math.round(((longest.start + longest.end) / 2) * rate) + 7;
+  const { phones: heard, seconds } = await stream(samples.subarray(0, cut));
+  assert.equal(heard.at(-1).end, seconds);
 }
 
 async function changeDepth() {
@@ -209,7 +217,9 @@ async function page() {
 
 const want = phonesOfShoalFile();
 assert.ok(want.length >= 5, `shoal-file found ${want.length} phones`);
-assert.deepEqual(plain(await stream()), want);
+const { phones: found } = await stream();
+assert.deepEqual(plain(found), want);
+await endInAPhone(found);
 await changeDepth();
 await recordings();
 await rows();

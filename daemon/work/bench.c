@@ -33,7 +33,7 @@ static int allocate(shoald_bench *w, size_t lanes)
     size_t row = widest(w->service->info), rows = (size_t)w->service->info->max_chunk_frames + 1;
     w->means = calloc(rows * row, sizeof *w->means);
     w->frame_row = calloc(row, sizeof *w->frame_row);
-    w->smoothed = calloc(rows * row, sizeof *w->smoothed);
+    w->smoothed = calloc(rows * (size_t)w->service->info->classes, sizeof *w->smoothed);
     if (!w->means || !w->frame_row || !w->smoothed || !w->scratch || !w->streams || !w->results)
         return SHOAL_ENOMEM;
     return shoal_batch_new(&w->batch, w->service->model, w->batch_frames);

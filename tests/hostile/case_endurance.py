@@ -70,10 +70,14 @@ def gone_abruptly(port, rng, audio):
         ws.reset()
 
 
-def rss_at_rest(shoald, words):
-    """With no session left, nor one that waits for its client."""
+def await_rest(shoald, words):
+    """Until no session is left, nor one that waits for its client."""
     wait_until(lambda: shoald.metric("sessions") == 0, 20, "sessions stay after " + words)
     wait_until(lambda: shoald.metric("parked_sessions") == 0, 20, "parked sessions stay after " + words)
+
+
+def rss_at_rest(shoald, words):
+    await_rest(shoald, words)
     return shoald.rss_bytes()
 
 
@@ -110,7 +114,7 @@ def case_sessions_that_follow_each_other():
         def one_after_the_other():
             for _ in range(many):
                 gone_abruptly(shoald.port, rng, audio)
-                rss_at_rest(shoald, "one more")     # on a busy machine it may have to be waited for
+                await_rest(shoald, "one more")      # on a busy machine it may have to be waited for
         one_after_the_other()
         before = faults(shoald)
         one_after_the_other()

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile as sf
 
 from capi import Engine
-from corpus import read_alignments, read_manifest
+from corpus import read_alignments, read_manifest, spread
 from phones import PHONES, edits
 
 C, CHUNK = len(PHONES), 16
@@ -27,8 +27,8 @@ def frame_labels(align, frames):
     return labels
 
 
-def pairs(ref, hyp):
-    """[(reference phone or NOTHING, heard phone or NOTHING)] of one cheapest alignment."""
+def matched(ref, hyp):
+    """[(place in ref or None, place in hyp or None)] of one cheapest alignment, from the end."""
     cost = np.zeros((len(ref) + 1, len(hyp) + 1), np.int64)
     cost[:, 0], cost[0] = np.arange(len(ref) + 1), np.arange(len(hyp) + 1)
     for i, r in enumerate(ref, 1):
@@ -38,14 +38,19 @@ def pairs(ref, hyp):
     while i or j:
         if i and j and cost[i, j] == cost[i - 1, j - 1] + (ref[i - 1] != hyp[j - 1]):
             i, j = i - 1, j - 1
-            out.append((ref[i], hyp[j]))
+            out.append((i, j))
         elif i and cost[i, j] == cost[i - 1, j] + 1:
             i -= 1
-            out.append((ref[i], NOTHING))
+            out.append((i, None))
         else:
             j -= 1
-            out.append((NOTHING, hyp[j]))
+            out.append((None, j))
     return out
+
+
+def pairs(ref, hyp):
+    """The same as [(reference phone or NOTHING, heard phone or NOTHING)]."""
+    return [(NOTHING if i is None else ref[i], NOTHING if j is None else hyp[j]) for i, j in matched(ref, hyp)]
 
 
 def labelled(folder, wanted):
@@ -182,7 +187,7 @@ def other_sets(speech, hold_out, more):
 def break_down(engine, a, hold_out, image):
     """Everything above as facts for the card; image: where the confusion picture goes, or None."""
     clips = labelled(a.speech, lambda r: r["split"] == "dev")
-    clips = clips[::max(1, len(clips) // a.limit)] if a.limit else clips
+    clips = spread(clips, a.limit)
     noises = [os.path.join(a.speech, r["path"]) for r in read_manifest(a.speech)
               if r["corpus"] == "esc10-noise"]
     decoders = Engine(*engine[:4], backend=engine[4], precision=engine[5]).decoders

@@ -26,6 +26,17 @@ def read_manifest(speech):
         return [dict(zip(head, line.rstrip("\n").split("\t"))) for line in f]
 
 
+def spread(clips, limit):
+    """About so many of them, evenly; 0: all."""
+    return clips[::max(1, len(clips) // limit)] if limit else clips
+
+
+def halves(clips, speaker):
+    """Clips of every other speaker, and of the rest. speaker: clip -> its name."""
+    known = {s: i for i, s in enumerate(sorted({speaker(c) for c in clips}))}
+    return [[c for c in clips if known[speaker(c)] % 2 == half] for half in (0, 1)]
+
+
 def dev_clips(speech, limit=0, split="dev"):
     """[(path, alignment)] of a development split, in the manifest's order.
 
@@ -34,7 +45,7 @@ def dev_clips(speech, limit=0, split="dev"):
     align = read_alignments(speech)
     clips = [(os.path.join(speech, r["path"]), align[r["id"]]) for r in read_manifest(speech)
              if r["split"] == split and r["id"] in align]
-    return clips[::max(1, len(clips) // limit)] if limit else clips
+    return spread(clips, limit)
 
 
 def write_corpus(folder, clips):

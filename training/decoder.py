@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 from capi import DECODERS, Engine
+from corpus import halves, spread
 from data import Features
 from export import export, load_model, random_model
 from lm import C, durations, labelled_sentences, language, log_prior, pruned, written
@@ -183,19 +184,16 @@ def latencies(engine, logp):
     return rows(["search", "mean delay", "median", "90 %", "us a frame"], lines)
 
 
-def spread(entries, limit):
-    """About so many of each split, evenly."""
+def some_of_each(entries, limit):
+    """About so many of each split."""
     of = [[e for e in entries if e["split"] == s] for s in SPLITS]
-    return [e for clips in of for e in clips[::max(1, len(clips) // limit)]]
+    return [e for clips in of for e in spread(clips, limit)]
 
 
 def cross_checked(search, entries, logp):
     """(PER on the half chosen on, on the other) of the search `lm`: halves of speakers."""
-    known = {s: i for i, s in enumerate(sorted({e["speaker"] for e in entries}))}
-    parts = []
-    for half in (0, 1):
-        at = [i for i, e in enumerate(entries) if known[e["speaker"]] % 2 == half]
-        parts.append(([entries[i] for i in at], {d: [of[i] for i in at] for d, of in logp.items()}))
+    parts = [([entries[i] for i in at], {d: [of[i] for i in at] for d, of in logp.items()})
+             for at in halves(range(len(entries)), lambda i: entries[i]["speaker"])]
     chosen, pers = search.choose(*parts[0], ["lm"])
     return pers["lm"], search.per("lm", chosen, *parts[1])
 
@@ -216,7 +214,7 @@ def main():
     feats = Features(a.features)
     train = labelled_sentences(feats, a.hold_out)
     dev = [e for e in feats.index if e["split"] in SPLITS and e["labels"] is not None]
-    model, some = load_model(a.checkpoint), spread(dev, a.limit)
+    model, some = load_model(a.checkpoint), some_of_each(dev, a.limit)
     logp = {d: posteriors(model, feats, some, d) for d in a.depths}
     search = Search(language(train, lambda: written(dev)), log_prior(train), durations(train), a.lib)
     on, others = cross_checked(search, some, logp)

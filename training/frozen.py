@@ -24,9 +24,10 @@ import torch
 
 from breakdown import frame_labels
 from capi import Engine
+import corpus
 from corpus import read_alignments, read_manifest
 from evaluate import BUILT_IN, file_facts
-from phones import INDEX, PHONES, edits, read_dictionary
+from phones import PHONES, edits, pronunciations
 from probe import fit
 from references import FROZEN
 
@@ -62,15 +63,9 @@ def word_spans(text, align, pronounced):
     return out if at == len(phones) else []
 
 
-def pronunciations():
-    out = {}
-    for word, phones in read_dictionary().items():
-        out.setdefault(word.split("(")[0], []).append([INDEX[p] for p in phones])
-    return out
-
-
 def spread(clips, limit):
-    return clips[::max(1, len(clips) // limit)][:limit] if limit else clips
+    """corpus.py's, and never more of them."""
+    return corpus.spread(clips, limit)[:limit or None]
 
 
 def clip_lists(speech, limit):

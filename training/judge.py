@@ -28,7 +28,7 @@ import soundfile as sf
 import intervals
 from breakdown import frame_labels, labelled, with_noise
 from capi import Engine
-from corpus import read_manifest
+from corpus import read_manifest, spread
 from evaluate import file_facts
 from phones import collapse, edits
 from references import FROZEN, moved
@@ -63,13 +63,13 @@ def gap(bins):
     return float(np.abs(bins[:, 1] - bins[:, 2]).sum() / bins[:, 0].sum())
 
 
-def calibration(logp, labels):
+def calibration(logp, labels, temperatures=TEMPERATURES):
     """([BINS, 3] frames, sum of confidence, hits; [temperatures] -log P of the labels; frames)"""
     sure = np.exp(logp.max(1))
     at = np.minimum((sure * BINS).astype(int), BINS - 1)
     bins = np.stack([np.bincount(at, w, BINS) for w in (None, sure, logp.argmax(1) == labels)], 1)
     lost = []
-    for t in TEMPERATURES:
+    for t in temperatures:
         x = logp / t
         lost.append(np.logaddexp.reduce(x, 1).sum() - x[np.arange(len(x)), labels].sum())
     return bins, np.array(lost), len(logp)
@@ -161,12 +161,9 @@ def markdown(judged):
 
 def sets(a):
     """{name: [(path, alignment, speaker)]}, about --limit clips of each, evenly spread."""
-    def spread(clips):
-        return clips[::max(1, len(clips) // a.limit)] if a.limit else clips
-
     out = {s: labelled(a.speech, lambda r, s=s: r["split"] == s) for s in FROZEN}
     out.update({os.path.basename(os.path.normpath(f)): labelled(f, lambda r: True) for f in a.apart})
-    return {name: spread(clips) for name, clips in out.items() if clips}
+    return {name: spread(clips, a.limit) for name, clips in out.items() if clips}
 
 
 def plan(a, names):

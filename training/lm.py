@@ -18,7 +18,7 @@ from data import Features
 from phones import INDEX, PHONES, read_dictionary
 from references import FROZEN
 from report import rows
-from texts import prose
+from texts import in_rows, prose
 
 C = len(PHONES)
 # single words, commands, and what voices.py reads from texts: no language, or not ours to count
@@ -61,7 +61,7 @@ def counts(entries):
 
 
 def clauses():
-    """Of prose, each once, all of whose words are in the dictionary: lists of words. A pause is at every comma."""
+    """Of prose, each once, all of whose words are in the dictionary: their phones. A pause is at every comma."""
     dictionary, seen = read_dictionary(), set()
     for text in prose():
         for clause in re.split(r"(?<=[.!?;:,]) ", text):
@@ -72,17 +72,13 @@ def clauses():
                 yield [p for w in words for p in dictionary[w]]
 
 
-def in_rows(x):
-    return {tuple(x[i:i + IN_A_ROW]) for i in range(len(x) - IN_A_ROW + 1)}
-
-
 def written(judged=()):
     """Phones of those clauses, as runs() gives those of clips; none that shares IN_A_ROW phones with a clip of judged."""
-    told = set().union(*(in_rows(x[1:]) for x in runs(judged)))
+    told = set().union(*(in_rows(x[1:], IN_A_ROW) for x in runs(judged)))
     for clause in clauses():
         x = [0, *(INDEX[p] for p in clause)]
         x = [p for p, before in zip(x, [None] + x) if p != before]
-        if not in_rows(x[1:]) & told:
+        if not in_rows(x[1:], IN_A_ROW) & told:
             yield x + [0]
 
 

@@ -13,6 +13,14 @@ def read_dictionary():
         return {line.split()[0]: line.split()[1:] for line in f if line.strip()}
 
 
+def pronunciations():
+    """{word: [[phone index]]} with all variants."""
+    out = {}
+    for word, phones in read_dictionary().items():
+        out.setdefault(word.split("(")[0], []).append([INDEX[p] for p in phones])
+    return out
+
+
 def parse_alignment(text):
     """'SIL:0-20 DH:20-25 ...' -> [(phone index, start, end)], 10 ms frames."""
     out = []

@@ -20,22 +20,15 @@ import re
 import numpy as np
 import soundfile as sf
 
+from breakdown import matched
 from capi import Engine
 from corpus import read_alignments, read_manifest, write_corpus
-from phones import INDEX, PHONES, read_dictionary
+from phones import INDEX, PHONES, pronunciations
 from report import insert, rows
 
 PRIOR = 0.3
 DEPTH, CHUNK = 12, 32
 FRAME = 2                               # of 10 ms
-
-
-def pronunciations():
-    """{word: [[phone index]]} with all variants."""
-    out = {}
-    for word, phones in read_dictionary().items():
-        out.setdefault(re.sub(r"\(\d+\)$", "", word), []).append([INDEX[p] for p in phones])
-    return out
 
 
 def graph(words, said):
@@ -108,28 +101,14 @@ class Model:
 
 # ---- what it is worth ----------------------------------------------------------------------------
 
-def matched(known, found):
+def same_phones(known, found):
     """Pairs (known, found) of the same phone, on the cheapest way from the one sequence to the other."""
     a, b = ([p for p in x if p[0]] for x in (known, found))
-    cost = np.zeros((len(a) + 1, len(b) + 1), int)
-    cost[:, 0], cost[0] = np.arange(len(a) + 1), np.arange(len(b) + 1)
-    for i, x in enumerate(a):
-        for j, y in enumerate(b):
-            cost[i + 1, j + 1] = min(cost[i, j] + (x[0] != y[0]), cost[i, j + 1] + 1, cost[i + 1, j] + 1)
-    i, j, pairs = len(a), len(b), []
-    while i and j:
-        same = a[i - 1][0] == b[j - 1][0]
-        if cost[i, j] == cost[i - 1, j - 1] + (not same):
-            pairs += [(a[i - 1], b[j - 1])] if same else []
-            i, j = i - 1, j - 1
-        elif cost[i, j] == cost[i - 1, j] + 1:
-            i -= 1
-        else:
-            j -= 1
-    return pairs
+    on_the_way = matched(*([p for p, _, _ in x] for x in (a, b)))
+    return [(a[i], b[j]) for i, j in on_the_way if i is not None and j is not None and a[i][0] == b[j][0]]
 
 
-def spread(apart):
+def distances(apart):
     """Median, and then of what is left: mean distance, and shares within 10 and 20 ms."""
     middle = np.median(apart)
     left = np.abs(apart - middle)
@@ -144,8 +123,8 @@ def measured(folder, aligners):
         apart, missed = [], 0
         for row, found in aligner(folder, clips):
             missed += found is None
-            apart += [10 * (y[1] - x[1]) for x, y in matched(known[row["id"]], found or [])]
-        lines.append([name, len(clips) - missed, len(apart), *spread(np.array(apart))])
+            apart += [10 * (y[1] - x[1]) for x, y in same_phones(known[row["id"]], found or [])]
+        lines.append([name, len(clips) - missed, len(apart), *distances(np.array(apart))])
     return rows(["aligner", "clips", "phones matched", "begins later by, ms (median)", "mean distance from that, ms",
                  "within 10 ms, %", "20 ms, %"], lines)
 

@@ -21,6 +21,7 @@ import numpy as np
 from capi import Engine
 from breakdown import frame_labels
 from convert import with_programs
+from corpus import halves
 from evaluate import model_sha
 from judge import calibration, gap, sets, short_runs
 from phones import collapse, edits
@@ -43,43 +44,28 @@ def heard(engine, clips):
     return out
 
 
-def halves(clips):
-    """Clips of every other speaker, and of the rest."""
-    known = {s: i for i, s in enumerate(sorted({c[2] for c in clips}))}
-    return [[c for c in clips if known[c[2]] % 2 == half] for half in (0, 1)]
-
-
 def smoothed(engine, clips, params):
-    return ((align, logp if params is RAW else engine.smooth(logp, CHUNK, **params)) for align, logp in clips)
+    return [(align, logp if params is RAW else engine.smooth(logp, CHUNK, **params)) for align, logp in clips]
 
 
-def per(engine, clips, params):
+def per(clips):
     """Of argmax."""
-    wrong = phones = 0
-    for align, logp in smoothed(engine, clips, params):
-        said = [p for p, _, _ in align if p]
-        wrong += edits(said, collapse(logp.argmax(1)))
-        phones += len(said)
-    return wrong / phones
+    said = [[p for p, _, _ in align if p] for align, _ in clips]
+    return sum(edits(s, collapse(logp.argmax(1))) for s, (_, logp) in zip(said, clips)) / sum(map(len, said))
 
 
 def mean_per(engine, found, params):
     """Over sets and depths; found: [{depth: clips}] of each set."""
-    return float(np.mean([per(engine, of[d], params) for of in found for d in DEPTHS]))
+    return float(np.mean([per(smoothed(engine, of[d], params)) for of in found for d in DEPTHS]))
 
 
 def likeliest_temperature(engine, found, params):
     """Each set and depth counts alike."""
-    def lost(clips, t):
-        frames = total = 0
-        for align, logp in clips:
-            x = logp / t
-            total += (np.logaddexp.reduce(x, 1) - x[np.arange(len(x)), frame_labels(align, len(x))]).sum()
-            frames += len(x)
-        return total / frames
+    def lost(clips):
+        told = [calibration(logp, frame_labels(align, len(logp)), TEMPERATURES) for align, logp in clips]
+        return sum(lost for _, lost, _ in told) / sum(frames for _, _, frames in told)
 
-    ready = [list(smoothed(engine, of[d], {**params, "temperature": 1.0})) for of in found for d in DEPTHS]
-    return float(min(TEMPERATURES, key=lambda t: sum(lost(clips, t) for clips in ready)))
+    return float(TEMPERATURES[sum(lost(smoothed(engine, of[d], {**params, "temperature": 1.0})) for of in found for d in DEPTHS).argmin()])
 
 
 def choose(engine, found):
@@ -94,12 +80,13 @@ def choose(engine, found):
 def worth(engine, clips, params):
     """[argmax PER, share of one-frame runs, share of frames right, ECE], in percent."""
     short, runs, right, frames, bins = 0, 0, 0, 0, 0
-    for align, logp in smoothed(engine, clips, params):
+    clips = smoothed(engine, clips, params)
+    for align, logp in clips:
         best, labels = logp.argmax(1), frame_labels(align, len(logp))
         n, ones = short_runs(best)
         runs, short = runs + n, short + ones
         right, frames, bins = right + (best == labels).sum(), frames + len(labels), bins + calibration(logp, labels)[0]
-    return [100 * x for x in (per(engine, clips, params), short / runs, right / frames, gap(bins))]
+    return [100 * x for x in (per(clips), short / runs, right / frames, gap(bins))]
 
 
 def table(engine, names, found, params):
@@ -139,7 +126,7 @@ def main():
     a = ap.parse_args()
     a.apart = []
     engine, clips = Engine(a.model, a.lib), sets(a)
-    parts = {name: halves(c) for name, c in clips.items()}
+    parts = {name: halves(c, lambda c: c[2]) for name, c in clips.items()}
     chosen_on, left = ([heard(engine, p[half]) for p in parts.values()] for half in (0, 1))
     params, tried = choose(engine, chosen_on)
     text = (f"`smoothing.py --limit {a.limit}` on {model_sha(a.model)}, {datetime.date.today()}: "

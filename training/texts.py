@@ -56,9 +56,9 @@ def words(text):
     return re.findall(r"[a-z']+", text.lower())
 
 
-def in_rows(text):
-    w = words(text)
-    return {tuple(w[i:i + IN_A_ROW]) for i in range(len(w) - IN_A_ROW + 1)}
+def in_rows(x, n=IN_A_ROW):
+    """What stands in a row in a list of words or phones, n each."""
+    return {tuple(x[i:i + n]) for i in range(len(x) - n + 1)}
 
 
 def fortunes():
@@ -84,6 +84,6 @@ def suits(sentence):
 
 def sentences(manifest):
     """Sorted, each once. manifest: rows of read_manifest, for what is judged on."""
-    judged = set().union(*(in_rows(r["text"]) for r in manifest if r["split"] in FROZEN))
+    judged = set().union(*(in_rows(words(r["text"])) for r in manifest if r["split"] in FROZEN))
     found = {s for source in (fortunes(), bible()) for s in source if suits(s)}
-    return sorted(s for s in found if not in_rows(s) & judged)
+    return sorted(s for s in found if not in_rows(words(s)) & judged)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes as C
 import os
-from typing import Any, Optional, Sequence
+from typing import Any, Optional, Sequence, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ PRECISIONS = ("fp32", "bf16", "int8", "auto")
 CACHES = ("auto", "fp32", "bf16", "fp16", "int8")
 WAKES = ("empty", "copy")
 
+_Self = TypeVar("_Self", bound="_Closed")
 Rows = tuple[np.ndarray, np.ndarray]    # log posteriors [frames, classes], embedding [frames, dim]
 
 
@@ -120,7 +121,20 @@ def _frames(what: str, ms: int) -> int:
     return ms // FRAME_MS
 
 
-class Engine:
+class _Closed:
+    """Something of the library's that `with` closes."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+class Engine(_Closed):
     """A model. Streams of it share its weights; an Engine and its streams belong to one thread at a time.
 
     model: a file, or None for the built-in one. lib: a libshoal.so. program: one of the model's orders of
@@ -167,12 +181,6 @@ class Engine:
         self._c.shoal_batch_free(self._batch)
         self._c.shoal_model_close(self._model)
         self._batch, self._model = C.c_void_p(), C.c_void_p()
-
-    def __enter__(self) -> "Engine":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
 
     def _text(self, code: int) -> str:
         text: bytes = self._c.shoal_strerror(code)
@@ -272,7 +280,7 @@ class Engine:
                 self._copied(r.embedding, r.frames))
 
 
-class Decoder:
+class Decoder(_Closed):
     """Log posteriors to phones, as they come."""
 
     def __init__(self, engine: Engine, lm: bool, durations: bool, settle_ms: int, settle_silence_ms: int) -> None:
@@ -307,14 +315,8 @@ class Decoder:
         self._e._c.shoal_decoder_free(self._d)
         self._d = C.c_void_p()
 
-    def __enter__(self) -> "Decoder":
-        return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-
-class Smoother:
+class Smoother(_Closed):
     """Log posteriors of frames to those of a path of phones, chunk by chunk. Not for the decoder."""
 
     def __init__(self, engine: Engine, params: dict[str, float]) -> None:
@@ -339,14 +341,8 @@ class Smoother:
         self._e._c.shoal_smoother_free(self._s)
         self._s = C.c_void_p()
 
-    def __enter__(self) -> "Smoother":
-        return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
-
-
-class Stream:
+class Stream(_Closed):
     """One client's state. Parts are [(log posteriors, embedding)] of the chunks that became complete.
 
     feed, flush and finish compute at once. Many streams side by side: write, and Engine.run of those that
@@ -408,12 +404,6 @@ class Stream:
     def close(self) -> None:
         self._e._c.shoal_stream_free(self._s)
         self._s = C.c_void_p()
-
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.close()
 
     def _run(self) -> list[Rows]:
         parts = []

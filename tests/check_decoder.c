@@ -3,6 +3,7 @@
  * Models are made by hand and inputs compared with slow references, see decoder_reference.h.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +95,7 @@ END_TEST
 /* The first three are exact: what a phone is left for does not depend on how long it lasted. */
 static void (*const problems[])(int C, int T, float sharp) = {
     random_problem,   random_trigram,         random_geometric,
-    random_durations, random_durations_alone, random_fourgram,
+    random_durations, random_durations_alone, random_ngrams,
 };
 
 START_TEST(short_inputs_equal_trying_all_paths)
@@ -145,28 +146,50 @@ START_TEST(the_phone_before_the_last_counts)
 }
 END_TEST
 
-/* The same one phone further back: 1 3 4 or 2 3 4, then 1 or 2. */
-START_TEST(the_phone_before_those_counts_with_a_fourgram)
+/* `older` phones before the pair, 3 and 4 by turns but for the oldest, which is 1 or 2: then 1 or 2
+ * sound alike, and a context decides. */
+static void decide(int first, int older, bool as_fourgram)
 {
     static const float unlikely[5] = { -6.0f, -6.0f, -6.0f, -6.0f, -6.0f };
-    for (int first = 1; first <= 2; first++) {
-        shoal_phone got[40 + LAG];
-        plain_model(5, 2.0f);
-        search->histories = 5;
-        for (int i = 0; i < 125; i++)
-            transition[i] = i % 5 == i / 5 % 5 ? 0.0f : -2.0f;
-        give_fourgram(5);
-        give_context(5, (1 * 5 + 3) * 5 + 4, 1 << 2, unlikely, 0.0f);
-        give_context(5, (2 * 5 + 3) * 5 + 4, 1 << 2, (float[5]){ [2] = -2.0f }, -4.0f);
-        for (int t = 0; t < 40; t++)
-            sure(t, 5, t < 10 ? first : t < 20 ? 3 : 4, 0.9f);
-        for (int t = 30; t < 40; t++)
-            for (int c = 0; c < 5; c++)
-                logp[5 * t + c] = logf(c == 1 || c == 2 ? 0.47f : 0.02f);
-        ck_assert_int_eq(decode(5, 40, 4, got), 4);
-        ck_assert_int_eq(got[2].label, 4);
-        ck_assert_int_eq(got[3].label, first);
-    }
+    int phones[MAX_PHONES], n = older + 2, T = 10 * (n + 1);
+    shoal_phone got[10 * (MAX_PHONES + 1) + LAG];
+    plain_model(5, 2.0f);
+    search->histories = 5;
+    for (int i = 0; i < 125; i++)
+        transition[i] = i % 5 == i / 5 % 5 ? 0.0f : -2.0f;
+    give_ngrams(5);
+    for (int i = 0; i < n - 1; i++)
+        phones[i] = i % 2 ? 3 : 4;
+    for (int k = 1; k < older; k++)
+        give_context(5, phones, k, 0, unlikely, 0.0f);
+    phones[n - 1] = 1;
+    give_context(5, phones, older, 1 << 2, unlikely, 0.0f);
+    phones[n - 1] = 2;
+    give_context(5, phones, older, 1 << 2, (float[5]){ [2] = -2.0f }, -4.0f);
+    as_fourgram ? make_fourgram(5) : make_ngrams(5);
+    phones[n - 1] = first;
+    for (int t = 0; t < T - 10; t++)
+        sure(t, 5, phones[n - 1 - t / 10], 0.9f);
+    for (int t = T - 10; t < T; t++)
+        for (int c = 0; c < 5; c++)
+            logp[5 * t + c] = logf(c == 1 || c == 2 ? 0.47f : 0.02f);
+    ck_assert_int_eq(decode(5, T, 4, got), n + 1);
+    ck_assert_int_eq(got[n - 1].label, 4);
+    ck_assert_int_eq(got[n].label, first);
+}
+
+START_TEST(a_phone_further_back_counts_with_longer_contexts)
+{
+    for (int older = 1; older <= SHOAL__OLDER_MOST; older++)
+        for (int first = 1; first <= 2; first++)
+            decide(first, older, false);
+}
+END_TEST
+
+START_TEST(fourgrams_of_older_files_say_the_same)
+{
+    for (int first = 1; first <= 2; first++)
+        decide(first, 1, true);
 }
 END_TEST
 
@@ -390,7 +413,8 @@ int main(void)
     tcase_add_loop_test(c, short_inputs_equal_trying_all_paths, 0, 36);
     tcase_add_loop_test(c, long_inputs_equal_the_recursion, 0, 72);
     tcase_add_test(c, the_phone_before_the_last_counts);
-    tcase_add_test(c, the_phone_before_those_counts_with_a_fourgram);
+    tcase_add_test(c, a_phone_further_back_counts_with_longer_contexts);
+    tcase_add_test(c, fourgrams_of_older_files_say_the_same);
     tcase_add_test(c, a_phone_lasts_as_long_as_such_phones_do);
     tcase_add_test(c, the_language_model_may_be_left_out);
     tcase_add_test(c, only_searches_that_the_model_has);

@@ -113,6 +113,80 @@ START_TEST(fourgrams_are_numbered)
 }
 END_TEST
 
+/* Add longer contexts: 40 after (1, 2), then 3 after that one; each lists two phones. */
+static const float digits[2] = { 1 * 40 + 2, 40 * 40 };
+
+static void give_ngrams(const float contexts[2], float first, float second, float score)
+{
+    image_add_tensor(&im, "decoder.contexts", 2, 0, contexts);
+    image_add_tensor(&im, "decoder.ngrams", 2, 2, (float[]){ first, score, second, 0.0f });
+}
+
+START_TEST(longer_contexts_go_with_a_trigram)
+{
+    float first = 40 * 40 * 40;
+    ck_assert_int_eq(classes_of(), 40);
+    give_trigram(0, 0);
+    give_ngrams(digits, first, first + 2 * 40 - 1, -1.0f);
+    accept_decoders(1 << 1);
+}
+END_TEST
+
+START_TEST(no_longer_contexts_without_a_trigram)
+{
+    give_ngrams(digits, 64000, 64001, 0.0f);
+    refuse("decoder.contexts");
+}
+END_TEST
+
+/* Digits that descend, repeat, are broken or negative, or of a parent that is not before them. */
+START_TEST(contexts_are_numbered)
+{
+    const float wrong[][2] = { { 5, 4 },   { 5, 5 },        { 0.5f, 4 },      { -1, 4 },
+                               { NAN, 4 }, { 4, INFINITY }, { 64000, 64001 }, { 4, 64040 } };
+    give_trigram(0, 0);
+    give_ngrams(wrong[_i], 64000, 64001, 0.0f);
+    refuse("decoder.contexts");
+}
+END_TEST
+
+/* Keys alike; of pairs or of contexts that are not there; a score that is no number. */
+START_TEST(ngrams_are_numbered)
+{
+    const float wrong[][3] = { { 64005, 64004, 0 }, { 64005, 64005, 0 },    { 64000.5f, 64004, 0 },
+                               { 63999, 64004, 0 }, { 64005, 64080, 0 },    { NAN, 64004, 0 },
+                               { -1, 64004, 0 },    { 64005, INFINITY, 0 }, { 64004, 64005, NAN } };
+    give_trigram(0, 0);
+    give_ngrams(digits, wrong[_i][0], wrong[_i][1], wrong[_i][2]);
+    refuse("decoder.ngrams");
+}
+END_TEST
+
+/* A chain of contexts, each of one phone more; 32-bit words have room for four. */
+START_TEST(contexts_are_of_six_phones_at_most)
+{
+    float chain[5] = { 5 };
+    for (int i = 1; i < 5; i++)
+        chain[i] = (float)((40 * 40 + i - 1) * 40 + 1);
+    give_trigram(0, 0);
+    image_add_tensor(&im, "decoder.contexts", 4 + _i, 0, chain);
+    image_add_tensor(&im, "decoder.ngrams", 1, 2, (float[]){ 64000, -1 });
+    if (_i)
+        refuse("decoder.contexts");
+    else
+        accept_decoders(1 << 1);
+}
+END_TEST
+
+START_TEST(not_both_kinds_of_longer_contexts)
+{
+    give_trigram(0, 0);
+    give_ngrams(digits, 64000, 64001, 0.0f);
+    give_fourgram(0.0f, 1.0f, 0.0f);
+    refuse("decoder.fourgram");
+}
+END_TEST
+
 /* ---- other searches of the decoder ------------------------------------------------------- */
 
 static const char *const searches[] = { "decoder.plain", NULL, "decoder.durations",
@@ -187,6 +261,12 @@ int main(void)
     tcase_add_test(c, a_fourgram_goes_with_a_trigram);
     tcase_add_test(c, no_fourgram_without_a_trigram);
     tcase_add_loop_test(c, fourgrams_are_numbered, 0, 8);
+    tcase_add_test(c, longer_contexts_go_with_a_trigram);
+    tcase_add_test(c, no_longer_contexts_without_a_trigram);
+    tcase_add_loop_test(c, contexts_are_numbered, 0, 8);
+    tcase_add_loop_test(c, ngrams_are_numbered, 0, 9);
+    tcase_add_loop_test(c, contexts_are_of_six_phones_at_most, 0, 2);
+    tcase_add_test(c, not_both_kinds_of_longer_contexts);
     tcase_add_loop_test(c, searches_are_there_one_by_one, 0, 16);
     tcase_add_loop_test(c, searches_are_whole_and_fit, 0, 24);
     tcase_add_test(c, a_search_begins_with_leave);

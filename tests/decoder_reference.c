@@ -2,6 +2,7 @@
 #include "decoder_reference.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 shoal_model model;
@@ -11,10 +12,19 @@ float transition[MAX_S * MAX_C], log_prior[MAX_C], logp[MOST * MAX_C];
 float leave[MAX_C * MAX_K], stay[MAX_C * MAX_K];
 uint32_t rng;
 
-static float fourgram_entries[2 * MAX_H * MAX_C];
-static int fourgram_count;
-static shoal__fourgram fourgram;
-static double fourgram_score[MAX_H * MAX_C]; /* what it says, for the references */
+/* A context longer than the trigram's, as the references read it. */
+struct context {
+    int phones[MAX_PHONES], count; /* the newest first */
+    int node, back_off;            /* its number in the tables; has it a weight of its own? */
+    unsigned listed;
+    float score[MAX_C], weight;
+};
+
+enum { MOST_CONTEXTS = 20000 };
+static struct context contexts[MOST_CONTEXTS];
+static int context_count;
+static int numbered[531441]; /* (MAX_C + 1)^MAX_PHONES: of phones, its number in contexts, from 1 */
+static shoal__ngrams ngrams;
 
 void plain_model(int C, float price)
 {
@@ -41,38 +51,121 @@ void move_search(int lm, int durations)
     params = (shoal_decoder_params){ .lm = lm, .durations = durations };
 }
 
-static void make_fourgram(int C)
+static int *number_of(const int *phones, int count)
 {
-    shoal__fourgram_free(&fourgram);
-    ck_assert_int_eq(
-        shoal__fourgram_make(&fourgram, fourgram_entries, fourgram_count, transition, C), 0);
+    int key = 0;
+    for (int i = 0; i < count; i++)
+        key = key * (MAX_C + 1) + phones[i] + 1;
+    return &numbered[key];
 }
 
-void give_fourgram(int C)
+void give_ngrams(int C)
 {
-    int contexts = C * C * C;
-    search->fourgram = &fourgram;
-    fourgram_count = 0;
-    make_fourgram(C);
-    for (int i = 0; i < contexts * C; i++)
-        fourgram_score[i] = (double)transition[i % contexts];
+    context_count = 0;
+    memset(numbered, 0, sizeof numbered);
+    make_ngrams(C);
 }
 
-void give_context(int C, int context, unsigned listed, const float *scores, float back_off)
+void give_context(int C, const int *phones, int older, unsigned listed, const float *scores,
+                  float back_off)
 {
-    int phone = context % C;
-    for (int p = 0; p < C; p++) {
-        int own = listed >> p & 1 && p != phone;
-        float *e = fourgram_entries + 2 * fourgram_count;
-        if (own || p == phone) {
-            e[0] = (float)(context * C + p);
-            e[1] = own ? scores[p] : back_off;
-            fourgram_count++;
+    ck_assert_int_lt(context_count, MOST_CONTEXTS);
+    struct context *c = &contexts[context_count++];
+    *number_of(phones, 2 + older) = context_count;
+    memset(c, 0, sizeof *c);
+    c->count = 2 + older;
+    memcpy(c->phones, phones, (size_t)c->count * sizeof *phones);
+    c->listed = listed & ~(1u << phones[0]);
+    memcpy(c->score, scores, (size_t)C * sizeof *scores);
+    c->weight = back_off;
+}
+
+/* The one of these phones, or NULL. */
+static struct context *context_of(const int *phones, int count)
+{
+    int number = *number_of(phones, count);
+    return number ? &contexts[number - 1] : NULL;
+}
+
+static int node_of(int C, const int *phones, int count)
+{
+    return count == 2 ? phones[1] * C + phones[0] : context_of(phones, count)->node;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const float *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Its own entries behind `at`; returns their end. */
+static float *list_entries(const struct context *c, int C, float *at)
+{
+    for (int p = 0; p < C; p++)
+        if (c->listed >> p & 1 || p == c->phones[0]) {
+            *at++ = (float)(c->node * C + p);
+            *at++ = p == c->phones[0] ? c->weight : c->score[p];
         }
-        fourgram_score[context * C + p] =
-            own ? (double)scores[p] : fourgram_score[context * C + p] + (double)back_off;
+    return at;
+}
+
+void make_ngrams(int C)
+{
+    static float digits[MOST_CONTEXTS], entries[2 * MAX_C * MOST_CONTEXTS];
+    float *end = entries;
+    for (int count = 3, first = 0; count <= MAX_PHONES; count++) {
+        int n = 0;
+        for (int i = 0; i < context_count; i++)
+            if (contexts[i].count == count)
+                digits[first + n++] = (float)(node_of(C, contexts[i].phones, count - 1) * C +
+                                              contexts[i].phones[count - 1]);
+        qsort(digits + first, (size_t)n, sizeof *digits, by_key);
+        for (int i = 0; i < context_count; i++)
+            for (int k = 0; contexts[i].count == count && k < n; k++)
+                if ((int)digits[first + k] ==
+                    node_of(C, contexts[i].phones, count - 1) * C + contexts[i].phones[count - 1])
+                    contexts[i].node = C * C + first + k;
+        first += n;
     }
-    make_fourgram(C);
+    for (int i = 0; i < context_count; i++)
+        end = list_entries(&contexts[i], C, end);
+    qsort(entries, (size_t)(end - entries) / 2, 2 * sizeof *entries, by_key);
+    shoal__ngrams_free(&ngrams);
+    shoal__ngram_tables t = { digits, context_count, entries, (int)(end - entries) / 2 };
+    ck_assert_int_eq(shoal__ngrams_make(&ngrams, &t, transition, C), 0);
+    search->ngrams = &ngrams;
+}
+
+void make_fourgram(int C)
+{
+    static float entries[2 * MAX_S * MAX_S];
+    float *end = entries;
+    for (int i = 0; i < context_count; i++) {
+        struct context c = contexts[i];
+        c.node = (c.phones[2] * C + c.phones[1]) * C + c.phones[0];
+        end = list_entries(&c, C, end);
+    }
+    qsort(entries, (size_t)(end - entries) / 2, 2 * sizeof *entries, by_key);
+    shoal__ngram_tables t;
+    ck_assert_int_eq(shoal__fourgram_read(&t, entries, (int)(end - entries) / 2, C), 0);
+    shoal__ngrams_free(&ngrams);
+    ck_assert_int_eq(shoal__ngrams_make(&ngrams, &t, transition, C), 0);
+    shoal__fourgram_free(&t);
+    search->ngrams = &ngrams;
+}
+
+/* What the contexts say of `next` after these phones, the newest first: back-off, as ARPA has it.
+ */
+static double ngram_score(int C, const int *phones, int next)
+{
+    double s = 0.0;
+    for (int count = MAX_PHONES; count > 2; count--) {
+        const struct context *c = context_of(phones, count);
+        if (c && c->listed >> next & 1)
+            return s + (double)c->score[next];
+        s += c ? (double)c->weight : 0.0;
+    }
+    return s + (double)transition[(phones[1] * C + phones[0]) * C + next];
 }
 
 void give_ages(int K)
@@ -106,17 +199,32 @@ void random_trigram(int C, int T, float sharp)
         transition[i] = i % C == i / C % C ? 0.0f : 0.9f * util_randf(&rng) - 1.0f;
 }
 
-void random_fourgram(int C, int T, float sharp)
+/* Contexts of one phone more than `phones` has, and of those again. */
+static void random_contexts(int C, const int *phones, int older)
 {
-    random_trigram(C, T, sharp);
-    give_fourgram(C);
-    for (int context = 0; context < C * C * C; context++) {
+    for (int oldest = 0; oldest < C; oldest++) {
+        int longer[MAX_PHONES];
         float scores[MAX_C];
+        memcpy(longer, phones, (size_t)(1 + older) * sizeof *phones);
+        longer[1 + older] = oldest;
+        if (util_rand(&rng) % 3 || oldest == phones[older])
+            continue;
         for (int p = 0; p < C; p++)
             scores[p] = 0.9f * util_randf(&rng) - 1.0f;
-        if (util_rand(&rng) % 3 == 0)
-            give_context(C, context, util_rand(&rng) >> 8, scores, 0.2f * util_randf(&rng));
+        give_context(C, longer, older, util_rand(&rng) >> 8 & util_rand(&rng) >> 8, scores,
+                     0.2f * util_randf(&rng) - 0.1f);
+        if (older < SHOAL__OLDER_MOST)
+            random_contexts(C, longer, older + 1);
     }
+}
+
+void random_ngrams(int C, int T, float sharp)
+{
+    random_trigram(C, T, sharp);
+    give_ngrams(C);
+    for (int pair = 0; pair < C * C; pair++)
+        random_contexts(C, (int[]){ pair % C, pair / C }, 1);
+    make_ngrams(C);
 }
 
 static void random_ages(int K)
@@ -153,14 +261,15 @@ void random_durations_alone(int C, int T, float sharp)
     move_search(0, 1);
 }
 
-/* Score of the change (or not) from `phone`, before which were `older` and `before`, to `next`,
- * when the phone has lasted `age` frames (1, 2, ...). */
-static double change(int C, int older, int before, int phone, int next, int age)
+/* Score of the change (or not) from phones[0], before which were the others, to `next`, when that
+ * phone has lasted `age` frames (1, 2, ...). */
+static double change(int C, const int phones[MAX_PHONES], int next, int age)
 {
+    int phone = phones[0], before = phones[1];
     int K = search->ages, k = phone * K + (age < K ? age : K) - 1;
     double s = K ? (double)(phone == next ? stay[k] : leave[k]) : 0.0;
-    if (search->fourgram && phone != next)
-        s += fourgram_score[((older * C + before) * C + phone) * C + next];
+    if (search->ngrams && phone != next)
+        s += ngram_score(C, phones, next);
     else if (search->transition)
         s += (double)transition[((search->histories > 1 ? before : 0) * C + phone) * C + next];
     return s;
@@ -177,12 +286,15 @@ void sure(int t, int C, int label, float p)
 static double path_score(const int *path, int C, int T)
 {
     double s = 0.0;
-    for (int t = 0, older = 0, before = 0, age = 1; t < T; t++) {
+    int phones[MAX_PHONES] = { path[0] };
+    for (int t = 0, age = 1; t < T; t++) {
         int moved = t && path[t] != path[t - 1];
         s += (double)logp[t * C + path[t]] - (double)log_prior[path[t]];
-        s += t ? change(C, older, before, path[t - 1], path[t], age) : 0.0;
-        older = moved ? before : older;
-        before = moved ? path[t - 1] : before;
+        s += t ? change(C, phones, path[t], age) : 0.0;
+        if (moved) {
+            memmove(phones + 1, phones, (MAX_PHONES - 1) * sizeof *phones);
+            phones[0] = path[t];
+        }
         age = !t || moved ? 1 : age + 1;
     }
     return s;
@@ -206,14 +318,13 @@ void try_all(int C, int T, int *best)
     }
 }
 
-/* Score of arriving at (before, p) from state q of that age and history; -INFINITY where that is no
- * way. */
-static double arrive(int C, int older, int q, int age, int before, int p)
+/* Score of arriving at (before, p) from a state of these phones and that age; -INFINITY where that
+ * is no way. */
+static double arrive(int C, const int phones[MAX_PHONES], int age, int before, int p)
 {
-    int last = q % C, history = q / C;
-    int stays = last == p && history == before, moves = last != p && before == last;
-    return stays || moves || search->histories == 1 ? change(C, older, history, last, p, age)
-                                                    : -INFINITY;
+    int stays = phones[0] == p && phones[1] == before,
+        moves = phones[0] != p && before == phones[0];
+    return stays || moves || search->histories == 1 ? change(C, phones, p, age) : -INFINITY;
 }
 
 /* How long the best path to state p at t has been in its phone. */
@@ -225,12 +336,16 @@ static int age_at(int from[][MAX_S], int C, int t, int p)
     return age;
 }
 
-/* What stood before the two phones of state p on the best path to it at t; with a trigram. */
-static int older_at(int from[][MAX_S], int C, int t, int p)
+/* The phones of the best path to state p at t, the newest first. */
+static void phones_at(int from[][MAX_S], int C, int t, int p, int phones[MAX_PHONES])
 {
-    for (; t && from[t][p] == p; t--)
-        ;
-    return t ? from[t][p] / C : 0;
+    int n = 2;
+    memset(phones, 0, MAX_PHONES * sizeof *phones);
+    phones[0] = p % C;
+    phones[1] = p / C;
+    for (; search->ngrams && t && n < MAX_PHONES; p = from[t--][p])
+        if (from[t][p] != p)
+            phones[n++] = from[t][p] / C;
 }
 
 void recursion(int C, int T, int *best)
@@ -243,9 +358,10 @@ void recursion(int C, int T, int *best)
             next[p] = t || p >= C ? -INFINITY : 0.0;
         for (int q = 0; t && q < S; q++) {
             int age = age_at(from, C, t - 1, q);
-            int older = search->fourgram ? older_at(from, C, t - 1, q) : 0;
+            int phones[MAX_PHONES];
+            phones_at(from, C, t - 1, q, phones);
             for (int p = 0; p < S; p++) {
-                double s = score[q] + arrive(C, older, q, age, p / C, p % C);
+                double s = score[q] + arrive(C, phones, age, p / C, p % C);
                 from[t][p] = s > next[p] ? q : from[t][p];
                 next[p] = fmax(s, next[p]);
             }

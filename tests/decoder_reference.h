@@ -16,7 +16,7 @@ enum {
     MAX_C = 8,
     MAX_S = MAX_C * MAX_C,
     MAX_K = 4,
-    MAX_H = MAX_S * MAX_C
+    MAX_PHONES = 2 + SHOAL__OLDER_MOST,
 };
 
 extern shoal_model model;
@@ -36,12 +36,19 @@ void move_search(int lm, int durations);
 /* shoal_decoder_new with the model as it is now: what opening makes of its tables is made anew. */
 int new_decoder(shoal_decoder **d, const shoal_decoder_params *p);
 
-/* The trigram's model gets a fourgram without contexts. */
-void give_fourgram(int C);
+/* The trigram's model gets longer contexts, none so far. */
+void give_ngrams(int C);
 
-/* After `context`, the next one of the fourgram's: `listed` (a bit each) phones have scores of
- * their own, the others the trigram's and back_off. */
-void give_context(int C, int context, unsigned listed, const float *scores, float back_off);
+/* One of them, `phones` [2 + older], the newest first: `listed` (a bit each) phones have scores of
+ * their own, the others those of the next shorter context and back_off. That one is known, and
+ * all of fewer phones come before. */
+void give_context(int C, const int *phones, int older, unsigned listed, const float *scores,
+                  float back_off);
+/* When all are given. */
+void make_ngrams(int C);
+
+/* As make_ngrams, by the table that older files have; no context has more than one older phone. */
+void make_fourgram(int C);
 
 /* K ages that cost nothing yet. */
 void give_ages(int K);
@@ -53,8 +60,8 @@ void random_problem(int C, int T, float sharp);
  * range is so small that the decoder is exact. */
 void random_trigram(int C, int T, float sharp);
 
-/* A third of the contexts of three phones say more than the trigram. */
-void random_fourgram(int C, int T, float sharp);
+/* Some contexts of three phones and more say more than the trigram. */
+void random_ngrams(int C, int T, float sharp);
 
 /* One phone is left more readily than another, whatever its age; again a small range. */
 void random_geometric(int C, int T, float sharp);

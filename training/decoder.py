@@ -5,13 +5,13 @@
     decoder.py --checkpoint MODEL --report               # and what each is worth
 
     trigram[h][q][p] = lm_scale * log P(p | h, q) - price   for p != q;   0 for staying
-    fourgram: lm_scale * log P(p | g, h, q) - price; the back-off is lm_scale * its log
+    ngrams: lm_scale * log P(p | .., h, q) - price; a back-off weight is lm_scale * its log
     leave[p][k]      = duration_scale * log(H(p, k) / mean H) - price
     stay[p][k]       = duration_scale * log((1 - H(p, k)) / (1 - mean H))
     log_prior[p]     = prior_scale * log P(p)
 
-P(p | g, h, q): which phone follows q when h stood before it, and g before that, counted over the training sentences
-(with SIL) and English text, interpolated Kneser-Ney (lm.py). H(p, k): hazard, the share of the phones p of k frames or more
+P(p | .., h, q): which phone follows q when h and others stood before it, counted over the training sentences
+(with SIL) and English text (lm.py, ngram.py). H(p, k): hazard, the share of the phones p of k frames or more
 that end with their k-th frame (the last k: that and all later ones), counted over the alignments;
 mean H over all phones and frames, so that the scale does not move the price.
 P(p): share of frames. Scales are chosen for each search by itself (the language model's are shared
@@ -33,7 +33,8 @@ from capi import DECODERS, Engine
 from corpus import halves, spread
 from data import Features
 from export import export, load_model, random_model
-from lm import C, durations, labelled_sentences, language, log_prior, pruned, written
+from lm import ROOM, durations, labelled_sentences, log_prior, sentences, written
+from ngram import C, language, pruned
 from phones import collapse, edits
 from references import FROZEN as SPLITS
 from report import rows
@@ -69,7 +70,7 @@ class Search:
 
     def __init__(self, lm, prior, ages, lib=None):
         self.lm, self.prior, self.durations = np.log(lm.trigram + 1e-9), prior, ages
-        self.fourgram = pruned(lm)
+        self.longer = pruned(lm, ROOM).tables()
         self.model, self.lib = random_model(), lib
 
     def ages(self, scales):
@@ -85,11 +86,11 @@ class Search:
         for name, s in chosen.items():
             if name == "lm":
                 t, prior = tables(self.lm, self.prior, s["lm"], s["price"], s["prior"])
-                phones, log_p, back_off = self.fourgram
-                score = s["lm"] * log_p - np.where(back_off, 0, s["price"])
-                key = np.ravel_multi_index(phones.T, (C,) * 4)
+                contexts, keys, log_p, is_weight = self.longer
+                score = s["lm"] * log_p - np.where(is_weight, 0, s["price"])
                 out.update({"decoder.trigram": t.reshape(C * C, C), "decoder.log_prior": prior,
-                            "decoder.fourgram": np.stack([key, score], 1).astype(np.float32)})
+                            "decoder.contexts": contexts.astype(np.float32),
+                            "decoder.ngrams": np.stack([keys, score], 1).astype(np.float32)})
             else:
                 out[f"decoder.{name}.leave"], out[f"decoder.{name}.stay"] = self.ages(s)
                 out[f"decoder.{name}.log_prior"] = (s["prior"] * self.prior).astype(np.float32)
@@ -216,7 +217,7 @@ def main():
     dev = [e for e in feats.index if e["split"] in SPLITS and e["labels"] is not None]
     model, some = load_model(a.checkpoint), some_of_each(dev, a.limit)
     logp = {d: posteriors(model, feats, some, d) for d in a.depths}
-    search = Search(language(train, lambda: written(dev)), log_prior(train), durations(train), a.lib)
+    search = Search(language(sentences(train), list(written(dev))), log_prior(train), durations(train), a.lib)
     on, others = cross_checked(search, some, logp)
     print(f"chosen on half of the speakers: {100 * on:.2f} % there, {100 * others:.2f} % on the others")
     chosen, pers = search.choose(some, logp)

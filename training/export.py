@@ -108,8 +108,9 @@ def plain_decoder(classes, price=2.5):
 def divided(decoder, temperature):
     """The decoder's tables for posteriors of that temperature: its search is the same."""
     by = np.float32(temperature)
-    return {k: v if k.startswith("head.") else
-            np.stack([v[:, 0], v[:, 1] / by], 1) if k == "decoder.fourgram" else v / by for k, v in decoder.items()}
+    return {k: v if k in ("head.priors", "decoder.contexts") else
+            np.stack([v[:, 0], v[:, 1] / by], 1) if k in ("decoder.ngrams", "decoder.fourgram") else v / by
+            for k, v in decoder.items()}
 
 
 def decoder_of(path):

@@ -168,9 +168,8 @@ def applies(model, x):
     """Whether run() may stand in for the plain layers: training under bf16 autocast, such a CPU, sizes that fit."""
     c = model.config
     sizes = not c.experts and c.dim % 32 == 0 and c.ffn % 32 == 0 and c.dim % c.heads == 0 and c.dim // c.heads % 32 == 0
-    return (enabled and sizes and model.training and torch.is_grad_enabled() and not x.is_cuda
-            and x.dtype == torch.float32 and torch.is_autocast_cpu_enabled()
-            and torch.get_autocast_cpu_dtype() == torch.bfloat16 and bool(_ready()))
+    return (enabled and sizes and model.training and not x.is_cuda and x.dtype == torch.float32
+            and torch.is_autocast_cpu_enabled() and torch.get_autocast_cpu_dtype() == torch.bfloat16 and bool(_ready()))
 
 
 def run(model, x, program, taps, chunk, left, cos, sin):
@@ -189,5 +188,9 @@ def run(model, x, program, taps, chunk, left, cos, sin):
         sources.append(maker if takes else None)
         maker = maker if takes else n
     stack = _Stack(model.config, x, chunk, left, taps, blocks, norms, sources, cos, sin)
+    if not torch.is_grad_enabled():
+        seen = stack.forward(x.contiguous())
+        stack.forget()
+        return dict(zip(taps, seen))
     parameters = [p for group in lists.values() for p in group]
     return dict(zip(taps, _Run.apply(stack, x, *parameters)))

@@ -5,29 +5,29 @@ Counted over labelled clips (Features entries) and, for the phones' order, over 
 them: a few hours of transcripts are too small to know all triples. decoder.py turns these into the
 tables of a model file; crf.py's loss takes counts().
 
-    lm.py --features /tmp/shoal-features        # perplexities, with and without text
+    lm.py --features /tmp/shoal-features        # perplexities; 3 minutes
 """
 
 import argparse
+import datetime
 import re
-from dataclasses import dataclass
 
 import numpy as np
 
 from data import Features
-from phones import INDEX, PHONES, read_dictionary
+from ngram import BASE, C, ORDER, Tree, language, perplexity, pruned
+from phones import INDEX, read_dictionary
 from references import FROZEN
-from report import rows
+from report import insert, rows
 from texts import in_rows, prose
 
-C = len(PHONES)
 # single words, commands, and what voices.py reads from texts: no language, or not ours to count
 NOT_COUNTED = ("picovoice-words", "picovoice-intent", "dspspeech", "robotutor-words", "kokoro", "hibari", "synthetic")
 TIMES = {"speechocean762": 3, "vctk-p239": 3}  # that accented readers lose nothing to the native ones
 AGES = 3                                      # frames told apart by the duration model
-TEXT_WEIGHT = 100.0, 20.0                     # of trigram, fourgram: see mixed()
+PAUSES = 0.1                                  # of the gaps between words of text: as readers make them
 IN_A_ROW = 16                                 # phones, some five words
-ENTRIES = 42000                               # of a model's fourgram: 8 bytes each
+ROOM = 3.2e6                                  # bytes of a model file for what is longer than a trigram
 
 
 def labelled_sentences(feats, hold_out=()):
@@ -61,7 +61,7 @@ def counts(entries):
 
 
 def clauses():
-    """Of prose, each once, all of whose words are in the dictionary: their phones. A pause is at every comma."""
+    """Of prose, each once, all of whose words are in the dictionary: the phones of each word."""
     dictionary, seen = read_dictionary(), set()
     for text in prose():
         for clause in re.split(r"(?<=[.!?;:,]) ", text):
@@ -69,93 +69,21 @@ def clauses():
             if words and words not in seen and re.fullmatch(r"[A-Za-z' \"(),.;:!?-]*", clause) and \
                     all(w in dictionary for w in words):
                 seen.add(words)
-                yield [p for w in words for p in dictionary[w]]
+                yield [[INDEX[p] for p in dictionary[w]] for w in words]
 
 
-def written(judged=()):
-    """Phones of those clauses, as runs() gives those of clips; none that shares IN_A_ROW phones with a clip of judged."""
-    told = set().union(*(in_rows(x[1:], IN_A_ROW) for x in runs(judged)))
-    for clause in clauses():
-        x = [0, *(INDEX[p] for p in clause)]
-        x = [p for p, before in zip(x, [None] + x) if p != before]
-        if not in_rows(x[1:], IN_A_ROW) & told:
-            yield x + [0]
+def merged(phones):
+    return [p for p, before in zip(phones, [None, *phones]) if p != before]
 
 
-def occurrences(sequences, order):
-    """How often each `order` phones stand in a row: [C] * order."""
-    n = np.zeros((C,) * order, np.float32)
-    for x in sequences:
-        np.add.at(n, tuple(x[i:len(x) - order + 1 + i] for i in range(order)), 1)
-    return n
-
-
-def discounted(n, lower, discount=0.75):
-    """Counts [..., C] -> probabilities; what the discount takes off goes to `lower`."""
-    total = n.sum(-1, keepdims=True)
-    rest = discount * (n > 0).sum(-1, keepdims=True) * lower
-    return np.where(total > 0, (np.maximum(n - discount, 0) + rest) / np.maximum(total, 1), lower)
-
-
-def mixed(n, clips, weight, text=None):
-    """P of the clips [..., C] and that of the text: the less often the clips have a context (n: their
-    counts), the more of the text's, which counts like `weight` occurrences. Without text the clips'."""
-    if text is None:
-        return clips
-    seen = n.sum(-1, keepdims=True)
-    return (seen * clips + weight * text) / (seen + weight)
-
-
-@dataclass
-class Language:
-    """Which phone follows: interpolated Kneser-Ney (Chen and Goodman 1999) of clips and text, mixed."""
-    trigram: np.ndarray         # [C, C, C] P(last | first two)
-    fourgram: np.ndarray        # [C, C, C, C]
-    contexts: np.ndarray        # [C, C, C] how often three phones stand in a row, over all; sums to 1
-
-
-def language(entries, text=written):
-    """text: None, or what gives its phones as written() does."""
-    often = [e for e in entries for _ in range(TIMES.get(e["corpus"], 1))]
-    sources = [list(runs(often)), *([list(text())] if text else [])]
-    threes, fours = ([occurrences(s, order) for s in sources] for order in (3, 4))
-    kinds = [(n > 0).sum(0) for n in threes]              # contexts in which a pair occurs
-    single = [(k > 0).sum(0) + 0.5 for k in kinds]
-    three = [discounted(n, discounted(k, s / s.sum())) for n, k, s in zip(threes, kinds, single)]
-    trigram = mixed(threes[0], three[0], TEXT_WEIGHT[0], *three[1:])
-    four = [discounted(n, discounted((n > 0).sum(0), p)) for n, p in zip(fours, (trigram, *three[1:]))]
-    seen = sum(n.sum(-1) / n.sum() for n in fours)
-    return Language(trigram, mixed(fours[0], four[0], TEXT_WEIGHT[1], *four[1:]), seen / seen.sum())
-
-
-def pruned(lm, entries=ENTRIES):
-    """The fourgrams worth keeping: ([N, 4] phones, ascending; [N] log P; [N] what follows).
-
-    An entry with the third phone as its last is a context's back-off: the log weight of the trigram
-    for the phones that the context does not list. Kept are those that change most: P(all four) times
-    the change of log P (Stolcke 1998, without the change of back-off weights).
-    """
-    staying = np.eye(C, dtype=bool)[None, None]           # runs have no phone twice in a row
-    gain = lm.contexts[..., None] * lm.fourgram * np.log(lm.fourgram / lm.trigram)
-    gain = np.where(staying, 0, gain).astype(np.float32)
-
-    def kept(threshold):
-        keep = gain > threshold
-        return keep, keep.any(-1)
-
-    order = np.sort(gain, None)[::-1][:entries]
-    low, high = 0, len(order) - 1                         # the lowest threshold that fits
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if sum(k.sum() for k in kept(order[middle])) <= entries else (low, middle - 1)
-    keep, context = kept(order[low])
-    log_p = np.log(lm.fourgram)
-    listed, listed_three = (np.where(keep, p, 0).sum(-1) for p in (lm.fourgram, lm.trigram[None]))
-    g, h, q = np.nonzero(context)
-    log_p[g, h, q, q] = np.log((1 - listed) / (1 - listed_three))[context]
-    keep[g, h, q, q] = True
-    phones = np.argwhere(keep)
-    return phones, log_p[keep], phones[:, 2] == phones[:, 3]
+def written(judged=(), pauses=PAUSES, seed=1):
+    """Phones of those clauses, as runs() gives those of clips, a pause between some words; none that shares
+    IN_A_ROW phones with a clip of judged."""
+    told, rng = set().union(*(in_rows(x[1:], IN_A_ROW) for x in runs(judged))), np.random.default_rng(seed)
+    for words in clauses():
+        paused = [[0] * bool(rng.random() < pauses) + w for w in words]
+        if not in_rows(merged(sum(words, [])), IN_A_ROW) & told:
+            yield merged([0, *sum(paused, []), 0])
 
 
 def durations(entries, ages=AGES, smooth=10.0):
@@ -174,44 +102,37 @@ def durations(entries, ages=AGES, smooth=10.0):
     return np.log(h / mean), np.log((1 - h) / (1 - mean))
 
 
-def perplexity(log_p, entries):
-    """Of the phones of clips, each after the first three of its clip."""
-    total = count = 0
-    for x in runs(entries):
-        last = [x[i:len(x) - 3 + i] for i in range(4 - log_p.ndim, 4)]
-        total, count = total + log_p[tuple(last)].sum(), count + len(last[0])
-    return float(np.exp(-total / count))
-
-
-def listed(lm, entries):
-    """Log P [C, C, C, C] by the trigram and the fourgrams that a model file has room for."""
-    phones, log_p, back_off = pruned(lm, entries)
-    out = np.repeat(np.log(lm.trigram)[None], C, 0)
-    g, h, q, _ = phones[back_off].T
-    out[g, h, q] += log_p[back_off][:, None]
-    out[tuple(phones[~back_off].T)] = log_p[~back_off]
-    return out
+def sentences(entries):
+    """Phones of clips, as language() wants them."""
+    return list(runs(e for e in entries for _ in range(TIMES.get(e["corpus"], 1))))
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--features", default="/tmp/shoal-features")
     ap.add_argument("--native", default="vctk-p239", help="corpus that is left out of the counts, and judged")
+    ap.add_argument("--into", help="document with this script's markers, e.g. README.md")
     a = ap.parse_args()
     feats = Features(a.features)
     of = {s: [e for e in feats.select(split=s) if e["labels"] is not None] for s in FROZEN}
     native = [e for e in labelled_sentences(feats) if e["corpus"] == a.native]
     judged = {**of, f"{a.native}, left out of the counts": native}
-    lines = {}
+    lines, told = {}, ""
     for held, sets in (((), of), ([a.native], {a.native: native})):
-        for text, name in ((None, "clips"), (lambda: written(sum(judged.values(), [])), "clips and text")):
-            lm = language(labelled_sentences(feats, held), text)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                kinds = {"trigram": np.log(lm.trigram), "fourgram": np.log(lm.fourgram),
-                         f"its best {ENTRIES} entries": listed(lm, ENTRIES)}
-            for kind, log_p in kinds.items():
-                lines.setdefault((kind, name), [kind, name]).extend(f"{perplexity(log_p, s):.2f}" for s in sets.values())
-    print(rows(["", "counted over", *judged], lines.values()))
+        clips = sentences(labelled_sentences(feats, held))
+        text, run_on = (list(written(sum(judged.values(), []), p)) for p in (PAUSES, 0))
+        best = pruned(language(clips, text), ROOM)
+        kinds = {**{f"{n}-grams": Tree(language(clips, text, n)) for n in (BASE, BASE + 1, ORDER)},
+                 f"what of them fits into {ROOM / 1e6:.1f} MB": best,
+                 f"{ORDER}-grams, text without pauses": Tree(language(clips, run_on)),
+                 f"{ORDER}-grams, clips alone": Tree(language(clips)), f"{ORDER}-grams, text alone": Tree(language(text))}
+        for kind, tree in kinds.items():
+            lines.setdefault(kind, [kind]).extend(f"{perplexity(tree.log_p, list(runs(s)), ORDER):.2f}" for s in sets.values())
+        contexts, ngrams = best.tables()[:2]
+        told = told or (f"Perplexities, {datetime.date.today()}; clips have {sum(map(len, clips)):,} phones, the text {sum(map(len, text)):,}. "
+                        f"What fits: {len(ngrams):,} n-grams and weights of {len(contexts):,} contexts.")
+    told += "\n\n" + rows(["", *judged], lines.values())
+    insert(a.into, "lm.py", told) if a.into else print(told)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ from optim import MuonAdamW
 from phones import collapse, edits
 
 
+SHORT = 8       # frames, 160 ms: chunks up to this learn from the whole clip (--whole)
+
+
 def schedule(step, steps, peak, warm=200, tail=0.3):
     if step < warm:
         return peak * (step + 1) / warm
@@ -118,16 +121,25 @@ def flicker(logits, labels):
     return (p[:, 1:] - p[:, :-1]).square().sum(-1)[same].mean()
 
 
-def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0, dropped=(), steady=0.0, maps=1):
+@torch.no_grad()
+def whole_clip(model, mel):
+    """Posteriors [B, T, C] at full depth where every frame sees the whole clip: what shorter chunks may learn from."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, seen = model(mel, model.config.depth, 0, mel.shape[1], taps=(model.config.depth,))
+        return model.head(seen[model.config.depth]).float().softmax(-1)
+
+
+def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0, dropped=(), steady=0.0, maps=1, whole=0.0):
     """One step of training; returns the frame cross-entropy.
 
     batch: (mel, labels); depths: of draw_depths; context: (chunk, left) in frames;
     crf: (weight, transition, log prior) of the sequence loss, or None; distill: weight of the
     cross-entropy of the shallower depth to the posteriors of the deeper; dropped: of draw_dropped; steady:
-    weight of flicker(); maps: of draw_maps.
+    weight of flicker(); maps: of draw_maps; whole: weight of the cross-entropy to whole_clip(), where chunks are SHORT.
     """
     mel, lab = batch
     depth, other = depths
+    seen_whole = whole_clip(model, mel) if whole and 0 < context[0] <= SHORT else None
     model.config.maps = maps
     with torch.autocast("cpu", dtype=torch.bfloat16):
         _, seen = model(mel, depth, *context, taps=(other, depth), dropped=dropped)
@@ -145,6 +157,8 @@ def update(model, optim, batch, depths, context, lr, crf=None, distill=0.0, drop
     if distill and other != depth:
         deep, shallow = out[0][0].detach().softmax(-1), F.log_softmax(out[1][0], -1)
         loss = loss - distill * (deep * shallow).sum(-1)[lab >= 0].mean()
+    if seen_whole is not None:
+        loss = loss - whole * sum(w * (seen_whole * F.log_softmax(o, -1)).sum(-1)[lab >= 0].mean() for o, w in out)
     (loss / weight).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optim.step(lr)
@@ -223,6 +237,8 @@ def main():
                     help="weight of the deeper depth's posteriors as targets of the shallower one")
     ap.add_argument("--steady", type=float, default=0.0,
                     help="weight of the distance of posteriors of neighbouring frames of one phone")
+    ap.add_argument("--whole", type=float, default=0.0,
+                    help="weight of full depth's posteriors with the whole clip in sight as targets of short chunks")
     ap.add_argument("--maps", type=float, default=0.0,
                     help="share of steps in which two or three layers share an attention map")
     ap.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
@@ -290,7 +306,7 @@ def main():
                              schedule(step, a.steps, a.lr, tail=a.tail),
                              (a.crf_weight, *paths) if step >= a.crf_from else None, a.distill,
                              draw_dropped(rng, depths[0], a.drop) if a.drop else (), a.steady,
-                             draw_maps(rng, a.maps) if a.maps else 1))
+                             draw_maps(rng, a.maps) if a.maps else 1, a.whole))
         step += 1
         keep_average(ema, model, step)
         if step % 50 == 0:

@@ -23,7 +23,6 @@ enum {
     SHOAL__MAX_EXPERTS = 64,
     SHOAL__MAX_DIM = 2048,
     SHOAL__MAX_FFN = 8192,
-    SHOAL__MAX_CLASSES = 255,
     SHOAL__MAX_KERNEL = 63,
     SHOAL__MAX_CHUNK = 64,
     SHOAL__MAX_LEFT = 256,
@@ -93,7 +92,7 @@ struct shoal_model {
     int program_count;
     shoal__linear head;  /* [C, D] */
     const float *priors; /* [C] shares of the classes in training, or NULL */
-    shoal__fourgram fourgram;
+    shoal__ngrams ngrams; /* the searches' */
     shoal__search searches[SHOAL__SEARCHES];
 };
 

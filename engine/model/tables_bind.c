@@ -7,28 +7,50 @@
 
 #include "model/bind.h"
 
-enum { FOURGRAM_CLASSES = 64 }; /* whose four digits a float holds exactly */
+/* Tells which table is not what docs/model-format.md says. */
+static void explain(shoal__binder *b, int rc)
+{
+    if (rc == SHOAL_ENOMEM)
+        b->rc = shoal__explain(b->why, b->size, rc, "out of memory");
+    else if (rc == SHOAL__NGRAM_CONTEXTS)
+        b->rc = shoal__explain(b->why, b->size, SHOAL_EMODEL,
+                               "tensor 'decoder.contexts': must be whole numbers, ascending, each "
+                               "below a pair or a context before it, of at most %d phones",
+                               SHOAL__OLDER_MOST + 2);
+    else if (rc)
+        b->rc = shoal__explain(b->why, b->size, SHOAL_EMODEL,
+                               "tensor 'decoder.%s': its first column must be whole numbers, "
+                               "ascending, each of %s",
+                               rc == SHOAL__NGRAM_ENTRIES ? "ngrams" : "fourgram",
+                               rc == SHOAL__NGRAM_ENTRIES ? "a context" : "four classes below 64");
+}
 
-static const shoal__fourgram *bind_fourgram(shoal__binder *b, const float *trigram)
+static const shoal__ngrams *bind_ngrams(shoal__binder *b, const float *trigram)
+{
+    const shoal__safetensors *st = b->m->tensors;
+    int C = b->m->config.classes, count = shoal__safetensors_dim(st, "decoder.contexts", 0),
+        entries = shoal__safetensors_dim(st, "decoder.ngrams", 0);
+    shoal__ngram_tables t = { .count = count, .entry_count = entries };
+    t.contexts = shoal__bind(b, 1, count, 0, "decoder.contexts");
+    t.entries = shoal__bind(b, 2, entries, 2, "decoder.ngrams");
+    if (b->rc == 0)
+        explain(b, shoal__ngrams_make(&b->m->ngrams, &t, trigram, C));
+    return &b->m->ngrams;
+}
+
+/* What files had instead before there were longer contexts. */
+static const shoal__ngrams *bind_fourgram(shoal__binder *b, const float *trigram)
 {
     static const char name[] = "decoder.fourgram";
-    shoal__fourgram *f = &b->m->fourgram;
     int C = b->m->config.classes, count = shoal__safetensors_dim(b->m->tensors, name, 0);
-    const float *entries = shoal__bind(b, 2, count, 2, name);
+    const float *fourgram = shoal__bind(b, 2, count, 2, name);
     if (b->rc < 0)
         return NULL;
-    if (C > FOURGRAM_CLASSES)
-        b->rc = shoal__explain(b->why, b->size, SHOAL_EMODEL,
-                               "tensor '%s' is for at most %d classes, not %d", name,
-                               FOURGRAM_CLASSES, C);
-    else if ((b->rc = shoal__fourgram_make(f, entries, count, trigram, C)) == SHOAL_ENOMEM)
-        shoal__explain(b->why, b->size, b->rc, "out of memory");
-    else if (b->rc < 0)
-        shoal__explain(b->why, b->size, b->rc,
-                       "tensor '%s': its first column must be whole numbers, ascending, "
-                       "below %d^4",
-                       name, C);
-    return b->rc < 0 ? NULL : f;
+    shoal__ngram_tables t;
+    int rc = shoal__fourgram_read(&t, fourgram, count, C);
+    explain(b, rc ? rc : shoal__ngrams_make(&b->m->ngrams, &t, trigram, C));
+    shoal__fourgram_free(&t);
+    return &b->m->ngrams;
 }
 
 /* A file has a bigram or a trigram; with both, the bigram belongs to nothing. */
@@ -41,8 +63,12 @@ static void bind_language_model(shoal__binder *b)
     s->transition =
         shoal__bind(b, 2, s->histories * C, C, trigram ? "decoder.trigram" : "decoder.transition");
     s->log_prior = shoal__bind(b, 1, C, 0, "decoder.log_prior");
-    if (trigram && shoal__safetensors_has(b->m->tensors, "decoder.fourgram"))
-        s->fourgram = bind_fourgram(b, s->transition);
+    if (b->rc < 0 || !trigram)
+        return;
+    if (shoal__safetensors_has(b->m->tensors, "decoder.contexts"))
+        s->ngrams = bind_ngrams(b, s->transition);
+    else if (shoal__safetensors_has(b->m->tensors, "decoder.fourgram"))
+        s->ngrams = bind_fourgram(b, s->transition);
 }
 
 /* Columns of a search's tables; 0 if the file does not have it. */
@@ -73,7 +99,7 @@ static void bind_search(shoal__binder *b, int which, const char *prefix)
         return;
     s->histories = which & SHOAL__LM ? lm->histories : 1;
     s->transition = which & SHOAL__LM ? lm->transition : NULL;
-    s->fourgram = which & SHOAL__LM ? lm->fourgram : NULL;
+    s->ngrams = which & SHOAL__LM ? lm->ngrams : NULL;
     s->leave = shoal__bind(b, 2, C, s->ages, "%s", leave);
     s->stay = shoal__bind(b, 2, C, s->ages, "%s.stay", prefix);
     s->log_prior = shoal__bind(b, 1, C, 0, "%s.log_prior", prefix);
@@ -93,5 +119,5 @@ void shoal__tables_bind(shoal__binder *b)
 
 void shoal__tables_free(shoal_model *m)
 {
-    shoal__fourgram_free(&m->fourgram);
+    shoal__ngrams_free(&m->ngrams);
 }

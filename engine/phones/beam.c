@@ -20,7 +20,7 @@ static void widen(float range[2], const float *p, int n, float more)
 float shoal__search_beam(const shoal__search *s, int classes)
 {
     static const float none[1] = { 0.0f };
-    const shoal__fourgram *f = s->fourgram;
+    const shoal__ngrams *g = s->ngrams;
     int transitions = s->transition ? s->histories * classes * classes : 1;
     int ages = s->ages ? s->ages * classes : 1;
     float range[2] = { INFINITY, -INFINITY }, least[2] = { INFINITY, -INFINITY };
@@ -28,9 +28,9 @@ float shoal__search_beam(const shoal__search *s, int classes)
     widen(range, s->ages ? s->stay : none, ages, 0.0f);
     for (int i = 0; i < 2; i++) {
         widen(range, s->transition ? s->transition : none, transitions, least[i]);
-        if (f) {
-            widen(range, &f->least, 1, least[i]);
-            widen(range, &f->most, 1, least[i]);
+        if (g) {
+            widen(range, &g->least, 1, least[i]);
+            widen(range, &g->most, 1, least[i]);
         }
     }
     return 2.0f * (range[1] - range[0]) + 1e-3f;

@@ -3,16 +3,17 @@
  *
  * A path's score is the sum over frames of
  *     log p(phone | audio) - log_prior[phone]
- *   + at a change of phone: transition[before][phone][next] + leave[phone][age], or, where the
- * model has it, the fourgram's for (older, before, phone, next) else:
- * transition[before][phone][phone] + stay[phone][age] where the tables (all scaled) come with the
- * model, one set for each search that a session may choose: with or without a language model
- * (transition, log trigram or bigram) and durations (leave and stay, learnt hazards); the price of
- * switching is in either. before is the phone before the present one, older the one before that,
- * silence at the start. So a state is a pair (before, phone); without a trigram, a phone. older and
- * age, how many frames the phone has lasted, are those of the best path that ends in the state: a
- * path that entered the state later or with another history is forgotten even where its own would
- * have served it better (training/README.md has what that costs).
+ *   + at a change of phone:  transition[before][phone][next] + leave[phone][age]
+ *                            (in place of transition, what a longer context says: ngrams.h)
+ *     else:                  transition[before][phone][phone] + stay[phone][age]
+ *
+ * where the tables (all scaled) come with the model, one set for each search that a session may
+ * choose: with or without a language model (transition, log trigram or bigram) and durations (leave
+ * and stay, learnt hazards); the price of switching is in either. before is the phone before the
+ * present one, silence at the start. So a state is a pair (before, phone); without a trigram, a
+ * phone. The older phones and age, how many frames the phone has lasted, are those of the best path
+ * that ends in the state: a path that entered the state later or with another history is forgotten
+ * even where its own would have served it better (training/README.md has what that costs).
  *
  * States too far below the best are dead. From any state the best one's path can be followed at a
  * loss of at most two transitions (the next two changes of phone; then the states are the same),
@@ -33,7 +34,7 @@
 #define MARGIN       4.0f
 #define SURE_SILENCE -0.693f /* log 0.5 */
 
-enum { LAG = SHOAL__LAG, STAYED = SHOAL__STAYED };
+enum { LAG = SHOAL__LAG, STAYED = SHOAL__STAYED, NOBODY = 255 /* no class: these end at 254 */ };
 
 static const float zeros[SHOAL__MAX_CLASSES];
 
@@ -44,12 +45,14 @@ static const float *transitions(const shoal_decoder *d, int state)
     return all ? all + (size_t)state * (size_t)d->classes : zeros;
 }
 
-/* The same, as the phone before those of `state` lets the fourgram know better. */
-static const float *changes(const shoal_decoder *d, int state)
+/* The same, as the phones before those of `state` let a longer context know better; row: room. */
+static const float *changes(const shoal_decoder *d, int state, float *row)
 {
-    const shoal__fourgram *f = d->search->fourgram;
-    int row = f ? f->row[d->older[state] * d->states + state] : 0;
-    return row ? f->rows + (size_t)(row - 1) * (size_t)d->classes : transitions(d, state);
+    const float *trigram = transitions(d, state);
+    if (!d->search->ngrams || d->context[state] < 0)
+        return trigram;
+    shoal__ngrams_row(d->search->ngrams, d->context[state], trigram, row);
+    return row;
 }
 
 shoal_decoder_params shoal_decoder_default_params(void)
@@ -71,8 +74,8 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     if (!search->log_prior)
         return SHOAL_EUNSUPPORTED;
     size_t C = (size_t)m->config.classes, S = (size_t)search->histories * C;
-    size_t floats = 3 * S + LAG * C, bytes = LAG * S + 3 * S;
-    shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + 2 * S * sizeof(int) + bytes);
+    size_t floats = 3 * S + LAG * C, ints = 6 * S, bytes = LAG * S + 2 * S;
+    shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + ints * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
     d->search = search;
@@ -95,10 +98,13 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->logp = d->trail_score + S;
     d->alive = (int *)(d->logp + LAG * C);
     d->trail = d->alive + S;
-    d->from = (unsigned char *)(d->trail + S);
+    d->context = d->trail + S;
+    d->older = (uint32_t *)(d->context + S);
+    d->was = d->older + S;
+    d->known = memset(d->was + S, NOBODY, S * sizeof *d->known);
+    d->from = (unsigned char *)(d->known + S);
     d->age = d->from + LAG * S;
-    d->older = d->age + S;
-    d->met = d->older + S;
+    d->met = d->age + S;
     d->label = -1;
     *out = d;
     return 0;
@@ -119,7 +125,8 @@ static void leave(shoal_decoder *d, int state, unsigned char *from)
 {
     int C = d->classes, phone = shoal__decoder_phone(d, state);
     int trigram = d->search->histories > 1, first = trigram ? phone * C : 0;
-    const float *row = changes(d, state);
+    float room[SHOAL__MAX_CLASSES];
+    const float *row = changes(d, state, room);
     unsigned char label = (unsigned char)(trigram ? state / C : phone);
     float *next = d->next + first;
     float score = d->score[state] + d->leave[phone * d->ages + d->age[state]];
@@ -162,6 +169,19 @@ static void add_frame(shoal_decoder *d, const float *logp)
             d->next[s + p] += logp[p] - d->search->log_prior[p];
 }
 
+/* The phones before those of `state`, and what context the model knows them as. */
+static void remember(shoal_decoder *d, int state, int from)
+{
+    uint32_t older = d->was[state];
+    if (from != STAYED) /* `from` is before what is `before` now */
+        older = d->was[from * d->classes + state / d->classes] << 8 | (uint32_t)from;
+    d->older[state] = older;
+    if (d->known[state] == older)
+        return;
+    d->known[state] = older;
+    d->context[state] = shoal__ngrams_find(d->search->ngrams, state, older);
+}
+
 /* Scores below the best one, and who lives on. */
 static void keep_alive(shoal_decoder *d)
 {
@@ -175,9 +195,15 @@ static void keep_alive(shoal_decoder *d)
         if (d->score[s] < -d->beam)
             continue;
         d->age[s] = from[s] != STAYED ? 0 : (unsigned char)(d->age[s] + (d->age[s] + 1 < d->ages));
-        d->older[s] = from[s] != STAYED ? from[s] : d->older[s];
         d->alive[d->alive_count++] = s;
     }
+    if (!d->search->ngrams)
+        return;
+    uint32_t *was = d->was;
+    d->was = d->older;
+    d->older = was;
+    for (int i = 0; i < d->alive_count; i++)
+        remember(d, d->alive[i], from[d->alive[i]]);
 }
 
 void shoal__decoder_step(shoal_decoder *d, const float *logp)

@@ -35,7 +35,10 @@ struct shoal_decoder {
     unsigned char *from;       /* [LAG, states] at frame % LAG: STAYED, or the label that
                                   `source` needs */
     unsigned char *age;        /* [states] frames in the phone less 1, below ages */
-    unsigned char *older;      /* [states] phone before `before` */
+    uint32_t *older, *was;     /* [states] up to four phones before `before`, the newest in the
+                                  lowest byte; the same a frame ago */
+    uint32_t *known;           /* [states] which of these `context` is of */
+    int *context;              /* [states] the longest that the model lists; -1: the pair alone */
     float *logp;               /* [LAG, classes] */
     int alive_count, *alive;   /* [states] those within the beam of the best */
     int *trail;                /* [states] scratch of agreement(), with their scores */

@@ -1,73 +1,77 @@
-/* fourgram.c - the listed fourgrams of a model file as rows of scores, one for each of their
- * contexts
+/* fourgram.c - the table of fourgrams that model files had before longer contexts
  *
- * Made once when the model opens: the decoder reads a row for every living path and frame.
+ * Its keys, ((g C + h) C + q) C + p, are ordered by the oldest phone first; a tree wants the newest
+ * first: contexts ((h, q), g).
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "phones/tables.h"
 
-/* Keys must be whole, ascending and below C^4. Returns the number of contexts, or -1. */
-static int count_contexts(const float *entries, int count, int C)
+enum { CLASSES_MOST = 64 }; /* whose four digits a float holds exactly */
+
+struct slot {
+    int entries; /* of this context; then, where its next one goes */
+    int node;
+};
+
+static bool is_ascending(const float *fourgram, int count, int C)
 {
-    int contexts = 0;
     float last = -1.0f, end = (float)(C * C) * (float)(C * C);
+    for (int i = 0; i < count; last = fourgram[2 * i++])
+        if (!(fourgram[2 * i] > last && fourgram[2 * i] < end &&
+              fourgram[2 * i] == floorf(fourgram[2 * i])))
+            return false;
+    return true;
+}
+
+static struct slot *slot_of(struct slot *slots, float key, int C)
+{
+    int ghq = (int)key / C;
+    return &slots[ghq % (C * C) * C + ghq / (C * C)];
+}
+
+/* slots: one for each context, zeros. */
+static int sort(const float *fourgram, int count, int C, struct slot *slots, float *contexts,
+                float *entries)
+{
+    int found = 0;
+    for (int i = 0; i < count; i++)
+        slot_of(slots, fourgram[2 * i], C)->entries++;
+    for (int k = 0, at = 0, n; k < C * C * C; k++, at += n) {
+        n = slots[k].entries;
+        slots[k] = (struct slot){ at, C * C + found };
+        if (n)
+            contexts[found++] = (float)k;
+    }
     for (int i = 0; i < count; i++) {
-        float key = entries[2 * i];
-        if (!(key > last && key < end && key == floorf(key)))
-            return -1;
-        contexts += i == 0 || (int)key / C != (int)last / C;
-        last = key;
+        struct slot *s = slot_of(slots, fourgram[2 * i], C);
+        float *e = entries + 2 * s->entries++;
+        e[0] = (float)(s->node * C + (int)fourgram[2 * i] % C);
+        e[1] = fourgram[2 * i + 1];
     }
-    return contexts;
+    return found;
 }
 
-/* Entries [first, last) of one context to its row, which holds the trigram's scores. */
-static void list(float *row, const float *entries, int first, int last, int C)
+int shoal__fourgram_read(shoal__ngram_tables *t, const float *fourgram, int count, int C)
 {
-    int context = (int)entries[2 * first] / C, phone = context % C;
-    float staying = row[phone];
-    for (int i = first; i < last; i++)
-        if ((int)entries[2 * i] % C == phone)
-            for (int p = 0; p < C; p++)
-                row[p] += entries[2 * i + 1];
-    for (int i = first; i < last; i++)
-        row[(int)entries[2 * i] % C] = entries[2 * i + 1];
-    row[phone] = staying;
-}
-
-int shoal__fourgram_make(shoal__fourgram *f, const float *entries, int count, const float *trigram,
-                         int C)
-{
-    int contexts = count_contexts(entries, count, C), histories = C * C * C;
-    if (contexts < 0)
+    *t = (shoal__ngram_tables){ 0 };
+    if (C > CLASSES_MOST || !is_ascending(fourgram, count, C))
         return SHOAL_EMODEL;
-    f->row = calloc((size_t)histories, sizeof *f->row);
-    f->rows = malloc((size_t)(contexts + 1) * (size_t)C * sizeof *f->rows);
-    if (!f->row || !f->rows)
-        return SHOAL_ENOMEM;
-    float *row = f->rows;
-    for (int i = 0, next; i < count; i = next) {
-        int context = (int)entries[2 * i] / C;
-        for (next = i; next < count && (int)entries[2 * next] / C == context; next++)
-            ;
-        memcpy(row, trigram + (size_t)(context % (C * C)) * (size_t)C, (size_t)C * sizeof *row);
-        list(row, entries, i, next, C);
-        row += C;
-        f->row[context] = (int)((row - f->rows) / C);
-    }
-    f->least = f->most = *trigram;
-    for (const float *s = f->rows; s < row; s++) {
-        f->least = *s < f->least ? *s : f->least;
-        f->most = *s > f->most ? *s : f->most;
-    }
-    return 0;
+    struct slot *slots = calloc((size_t)(C * C * C), sizeof *slots);
+    float *contexts = malloc(((size_t)count + 1) * sizeof *contexts);
+    float *entries = malloc((2 * (size_t)count + 1) * sizeof *entries);
+    int found =
+        slots && contexts && entries ? sort(fourgram, count, C, slots, contexts, entries) : 0;
+    int rc = slots && contexts && entries ? 0 : SHOAL_ENOMEM;
+    free(slots);
+    *t = (shoal__ngram_tables){ contexts, found, entries, count };
+    return rc;
 }
 
-void shoal__fourgram_free(shoal__fourgram *f)
+void shoal__fourgram_free(shoal__ngram_tables *t)
 {
-    free(f->row);
-    free(f->rows);
+    free((void *)t->contexts);
+    free((void *)t->entries);
 }

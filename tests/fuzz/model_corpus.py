@@ -23,9 +23,10 @@ LAYERS = CONFIG["programs"][0]["layers"]
 
 
 def write(name, tensors=None, dtype="f32", edit=None, damage=None, **changes):
-    """edit, damage: (bytes to find, bytes to put), before and after the checksum is made."""
+    """tensors: in place of micro's, None: none. edit, damage: (bytes to find, to put), before and after the checksum is made."""
     path = os.path.join(CORPUS, "two-" + name)
-    write_safetensors(path, {**TENSORS, **(tensors or {})}, metadata_of({**copy.deepcopy(CONFIG), **changes}), dtype)
+    tensors = {k: v for k, v in {**TENSORS, **(tensors or {})}.items() if v is not None}
+    write_safetensors(path, tensors, metadata_of({**copy.deepcopy(CONFIG), **changes}), dtype)
     with open(path, "rb") as f:
         data = f.read()
     for find, put in filter(None, (edit, damage)):
@@ -68,6 +69,12 @@ def mimics(name, widths=(3, 5), more=None, **entry):
           programs=[program("mimic", layers[:2]), program("before", layers)])
 
 
+def language(name, **tables):
+    """A trigram in place of micro's bigram, and what longer contexts say."""
+    write(name, {"decoder.trigram": np.tile(TENSORS["decoder.transition"], (3, 1)), "decoder.transition": None,
+                 **{f"decoder.{k}": np.float32(v) for k, v in tables.items()}})
+
+
 def main():
     c = CONFIG["classes"]
     for dtype in ("f32", "f16", "bf16", "int8"):
@@ -92,6 +99,14 @@ def main():
     write("no-programs", programs=[])
     write("temperature-0", temperature=0)
     write("priors-negative", {"head.priors": np.full(c, -1 / c, np.float32)})
+    contexts, ngrams = [15, 28], [[27, -1], [29, 0.5], [31, -0.5], [32, 0]]     # 0 before (1, 2), then 1 before those
+    language("contexts", contexts=contexts, ngrams=ngrams)
+    language("contexts-orphaned", contexts=[15, 30], ngrams=ngrams)
+    language("contexts-of-none", contexts=contexts, ngrams=[[27, -1], [33, 0]])
+    language("contexts-too-long", contexts=[15, *(3 * n + 1 for n in range(9, 13))], ngrams=ngrams)
+    language("contexts-far", contexts=contexts, ngrams=[[k, 3e38] for k, _ in ngrams])
+    language("fourgram", fourgram=[[15, -1], [17, 0.5]])
+    language("fourgram-descending", fourgram=[[17, -1], [15, 0.5]])
     mimics("mimics")
     mimics("mimics-absent", widths=(3, 5, 5))
     mimics("mimics-no-such", mimic=1)

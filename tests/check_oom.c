@@ -12,6 +12,7 @@
 #include "config.h"
 #endif
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,32 +69,34 @@ static int end(void)
     return fail_at && count >= fail_at;
 }
 
-static void *file;
-static size_t file_size;
 static float pcm[16000];
 
 static void set_up(void)
 {
-    file = util_read_file(SRCDIR "/tests/fuzz/corpus/model/two-micro-int8", &file_size);
     util_signal(pcm, 16000);
 }
 
-static void tear_down(void)
-{
-    free(file);
-}
+/* Opened from memory, and one, the first, from its file. */
+static const char *const models[] = { "tests/data/tiny.safetensors",
+                                      "tests/fuzz/corpus/model/two-micro-int8",
+                                      "tests/fuzz/corpus/model/two-contexts",
+                                      "tests/fuzz/corpus/model/two-fourgram" };
+enum { MODELS = sizeof models / sizeof *models };
 
 START_TEST(opening_a_model)
 {
-    int failed, from_file = _i;
+    int failed, from_file = _i == 0;
     long step = 1;
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", SRCDIR, models[_i]);
+    size_t file_size;
+    void *file = util_read_file(path, &file_size);
     do {
         shoal_model *m = NULL;
         char why[256] = "";
         begin(step);
-        int rc = from_file
-                     ? shoal_model_open(&m, SRCDIR "/tests/data/tiny.safetensors", why, sizeof why)
-                     : shoal_model_open_memory(&m, file, file_size, why, sizeof why);
+        int rc = from_file ? shoal_model_open(&m, path, why, sizeof why)
+                           : shoal_model_open_memory(&m, file, file_size, why, sizeof why);
         failed = end();
         if (failed) {
             ck_assert_msg(rc < 0, "step %ld failed, the model opened", step);
@@ -108,6 +111,7 @@ START_TEST(opening_a_model)
         step++;
     } while (failed);
     ck_assert_int_gt(step, 30);
+    free(file);
 }
 END_TEST
 
@@ -222,8 +226,8 @@ int main(void)
 {
     Suite *suite = suite_create("oom");
     TCase *c = tcase_create("oom");
-    tcase_add_checked_fixture(c, set_up, tear_down);
-    tcase_add_loop_test(c, opening_a_model, 0, 2);
+    tcase_add_checked_fixture(c, set_up, NULL);
+    tcase_add_loop_test(c, opening_a_model, 0, MODELS);
     tcase_add_test(c, streams_batches_decoders);
     tcase_add_test(c, first_audio_and_deeper_layers);
     tcase_add_test(c, frame_path_does_not_allocate);

@@ -11,6 +11,13 @@ static float as_float(uint32_t bits)
     return f;
 }
 
+static uint32_t bits_of(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
 void shoal__widen_bf16(float *out, const void *in, size_t n)
 {
     const unsigned char *p = in;
@@ -19,12 +26,13 @@ void shoal__widen_bf16(float *out, const void *in, size_t n)
 }
 
 /* The exponent's bias is 15 in one and 127 in the other: moved to its place, the number is too
- * small by 2^112, subnormal ones too. Infinity and NaN keep their exponent of ones. */
+ * small by 2^112, subnormal ones too. Infinity and NaN keep their exponent of ones. Signs of
+ * weights are as good as random, so nothing branches on them. */
 static float half(uint32_t h)
 {
     uint32_t sign = (h & 0x8000) << 16, rest = (h & 0x7fff) << 13;
-    float size = (h & 0x7c00) == 0x7c00 ? as_float(rest | 0x7f800000) : as_float(rest) * 0x1p112f;
-    return sign ? -size : size;
+    uint32_t size = bits_of(as_float(rest) * 0x1p112f);
+    return as_float(sign | ((h & 0x7c00) == 0x7c00 ? rest | 0x7f800000 : size));
 }
 
 void shoal__widen_f16(float *out, const void *in, size_t n)

@@ -53,7 +53,7 @@ static int take_entries(const shoal__ngrams *g, const float *entries, int entry_
         int key = whole(entries[2 * e], last + 1, (C * C + g->count) * C);
         if (key < 0)
             return SHOAL__NGRAM_ENTRIES;
-        while (next <= key / C - C * C)
+        while (next < g->count && key >= (C * C + next) * C)
             own[next++] = e;
         last = key;
     }
@@ -76,59 +76,72 @@ static int make_room(shoal__ngrams *g, const struct place *places, const int *ow
     return g->phone && g->score ? 0 : SHOAL_ENOMEM;
 }
 
-/* Its parent's list, less likely by its own weight, then its own entries [first, last). */
-static void list(shoal__ngrams *g, int i, const struct place *p, const float *first,
-                 const float *last)
+/* Its own back-off weight, among its entries [e, end). */
+static float weight_of(const float *e, const float *end, int key)
 {
-    int C = g->classes, n = g->list[i];
-    unsigned char listed[SHOAL__MAX_CLASSES] = { 0 };
-    float score[SHOAL__MAX_CLASSES], own = 0.0f;
-    for (const float *e = first; e < last; e += 2)
-        if ((int)e[0] % C == p->pair % C)
-            own = e[1];
-    for (int k = p->parent < 0 ? 0 : g->list[p->parent];
-         p->parent >= 0 && k < g->list[p->parent + 1]; k++) {
-        listed[g->phone[k]] = 1;
-        score[g->phone[k]] = g->score[k] + own;
-    }
-    for (const float *e = first; e < last; e += 2) {
-        listed[(int)e[0] % C] = 1;
-        score[(int)e[0] % C] = e[1];
-    }
-    listed[p->pair % C] = 0;
-    for (int phone = 0; phone < C; phone++)
-        if (listed[phone]) {
-            g->phone[n] = (unsigned char)phone;
-            g->score[n++] = score[phone];
-        }
-    g->list[i + 1] = n;
-    g->weight[i] = own + (p->parent < 0 ? 0.0f : g->weight[p->parent]);
+    for (; e < end; e += 2)
+        if ((int)e[0] == key)
+            return e[1];
+    return 0.0f;
 }
 
-static void note_range(shoal__ngrams *g, int i, const float *trigram)
+static void put(shoal__ngrams *g, int at, int phone, float score)
 {
-    float row[SHOAL__MAX_CLASSES];
-    shoal__ngrams_row(g, i, trigram, row);
-    for (int p = 0; p < g->classes; p++) {
-        g->least = row[p] < g->least ? row[p] : g->least;
-        g->most = row[p] > g->most ? row[p] : g->most;
+    g->phone[at] = (unsigned char)phone;
+    g->score[at] = score;
+    g->least = score < g->least ? score : g->least;
+    g->most = score > g->most ? score : g->most;
+}
+
+/* Its own entries [e, end), and what its parent lists besides, less its own weight. */
+static void list(shoal__ngrams *g, int i, const struct place *p, const float *e, const float *end)
+{
+    int C = g->classes, first = (C * C + i) * C, last = p->pair % C, n = g->list[i];
+    int k = p->parent < 0 ? 0 : g->list[p->parent],
+        k_end = p->parent < 0 ? 0 : g->list[p->parent + 1];
+    float weight = weight_of(e, end, first + last);
+    while (k < k_end || e < end) {
+        int theirs = k < k_end ? g->phone[k] : C, own = e < end ? (int)e[0] - first : C;
+        if (theirs < own)
+            put(g, n++, theirs, g->score[k] + weight);
+        else if (own != last)
+            put(g, n++, own, e[1]);
+        k += theirs <= own;
+        e += own <= theirs ? 2 : 0;
     }
+    g->list[i + 1] = n;
+    g->weight[i] = weight + (p->parent < 0 ? 0.0f : g->weight[p->parent]);
+}
+
+/* What the trigram says where a context does not list a phone. */
+static void note_range(shoal__ngrams *g, const float *trigram)
+{
+    float low = *trigram, high = *trigram, least = 0.0f, most = 0.0f;
+    for (int i = 1; i < g->classes * g->classes * g->classes; i++) {
+        low = trigram[i] < low ? trigram[i] : low;
+        high = trigram[i] > high ? trigram[i] : high;
+    }
+    for (int i = 0; i < g->count; i++) {
+        least = g->weight[i] < least ? g->weight[i] : least;
+        most = g->weight[i] > most ? g->weight[i] : most;
+    }
+    g->least = low + least < g->least ? low + least : g->least;
+    g->most = high + most > g->most ? high + most : g->most;
 }
 
 static int make(shoal__ngrams *g, const shoal__ngram_tables *t, const float *trigram,
                 struct place *places, int *own)
 {
-    int C = g->classes, rc = take_contexts(g, t->contexts, places);
+    int rc = take_contexts(g, t->contexts, places);
     rc = rc ? rc : take_entries(g, t->entries, t->entry_count, own);
     rc = rc ? rc : make_room(g, places, own);
     if (rc)
         return rc;
     g->list[0] = 0;
     g->least = g->most = *trigram;
-    for (int i = 0; i < g->count; i++) {
+    for (int i = 0; i < g->count; i++)
         list(g, i, &places[i], t->entries + 2 * own[i], t->entries + 2 * own[i + 1]);
-        note_range(g, i, trigram + (size_t)places[i].pair * (size_t)C);
-    }
+    note_range(g, trigram);
     return 0;
 }
 

@@ -124,7 +124,7 @@ typedef struct shoal_model_info {
     int max_chunk_frames;      /* longest chunk a stream may ask for: 64 (1.28 s) */
     unsigned decoders;         /* bit lm + 2 durations: a shoal_decoder may have these params;
                                 * bit 1 (lm alone) is always set */
-    size_t parameters;         /* weights in the file */
+    size_t parameters;         /* weights of the network: without front end and decoder */
     const char *const *labels; /* [classes], labels[0] is "SIL" */
     const char *backend;       /* matrix library in use, e.g. "openblas 0.3.21 SkylakeX" */
     const char *kernels;       /* elementwise kernels in use: "amx", "avx512", "avx2" ... */

@@ -42,12 +42,11 @@ def trained_on(speech):
 def told(path, speech):
     """How a part was made, as far as anything tells."""
     stem, suffix = os.path.splitext(path)
-    if suffix != ".pt":
-        run = read(stem + ".json")["training"] if os.path.exists(stem + ".json") else {}
+    beside = stem + ".json" if suffix != ".pt" else os.path.join(os.path.dirname(path), "summary.json")
+    if os.path.exists(beside) or suffix != ".pt":
+        run = read(beside) if os.path.exists(beside) else {}
+        run = run.get("training", run)
         return dict(averaged=[p["name"] for p in run["parts"]]) if "parts" in run else run
-    beside = os.path.join(os.path.dirname(path), "summary.json")
-    if os.path.exists(beside):
-        return read(beside)
     s = torch.load(path, map_location="cpu")
     args = s.get("args", {})
     options = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in args.items() if v not in ("", [], False, None))
@@ -57,7 +56,7 @@ def told(path, speech):
 
 def parts_of(paths, speech):
     """One entry a part, in the order of the command."""
-    return [dict(told(p, speech), name=os.path.basename(p), share=n / len(paths)) for p, n in Counter(paths).items()]
+    return [dict(told(p, speech), name="/".join(os.path.abspath(p).split("/")[-2:]), share=n / len(paths)) for p, n in Counter(paths).items()]
 
 
 def main():

@@ -40,6 +40,14 @@ static shoal__kind cache_kind(const shoal__kern *kern, shoal_cache cache, shoal_
     return kern == &shoal__kern_scalar || !strcmp(kern->name, "avx2") ? SHOAL__F16 : SHOAL__BF16;
 }
 
+/* Values of the network: what front end and decoder bring are no weights. */
+static size_t weights(const shoal__safetensors *st)
+{
+    return shoal__safetensors_elements(st, "") - shoal__safetensors_elements(st, "frontend.") -
+           shoal__safetensors_elements(st, "decoder.") -
+           shoal__safetensors_elements(st, "head.priors");
+}
+
 static void describe(shoal_model *m)
 {
     static const char *const kind[] = { "fp32", "bf16", "fp16", "int8" };
@@ -60,7 +68,7 @@ static void describe(shoal_model *m)
     i->max_chunk_frames = SHOAL__MAX_CHUNK;
     for (unsigned s = 0; s < SHOAL__SEARCHES; s++)
         i->decoders |= (m->searches[s].log_prior ? 1u : 0u) << s;
-    i->parameters = shoal__safetensors_elements(m->tensors);
+    i->parameters = weights(m->tensors);
     i->labels = m->labels;
     i->backend = m->gemm->name;
     i->kernels = m->kern->name;

@@ -367,10 +367,12 @@ const char *shoal__safetensors_unused(const shoal__safetensors *st)
     return NULL;
 }
 
-size_t shoal__safetensors_elements(const shoal__safetensors *st)
+size_t shoal__safetensors_elements(const shoal__safetensors *st, const char *prefix)
 {
     size_t n = 0;
-    for (size_t i = 0; i < st->count; i++)
-        n += st->tensors[i].is_scale ? 0 : elements(&st->tensors[i]);
+    for (size_t i = 0; i < st->count; i++) {
+        const tensor *t = &st->tensors[i];
+        n += t->is_scale || strncmp(t->name, prefix, strlen(prefix)) != 0 ? 0 : elements(t);
+    }
     return n;
 }

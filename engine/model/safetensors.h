@@ -40,7 +40,7 @@ int shoal__safetensors_has(const shoal__safetensors *st, const char *name);
 int shoal__safetensors_dim(const shoal__safetensors *st, const char *name, int axis);
 /* Name of a tensor nobody asked for, or NULL: a file with leftovers is not what it claims. */
 const char *shoal__safetensors_unused(const shoal__safetensors *st);
-/* Weights in the file; scales of I8 tensors are no weights. */
-size_t shoal__safetensors_elements(const shoal__safetensors *st);
+/* Values of the tensors whose names begin so; scales of I8 tensors do not count. */
+size_t shoal__safetensors_elements(const shoal__safetensors *st, const char *prefix);
 
 #endif

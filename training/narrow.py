@@ -60,18 +60,21 @@ def main():
     draws = np.random.default_rng(1).integers(0, len(clips), (DRAWS, len(clips)))
     head = (f"`training/narrow.py --split {a.split} --every {a.every}`, {datetime.date.today()}, model "
             f"{model_sha(a.model)}: {len(clips)} clips, {phones.sum()} phones.")
-    lines, first = [], None
+    lines, first, worst = [], None, (0.0, "none makes more errors than the first")
     for choice in a.choices:
         precision, cache = choice.split("/")
         engine = Engine(model=a.model, lib=a.lib, precision=precision, cache=cache)
         mine = errors(engine, clips, a.depths)
         first = mine if first is None else first
+        change = 100 * (mine.sum(0) / first.sum(0) - 1)
+        at = int(change.argmax())
+        worst = max(worst, (float(change[at]), f"`{choice}` at depth {a.depths[at]}, {change[at]:+.2f} %"))
         lines.append([choice, *described(mine, first, phones, draws)])
         print(*lines[-1], flush=True)
         engine.close()
     if a.into:
         table = rows(["products/caches", *(f"depth {d}" for d in a.depths)], lines)
-        insert(a.into, f"narrow.py {a.split}", f"{head}\n\n{table}")
+        insert(a.into, f"narrow.py {a.split}", f"{head}\n\n{table}\n\nWorst: {worst[1]}.")
 
 
 if __name__ == "__main__":

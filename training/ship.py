@@ -70,7 +70,7 @@ def main():
                "--jobs", a.jobs)
     steps.once("settled", "settle.py", *common, "--card", TOLD, "--every", 16)
     steps.once("settling", "settle.py", *common, "--every", 2, "--into", os.path.join(DOCS, "settling.md"))
-    for split, every in (("devcv", 1), ("dev", 2)):
+    for split, every in (("devcv", 1), ("dev", 6)):
         steps.once(f"narrow-{split}", "narrow.py", *common, "--split", split, "--every", every, "--into",
                    os.path.join(DOCS, "performance.md"))
     judged(steps, a, common)

@@ -336,20 +336,75 @@ static int age_at(int from[][MAX_S], int C, int t, int p)
     return age;
 }
 
-/* The phones of the best path to state p at t, the newest first. */
-static void phones_at(int from[][MAX_S], int C, int t, int p, int phones[MAX_PHONES])
+/* A path to a pair of phones. */
+struct path {
+    double score;
+    int phones[MAX_PHONES]; /* the newest first */
+    unsigned char labels[MOST];
+};
+
+/* Room for two that differ in older phones. */
+static void keep_two(struct path two[2], const struct path *p)
 {
-    int n = 2;
-    memset(phones, 0, MAX_PHONES * sizeof *phones);
-    phones[0] = p % C;
-    phones[1] = p / C;
-    for (; search->ngrams && t && n < MAX_PHONES; p = from[t--][p])
-        if (from[t][p] != p)
-            phones[n++] = from[t][p] / C;
+    for (int i = 0; i < 2; i++)
+        if (!memcmp(two[i].phones, p->phones, sizeof p->phones)) {
+            two[i].score = fmax(two[i].score, p->score);
+            if (two[i].score == p->score)
+                two[i] = *p;
+            return;
+        }
+    int worse = two[1].score < two[0].score;
+    if (p->score > two[worse].score)
+        two[worse] = *p;
+}
+
+/* `p` one frame on, in `label`. */
+static struct path longer(const struct path *p, int C, int t, int label)
+{
+    struct path next = *p;
+    next.score += t ? change(C, p->phones, label, 1) : 0.0;
+    next.score += (double)logp[t * C + label] - (double)log_prior[label];
+    if (label != p->phones[0]) {
+        memmove(next.phones + 1, next.phones, (MAX_PHONES - 1) * sizeof *next.phones);
+        next.phones[0] = label;
+    }
+    next.labels[t] = (unsigned char)label;
+    return next;
+}
+
+/* With longer contexts: the two best paths to each pair. */
+static void recursion_of_two(int C, int T, int *best)
+{
+    static struct path of[2][MAX_S][2];
+    const struct path none = { .score = -INFINITY, .phones = { -1 } };
+    for (int t = 0; t < T; t++) {
+        struct path(*now)[2] = of[t % 2], (*before)[2] = of[(t + 1) % 2];
+        for (int s = 0; s < C * C; s++)
+            now[s][0] = now[s][1] = none;
+        for (int s = 0; s < C; s++)
+            if (t == 0)
+                now[s][0] = longer(&(struct path){ .phones = { s } }, C, 0, s);
+        for (int i = 0; t && i < 2 * C * C; i++)
+            for (int p = 0; p < C && before[i / 2][i % 2].score > -INFINITY; p++) {
+                struct path next = longer(&before[i / 2][i % 2], C, t, p);
+                keep_two(now[next.phones[1] * C + next.phones[0]], &next);
+            }
+    }
+    const struct path *top = &of[(T - 1) % 2][0][0];
+    for (int i = 0; i < 2 * C * C; i++) {
+        const struct path *p = &of[(T - 1) % 2][i / 2][i % 2];
+        top = p->score > top->score ? p : top;
+    }
+    for (int t = 0; t < T; t++)
+        best[t] = top->labels[t];
 }
 
 void recursion(int C, int T, int *best)
 {
+    if (search->ngrams) {
+        recursion_of_two(C, T, best);
+        return;
+    }
     static int from[MOST][MAX_S];
     int S = search->histories * C;
     double score[MAX_S] = { 0 }, next[MAX_S];
@@ -358,8 +413,7 @@ void recursion(int C, int T, int *best)
             next[p] = t || p >= C ? -INFINITY : 0.0;
         for (int q = 0; t && q < S; q++) {
             int age = age_at(from, C, t - 1, q);
-            int phones[MAX_PHONES];
-            phones_at(from, C, t - 1, q, phones);
+            int phones[MAX_PHONES] = { q % C, q / C };
             for (int p = 0; p < S; p++) {
                 double s = score[q] + arrive(C, phones, age, p / C, p % C);
                 from[t][p] = s > next[p] ? q : from[t][p];

@@ -77,7 +77,8 @@ void sure(int t, int C, int label, float p);
 /* The best of all C^T paths. */
 void try_all(int C, int T, int *best);
 
-/* The textbook recursion over (before, phone); with a bigram there is one `before`. */
+/* The textbook recursion over (before, phone); with a bigram there is one `before`, with longer
+ * contexts each has two paths. */
 void recursion(int C, int T, int *best);
 
 /* Runs of labels but 0; returns how many. */

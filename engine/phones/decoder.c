@@ -11,9 +11,10 @@
  * choose: with or without a language model (transition, log trigram or bigram) and durations (leave
  * and stay, learnt hazards); the price of switching is in either. before is the phone before the
  * present one, silence at the start. So a state is a pair (before, phone); without a trigram, a
- * phone. The older phones and age, how many frames the phone has lasted, are those of the best path
- * that ends in the state: a path that entered the state later or with another history is forgotten
- * even where its own would have served it better (training/README.md has what that costs).
+ * phone. Where longer contexts tell older phones apart, a pair has two slots, for the two best
+ * paths that differ in those (of four phones). age, how many frames the phone has lasted, is that
+ * of the path: one that entered the state later, or a third history, is forgotten even where it
+ * would have served better in the end (training/README.md has what that costs).
  *
  * States too far below the best are dead. From any state the best one's path can be followed at a
  * loss of at most two transitions (the next two changes of phone; then the states are the same),
@@ -34,7 +35,7 @@
 #define MARGIN       4.0f
 #define SURE_SILENCE -0.693f /* log 0.5 */
 
-enum { LAG = SHOAL__LAG, STAYED = SHOAL__STAYED, NOBODY = 255 /* no class: these end at 254 */ };
+enum { LAG = SHOAL__LAG, NOBODY = 255 /* no class: these end at 254 */ };
 
 static const float zeros[SHOAL__MAX_CLASSES];
 
@@ -42,7 +43,7 @@ static const float zeros[SHOAL__MAX_CLASSES];
 static const float *transitions(const shoal_decoder *d, int state)
 {
     const float *all = d->search->transition;
-    return all ? all + (size_t)state * (size_t)d->classes : zeros;
+    return all ? all + (size_t)(state % d->pairs) * (size_t)d->classes : zeros;
 }
 
 /* The same, as the phones before those of `state` let a longer context know better; row: room. */
@@ -73,8 +74,9 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     const shoal__search *search = search_of(m, p);
     if (!search->log_prior)
         return SHOAL_EUNSUPPORTED;
-    size_t C = (size_t)m->config.classes, S = (size_t)search->histories * C;
-    size_t floats = 3 * S + LAG * C, ints = 6 * S, bytes = LAG * S + 2 * S;
+    size_t C = (size_t)m->config.classes, pairs = (size_t)search->histories * C;
+    size_t slots = search->ngrams && C <= SHOAL__TWO_SLOTS_CLASSES ? 2 : 1, S = slots * pairs;
+    size_t floats = 3 * S + LAG * C, ints = 7 * S, bytes = LAG * S + 3 * S;
     shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + ints * sizeof(int) + bytes);
     if (!d)
         return SHOAL_ENOMEM;
@@ -82,6 +84,8 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->settle_frames = p->settle_frames ? p->settle_frames : LAG;
     d->settle_silence_frames = p->settle_silence_frames;
     d->classes = (int)C;
+    d->pairs = (int)pairs;
+    d->slots = (int)slots;
     d->states = (int)S;
     d->ages = search->ages ? search->ages : 1;
     d->leave = search->ages ? search->leave : zeros;
@@ -98,13 +102,17 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->logp = d->trail_score + S;
     d->alive = (int *)(d->logp + LAG * C);
     d->trail = d->alive + S;
-    d->context = d->trail + S;
+    d->reached = d->trail + S;
+    d->context = d->reached + S;
     d->older = (uint32_t *)(d->context + S);
-    d->was = d->older + S;
-    d->known = memset(d->was + S, NOBODY, S * sizeof *d->known);
+    d->came = d->older + S;
+    d->known = memset(d->came + S, NOBODY, S * sizeof *d->known);
     d->from = (unsigned char *)(d->known + S);
     d->age = d->from + LAG * S;
-    d->met = d->age + S;
+    d->aged = d->age + S;
+    d->met = d->aged + S;
+    for (size_t s = 0; s < S; s++)
+        d->next[s] = -INFINITY;
     d->label = -1;
     *out = d;
     return 0;
@@ -120,97 +128,142 @@ static unsigned char *from_at(const shoal_decoder *d, int64_t frame)
     return d->from + (size_t)(frame % LAG) * (size_t)d->states;
 }
 
-/* Every change of phone out of `state`, where it beats what was found before. */
-static void leave(shoal_decoder *d, int state, unsigned char *from)
+/* A path on its way into a pair; its score lacks the new frame's. */
+struct arrival {
+    float score;
+    uint32_t older;
+    unsigned char from, age;
+};
+
+static void take(shoal_decoder *d, int state, const struct arrival *a)
 {
-    int C = d->classes, phone = shoal__decoder_phone(d, state);
+    if (d->next[state] == -INFINITY)
+        d->reached[d->reached_count++] = state;
+    d->next[state] = a->score;
+    d->came[state] = a->older;
+    d->aged[state] = a->age;
+    from_at(d, d->heard)[state] = a->from;
+}
+
+/* The best path into the pair becomes its second. */
+static void step_down(shoal_decoder *d, int pair)
+{
+    if (d->next[pair] > -INFINITY)
+        take(d, pair + d->pairs,
+             &(struct arrival){ d->next[pair], d->came[pair], from_at(d, d->heard)[pair],
+                                d->aged[pair] });
+}
+
+/* Of paths with the same older phones the better one counts, of all the two best; the best comes
+ * first. */
+static void arrive(shoal_decoder *d, int pair, const struct arrival *a)
+{
+    int second = pair + d->pairs;
+    if (a->score > d->next[pair]) {
+        if (d->slots > 1 && d->came[pair] != a->older)
+            step_down(d, pair);
+        take(d, pair, a);
+    } else if (d->slots > 1 && a->score > d->next[second] && d->came[pair] != a->older) {
+        take(d, second, a);
+    }
+}
+
+/* Every change of phone out of `state` to a phone p that scores at least least[p]. */
+static void leave(shoal_decoder *d, int state, const float *least)
+{
+    int C = d->classes, phone = shoal__decoder_phone(d, state), before = state % d->pairs / C;
     int trigram = d->search->histories > 1, first = trigram ? phone * C : 0;
     float room[SHOAL__MAX_CLASSES];
-    const float *row = changes(d, state, room);
-    unsigned char label = (unsigned char)(trigram ? state / C : phone);
-    float *next = d->next + first;
+    const float *row = changes(d, state, room),
+                *worst = d->next + (d->slots - 1) * d->pairs + first;
     float score = d->score[state] + d->leave[phone * d->ages + d->age[state]];
-    from += first;
-    for (int p = 0; p < C; p++) {
-        float s = p == phone ? -INFINITY : score + row[p];
-        from[p] = s > next[p] ? label : from[p];
-        next[p] = s > next[p] ? s : next[p];
+    struct arrival a = { .older = d->older[state] << 8 | (uint32_t)before,
+                         .from = (unsigned char)(trigram ? before : phone) };
+    if (state >= d->pairs)
+        a.from |= SHOAL__SECOND;
+    int any = 0;
+    for (int p = 0; p < C; p++)
+        any |= (score + row[p] >= least[p]) & (score + row[p] > worst[p]);
+    for (int p = 0; any && p < C; p++) {
+        a.score = score + row[p];
+        if (p != phone && a.score >= least[p] && a.score > worst[p])
+            arrive(d, first + p, &a);
     }
 }
 
-static void stay(shoal_decoder *d, int state, unsigned char *from)
+/* Returns its score. */
+static float stay(shoal_decoder *d, int state)
 {
-    int phone = shoal__decoder_phone(d, state);
-    float s =
-        d->score[state] + transitions(d, state)[phone] + d->stay[phone * d->ages + d->age[state]];
-    if (s >= d->next[state]) {
-        d->next[state] = s;
-        from[state] = STAYED;
+    int phone = shoal__decoder_phone(d, state), age = d->age[state];
+    struct arrival a = { .older = d->older[state],
+                         .from = d->slots > 1 ? SHOAL__STAYED_OF_TWO : SHOAL__STAYED,
+                         .age = (unsigned char)(age + (age + 1 < d->ages)) };
+    if (state >= d->pairs)
+        a.from |= SHOAL__SECOND;
+    a.score = d->score[state] + transitions(d, state)[phone] + d->stay[phone * d->ages + age];
+    arrive(d, state % d->pairs, &a);
+    return a.score;
+}
+
+/* Best ways into all states. x: what the new frame says of each phone. Nobody changes to where the
+ * beam would end it: below what staying is worth at best. */
+static void advance(shoal_decoder *d, const float *x)
+{
+    static const struct arrival first;
+    float least[SHOAL__MAX_CLASSES], top = -INFINITY;
+    for (int p = 0; d->heard == 0 && p < d->classes; p++)
+        take(d, p, &first);
+    for (int i = 0; i < d->alive_count; i++) {
+        float score = stay(d, d->alive[i]) + x[shoal__decoder_phone(d, d->alive[i])];
+        top = score > top ? score : top;
     }
-}
-
-/* Best ways into all states, before the new frame's own score. */
-static void advance(shoal_decoder *d)
-{
-    unsigned char *from = from_at(d, d->heard);
-    for (int s = 0; s < d->states; s++)
-        d->next[s] = d->heard || s >= d->classes ? -INFINITY : 0.0f;
+    for (int p = 0; p < d->classes; p++)
+        least[p] = top - d->beam - x[p];
     for (int i = 0; i < d->alive_count; i++)
-        leave(d, d->alive[i], from);
-    for (int i = 0; i < d->alive_count; i++)
-        stay(d, d->alive[i], from);
+        leave(d, d->alive[i], least);
 }
 
-static void add_frame(shoal_decoder *d, const float *logp)
+/* The context that the model knows the phones up to `state` as. */
+static void recognise(shoal_decoder *d, int state)
 {
-    int C = d->classes;
-    for (int s = 0; s < d->states; s += C)
-        for (int p = 0; p < C; p++)
-            d->next[s + p] += logp[p] - d->search->log_prior[p];
-}
-
-/* The phones before those of `state`, and what context the model knows them as. */
-static void remember(shoal_decoder *d, int state, int from)
-{
-    uint32_t older = d->was[state];
-    if (from != STAYED) /* `from` is before what is `before` now */
-        older = d->was[from * d->classes + state / d->classes] << 8 | (uint32_t)from;
-    d->older[state] = older;
-    if (d->known[state] == older)
+    if (d->known[state] == d->older[state])
         return;
-    d->known[state] = older;
-    d->context[state] = shoal__ngrams_find(d->search->ngrams, state, older);
+    d->known[state] = d->older[state];
+    d->context[state] = shoal__ngrams_find(d->search->ngrams, state % d->pairs, d->older[state]);
 }
 
 /* Scores below the best one, and who lives on. */
-static void keep_alive(shoal_decoder *d)
+static void keep_alive(shoal_decoder *d, const float *x)
 {
-    const unsigned char *from = from_at(d, d->heard);
     float top = -INFINITY;
-    for (int s = 0; s < d->states; s++)
-        top = d->next[s] > top ? d->next[s] : top;
+    for (int i = 0; i < d->reached_count; i++) {
+        int s = d->reached[i];
+        d->score[s] = d->next[s] + x[shoal__decoder_phone(d, s)];
+        d->next[s] = -INFINITY;
+        top = d->score[s] > top ? d->score[s] : top;
+    }
     d->alive_count = 0;
-    for (int s = 0; s < d->states; s++) {
-        d->score[s] = d->next[s] - top;
+    for (int i = 0; i < d->reached_count; i++) {
+        int s = d->reached[i];
+        d->score[s] -= top;
         if (d->score[s] < -d->beam)
             continue;
-        d->age[s] = from[s] != STAYED ? 0 : (unsigned char)(d->age[s] + (d->age[s] + 1 < d->ages));
+        d->older[s] = d->came[s];
+        d->age[s] = d->aged[s];
+        if (d->search->ngrams)
+            recognise(d, s);
         d->alive[d->alive_count++] = s;
     }
-    if (!d->search->ngrams)
-        return;
-    uint32_t *was = d->was;
-    d->was = d->older;
-    d->older = was;
-    for (int i = 0; i < d->alive_count; i++)
-        remember(d, d->alive[i], from[d->alive[i]]);
+    d->reached_count = 0;
 }
 
 void shoal__decoder_step(shoal_decoder *d, const float *logp)
 {
-    advance(d);
-    add_frame(d, logp);
-    keep_alive(d);
+    float x[SHOAL__MAX_CLASSES];
+    for (int p = 0; p < d->classes; p++)
+        x[p] = logp[p] - d->search->log_prior[p];
+    advance(d, x);
+    keep_alive(d, x);
     memcpy(d->logp + d->heard % LAG * d->classes, logp, (size_t)d->classes * sizeof *logp);
     d->silent = logp[0] >= SURE_SILENCE ? d->silent + 1 : 0;
     d->heard++;

@@ -13,7 +13,11 @@
 
 enum {
     SHOAL__LAG = SHOAL_DECODER_LAG,
-    SHOAL__STAYED = 255 /* in `from`; classes are at most 255: labels end at 254 */
+    /* In `from`: a label, or that it stayed; with two slots the upper bit is the source's. */
+    SHOAL__STAYED = 255, /* classes are at most 255: labels end at 254 */
+    SHOAL__SECOND = 128,
+    SHOAL__STAYED_OF_TWO = 127,
+    SHOAL__TWO_SLOTS_CLASSES = 127 /* at most */
 };
 
 /* A tentative phone as it was last shown. */
@@ -25,23 +29,26 @@ typedef struct shoal__shown {
 
 struct shoal_decoder {
     const shoal__search *search;
-    int classes, ages, states; /* state: before * classes + phone */
+    int classes, ages;
+    int pairs, slots, states;  /* state: slot * pairs + before * classes + phone */
     const float *leave, *stay; /* [classes, ages], the search's or zeros */
     float beam, margin;        /* nats */
     int settle_frames;         /* a frame is settled at the latest so many frames after it */
     int settle_silence_frames; /* all is, when the last so many are surely silence; 0: never */
     int64_t heard, settled;    /* frames */
-    float *score, *next;       /* [states] best path ending in each; best of all is 0 */
-    unsigned char *from;       /* [LAG, states] at frame % LAG: STAYED, or the label that
-                                  `source` needs */
-    unsigned char *age;        /* [states] frames in the phone less 1, below ages */
-    uint32_t *older, *was;     /* [states] up to four phones before `before`, the newest in the
-                                  lowest byte; the same a frame ago */
-    uint32_t *known;           /* [states] which of these `context` is of */
-    int *context;              /* [states] the longest that the model lists; -1: the pair alone */
-    float *logp;               /* [LAG, classes] */
-    int alive_count, *alive;   /* [states] those within the beam of the best */
-    int *trail;                /* [states] scratch of agreement(), with their scores */
+    float *score, *next; /* [states] best path ending in each, best of all is 0; what is on its
+                            way there, else -INFINITY */
+    unsigned char *from; /* [LAG, states] at frame % LAG: what `source` needs */
+    unsigned char *age,
+        *aged;               /* [states] frames in the phone less 1, below ages; the next frame's */
+    uint32_t *older, *came;  /* [states] up to four phones before `before`, the newest in the
+                                lowest byte; the next frame's */
+    uint32_t *known;         /* [states] which of these `context` is of */
+    int *context;            /* [states] the longest that the model lists; -1: the pair alone */
+    float *logp;             /* [LAG, classes] */
+    int alive_count, *alive; /* [states] those within the beam of the best */
+    int reached_count, *reached; /* [states] those that have a next one */
+    int *trail;                  /* [states] scratch of agreement(), with their scores */
     float *trail_score;
     unsigned char *met; /* [states] scratch of agreement(), 0 between calls */
     int label;          /* of the open phone; -1 before the first frame */
@@ -57,13 +64,22 @@ static inline int shoal__decoder_phone(const shoal_decoder *d, int state)
     return state % d->classes;
 }
 
+/* Where a path to the pair of `state` came from, as `from` has it. */
+static inline int shoal__decoder_origin(const shoal_decoder *d, int from, int state)
+{
+    int slot = d->slots > 1 && from & SHOAL__SECOND ? d->pairs : 0;
+    int label = d->slots > 1 ? from & ~SHOAL__SECOND : from;
+    int pair = state % d->pairs;
+    if (label == (d->slots > 1 ? SHOAL__STAYED_OF_TWO : SHOAL__STAYED))
+        return slot + pair;
+    return slot + (d->search->histories > 1 ? label * d->classes + pair / d->classes : label);
+}
+
 /* The state at frame - 1 on the best path to `state` at frame. */
 static inline int shoal__decoder_source(const shoal_decoder *d, int64_t frame, int state)
 {
-    int label = d->from[(size_t)(frame % SHOAL__LAG) * (size_t)d->states + (size_t)state];
-    if (label == SHOAL__STAYED)
-        return state;
-    return d->search->histories > 1 ? label * d->classes + state / d->classes : label;
+    size_t at = (size_t)(frame % SHOAL__LAG) * (size_t)d->states + (size_t)state;
+    return shoal__decoder_origin(d, d->from[at], state);
 }
 
 static inline int shoal__decoder_best(const shoal_decoder *d)

@@ -32,7 +32,7 @@
 #include "phones/decoder.h"
 
 #define BEAM         10.0f /* nats at temperature 1 */
-#define MARGIN       4.0f
+#define MARGIN       5.0f
 #define SURE_SILENCE -0.693f /* log 0.5 */
 
 enum { LAG = SHOAL__LAG, NOBODY = 255 /* no class: these end at 254 */ };
@@ -66,41 +66,18 @@ static const shoal__search *search_of(const shoal_model *m, const shoal_decoder_
     return &m->searches[(p->lm ? SHOAL__LM : 0) | (p->durations ? SHOAL__DURATIONS : 0)];
 }
 
-int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_decoder_params *p)
+/* Where the arrays of a decoder begin, all in its one allocation; NULL: no memory. */
+static shoal_decoder *allocate(size_t states, size_t classes)
 {
-    if ((p->lm | p->durations) & ~1 || p->settle_frames < 0 || p->settle_frames > LAG ||
-        p->settle_silence_frames < 0 || p->settle_silence_frames > LAG)
-        return SHOAL_EINVAL;
-    const shoal__search *search = search_of(m, p);
-    if (!search->log_prior)
-        return SHOAL_EUNSUPPORTED;
-    size_t C = (size_t)m->config.classes, pairs = (size_t)search->histories * C;
-    size_t slots = search->ngrams && C <= SHOAL__TWO_SLOTS_CLASSES ? 2 : 1, S = slots * pairs;
-    size_t floats = 3 * S + LAG * C, ints = 7 * S, bytes = LAG * S + 3 * S;
+    size_t S = states, floats = 3 * S + LAG * classes, ints = 7 * S, bytes = LAG * S + 3 * S;
     shoal_decoder *d = calloc(1, sizeof *d + floats * sizeof(float) + ints * sizeof(int) + bytes);
     if (!d)
-        return SHOAL_ENOMEM;
-    d->search = search;
-    d->settle_frames = p->settle_frames ? p->settle_frames : LAG;
-    d->settle_silence_frames = p->settle_silence_frames;
-    d->classes = (int)C;
-    d->pairs = (int)pairs;
-    d->slots = (int)slots;
-    d->states = (int)S;
-    d->ages = search->ages ? search->ages : 1;
-    d->leave = search->ages ? search->leave : zeros;
-    d->stay = search->ages ? search->stay : zeros;
-    d->beam = search->exact_beam;
-    d->margin = d->beam;
-    if (search->histories > 1 || d->ages > 1) {
-        d->beam = fminf(d->beam, BEAM / m->config.temperature);
-        d->margin = fminf(d->beam, MARGIN / m->config.temperature);
-    }
+        return NULL;
     d->score = (float *)(d + 1);
     d->next = d->score + S;
     d->trail_score = d->next + S;
     d->logp = d->trail_score + S;
-    d->alive = (int *)(d->logp + LAG * C);
+    d->alive = (int *)(d->logp + LAG * classes);
     d->trail = d->alive + S;
     d->reached = d->trail + S;
     d->context = d->reached + S;
@@ -113,6 +90,42 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->met = d->aged + S;
     for (size_t s = 0; s < S; s++)
         d->next[s] = -INFINITY;
+    return d;
+}
+
+static void set_beam(shoal_decoder *d, float temperature)
+{
+    d->beam = d->margin = d->search->exact_beam;
+    if (d->search->histories > 1 || d->ages > 1) {
+        d->beam = fminf(d->beam, BEAM / temperature);
+        d->margin = fminf(d->beam, MARGIN / temperature);
+    }
+}
+
+int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_decoder_params *p)
+{
+    if ((p->lm | p->durations) & ~1 || p->settle_frames < 0 || p->settle_frames > LAG ||
+        p->settle_silence_frames < 0 || p->settle_silence_frames > LAG)
+        return SHOAL_EINVAL;
+    const shoal__search *search = search_of(m, p);
+    if (!search->log_prior)
+        return SHOAL_EUNSUPPORTED;
+    int C = m->config.classes, pairs = search->histories * C;
+    int slots = search->ngrams && C <= SHOAL__TWO_SLOTS_CLASSES ? 2 : 1;
+    shoal_decoder *d = allocate((size_t)(slots * pairs), (size_t)C);
+    if (!d)
+        return SHOAL_ENOMEM;
+    d->search = search;
+    d->settle_frames = p->settle_frames ? p->settle_frames : LAG;
+    d->settle_silence_frames = p->settle_silence_frames;
+    d->classes = C;
+    d->pairs = pairs;
+    d->slots = slots;
+    d->states = slots * pairs;
+    d->ages = search->ages ? search->ages : 1;
+    d->leave = search->ages ? search->leave : zeros;
+    d->stay = search->ages ? search->stay : zeros;
+    set_beam(d, m->config.temperature);
     d->label = -1;
     *out = d;
     return 0;

@@ -64,13 +64,14 @@ static int step_back(shoal_decoder *d, int64_t frame, int count)
     return n;
 }
 
-/* Those that count now, best first. */
+/* Those that count now, best first: not the second ones of a pair, which differ in older phones
+ * alone. Where they counted, phones would come twice as late for 1 % fewer errors. */
 static int begin_trail(shoal_decoder *d)
 {
     int count = 0;
     for (int i = 0; i < d->alive_count; i++) {
         int s = d->alive[i], at = count;
-        if (d->score[s] < -d->margin)
+        if (d->score[s] < -d->margin || s >= d->pairs)
             continue;
         for (; at > 0 && d->trail_score[at - 1] < d->score[s]; at--) {
             d->trail[at] = d->trail[at - 1];

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "phones/decoder.h"
+
 shoal_model model;
 shoal__search *search;
 shoal_decoder_params params;
@@ -448,5 +450,8 @@ int to_phones(const int *path, int C, int T, shoal_phone *out)
 int new_decoder(shoal_decoder **d, const shoal_decoder_params *p)
 {
     search->exact_beam = shoal__search_beam(search, model.config.classes);
-    return shoal_decoder_new(d, &model, p);
+    int rc = shoal_decoder_new(d, &model, p);
+    if (rc == 0)
+        (*d)->holding = (*d)->slots; /* as exact as the references */
+    return rc;
 }

@@ -121,6 +121,7 @@ int shoal_decoder_new(shoal_decoder **out, const shoal_model *m, const shoal_dec
     d->classes = C;
     d->pairs = pairs;
     d->slots = slots;
+    d->holding = 1;
     d->states = slots * pairs;
     d->ages = search->ages ? search->ages : 1;
     d->leave = search->ages ? search->leave : zeros;

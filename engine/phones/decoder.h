@@ -30,6 +30,7 @@ typedef struct shoal__shown {
 struct shoal_decoder {
     const shoal__search *search;
     int classes, ages;
+    int holding;               /* slots whose paths hold a phone up (settle.c) */
     int pairs, slots, states;  /* state: slot * pairs + before * classes + phone */
     const float *leave, *stay; /* [classes, ages], the search's or zeros */
     float beam, margin;        /* nats */

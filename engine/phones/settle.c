@@ -71,7 +71,7 @@ static int begin_trail(shoal_decoder *d)
     int count = 0;
     for (int i = 0; i < d->alive_count; i++) {
         int s = d->alive[i], at = count;
-        if (d->score[s] < -d->margin || s >= d->pairs)
+        if (d->score[s] < -d->margin || s >= d->holding * d->pairs)
             continue;
         for (; at > 0 && d->trail_score[at - 1] < d->score[s]; at--) {
             d->trail[at] = d->trail[at - 1];

@@ -8,7 +8,7 @@ import threading
 import time
 
 from daemon import PATIENCE, SHOALD, SRC, Shoald, check, scaled, wait_until
-from ws import answer, connect, honest_session, noise, read_head
+from ws import answer, connect, honest_session, noise, one_honest_session, read_head
 
 MIB = 1 << 20
 RAW = "/v1/phones?depth=1&format=s16le&rate=16000"
@@ -68,6 +68,21 @@ def case_slow_bodies():
             s.close()
         all_gone(shoald)
         honest_session(shoald.port, 0.5)
+
+
+def case_bodies_that_do_not_begin():
+    """Twenty files of which no byte comes cost what twenty idle connections do: nothing"""
+    with Shoald(capacity=4) as shoald:
+        sockets = [connect(shoald.port) for _ in range(20)]
+        for s in sockets:
+            s.sendall(head("/v1/phones", length=100000))
+        wait_until(lambda: shoald.metric("sessions") == 20, 10, "no sessions")
+        shoald.await_clock()
+        load = shoald.metric("load_least_ratio")
+        check(load == 0 and shoald.get("/readyz")[0] == 200, "silence makes a load of", load)
+        one_honest_session(shoald.port, 0.5, "/v1/stream?depth=3", "127.0.0.1")
+        for s in sockets:
+            s.close()
 
 
 def case_silent_bodies():

@@ -27,6 +27,9 @@ enum {
     MOST_BLOCK = 8 << 10, /* frames */
     MOST_FILE_CHANNELS = 64,
     CONVERTED_RATE = 16000,
+    ID3_HEADER = 10,
+    LONGEST_CHUNK_HEAD = 32, /* beside its name and size, what libsndfile reads with them */
+    MOST_LEAP = 64 << 20,
     MOST_MEMORY = 1 << 30
 };
 
@@ -124,13 +127,69 @@ static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
     return got;
 }
 
+/* From the beginning, or from what came last: the sound's own, behind much that is none. */
 static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
 {
-    sf_count_t end = d->got < HEAD_BYTES ? d->got : HEAD_BYTES;
-    sf_count_t k = d->at < end ? end - d->at : 0;
+    sf_count_t end = d->got < HEAD_BYTES ? d->got : HEAD_BYTES, start = 0;
+    const unsigned char *from = d->head;
+    if (d->at >= end) {
+        end = d->got;
+        start = d->got - (sf_count_t)d->tail_size;
+        from = d->tail;
+    }
+    sf_count_t k = d->at < start ? 0 : end - d->at;
     k = k < n ? k : n;
-    memcpy(to, d->head + d->at, (size_t)k);
+    memcpy(to, from + (d->at - start), (size_t)k);
     return k;
+}
+
+/* Where the ID3 tag ends that a file begins with; 0: it has none. */
+static sf_count_t end_of_id3(const unsigned char *head)
+{
+    sf_count_t size = 0;
+    for (int i = 6; i < ID3_HEADER; i++)
+        size = size << 7 | (head[i] & 0x7f);
+    return memcmp(head, "ID3", 3) == 0 ? ID3_HEADER + size : 0;
+}
+
+static bool is_of_chunks(const unsigned char *head)
+{
+    static const char *const kinds[] = { "RIFF", "RIFX", "RF64", "riff", "FORM", "caff" };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (memcmp(head, kinds[i], 4) == 0)
+            return true;
+    return false;
+}
+
+/* The head of a chunk came last: is it that of the sound? */
+static bool is_before_sound(const decoding *d)
+{
+    const unsigned char *end = d->tail + d->tail_size;
+    for (size_t i = 4; i <= d->tail_size && i <= LONGEST_CHUNK_HEAD; i++)
+        if (memcmp(end - i, "data", 4) == 0 || memcmp(end - i, "SSND", 4) == 0)
+            return true;
+    return false;
+}
+
+/* While the header is read: does it leap over what has no sound in it, as pictures and notes? */
+static bool is_beside_sound(const decoding *d)
+{
+    if (d->file || d->got < ID3_HEADER || d->at - d->got > MOST_LEAP)
+        return false;
+    return d->at <= end_of_id3(d->head) || (is_of_chunks(d->head) && !is_before_sound(d));
+}
+
+/* Up to where it is read. false: the file ends before that. */
+static bool leap(decoding *d)
+{
+    unsigned char bytes[4096];
+    while (d->got < d->at) {
+        sf_count_t n =
+            d->at - d->got < (sf_count_t)sizeof bytes ? d->at - d->got : (sf_count_t)sizeof bytes;
+        if (receive(d, bytes, n) == 0)
+            return false;
+    }
+    return true;
 }
 
 /* All of it, unless the file ends: libsndfile takes less for the end. Ahead of what has come there
@@ -139,6 +198,8 @@ static sf_count_t on_read(void *to, sf_count_t n, void *user)
 {
     decoding *d = user;
     sf_count_t done = 0;
+    if (d->at > d->got && is_beside_sound(d) && !leap(d))
+        return 0;
     while (done < n && d->at <= d->got) {
         unsigned char *rest = (unsigned char *)to + done;
         sf_count_t k = d->at < d->got ? read_back(d, rest, n - done) : receive(d, rest, n - done);

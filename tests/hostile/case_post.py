@@ -1,5 +1,6 @@
 """Files by POST: bodies that are slow, endless, wrong or unread"""
 
+import json
 import os
 import random
 import signal
@@ -202,6 +203,34 @@ def case_a_drain_during_posts():
 def decoders(shoald):
     with open(f"/proc/{shoald.pid}/task/{shoald.pid}/children", encoding="ascii") as f:
         return [int(pid) for pid in f.read().split()]
+
+
+def posted(shoald, data):
+    """(status, lines of the answer)"""
+    with connect(shoald.port) as s:
+        s.sendall(head("/v1/phones?depth=1", "Connection: close", length=len(data)) + data)
+        status, _, text = read_head(s)
+        text += read_all(s)
+        return status, [json.loads(line) for line in text.split(b"\n") if line.startswith(b"{")]
+
+
+def tagged(data, size):
+    """With an ID3 tag of so many bytes: a picture, as players show it"""
+    return b"ID3\x03\0\0" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0)) + os.urandom(size) + data
+
+
+def case_much_before_the_sound():
+    """A picture in front of the sound, notes of 300 KB: read as without them"""
+    with open(os.path.join(SRC, "clients/web/sample.flac"), "rb") as f:
+        flac = f.read()
+    sound, notes = os.urandom(320000), os.urandom(300000)
+    known = {"WAV": wav(sound, more=b"LIST" + struct.pack("<I", len(notes)) + notes),
+             "long WAV with little before": wav(3 * sound), "tagged FLAC": tagged(flac, 300000)}
+    with Shoald() as shoald:
+        for name, seconds in zip(known, (10, 30, None)):
+            status, lines = posted(shoald, known[name])
+            check(status == 200 and lines[-1]["type"] == "done", name, "got", status, lines[-1:])
+            check(seconds is None or lines[-1]["seconds"] == seconds, name, "is", lines[-1])
 
 
 def is_confined(pid):

@@ -30,6 +30,9 @@ enum {
     ID3_HEADER = 10,
     LONGEST_CHUNK_HEAD = 32, /* beside its name and size, what libsndfile reads with them */
     MOST_LEAP = 64 << 20,
+    MOST_IDLE_READS = 1000,
+    OPENING_CPU_S = 3,
+    NICE = 5,
     MOST_MEMORY = 1 << 30
 };
 
@@ -49,8 +52,33 @@ typedef struct decoding {
     sf_count_t block_frames;
     unsigned char out[OUT_BYTES];
     size_t out_size;
-    bool gone; /* nobody wants the samples any more */
+    bool gone;      /* nobody wants the samples any more */
+    int idle_reads; /* in a row, that found nothing */
 } decoding;
+
+static const char endless[] =
+    "the body is no audio file that can be read (it leads nowhere): convert "
+    "it first, ffmpeg -i FILE -f wav -";
+
+/* Closing a socket with unread bytes would be an error at the other end, before it has read its
+ * own. */
+static void drain(void)
+{
+    char bytes[4096];
+    ssize_t n;
+    shutdown(SOCKET, SHUT_WR);
+    do
+        n = recv(SOCKET, bytes, sizeof bytes, 0);
+    while (n > 0 || (n < 0 && errno == EINTR));
+}
+
+/* What a library has lost in the process goes with it. */
+static _Noreturn void finish(const decoding *d)
+{
+    (void)!write(REPORT, d->why, strlen(d->why) + 1);
+    drain();
+    _exit(0);
+}
 
 /* ---- samples out --------------------------------------------------------------------- */
 
@@ -194,9 +222,8 @@ static bool leap(decoding *d)
 
 /* All of it, unless the file ends: libsndfile takes less for the end. Ahead of what has come there
  * is nothing, so that it does not look for what lies behind the samples. */
-static sf_count_t on_read(void *to, sf_count_t n, void *user)
+static sf_count_t read_at(decoding *d, void *to, sf_count_t n)
 {
-    decoding *d = user;
     sf_count_t done = 0;
     if (d->at > d->got && is_beside_sound(d) && !leap(d))
         return 0;
@@ -209,6 +236,19 @@ static sf_count_t on_read(void *to, sf_count_t n, void *user)
         done += k;
     }
     return done;
+}
+
+/* Some formats' readers look for their next chunk for ever where there is nothing to read. */
+static sf_count_t on_read(void *to, sf_count_t n, void *user)
+{
+    decoding *d = user;
+    sf_count_t got = read_at(d, to, n);
+    d->idle_reads = got ? 0 : d->idle_reads + 1;
+    if (d->idle_reads == MOST_IDLE_READS) {
+        snprintf(d->why, sizeof d->why, "%s", endless);
+        finish(d);
+    }
+    return got;
 }
 
 /* Nobody knows; longer than any. */
@@ -411,53 +451,55 @@ static void decode(decoding *d)
     }
 }
 
-/* Closing a socket with unread bytes would be an error at the other end, before it has read its
- * own. */
-static void drain(decoding *d)
+static void limit(int what, rlim_t most, rlim_t at_all)
 {
-    ssize_t n;
-    shutdown(SOCKET, SHUT_WR);
-    do
-        n = recv(SOCKET, d->out, sizeof d->out, 0);
-    while (n > 0 || (n < 0 && errno == EINTR));
-}
-
-static void limit(int what, rlim_t most)
-{
-    const struct rlimit both = { most, most };
+    const struct rlimit both = { most, at_all };
     setrlimit(what, &both);
 }
 
-/* It goes with its parent, and when that drains it has still to finish. A sanitizer's shadow is
- * larger than any limit. */
+static decoding ours;
+
+/* So much of a processor, and no header yet. Later it says nothing: a file may be long. */
+static void on_processor_used(int number)
+{
+    (void)number;
+    if (ours.file)
+        return;
+    memcpy(ours.why, endless, sizeof endless);
+    finish(&ours);
+}
+
+/* It goes with its parent, and when that drains it has still to finish. Live audio goes first. A
+ * sanitizer's shadow is larger than any limit. */
 static void settle_in(void)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)!nice(NICE);
+    signal(SIGXCPU, on_processor_used);
+    limit(RLIMIT_CPU, OPENING_CPU_S, RLIM_INFINITY);
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_FSIZE, 0);
+    limit(RLIMIT_CORE, 0, 0);
+    limit(RLIMIT_FSIZE, 0, 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    limit(RLIMIT_AS, MOST_MEMORY);
+    limit(RLIMIT_AS, MOST_MEMORY, MOST_MEMORY);
 #endif
 }
 
 int shoald_decode_main(void)
 {
-    static decoding d;
+    decoding *d = &ours;
     settle_in();
-    d.head = malloc(HEAD_BYTES);
-    d.tail = malloc(2 * SHOAL_OGG_TAIL_BYTES);
+    d->head = malloc(HEAD_BYTES);
+    d->tail = malloc(2 * SHOAL_OGG_TAIL_BYTES);
     if (shoald_confine() < 0)
-        snprintf(d.why, sizeof d.why,
+        snprintf(d->why, sizeof d->why,
                  "no file is decoded here: the kernel refuses the filter of "
                  "system calls (seccomp) that has to be around that; send raw samples");
-    else if (d.head && d.tail)
-        decode(&d);
+    else if (d->head && d->tail)
+        decode(d);
     else
-        snprintf(d.why, sizeof d.why, "no memory to decode the file: try again later");
-    (void)!write(REPORT, d.why, strlen(d.why) + 1);
-    drain(&d);
-    _exit(0); /* what a library has lost in it goes with it */
+        snprintf(d->why, sizeof d->why, "no memory to decode the file: try again later");
+    finish(d);
 }

@@ -233,6 +233,22 @@ def case_much_before_the_sound():
             check(seconds is None or lines[-1]["seconds"] == seconds, name, "is", lines[-1])
 
 
+def case_files_that_lead_nowhere():
+    """Heads that make libsndfile look for their sound for ever (8SVX, SDS): told at once, not after ten seconds of a core"""
+    amiga = b"FORM" + struct.pack(">I", 64000) + b"16SVVHDR" + struct.pack(">I", 20) + \
+        struct.pack(">IIIHBBI", 32000, 0, 0, 16000, 1, 0, 65535) + \
+        b"ANNO" + struct.pack(">I", 34) + b"made by hand, and not very long at" + \
+        b"BODY" + struct.pack(">I", 32000) + bytes(300)
+    sampler = bytes.fromhex("f07e000100001024680300770200000000000000f7") + (b"\xf0\x7e\0\2\0" + bytes(122)) * 2
+    with Shoald() as shoald:
+        before = time.monotonic()
+        for data in (amiga, sampler):
+            status, lines = posted(shoald, data)
+            check(status == 415 and "no audio file" in lines[0]["message"], "got", status, lines)
+        check(time.monotonic() - before < 3 * PATIENCE, "that took", time.monotonic() - before, "s")
+        wait_until(lambda: not decoders(shoald), 10, "decoders are left")
+
+
 def is_confined(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return "\nSeccomp:\t2\n" in f.read()

@@ -5,6 +5,7 @@
 #include "net/decode.h"
 
 #include "net/confine.h"
+#include "net/leap.h"
 #include "shoal-wire.h"
 
 #include <errno.h>
@@ -27,9 +28,6 @@ enum {
     MOST_BLOCK = 8 << 10, /* frames */
     MOST_FILE_CHANNELS = 64,
     CONVERTED_RATE = 16000,
-    ID3_HEADER = 10,
-    LONGEST_CHUNK_HEAD = 32, /* beside its name and size, what libsndfile reads with them */
-    MOST_LEAP = 64 << 20,
     MOST_IDLE_READS = 1000,
     OPENING_CPU_S = 3,
     NICE = 5,
@@ -171,40 +169,14 @@ static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
     return k;
 }
 
-/* Where the ID3 tag ends that a file begins with; 0: it has none. */
-static sf_count_t end_of_id3(const unsigned char *head)
-{
-    sf_count_t size = 0;
-    for (int i = 6; i < ID3_HEADER; i++)
-        size = size << 7 | (head[i] & 0x7f);
-    return memcmp(head, "ID3", 3) == 0 ? ID3_HEADER + size : 0;
-}
-
-static bool is_of_chunks(const unsigned char *head)
-{
-    static const char *const kinds[] = { "RIFF", "RIFX", "RF64", "riff", "FORM", "caff" };
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (memcmp(head, kinds[i], 4) == 0)
-            return true;
-    return false;
-}
-
-/* The head of a chunk came last: is it that of the sound? */
-static bool is_before_sound(const decoding *d)
-{
-    const unsigned char *end = d->tail + d->tail_size;
-    for (size_t i = 4; i <= d->tail_size && i <= LONGEST_CHUNK_HEAD; i++)
-        if (memcmp(end - i, "data", 4) == 0 || memcmp(end - i, "SSND", 4) == 0)
-            return true;
-    return false;
-}
-
-/* While the header is read: does it leap over what has no sound in it, as pictures and notes? */
+/* While the header is read. */
 static bool is_beside_sound(const decoding *d)
 {
-    if (d->file || d->got < ID3_HEADER || d->at - d->got > MOST_LEAP)
-        return false;
-    return d->at <= end_of_id3(d->head) || (is_of_chunks(d->head) && !is_before_sound(d));
+    return !d->file && shoald_leap_is_beside_sound(&(shoald_leap){ .head = d->head,
+                                                                   .last = d->tail,
+                                                                   .last_size = d->tail_size,
+                                                                   .from = d->got,
+                                                                   .to = d->at });
 }
 
 /* Up to where it is read. false: the file ends before that. */

@@ -332,13 +332,15 @@ static sf_count_t pass_block(decoding *d)
     return n;
 }
 
-/* Some write the most that fits where they do not know the length. */
+/* Some write the most that fits where they do not know the length; MPEG counts what is decoded
+ * before and behind the sound. Elsewhere any frame that is missing was damaged or cut off. */
 static bool is_cut(const decoding *d)
 {
     enum { LONGEST_S = 1 << 20, MPEG_PADDING = 2304 };
+    bool padded = (d->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
     bool unknown = d->info.frames >= INT32_MAX / d->info.channels / 4 ||
                    d->info.frames / d->info.samplerate > LONGEST_S;
-    return !unknown && d->frames + MPEG_PADDING < d->info.frames;
+    return !unknown && d->frames + (padded ? MPEG_PADDING : 0) < d->info.frames;
 }
 
 /* An Ogg file does not say how long it is, but has an end. */
@@ -375,7 +377,8 @@ static void say_end(decoding *d)
                  (double)d->frames / rate);
     else if (is_cut(d))
         snprintf(d->why, sizeof d->why,
-                 "the file has %.2f s of sound and says that it has %.2f s: was it cut off?",
+                 "the file has %.2f s of sound and says that it has %.2f s: is it damaged, or cut "
+                 "off?",
                  (double)d->frames / rate, (double)d->info.frames / rate);
     else if (sf_error(d->file) != SF_ERR_NO_ERROR)
         snprintf(d->why, sizeof d->why, "the file cannot be read beyond %.2f s: %.200s",

@@ -249,6 +249,20 @@ def case_files_that_lead_nowhere():
         wait_until(lambda: not decoders(shoald), 10, "decoders are left")
 
 
+def case_files_that_lack_a_little():
+    """A WAV short by 1,000 samples, a FLAC with a hole in its middle: their answers say so and break off"""
+    with open(os.path.join(SRC, "clients/web/sample.flac"), "rb") as f:
+        flac = f.read()
+    hole = flac[:20000] + bytes(1500) + flac[21500:]
+    sound = os.urandom(32000)
+    with Shoald() as shoald:
+        for data, lacks in ((wav(sound), False), (flac, False),
+                            (wav(sound, claimed=34000), True), (hole, True)):
+            status, lines = posted(shoald, data)
+            said = lines[-1]["type"] == "error" and "damaged, or cut off" in lines[-1]["message"]
+            check(status == 200 and said == lacks, "whole" if not lacks else "not whole", "but got", lines[-1])
+
+
 def is_confined(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return "\nSeccomp:\t2\n" in f.read()

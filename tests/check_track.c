@@ -371,6 +371,39 @@ START_TEST(a_short_clip_of_floats_is_refused_at_its_end)
 }
 END_TEST
 
+/* What comes first, and bytes of the file before that. */
+static const struct {
+    int kind;
+    size_t bytes;
+} before_files[] = { { SHOALD_IN_FLUSH, 0 }, { SHOALD_IN_SKIP, 0 }, { SHOALD_IN_FLUSH, 2 } };
+
+/* Nothing, or too little to tell, has been looked at then. */
+START_TEST(a_file_is_recognised_after_a_flush_or_a_skip)
+{
+    static const char file[800] = "fLaC\0\0\0\042\020\0\020";
+    const uint64_t samples = RATE;
+    size_t n = before_files[_i].bytes;
+    int close_code;
+
+    begin(RATE);
+    if (n)
+        put(SHOALD_IN_AUDIO, file, n);
+    if (before_files[_i].kind == SHOALD_IN_FLUSH)
+        put(SHOALD_IN_FLUSH, "x", 2);
+    else
+        put(SHOALD_IN_SKIP, &samples, sizeof samples);
+    work();
+    if (n) /* all the same it has been heard */
+        ck_assert_uint_eq(lane.track->in.converted, n / 2);
+    while (take(&close_code))
+        ck_assert_int_eq(close_code, 0);
+    put(SHOALD_IN_AUDIO, file + n, sizeof file - n);
+    work();
+    expect_error("bad_audio_format", false, 1003);
+    end();
+}
+END_TEST
+
 /* Sound in messages of one sample: others have their turns long before a chunk is together. */
 START_TEST(crumbs_hold_nobody_up)
 {
@@ -411,6 +444,7 @@ int main(void)
     tcase_add_loop_test(rest, no_phone_ends_after_the_sound, 0, 3);
     tcase_add_test(rest, when_phones_are_settled_is_counted_in_audio);
     tcase_add_test(rest, cancelling_channels_are_told_and_go_on);
+    tcase_add_loop_test(rest, a_file_is_recognised_after_a_flush_or_a_skip, 0, 3);
     tcase_add_loop_test(rest, a_short_clip_of_floats_is_refused_at_its_end, 0, 2);
     suite_add_tcase(s, rest);
     return suite_run(s);

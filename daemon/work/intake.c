@@ -111,7 +111,7 @@ int shoald_intake_feed(shoald_intake *in, const shoal_options *o, shoal_stream *
         return feed_floats(in, o, stream, err);
     if (in->pcm_full)
         return convert(in, o, "", 0, &used, err);
-    if (in->sniffed && in->head_used < in->head_size)
+    if (in->head_used < (in->sniffed ? in->head_size : in->head_open))
         return feed_head(in, o, err);
     return 0;
 }
@@ -201,10 +201,13 @@ int shoald_intake_read(shoald_intake *in, const shoal_options *o, shoald_queue *
 
 /* ---- ends ------------------------------------------------------------------------------ */
 
+/* What is there is let go, but as long as that is too little for a verdict it stays to be looked at
+ * with what comes: nothing at all says least. */
 int shoald_intake_settle(shoald_intake *in, const shoal_options *o, shoal_error *err)
 {
-    if (!in->sniffed && sniff(in, o, false, err) < 0)
+    if (!in->sniffed && in->head_size && sniff(in, o, true, err) < 0)
         return -1;
+    in->head_open = in->head_size;
     return shoald_probe_judge(&in->probe, err) ? 0 : -1;
 }
 

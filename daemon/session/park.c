@@ -215,7 +215,7 @@ static int write_hello(shoald_session *s)
     uint64_t bytes = atomic_load(&s->lane.received_bytes);
     shoald_lane_tell(&s->lane, &s->granted, depth_now(s), &m);
     m.is_resumed = 1;
-    m.held_bytes = bytes;
+    m.held_bytes = bytes + s->torn_bytes;
     m.held_requests = s->requests;
     m.held_samples = bytes / (uint64_t)shoald_lane_frame_bytes(&s->granted) + s->skipped;
     s->hello.size = 0;

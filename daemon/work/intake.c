@@ -222,8 +222,11 @@ int shoald_intake_drain(shoald_intake *in, const shoal_options *o, shoal_error *
     return count > 0;
 }
 
+/* Samples begin anew behind a gap: what is left of one before it counts nowhere. */
 int shoald_intake_skip(shoald_intake *in, const shoal_options *o, uint64_t samples, int64_t *at)
 {
+    in->taken -= (uint64_t)shoald_intake_torn(in, o);
+    shoald_probe_align(&in->probe);
     uint64_t before = in->taken / (uint64_t)shoald_lane_frame_bytes(o);
     if (o->format == SHOAL_FORMAT_OPUS)
         before = in->converted * (uint64_t)o->rate / SHOALD_RATE;

@@ -281,6 +281,20 @@ START_TEST(no_phone_ends_after_the_sound)
 }
 END_TEST
 
+/* Nor before a gap, however much has come from behind it. */
+START_TEST(no_phone_reaches_into_a_gap)
+{
+    const uint64_t samples = 10 * RATE;
+    begin(RATE);
+    put_audio((int)(1.428 * RATE + 0.5));
+    put(SHOALD_IN_SKIP, &samples, sizeof samples);
+    atomic_fetch_add(&lane.received_bytes, 2 * 20000); /* waiting with the loop */
+    work();
+    ck_assert_double_eq_tol(last_end(), 1.428, 1e-9);
+    end();
+}
+END_TEST
+
 /* As work(), but what the model hears is another phone every 120 ms. */
 static void work_with_phones(void)
 {
@@ -442,6 +456,7 @@ int main(void)
     tcase_add_test(rest, without_room_it_waits);
     tcase_add_test(rest, crumbs_hold_nobody_up);
     tcase_add_loop_test(rest, no_phone_ends_after_the_sound, 0, 3);
+    tcase_add_test(rest, no_phone_reaches_into_a_gap);
     tcase_add_test(rest, when_phones_are_settled_is_counted_in_audio);
     tcase_add_test(rest, cancelling_channels_are_told_and_go_on);
     tcase_add_loop_test(rest, a_file_is_recognised_after_a_flush_or_a_skip, 0, 3);

@@ -241,10 +241,19 @@ int shoald_intake_torn(const shoald_intake *in, const shoal_options *o)
     return (int)(in->taken % (uint64_t)shoald_lane_frame_bytes(o));
 }
 
+static uint64_t samples_of(const shoald_intake *in, const shoal_options *o, uint64_t bytes)
+{
+    if (o->format == SHOAL_FORMAT_OPUS)
+        return in->skipped + in->converted * (uint64_t)o->rate / SHOALD_RATE;
+    return in->skipped + bytes / (uint64_t)shoald_lane_frame_bytes(o);
+}
+
 uint64_t shoald_intake_received(const shoald_intake *in, const shoald_lane *l)
 {
-    if (l->options.format == SHOAL_FORMAT_OPUS)
-        return in->skipped + in->converted * (uint64_t)l->options.rate / SHOALD_RATE;
-    return in->skipped +
-           atomic_load(&l->received_bytes) / (uint64_t)shoald_lane_frame_bytes(&l->options);
+    return samples_of(in, &l->options, atomic_load(&l->received_bytes));
+}
+
+uint64_t shoald_intake_heard(const shoald_intake *in, const shoal_options *o)
+{
+    return samples_of(in, o, in->taken);
 }

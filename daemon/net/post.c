@@ -92,7 +92,7 @@ static void give_piece(post *p, const void *bytes, size_t n)
 
 static void give_samples(post *p, const char *bytes, size_t n)
 {
-    size_t most = (size_t)p->posts->house->settings.max_message_bytes;
+    size_t most = (size_t)shoald_session_message_limit(p->session);
     for (size_t k; n; bytes += k, n -= k) {
         k = n < most ? n : most;
         give_piece(p, bytes, k);

@@ -255,9 +255,15 @@ static bool says_end(shoald_session *s, const shoald_piece *piece)
     return true;
 }
 
+/* Once `ready` has told it, no reload changes it. */
+uint64_t shoald_session_message_limit(const shoald_session *s)
+{
+    return s->port ? s->lane.max_message_bytes : (uint64_t)s->house->settings.max_message_bytes;
+}
+
 static bool too_large(shoald_session *s, const shoald_piece *piece)
 {
-    uint64_t limit = (uint64_t)s->house->settings.max_message_bytes;
+    uint64_t limit = shoald_session_message_limit(s);
     if (piece->first)
         s->message_bytes = 0;
     s->message_bytes += piece->n;

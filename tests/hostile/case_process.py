@@ -12,7 +12,7 @@ import time
 
 from daemon import (PATIENCE, SHOAL_FILE, SHOALD, TINY, Shoald, check, die_with_parent, scaled,
                     wait_until)
-from ws import TEXT, Socket, connect, honest_session, read_head
+from ws import BINARY, TEXT, Socket, connect, honest_session, noise, read_head
 
 STOP_S = 2          # SIGTERM is obeyed within, whatever happens
 VOICE = "/usr/share/sounds/alsa/Front_Center.wav"
@@ -34,6 +34,33 @@ def case_stderr_undrained():
         code = shoald.stop(STOP_S)
         check(code == 0, "exit code", code, "after", time.monotonic() - start, "s")
     os.close(reader)
+
+
+def reload_with(shoald, path, text):
+    reloads = shoald.log().count("reloaded ")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+    os.kill(shoald.pid, signal.SIGHUP)
+    wait_until(lambda: shoald.log().count("reloaded ") > reloads, 5, "it does not reload")
+
+
+def case_a_reload_keeps_its_promises():
+    """What ready has told holds until the session ends, whatever is said to who comes next"""
+    audio = noise(1)
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "shoald.conf")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("max_message_bytes = 65536\n")
+        with Shoald("--config", path) as shoald, Socket(shoald.port) as ws:
+            check(ws.message("ready")["limits"]["max_message_bytes"] == 65536, "not 65536")
+            reload_with(shoald, path, "max_message_bytes = 4096\n")
+            with Socket(shoald.port) as other:
+                check(other.message("ready")["limits"]["max_message_bytes"] == 4096, "not 4096")
+                other.send(BINARY, audio)
+                check(other.refusal()[0]["code"] == "message_too_large", "a new one is not held to it")
+            ws.send(BINARY, audio)
+            ws.send(TEXT, b'{"type":"end"}')
+            check(ws.message("done")["frames"] == 50, "frames are missing")
 
 
 def case_stderr_gone():

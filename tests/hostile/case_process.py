@@ -50,17 +50,23 @@ def case_a_reload_keeps_its_promises():
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "shoald.conf")
         with open(path, "w", encoding="ascii") as f:
-            f.write("max_message_bytes = 65536\n")
+            f.write("max_message_bytes = 65536\npark_ms = 20000\n")
         with Shoald("--config", path) as shoald, Socket(shoald.port) as ws:
             check(ws.message("ready")["limits"]["max_message_bytes"] == 65536, "not 65536")
-            reload_with(shoald, path, "max_message_bytes = 4096\n")
+            reload_with(shoald, path, "max_message_bytes = 4096\npark_ms = 1\n")
             with Socket(shoald.port) as other:
                 check(other.message("ready")["limits"]["max_message_bytes"] == 4096, "not 4096")
                 other.send(BINARY, audio)
                 check(other.refusal()[0]["code"] == "message_too_large", "a new one is not held to it")
             ws.send(BINARY, audio)
-            ws.send(TEXT, b'{"type":"end"}')
-            check(ws.message("done")["frames"] == 50, "frames are missing")
+            ws.message("phones")
+            with Socket(shoald.port) as other:
+                other.message("ready")
+                other.reset()
+            ws.reset()
+            wait_until(lambda: shoald.metric("parks_lost_total") == 1, 5, "a new one is not held to it")
+            shoald.await_clock()
+            check(shoald.metric("parked_sessions") == 1, "who was promised 20 s got less")
 
 
 def case_stderr_gone():

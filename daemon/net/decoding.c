@@ -27,6 +27,8 @@ enum {
     BLOCKS_A_SECOND = 50, /* read at a time, so that live audio need not wait */
     MOST_BLOCK = 8 << 10, /* frames */
     MOST_FILE_CHANNELS = 64,
+    LOWEST_FILE_RATE = 1000, /* lest a few bytes become hours; as shoal-file has it */
+    HIGHEST_FILE_RATE = 384000,
     CONVERTED_RATE = 16000,
     MOST_IDLE_READS = 1000,
     OPENING_CPU_S = 3,
@@ -403,16 +405,24 @@ static void say_unreadable(decoding *d)
             sf_strerror(NULL));
 }
 
+static bool is_sound(const SF_INFO *i)
+{
+    return i->samplerate >= LOWEST_FILE_RATE && i->samplerate <= HIGHEST_FILE_RATE &&
+           i->channels >= 1 && i->channels <= MOST_FILE_CHANNELS;
+}
+
 static void decode(decoding *d)
 {
     SF_VIRTUAL_IO io = { on_length, on_seek, on_read, on_write, on_tell };
     d->file = sf_open_virtual(&io, SFM_READ, &d->info, d);
     if (!d->file) {
         say_unreadable(d);
-    } else if (d->info.samplerate < 1 || d->info.channels < 1 ||
-               d->info.channels > MOST_FILE_CHANNELS) {
-        snprintf(d->why, sizeof d->why, "the file has %d channels at %d Hz: convert it first",
-                 d->info.channels, d->info.samplerate);
+    } else if (!is_sound(&d->info)) {
+        snprintf(
+            d->why, sizeof d->why,
+            "the file has %d channels at %d Hz, up to %d at %d to %d are read: convert it first",
+            d->info.channels, d->info.samplerate, MOST_FILE_CHANNELS, LOWEST_FILE_RATE,
+            HIGHEST_FILE_RATE);
     } else if (open_buffers(d) < 0) {
         snprintf(d->why, sizeof d->why, "no memory to decode the file: try again later");
     } else {

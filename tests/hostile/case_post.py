@@ -24,10 +24,10 @@ def chunk(data):
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def wav(samples, more=b"", claimed=None):
+def wav(samples, more=b"", claimed=None, rate=16000):
     size = claimed if claimed is not None else len(samples)
     return (b"RIFF" + struct.pack("<I", 0xffffffff) + b"WAVEfmt " +
-            struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + more +
+            struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16) + more +
             b"data" + struct.pack("<I", size) + samples)
 
 
@@ -247,6 +247,14 @@ def case_files_that_lead_nowhere():
             check(status == 415 and "no audio file" in lines[0]["message"], "got", status, lines)
         check(time.monotonic() - before < 3 * PATIENCE, "that took", time.monotonic() - before, "s")
         wait_until(lambda: not decoders(shoald), 10, "decoders are left")
+
+
+def case_files_of_strange_rates():
+    """1 Hz: two kilobytes would be a quarter of an hour of audio"""
+    with Shoald() as shoald:
+        for rate, wanted in ((1, 415), (999, 415), (384001, 415), (1000, 200), (384000, 200)):
+            status, lines = posted(shoald, wav(bytes(2000), rate=rate))
+            check(status == wanted, rate, "Hz got", status, lines[-1:])
 
 
 def case_files_that_lack_a_little():

@@ -44,6 +44,7 @@ typedef struct decoding {
     unsigned char *tail; /* [2 * SHOAL_OGG_TAIL_BYTES] what came last */
     size_t tail_size;
     sf_count_t got, at; /* bytes of the file that have come; where it is read */
+    sf_count_t leapt_from, leapt_to;
     SNDFILE *file;
     SF_INFO info;
     soxr_t soxr; /* NULL: samples go out as they are */
@@ -73,9 +74,9 @@ static void drain(void)
 }
 
 /* What a library has lost in the process goes with it. */
-static _Noreturn void finish(const decoding *d)
+static _Noreturn void finish(const char *why)
 {
-    (void)!write(REPORT, d->why, strlen(d->why) + 1);
+    (void)!write(REPORT, why, strlen(why) + 1);
     drain();
     _exit(0);
 }
@@ -155,20 +156,29 @@ static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
     return got;
 }
 
-/* From the beginning, or from what came last: the sound's own, behind much that is none. */
+static sf_count_t copy_part(unsigned char *to, const unsigned char *from, sf_count_t size,
+                            sf_count_t n)
+{
+    sf_count_t k = size < n ? size : n;
+    if (from)
+        memcpy(to, from, (size_t)k);
+    else
+        memset(to, 0, (size_t)k);
+    return k;
+}
+
+/* From the beginning, or from what came last. What was leapt over is read again by some, to pass
+ * it: as zeros. */
 static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
 {
-    sf_count_t end = d->got < HEAD_BYTES ? d->got : HEAD_BYTES, start = 0;
-    const unsigned char *from = d->head;
-    if (d->at >= end) {
-        end = d->got;
-        start = d->got - (sf_count_t)d->tail_size;
-        from = d->tail;
-    }
-    sf_count_t k = d->at < start ? 0 : end - d->at;
-    k = k < n ? k : n;
-    memcpy(to, from + (d->at - start), (size_t)k);
-    return k;
+    sf_count_t head = d->got < HEAD_BYTES ? d->got : HEAD_BYTES;
+    sf_count_t tail = d->got - (sf_count_t)d->tail_size;
+    if (d->at < head)
+        return copy_part(to, d->head + d->at, head - d->at, n);
+    if (d->at >= tail)
+        return copy_part(to, d->tail + (d->at - tail), d->got - d->at, n);
+    bool blank = d->at >= d->leapt_from && d->at < d->leapt_to;
+    return blank ? copy_part(to, NULL, (d->leapt_to < tail ? d->leapt_to : tail) - d->at, n) : 0;
 }
 
 /* While the header is read. */
@@ -185,6 +195,8 @@ static bool is_beside_sound(const decoding *d)
 static bool leap(decoding *d)
 {
     unsigned char bytes[4096];
+    d->leapt_from = d->got;
+    d->leapt_to = d->at;
     while (d->got < d->at) {
         sf_count_t n =
             d->at - d->got < (sf_count_t)sizeof bytes ? d->at - d->got : (sf_count_t)sizeof bytes;
@@ -218,10 +230,8 @@ static sf_count_t on_read(void *to, sf_count_t n, void *user)
     decoding *d = user;
     sf_count_t got = read_at(d, to, n);
     d->idle_reads = got ? 0 : d->idle_reads + 1;
-    if (d->idle_reads == MOST_IDLE_READS) {
-        snprintf(d->why, sizeof d->why, "%s", endless);
-        finish(d);
-    }
+    if (d->idle_reads == MOST_IDLE_READS)
+        finish(endless);
     return got;
 }
 
@@ -448,10 +458,8 @@ static decoding ours;
 static void on_processor_used(int number)
 {
     (void)number;
-    if (ours.file)
-        return;
-    memcpy(ours.why, endless, sizeof endless);
-    finish(&ours);
+    if (!ours.file)
+        finish(endless);
 }
 
 /* It goes with its parent, and when that drains it has still to finish. Live audio goes first. A
@@ -486,5 +494,5 @@ int shoald_decode_main(void)
         decode(d);
     else
         snprintf(d->why, sizeof d->why, "no memory to decode the file: try again later");
-    finish(d);
+    finish(d->why);
 }

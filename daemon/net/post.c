@@ -113,21 +113,25 @@ static size_t give_payload(post *p, const char *bytes, size_t n)
     return p->decoder_full || errno == EINTR ? 0 : n;
 }
 
+static void refuse_body(post *p, const char *why)
+{
+    p->body_over = true;
+    p->reply.closes = true;
+    shoald_session_fail(p->session, SHOAL_CODE_BAD_REQUEST, "the body is not as it should be: %s",
+                        why);
+}
+
 static void end_body(post *p)
 {
+    if (p->body.taken == 0) {
+        refuse_body(p, "it is empty: send a file's bytes, curl --data-binary @FILE");
+        return;
+    }
     p->body_over = true;
     if (p->decoder)
         shutdown(shoald_decoder_fd(p->decoder), SHUT_WR);
     else
         give_piece(p, "", 0);
-}
-
-static void refuse_body(post *p)
-{
-    p->body_over = true;
-    p->reply.closes = true;
-    shoald_session_fail(p->session, SHOAL_CODE_BAD_REQUEST, "the body is not as it should be: %s",
-                        p->body.why);
 }
 
 /* Returns how many of the bytes are done with. */
@@ -141,7 +145,7 @@ static size_t take_body(post *p, const char *bytes, size_t n)
         if (state == SHOALD_BODY_WHOLE)
             end_body(p);
         if (state == SHOALD_BODY_BROKEN)
-            refuse_body(p);
+            refuse_body(p, p->body.why);
         if (payload == 0)
             return used;
         given = give_payload(p, bytes + used, payload);

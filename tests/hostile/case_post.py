@@ -100,6 +100,15 @@ def case_silent_bodies():
         all_gone(shoald)
 
 
+def case_bodies_of_nothing():
+    """Empty, in chunks: 400, be it samples or a file"""
+    with Shoald() as shoald:
+        for path in (RAW, "/v1/phones"):
+            status, _, text = answer(shoald.port, head(path) + b"0\r\n\r\n")
+            check(status == 400 and b"bad_request" in text and b"empty" in text, path, "got", status, text)
+        all_gone(shoald)
+
+
 def case_answers_nobody_reads():
     """Ten that send and never read: gone by their deadline, and so is their memory"""
     with Shoald(slow_reader_timeout_s=scaled(2, 15)) as shoald:

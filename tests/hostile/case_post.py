@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import struct
 import threading
 import time
@@ -97,6 +98,24 @@ def case_silent_bodies():
         check(text.startswith(b"HTTP/1.1 200") and b'"code":"idle_timeout"' in text,
               "no idle_timeout but", text[-300:])
         check(not text.endswith(b"0\r\n\r\n"), "the answer came to an end as if all were well")
+        all_gone(shoald)
+
+
+def case_bodies_cut_short():
+    """A body that ends before its end, by a client that still reads: its results, done, and why; 400 for none at all"""
+    with Shoald() as shoald:
+        for path, body in ((RAW, noise(1)), ("/v1/phones?depth=1", wav(noise(1), claimed=64000))):
+            with connect(shoald.port) as s:
+                s.sendall(head(path, length=100000) + body)
+                s.shutdown(socket.SHUT_WR)
+                status, _, text = read_head(s)
+                text += read_all(s)
+                check(status == 200 and b'"received":16000' in text and b'"type":"done"' in text, status, text)
+                check(b"ended before its end" in text and not text.endswith(b"0\r\n\r\n"), text[-300:])
+            with connect(shoald.port) as s:
+                s.sendall(head(path, length=100000))
+                s.shutdown(socket.SHUT_WR)
+                check(read_head(s)[0] == 400, path, "was not told 400")
         all_gone(shoald)
 
 

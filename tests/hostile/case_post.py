@@ -119,6 +119,22 @@ def case_bodies_cut_short():
         all_gone(shoald)
 
 
+def case_warnings_beside_binary_answers():
+    """Half a sample at the end: a header of the array, a trailer behind packets, a line among lines"""
+    body = noise(1) + b"\1"
+    with Shoald() as shoald:
+        for accept in ("application/x-npy", "application/octet-stream", "application/x-ndjson"):
+            with connect(shoald.port) as s:
+                s.sendall(head(RAW.replace("phones", "embedding"), "Accept: " + accept, "Connection: close",
+                               length=len(body)) + body)
+                status, headers, text = read_head(s)
+                text += read_all(s)
+                told = headers.get("x-shoal-warning", "") + text.decode("latin-1")
+                check(status == 200 and "in the middle of a sample" in told, accept, status, headers, text[-200:])
+                check("ndjson" in accept or "npy" in accept or
+                      text.rsplit(b"\r\n0\r\n", 1)[1].startswith(b"X-Shoal-Warning: "), "no trailer:", text[-200:])
+
+
 def case_bodies_of_nothing():
     """Empty, in chunks: 400, be it samples or a file"""
     with Shoald() as shoald:

@@ -36,6 +36,20 @@ def case_stderr_undrained():
     os.close(reader)
 
 
+def case_output_that_cannot_be_written():
+    """What is asked for and cannot be printed is an error, a token above all, which is nowhere else"""
+    def no_output():
+        die_with_parent()
+        os.close(1)
+    asked = (["--check", "--listen", "127.0.0.1:0"], ["--version"], ["--help"], ["--explain", TINY], ["--new-token", "anna"])
+    with open("/dev/full", "wb") as full:
+        for words in asked:
+            for how in ({"stdout": full, "preexec_fn": die_with_parent}, {"preexec_fn": no_output}):
+                done = subprocess.run([SHOALD, "--model", TINY, *words], stderr=subprocess.PIPE, timeout=20 * PATIENCE,
+                                      check=False, **how)
+                check(done.returncode != 0 and b"written" in done.stderr, words, "ended with", done)
+
+
 def reload_with(shoald, path, text):
     reloads = shoald.log().count("reloaded ")
     with open(path, "w", encoding="ascii") as f:

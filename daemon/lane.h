@@ -123,7 +123,7 @@ typedef struct shoald_lane {
     _Atomic size_t out_step; /* room in out that one step of the worker may need; a `set`
                               * (worker) changes it */
     _Atomic bool in_inbox, in_outbox, blocked, rx_paused;
-    _Atomic uint64_t received_bytes; /* of audio, by the loop */
+    _Atomic uint64_t received_bytes; /* of audio, by the loop; before a skip whole samples */
     _Atomic bool overflow; /* worker: a result found no room, a bug; the loop fails the session */
     shoald_totals totals;
 

@@ -13,5 +13,5 @@ int main(int argc, char **argv)
         return shoald_decode_main();
     shoald_process_prepare();
     int status = shoald_options_parse(&options, argc, argv);
-    return status >= 0 ? status : shoald_server_run(&options);
+    return shoald_process_finish_output(status >= 0 ? status : shoald_server_run(&options));
 }

@@ -389,7 +389,7 @@ SHOAL_CHECK ptrdiff_t shoal_pcm_convert(shoal_pcm *c, const void *bytes, size_t 
                                         float *out, size_t max);
 /* After the last bytes: drain the resampler. Call until it returns 0. */
 SHOAL_CHECK ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
-/* After that: other audio follows. What was cut in the middle of a sample goes on with it. */
+/* After that: other audio follows, from a whole sample on. One that was cut is left out. */
 SHOAL_CHECK int shoal_pcm_reset(shoal_pcm *c);
 
 #ifdef __cplusplus

@@ -92,6 +92,25 @@ START_TEST(silence_frees_what_a_session_held)
 }
 END_TEST
 
+/* 0/0 would stay in the load for as long as the session lives. */
+START_TEST(what_is_no_number_costs_nothing)
+{
+    const double strange[] = { NAN, INFINITY, -INFINITY };
+    shoald_demand d;
+
+    shoald_demand_start(&d, 1, 12, 8, NULL, 0);
+    for (int i = 0; i < 3; i++) {
+        shoald_demand_look(&d, strange[i], 0, (uint64_t)(i + 1) * second / 4);
+        ck_assert_double_eq(shoald_demand_rate(&d), 0);
+    }
+    shoald_demand_look(&d, 0.25, 0, second);
+    ck_assert_double_eq(shoald_demand_rate(&d), 1);
+    for (uint64_t i = 5; i < 100; i++)
+        shoald_demand_look(&d, 0.25, 0, i * second / 4);
+    ck_assert_double_eq(shoald_demand_rate(&d), 0);
+}
+END_TEST
+
 START_TEST(a_session_counts_from_its_first_sound)
 {
     shoald_demand d;
@@ -377,6 +396,7 @@ static Suite *elastic_suite(void)
     tcase_add_test(load, a_live_session_counts_as_real_time);
     tcase_add_test(load, an_upload_counts_as_real_time);
     tcase_add_test(load, silence_frees_what_a_session_held);
+    tcase_add_test(load, what_is_no_number_costs_nothing);
     tcase_add_test(load, a_session_counts_from_its_first_sound);
     tcase_add_test(load, who_is_idle_costs_what_it_measures);
     tcase_add_test(load, being_opened_is_no_rate);

@@ -217,6 +217,34 @@ START_TEST(a_session_goes_on_after_what_was_left_out)
 }
 END_TEST
 
+/* Half a sample before a gap is told and left out; what follows begins with a whole one. */
+START_TEST(half_a_sample_stays_before_the_gap)
+{
+    const uint64_t samples = 11000;
+    int n;
+    track_begin("output=embedding");
+    track.sent = 8000;
+    track_audio(5000);
+    track_put(SHOALD_IN_AUDIO, "\1", 1);
+    atomic_fetch_sub(&track.lane.received_bytes, 1); /* as the loop does */
+    track_put(SHOALD_IN_SKIP, &samples, sizeof samples);
+    const char *told = track_find("\"ref\":\"skip\"", 0);
+    ck_assert_msg(told && strstr(told, "bad_audio_format") && strstr(told, "\"fatal\":false"), "%s",
+                  told ? told : "nothing");
+    track.sent = 8000;
+    track_audio(12000);
+    track_put(SHOALD_IN_AUDIO, "\1", 1);
+    track_end();
+    ck_assert_ptr_nonnull(track_find("\"ref\":\"end\"", 0));
+    const char *done = track.texts[track.text_count - 1].text;
+    ck_assert_double_eq(track_number(done, "received"), 5000 + 11000 + 12000);
+    float *got = rows_from(50, &n);
+    track_free();
+    expect_fresh("after half a sample", got, n, 12000);
+    free(got);
+}
+END_TEST
+
 /* What began before a gap ends there, and phones behind it have their own times. */
 START_TEST(speech_and_phones_do_not_reach_across)
 {
@@ -320,6 +348,7 @@ int main(void)
     tcase_add_test(t, a_resumed_stream_may_end_at_once);
     tcase_add_test(t, chunks_of_another_length_equal_pytorch);
     tcase_add_loop_test(t, a_session_goes_on_after_what_was_left_out, 0, 5);
+    tcase_add_test(t, half_a_sample_stays_before_the_gap);
     tcase_add_test(t, speech_and_phones_do_not_reach_across);
     tcase_add_test(t, set_changes_the_chunks);
     tcase_add_loop_test(t, one_channel_is_heard, 0, 3);

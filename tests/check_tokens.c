@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/settings.h"
 #include "base/tokens.h"
 #include "net/access.h"
 #include "suite.h"
@@ -138,6 +139,45 @@ START_TEST(files_that_cannot_be_read_are_named)
 }
 END_TEST
 
+static void write_bytes(const char *bytes, size_t n)
+{
+    FILE *f = fopen(path, "w");
+    fwrite(bytes, 1, n, f);
+    fclose(f);
+}
+
+/* What stands behind a NUL would be cut off in silence: limits, of a token. So with settings, which
+ * are read by the same function. */
+START_TEST(a_byte_order_mark_is_skipped_and_a_nul_told)
+{
+    static const char marked[] = "\xef\xbb\xbf"
+                                 "a " TEST "\nb " ABC;
+    static const char cut[] = "a " TEST "\nb " ABC "\0 sessions=1\n",
+                      last[] = "a " TEST "\0 depth=1";
+    static const char workers[] = "\xef\xbb\xbfworkers = 7", nul[] = "workers = 7\0 # so\n";
+    static shoald_settings c;
+    shoald_tokens t;
+    write_bytes(marked, sizeof marked - 1);
+    ck_assert_msg(shoald_tokens_read(&t, path, why, sizeof why) == 0, "%s", why);
+    ck_assert_str_eq(owner(&t, "test"), "a");
+    ck_assert_str_eq(owner(&t, "abc"), "b");
+    shoald_tokens_free(&t);
+    write_bytes(cut, sizeof cut - 1);
+    ck_assert_int_eq(shoald_tokens_read(&t, path, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "line 2: there is a NUL in it"));
+    write_bytes(last, sizeof last - 1);
+    ck_assert_int_eq(shoald_tokens_read(&t, path, why, sizeof why), -1);
+
+    shoald_settings_default(&c);
+    write_bytes(workers, sizeof workers - 1);
+    ck_assert_msg(shoald_settings_read(&c, path, why, sizeof why) == 0, "%s", why);
+    ck_assert_int_eq(c.workers, 7);
+    write_bytes(nul, sizeof nul - 1);
+    ck_assert_int_eq(shoald_settings_read(&c, path, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, "line 1: there is a NUL in it"));
+}
+END_TEST
+
 /* Every place of the list, and hashes that differ from one of them in a single bit. */
 START_TEST(whoever_is_listed_is_found_wherever_that_is)
 {
@@ -268,6 +308,7 @@ int main(void)
                         sizeof wrong / sizeof wrong[0]);
     tcase_add_test(t, there_may_be_a_thousand);
     tcase_add_test(t, files_that_cannot_be_read_are_named);
+    tcase_add_test(t, a_byte_order_mark_is_skipped_and_a_nul_told);
     tcase_add_test(t, whoever_is_listed_is_found_wherever_that_is);
     tcase_add_test(t, a_rate_is_of_a_minute);
     tcase_add_test(t, a_new_file_gives_nobody_a_fresh_minute);

@@ -281,6 +281,20 @@ START_TEST(no_phone_ends_after_the_sound)
 }
 END_TEST
 
+/* Nor before a gap, however much has come from behind it. */
+START_TEST(no_phone_reaches_into_a_gap)
+{
+    const uint64_t samples = 10 * RATE;
+    begin(RATE);
+    put_audio((int)(1.428 * RATE + 0.5));
+    put(SHOALD_IN_SKIP, &samples, sizeof samples);
+    atomic_fetch_add(&lane.received_bytes, 2 * 20000); /* waiting with the loop */
+    work();
+    ck_assert_double_eq_tol(last_end(), 1.428, 1e-9);
+    end();
+}
+END_TEST
+
 /* As work(), but what the model hears is another phone every 120 ms. */
 static void work_with_phones(void)
 {
@@ -371,6 +385,39 @@ START_TEST(a_short_clip_of_floats_is_refused_at_its_end)
 }
 END_TEST
 
+/* What comes first, and bytes of the file before that. */
+static const struct {
+    int kind;
+    size_t bytes;
+} before_files[] = { { SHOALD_IN_FLUSH, 0 }, { SHOALD_IN_SKIP, 0 }, { SHOALD_IN_FLUSH, 2 } };
+
+/* Nothing, or too little to tell, has been looked at then. */
+START_TEST(a_file_is_recognised_after_a_flush_or_a_skip)
+{
+    static const char file[800] = "fLaC\0\0\0\042\020\0\020";
+    const uint64_t samples = RATE;
+    size_t n = before_files[_i].bytes;
+    int close_code;
+
+    begin(RATE);
+    if (n)
+        put(SHOALD_IN_AUDIO, file, n);
+    if (before_files[_i].kind == SHOALD_IN_FLUSH)
+        put(SHOALD_IN_FLUSH, "x", 2);
+    else
+        put(SHOALD_IN_SKIP, &samples, sizeof samples);
+    work();
+    if (n) /* all the same it has been heard */
+        ck_assert_uint_eq(lane.track->in.converted, n / 2);
+    while (take(&close_code))
+        ck_assert_int_eq(close_code, 0);
+    put(SHOALD_IN_AUDIO, file + n, sizeof file - n);
+    work();
+    expect_error("bad_audio_format", false, 1003);
+    end();
+}
+END_TEST
+
 /* Sound in messages of one sample: others have their turns long before a chunk is together. */
 START_TEST(crumbs_hold_nobody_up)
 {
@@ -409,8 +456,10 @@ int main(void)
     tcase_add_test(rest, without_room_it_waits);
     tcase_add_test(rest, crumbs_hold_nobody_up);
     tcase_add_loop_test(rest, no_phone_ends_after_the_sound, 0, 3);
+    tcase_add_test(rest, no_phone_reaches_into_a_gap);
     tcase_add_test(rest, when_phones_are_settled_is_counted_in_audio);
     tcase_add_test(rest, cancelling_channels_are_told_and_go_on);
+    tcase_add_loop_test(rest, a_file_is_recognised_after_a_flush_or_a_skip, 0, 3);
     tcase_add_loop_test(rest, a_short_clip_of_floats_is_refused_at_its_end, 0, 2);
     suite_add_tcase(s, rest);
     return suite_run(s);

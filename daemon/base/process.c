@@ -16,11 +16,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What is asked for and printed must not vanish where there was no output: that one can only be
+ * read. */
 static void fill_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
             return; /* no /dev/null: nothing to be done */
+}
+
+int shoald_process_finish_output(int status)
+{
+    if (status != 0 || (fflush(stdout) == 0 && !ferror(stdout)))
+        return status;
+    fprintf(stderr, "shoald: the standard output cannot be written\n");
+    return 1;
 }
 
 /* What a session leaves is there for the next: where each gave its blocks back by itself, all

@@ -8,6 +8,8 @@
  * and be written to as if they were stderr), memory goes back to the system, the log knows
  * where it goes. */
 void shoald_process_prepare(void);
+/* Last of all in main: what was to be printed has been, or the status is 1 and stderr says why. */
+int shoald_process_finish_output(int status);
 /* Many small blocks that lived side by side have gone: their pages go back to the system, too.
  * Takes milliseconds. */
 void shoald_process_return_pages(void);

@@ -1,6 +1,7 @@
 /* settings.c - one table of keys; the file parser and the reload walk along it */
 #include "base/settings.h"
 
+#include "base/lines.h"
 #include "base/log.h"
 #include "shoal-protocol.h"
 
@@ -378,15 +379,6 @@ static int read_line(shoald_settings *c, char *line, char *why, size_t why_size)
     return shoald_settings_set(c, trim(text), value, SHOALD_FROM_FILE, why, why_size);
 }
 
-/* Longer ones would be read as two. */
-static bool is_whole(const char *line, size_t size, char *why, size_t why_size)
-{
-    if (strlen(line) + 1 < size || strchr(line, '\n'))
-        return true;
-    snprintf(why, why_size, "it is longer than %zu bytes", size - 2);
-    return false;
-}
-
 int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t why_size)
 {
     FILE *f = fopen(path, "re");
@@ -396,13 +388,12 @@ int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t
         return -1;
     }
     char line[PATH_MAX + 128], cause[320];
-    int number = 0, result = 0;
-    while (result == 0 && fgets(line, sizeof line, f)) {
-        number++;
-        result = is_whole(line, sizeof line, cause, sizeof cause)
-                     ? read_line(c, line, cause, sizeof cause)
-                     : -1;
-    }
+    int number = 0, result, found;
+    do {
+        result = found = shoald_lines_next(f, &number, line, sizeof line, cause, sizeof cause);
+        if (found > 0)
+            result = read_line(c, line, cause, sizeof cause);
+    } while (found > 0 && result == 0);
     int broken = ferror(f) ? errno : 0; /* a directory can be opened, but not read */
     fclose(f);
     if (broken && result == 0) {

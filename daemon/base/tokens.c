@@ -1,6 +1,8 @@
 /* tokens.c - see tokens.h */
 #include "base/tokens.h"
 
+#include "base/lines.h"
+
 #include <errno.h>
 #include <nettle/base16.h>
 #include <nettle/base64.h>
@@ -134,12 +136,8 @@ static int read_lines(shoald_tokens *t, FILE *f, int *number, char *why, size_t 
     shoald_token one;
     int found = 0;
     *number = 0;
-    while (found >= 0 && fgets(line, sizeof line, f)) {
-        ++*number;
-        if (!strchr(line, '\n') && strlen(line) + 1 == sizeof line) {
-            snprintf(why, why_size, "it is longer than %zu bytes", sizeof line - 2);
-            return -1;
-        }
+    while (found >= 0 &&
+           (found = shoald_lines_next(f, number, line, sizeof line, why, why_size)) > 0) {
         found = read_line(&one, line, why, why_size);
         if (found > 0 && add(t, &one, why, why_size) < 0)
             return -1;

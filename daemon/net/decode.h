@@ -11,10 +11,10 @@
  * is held up by the other and nothing grows. The loop never waits: its end does not block.
  *
  * A file is read from its beginning to its end; libsndfile may look back into the first 256 KiB and
- * jump ahead (where it finds nothing), which is enough for all formats that it can be given in a
- * stream. Samples are what a session takes: s16le of a file that has 16 bits, else f32le, at the
- * file's rate and with its channels; outside of a session's limits the mean of the channels at
- * 16 kHz.
+ * leap over what stands before the sound (pictures, notes), up to 64 MiB; beyond the sound it finds
+ * nothing. That is enough for all formats that it can be given in a stream. Samples are what a
+ * session takes: s16le of a file that has 16 bits, else f32le, at the file's rate and with its
+ * channels; outside of a session's limits the mean of the channels at 16 kHz.
  */
 #ifndef SHOALD_DECODE_H
 #define SHOALD_DECODE_H

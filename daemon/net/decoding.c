@@ -5,6 +5,7 @@
 #include "net/decode.h"
 
 #include "net/confine.h"
+#include "net/leap.h"
 #include "shoal-wire.h"
 
 #include <errno.h>
@@ -26,7 +27,12 @@ enum {
     BLOCKS_A_SECOND = 50, /* read at a time, so that live audio need not wait */
     MOST_BLOCK = 8 << 10, /* frames */
     MOST_FILE_CHANNELS = 64,
+    LOWEST_FILE_RATE = 1000, /* lest a few bytes become hours; as shoal-file has it */
+    HIGHEST_FILE_RATE = 384000,
     CONVERTED_RATE = 16000,
+    MOST_IDLE_READS = 1000,
+    OPENING_CPU_S = 3,
+    NICE = 5,
     MOST_MEMORY = 1 << 30
 };
 
@@ -38,6 +44,7 @@ typedef struct decoding {
     unsigned char *tail; /* [2 * SHOAL_OGG_TAIL_BYTES] what came last */
     size_t tail_size;
     sf_count_t got, at; /* bytes of the file that have come; where it is read */
+    sf_count_t leapt_from, leapt_to;
     SNDFILE *file;
     SF_INFO info;
     soxr_t soxr; /* NULL: samples go out as they are */
@@ -46,8 +53,33 @@ typedef struct decoding {
     sf_count_t block_frames;
     unsigned char out[OUT_BYTES];
     size_t out_size;
-    bool gone; /* nobody wants the samples any more */
+    bool gone;      /* nobody wants the samples any more */
+    int idle_reads; /* in a row, that found nothing */
 } decoding;
+
+static const char endless[] =
+    "the body is no audio file that can be read (it leads nowhere): convert "
+    "it first, ffmpeg -i FILE -f wav -";
+
+/* Closing a socket with unread bytes would be an error at the other end, before it has read its
+ * own. */
+static void drain(void)
+{
+    char bytes[4096];
+    ssize_t n;
+    shutdown(SOCKET, SHUT_WR);
+    do
+        n = recv(SOCKET, bytes, sizeof bytes, 0);
+    while (n > 0 || (n < 0 && errno == EINTR));
+}
+
+/* What a library has lost in the process goes with it. */
+static _Noreturn void finish(const char *why)
+{
+    (void)!write(REPORT, why, strlen(why) + 1);
+    drain();
+    _exit(0);
+}
 
 /* ---- samples out --------------------------------------------------------------------- */
 
@@ -124,21 +156,63 @@ static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
     return got;
 }
 
+static sf_count_t copy_part(unsigned char *to, const unsigned char *from, sf_count_t size,
+                            sf_count_t n)
+{
+    sf_count_t k = size < n ? size : n;
+    if (from)
+        memcpy(to, from, (size_t)k);
+    else
+        memset(to, 0, (size_t)k);
+    return k;
+}
+
+/* From the beginning, or from what came last. What was leapt over is read again by some, to pass
+ * it: as zeros. */
 static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
 {
-    sf_count_t end = d->got < HEAD_BYTES ? d->got : HEAD_BYTES;
-    sf_count_t k = d->at < end ? end - d->at : 0;
-    k = k < n ? k : n;
-    memcpy(to, d->head + d->at, (size_t)k);
-    return k;
+    sf_count_t head = d->got < HEAD_BYTES ? d->got : HEAD_BYTES;
+    sf_count_t tail = d->got - (sf_count_t)d->tail_size;
+    if (d->at < head)
+        return copy_part(to, d->head + d->at, head - d->at, n);
+    if (d->at >= tail)
+        return copy_part(to, d->tail + (d->at - tail), d->got - d->at, n);
+    bool blank = d->at >= d->leapt_from && d->at < d->leapt_to;
+    return blank ? copy_part(to, NULL, (d->leapt_to < tail ? d->leapt_to : tail) - d->at, n) : 0;
+}
+
+/* While the header is read. */
+static bool is_beside_sound(const decoding *d)
+{
+    return !d->file && shoald_leap_is_beside_sound(&(shoald_leap){ .head = d->head,
+                                                                   .last = d->tail,
+                                                                   .last_size = d->tail_size,
+                                                                   .from = d->got,
+                                                                   .to = d->at });
+}
+
+/* Up to where it is read. false: the file ends before that. */
+static bool leap(decoding *d)
+{
+    unsigned char bytes[4096];
+    d->leapt_from = d->got;
+    d->leapt_to = d->at;
+    while (d->got < d->at) {
+        sf_count_t n =
+            d->at - d->got < (sf_count_t)sizeof bytes ? d->at - d->got : (sf_count_t)sizeof bytes;
+        if (receive(d, bytes, n) == 0)
+            return false;
+    }
+    return true;
 }
 
 /* All of it, unless the file ends: libsndfile takes less for the end. Ahead of what has come there
  * is nothing, so that it does not look for what lies behind the samples. */
-static sf_count_t on_read(void *to, sf_count_t n, void *user)
+static sf_count_t read_at(decoding *d, void *to, sf_count_t n)
 {
-    decoding *d = user;
     sf_count_t done = 0;
+    if (d->at > d->got && is_beside_sound(d) && !leap(d))
+        return 0;
     while (done < n && d->at <= d->got) {
         unsigned char *rest = (unsigned char *)to + done;
         sf_count_t k = d->at < d->got ? read_back(d, rest, n - done) : receive(d, rest, n - done);
@@ -148,6 +222,17 @@ static sf_count_t on_read(void *to, sf_count_t n, void *user)
         done += k;
     }
     return done;
+}
+
+/* Some formats' readers look for their next chunk for ever where there is nothing to read. */
+static sf_count_t on_read(void *to, sf_count_t n, void *user)
+{
+    decoding *d = user;
+    sf_count_t got = read_at(d, to, n);
+    d->idle_reads = got ? 0 : d->idle_reads + 1;
+    if (d->idle_reads == MOST_IDLE_READS)
+        finish(endless);
+    return got;
 }
 
 /* Nobody knows; longer than any. */
@@ -259,13 +344,15 @@ static sf_count_t pass_block(decoding *d)
     return n;
 }
 
-/* Some write the most that fits where they do not know the length. */
+/* Some write the most that fits where they do not know the length; MPEG counts what is decoded
+ * before and behind the sound. Elsewhere any frame that is missing was damaged or cut off. */
 static bool is_cut(const decoding *d)
 {
     enum { LONGEST_S = 1 << 20, MPEG_PADDING = 2304 };
+    bool padded = (d->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
     bool unknown = d->info.frames >= INT32_MAX / d->info.channels / 4 ||
                    d->info.frames / d->info.samplerate > LONGEST_S;
-    return !unknown && d->frames + MPEG_PADDING < d->info.frames;
+    return !unknown && d->frames + (padded ? MPEG_PADDING : 0) < d->info.frames;
 }
 
 /* An Ogg file does not say how long it is, but has an end. */
@@ -302,7 +389,8 @@ static void say_end(decoding *d)
                  (double)d->frames / rate);
     else if (is_cut(d))
         snprintf(d->why, sizeof d->why,
-                 "the file has %.2f s of sound and says that it has %.2f s: was it cut off?",
+                 "the file has %.2f s of sound and says that it has %.2f s: is it damaged, or cut "
+                 "off?",
                  (double)d->frames / rate, (double)d->info.frames / rate);
     else if (sf_error(d->file) != SF_ERR_NO_ERROR)
         snprintf(d->why, sizeof d->why, "the file cannot be read beyond %.2f s: %.200s",
@@ -327,16 +415,24 @@ static void say_unreadable(decoding *d)
             sf_strerror(NULL));
 }
 
+static bool is_sound(const SF_INFO *i)
+{
+    return i->samplerate >= LOWEST_FILE_RATE && i->samplerate <= HIGHEST_FILE_RATE &&
+           i->channels >= 1 && i->channels <= MOST_FILE_CHANNELS;
+}
+
 static void decode(decoding *d)
 {
     SF_VIRTUAL_IO io = { on_length, on_seek, on_read, on_write, on_tell };
     d->file = sf_open_virtual(&io, SFM_READ, &d->info, d);
     if (!d->file) {
         say_unreadable(d);
-    } else if (d->info.samplerate < 1 || d->info.channels < 1 ||
-               d->info.channels > MOST_FILE_CHANNELS) {
-        snprintf(d->why, sizeof d->why, "the file has %d channels at %d Hz: convert it first",
-                 d->info.channels, d->info.samplerate);
+    } else if (!is_sound(&d->info)) {
+        snprintf(
+            d->why, sizeof d->why,
+            "the file has %d channels at %d Hz, up to %d at %d to %d are read: convert it first",
+            d->info.channels, d->info.samplerate, MOST_FILE_CHANNELS, LOWEST_FILE_RATE,
+            HIGHEST_FILE_RATE);
     } else if (open_buffers(d) < 0) {
         snprintf(d->why, sizeof d->why, "no memory to decode the file: try again later");
     } else {
@@ -350,53 +446,53 @@ static void decode(decoding *d)
     }
 }
 
-/* Closing a socket with unread bytes would be an error at the other end, before it has read its
- * own. */
-static void drain(decoding *d)
+static void limit(int what, rlim_t most, rlim_t at_all)
 {
-    ssize_t n;
-    shutdown(SOCKET, SHUT_WR);
-    do
-        n = recv(SOCKET, d->out, sizeof d->out, 0);
-    while (n > 0 || (n < 0 && errno == EINTR));
-}
-
-static void limit(int what, rlim_t most)
-{
-    const struct rlimit both = { most, most };
+    const struct rlimit both = { most, at_all };
     setrlimit(what, &both);
 }
 
-/* It goes with its parent, and when that drains it has still to finish. A sanitizer's shadow is
- * larger than any limit. */
+static decoding ours;
+
+/* So much of a processor, and no header yet. Later it says nothing: a file may be long. */
+static void on_processor_used(int number)
+{
+    (void)number;
+    if (!ours.file)
+        finish(endless);
+}
+
+/* It goes with its parent, and when that drains it has still to finish. Live audio goes first. A
+ * sanitizer's shadow is larger than any limit. */
 static void settle_in(void)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)!nice(NICE);
+    signal(SIGXCPU, on_processor_used);
+    limit(RLIMIT_CPU, OPENING_CPU_S, RLIM_INFINITY);
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_FSIZE, 0);
+    limit(RLIMIT_CORE, 0, 0);
+    limit(RLIMIT_FSIZE, 0, 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    limit(RLIMIT_AS, MOST_MEMORY);
+    limit(RLIMIT_AS, MOST_MEMORY, MOST_MEMORY);
 #endif
 }
 
 int shoald_decode_main(void)
 {
-    static decoding d;
+    decoding *d = &ours;
     settle_in();
-    d.head = malloc(HEAD_BYTES);
-    d.tail = malloc(2 * SHOAL_OGG_TAIL_BYTES);
+    d->head = malloc(HEAD_BYTES);
+    d->tail = malloc(2 * SHOAL_OGG_TAIL_BYTES);
     if (shoald_confine() < 0)
-        snprintf(d.why, sizeof d.why,
+        snprintf(d->why, sizeof d->why,
                  "no file is decoded here: the kernel refuses the filter of "
                  "system calls (seccomp) that has to be around that; send raw samples");
-    else if (d.head && d.tail)
-        decode(&d);
+    else if (d->head && d->tail)
+        decode(d);
     else
-        snprintf(d.why, sizeof d.why, "no memory to decode the file: try again later");
-    (void)!write(REPORT, d.why, strlen(d.why) + 1);
-    drain(&d);
-    _exit(0); /* what a library has lost in it goes with it */
+        snprintf(d->why, sizeof d->why, "no memory to decode the file: try again later");
+    finish(d->why);
 }

@@ -36,6 +36,7 @@ typedef struct post {
     shoald_body body;
     uint64_t heard;
     bool body_over;          /* nothing more is read of it */
+    const char *cut;         /* it ended before its end: what is to be said; NULL: no */
     bool paused;             /* the session takes no audio */
     shoald_decoder *decoder; /* NULL: the body is samples */
     bool decoder_full;
@@ -92,7 +93,7 @@ static void give_piece(post *p, const void *bytes, size_t n)
 
 static void give_samples(post *p, const char *bytes, size_t n)
 {
-    size_t most = (size_t)p->posts->house->settings.max_message_bytes;
+    size_t most = (size_t)shoald_session_message_limit(p->session);
     for (size_t k; n; bytes += k, n -= k) {
         k = n < most ? n : most;
         give_piece(p, bytes, k);
@@ -113,21 +114,25 @@ static size_t give_payload(post *p, const char *bytes, size_t n)
     return p->decoder_full || errno == EINTR ? 0 : n;
 }
 
+static void refuse_body(post *p, const char *why)
+{
+    p->body_over = true;
+    p->reply.closes = true;
+    shoald_session_fail(p->session, SHOAL_CODE_BAD_REQUEST, "the body is not as it should be: %s",
+                        why);
+}
+
 static void end_body(post *p)
 {
+    if (p->body.taken == 0) {
+        refuse_body(p, "it is empty: send a file's bytes, curl --data-binary @FILE");
+        return;
+    }
     p->body_over = true;
     if (p->decoder)
         shutdown(shoald_decoder_fd(p->decoder), SHUT_WR);
     else
         give_piece(p, "", 0);
-}
-
-static void refuse_body(post *p)
-{
-    p->body_over = true;
-    p->reply.closes = true;
-    shoald_session_fail(p->session, SHOAL_CODE_BAD_REQUEST, "the body is not as it should be: %s",
-                        p->body.why);
 }
 
 /* Returns how many of the bytes are done with. */
@@ -141,7 +146,7 @@ static size_t take_body(post *p, const char *bytes, size_t n)
         if (state == SHOALD_BODY_WHOLE)
             end_body(p);
         if (state == SHOALD_BODY_BROKEN)
-            refuse_body(p);
+            refuse_body(p, p->body.why);
         if (payload == 0)
             return used;
         given = give_payload(p, bytes + used, payload);
@@ -152,14 +157,26 @@ static size_t take_body(post *p, const char *bytes, size_t n)
     }
 }
 
-/* 0, or -1: the client is gone, or has closed before the end. */
+/* The client sends no more, and may still read: it gets what came of it. */
+static void cut_body(post *p)
+{
+    p->cut = "the body ended before its end: was its sender stopped?";
+    p->reply.closes = true;
+    end_body(p);
+}
+
+/* 0, or -1: the client is gone. */
 static int read_body(post *p)
 {
     char bytes[PIECE_BYTES];
     for (int i = 0; i < PIECES_A_TURN && takes_body(p); i++) {
         ssize_t n = recv(p->fd, bytes, sizeof bytes, MSG_PEEK);
-        if (n <= 0)
-            return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        if (n == 0) {
+            cut_body(p);
+            return 0;
+        }
         size_t used = take_body(p, bytes, (size_t)n);
         if (used && recv(p->fd, bytes, used, 0) != (ssize_t)used)
             return -1;
@@ -337,7 +354,7 @@ static void close_link(shoald_link *l, int code, const char *reason)
 {
     post *p = (post *)l;
     shoald_parting last = { .fd = p->fd, .peer = p->peer, .minor = p->reply.minor };
-    const char *wrong = p->decoder ? shoald_decoder_why(p->decoder) : "";
+    const char *wrong = p->cut ? p->cut : p->decoder ? shoald_decoder_why(p->decoder) : "";
     (void)reason;
     int how = code == SHOAL_CLOSE_NORMAL ? shoald_reply_end(&p->reply, wrong, &last.answer)
                                          : shoald_reply_break(&p->reply, &last.answer);

@@ -10,6 +10,8 @@ enum {
     NPY_HEADER = 128 /* with its magic; a multiple of 64 */
 };
 
+#define WARNING "X-Shoal-Warning"
+
 void shoald_reply_free(shoald_reply *r)
 {
     *r->array_bytes -= r->array.size;
@@ -39,12 +41,22 @@ static int put_chunk(shoald_reply *r, const void *bytes, size_t n, const char *e
     return r->minor > 0 ? put(r, "\r\n", 2) : 0;
 }
 
+static void tell_warning(shoald_reply *r, shoald_answer *a)
+{
+    if (*r->warning)
+        shoald_answer_add_line(a, WARNING ": %s", r->warning);
+    *r->warning = '\0';
+}
+
 static int begin(shoald_reply *r)
 {
     shoald_answer a = { .status = 200, .streams = true };
     a.type = r->taste == SHOALD_LINES ? "application/x-ndjson" : "application/octet-stream";
     shoald_answer_add_cors(&a, r->origin);
     shoald_answer_add_line(&a, "X-Accel-Buffering: no"); /* nginx passes it on as it comes */
+    if (r->taste == SHOALD_PACKETS && r->minor > 0)
+        shoald_answer_add_line(&a, "Trailer: " WARNING);
+    tell_warning(r, &a);
     r->begun = true;
     if (shoald_answer_write_head(&r->out, &a,
                                  r->minor == 0 ? SHOALD_CLOSES_1_0
@@ -57,7 +69,7 @@ static int begin(shoald_reply *r)
 
 /* ---- messages ------------------------------------------------------------------------ */
 
-static bool is_fatal(const void *bytes, size_t n, shoal_error *err)
+static bool is_error(const void *bytes, size_t n, shoal_error *err)
 {
     static const char start[] = "{\"type\":\"error\"";
     static shoal_server_msg m; /* large; loop thread only */
@@ -66,17 +78,30 @@ static bool is_fatal(const void *bytes, size_t n, shoal_error *err)
         return false;
     *err = m.u.error;
     shoal_server_msg_free(&m);
-    return err->fatal;
+    return true;
+}
+
+/* One line of text; what does not fit is left out. */
+static void add_warning(shoald_reply *r, const char *text)
+{
+    size_t n = strlen(r->warning);
+    snprintf(r->warning + n, sizeof r->warning - n, "%s%s", n ? "; " : "", text);
+    for (char *c = r->warning + n; *c; c++)
+        *c = *c >= ' ' && *c < 0x7f ? *c : ' ';
 }
 
 int shoald_reply_text(shoald_reply *r, const void *bytes, size_t n)
 {
     shoal_error err;
-    if (!r->begun && is_fatal(bytes, n, &err)) {
+    bool lines = r->taste == SHOALD_LINES;
+    bool is = (!r->begun || !lines) && is_error(bytes, n, &err);
+    if (is && err.fatal && !r->begun) {
         r->error = err;
         return 0;
     }
-    if (r->taste != SHOALD_LINES)
+    if (is && !err.fatal && !lines)
+        add_warning(r, err.message);
+    if (!lines)
         return 0;
     if (!r->begun && r->held.size == 0)
         return shoal_buf_append(&r->held, bytes, n);
@@ -139,6 +164,7 @@ static int answer_array(shoald_reply *r, shoald_answer *a)
     a->status = 200;
     a->type = "application/x-npy";
     shoald_answer_add_cors(a, r->origin);
+    tell_warning(r, a);
     *r->array_bytes -= r->array.size;
     a->body = r->array;
     memset(&r->array, 0, sizeof r->array);
@@ -182,6 +208,14 @@ static int end_wrongly(shoald_reply *r, const char *wrong, shoald_answer *a)
     return shoald_reply_break(r, a);
 }
 
+static int put_last_chunk(shoald_reply *r)
+{
+    char text[sizeof r->warning + 64];
+    int n = snprintf(text, sizeof text, "0\r\n%s%s%s\r\n", *r->warning ? WARNING ": " : "",
+                     r->warning, *r->warning ? "\r\n" : "");
+    return put(r, text, (size_t)n);
+}
+
 int shoald_reply_end(shoald_reply *r, const char *wrong, shoald_answer *a)
 {
     if (*wrong)
@@ -190,5 +224,5 @@ int shoald_reply_end(shoald_reply *r, const char *wrong, shoald_answer *a)
         return answer_array(r, a);
     if (!r->begun && begin(r) < 0)
         return -1;
-    return r->minor > 0 ? put(r, "0\r\n\r\n", 5) : 0;
+    return r->minor > 0 ? put_last_chunk(r) : 0;
 }

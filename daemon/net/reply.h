@@ -30,7 +30,8 @@ typedef struct shoald_reply {
     uint64_t rows;
     int dim;
     shoal_encoding encoding;
-    bool is_large; /* npy: it does not fit, and the session should end */
+    char warning[320]; /* packets, npy: what has no line there, until it is told in a header */
+    bool is_large;     /* npy: it does not fit, and the session should end */
 } shoald_reply;
 
 void shoald_reply_free(shoald_reply *r);

@@ -79,6 +79,8 @@ static void look_beside(shoald_demand *d, uint64_t beside_ns, double seconds)
 
 void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t beside_ns, uint64_t now_ns)
 {
+    if (!isfinite(audio_s))
+        audio_s = d->audio_s;
     double came_s = audio_s - d->audio_s;
     int first = d->audio_s <= 0;
     double quiet_s = (double)(now_ns - d->sound_ns) / 1e9; /* before this look */

@@ -51,7 +51,8 @@ void shoald_demand_start(shoald_demand *d, int depth_min, int depth_max, int chu
                          const double *layers, uint64_t now_ns);
 /* Its very first sound is coming. */
 void shoald_demand_speak(shoald_demand *d, uint64_t now_ns);
-/* audio_s: received so far. beside_ns: what it took its worker so far beside the runs. */
+/* audio_s: received so far; what is no number says nothing. beside_ns: what it took its worker so
+ * far beside the runs. */
 void shoald_demand_look(shoald_demand *d, double audio_s, uint64_t beside_ns, uint64_t now_ns);
 /* What it takes at this depth, uploads as they come. */
 double shoald_demand_share(const shoald_demand *d, const shoald_price *p, int depth);

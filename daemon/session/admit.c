@@ -73,11 +73,11 @@ static double audio_seconds(const shoald_session *s, uint64_t bytes, uint64_t no
 }
 
 /* Whose link is gone sends no more: it does not count, or links that break would keep others out.
- */
+ * Before it has a worker there are no options either, by which its bytes would be seconds. */
 static void look_at(shoald_session *s, uint64_t now_ns)
 {
     uint64_t bytes = atomic_load_explicit(&s->lane.received_bytes, memory_order_relaxed);
-    if (s->demand.depth_max == 0 || !s->link)
+    if (!s->port || !s->link)
         return;
     shoald_demand_look(&s->demand, audio_seconds(s, bytes, now_ns),
                        atomic_load_explicit(&s->lane.totals.beside_ns, memory_order_relaxed),

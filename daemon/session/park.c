@@ -15,6 +15,14 @@ static shoald_park_limits limits_of(const shoald_settings *c)
                                  .percent = c->park_percent_per_ip };
 }
 
+/* For as long as its `ready` said, unless parking was turned off since. */
+static shoald_park_limits limits_for(const shoald_session *s)
+{
+    shoald_park_limits limits = limits_of(&s->house->settings);
+    limits.window_ms = limits.window_ms ? s->lane.park_ms : 0;
+    return limits;
+}
+
 /* ---- tickets ------------------------------------------------------------------------- */
 
 /* Without randomness there is no ticket, and the session ends with its link. */
@@ -71,7 +79,7 @@ static bool is_alive(const shoald_session *s)
 
 bool shoald_park_wants(const shoald_session *s)
 {
-    shoald_park_limits limits = limits_of(&s->house->settings);
+    shoald_park_limits limits = limits_for(s);
     return is_alive(s) && !s->link->farewell && !s->house->draining &&
            shoald_park_takes(&limits, bytes_of(s));
 }
@@ -85,7 +93,7 @@ void shoald_park_enter(shoald_session *s)
     shoald_count(&s->house->stats.parked, 1);
     shoald_log(SHOALD_LOG_INFO, "session_park",
                "session=%s peer=%s window_ms=%d unsent_bytes=%zu parked=%d", s->lane.id,
-               s->peer.name, s->house->settings.park_ms, shoald_queue_fill(&s->lane.out),
+               s->peer.name, s->lane.park_ms, shoald_queue_fill(&s->lane.out),
                s->house->parked.sessions);
 }
 
@@ -159,7 +167,7 @@ shoald_session *shoald_park_surplus_beside(const shoald_session *s, const char *
 
 bool shoald_park_is_over_for(const shoald_session *s, uint64_t now_ns)
 {
-    shoald_park_limits limits = limits_of(&s->house->settings);
+    shoald_park_limits limits = limits_for(s);
     return s->parked_ns && shoald_park_is_past(&limits, s->parked_ns, now_ns);
 }
 
@@ -215,7 +223,7 @@ static int write_hello(shoald_session *s)
     uint64_t bytes = atomic_load(&s->lane.received_bytes);
     shoald_lane_tell(&s->lane, &s->granted, depth_now(s), &m);
     m.is_resumed = 1;
-    m.held_bytes = bytes;
+    m.held_bytes = bytes + s->torn_bytes;
     m.held_requests = s->requests;
     m.held_samples = bytes / (uint64_t)shoald_lane_frame_bytes(&s->granted) + s->skipped;
     s->hello.size = 0;

@@ -36,6 +36,8 @@ int shoald_session_count(const shoald_house *house, const shoald_service *servic
 /* Its client is about to come back over another link: the one that it has, if any, goes. Not in an
  * event. If nothing comes of the new one, that is gone as any other. */
 void shoald_session_take_over(shoald_session *s);
+/* Bytes that a message may have. */
+uint64_t shoald_session_message_limit(const shoald_session *s);
 void shoald_session_on_receive(shoald_session *s, const shoald_piece *piece);
 /* One message may be written now. 0, or -1: the link is broken. */
 int shoald_session_on_writable(shoald_session *s);

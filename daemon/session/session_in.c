@@ -79,6 +79,16 @@ static bool may_skip(shoald_session *s, uint64_t samples, shoal_error *err)
     return false;
 }
 
+/* What is left of a sample before it is dropped (intake.c), and is no audio received. */
+static void count_skip(shoald_session *s, uint64_t samples)
+{
+    uint64_t frame_bytes = (uint64_t)shoald_lane_frame_bytes(&s->lane.options);
+    uint64_t rest = atomic_load(&s->lane.received_bytes) % frame_bytes;
+    atomic_fetch_sub(&s->lane.received_bytes, rest);
+    s->torn_bytes += rest;
+    s->skipped += samples;
+}
+
 static void on_skip(shoald_session *s, const shoal_client_msg *m)
 {
     shoal_error err;
@@ -86,7 +96,7 @@ static void on_skip(shoald_session *s, const shoal_client_msg *m)
         shoald_session_put_error(s, &err);
         return;
     }
-    s->skipped += m->samples;
+    count_skip(s, m->samples);
     shoald_session_put(s, SHOALD_IN_SKIP, &m->samples, sizeof m->samples, 0);
 }
 
@@ -181,7 +191,7 @@ static void on_audio(shoald_session *s, const void *bytes, size_t n)
     }
     if (n == 0)
         return;
-    if (atomic_load(&s->lane.received_bytes) == 0 && !shoald_admit_hears(s, &err)) {
+    if (atomic_load(&s->lane.received_bytes) + s->torn_bytes == 0 && !shoald_admit_hears(s, &err)) {
         shoald_session_fail_with(s, &err);
         return;
     }
@@ -245,9 +255,15 @@ static bool says_end(shoald_session *s, const shoald_piece *piece)
     return true;
 }
 
+/* Once `ready` has told it, no reload changes it. */
+uint64_t shoald_session_message_limit(const shoald_session *s)
+{
+    return s->port ? s->lane.max_message_bytes : (uint64_t)s->house->settings.max_message_bytes;
+}
+
 static bool too_large(shoald_session *s, const shoald_piece *piece)
 {
-    uint64_t limit = (uint64_t)s->house->settings.max_message_bytes;
+    uint64_t limit = shoald_session_message_limit(s);
     if (piece->first)
         s->message_bytes = 0;
     s->message_bytes += piece->n;

@@ -52,6 +52,7 @@ typedef struct shoald_session {
     bool ping_due;
     uint64_t message_bytes; /* of the message being received */
     uint64_t skipped;       /* samples that skip has left out */
+    uint64_t torn_bytes;    /* before those, of samples that were not whole */
     char *part;             /* text or opus packet being put together */
     size_t part_size;
     shoald_queue replies; /* pongs: do not wait for the worker */

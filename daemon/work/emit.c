@@ -91,7 +91,13 @@ void shoald_emit_packet(shoald_lane *l, shoald_bench *w, shoal_packet *p, const 
         put_encoded(l, w, SHOALD_OUT_BINARY, &b, shoal_packet_encode(&b, p, values), 0);
 }
 
-/* At the very end the last frame lasts into its padding, and so would a phone. */
+/* Samples; before a flush, a skip and the end the last frame lasts into its padding, and so would
+ * phones and speech. */
+static uint64_t end_of_sound(const shoald_lane *l)
+{
+    return shoald_intake_heard(&l->track->in, &l->options);
+}
+
 static void fill_phone(shoal_wire_phone *to, const shoald_output *out, const shoal_model_info *m,
                        const shoal_phone *from, double sound_s)
 {
@@ -143,7 +149,7 @@ static void emit_phones(shoald_lane *l, shoald_bench *w, const shoald_output *ou
     m->processed = processed(l);
     m->lag_ms = (int)((m->received - m->processed) * 1000 / (uint64_t)l->options.rate);
     m->count = count;
-    double sound_s = (double)m->received / l->options.rate;
+    double sound_s = (double)end_of_sound(l) / l->options.rate;
     for (int i = 0; i < count; i++)
         fill_phone(&m->phones[i], out, l->service->info, &w->decoded[i], sound_s);
     fill_tentative(m, l, w, out, sound_s);
@@ -152,7 +158,6 @@ static void emit_phones(shoald_lane *l, shoald_bench *w, const shoald_output *ou
     put_encoded(l, w, SHOALD_OUT_TEXT, &b, shoal_phones_encode(&b, m), 0);
 }
 
-/* At the very end speech may last into the padding of the last frame. */
 static void emit_activity(shoald_lane *l, shoald_bench *w, const shoald_output *out,
                           const shoal_activity_event *e)
 {
@@ -168,8 +173,8 @@ static void emit_activity(shoald_lane *l, shoald_bench *w, const shoald_output *
         .received = shoald_intake_received(&l->track->in, l),
         .processed = processed(l),
     };
-    if (m.sample > m.received)
-        m.sample = m.received;
+    if (m.sample > end_of_sound(l))
+        m.sample = end_of_sound(l);
     m.time = (double)m.sample / l->options.rate;
     put_encoded(l, w, SHOALD_OUT_TEXT, &b, shoal_activity_encode(&b, &m), 0);
 }

@@ -111,7 +111,7 @@ int shoald_intake_feed(shoald_intake *in, const shoal_options *o, shoal_stream *
         return feed_floats(in, o, stream, err);
     if (in->pcm_full)
         return convert(in, o, "", 0, &used, err);
-    if (in->sniffed && in->head_used < in->head_size)
+    if (in->head_used < (in->sniffed ? in->head_size : in->head_open))
         return feed_head(in, o, err);
     return 0;
 }
@@ -201,10 +201,13 @@ int shoald_intake_read(shoald_intake *in, const shoal_options *o, shoald_queue *
 
 /* ---- ends ------------------------------------------------------------------------------ */
 
+/* What is there is let go, but as long as that is too little for a verdict it stays to be looked at
+ * with what comes: nothing at all says least. */
 int shoald_intake_settle(shoald_intake *in, const shoal_options *o, shoal_error *err)
 {
-    if (!in->sniffed && sniff(in, o, false, err) < 0)
+    if (!in->sniffed && in->head_size && sniff(in, o, true, err) < 0)
         return -1;
+    in->head_open = in->head_size;
     return shoald_probe_judge(&in->probe, err) ? 0 : -1;
 }
 
@@ -219,8 +222,11 @@ int shoald_intake_drain(shoald_intake *in, const shoal_options *o, shoal_error *
     return count > 0;
 }
 
+/* Samples begin anew behind a gap: what is left of one before it counts nowhere. */
 int shoald_intake_skip(shoald_intake *in, const shoal_options *o, uint64_t samples, int64_t *at)
 {
+    in->taken -= (uint64_t)shoald_intake_torn(in, o);
+    shoald_probe_align(&in->probe);
     uint64_t before = in->taken / (uint64_t)shoald_lane_frame_bytes(o);
     if (o->format == SHOAL_FORMAT_OPUS)
         before = in->converted * (uint64_t)o->rate / SHOALD_RATE;
@@ -235,10 +241,19 @@ int shoald_intake_torn(const shoald_intake *in, const shoal_options *o)
     return (int)(in->taken % (uint64_t)shoald_lane_frame_bytes(o));
 }
 
+static uint64_t samples_of(const shoald_intake *in, const shoal_options *o, uint64_t bytes)
+{
+    if (o->format == SHOAL_FORMAT_OPUS)
+        return in->skipped + in->converted * (uint64_t)o->rate / SHOALD_RATE;
+    return in->skipped + bytes / (uint64_t)shoald_lane_frame_bytes(o);
+}
+
 uint64_t shoald_intake_received(const shoald_intake *in, const shoald_lane *l)
 {
-    if (l->options.format == SHOAL_FORMAT_OPUS)
-        return in->skipped + in->converted * (uint64_t)l->options.rate / SHOALD_RATE;
-    return in->skipped +
-           atomic_load(&l->received_bytes) / (uint64_t)shoald_lane_frame_bytes(&l->options);
+    return samples_of(in, &l->options, atomic_load(&l->received_bytes));
+}
+
+uint64_t shoald_intake_heard(const shoald_intake *in, const shoal_options *o)
+{
+    return samples_of(in, o, in->taken);
 }

@@ -34,6 +34,9 @@ int shoald_intake_skip(shoald_intake *in, const shoal_options *o, uint64_t sampl
 int shoald_intake_torn(const shoald_intake *in, const shoal_options *o);
 /* Samples (a channel) at the client's rate, of all that came. */
 uint64_t shoald_intake_received(const shoald_intake *in, const shoald_lane *l);
+/* The same of what was taken: behind a flush, a skip and the end that is where sound ends, whatever
+ * has come meanwhile. */
+uint64_t shoald_intake_heard(const shoald_intake *in, const shoal_options *o);
 /* How a negative SHOAL_E* of the engine is told. */
 void shoald_intake_say(shoal_error *err, const shoal_options *o, int result);
 

@@ -208,6 +208,13 @@ static void look_at(shoald_probe *p, unsigned char c)
     count_value(p);
 }
 
+void shoald_probe_align(shoald_probe *p)
+{
+    p->part_size = 0;
+    p->index -= p->index % (uint64_t)p->channels;
+    p->frame_sum = 0;
+}
+
 bool shoald_probe_look(shoald_probe *p, const void *bytes, size_t n, shoal_error *err)
 {
     const unsigned char *b = bytes;

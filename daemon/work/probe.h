@@ -55,6 +55,8 @@ typedef struct shoald_probe {
 void shoald_probe_init(shoald_probe *p, const shoal_options *o);
 /* More bytes. false: the audio is something else, and err says what. */
 bool shoald_probe_look(shoald_probe *p, const void *bytes, size_t n, shoal_error *err);
+/* What is left of a sample of all channels is dropped: the next byte begins another. */
+void shoald_probe_align(shoald_probe *p);
 /* No more comes for now, or what came is no audio (NaN): false if few values are enough to say. */
 bool shoald_probe_judge(shoald_probe *p, shoal_error *err);
 /* true, once: err is a warning. */

@@ -28,7 +28,7 @@ typedef struct shoald_intake {
     uint32_t audio_left;                   /* bytes of the audio record at the queue's front */
     uint64_t taken;                        /* bytes of audio taken from the queue */
     unsigned char head[SHOAL_SNIFF_BYTES]; /* the first bytes, until sniffed and converted */
-    size_t head_size, head_used, head_need;
+    size_t head_size, head_used, head_need, head_open; /* open: may be converted unsniffed */
     bool sniffed;
     shoald_probe probe;
     uint64_t converted; /* floats so far, 16 kHz */

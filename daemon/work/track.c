@@ -193,13 +193,13 @@ static void on_flush(shoald_lane *l, shoald_bench *w, size_t size)
 }
 
 /* Bytes after the last whole sample cannot be used; that must not go unsaid. */
-static void report_torn_sample(shoald_lane *l, shoald_bench *w)
+static void report_torn_sample(shoald_lane *l, shoald_bench *w, const char *before)
 {
     shoal_error err;
     int rest = shoald_intake_torn(&l->track->in, &l->options);
     if (rest == 0)
         return;
-    shoal_error_set(&err, SHOAL_CODE_BAD_AUDIO_FORMAT, "end",
+    shoal_error_set(&err, SHOAL_CODE_BAD_AUDIO_FORMAT, before,
                     "the audio ends in the middle of a sample: %d of its %d bytes came and were "
                     "left out; check format and channels, or that nothing was lost",
                     rest, shoald_lane_frame_bytes(&l->options));
@@ -212,8 +212,10 @@ static void on_skip(shoald_lane *l, shoald_bench *w, size_t size)
     shoald_track *t = l->track;
     shoald_queue_copy(&l->in, 0, &t->skip, sizeof t->skip);
     shoald_queue_drop(&l->in, size);
-    if (settle_intake(l, w))
-        t->phase = SHOALD_TRACK_DRAIN;
+    if (!settle_intake(l, w))
+        return;
+    report_torn_sample(l, w, "skip");
+    t->phase = SHOALD_TRACK_DRAIN;
 }
 
 static void on_end(shoald_lane *l, shoald_bench *w, bool draining)
@@ -221,7 +223,7 @@ static void on_end(shoald_lane *l, shoald_bench *w, bool draining)
     l->track->draining = draining;
     if (!settle_intake(l, w))
         return;
-    report_torn_sample(l, w);
+    report_torn_sample(l, w, "end");
     l->track->phase = SHOALD_TRACK_DRAIN;
 }
 

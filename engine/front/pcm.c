@@ -273,5 +273,6 @@ int shoal_pcm_reset(shoal_pcm *c)
     if (c->opus)
         opus_decoder_ctl(c->opus, OPUS_RESET_STATE);
 #endif
+    c->part_size = 0;
     return c->soxr && soxr_clear(c->soxr) ? SHOAL_ENOMEM : 0;
 }

@@ -337,6 +337,29 @@ def case_a_second_link_takes_over():
         c.close()
 
 
+def case_half_samples_before_gaps():
+    """Twice half a sample, a skip behind each: both are told, none makes a whole one, and who comes back is told of
+    every byte"""
+    skip = b'{"type":"skip","samples":16000}'
+    with Shoald() as shoald:
+        c = Client(shoald.port, OPTIONS + "&encoding=json")
+        for _ in range(2):
+            c.ws.send(BINARY, noise(0.5) + b"\1")
+            c.ws.send(TEXT, skip)
+        wait_until(lambda: shoald.metric("received_bytes_total") >= 2 * RATE + 2, 5, "it does not read")
+        c.ws.reset()
+        parked(shoald, 1)
+        held = c.come_back()
+        check(held["bytes"] == 2 * RATE + 2 and held["received"] == 3 * RATE, held)
+        c.ws.send(TEXT, b'{"type":"end"}')
+        c.take_all()
+        said = [json.loads(text) for op, text in c.messages if op == TEXT]
+        torn = [m for m in said if m["type"] == "error"]
+        check([m.get("ref") for m in torn] == ["skip", "skip"], torn)
+        check(said[-1]["type"] == "done" and said[-1]["received"] == 3 * RATE, said[-1])
+        c.close()
+
+
 def case_time_room_and_drain_end_parked_sessions():
     with Shoald(park_ms=400) as shoald:
         c = Client(shoald.port)

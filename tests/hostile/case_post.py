@@ -1,14 +1,16 @@
 """Files by POST: bodies that are slow, endless, wrong or unread"""
 
+import json
 import os
 import random
 import signal
+import socket
 import struct
 import threading
 import time
 
 from daemon import PATIENCE, SHOALD, SRC, Shoald, check, scaled, wait_until
-from ws import answer, connect, honest_session, noise, read_head
+from ws import answer, connect, honest_session, noise, one_honest_session, read_head
 
 MIB = 1 << 20
 RAW = "/v1/phones?depth=1&format=s16le&rate=16000"
@@ -23,10 +25,10 @@ def chunk(data):
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def wav(samples, more=b"", claimed=None):
+def wav(samples, more=b"", claimed=None, rate=16000):
     size = claimed if claimed is not None else len(samples)
     return (b"RIFF" + struct.pack("<I", 0xffffffff) + b"WAVEfmt " +
-            struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + more +
+            struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16) + more +
             b"data" + struct.pack("<I", size) + samples)
 
 
@@ -70,6 +72,21 @@ def case_slow_bodies():
         honest_session(shoald.port, 0.5)
 
 
+def case_bodies_that_do_not_begin():
+    """Twenty files of which no byte comes cost what twenty idle connections do: nothing"""
+    with Shoald(capacity=4) as shoald:
+        sockets = [connect(shoald.port) for _ in range(20)]
+        for s in sockets:
+            s.sendall(head("/v1/phones", length=100000))
+        wait_until(lambda: shoald.metric("sessions") == 20, 10, "no sessions")
+        shoald.await_clock()
+        load = shoald.metric("load_least_ratio")
+        check(load == 0 and shoald.get("/readyz")[0] == 200, "silence makes a load of", load)
+        one_honest_session(shoald.port, 0.5, "/v1/stream?depth=3", "127.0.0.1")
+        for s in sockets:
+            s.close()
+
+
 def case_silent_bodies():
     """Raw samples that stop: 408 at idle_timeout_s before the first result, a line after it"""
     with Shoald(idle_timeout_s=2) as shoald:
@@ -81,6 +98,49 @@ def case_silent_bodies():
         check(text.startswith(b"HTTP/1.1 200") and b'"code":"idle_timeout"' in text,
               "no idle_timeout but", text[-300:])
         check(not text.endswith(b"0\r\n\r\n"), "the answer came to an end as if all were well")
+        all_gone(shoald)
+
+
+def case_bodies_cut_short():
+    """A body that ends before its end, by a client that still reads: its results, done, and why; 400 for none at all"""
+    with Shoald() as shoald:
+        for path, body in ((RAW, noise(1)), ("/v1/phones?depth=1", wav(noise(1), claimed=64000))):
+            with connect(shoald.port) as s:
+                s.sendall(head(path, length=100000) + body)
+                s.shutdown(socket.SHUT_WR)
+                status, _, text = read_head(s)
+                text += read_all(s)
+                check(status == 200 and b'"received":16000' in text and b'"type":"done"' in text, status, text)
+                check(b"ended before its end" in text and not text.endswith(b"0\r\n\r\n"), text[-300:])
+            with connect(shoald.port) as s:
+                s.sendall(head(path, length=100000))
+                s.shutdown(socket.SHUT_WR)
+                check(read_head(s)[0] == 400, path, "was not told 400")
+        all_gone(shoald)
+
+
+def case_warnings_beside_binary_answers():
+    """Half a sample at the end: a header of the array, a trailer behind packets, a line among lines"""
+    body = noise(1) + b"\1"
+    with Shoald() as shoald:
+        for accept in ("application/x-npy", "application/octet-stream", "application/x-ndjson"):
+            with connect(shoald.port) as s:
+                s.sendall(head(RAW.replace("phones", "embedding"), "Accept: " + accept, "Connection: close",
+                               length=len(body)) + body)
+                status, headers, text = read_head(s)
+                text += read_all(s)
+                told = headers.get("x-shoal-warning", "") + text.decode("latin-1")
+                check(status == 200 and "in the middle of a sample" in told, accept, status, headers, text[-200:])
+                check("ndjson" in accept or "npy" in accept or
+                      text.rsplit(b"\r\n0\r\n", 1)[1].startswith(b"X-Shoal-Warning: "), "no trailer:", text[-200:])
+
+
+def case_bodies_of_nothing():
+    """Empty, in chunks: 400, be it samples or a file"""
+    with Shoald() as shoald:
+        for path in (RAW, "/v1/phones"):
+            status, _, text = answer(shoald.port, head(path) + b"0\r\n\r\n")
+            check(status == 400 and b"bad_request" in text and b"empty" in text, path, "got", status, text)
         all_gone(shoald)
 
 
@@ -187,6 +247,78 @@ def case_a_drain_during_posts():
 def decoders(shoald):
     with open(f"/proc/{shoald.pid}/task/{shoald.pid}/children", encoding="ascii") as f:
         return [int(pid) for pid in f.read().split()]
+
+
+def posted(shoald, data):
+    """(status, lines of the answer)"""
+    with connect(shoald.port) as s:
+        s.sendall(head("/v1/phones?depth=1", "Connection: close", length=len(data)) + data)
+        status, _, text = read_head(s)
+        text += read_all(s)
+        return status, [json.loads(line) for line in text.split(b"\n") if line.startswith(b"{")]
+
+
+def tagged(data, size):
+    """With an ID3 tag of so many bytes: a picture, as players show it"""
+    return b"ID3\x03\0\0" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0)) + os.urandom(size) + data
+
+
+def mp3(frames=80):
+    """Silence: no side information, no bits"""
+    return (b"\xff\xfb\x90\xc4" + bytes(413)) * frames
+
+
+def case_much_before_the_sound():
+    """A picture in front of the sound, notes of 300 KB: read as without them"""
+    with open(os.path.join(SRC, "clients/web/sample.flac"), "rb") as f:
+        flac = f.read()
+    sound, notes = os.urandom(320000), os.urandom(300000)
+    known = {"WAV": wav(sound, more=b"LIST" + struct.pack("<I", len(notes)) + notes),
+             "long WAV with little before": wav(3 * sound), "tagged FLAC": tagged(flac, 300000),
+             "tagged MP3": tagged(mp3(), 2000000)}
+    with Shoald() as shoald:
+        for name, seconds in zip(known, (10, 30, None, None)):
+            status, lines = posted(shoald, known[name])
+            check(status == 200 and lines[-1]["type"] == "done", name, "got", status, lines[-1:])
+            check(seconds is None or lines[-1]["seconds"] == seconds, name, "is", lines[-1])
+
+
+def case_files_that_lead_nowhere():
+    """Heads that make libsndfile look for their sound for ever (8SVX, SDS): told at once, not after ten seconds of a core"""
+    amiga = b"FORM" + struct.pack(">I", 64000) + b"16SVVHDR" + struct.pack(">I", 20) + \
+        struct.pack(">IIIHBBI", 32000, 0, 0, 16000, 1, 0, 65535) + \
+        b"ANNO" + struct.pack(">I", 34) + b"made by hand, and not very long at" + \
+        b"BODY" + struct.pack(">I", 32000) + bytes(300)
+    sampler = bytes.fromhex("f07e000100001024680300770200000000000000f7") + (b"\xf0\x7e\0\2\0" + bytes(122)) * 2
+    with Shoald() as shoald:
+        before = time.monotonic()
+        for data in (amiga, sampler):
+            status, lines = posted(shoald, data)
+            check(status == 415 and "no audio file" in lines[0]["message"], "got", status, lines)
+        check(time.monotonic() - before < 3 * PATIENCE, "that took", time.monotonic() - before, "s")
+        wait_until(lambda: not decoders(shoald), 10, "decoders are left")
+
+
+def case_files_of_strange_rates():
+    """1 Hz: two kilobytes would be a quarter of an hour of audio"""
+    with Shoald() as shoald:
+        for rate, wanted in ((1, 415), (999, 415), (384001, 415), (1000, 200), (384000, 200)):
+            status, lines = posted(shoald, wav(bytes(2000), rate=rate))
+            check(status == wanted, rate, "Hz got", status, lines[-1:])
+
+
+def case_files_that_lack_a_little():
+    """A WAV short by 1,000 samples, a FLAC with a hole in its middle: their answers say so and break off"""
+    with open(os.path.join(SRC, "clients/web/sample.flac"), "rb") as f:
+        flac = f.read()
+    hole = flac[:20000] + bytes(1500) + flac[21500:]
+    sound = os.urandom(32000)
+    with Shoald() as shoald:
+        for data, lacks in ((wav(sound), False), (flac, False),
+                            (wav(sound, claimed=34000), True), (hole, True)):
+            status, lines = posted(shoald, data)
+            said = lines[-1]["type"] == "error" and "damaged, or cut off" in lines[-1]["message"]
+            check(status == 200 and said == lacks, "whole" if not lacks else "not whole", "but got", lines[-1])
 
 
 def is_confined(pid):

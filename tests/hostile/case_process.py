@@ -12,7 +12,7 @@ import time
 
 from daemon import (PATIENCE, SHOAL_FILE, SHOALD, TINY, Shoald, check, die_with_parent, scaled,
                     wait_until)
-from ws import TEXT, Socket, connect, honest_session, read_head
+from ws import BINARY, TEXT, Socket, connect, honest_session, noise, read_head
 
 STOP_S = 2          # SIGTERM is obeyed within, whatever happens
 VOICE = "/usr/share/sounds/alsa/Front_Center.wav"
@@ -34,6 +34,53 @@ def case_stderr_undrained():
         code = shoald.stop(STOP_S)
         check(code == 0, "exit code", code, "after", time.monotonic() - start, "s")
     os.close(reader)
+
+
+def case_output_that_cannot_be_written():
+    """What is asked for and cannot be printed is an error, a token above all, which is nowhere else"""
+    def no_output():
+        die_with_parent()
+        os.close(1)
+    asked = (["--check", "--listen", "127.0.0.1:0"], ["--version"], ["--help"], ["--explain", TINY], ["--new-token", "anna"])
+    with open("/dev/full", "wb") as full:
+        for words in asked:
+            for how in ({"stdout": full, "preexec_fn": die_with_parent}, {"preexec_fn": no_output}):
+                done = subprocess.run([SHOALD, "--model", TINY, *words], stderr=subprocess.PIPE, timeout=20 * PATIENCE,
+                                      check=False, **how)
+                check(done.returncode != 0 and b"written" in done.stderr, words, "ended with", done)
+
+
+def reload_with(shoald, path, text):
+    reloads = shoald.log().count("reloaded ")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+    os.kill(shoald.pid, signal.SIGHUP)
+    wait_until(lambda: shoald.log().count("reloaded ") > reloads, 5, "it does not reload")
+
+
+def case_a_reload_keeps_its_promises():
+    """What ready has told holds until the session ends, whatever is said to who comes next"""
+    audio = noise(1)
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "shoald.conf")
+        with open(path, "w", encoding="ascii") as f:
+            f.write("max_message_bytes = 65536\npark_ms = 20000\n")
+        with Shoald("--config", path) as shoald, Socket(shoald.port) as ws:
+            check(ws.message("ready")["limits"]["max_message_bytes"] == 65536, "not 65536")
+            reload_with(shoald, path, "max_message_bytes = 4096\npark_ms = 1\n")
+            with Socket(shoald.port) as other:
+                check(other.message("ready")["limits"]["max_message_bytes"] == 4096, "not 4096")
+                other.send(BINARY, audio)
+                check(other.refusal()[0]["code"] == "message_too_large", "a new one is not held to it")
+            ws.send(BINARY, audio)
+            ws.message("phones")
+            with Socket(shoald.port) as other:
+                other.message("ready")
+                other.reset()
+            ws.reset()
+            wait_until(lambda: shoald.metric("parks_lost_total") == 1, 5, "a new one is not held to it")
+            shoald.await_clock()
+            check(shoald.metric("parked_sessions") == 1, "who was promised 20 s got less")
 
 
 def case_stderr_gone():

@@ -254,6 +254,17 @@ static void note_change(shoal__session *s, const shoal_changed *c)
     shoal__out_answered(&s->out, SHOAL__ASK_SET);
 }
 
+/* All that was sent before the ping has been heard: a session in which nobody speaks advances by
+ * that alone. */
+static int note_pong(shoal__session *s, const char *id)
+{
+    int alive = !strcmp(id, shoal__alive_id);
+    int asked = !alive && shoal__out_answered(&s->out, SHOAL__ASK_PING);
+
+    s->advanced |= alive || asked;
+    return asked;
+}
+
 static int note_first_ready(shoal__session *s, shoal_client_event *e)
 {
     s->ready = *e->ready;
@@ -277,8 +288,7 @@ static int note_event(shoal__session *s, shoal_client_event *e)
             return 0;
         note_grid(s, e->flushed);
         return 1;
-    case SHOAL_CLIENT_PONG:
-        return strcmp(e->id, shoal__alive_id) != 0 && shoal__out_answered(&s->out, SHOAL__ASK_PING);
+    case SHOAL_CLIENT_PONG: return note_pong(s, e->id);
     default: return 1;
     }
 }
@@ -288,6 +298,7 @@ static int take_message(shoal__session *s, int kind, const uint8_t *bytes, size_
                         shoal_client_event *e)
 {
     shoal_error err;
+    uint64_t processed = s->join.processed;
     int r = shoal__event_make(&s->progress, &s->scratch, kind, bytes, n, e, &err);
 
     s->front_given = 1;
@@ -296,6 +307,7 @@ static int take_message(shoal__session *s, int kind, const uint8_t *bytes, size_
         bad_answer(s, err.message);
     if (r <= 0 || !shoal__join_take(&s->join, &s->scratch, e))
         return 0;
+    s->advanced |= s->join.processed > processed;
     forget_what_is_done(s);
     return note_event(s, e);
 }

@@ -29,7 +29,7 @@ export class ShoalFailure extends Error {
   /**
    * @param {Cause} cause
    * @param {string} message what happened and what helps, for people
-   * @param {{code?: string, retryMs?: number, closeCode?: number, ref?: string}} [more]
+   * @param {{code?: string, retryMs?: number, askedMs?: number, closeCode?: number, ref?: string}} [more]
    */
   constructor(cause, message, more = {}) {
     super(message);
@@ -38,6 +38,8 @@ export class ShoalFailure extends Error {
     this.cause = cause;
     /** the same session may be tried again after so many ms; -1: that will not help */
     this.retryMs = more.retryMs ?? RETRY_MS[cause];
+    /** of which the server has asked for so many; 0: it said nothing of it */
+    this.askedMs = more.askedMs ?? 0;
     /** the protocol's error code, or one of ours: connection_failed, connection_lost, bad_answer */
     this.code = more.code ?? "";
     /** of the WebSocket; 0: there was none */
@@ -71,12 +73,14 @@ const CLOSES = {
 /** An `error` message as a failure. */
 export function failureOf(error, closeCode = 0) {
   const cause = CAUSES[error.code] ?? "rejected";
-  const wait = error.retry_after_ms ?? (cause === "full" ? LATER_MS : SOON_MS);
+  const asked = error.retry && error.retry_after_ms > 0 ? Number(error.retry_after_ms) : 0;
+  const wait = asked || (cause === "full" ? LATER_MS : SOON_MS);
   return new ShoalFailure(cause, error.message, {
     code: error.code,
     ref: error.ref,
     closeCode,
     retryMs: error.retry ? wait : -1,
+    askedMs: asked,
   });
 }
 

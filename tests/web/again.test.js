@@ -5,6 +5,7 @@ import test from "node:test";
 import {
   Joined,
   Log,
+  Patience,
   differs,
   firstFrame,
   reachMs,
@@ -56,6 +57,31 @@ test("another model, precision or kernels", () => {
   assert.equal(differs(READY, { ...READY, engine }).code, "other_precision");
   const kernels = { ...READY.engine, kernels: "scalar" };
   assert.equal(differs(READY, { ...READY, engine: kernels }).cause, "rejected");
+});
+
+test("patience is renewed by what is new, and by nothing else", () => {
+  const p = new Patience(3000),
+    lost = { retryMs: 500, askedMs: 0 };
+  p.breaks(1000);
+  assert.equal(p.wait(lost, 1000, 0), 500);
+  p.hear({ type: "phones", processed: 0 });
+  p.hear({ type: "changed" });
+  p.breaks(3800);
+  assert.equal(p.wait(lost, 3800, 0), 200); // the last attempt
+  assert.equal(p.wait(lost, 4000, 0), -1);
+  p.hear({ type: "phones", processed: 320 });
+  p.breaks(9000);
+  assert.equal(p.wait(lost, 9000, 0), 500);
+  p.hear({ type: "phones", processed: 320 });
+  p.breaks(12000);
+  assert.equal(p.wait(lost, 12000, 0), -1);
+  p.hear({ type: "pong" });
+  p.breaks(13000);
+  assert.equal(p.wait({ retryMs: 3001, askedMs: 3001 }, 13000, 0), -1);
+  assert.equal(p.wait({ retryMs: 2900, askedMs: 2900 }, 13000, 0), 2900);
+  const endless = new Patience(Infinity);
+  endless.breaks(0);
+  assert.equal(endless.wait({ retryMs: 2 ** 40, askedMs: 2 ** 40 }, 0), 2 ** 31 - 1);
 });
 
 const numbers = log => n => log.add(new Uint8Array(n).map((_, i) => log.to + i));
@@ -202,6 +228,33 @@ test("a broken connection: audio, sets, pings and the end go again", async () =>
   assert.equal(session.failure, null);
 });
 
+test("a server that breaks at the same place each time is given up", async () => {
+  let { session, socket } = begin(1200);
+  socket.accept(READY);
+  session.send(new Uint8Array(100));
+  socket.hangUp(1006);
+  for (let i = 0; i < 4 && !session.closed; i++) {
+    socket = await next(socket);
+    socket.accept(READY);
+    socket.hangUp(1006);
+  }
+  assert.equal(session.failure?.code, "connection_lost");
+});
+
+test("a server that asks for more than patience has is not waited for", async () => {
+  for (const ms of [60000, 2147483647]) {
+    const { session, socket } = begin(3000);
+    socket.accept(READY);
+    socket.hangUp(1006);
+    const other = await next(socket);
+    other.onopen();
+    const full = { type: "error", code: "overloaded", message: "m", fatal: true, retry: true };
+    other.say({ ...full, retry_after_ms: ms });
+    other.hangUp(1013);
+    assert.deepEqual([session.failure?.code, session.failure?.retryMs], ["overloaded", ms]);
+  }
+});
+
 test("a session that the server keeps is gone back to, whatever was asked of it", async () => {
   const { session, seen, socket } = begin();
   const audio = n => session.send(new Uint8Array(n));
@@ -256,9 +309,10 @@ test("a session that is kept no more: replay, or the failure", async () => {
       third.audio().map(m => m.length),
       [100],
     );
+    third.say({ type: "phones", processed: 320, phones: [] });
     third.hangUp(1006);
     const fourth = await next(third);
-    assert.match(fourth.url, /resume=ghi&got=0$/); // messages of the new session
+    assert.match(fourth.url, /resume=ghi&got=1$/); // messages of the new session
     session.close();
   }
 });

@@ -33,6 +33,7 @@ class AsyncSession:
     def __init__(self, ws: Any, ready: Json, format: str, opener: Any = None, reconnect_s: float = 0) -> None:
         self.ready = ready
         self._opener, self._reconnect_s = opener, reconnect_s
+        self._patience = again.Patience(reconnect_s)
         self._can_replay = again.can_replay(ready["options"])
         self._joined = again.Joined(ready["options"]["rate"])
         self._kept, self._skipped = Kept(), 0
@@ -136,6 +137,7 @@ class AsyncSession:
                 if m["type"] == "changed" and m["reason"] == "set":
                     self.ready["options"].update(depth=m["range"], output=m["output"])
             if m is not None:
+                self._patience.hear(m)
                 yield m
 
     # ---- a connection that broke ----
@@ -164,12 +166,13 @@ class AsyncSession:
 
     async def _connect_again(self, failure: Failure) -> tuple[list[Union[bytes, str]], bool]:
         """(what is to be sent again, the server had kept the session)"""
-        end, attempt = time.monotonic() + self._reconnect_s, 0
+        self._patience.breaks(time.monotonic())
         while True:
-            if not again.helps(failure) or not self._may_go_on() or time.monotonic() > end:
+            helps = again.helps(failure) and self._may_go_on()
+            wait = self._patience.wait_s(failure, time.monotonic()) if helps else -1
+            if wait < 0:
                 raise failure
-            await asyncio.sleep(again.wait_s(attempt, failure.retry_ms))
-            attempt += 1
+            await asyncio.sleep(wait)
             try:
                 if self.ready.get("resume"):
                     return await self._come_back(), True

@@ -36,21 +36,23 @@ class Failure(Exception):
     """
 
     def __init__(self, cause: str, message: str, code: str = "", retry_ms: Optional[int] = None,
-                 close_code: int = 0, http_status: int = 0, ref: str = "") -> None:
+                 close_code: int = 0, http_status: int = 0, ref: str = "", asked_ms: int = 0) -> None:
         super().__init__(message)
         self.cause, self.code, self.ref = cause, code, ref
         self.retry_ms = RETRY_MS[cause] if retry_ms is None else retry_ms
+        self.asked_ms = asked_ms        # of which the server has asked for so many; 0: it said nothing of it
         self.close_code, self.http_status = close_code, http_status
 
 
 def failure_of_error(error: Mapping[str, Any], close_code: int = 0, http_status: int = 0) -> Failure:
     """An `error` message, or the body of a refused upgrade."""
     cause = CAUSES.get(error.get("code", ""), "rejected")
-    retry_ms = -1
+    retry_ms, asked_ms = -1, 0
     if error.get("retry"):
-        retry_ms = error.get("retry_after_ms") or (LATER_MS if cause == "full" else SOON_MS)
+        asked_ms = max(error.get("retry_after_ms", 0), 0)
+        retry_ms = asked_ms or (LATER_MS if cause == "full" else SOON_MS)
     return Failure(cause, error.get("message", "refused"), error.get("code", ""), retry_ms, close_code,
-                   http_status, error.get("ref", ""))
+                   http_status, error.get("ref", ""), asked_ms)
 
 
 def failure_of_status(status: int) -> Failure:

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""check_odd.py - what our programs make of a server that a test plays: one that fails late, breaks again and again, or
+says what no shoald does"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import wave
+
+from odd_server import READY, OddServer, done, error, phones
+
+BUILD = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "1"))
+MIC = os.path.join(BUILD, "clients/shoal-mic")
+
+
+def run(program, *args, **more):
+    return subprocess.run([f"{BUILD}/clients/{program}", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=30 * PATIENCE, check=False, **more)
+
+
+def answers(*messages, code=1000, ready=READY):
+    """A script that says them once all audio has come, and closes."""
+    def script(peer, _):
+        peer.say(ready)
+        peer.until_end()
+        peer.say(*messages)
+        peer.close(code)
+    return script
+
+
+@unittest.skipUnless(os.path.exists(MIC), "shoal-mic was not built")
+class Mic(unittest.TestCase):
+    def heard(self, script, *more):
+        with OddServer(script) as server:
+            return run("shoal-mic", "--url", server.url, "--input-command", "head -c 32000 /dev/zero", "--rate", "16000", *more)
+
+    def test_a_failure_after_the_end_of_the_sound_is_told(self):
+        for messages, code, told in (([error("unsupported", "boom")], 1008, "boom"),
+                                     (['{"type":"phones"}'], 1000, "cannot read")):
+            for more in ([], ["--jsonl"]):
+                ended = self.heard(answers(*messages, code=code), *more)
+                self.assertEqual(ended.returncode, 1, ended)
+                self.assertIn(told, ended.stderr)
+
+    def test_all_is_well(self):
+        ended = self.heard(answers(phones("AA"), done(16000)))
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""), ended)
+
+
+if __name__ == "__main__":
+    result = unittest.main(exit=False, verbosity=1).result
+    bad = len(result.failures) + len(result.errors)
+    print(f"100%: Checks: {result.testsRun}, Failures: {bad}, Errors: 0")
+    sys.exit(1 if bad else 0)

@@ -147,7 +147,9 @@ class Joined:
         for name in ("time", "seconds"):
             if name in moved:
                 moved[name] = round(moved[name] + self.base * 0.02, 3)
-        take: Optional[Callable[[Json], Optional[Json]]] = getattr(self, "_" + str(m["type"]), None)
+        takes: dict[str, Callable[[Json], Optional[Json]]] = {
+            "phones": self._phones, "activity": self._activity, "done": self._done}
+        take = takes.get(m["type"])         # a later server's messages go as they are
         return take(moved) if take else moved
 
     def _packet(self, p: Packet) -> Optional[Packet]:

@@ -71,9 +71,14 @@ export class Patience {
   }
 }
 
-/** A new session can go on where one with these options was: no Opus, no means. @param {any} ready */
-export function canGoOn({ options: o }) {
-  return o.format in SAMPLE_BYTES && (o.every ?? 1) === 1 && (o.pool ?? "none") === "none";
+/** A new session can go on where one with these options was: no Opus, no means, and numbers that can be reckoned
+ *  with. @param {any} ready */
+export function canGoOn(ready) {
+  const o = ready.options,
+    whole = [o.rate, o.channels ?? 1, o.chunk_ms / FRAME_MS, ready.model?.rate];
+  const sane = whole.every(n => Number.isInteger(n) && n > 0) && reachMs(ready) >= 0 && !(o.left_ms < 0);
+  const means = (o.every ?? 1) !== 1 || (o.pool ?? "none") !== "none";
+  return Object.hasOwn(SAMPLE_BYTES, o.format) && sane && !means;
 }
 
 /** Bytes of a sample of all channels. @param {any} ready */
@@ -83,7 +88,7 @@ export function frameBytes({ options: o }) {
 
 /** How far before a frame the audio reaches on which its results depend. @param {any} ready */
 export function reachMs({ options: o, latency_ms, replay_ms }) {
-  if (replay_ms) return replay_ms; // older servers do not say
+  if (replay_ms > 0) return replay_ms; // older servers do not say
   const chunks = ms => Math.ceil(ms / o.chunk_ms) * o.chunk_ms;
   const deepest = Array.isArray(o.depth) ? o.depth[1] : o.depth;
   const layers = (chunks(o.left_ms) + chunks(CONVOLUTION_MS)) * deepest;
@@ -172,7 +177,7 @@ export class Log {
    */
   after(bytes, requests) {
     const begin = this.#origin + bytes;
-    if (begin < this.from || requests < this.#first) return null;
+    if (!(begin >= this.from && begin <= this.to && requests >= this.#first)) return null;
     let at = this.from,
       nth = this.#first;
     const rest = [];

@@ -20,10 +20,10 @@ import { packetsFor } from "./shoal-opus.js";
 import {
   ShoalFailure,
   audioBytes,
-  decodePacket,
   failureOf,
   failureOfClose,
-  featuresOfJson,
+  messageOf,
+  mostOf,
   resumeURL,
   sessionURL,
   tokenProtocol,
@@ -57,6 +57,7 @@ export class Session {
   #maxMessage = 1024;
   #failure = null;
   #opened = false;
+  #begun = false;
   #ended = false;
   #closed = false;
   #watch = null;
@@ -267,9 +268,7 @@ export class Session {
     if (this.#closed) return;
     this.#lastHeard = Date.now();
     try {
-      let m = typeof data === "string" ? JSON.parse(data) : decodePacket(data);
-      if (m.type === "features" && m.data) m = featuresOfJson(m);
-      this.#take(m);
+      this.#take(messageOf(data));
     } catch (e) {
       this.#ws.close(1000);
       this.#finish(
@@ -306,7 +305,9 @@ export class Session {
       else this.#goOn(m);
       return false;
     }
-    this.#maxMessage = Math.min(65536, m.limits?.max_message_bytes ?? 65536);
+    if (this.#begun) throw new TypeError("a second ready");
+    this.#begun = true;
+    this.#maxMessage = mostOf(m);
     this.#idle = (m.limits?.idle_timeout_s ?? 0) * 1000;
     const joined = again && canGoOn(m) ? new Joined(m.options.rate) : null;
     if (again) Object.assign(again, { ready: m, token: m.resume ?? "", joined });

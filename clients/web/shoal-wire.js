@@ -72,7 +72,7 @@ const CLOSES = {
 
 /** An `error` message as a failure. */
 export function failureOf(error, closeCode = 0) {
-  const cause = CAUSES[error.code] ?? "rejected";
+  const cause = Object.hasOwn(CAUSES, error.code) ? CAUSES[error.code] : "rejected";
   const asked = error.retry && error.retry_after_ms > 0 ? Number(error.retry_after_ms) : 0;
   const wait = asked || (cause === "full" ? LATER_MS : SOON_MS);
   return new ShoalFailure(cause, error.message, {
@@ -180,7 +180,7 @@ export function tokenProtocol(token) {
 
 /** To come back to a session: nothing else is asked. @param {string | URL} url as in sessionURL */
 export function resumeURL(url, token, got) {
-  return sessionURL(url).replace(/\?.*/, `?resume=${token}&got=${got}`);
+  return sessionURL(url).replace(/\?.*/, () => `?resume=${encodeURIComponent(token)}&got=${got}`);
 }
 
 /* ---- feature packets ----------------------------------------------------------------------- */
@@ -269,6 +269,8 @@ export function decodePacket(data) {
     throw bad(`kind ${view.getUint8(5)}, encoding ${encoding}`);
   if (head < 64 || view.byteLength !== head + frames * dim * size)
     throw bad(`${view.byteLength} bytes for ${frames} x ${dim} values behind ${head} bytes`);
+  const row_ms = head >= 72 ? view.getUint32(64, true) : FRAME_MS;
+  if (!row_ms) throw bad("rows of no time");
   const long = at => Number(view.getBigUint64(at, true));
   return {
     type: "features",
@@ -283,11 +285,35 @@ export function decodePacket(data) {
     processed: long(40),
     frames,
     dim,
-    row_ms: head >= 72 ? view.getUint32(64, true) : FRAME_MS,
+    row_ms,
     queued_us: view.getUint32(52, true),
     computed_us: view.getUint32(56, true),
     values: readValues(view, head, frames * dim, encoding),
   };
+}
+
+/** Members that are reckoned with, whatever message has them. */
+const NUMBERS = ["seq", "received", "processed", "sample", "from_sample", "frame", "from_frame"];
+NUMBERS.push("frames", "packets", "first_frame", "start_sample", "dim", "row_ms", "time", "seconds");
+
+/** One message of a server. What makes no sense is thrown. @param {string | ArrayBuffer} data @returns {Message} */
+export function messageOf(data) {
+  if (typeof data !== "string") return decodePacket(data);
+  const m = JSON.parse(data);
+  if (typeof m?.type !== "string") throw new TypeError("no type");
+  for (const name of NUMBERS)
+    if (name in m && !(Number.isFinite(m[name]) && m[name] >= 0))
+      throw new TypeError(`${name} is ${m[name]}`);
+  if (m.type === "phones" && !Array.isArray(m.phones)) throw new TypeError("no phones");
+  return m.type === "features" ? featuresOfJson(m) : m;
+}
+
+const MOST_BYTES = 65536;
+
+/** Bytes of a message of audio; a server that says none has said nothing. @param {Message} ready */
+export function mostOf({ limits }) {
+  const most = Math.floor(limits?.max_message_bytes);
+  return most >= 1 ? Math.min(MOST_BYTES, most) : MOST_BYTES;
 }
 
 /** A `features` message of encoding=json, as decodePacket gives it. null (not finite) is NaN. */

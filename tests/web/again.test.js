@@ -6,6 +6,7 @@ import {
   Joined,
   Log,
   Patience,
+  canGoOn,
   differs,
   firstFrame,
   reachMs,
@@ -84,6 +85,17 @@ test("patience is renewed by what is new, and by nothing else", () => {
   assert.equal(endless.wait({ retryMs: 2 ** 40, askedMs: 2 ** 40 }, 0), 2 ** 31 - 1);
 });
 
+test("a session whose numbers cannot be reckoned with has no replay", () => {
+  assert.equal(canGoOn(READY), true);
+  for (const name of ["rate", "chunk_ms", "channels", "left_ms", "format"])
+    for (const value of [0.5, -1, NaN, "toString", "x"]) {
+      const options = { ...READY.options, [name]: value };
+      if (name !== "left_ms" || value !== 0.5) // rounded up to chunks
+        assert.equal(canGoOn({ ...READY, options }), false, `${name} ${value}`);
+    }
+  assert.equal(canGoOn({ ...READY, latency_ms: undefined }), false);
+});
+
 const numbers = log => n => log.add(new Uint8Array(n).map((_, i) => log.to + i));
 const seen = messages => messages.map(m => (typeof m === "string" ? m : [...m]));
 
@@ -103,6 +115,8 @@ test("what the server of a kept session has not got", () => {
   log.drop(6);
   assert.deepEqual(seen(log.after(6, 1)), ["b", [6, 7, 8]]);
   assert.equal(log.after(5, 1), null);
+  for (const held of [10, -1, NaN, undefined]) assert.equal(log.after(held, 1), null);
+  assert.equal(log.after(6, undefined), null);
   assert.equal(log.after(6, 0), null); // request 0 went with what lay behind it
 });
 

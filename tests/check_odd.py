@@ -32,6 +32,48 @@ def answers(*messages, code=1000, ready=READY):
     return script
 
 
+def recording(folder, name="in.wav", seconds=1):
+    path = os.path.join(folder, name)
+    with wave.open(path, "wb") as w:
+        w.setnchannels(1)
+        w.setsampwidth(2)
+        w.setframerate(16000)
+        w.writeframes(os.urandom(32000 * seconds))
+    return path
+
+
+class File(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.wav = recording(self.folder.name)
+
+    def asked(self, script, *more):
+        with OddServer(script) as server:
+            return run("shoal-file", "--fast", "--url", server.url, *more, self.wav), server.connections
+
+    def test_one_that_breaks_at_the_same_place_is_given_up(self):
+        def script(peer, _):
+            peer.say(READY)
+            peer.until_end()
+            peer.say(phones("AA"))
+            peer.close(1000)
+        began = time.monotonic()
+        ended, connections = self.asked(script, "--reconnect", "2", "-q")
+        self.assertEqual(ended.returncode, 3, ended)
+        self.assertIn("closed the session", ended.stderr)
+        self.assertLess(time.monotonic() - began, 6 * PATIENCE)
+        self.assertLess(connections, 9)
+
+    def test_control_characters_come_to_no_terminal(self):
+        for messages, code in (([phones("A\nB\x1b[31m"), done(16000)], 1000),
+                               ([error("unsupported", "go \x1b[31m\x9b1m away\r\n")], 1008)):
+            ended, _ = self.asked(answers(*messages, code=code))
+            self.assertEqual(ended.returncode, 1, ended)
+            said = (ended.stdout + ended.stderr).replace("\n", "")
+            self.assertTrue(said.isprintable(), ended)
+
+
 @unittest.skipUnless(os.path.exists(MIC), "shoal-mic was not built")
 class Mic(unittest.TestCase):
     def heard(self, script, *more):

@@ -180,6 +180,7 @@ void shoal__session_close(shoal__session *s, int code, const char *reason, size_
     s->close_code = code;
     memcpy(s->close_reason, reason, n);
     s->close_reason[n] = 0;
+    shoal_text_tame(s->close_reason);
 }
 
 void shoal__session_gone(shoal__session *s)
@@ -299,9 +300,14 @@ static int take_message(shoal__session *s, int kind, const uint8_t *bytes, size_
 {
     shoal_error err;
     uint64_t processed = s->join.processed;
+    int was_ready = s->progress.ready;
     int r = shoal__event_make(&s->progress, &s->scratch, kind, bytes, n, e, &err);
 
     s->front_given = 1;
+    if (r > 0 && e->ready && was_ready) {
+        bad_answer(s, "a second ready");
+        return 0;
+    }
     s->got += s->progress.ready && !e->ready; /* a refusal is none of the session's */
     if (r < 0)
         bad_answer(s, err.message);

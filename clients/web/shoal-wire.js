@@ -25,6 +25,11 @@ const RETRY_MS = {
   broken: -1,
 };
 
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+
+/** Fit for a terminal: Node has one. */
+const tame = text => String(text ?? "").replace(CONTROLS, " ");
+
 export class ShoalFailure extends Error {
   /**
    * @param {Cause} cause
@@ -32,7 +37,7 @@ export class ShoalFailure extends Error {
    * @param {{code?: string, retryMs?: number, askedMs?: number, closeCode?: number, ref?: string}} [more]
    */
   constructor(cause, message, more = {}) {
-    super(message);
+    super(tame(message));
     this.name = "ShoalFailure";
     /** @type {Cause} */
     this.cause = cause;
@@ -296,6 +301,11 @@ export function decodePacket(data) {
 const NUMBERS = ["seq", "received", "processed", "sample", "from_sample", "frame", "from_frame"];
 NUMBERS.push("frames", "packets", "first_frame", "start_sample", "dim", "row_ms", "time", "seconds");
 
+function labelsOf(m) {
+  if (m.type === "ready") return m.labels ?? [];
+  return m.type === "phones" ? [...m.phones, ...(m.tentative ?? [])].map(p => p.phone) : [];
+}
+
 /** One message of a server. What makes no sense is thrown. @param {string | ArrayBuffer} data @returns {Message} */
 export function messageOf(data) {
   if (typeof data !== "string") return decodePacket(data);
@@ -304,7 +314,9 @@ export function messageOf(data) {
   for (const name of NUMBERS)
     if (name in m && !(Number.isFinite(m[name]) && m[name] >= 0))
       throw new TypeError(`${name} is ${m[name]}`);
-  if (m.type === "phones" && !Array.isArray(m.phones)) throw new TypeError("no phones");
+  if (m.type === "error") m.message = tame(m.message);
+  for (const label of labelsOf(m))
+    if (typeof label !== "string" || label.search(CONTROLS) >= 0) throw new TypeError("no label");
   return m.type === "features" ? featuresOfJson(m) : m;
 }
 

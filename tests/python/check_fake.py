@@ -139,6 +139,9 @@ class Odd(unittest.TestCase):
             self.refused({**PHONES, **more})
         self.refused(json.dumps({**PHONES, "phones": [{**PHONE, "start": float("nan")}]}))
         self.refused({"type": "phones"})
+        for phone in (5, None, "A\nB", "A\x1b[31m", "\x9b1m"):
+            self.refused({**PHONES, "phones": [{**PHONE, "phone": phone}]})
+        self.refused(DONE, ready={**READY, "labels": ["SIL", "A\x1b[31m"]})
         self.refused({"type": "features", "kind": "mel"})
         self.refused({"type": "features", "kind": "mel", "frames": 2, "dim": 3, "data": [[1], [2]]})
         self.refused({"type": "error", "fatal": True, "code": "x", "retry": True, "retry_after_ms": "soon"})
@@ -164,6 +167,16 @@ class Odd(unittest.TestCase):
     def test_messages_of_a_later_server_go_as_they_are(self):
         for name in ("packet", "count", "_class__", "features2"):
             self.assertEqual(self.talk({"type": name, "x": 1}, DONE)[1:], [{"type": name, "x": 1}, DONE])
+
+    def test_messages_are_fit_for_a_terminal(self):
+        for fatal in (True, False):
+            m = {"type": "error", "code": "bad_message", "message": "go \x1b[31m away\r\n", "fatal": fatal}
+            if fatal:
+                with self.assertRaises(shoal.Failure) as caught:
+                    self.talk(m)
+                self.assertEqual(str(caught.exception), "go  [31m away  ")
+            else:
+                self.assertEqual(self.talk(m, DONE)[1]["message"], "go  [31m away  ")
 
     def test_a_server_that_fails_and_does_not_close(self):
         async def script(ws, n):

@@ -191,6 +191,8 @@ test("whatever a server says that makes no sense ends the session, and says so",
   odd.push('{"type":"phones","phones":[],"processed":-1}', '{"type":"done","frames":"5"}');
   odd.push('{"type":"done","received":1e999}', '{"type":"done","seconds":null}');
   odd.push('{"type":"ready"}'); // a second one
+  for (const phone of ["A\nB", "A\u001b[31m", "\u009b1m", 5, null])
+    odd.push(JSON.stringify({ type: "phones", phones: [{ phone, end: 1 }] }));
   for (const text of odd) {
     const [session, socket] = begin();
     socket.accept();
@@ -203,6 +205,14 @@ test("whatever a server says that makes no sense ends the session, and says so",
   assert.equal(session.failure, null);
   socket.packet(packet({ rows: [1], dim: 1, head: 72, row_ms: 0 }));
   assert.equal(session.failure?.code, "bad_answer");
+});
+
+test("texts are fit for a terminal", async () => {
+  const [session, socket] = begin();
+  socket.onopen();
+  socket.say(error("x", { message: "go \u001b[31m away\r\n" }));
+  socket.hangUp(1008);
+  await assert.rejects(session.ready, { message: "go  [31m away  " });
 });
 
 test("a limit that no server has is none", () => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,14 @@ class Failure(Exception):
         self.close_code, self.http_status = close_code, http_status
 
 
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def _tame(text: str) -> str:
+    """Fit for a terminal."""
+    return _CONTROLS.sub(" ", text)
+
+
 @contextmanager
 def sensible() -> Iterator[None]:
     """What a server says is taken apart here: where that fails, it makes no sense."""
@@ -62,8 +71,9 @@ def failure_of_error(error: Mapping[str, Any], close_code: int = 0, http_status:
     if error.get("retry"):
         asked_ms = max(error.get("retry_after_ms", 0), 0)
         retry_ms = asked_ms or (LATER_MS if cause == "full" else SOON_MS)
-    return Failure(cause, error.get("message", "refused"), error.get("code", ""), retry_ms, close_code,
-                   http_status, error.get("ref", ""), asked_ms)
+    message, code, ref = (_tame(error.get(name, usual)) for name, usual in (
+        ("message", "refused"), ("code", ""), ("ref", "")))
+    return Failure(cause, message, code, retry_ms, close_code, http_status, ref, asked_ms)
 
 
 def failure_of_status(status: int) -> Failure:
@@ -80,7 +90,7 @@ def failure_of_close(code: int, reason: str = "") -> Failure:
     if cause == "lost":
         return Failure(cause, "the connection to the server broke: connect again", "connection_lost",
                        close_code=code)
-    return Failure(cause, f"the server closed the session (close code {code} {reason})".rstrip(),
+    return Failure(cause, _tame(f"the server closed the session (close code {code} {reason})".rstrip()),
                    "closed_early", close_code=code)
 
 
@@ -228,6 +238,13 @@ NUMBERS = {"phones": PROGRESS, "activity": (*PROGRESS, "frame", "sample"), "flus
            "changed": ("from_frame", "from_sample"), "done": (*PROGRESS, "frames", "phones", "packets")}
 
 
+def _labels(m: Json) -> list[str]:
+    if m["type"] == "ready":
+        return list(m.get("labels", []))
+    lists = (m["phones"], m.get("tentative", [])) if m["type"] == "phones" else ()
+    return [p["phone"] for phones in lists for p in phones]
+
+
 def message_of(data: Union[str, bytes]) -> Union[Json, Packet]:
     """One message of a server."""
     if isinstance(data, bytes):
@@ -239,6 +256,10 @@ def message_of(data: Union[str, bytes]) -> Union[Json, Packet]:
         _number(m, name)
     if m["type"] == "ready":
         check_ready(m)
+    if any(_CONTROLS.search(label) for label in _labels(m)):
+        raise ValueError("control characters in a label")
+    if m["type"] == "error":
+        m["message"] = _tame(m.get("message", ""))
     return packet_of_json(m) if m["type"] == "features" else m
 
 

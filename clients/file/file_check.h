@@ -13,8 +13,9 @@
 const char *file_check_kind_of(const char *path);
 
 typedef struct file_promise {
-    int cut;        /* the file ends before its end */
+    int cut;        /* the file ends before its end, or some of it is damaged */
     double seconds; /* how long it says it is; 0: it does not say */
+    int exact;      /* that is to the sample */
     int unended;    /* its header says that there is no sound, but so much is there */
 } file_promise;
 

@@ -378,8 +378,8 @@ void file_results_judge_end(file_session *s)
                          "that was not ended?): ffmpeg -i '%s' '%s.wav' makes it whole",
                          a.promised, s->job->name, s->job->name);
     else if (a.promised > 0)
-        file_session_say(s, "the file is cut off: %.2f s of %.2f s could be read", decoded,
-                         a.promised);
+        file_session_say(s, "the file is cut off or damaged: %.3f s of %.3f s could be read",
+                         decoded, a.promised);
     else
         file_session_say(s,
                          "the file is cut off: %.2f s could be read, then it ends without the "

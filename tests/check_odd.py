@@ -3,6 +3,7 @@
 says what no shoald does"""
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,14 @@ class File(unittest.TestCase):
         self.assertLess(time.monotonic() - began, 6 * PATIENCE)
         self.assertLess(connections, 9)
 
+    def test_a_name_breaks_out_of_no_quotes(self):
+        self.wav = os.path.join(self.folder.name, "it's; touch x")
+        with open(self.wav, "wb") as f:
+            f.write(b"no sound" * 100)
+        ended, _ = self.asked(answers(done(0)))
+        command = ended.stderr.split("ffmpeg -i ")[1].strip()
+        self.assertEqual(shlex.split(command), [self.wav, self.wav + ".wav"])
+
     def test_control_characters_come_to_no_terminal(self):
         for messages, code in (([phones("A\nB\x1b[31m"), done(16000)], 1000),
                                ([error("unsupported", "go \x1b[31m\x9b1m away\r\n")], 1008)):
@@ -72,6 +81,16 @@ class File(unittest.TestCase):
             self.assertEqual(ended.returncode, 1, ended)
             said = (ended.stdout + ended.stderr).replace("\n", "")
             self.assertTrue(said.isprintable(), ended)
+
+
+class Load(unittest.TestCase):
+    def test_an_answer_that_is_no_session_is_told(self):
+        def script(peer, _):
+            peer.head()
+            peer.sock.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 30\r\n\r\n<html>")
+        with OddServer(script, raw=True) as server:
+            ended = run("shoal-load", "--url", server.url, "--sessions", "1", "--duration", "1")
+        self.assertIn("HTTP status 500", ended.stdout + ended.stderr)
 
 
 @unittest.skipUnless(os.path.exists(MIC), "shoal-mic was not built")

@@ -42,6 +42,24 @@ const char *file_check_kind_of(const char *path)
     return shoal_file_kind(head, n);
 }
 
+const char *file_check_quote(char *to, size_t size, const char *name)
+{
+    size_t n = 0;
+
+    to[n++] = '\'';
+    for (; *name && n + 6 < size; name++) {
+        if (*name == '\'') {
+            memcpy(to + n, "'\\''", 4);
+            n += 4;
+        } else {
+            to[n++] = *name;
+        }
+    }
+    to[n++] = '\'';
+    to[n] = 0;
+    return to;
+}
+
 /* ---- is it whole? ---- */
 
 static uint32_t little(const uint8_t *p)

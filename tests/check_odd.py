@@ -83,6 +83,23 @@ class File(unittest.TestCase):
             self.assertTrue(said.isprintable(), ended)
 
 
+    def test_what_could_not_be_written_was_not(self):
+        other = tempfile.mkdtemp(dir=self.folder.name)
+        ended, _ = self.asked(answers(done(0)), "--output", "textgrid", "--out-dir", self.folder.name + "/none",
+                              recording(other))
+        self.assertEqual(ended.stderr.count("No such file"), 2, ended)
+
+
+class Words(unittest.TestCase):
+    def test_help_that_cannot_be_written_is_no_success(self):
+        for program in ("shoal-file", "shoal-load", "shoal-tune", *(["shoal-mic"] if os.path.exists(MIC) else [])):
+            for word in ("--help", "--version"):
+                with open("/dev/full", "w", encoding="ascii") as full:
+                    ended = subprocess.run([f"{BUILD}/clients/{program}", word], stdout=full, stderr=subprocess.PIPE,
+                                           check=False)
+                self.assertEqual(ended.returncode, 1, (program, word))
+
+
 class Load(unittest.TestCase):
     def test_an_answer_that_is_no_session_is_told(self):
         def script(peer, _):

@@ -16,6 +16,14 @@ static int read_tap(shoal__in *in)
     return json_object_get(in->obj, "tap") ? shoal__in_int(in, "tap", 1, SHOAL_MAX_DEPTH) : 0;
 }
 
+/* Words of a server come to terminals and into lines of files. */
+static void in_word(shoal__in *in, const char *key, char *dst, size_t size)
+{
+    shoal__in_string(in, key, dst, size);
+    if (shoal_text_tame(dst))
+        shoal__in_fail(in, key, "without control characters");
+}
+
 /* ---- ready ---- */
 
 static void read_labels(shoal_ready *m, shoal__in *in)
@@ -30,6 +38,8 @@ static void read_labels(shoal_ready *m, shoal__in *in)
             strcpy(m->labels[i], json_string_value(j));
         else
             shoal__in_fail(in, "labels", "an array of strings of at most 15 bytes");
+        if (shoal_text_tame(m->labels[i]))
+            shoal__in_fail(in, "labels", "without control characters");
     }
 }
 
@@ -37,8 +47,8 @@ static void read_model(shoal_ready *m, shoal__in *in)
 {
     shoal__in model = shoal__in_object(in, "model");
 
-    shoal__in_string(&model, "name", m->model, sizeof m->model);
-    shoal__in_string(&model, "sha256", m->model_sha256, sizeof m->model_sha256);
+    in_word(&model, "name", m->model, sizeof m->model);
+    in_word(&model, "sha256", m->model_sha256, sizeof m->model_sha256);
     m->model_rate = shoal__in_int(&model, "rate", 1, 1000000);
     m->model_depth = shoal__in_int(&model, "depth", 1, SHOAL_MAX_DEPTH);
     in->failed |= model.failed;
@@ -50,11 +60,11 @@ static void read_engine(shoal_ready *m, shoal__in *in)
         return;
     shoal__in engine = shoal__in_object(in, "engine");
     m->same_in_any_company = shoal__in_bool(&engine, "same_in_any_company");
-    shoal__in_string(&engine, "precision", m->precision, sizeof m->precision);
-    shoal__in_string(&engine, "backend", m->backend, sizeof m->backend);
-    shoal__in_string(&engine, "kernels", m->kernels, sizeof m->kernels);
+    in_word(&engine, "precision", m->precision, sizeof m->precision);
+    in_word(&engine, "backend", m->backend, sizeof m->backend);
+    in_word(&engine, "kernels", m->kernels, sizeof m->kernels);
     if (json_object_get(engine.obj, "cache"))
-        shoal__in_string(&engine, "cache", m->cache, sizeof m->cache);
+        in_word(&engine, "cache", m->cache, sizeof m->cache);
     in->failed |= engine.failed;
 }
 
@@ -73,7 +83,7 @@ static void read_return(shoal_ready *m, shoal__in *in)
     if (json_object_get(in->obj, "replay_ms"))
         m->replay_ms = shoal__in_int(in, "replay_ms", 0, INT_MAX);
     if (json_object_get(in->obj, "resume")) {
-        shoal__in_string(in, "resume", m->ticket, sizeof m->ticket);
+        in_word(in, "resume", m->ticket, sizeof m->ticket);
         m->park_ms = shoal__in_int(in, "park_ms", 0, INT_MAX);
     }
     if (!shoal__ticket_valid(m->ticket))
@@ -94,8 +104,8 @@ static void read_ready(shoal_ready *m, shoal__in *in)
 
     shoal__options_read_json(&m->options, &options);
     in->failed |= options.failed;
-    shoal__in_string(in, "server", m->server, sizeof m->server);
-    shoal__in_string(in, "session", m->session, sizeof m->session);
+    in_word(in, "server", m->server, sizeof m->server);
+    in_word(in, "session", m->session, sizeof m->session);
     read_model(m, in);
     read_engine(m, in);
     m->dim = shoal__in_int(in, "dim", 0, SHOAL_MAX_DIM);
@@ -113,7 +123,7 @@ static void read_ready(shoal_ready *m, shoal__in *in)
 
 static void read_phone(shoal_wire_phone *p, shoal__in *in)
 {
-    shoal__in_string(in, "phone", p->phone, sizeof p->phone);
+    in_word(in, "phone", p->phone, sizeof p->phone);
     p->start = shoal__in_real(in, "start", 0, 1e9);
     p->end = shoal__in_real(in, "end", 0, 1e9);
     p->confidence = shoal__in_real(in, "confidence", 0, 1);
@@ -174,7 +184,7 @@ static void read_activity(shoal_wire_activity *m, shoal__in *in)
     m->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
     m->tap = read_tap(in);
     m->t0_ms = shoal__in_t0(in);
-    shoal__in_string(in, "state", state, sizeof state);
+    in_word(in, "state", state, sizeof state);
     m->speech = strcmp(state, "speech") == 0;
     if (!m->speech && strcmp(state, "silence") != 0)
         shoal__in_fail(in, "state", "speech or silence");
@@ -225,7 +235,7 @@ static void read_kind(shoal_packet *p, shoal__in *in)
 {
     char kind[32];
 
-    shoal__in_string(in, "kind", kind, sizeof kind);
+    in_word(in, "kind", kind, sizeof kind);
     p->kind = SHOAL_KIND_POSTERIORS;
     while (shoal_kind_name(p->kind) && strcmp(shoal_kind_name(p->kind), kind) != 0)
         p->kind = (shoal_kind)(p->kind + 1);
@@ -291,7 +301,7 @@ static void read_changed(shoal_changed *m, shoal__in *in)
     m->depth = shoal__in_int(in, "depth", 1, SHOAL_MAX_DEPTH);
     m->from_frame = shoal__in_count(in, "from_frame", SHOAL_MAX_COUNT);
     m->from_sample = shoal__in_count(in, "from_sample", SHOAL_MAX_COUNT);
-    shoal__in_string(in, "reason", reason, sizeof reason);
+    in_word(in, "reason", reason, sizeof reason);
     m->reason = strcmp(reason, "load") == 0 ? SHOAL_REASON_LOAD : SHOAL_REASON_SET;
     if (json_object_get(in->obj, "chunk_ms")) {
         m->chunk_ms = shoal__in_int(in, "chunk_ms", 0, INT_MAX);
@@ -329,14 +339,17 @@ static void read_error(shoal_error *m, shoal__in *in)
 
     shoal__in_string(in, "code", m->name, sizeof m->name);
     m->code = shoal_code_from_name(m->name);
-    /* For people only: a long one is cut, not refused. */
+    /* For people only: a long one is cut, and made fit for a terminal, not refused. */
     snprintf(m->message, sizeof m->message, "%s", message ? message : "");
+    shoal_text_tame(m->message);
     m->fatal = shoal__in_bool(in, "fatal");
     m->retry = shoal__in_bool(in, "retry");
     if (json_object_get(in->obj, "retry_after_ms"))
         m->retry_after_ms = shoal__in_int(in, "retry_after_ms", 0, INT_MAX);
     if (json_object_get(in->obj, "ref"))
         shoal__in_string(in, "ref", m->ref, sizeof m->ref);
+    shoal_text_tame(m->name);
+    shoal_text_tame(m->ref);
 }
 
 /* ---- all ---- */

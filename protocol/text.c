@@ -125,6 +125,23 @@ size_t shoal__utf8_length(const unsigned char *s)
     return n;
 }
 
+int shoal_text_tame(char *text)
+{
+    int n = 0;
+
+    for (unsigned char *s = (unsigned char *)text; *s; s++) {
+        int wide = s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0;
+
+        if (*s >= 0x20 && *s != 0x7f && !wide)
+            continue;
+        n++;
+        *s = ' ';
+        if (wide)
+            *++s = ' ';
+    }
+    return n;
+}
+
 void shoal__text_string(shoal__text *t, const char *s)
 {
     shoal__text_char(t, '"');

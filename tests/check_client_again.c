@@ -3,6 +3,7 @@
  * The pure parts under check_client_resume.c.
  */
 #include <check.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "lib/client_again.h"
@@ -18,6 +19,43 @@ START_TEST(waits_double_and_spread)
     ck_assert_int_eq(shoal__again_wait_ms(3, 500, 0), 2000);
     ck_assert_int_eq(shoal__again_wait_ms(100, 500, 0), 5000);
     ck_assert_int_eq(shoal__again_wait_ms(0, 60000, 500), 75000); /* the server knows better */
+}
+END_TEST
+
+START_TEST(a_wait_never_overflows)
+{
+    ck_assert_int_eq(shoal__again_wait_ms(0, INT_MAX, 999), INT_MAX);
+    ck_assert_int_eq(shoal__again_wait_ms(INT_MAX, INT_MAX - 1, 1), INT_MAX);
+}
+END_TEST
+
+START_TEST(patience_is_renewed_by_results_alone)
+{
+    shoal_client_failure lost = { .cause = SHOAL_CLIENT_LOST, .retry_ms = 500 };
+    shoal__patience p = { 0 };
+
+    ck_assert_int_eq(shoal__again_plan(&p, &lost, 0, 1000, 3000, 0), 500);
+    ck_assert_int_eq(shoal__again_plan(&p, &lost, 0, 1600, 3000, 0), 500);
+    ck_assert_int_eq(shoal__again_plan(&p, &lost, 0, 2200, 3000, 0), 1000);
+    ck_assert_int_eq(shoal__again_plan(&p, &lost, 0, 3300, 3000, 0), 700); /* the last one */
+    ck_assert_int_eq(shoal__again_plan(&p, &lost, 0, 4000, 3000, 0), -1);
+    ck_assert_int_eq(shoal__again_plan(&p, &lost, 1, 9000, 3000, 0), 500);
+    ck_assert_int_eq(shoal__again_plan(&p, &lost, 0, 12000, 3000, 0), -1);
+}
+END_TEST
+
+START_TEST(a_wait_beyond_patience_ends_it_at_once)
+{
+    shoal_client_failure full = { .cause = SHOAL_CLIENT_FULL, .retry_ms = 3001 };
+    shoal__patience p = { 0 };
+
+    full.error.retry_after_ms = 3001;
+    ck_assert_int_eq(shoal__again_plan(&p, &full, 0, 1000, 3000, 0), -1);
+    full.retry_ms = full.error.retry_after_ms = 2900;
+    ck_assert_int_eq(shoal__again_plan(&p, &full, 0, 1000, 3000, 0), 2900);
+    ck_assert_int_eq(shoal__again_plan(&p, &full, 0, 3900, 3000, 0), -1);
+    full.retry_ms = full.error.retry_after_ms = INT_MAX;
+    ck_assert_int_eq(shoal__again_plan(&p, &full, 1, 1000, INT_MAX, 999), INT_MAX);
 }
 END_TEST
 
@@ -86,6 +124,9 @@ static Suite *again_suite(void)
     TCase *t = tcase_create("again");
 
     tcase_add_test(t, waits_double_and_spread);
+    tcase_add_test(t, a_wait_never_overflows);
+    tcase_add_test(t, patience_is_renewed_by_results_alone);
+    tcase_add_test(t, a_wait_beyond_patience_ends_it_at_once);
     tcase_add_test(t, a_replay_begins_where_all_begins_anew);
     tcase_add_test(t, log_mels_join_by_their_frames);
     suite_add_tcase(suite, t);

@@ -209,6 +209,33 @@ START_TEST(requests_go_again_at_their_places)
 }
 END_TEST
 
+/* What is given again is no progress; what is new, or a ping that was answered behind all of it,
+ * is. */
+START_TEST(results_that_were_there_are_no_progress)
+{
+    first_half();
+    ck_assert_int_eq(s.advanced, 1);
+    s.advanced = 0;
+    break_connection();
+    resume();
+    hear_rows(0, 0, 60, BASE);
+    hear_rows(1, 60, 60, BASE);
+    hear_phones(2, 120, "");
+    expect_nothing();
+    ck_assert_int_eq(s.advanced, 0);
+    hear_rows(3, 120, 64, BASE);
+    hear_rows(4, 184, 2, BASE);
+    expect(SHOAL_CLIENT_FEATURES);
+    ck_assert_int_eq(s.advanced, 1);
+    s.advanced = 0;
+    ck_assert_int_eq(shoal__session_ping(&s, "a"), 0);
+    take_out();
+    hear("{\"type\":\"pong\",\"id\":\"a\"}");
+    expect(SHOAL_CLIENT_PONG);
+    ck_assert_int_eq(s.advanced, 1);
+}
+END_TEST
+
 /* Means of frames may not end where a connection did: their session is not gone on with. */
 START_TEST(means_are_not_joined)
 {
@@ -365,6 +392,7 @@ static Suite *resume_suite(void)
     tcase_add_test(t, totals_are_of_all_connections);
     tcase_add_test(t, requests_go_again_at_their_places);
     tcase_add_loop_test(t, another_server_is_refused_by_name, 0, 3);
+    tcase_add_test(t, results_that_were_there_are_no_progress);
     tcase_add_test(t, means_are_not_joined);
     tcase_add_test(t, with_gaps_allowed_it_goes_on_and_says_so);
     tcase_add_test(t, forgotten_audio_is_a_gap_of_known_size);

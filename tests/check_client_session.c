@@ -65,7 +65,7 @@ static void expect_nothing(void)
     ck_assert_msg(shoal__session_next_event(&s, &e) == 0, "event %d instead of none", e.type);
 }
 
-static void hear_ready(uint64_t max_message_bytes, int idle_timeout_s)
+static void say_ready(uint64_t max_message_bytes, int idle_timeout_s)
 {
     shoal_ready *r = calloc(1, sizeof *r);
     shoal_buf b = { 0 };
@@ -81,9 +81,14 @@ static void hear_ready(uint64_t max_message_bytes, int idle_timeout_s)
     r->latency_ms = 235;
     ck_assert_int_eq(shoal_ready_encode(&b, r), 0);
     ck_assert_int_eq(shoal__session_receive(&s, SHOAL__TEXT, b.data, b.size, 1), 0);
-    expect(SHOAL_CLIENT_READY);
     shoal_buf_free(&b);
     free(r);
+}
+
+static void hear_ready(uint64_t max_message_bytes, int idle_timeout_s)
+{
+    say_ready(max_message_bytes, idle_timeout_s);
+    expect(SHOAL_CLIENT_READY);
 }
 
 /* The wire takes all there is. Returns audio bytes; *largest of one message. */
@@ -392,6 +397,26 @@ START_TEST(rubbish_is_the_last_that_is_heard)
 }
 END_TEST
 
+START_TEST(a_second_ready_makes_no_sense)
+{
+    hear_ready(8000, 0);
+    say_ready(8000, 0);
+    ck_assert_str_eq(expect(SHOAL_CLIENT_ERROR).error->name, "bad_answer");
+    expect(SHOAL_CLIENT_CLOSED);
+}
+END_TEST
+
+START_TEST(reasons_are_fit_for_a_terminal)
+{
+    static const char reason[] = "go \033[31m away\n";
+
+    shoal__session_close(&s, 1008, reason, sizeof reason - 1);
+    shoal__session_gone(&s);
+    ck_assert_ptr_null(strpbrk(expect(SHOAL_CLIENT_ERROR).error->message, "\033\n"));
+    ck_assert_str_eq(expect(SHOAL_CLIENT_CLOSED).close_reason, "go  [31m away ");
+}
+END_TEST
+
 #define COUNT(a) (int)(sizeof a / sizeof *a)
 
 static Suite *session_suite(void)
@@ -415,6 +440,8 @@ static Suite *session_suite(void)
     tcase_add_test(t, a_session_that_was_done_did_not_fail);
     tcase_add_test(t, an_error_that_is_not_fatal_fails_nothing);
     tcase_add_test(t, rubbish_is_the_last_that_is_heard);
+    tcase_add_test(t, a_second_ready_makes_no_sense);
+    tcase_add_test(t, reasons_are_fit_for_a_terminal);
     suite_add_tcase(suite, t);
     return suite;
 }

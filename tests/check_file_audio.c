@@ -123,6 +123,36 @@ START_TEST(a_file_that_was_cut_off_is_told_from_it)
 }
 END_TEST
 
+/* What is damaged in the middle of FLAC is left out by libsndfile, without a word. */
+START_TEST(damage_in_the_middle_is_told)
+{
+    static const uint8_t zeros[1500];
+    struct stat st;
+
+    if (!write_audio(SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 1, 0))
+        return;
+    ck_assert_int_eq(stat(path, &st), 0);
+    FILE *f = fopen(path, "r+b");
+    ck_assert(f && fseek(f, st.st_size / 2, SEEK_SET) == 0);
+    ck_assert(fwrite(zeros, sizeof zeros, 1, f) == 1 && !fclose(f));
+    file_audio_state s = read_all();
+    ck_assert_int_lt(s.frames_read, RATE * SECONDS);
+    ck_assert_int_eq(s.cut, 1);
+    ck_assert_double_eq_tol(s.promised, SECONDS, 1e-6);
+}
+END_TEST
+
+START_TEST(one_missing_sample_is_told)
+{
+    struct stat st;
+
+    ck_assert(write_audio(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1, 0));
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(truncate(path, st.st_size - 2), 0);
+    ck_assert_int_eq(read_all().cut, 1);
+}
+END_TEST
+
 /* Four bytes at a place, little-endian. */
 static void write_number(long at, uint32_t x)
 {
@@ -304,6 +334,8 @@ static Suite *file_suite(void)
     tcase_add_checked_fixture(t, make_dir, remove_dir);
     tcase_add_loop_test(t, a_whole_file_is_whole, 0, COUNT(formats));
     tcase_add_loop_test(t, a_file_that_was_cut_off_is_told_from_it, 0, COUNT(formats));
+    tcase_add_test(t, damage_in_the_middle_is_told);
+    tcase_add_test(t, one_missing_sample_is_told);
     tcase_add_test(t, what_packed_sound_says_of_its_bytes_is_no_promise);
     tcase_add_test(t, a_header_that_was_never_completed_is_told);
     tcase_add_test(t, what_is_no_file_of_sound_is_called_by_its_name);

@@ -177,6 +177,36 @@ START_TEST(hostile_from_server)
 }
 END_TEST
 
+/* Labels, names and texts come to terminals and into lines of files. */
+START_TEST(control_characters_go_nowhere)
+{
+    static const char *const bad[] = { "A\\nB", "A\\u001b[31m", "\\u007f", "\\u009b31m" };
+    char text[400], utf8[] = "\xc9\x99 caf\xc3\xa9 \xc2\xa0";
+    shoal_server_msg *m = calloc(1, sizeof *m);
+    shoal_error err;
+
+    for (int i = 0; i < COUNT(bad); i++) {
+        int n = snprintf(text, sizeof text,
+                         "{\"type\":\"phones\",\"seq\":0,\"depth\":1," COUNTS
+                         ",\"lag_ms\":0,\"phones\":[{\"phone\":\"%s\",\"start\":0,\"end\":1,"
+                         "\"confidence\":1}]}",
+                         bad[i]);
+        ck_assert_int_eq(shoal_server_msg_decode(m, text, (size_t)n, &err), -1);
+        n = snprintf(text, sizeof text,
+                     "{\"type\":\"error\",\"code\":\"%s\",\"message\":\"<%s>\",\"fatal\":true,"
+                     "\"retry\":false,\"ref\":\"%s\"}",
+                     bad[i], bad[i], bad[i]);
+        ck_assert_int_eq(shoal_server_msg_decode(m, text, (size_t)n, &err), 0);
+        ck_assert_int_eq(m->u.error.message[0], '<');
+        ck_assert_int_eq(shoal_text_tame(m->u.error.message), 0);
+        ck_assert_int_eq(shoal_text_tame(m->u.error.name), 0);
+        ck_assert_int_eq(shoal_text_tame(m->u.error.ref), 0);
+    }
+    ck_assert_int_eq(shoal_text_tame(utf8), 0);
+    free(m);
+}
+END_TEST
+
 START_TEST(phones_stay_in_their_bound)
 {
     static shoal_phones m = { .seq = UINT32_MAX,
@@ -308,6 +338,7 @@ int main(void)
     tcase_add_loop_test(t, server_round_trip, 0, COUNT(server_texts));
     tcase_add_loop_test(t, server_damaged, 0, COUNT(server_texts));
     tcase_add_test(t, server_lenient);
+    tcase_add_test(t, control_characters_go_nowhere);
     tcase_add_loop_test(t, hostile_from_server, 0, COUNT(hostile_server));
     tcase_add_test(t, phones_stay_in_their_bound);
     tcase_add_test(t, activity_stays_in_its_bound);

@@ -12,7 +12,7 @@
 static struct {
     pthread_t thread;
     int listener;
-    int raw;
+    int raw, again, connections;
     fake_script *script;
 } server;
 
@@ -131,22 +131,27 @@ static void *serve(void *unused)
     fake_peer *p = calloc(1, sizeof *p);
 
     (void)unused;
-    p->fd = accept(server.listener, NULL, NULL);
-    if (p->fd >= 0 && (server.raw || shake_hands(p->fd)))
-        server.script(p);
-    if (p->fd >= 0)
-        close(p->fd);
+    do {
+        p->fd = accept(server.listener, NULL, NULL);
+        server.connections += p->fd >= 0;
+        if (p->fd >= 0 && (server.raw || shake_hands(p->fd)))
+            server.script(p);
+        if (p->fd >= 0)
+            close(p->fd);
+    } while (server.again && p->fd >= 0);
     free(p);
     return NULL;
 }
 
-int fake_server_start(fake_script *script, int raw)
+static int start(fake_script *script, int raw, int again)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t n = sizeof a;
 
     server.script = script;
     server.raw = raw;
+    server.again = again;
+    server.connections = 0;
     server.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(server.listener, (struct sockaddr *)&a, n) || listen(server.listener, 1) ||
         getsockname(server.listener, (struct sockaddr *)&a, &n) ||
@@ -155,10 +160,23 @@ int fake_server_start(fake_script *script, int raw)
     return ntohs(a.sin_port);
 }
 
-void fake_server_join(void)
+int fake_server_start(fake_script *script, int raw)
 {
+    return start(script, raw, 0);
+}
+
+int fake_server_start_again(fake_script *script, int raw)
+{
+    return start(script, raw, 1);
+}
+
+int fake_server_join(void)
+{
+    if (server.again)
+        shutdown(server.listener, SHUT_RDWR);
     pthread_join(server.thread, NULL);
     close(server.listener);
+    return server.connections;
 }
 
 /* ---- messages ---- */

@@ -1,4 +1,5 @@
-/* fake_server.h - a WebSocket server of one connection that follows a script
+/* fake_server.h - a WebSocket server of one connection, or one after the other, that follows a
+ * script
  *
  * For what a real shoald never does: die at a given byte, answer rubbish, fall silent. A thread
  * accepts one connection, does the handshake, and runs the test's script with the socket.
@@ -28,7 +29,9 @@ typedef void fake_script(fake_peer *p);
 /* Listens on 127.0.0.1 and returns the port. raw: no handshake, the script gets the bare
  * connection. */
 int fake_server_start(fake_script *script, int raw);
-void fake_server_join(void);
+/* The same for each connection, until it is joined. */
+int fake_server_start_again(fake_script *script, int raw);
+int fake_server_join(void); /* connections there were */
 
 /* Next message; 0 at the end of the connection. Pings of the client are given out too. */
 int fake_read(fake_peer *p);

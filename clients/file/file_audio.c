@@ -102,17 +102,19 @@ static void describe(file_audio *a, int converted, int rate)
 static void explain(const char *path, char *why, size_t why_size)
 {
     const char *kind = file_check_kind_of(path);
+    char name[256];
 
+    file_check_quote(name, sizeof name, path);
     if (kind)
         snprintf(why, why_size,
-                 "this is %s, which libsndfile cannot read; convert it first: ffmpeg -i '%s' "
-                 "'%s.wav'",
-                 kind, path, path);
+                 "this is %s, which libsndfile cannot read; convert it first: ffmpeg -i %s "
+                 "%s.wav",
+                 kind, name, name);
     else
         snprintf(why, why_size,
-                 "cannot read it as audio: %s; if it is audio, convert it first: ffmpeg -i '%s' "
-                 "'%s.wav'",
-                 sf_strerror(NULL), path, path);
+                 "cannot read it as audio: %s; if it is audio, convert it first: ffmpeg -i %s "
+                 "%s.wav",
+                 sf_strerror(NULL), name, name);
 }
 
 static const struct {

@@ -53,7 +53,7 @@ ptrdiff_t file_audio_read(file_audio *a, void *bytes, size_t frames, char *why, 
 typedef struct file_audio_state {
     int64_t frames_read; /* of the file, at its own rate: its true length once read returned 0 */
     int cancels;         /* its channels are each other's inverse: the mean of them is silence */
-    int cut;             /* once read returned 0: the file ends before its end */
+    int cut;             /* once read returned 0: not all of the file is there, or can be read */
     double promised;     /* seconds that it says it has; 0: it does not say */
     int unended;         /* cut: it says that it has none, `promised` is what is there */
 } file_audio_state;

@@ -1,10 +1,11 @@
 /* file_check.c - see file_check.h
  *
  *     WAV    the size of its data chunk against what follows it (libsndfile takes the smaller)
+ *     FLAC   its header counts the samples; libsndfile leaves out, silently, what is damaged
  *     Ogg    the last page of a whole stream has the end mark, and is there in full
  *     MP3    the Xing or Info frame in front counts the frames
  *     AIFF   the size of its form against the file's
- *     others libsndfile's own number of frames is from the header (FLAC, ...)
+ *     others libsndfile's own number of frames is from the header
  */
 #include "file/file_check.h"
 
@@ -16,8 +17,9 @@
 
 enum { HEAD_BYTES = 4096 };
 
-/* Decoders leave out their delay, encoders round up to frames: less is no loss. */
-static const double tolerance_s = 0.15;
+/* Decoders leave out their delay, encoders round up to frames: less is no loss. Where samples are
+ * counted each one is. */
+static const double tolerance_s = 0.15, exact_s = 1e-6;
 
 /* Regular files only: reading takes nothing away from somebody else. NULL: it is none. */
 static FILE *open_regular(const char *path)
@@ -38,6 +40,24 @@ const char *file_check_kind_of(const char *path)
     n = fread(head, 1, sizeof head, f);
     fclose(f);
     return shoal_file_kind(head, n);
+}
+
+const char *file_check_quote(char *to, size_t size, const char *name)
+{
+    size_t n = 0;
+
+    to[n++] = '\'';
+    for (; *name && n + 6 < size; name++) {
+        if (*name == '\'') {
+            memcpy(to + n, "'\\''", 4);
+            n += 4;
+        } else {
+            to[n++] = *name;
+        }
+    }
+    to[n++] = '\'';
+    to[n] = 0;
+    return to;
 }
 
 /* ---- is it whole? ---- */
@@ -97,7 +117,7 @@ static double mp3_promise(FILE *f)
 
 typedef struct wav {
     long data, size; /* where its samples begin, and how many bytes they are by the header */
-    uint32_t bytes_a_second;
+    uint32_t bytes_a_second, rate, frame_bytes;
     int exact; /* samples are that, not packed in blocks */
 } wav;
 
@@ -129,7 +149,9 @@ static int is_exact(unsigned tag)
 static int take_chunk(wav *w, const uint8_t *c, long at)
 {
     if (!memcmp(c, "fmt ", 4)) {
+        w->rate = little(c + 12);
         w->bytes_a_second = little(c + 16);
+        w->frame_bytes = (uint32_t)(c[20] | c[21] << 8);
         w->exact = is_exact((unsigned)(c[8] | c[9] << 8));
     }
     if (memcmp(c, "data", 4))
@@ -161,8 +183,8 @@ static file_promise wav_promise(FILE *f, double decoded)
     long there = length(f) - w.data;
     if (w.size == 0 && walk_chunks(f, w.data, is_sound, &w))
         p = (file_promise){ .seconds = (double)there / w.bytes_a_second, .unended = 1 };
-    else if (w.exact)
-        p.seconds = (double)w.size / w.bytes_a_second;
+    else if (w.exact && w.rate && w.frame_bytes)
+        p = (file_promise){ .seconds = (double)(w.size / w.frame_bytes) / w.rate, .exact = 1 };
     else if (there > 0 && there < w.size)
         p.seconds = decoded * (double)w.size / (double)there;
     return p;
@@ -178,12 +200,15 @@ file_promise file_check_whole(const char *path, double decoded, double by_header
     file_promise p = { .seconds = by_header };
     uint8_t head[12] = { 0 };
     FILE *f = open_regular(path);
+    double least = decoded;
 
     if (f && fread(head, 1, sizeof head, f) == sizeof head) {
         if (!memcmp(head, "OggS", 4))
             p = (file_promise){ .cut = !ogg_is_whole(f) }; /* the header has no length */
         else if (!memcmp(head, "RIFF", 4) && !memcmp(head + 8, "WAVE", 4))
             p = wav_promise(f, decoded);
+        else if (!memcmp(head, "fLaC", 4))
+            p.exact = 1;
         else if (!memcmp(head, "FORM", 4) && !memcmp(head + 8, "AIF", 3))
             p.cut = !aiff_is_whole(f, big(head + 4));
         else if (!memcmp(head, "ID3", 3) || (head[0] == 0xff && (head[1] & 0xe0) == 0xe0))
@@ -191,8 +216,9 @@ file_promise file_check_whole(const char *path, double decoded, double by_header
     }
     if (f)
         fclose(f);
-    p.cut |= p.seconds > decoded + tolerance_s;
-    if (p.cut && p.seconds <= decoded + tolerance_s)
+    least += p.exact ? exact_s : tolerance_s;
+    p.cut |= p.seconds > least;
+    if (p.cut && p.seconds <= least)
         p.seconds = 0; /* libsndfile has made what there is of what was promised */
     return p;
 }

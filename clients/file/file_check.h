@@ -12,9 +12,13 @@
 /* shoal_file_kind of a file; NULL also when it cannot be looked at. */
 const char *file_check_kind_of(const char *path);
 
+/* A name as a shell takes it, in quotes; more than fits ends in nothing that a shell would run. */
+const char *file_check_quote(char *to, size_t size, const char *name);
+
 typedef struct file_promise {
-    int cut;        /* the file ends before its end */
+    int cut;        /* the file ends before its end, or some of it is damaged */
     double seconds; /* how long it says it is; 0: it does not say */
+    int exact;      /* that is to the sample */
     int unended;    /* its header says that there is no sound, but so much is there */
 } file_promise;
 

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "file/file_check.h"
 #include "file/file_session.h"
 
 enum { JUDGE_SECONDS = 1 }; /* of audio before channels are said to cancel while more comes */
@@ -367,7 +368,9 @@ void file_results_judge_end(file_session *s)
 {
     file_audio_state a = file_source_get_state(s->source);
     double decoded = (double)a.frames_read / s->info.file_rate;
+    char name[4200];
 
+    file_check_quote(name, sizeof name, s->job->name);
     file_results_judge_channels(s);
     if (!s->at_end || !a.cut)
         return;
@@ -375,11 +378,11 @@ void file_results_judge_end(file_session *s)
     if (a.unended)
         file_session_say(s,
                          "its header says that it has no sound, but %.2f s follow (a recording "
-                         "that was not ended?): ffmpeg -i '%s' '%s.wav' makes it whole",
-                         a.promised, s->job->name, s->job->name);
+                         "that was not ended?): ffmpeg -i %s %s.wav makes it whole",
+                         a.promised, name, name);
     else if (a.promised > 0)
-        file_session_say(s, "the file is cut off: %.2f s of %.2f s could be read", decoded,
-                         a.promised);
+        file_session_say(s, "the file is cut off or damaged: %.3f s of %.3f s could be read",
+                         decoded, a.promised);
     else
         file_session_say(s,
                          "the file is cut off: %.2f s could be read, then it ends without the "

@@ -85,6 +85,10 @@ int main(int argc, char **argv)
     file_options o;
     int code = file_options_parse(&o, argc, argv);
 
+    if (code >= 0 && fflush(stdout)) {
+        perror("shoal-file: standard output");
+        return EXIT_FAILURE;
+    }
     if (code >= 0)
         return code;
     out_names names = OUT_NAMES_INIT;

@@ -35,10 +35,9 @@ struct shoal_client {
     atomic_int woken;    /* any thread */
     int64_t connect_deadline_ms;
     /* while the connection is away: */
-    int64_t away_since_ms, retry_at_ms; /* 0: it is not */
-    int attempts;
-    uint32_t
-        chance; /* of the last wait; what comes next of it spreads clients that lost it together */
+    shoal__patience patience;
+    int64_t retry_at_ms;
+    uint32_t chance; /* of the last wait; the next spreads clients that lost it together */
 };
 
 static int64_t now_ms(void)
@@ -369,25 +368,31 @@ static uint32_t next_chance(shoal_client *c)
     return c->chance;
 }
 
-/* AWAY is about to be given out: when is the next attempt? */
-static void plan_attempt(shoal_client *c)
+/* AWAY is about to be given out: when is the next attempt? 0: there is none. */
+static int plan_attempt(shoal_client *c)
 {
-    shoal_client_failure *f = &c->session.failure;
+    shoal__session *s = &c->session;
     int64_t now = now_ms();
+    int wait = shoal__again_plan(&c->patience, &s->failure, s->advanced, now,
+                                 c->params.reconnect_ms, next_chance(c));
 
-    c->away_since_ms = c->away_since_ms ? c->away_since_ms : now;
-    f->retry_ms = shoal__again_wait_ms(c->attempts++, f->retry_ms, next_chance(c));
-    c->retry_at_ms = now + f->retry_ms;
+    s->advanced = 0;
+    if (wait < 0) {
+        shoal__session_give_up(s);
+        return 0;
+    }
+    s->failure.retry_ms = wait;
+    c->retry_at_ms = now + wait;
+    return 1;
 }
 
-/* Too late, or time for the next attempt. */
 static void try_again(shoal_client *c)
 {
     int64_t now = now_ms();
 
     if (now < c->retry_at_ms)
         return;
-    if (now - c->away_since_ms > c->params.reconnect_ms || shoal__resume_begin(&c->session) < 0) {
+    if (shoal__resume_begin(&c->session) < 0) {
         shoal__session_give_up(&c->session);
         return;
     }
@@ -402,11 +407,9 @@ static int look_at(shoal_client *c, shoal_client_event *event)
     if (!shoal__resume_take(&c->session, event))
         return 0;
     if (event->type == SHOAL_CLIENT_AWAY)
-        plan_attempt(c);
-    if (event->type == SHOAL_CLIENT_RESUMED) {
-        c->away_since_ms = c->attempts = 0;
+        return plan_attempt(c);
+    if (event->type == SHOAL_CLIENT_RESUMED)
         want_write(c);
-    }
     return 1;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "lib/client_again.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +30,24 @@ int shoal__again_wait_ms(int n, int retry_ms, uint32_t chance)
 
     wait = wait < MOST_MS ? wait : MOST_MS;
     wait = wait > retry_ms ? wait : retry_ms;
-    return (int)(wait + (int64_t)(chance % 1000) * wait / 2000); /* up to a half more */
+    wait += (int64_t)(chance % 1000) * wait / 2000; /* up to a half more */
+    return wait < INT_MAX ? (int)wait : INT_MAX;
+}
+
+/* Waits of our own end where patience does, so that the last attempt is made then. */
+int shoal__again_plan(shoal__patience *p, const shoal_client_failure *f, int advanced,
+                      int64_t now_ms, int limit_ms, uint32_t chance)
+{
+    int64_t left;
+    int wait;
+
+    if (!p->until_ms || advanced)
+        *p = (shoal__patience){ .until_ms = now_ms + limit_ms };
+    left = p->until_ms - now_ms;
+    if (left <= 0 || f->error.retry_after_ms > left)
+        return -1;
+    wait = shoal__again_wait_ms(p->attempts++, f->retry_ms, chance);
+    return wait < left ? wait : (int)left;
 }
 
 /* Packets tell no time; means, and cuts of long speech, depend on where they began. */

@@ -4,11 +4,24 @@
 
 #include "shoal-client.h"
 
+/* How long a session waits for a server that gets it on. A connection that stands is no end of the
+ * waiting, a result that was not there before is: else a server that breaks at the same place each
+ * time would be given the same audio for ever. */
+typedef struct shoal__patience {
+    int64_t until_ms; /* 0: nothing is waited for */
+    int attempts;
+} shoal__patience;
+
 /* 1: what has failed may be tried again unchanged, and a session can survive it. */
 int shoal__again_helps(const shoal_client_failure *f);
 /* Milliseconds until attempt n (0 is the first): doubled each time, at least what the server wants,
  * and spread by chance, so that the clients of a server that restarts do not return together. */
 int shoal__again_wait_ms(int n, int retry_ms, uint32_t chance);
+/* The connection has broken, or could not be made. advanced: results have, since the break before.
+ * limit_ms: reconnect_ms. Returns milliseconds until the next attempt; -1: patience is at its end,
+ * or would be before the server wants to be asked again. */
+int shoal__again_plan(shoal__patience *p, const shoal_client_failure *f, int advanced,
+                      int64_t now_ms, int limit_ms, uint32_t chance);
 
 /* NULL: features of the two go on in each other. Else the name of what differs: other_model,
  * other_precision, other_kernels; their text in why. */

@@ -6,6 +6,7 @@
  */
 #include "lib/client_failure.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -116,7 +117,8 @@ shoal_client_failure shoal__failure_of_status(int status, int retry_after_s, con
     if (status >= 500 && f.retry_ms < 0)
         f.retry_ms = RETRY_LATER_MS;
     if (f.retry_ms >= 0 && retry_after_s > 0)
-        f.retry_ms = f.error.retry_after_ms = retry_after_s * 1000;
+        f.retry_ms = f.error.retry_after_ms =
+            retry_after_s < INT_MAX / 1000 ? retry_after_s * 1000 : INT_MAX;
     snprintf(f.error.message, sizeof f.error.message,
              "%s refused the session with HTTP status %d: %s", peer, status, remedy_of(status));
     name_it(&f, "upgrade_refused");

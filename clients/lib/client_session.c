@@ -180,6 +180,7 @@ void shoal__session_close(shoal__session *s, int code, const char *reason, size_
     s->close_code = code;
     memcpy(s->close_reason, reason, n);
     s->close_reason[n] = 0;
+    shoal_text_tame(s->close_reason);
 }
 
 void shoal__session_gone(shoal__session *s)
@@ -254,6 +255,17 @@ static void note_change(shoal__session *s, const shoal_changed *c)
     shoal__out_answered(&s->out, SHOAL__ASK_SET);
 }
 
+/* All that was sent before the ping has been heard: a session in which nobody speaks advances by
+ * that alone. */
+static int note_pong(shoal__session *s, const char *id)
+{
+    int alive = !strcmp(id, shoal__alive_id);
+    int asked = !alive && shoal__out_answered(&s->out, SHOAL__ASK_PING);
+
+    s->advanced |= alive || asked;
+    return asked;
+}
+
 static int note_first_ready(shoal__session *s, shoal_client_event *e)
 {
     s->ready = *e->ready;
@@ -277,8 +289,7 @@ static int note_event(shoal__session *s, shoal_client_event *e)
             return 0;
         note_grid(s, e->flushed);
         return 1;
-    case SHOAL_CLIENT_PONG:
-        return strcmp(e->id, shoal__alive_id) != 0 && shoal__out_answered(&s->out, SHOAL__ASK_PING);
+    case SHOAL_CLIENT_PONG: return note_pong(s, e->id);
     default: return 1;
     }
 }
@@ -288,14 +299,21 @@ static int take_message(shoal__session *s, int kind, const uint8_t *bytes, size_
                         shoal_client_event *e)
 {
     shoal_error err;
+    uint64_t processed = s->join.processed;
+    int was_ready = s->progress.ready;
     int r = shoal__event_make(&s->progress, &s->scratch, kind, bytes, n, e, &err);
 
     s->front_given = 1;
+    if (r > 0 && e->ready && was_ready) {
+        bad_answer(s, "a second ready");
+        return 0;
+    }
     s->got += s->progress.ready && !e->ready; /* a refusal is none of the session's */
     if (r < 0)
         bad_answer(s, err.message);
     if (r <= 0 || !shoal__join_take(&s->join, &s->scratch, e))
         return 0;
+    s->advanced |= s->join.processed > processed;
     forget_what_is_done(s);
     return note_event(s, e);
 }

@@ -69,6 +69,7 @@ typedef struct shoal__session {
     int over;             /* nothing more comes from the wire */
     int close_code;       /* of the server's Close; 0: none came */
     char close_reason[128];
+    int advanced;    /* results, or a ping behind them was answered, since that was last cleared */
     int has_failure; /* failure says why the session is over; the first reason stands */
     int told_error, told_closed, told_away;
     uint64_t seq_gaps; /* of connections before this one */

@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <libwebsockets.h>
+#include <limits.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -82,7 +83,9 @@ static int header_number(struct lws *wsi, enum lws_token_indexes token)
 {
     char text[16];
 
-    return lws_hdr_copy(wsi, text, sizeof text, token) > 0 ? atoi(text) : 0;
+    long n = lws_hdr_copy(wsi, text, sizeof text, token) > 0 ? strtol(text, NULL, 10) : 0;
+
+    return n < 0 ? 0 : n < INT_MAX ? (int)n : INT_MAX;
 }
 
 static void fail_upgrade(shoal__ws *ws, struct lws *wsi, int status)

@@ -303,7 +303,10 @@ SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_watch(shoal_client *c, stru
  * from a session that was never cut, and gap->parked says so. Otherwise the library replays, see
  * below. AWAY tells that it is lost and when it is tried again: after a wait that doubles, spread
  * by chance. The program may go on sending while the queue has room. RESUMED tells that a server
- * has taken the session again. Attempts end after reconnect_ms without one: then ERROR and CLOSED.
+ * has taken the session again. Attempts end when for reconnect_ms nothing has gone on (results that
+ * were not there at the break, or the answer to a ping; that a server takes the session is not
+ * enough, since it may break at the same place each time), or at once where the server asks for a
+ * longer wait than is left: then ERROR, the last cause, and CLOSED.
  * Before the first READY nothing is tried again.
  *
  * What the program sees does not begin anew: frames, samples, times, sequence numbers, ids and

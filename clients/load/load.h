@@ -414,6 +414,7 @@ double load_session_lag(const load_session *s);
 void load_session_pump(load_session *s);
 /* Parse what has arrived in s->in. */
 void load_session_receive(load_session *s);
+void load_session_hung_up(load_session *s); /* the server will say no more */
 /* Close. failed and refused count it so; a reason is for people. */
 typedef enum load_end { LOAD_FINISHED, LOAD_REFUSED, LOAD_FAILED, LOAD_CANCELLED } load_end;
 void load_session_close(load_session *s, load_end end, const char *fmt, ...)

@@ -192,12 +192,13 @@ static int read_refusal(load_session *s, size_t head, shoal_client_failure *f)
     return r == 1 && e.type == SHOAL_CLIENT_ERROR;
 }
 
-static void take_refusal(load_session *s, int status, size_t head)
+/* over: no more of it comes, whatever was promised. */
+static void take_refusal(load_session *s, int status, size_t head, int over)
 {
     int later = (int)header_number(&s->in, head, "retry-after:");
     shoal_client_failure f = shoal__failure_of_status(status, later, s->run->o->host), told;
 
-    if (s->in.size - head < header_number(&s->in, head, "content-length:"))
+    if (!over && s->in.size - head < header_number(&s->in, head, "content-length:"))
         return;
     if (!read_refusal(s, head, &told))
         load_session_close(s, end_of(s, &f), "%s", f.error.message);
@@ -220,7 +221,20 @@ static void take_answer(load_session *s)
         s->state = LOAD_OPEN;
         drop(&s->in, head);
     } else if (status)
-        take_refusal(s, status, head);
+        take_refusal(s, status, head, 0);
+}
+
+void load_session_hung_up(load_session *s)
+{
+    size_t head = 0;
+    int status = s->state == LOAD_UPGRADING ? load_ws_answer(&s->in, &head) : 0;
+
+    if (status > 0 && status != 101)
+        take_refusal(s, status, head, 1);
+    else
+        load_session_close(s, s->progress.done ? LOAD_FINISHED : LOAD_FAILED,
+                           s->ready ? "the server hung up in mid-session: see its log"
+                                    : "the server hung up before the session began: see its log");
 }
 
 void load_session_receive(load_session *s)

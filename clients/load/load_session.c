@@ -327,9 +327,7 @@ static void read_socket(load_session *s)
         return;
     }
     if (n == 0) {
-        load_session_close(s, s->progress.done ? LOAD_FINISHED : LOAD_FAILED,
-                           s->ready ? "the server hung up in mid-session: see its log"
-                                    : "the server hung up before the session began: see its log");
+        load_session_hung_up(s);
         return;
     }
     s->in.size += (size_t)n;

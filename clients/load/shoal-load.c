@@ -168,6 +168,10 @@ int main(int argc, char **argv)
     work w = { .o = &o };
     char why[512];
 
+    if (code >= 0 && fflush(stdout)) {
+        perror("shoal-load: standard output");
+        return EXIT_FAILURE;
+    }
     if (code >= 0)
         return code;
     if (load_audio_open(&w.audio, &o, why, sizeof why) < 0)

@@ -114,6 +114,7 @@ int64_t mic_app_now_ms(const mic_app *a);
 void mic_app_draw(mic_app *a);
 mic_opus_packet mic_app_send_packet;                  /* user: the mic_app */
 void mic_app_stop(mic_app *a, int wait_ms, int code); /* end the audio; the loop ends soon */
+void mic_app_miss_end(mic_app *a);                    /* ... without the last results */
 
 /* mic_session.c */
 void mic_session_open(mic_app *a);

@@ -142,8 +142,10 @@ static void on_clock(uv_timer_t *t)
     mic_show_silence(a);
     if (a->terminal ? now >= a->next_draw_ms : a->line.out_size > 0)
         mic_app_draw(a);
-    if (out_print_error(a->printer) || (a->stop_ms && now >= a->stop_ms))
+    if (out_print_error(a->printer))
         uv_stop(a->loop);
+    else if (a->stop_ms && now >= a->stop_ms)
+        mic_app_miss_end(a);
 }
 
 /* ---- beginning and end ---- */

@@ -79,6 +79,19 @@ void mic_app_stop(mic_app *a, int wait_ms, int code)
 {
     a->code = code ? code : a->code;
     a->stop_ms = mic_app_now_ms(a) + (wait_ms ? wait_ms : 1);
-    if (!wait_ms || !a->ready || end_audio(a) < 0)
+    if (wait_ms && a->ready && end_audio(a) < 0)
+        mic_app_miss_end(a);
+    else if (!wait_ms || !a->ready)
         uv_stop(a->loop);
+}
+
+void mic_app_miss_end(mic_app *a)
+{
+    if (!a->interrupted) {
+        fputs("shoal-mic: the server took the sound, but did not give its last results: does it "
+              "hang? See its log\n",
+              stderr);
+        a->code = EXIT_FAILED;
+    }
+    uv_stop(a->loop);
 }

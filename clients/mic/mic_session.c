@@ -1,12 +1,11 @@
 /* mic_session.c - the session of shoal-mic: see mic.h
  *
  * It must come about, or the program ends with the reason. When its connection breaks the library
- * goes on with it for as long as the program runs, and sends again what the results depend on, so
- * nothing is lost; sound waits meanwhile, that of a command in its pipe, that of a microphone in
- * the library's queue, and what finds no room there is counted and told. A session that fails for
- * good after it ran is followed by another.
+ * goes on with it until nothing has come for RECONNECT_MS, and sends again what the results depend
+ * on, so nothing is lost; sound waits meanwhile, that of a command in its pipe, that of a
+ * microphone in the library's queue, and what finds no room there is counted and told. A session
+ * that fails for good after it ran is followed by another.
  */
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +13,7 @@
 
 enum {
     MAX_RETRY_MS = 5000,
+    RECONNECT_MS = 300000,      /* longer than the sound of a microphone finds room to wait */
     MAX_WAITING = 128 << 10,    /* bytes: 1.4 s at 48 kHz */
     MAX_WAITING_AWAY = 8 << 20, /* 87 s */
     OPUS_IS_SMALLER = 32,       /* times, at least */
@@ -90,6 +90,24 @@ static int is_shallower(const mic_app *a, const shoal_client_failure *f)
     return a->o->any_depth && a->wanted.given & SHOAL_OPT_DEPTH && !strcmp(f->error.ref, "depth");
 }
 
+static void say_failure(const mic_app *a, const shoal_client_failure *f)
+{
+    fprintf(stderr, "%sshoal-mic: %s\n", a->terminal ? "\r\033[J" : "", f->error.message);
+    if (f->cause == SHOAL_CLIENT_UNREACHABLE)
+        fputs("Another server: shoal-mic --url ws://HOST:PORT, or SHOAL_URL in the "
+              "environment.\n",
+              stderr);
+}
+
+/* The sound has ended, and its last results do not come. Who was interrupted does not want them. */
+static void on_failure_at_end(mic_app *a, const shoal_client_failure *f)
+{
+    if (a->interrupted)
+        return;
+    say_failure(a, f);
+    a->code = EXIT_FAILED;
+}
+
 /* What came first is what failed; CLOSED follows and has the same. */
 static void on_failure(mic_app *a, const shoal_client_failure *f)
 {
@@ -101,11 +119,7 @@ static void on_failure(mic_app *a, const shoal_client_failure *f)
         return;
     }
     if (!a->was_ready || f->retry_ms < 0) {
-        fprintf(stderr, "%sshoal-mic: %s\n", a->terminal ? "\r\033[J" : "", f->error.message);
-        if (f->cause == SHOAL_CLIENT_UNREACHABLE)
-            fputs("Another server: shoal-mic --url ws://HOST:PORT, or SHOAL_URL in the "
-                  "environment.\n",
-                  stderr);
+        say_failure(a, f);
         mic_app_stop(a, 0, EXIT_FAILED);
         return;
     }
@@ -126,9 +140,11 @@ static void on_closed(mic_app *a, const shoal_client_event *e)
 
     mic_session_close(a);
     a->ready = 0;
-    if (a->stop_ms)
+    if (a->stop_ms) {
+        if (failed)
+            on_failure_at_end(a, &failure);
         uv_stop(a->loop);
-    else if (failed)
+    } else if (failed)
         on_failure(a, &failure);
     else
         uv_timer_start(&a->retry, on_retry, 0, 0);
@@ -180,7 +196,7 @@ void mic_session_open(mic_app *a)
     p.token = *a->o->token ? a->o->token : NULL;
     shoal__tls_tell(&a->o->tls, &p);
     p.queue_bytes = QUEUE_BYTES;
-    p.reconnect_ms = INT_MAX;
+    p.reconnect_ms = RECONNECT_MS;
     p.allow_gaps = 1;
     if (shoal_client_open(&a->client, a->o->url, &p, why, sizeof why) == 0 &&
         shoal_client_watch(a->client, a->loop, on_event, a) == 0)

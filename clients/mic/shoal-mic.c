@@ -107,6 +107,10 @@ int main(int argc, char **argv)
     uv_loop_t loop;
     int code = mic_options_parse(&o, argc, argv);
 
+    if (code >= 0 && fflush(stdout)) {
+        perror("shoal-mic: standard output");
+        return EXIT_FAILURE;
+    }
     if (code >= 0)
         return code;
     uv_loop_init(&loop);

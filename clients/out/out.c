@@ -131,6 +131,17 @@ static int remember(out_names *n, const char *path)
     return r;
 }
 
+static void forget(out_names *n, const char *path)
+{
+    pthread_mutex_lock(&n->lock);
+    for (int i = 0; i < n->count; i++)
+        if (!strcmp(n->names[i], path)) {
+            free(n->names[i]);
+            n->names[i--] = n->names[--n->count];
+        }
+    pthread_mutex_unlock(&n->lock);
+}
+
 static int check_name(out_run *run, const char *path, char *why, size_t why_size)
 {
     int r = is_input(run, path) ? -2 : run->written ? remember(run->written, path) : 1;
@@ -181,6 +192,8 @@ int out_file_open(out_file *file, out_run *run, const char *input, const char *s
         if (file->f)
             return 0;
         out_file_error(file, why, why_size);
+        if (run->written) /* another input of that name is not to hear that it was */
+            forget(run->written, file->path);
     }
     out_file_discard(file);
     return -1;

@@ -178,6 +178,10 @@ int main(int argc, char **argv)
     tune_grid g = { 0 };
     int code = tune_options_parse(&o, argc, argv);
 
+    if (code >= 0 && fflush(stdout)) {
+        perror("shoal-tune: standard output");
+        return EXIT_FAILURE;
+    }
     if (code >= 0)
         return code;
     catch_signals();

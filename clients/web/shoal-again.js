@@ -21,6 +21,7 @@ const CONVOLUTION_MS = 280; // 15 frames see 14 before
 const DECODER_MS = 2560; // twice what the decoder of phones waits at most
 const SAMPLE_BYTES = { s16le: 2, f32le: 4, mulaw: 1, alaw: 1 };
 const KEEP_BYTES = 64 * 1024 * 1024;
+const LONGEST_TIMER_MS = 2 ** 31 - 1; // setTimeout takes more for nothing
 
 /** What failed is a connection, and another may do. @param {ShoalFailure} f */
 export function helps(f) {
@@ -32,9 +33,52 @@ export function waitMs(attempt, retryMs, chance = Math.random()) {
   return Math.max(Math.min(FIRST_MS * 2 ** attempt, MOST_MS), retryMs) * (1 + chance / 2);
 }
 
-/** A new session can go on where one with these options was: no Opus, no means. @param {any} ready */
-export function canGoOn({ options: o }) {
-  return o.format in SAMPLE_BYTES && (o.every ?? 1) === 1 && (o.pool ?? "none") === "none";
+/**
+ * How long a session waits for a server that gets it on. A connection that stands is no end of the waiting, a
+ * result that was not there before is: else a server that breaks at the same place each time would be
+ * given the same audio for ever.
+ */
+export class Patience {
+  #until = 0;
+  #tries = 0;
+  #reached = 0; // samples
+  #advanced = true;
+
+  /** @param {number} ms reconnectMs */
+  constructor(ms) {
+    this.ms = ms;
+  }
+
+  /** A message of the session that was not there before. The answer to a ping comes after all that was sent
+   *  before it: a session in which nobody speaks advances by that alone. @param {Message} m */
+  hear(m) {
+    if (m.type !== "pong" && !(m.processed > this.#reached)) return;
+    this.#reached = Math.max(this.#reached, m.processed ?? 0);
+    this.#advanced = true;
+  }
+
+  /** It broke: from now on time counts, unless it does already. @param {number} now */
+  breaks(now) {
+    if (this.#advanced) [this.#until, this.#tries, this.#advanced] = [now + this.ms, 0, false];
+  }
+
+  /** Until the next attempt; -1: it is at its end, or would be before the server wants to be asked again. Waits
+   *  of our own end where it does, so that the last attempt is made then. @param {ShoalFailure} f */
+  wait(f, now, chance = Math.random()) {
+    const left = this.#until - now;
+    if (!(left > 0) || f.askedMs > left) return -1;
+    return Math.min(waitMs(this.#tries++, f.retryMs, chance), left, LONGEST_TIMER_MS);
+  }
+}
+
+/** A new session can go on where one with these options was: no Opus, no means, and numbers that can be reckoned
+ *  with. @param {any} ready */
+export function canGoOn(ready) {
+  const o = ready.options,
+    whole = [o.rate, o.channels ?? 1, o.chunk_ms / FRAME_MS, ready.model?.rate];
+  const sane = whole.every(n => Number.isInteger(n) && n > 0) && reachMs(ready) >= 0 && !(o.left_ms < 0);
+  const means = (o.every ?? 1) !== 1 || (o.pool ?? "none") !== "none";
+  return Object.hasOwn(SAMPLE_BYTES, o.format) && sane && !means;
 }
 
 /** Bytes of a sample of all channels. @param {any} ready */
@@ -44,7 +88,7 @@ export function frameBytes({ options: o }) {
 
 /** How far before a frame the audio reaches on which its results depend. @param {any} ready */
 export function reachMs({ options: o, latency_ms, replay_ms }) {
-  if (replay_ms) return replay_ms; // older servers do not say
+  if (replay_ms > 0) return replay_ms; // older servers do not say
   const chunks = ms => Math.ceil(ms / o.chunk_ms) * o.chunk_ms;
   const deepest = Array.isArray(o.depth) ? o.depth[1] : o.depth;
   const layers = (chunks(o.left_ms) + chunks(CONVOLUTION_MS)) * deepest;
@@ -133,7 +177,7 @@ export class Log {
    */
   after(bytes, requests) {
     const begin = this.#origin + bytes;
-    if (begin < this.from || requests < this.#first) return null;
+    if (!(begin >= this.from && begin <= this.to && requests >= this.#first)) return null;
     let at = this.from,
       nth = this.#first;
     const rest = [];

@@ -3,27 +3,27 @@
  * One Session is one session of docs/protocol.md. What is sent before the connection stands waits for
  * it, in order. With reconnectMs a session outlives its connection (shoal-again.js): it is gone back
  * to, or a new one is given again what the next results depend on, and results go on without a gap or
- * a copy. `again` holds all of that; `until` of it is set while there is no connection.
+ * a copy. `again` holds all of that; `away` of it is set while there is no connection.
  */
 
 import {
   Joined,
   Log,
+  Patience,
   canGoOn,
   differs,
   firstFrame,
   frameBytes,
   helps,
-  waitMs,
 } from "./shoal-again.js";
 import { packetsFor } from "./shoal-opus.js";
 import {
   ShoalFailure,
   audioBytes,
-  decodePacket,
   failureOf,
   failureOfClose,
-  featuresOfJson,
+  messageOf,
+  mostOf,
   resumeURL,
   sessionURL,
   tokenProtocol,
@@ -38,7 +38,7 @@ const PATIENCE_MS = 20000;
 
 /** What is known of going on, until there is something. token: of a session that the server keeps;
  *  got: messages of it; replay: a new session may go on; last: but not over the next break */
-const NOT_YET = { ready: null, joined: null, token: "", got: 0, until: 0, tries: 0, timer: 0 };
+const NOT_YET = { ready: null, joined: null, token: "", got: 0, away: false, timer: 0 };
 
 const after = ms => new Promise(done => setTimeout(done, ms));
 
@@ -57,6 +57,7 @@ export class Session {
   #maxMessage = 1024;
   #failure = null;
   #opened = false;
+  #begun = false;
   #ended = false;
   #closed = false;
   #watch = null;
@@ -98,7 +99,9 @@ export class Session {
     this.#onmessage = env.onmessage ?? null;
     this.#onclose = env.onclose ?? null;
     this.#onbreak = env.onbreak ?? null;
-    this.#again = env.reconnectMs ? { ...NOT_YET, ms: env.reconnectMs, log: new Log() } : null;
+    this.#again = env.reconnectMs
+      ? { ...NOT_YET, patience: new Patience(env.reconnectMs), log: new Log() }
+      : null;
     /** what was granted; rejected with the failure if there is none. @type {Promise<Message>} */
     this.ready = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -250,13 +253,13 @@ export class Session {
     this.#lastSent = Date.now();
     this.#again?.log.add(message);
     if (this.#opened) this.#ws.send(message);
-    else if (!this.#again?.until) this.#waiting.push(message); // else the log has it
+    else if (!this.#again?.away) this.#waiting.push(message); // else the log has it
   }
 
   #open() {
     if (this.#closed) return;
     this.#lastHeard = this.#lastSent = Date.now();
-    if (this.#again?.until) return; // `ready` is to be seen first
+    if (this.#again?.away) return; // `ready` is to be seen first
     this.#opened = true;
     for (const message of this.#waiting.splice(0)) this.#ws.send(message);
   }
@@ -265,9 +268,7 @@ export class Session {
     if (this.#closed) return;
     this.#lastHeard = Date.now();
     try {
-      let m = typeof data === "string" ? JSON.parse(data) : decodePacket(data);
-      if (m.type === "features" && m.data) m = featuresOfJson(m);
-      this.#take(m);
+      this.#take(messageOf(data));
     } catch (e) {
       this.#ws.close(1000);
       this.#finish(
@@ -282,11 +283,12 @@ export class Session {
 
   #take(m) {
     if (m.type === "ready" && !this.#granted(m)) return;
-    if (m.type !== "ready" && this.#again && !this.#again.until) this.#again.got++;
+    if (m.type !== "ready" && this.#again && !this.#again.away) this.#again.got++;
     if (m.type === "error" && m.fatal)
       this.#error = m; // the close that follows ends the session
     else {
       const joined = m.type === "ready" ? m : this.#join(m);
+      if (joined) this.#again?.patience.hear(joined);
       if (joined) this.#deliver(joined);
       m = joined ?? m;
     }
@@ -298,12 +300,14 @@ export class Session {
   /** `ready`: true if the program is to see it. */
   #granted(m) {
     const again = this.#again;
-    if (again?.until) {
+    if (again?.away) {
       if (m.resumed) this.#resumed(m);
       else this.#goOn(m);
       return false;
     }
-    this.#maxMessage = Math.min(65536, m.limits?.max_message_bytes ?? 65536);
+    if (this.#begun) throw new TypeError("a second ready");
+    this.#begun = true;
+    this.#maxMessage = mostOf(m);
     this.#idle = (m.limits?.idle_timeout_s ?? 0) * 1000;
     const joined = again && canGoOn(m) ? new Joined(m.options.rate) : null;
     if (again) Object.assign(again, { ready: m, token: m.resume ?? "", joined });
@@ -342,7 +346,7 @@ export class Session {
    * both directions without telling anybody.
    */
   #look(now) {
-    if (this.#again?.until) return this.#lookAgain(now);
+    if (this.#again?.away) return this.#lookAgain(now);
     const silence = now - this.#lastHeard;
     if (silence > (this.#opened ? 2 * PATIENCE_MS : PATIENCE_MS)) this.#giveUp();
     else if (this.#opened && !this.#ended) {
@@ -387,14 +391,15 @@ export class Session {
     if (this.#closed) return;
     const refused = failure.code === "cannot_resume";
     if (again && (this.#error || refused)) again.token = ""; // it is kept for nobody
-    if (again && !again.until) this.#breaks(now);
+    if (again && !again.away) this.#breaks(now);
     const way = again?.ready && (again.token || again.replay),
       helpful = helps(failure) || refused;
-    if (!way || !helpful || now > again.until) return this.#finish(failure);
+    let wait = way && helpful ? again.patience.wait(failure, now) : -1;
+    if (wait < 0) return this.#finish(failure);
+    if (refused) wait = 0; // it is there, and the replay need not wait
     this.#opened = false;
     this.#error = null;
     this.#ws = null; // what it still says is nobody's
-    const wait = refused ? 0 : waitMs(again.tries++, failure.retryMs);
     this.#onbreak?.(failure, wait);
     again.timer = setTimeout(() => {
       const { token, got, ready } = again;
@@ -412,7 +417,8 @@ export class Session {
     const asked = [...this.#sets, ...pings.map(a => JSON.stringify({ type: "ping", id: a.id }))];
     if (this.#ended) asked.push(JSON.stringify({ type: "end" }));
     again.log.breaks(asked);
-    Object.assign(again, { until: now + again.ms, tries: 0, replay: again.joined && !again.last });
+    again.patience.breaks(now);
+    Object.assign(again, { away: true, replay: again.joined && !again.last });
   }
 
   /** A server that takes a connection and says nothing. */
@@ -446,7 +452,7 @@ export class Session {
           code: "audio_forgotten",
         }),
       );
-    Object.assign(this.#again, { ready, token: ready.resume ?? "", until: 0 });
+    Object.assign(this.#again, { ready, token: ready.resume ?? "", away: false });
     this.#opened = true;
     for (const message of messages) this.#ws.send(message);
     const bytes = messages.reduce((n, m) => n + (typeof m === "string" ? 0 : m.length), 0);

@@ -25,19 +25,26 @@ const RETRY_MS = {
   broken: -1,
 };
 
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+
+/** Fit for a terminal: Node has one. */
+const tame = text => String(text ?? "").replace(CONTROLS, " ");
+
 export class ShoalFailure extends Error {
   /**
    * @param {Cause} cause
    * @param {string} message what happened and what helps, for people
-   * @param {{code?: string, retryMs?: number, closeCode?: number, ref?: string}} [more]
+   * @param {{code?: string, retryMs?: number, askedMs?: number, closeCode?: number, ref?: string}} [more]
    */
   constructor(cause, message, more = {}) {
-    super(message);
+    super(tame(message));
     this.name = "ShoalFailure";
     /** @type {Cause} */
     this.cause = cause;
     /** the same session may be tried again after so many ms; -1: that will not help */
     this.retryMs = more.retryMs ?? RETRY_MS[cause];
+    /** of which the server has asked for so many; 0: it said nothing of it */
+    this.askedMs = more.askedMs ?? 0;
     /** the protocol's error code, or one of ours: connection_failed, connection_lost, bad_answer */
     this.code = more.code ?? "";
     /** of the WebSocket; 0: there was none */
@@ -70,13 +77,15 @@ const CLOSES = {
 
 /** An `error` message as a failure. */
 export function failureOf(error, closeCode = 0) {
-  const cause = CAUSES[error.code] ?? "rejected";
-  const wait = error.retry_after_ms ?? (cause === "full" ? LATER_MS : SOON_MS);
+  const cause = Object.hasOwn(CAUSES, error.code) ? CAUSES[error.code] : "rejected";
+  const asked = error.retry && error.retry_after_ms > 0 ? Number(error.retry_after_ms) : 0;
+  const wait = asked || (cause === "full" ? LATER_MS : SOON_MS);
   return new ShoalFailure(cause, error.message, {
     code: error.code,
     ref: error.ref,
     closeCode,
     retryMs: error.retry ? wait : -1,
+    askedMs: asked,
   });
 }
 
@@ -176,7 +185,7 @@ export function tokenProtocol(token) {
 
 /** To come back to a session: nothing else is asked. @param {string | URL} url as in sessionURL */
 export function resumeURL(url, token, got) {
-  return sessionURL(url).replace(/\?.*/, `?resume=${token}&got=${got}`);
+  return sessionURL(url).replace(/\?.*/, () => `?resume=${encodeURIComponent(token)}&got=${got}`);
 }
 
 /* ---- feature packets ----------------------------------------------------------------------- */
@@ -265,6 +274,8 @@ export function decodePacket(data) {
     throw bad(`kind ${view.getUint8(5)}, encoding ${encoding}`);
   if (head < 64 || view.byteLength !== head + frames * dim * size)
     throw bad(`${view.byteLength} bytes for ${frames} x ${dim} values behind ${head} bytes`);
+  const row_ms = head >= 72 ? view.getUint32(64, true) : FRAME_MS;
+  if (!row_ms) throw bad("rows of no time");
   const long = at => Number(view.getBigUint64(at, true));
   return {
     type: "features",
@@ -279,11 +290,42 @@ export function decodePacket(data) {
     processed: long(40),
     frames,
     dim,
-    row_ms: head >= 72 ? view.getUint32(64, true) : FRAME_MS,
+    row_ms,
     queued_us: view.getUint32(52, true),
     computed_us: view.getUint32(56, true),
     values: readValues(view, head, frames * dim, encoding),
   };
+}
+
+/** Members that are reckoned with, whatever message has them. */
+const NUMBERS = ["seq", "received", "processed", "sample", "from_sample", "frame", "from_frame"];
+NUMBERS.push("frames", "packets", "first_frame", "start_sample", "dim", "row_ms", "time", "seconds");
+
+function labelsOf(m) {
+  if (m.type === "ready") return m.labels ?? [];
+  return m.type === "phones" ? [...m.phones, ...(m.tentative ?? [])].map(p => p.phone) : [];
+}
+
+/** One message of a server. What makes no sense is thrown. @param {string | ArrayBuffer} data @returns {Message} */
+export function messageOf(data) {
+  if (typeof data !== "string") return decodePacket(data);
+  const m = JSON.parse(data);
+  if (typeof m?.type !== "string") throw new TypeError("no type");
+  for (const name of NUMBERS)
+    if (name in m && !(Number.isFinite(m[name]) && m[name] >= 0))
+      throw new TypeError(`${name} is ${m[name]}`);
+  if (m.type === "error") m.message = tame(m.message);
+  for (const label of labelsOf(m))
+    if (typeof label !== "string" || label.search(CONTROLS) >= 0) throw new TypeError("no label");
+  return m.type === "features" ? featuresOfJson(m) : m;
+}
+
+const MOST_BYTES = 65536;
+
+/** Bytes of a message of audio; a server that says none has said nothing. @param {Message} ready */
+export function mostOf({ limits }) {
+  const most = Math.floor(limits?.max_message_bytes);
+  return most >= 1 ? Math.min(MOST_BYTES, most) : MOST_BYTES;
 }
 
 /** A `features` message of encoding=json, as decodePacket gives it. null (not finite) is NaN. */

@@ -55,7 +55,7 @@ export {
  */
 export async function features(url, audio, options = {}, env = {}) {
   const found = { ready: null, done: null, phones: [], activity: [], errors: [] },
-    packets = {};
+    packets = Object.create(null); // names are the server's
   const session = connect(url, options, {
     ...env,
     onmessage(m) {

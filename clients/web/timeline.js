@@ -129,15 +129,15 @@ export class Timeline {
   /** @param {any} m a message @param {number} now seconds of sound captured */
   take(m, now) {
     if (m.processed !== undefined) this.computedLag = now - this.base - m.processed / this.rate;
-    const act = {
+    const acts = {
       ready: () => this.#ready(m),
       phones: () => this.#phones(m, now),
       features: () => this.#rows(m),
       activity: () => this.#activity(m),
       changed: () => this.#changed(m),
       done: () => this.#done(m),
-    }[m.type];
-    act?.();
+    };
+    if (Object.hasOwn(acts, m.type)) acts[m.type]();
     this.#forget(now - KEEP_S);
   }
 

@@ -5,6 +5,8 @@ import test from "node:test";
 import {
   Joined,
   Log,
+  Patience,
+  canGoOn,
   differs,
   firstFrame,
   reachMs,
@@ -58,6 +60,42 @@ test("another model, precision or kernels", () => {
   assert.equal(differs(READY, { ...READY, engine: kernels }).cause, "rejected");
 });
 
+test("patience is renewed by what is new, and by nothing else", () => {
+  const p = new Patience(3000),
+    lost = { retryMs: 500, askedMs: 0 };
+  p.breaks(1000);
+  assert.equal(p.wait(lost, 1000, 0), 500);
+  p.hear({ type: "phones", processed: 0 });
+  p.hear({ type: "changed" });
+  p.breaks(3800);
+  assert.equal(p.wait(lost, 3800, 0), 200); // the last attempt
+  assert.equal(p.wait(lost, 4000, 0), -1);
+  p.hear({ type: "phones", processed: 320 });
+  p.breaks(9000);
+  assert.equal(p.wait(lost, 9000, 0), 500);
+  p.hear({ type: "phones", processed: 320 });
+  p.breaks(12000);
+  assert.equal(p.wait(lost, 12000, 0), -1);
+  p.hear({ type: "pong" });
+  p.breaks(13000);
+  assert.equal(p.wait({ retryMs: 3001, askedMs: 3001 }, 13000, 0), -1);
+  assert.equal(p.wait({ retryMs: 2900, askedMs: 2900 }, 13000, 0), 2900);
+  const endless = new Patience(Infinity);
+  endless.breaks(0);
+  assert.equal(endless.wait({ retryMs: 2 ** 40, askedMs: 2 ** 40 }, 0), 2 ** 31 - 1);
+});
+
+test("a session whose numbers cannot be reckoned with has no replay", () => {
+  assert.equal(canGoOn(READY), true);
+  for (const name of ["rate", "chunk_ms", "channels", "left_ms", "format"])
+    for (const value of [0.5, -1, NaN, "toString", "x"]) {
+      const options = { ...READY.options, [name]: value };
+      if (name !== "left_ms" || value !== 0.5) // rounded up to chunks
+        assert.equal(canGoOn({ ...READY, options }), false, `${name} ${value}`);
+    }
+  assert.equal(canGoOn({ ...READY, latency_ms: undefined }), false);
+});
+
 const numbers = log => n => log.add(new Uint8Array(n).map((_, i) => log.to + i));
 const seen = messages => messages.map(m => (typeof m === "string" ? m : [...m]));
 
@@ -77,6 +115,8 @@ test("what the server of a kept session has not got", () => {
   log.drop(6);
   assert.deepEqual(seen(log.after(6, 1)), ["b", [6, 7, 8]]);
   assert.equal(log.after(5, 1), null);
+  for (const held of [10, -1, NaN, undefined]) assert.equal(log.after(held, 1), null);
+  assert.equal(log.after(6, undefined), null);
   assert.equal(log.after(6, 0), null); // request 0 went with what lay behind it
 });
 
@@ -202,6 +242,33 @@ test("a broken connection: audio, sets, pings and the end go again", async () =>
   assert.equal(session.failure, null);
 });
 
+test("a server that breaks at the same place each time is given up", async () => {
+  let { session, socket } = begin(1200);
+  socket.accept(READY);
+  session.send(new Uint8Array(100));
+  socket.hangUp(1006);
+  for (let i = 0; i < 4 && !session.closed; i++) {
+    socket = await next(socket);
+    socket.accept(READY);
+    socket.hangUp(1006);
+  }
+  assert.equal(session.failure?.code, "connection_lost");
+});
+
+test("a server that asks for more than patience has is not waited for", async () => {
+  for (const ms of [60000, 2147483647]) {
+    const { session, socket } = begin(3000);
+    socket.accept(READY);
+    socket.hangUp(1006);
+    const other = await next(socket);
+    other.onopen();
+    const full = { type: "error", code: "overloaded", message: "m", fatal: true, retry: true };
+    other.say({ ...full, retry_after_ms: ms });
+    other.hangUp(1013);
+    assert.deepEqual([session.failure?.code, session.failure?.retryMs], ["overloaded", ms]);
+  }
+});
+
 test("a session that the server keeps is gone back to, whatever was asked of it", async () => {
   const { session, seen, socket } = begin();
   const audio = n => session.send(new Uint8Array(n));
@@ -256,9 +323,10 @@ test("a session that is kept no more: replay, or the failure", async () => {
       third.audio().map(m => m.length),
       [100],
     );
+    third.say({ type: "phones", processed: 320, phones: [] });
     third.hangUp(1006);
     const fourth = await next(third);
-    assert.match(fourth.url, /resume=ghi&got=0$/); // messages of the new session
+    assert.match(fourth.url, /resume=ghi&got=1$/); // messages of the new session
     session.close();
   }
 });

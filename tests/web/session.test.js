@@ -185,6 +185,59 @@ test("nobody there, gone in the middle, an answer that makes no sense", async ()
   assert.deepEqual(seen, ["ready"]);
 });
 
+test("whatever a server says that makes no sense ends the session, and says so", () => {
+  const odd = ["null", "5", '"x"', "[1]", "{}", '{"type":5}', '{"type":"phones"}'];
+  odd.push('{"type":"phones","phones":null}', '{"type":"features","kind":"mel"}');
+  odd.push('{"type":"phones","phones":[],"processed":-1}', '{"type":"done","frames":"5"}');
+  odd.push('{"type":"done","received":1e999}', '{"type":"done","seconds":null}');
+  odd.push('{"type":"ready"}'); // a second one
+  for (const phone of ["A\nB", "A\u001b[31m", "\u009b1m", 5, null])
+    odd.push(JSON.stringify({ type: "phones", phones: [{ phone, end: 1 }] }));
+  for (const text of odd) {
+    const [session, socket] = begin();
+    socket.accept();
+    socket.say(text);
+    assert.equal(session.failure?.code, "bad_answer", text);
+    assert.equal(socket.closedWith, 1000);
+  }
+  const [session, socket] = begin();
+  socket.accept();
+  assert.equal(session.failure, null);
+  socket.packet(packet({ rows: [1], dim: 1, head: 72, row_ms: 0 }));
+  assert.equal(session.failure?.code, "bad_answer");
+});
+
+test("texts are fit for a terminal", async () => {
+  const [session, socket] = begin();
+  socket.onopen();
+  socket.say(error("x", { message: "go \u001b[31m away\r\n" }));
+  socket.hangUp(1008);
+  await assert.rejects(session.ready, { message: "go  [31m away  " });
+});
+
+test("a limit that no server has is none", () => {
+  for (const max_message_bytes of [0, -5, 0.5, "x", null]) {
+    const [session, socket] = begin();
+    socket.accept({ limits: { max_message_bytes } });
+    session.send(new Uint8Array(70000));
+    assert.deepEqual(
+      socket.audio().map(m => m.length),
+      [65536, 4464],
+    );
+    session.close();
+  }
+});
+
+test("a code of every name is a code", async () => {
+  for (const code of ["constructor", "toString", "__proto__"]) {
+    const [session, socket] = begin();
+    socket.onopen();
+    socket.say(error(code, { retry: true, retry_after_ms: "soon" }));
+    socket.hangUp(1008);
+    await assert.rejects(session.ready, { cause: "rejected", retryMs: 500, askedMs: 0 });
+  }
+});
+
 test("closing is no failure", async () => {
   const [session, socket] = begin();
   socket.accept();

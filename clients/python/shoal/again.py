@@ -29,6 +29,38 @@ def wait_s(attempt: int, retry_ms: int) -> float:
     return ms * random.uniform(1, 1.5) / 1000
 
 
+class Patience:
+    """How long a session waits for a server that gets it on. A connection that stands is no end of the waiting, a
+    result that was not there before is: else a server that breaks at the same place each time would be given the
+    same audio for ever."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._until, self._attempts, self._reached, self._advanced = 0.0, 0, 0, True
+
+    def hear(self, m: Union[Json, Packet]) -> None:
+        """A message of the session that was not there before. The answer to a ping comes after all that was sent
+        before it: a session in which nobody speaks advances by that alone."""
+        processed = m.processed if isinstance(m, Packet) else m.get("processed", 0)
+        pong = isinstance(m, dict) and m["type"] == "pong"
+        self._advanced = self._advanced or pong or processed > self._reached
+        self._reached = max(self._reached, processed)
+
+    def breaks(self, now: float) -> None:
+        """It broke: from now on time counts, unless it does already."""
+        if self._advanced:
+            self._until, self._attempts, self._advanced = now + self.seconds, 0, False
+
+    def wait_s(self, f: Failure, now: float) -> float:
+        """Until the next attempt; -1: it is at its end, or would be before the server wants to be asked again. Waits
+        of our own end where it does, so that the last attempt is made then."""
+        left = self._until - now
+        if left <= 0 or f.asked_ms / 1000 > left:
+            return -1
+        self._attempts += 1
+        return min(wait_s(self._attempts - 1, f.retry_ms), left)
+
+
 def can_replay(options: Mapping[str, Any]) -> bool:
     """Results can be cut where a chunk begins: no Opus, no means, no cuts that depend on where speech began."""
     o, outputs = options, options.get("output", [])
@@ -115,7 +147,9 @@ class Joined:
         for name in ("time", "seconds"):
             if name in moved:
                 moved[name] = round(moved[name] + self.base * 0.02, 3)
-        take: Optional[Callable[[Json], Optional[Json]]] = getattr(self, "_" + str(m["type"]), None)
+        takes: dict[str, Callable[[Json], Optional[Json]]] = {
+            "phones": self._phones, "activity": self._activity, "done": self._done}
+        take = takes.get(m["type"])         # a later server's messages go as they are
         return take(moved) if take else moved
 
     def _packet(self, p: Packet) -> Optional[Packet]:

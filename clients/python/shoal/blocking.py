@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 import wave
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any, Iterable, Iterator, Optional, Union
@@ -25,6 +26,7 @@ class Session:
 
     def __init__(self, url: Optional[str] = None, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
+        self._gate, self._over = threading.Lock(), False
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="shoal")
         self._thread.start()
         try:
@@ -57,9 +59,14 @@ class Session:
         self._do(self._session.end())
 
     def close(self) -> None:
-        if not self._loop.is_closed():
+        self._hang_up()
+        self._stop()
+
+    def _hang_up(self) -> None:
+        try:
             self._do(self._session.close())
-            self._stop()
+        except RuntimeError:                # it is closed
+            pass
 
     def __iter__(self) -> Iterator[Message]:
         while True:
@@ -75,12 +82,23 @@ class Session:
         self.close()
 
     def _do(self, task: Any) -> Any:
-        if self._loop.is_closed():
+        with self._gate:
+            future = None if self._over else asyncio.run_coroutine_threadsafe(_run(task), self._loop)
+        if not future:
             task.close()
             raise RuntimeError("the session is closed")
-        return asyncio.run_coroutine_threadsafe(_run(task), self._loop).result()
+        try:
+            return future.result()
+        except CancelledError:
+            raise RuntimeError("the session is closed") from None
 
     def _stop(self) -> None:
+        """Whoever waits in another thread is told."""
+        with self._gate:
+            over, self._over = self._over, True
+        if over:
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -88,6 +106,14 @@ class Session:
 
 async def _run(task: Any) -> Any:
     return await task
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:                              # websockets' own may take their time
+        await asyncio.wait(others, timeout=1)
 
 
 async def _opened(url: Optional[str], options: Json) -> AsyncSession:
@@ -170,8 +196,7 @@ def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> 
             session.end()
         except Exception as e:              # handed over to the caller's thread
             trouble.append(e)
-            if not session._loop.is_closed():
-                session._do(session._session.close())
+            session._hang_up()
 
     feeder = threading.Thread(target=feed, daemon=True, name="shoal-live")
     feeder.start()

@@ -14,11 +14,11 @@ import websockets
 
 from . import again
 from .kept import Kept
-from .wire import (Audio, Failure, Json, Packet, audio_bytes, decode_packet, failure_of_close, failure_of_error,
-                   failure_of_status, packet_of_json, session_url)
+from .wire import (Audio, Failure, Json, Packet, audio_bytes, failure_of_close, failure_of_error, failure_of_status,
+                   message_of, most_of, sensible, session_url)
 
 Message = Union[Json, Packet]
-MESSAGE_BYTES = 65536
+CLOSE_S = 2                             # a server that has said why it closes does so at once
 
 
 class AsyncSession:
@@ -33,6 +33,7 @@ class AsyncSession:
     def __init__(self, ws: Any, ready: Json, format: str, opener: Any = None, reconnect_s: float = 0) -> None:
         self.ready = ready
         self._opener, self._reconnect_s = opener, reconnect_s
+        self._patience = again.Patience(reconnect_s)
         self._can_replay = again.can_replay(ready["options"])
         self._joined = again.Joined(ready["options"]["rate"])
         self._kept, self._skipped = Kept(), 0
@@ -42,7 +43,7 @@ class AsyncSession:
         self._replay: Optional[asyncio.Task[None]] = None
         self._ws, self._format, self._done = ws, format, False
         self._first: list[Message] = [ready]
-        self._most = min(MESSAGE_BYTES, ready.get("limits", {}).get("max_message_bytes", MESSAGE_BYTES))
+        self._most = most_of(ready)
 
     async def send(self, audio: Audio) -> None:
         """Arrays of float in [-1, 1] or int16, or bytes of the session's format, cut anywhere. Waits while the
@@ -130,13 +131,23 @@ class AsyncSession:
                 m = await self._go_on(f)
             else:
                 self._got += 1
-                m = self._joined.take(received)
-            if isinstance(m, dict):
-                self._done = m["type"] == "done"
-                if m["type"] == "changed" and m["reason"] == "set":
-                    self.ready["options"].update(depth=m["range"], output=m["output"])
+                with sensible():
+                    m = self._take(received)
             if m is not None:
                 yield m
+
+    def _take(self, received: Message) -> Optional[Message]:
+        """As one of the session; None: it was given before."""
+        if isinstance(received, dict) and received["type"] == "ready":
+            raise ValueError("a second ready")
+        m = self._joined.take(received)
+        if isinstance(m, dict):
+            self._done = m["type"] == "done"
+            if m["type"] == "changed" and m["reason"] == "set":
+                self.ready["options"].update(depth=m["range"], output=m["output"])
+        if m is not None:
+            self._patience.hear(m)
+        return m
 
     # ---- a connection that broke ----
 
@@ -155,6 +166,8 @@ class AsyncSession:
             self._sending.release()
             raise
         self._replay = asyncio.create_task(self._send_again(messages))
+        # also where it is cancelled before its first step
+        self._replay.add_done_callback(lambda _: self._sending.release())
         size = sum(len(m) for m in messages if isinstance(m, bytes))
         return {"type": "resumed", "replayed_s": size / self._bytes_a_second(), "parked": parked}
 
@@ -164,16 +177,18 @@ class AsyncSession:
 
     async def _connect_again(self, failure: Failure) -> tuple[list[Union[bytes, str]], bool]:
         """(what is to be sent again, the server had kept the session)"""
-        end, attempt = time.monotonic() + self._reconnect_s, 0
+        self._patience.breaks(time.monotonic())
         while True:
-            if not again.helps(failure) or not self._may_go_on() or time.monotonic() > end:
+            helps = again.helps(failure) and self._may_go_on()
+            wait = self._patience.wait_s(failure, time.monotonic()) if helps else -1
+            if wait < 0:
                 raise failure
-            await asyncio.sleep(again.wait_s(attempt, failure.retry_ms))
-            attempt += 1
+            await asyncio.sleep(wait)
             try:
-                if self.ready.get("resume"):
-                    return await self._come_back(), True
-                return await self._begin_anew(), False
+                with sensible():
+                    if self.ready.get("resume"):
+                        return await self._come_back(), True
+                    return await self._begin_anew(), False
             except Failure as f:
                 if self.ready.get("resume") and f.cause in ("rejected", "broken") and self._can_replay:
                     self.ready["resume"] = ""       # the next attempt is a replay
@@ -212,28 +227,28 @@ class AsyncSession:
         return [*self._kept.audio_from(at), *end]
 
     async def _send_again(self, messages: list[Union[bytes, str]]) -> None:
-        try:
-            for message in messages:
-                await self._put(message)
-        finally:
-            self._sending.release()
+        for message in messages:
+            await self._put(message)
 
 
 async def _receive(ws: Any) -> Message:
     """The next message; a fatal error or an early close is raised."""
     try:
         data = await ws.recv()
-        if isinstance(data, bytes):
-            return decode_packet(data)
-        m = json.loads(data)
     except websockets.ConnectionClosed as e:
         raise failure_of_close(*_close_of(e)) from e
-    except ValueError as e:
-        raise Failure("broken", f"an answer that makes no sense: {e}", "bad_answer") from e
-    if m.get("type") == "error" and m.get("fatal"):
-        await ws.wait_closed()
-        raise failure_of_error(m, ws.close_code or 0)
-    return packet_of_json(m) if m.get("type") == "features" else m
+    with sensible():
+        m = message_of(data)
+        fatal = isinstance(m, dict) and m["type"] == "error" and m.get("fatal")
+        failure = failure_of_error(m) if fatal and isinstance(m, dict) else None
+    if not failure:
+        return m
+    try:
+        await asyncio.wait_for(ws.wait_closed(), CLOSE_S)
+        failure.close_code = ws.close_code or 0
+    except asyncio.TimeoutError:
+        ws.transport.abort()
+    raise failure
 
 
 def _close_of(e: websockets.ConnectionClosed) -> tuple[int, str]:
@@ -317,7 +332,8 @@ class connect:
 
     async def _open(self) -> AsyncSession:
         ws, ready = await self._open_session(None)
-        return AsyncSession(ws, ready, self._format, self, self._reconnect_s)
+        with sensible():
+            return AsyncSession(ws, ready, self._format, self, self._reconnect_s)
 
     async def _open_session(self, granted: Optional[Json]) -> tuple[Any, Json]:
         """A connection whose session has begun, and its `ready`. granted: options to insist on."""
@@ -331,6 +347,9 @@ class connect:
         except asyncio.TimeoutError as e:
             await ws.close()
             raise _refusal(e, url) from e
+        except BaseException:               # cancelled, too
+            ws.transport.abort()
+            raise
         if not isinstance(ready, dict) or ready.get("type") != "ready":
             await ws.close()
             raise Failure("broken", "the server's first message is not ready", "bad_answer")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import struct
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Iterator, Mapping, Optional, Union
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import numpy as np
@@ -36,21 +39,41 @@ class Failure(Exception):
     """
 
     def __init__(self, cause: str, message: str, code: str = "", retry_ms: Optional[int] = None,
-                 close_code: int = 0, http_status: int = 0, ref: str = "") -> None:
+                 close_code: int = 0, http_status: int = 0, ref: str = "", asked_ms: int = 0) -> None:
         super().__init__(message)
         self.cause, self.code, self.ref = cause, code, ref
         self.retry_ms = RETRY_MS[cause] if retry_ms is None else retry_ms
+        self.asked_ms = asked_ms        # of which the server has asked for so many; 0: it said nothing of it
         self.close_code, self.http_status = close_code, http_status
+
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def _tame(text: str) -> str:
+    """Fit for a terminal."""
+    return _CONTROLS.sub(" ", text)
+
+
+@contextmanager
+def sensible() -> Iterator[None]:
+    """What a server says is taken apart here: where that fails, it makes no sense."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as e:
+        raise Failure("broken", f"an answer that makes no sense: {e!r}"[:500], "bad_answer") from e
 
 
 def failure_of_error(error: Mapping[str, Any], close_code: int = 0, http_status: int = 0) -> Failure:
     """An `error` message, or the body of a refused upgrade."""
     cause = CAUSES.get(error.get("code", ""), "rejected")
-    retry_ms = -1
+    retry_ms, asked_ms = -1, 0
     if error.get("retry"):
-        retry_ms = error.get("retry_after_ms") or (LATER_MS if cause == "full" else SOON_MS)
-    return Failure(cause, error.get("message", "refused"), error.get("code", ""), retry_ms, close_code,
-                   http_status, error.get("ref", ""))
+        asked_ms = max(error.get("retry_after_ms", 0), 0)
+        retry_ms = asked_ms or (LATER_MS if cause == "full" else SOON_MS)
+    message, code, ref = (_tame(error.get(name, usual)) for name, usual in (
+        ("message", "refused"), ("code", ""), ("ref", "")))
+    return Failure(cause, message, code, retry_ms, close_code, http_status, ref, asked_ms)
 
 
 def failure_of_status(status: int) -> Failure:
@@ -67,7 +90,7 @@ def failure_of_close(code: int, reason: str = "") -> Failure:
     if cause == "lost":
         return Failure(cause, "the connection to the server broke: connect again", "connection_lost",
                        close_code=code)
-    return Failure(cause, f"the server closed the session (close code {code} {reason})".rstrip(),
+    return Failure(cause, _tame(f"the server closed the session (close code {code} {reason})".rstrip()),
                    "closed_early", close_code=code)
 
 
@@ -159,10 +182,10 @@ def decode_packet(data: bytes) -> Packet:
      dim, queued, computed, tap) = HEAD.unpack_from(data)
     if magic != b"SHOL" or version != 1 or kind not in KINDS or encoding not in DTYPES:
         raise Failure("broken", "a feature packet that this version cannot read", "bad_answer")
-    if head < 64 or len(data) != head + frames * dim * np.dtype(DTYPES[encoding]).itemsize:
+    row_ms = int.from_bytes(data[64:68], "little") if head >= 72 else 20
+    if head < 64 or len(data) != head + frames * dim * np.dtype(DTYPES[encoding]).itemsize or not row_ms:
         raise Failure("broken", f"{len(data)} bytes for {frames} x {dim} values", "bad_answer")
     values = np.frombuffer(data, DTYPES[encoding], frames * dim, head).astype(np.float32)
-    row_ms = int.from_bytes(data[64:68], "little") if head >= 72 else 20
     return Packet(KINDS[kind], depth, tap, flags, seq, first, start, received, processed, queued, computed,
                   values.reshape(frames, dim), row_ms)
 
@@ -173,7 +196,71 @@ def packet_of_json(m: Mapping[str, Any]) -> Packet:
     values = np.array(rows, np.float32).reshape(m["frames"], m["dim"])
     names = ("kind", "depth", "flags", "seq", "first_frame", "start_sample", "received", "processed",
              "queued_us", "computed_us")
-    return Packet(tap=m.get("tap", 0), values=values, row_ms=m.get("row_ms", 20), **{n: m[n] for n in names})
+    numbers: Json = {n: m[n] if n == "kind" else _number(m, n) for n in names}
+    return Packet(tap=m.get("tap", 0), values=values, row_ms=_number(m, "row_ms", 1, 20), **numbers)
+
+
+def _number(m: Mapping[str, Any], name: str, least: int = 0, default: Optional[int] = None) -> int:
+    value: int = m[name] if default is None else m.get(name, default)
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)              # NaN, Infinity: no JSON, but Python takes them
+
+
+def check_ready(ready: Json) -> None:
+    """Numbers of it that are reckoned with."""
+    options = ready["options"]
+    for name in ("rate", "channels", "chunk_ms"):
+        _number(options, name, 20 if name == "chunk_ms" else 1)
+    _number(options, "left_ms")
+    _number(options, "activity_hangover_ms", 0, 0)
+    _number(ready, "latency_ms")
+    _number(ready, "replay_ms", 0, 0)
+    _number(ready["model"], "rate", 1)
+    most_of(ready)
+
+
+MOST_BYTES = 65536
+
+
+def most_of(ready: Json) -> int:
+    """Bytes of a message of audio; a server that says none has said nothing."""
+    most: int = ready.get("limits", {}).get("max_message_bytes", MOST_BYTES)
+    return min(MOST_BYTES, int(most)) if most >= 1 else MOST_BYTES
+
+
+PROGRESS = ("received", "processed")
+NUMBERS = {"phones": PROGRESS, "activity": (*PROGRESS, "frame", "sample"), "flushed": (*PROGRESS, "frames"),
+           "changed": ("from_frame", "from_sample"), "done": (*PROGRESS, "frames", "phones", "packets")}
+
+
+def _labels(m: Json) -> list[str]:
+    if m["type"] == "ready":
+        return list(m.get("labels", []))
+    lists = (m["phones"], m.get("tentative", [])) if m["type"] == "phones" else ()
+    return [p["phone"] for phones in lists for p in phones]
+
+
+def message_of(data: Union[str, bytes]) -> Union[Json, Packet]:
+    """One message of a server."""
+    if isinstance(data, bytes):
+        return decode_packet(data)
+    m = json.loads(data, parse_constant=_no_number)
+    if not isinstance(m, dict) or not isinstance(m["type"], str):
+        raise ValueError("no object with a type")
+    for name in NUMBERS.get(m["type"], ()):
+        _number(m, name)
+    if m["type"] == "ready":
+        check_ready(m)
+    if any(_CONTROLS.search(label) for label in _labels(m)):
+        raise ValueError("control characters in a label")
+    if m["type"] == "error":
+        m["message"] = _tame(m.get("message", ""))
+    return packet_of_json(m) if m["type"] == "features" else m
 
 
 def join(packets: list[Packet]) -> np.ndarray:

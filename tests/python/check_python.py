@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -188,6 +189,31 @@ class Live(unittest.TestCase):
             list(shoal.live(blocks(), self.url, rate=self.rate))
         with self.assertRaisesRegex(TypeError, "int32"):
             list(shoal.live([np.int32([1])], self.url, rate=self.rate))
+
+    def raised(self, call):
+        """The exception of a call; a failed test, where it hangs."""
+        found = []
+
+        def run():
+            try:
+                call()
+            except BaseException as e:
+                found.append(e)
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(20 * PATIENCE)
+        self.assertFalse(thread.is_alive(), "it hangs")
+        return found[0]
+
+    def test_who_closes_does_not_come_back(self):
+        def blocks(e):
+            yield self.samples[:24000]
+            raise e
+        for e in (RuntimeError("microphone"), SystemExit(3)):
+            seen = self.raised(lambda e=e: list(shoal.live(blocks(e), self.url, rate=self.rate, reconnect_s=30)))
+            self.assertIs(seen, e)
+        self.assertIsInstance(self.raised(lambda: list(shoal.live([self.samples, np.int32([1])], self.url, rate=self.rate,
+                                                                  reconnect_s=30))), TypeError)
 
     def test_who_leaves_the_loop_hangs_up(self):
         def blocks():

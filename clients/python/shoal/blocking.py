@@ -161,14 +161,15 @@ def features(audio: Union[str, PathLike[str], np.ndarray], url: Optional[str] = 
 def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> Iterator[Message]:
     """Messages as they come, while audio is taken from `blocks` in a thread of its own (a generator over a
     microphone, say). An exception of `blocks` is raised here; leaving the loop hangs up."""
-    session, trouble = Session(url, **options), []
+    session = Session(url, **options)
+    trouble: list[BaseException] = []
 
     def feed() -> None:
         try:
             for block in blocks:
                 session.send(block)
             session.end()
-        except Exception as e:              # handed over to the caller's thread
+        except BaseException as e:          # handed over to the caller's thread, sys.exit() too
             trouble.append(e)
             if not session._loop.is_closed():
                 session._do(session._session.close())

@@ -95,6 +95,7 @@ class AsyncSession:
 
     async def close(self) -> None:
         """Hang up; what is under way is lost unless `done` has come."""
+        self._reconnect_s = 0           # nobody asks for another connection any more
         if self._replay:
             self._replay.cancel()
         await self._ws.close()
@@ -151,6 +152,9 @@ class AsyncSession:
         await self._sending.acquire()
         try:
             messages, parked = await self._connect_again(failure)
+            if not self._reconnect_s:       # closed meanwhile
+                await self._ws.close()
+                raise failure
         except BaseException:
             self._sending.release()
             raise

@@ -16,7 +16,7 @@ import unittest
 from setting import PATIENCE, run, start_shoald
 import numpy as np
 import shoal
-from shoal import wire
+from shoal import samples, wire
 
 RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
 
@@ -76,14 +76,14 @@ class Wire(unittest.TestCase):
 
     def test_samples(self):
         floats = np.float32([0, 0.5, -1, 1, 2, -2])
-        self.assertEqual(list(np.frombuffer(wire.audio_bytes(floats, "s16le"), "<i2")),
+        self.assertEqual(list(np.frombuffer(samples.audio_bytes(floats, "s16le"), "<i2")),
                          [0, 16384, -32768, 32767, 32767, -32768])
-        self.assertEqual(wire.audio_bytes(np.int16([1, -2]), "s16le"), b"\1\0\xfe\xff")
-        self.assertEqual(list(np.frombuffer(wire.audio_bytes(np.int16([16384]), "f32le"), "<f4")), [0.5])
+        self.assertEqual(samples.audio_bytes(np.int16([1, -2]), "s16le"), b"\1\0\xfe\xff")
+        self.assertEqual(list(np.frombuffer(samples.audio_bytes(np.int16([16384]), "f32le"), "<f4")), [0.5])
         with self.assertRaises(TypeError):
-            wire.audio_bytes(floats, "mulaw")
+            samples.audio_bytes(floats, "mulaw")
         with self.assertRaises(TypeError):
-            wire.audio_bytes(np.int32([1]), "s16le")
+            samples.audio_bytes(np.int32([1]), "s16le")
 
     def test_failures(self):
         f = wire.failure_of_error({"code": "overloaded", "message": "m", "retry": True, "retry_after_ms": 70})

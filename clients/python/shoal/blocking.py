@@ -13,6 +13,7 @@ from typing import Any, Iterable, Iterator, Optional, Union
 
 import numpy as np
 
+from .samples import check, check_blocks, check_format
 from .session import AsyncSession, Message, connect
 from .wire import Audio, Json, Packet, Phone, join
 
@@ -138,18 +139,21 @@ def features(audio: Union[str, PathLike[str], np.ndarray], url: Optional[str] = 
              rate: Optional[int] = None, **options: Any) -> Features:
     """All results of a recording: a file, or samples at `rate` (16000), [n] or [n, channels].
 
-    WAV of 16 bits is read here; whatever else needs the package soundfile. A connection that breaks is tried
-    again for reconnect_s, 30 seconds if it is not said.
+    WAV of 16 bits is read here; whatever else needs the package soundfile. What is no audio is a TypeError or a
+    ValueError before a server is asked. A connection that breaks is tried again for reconnect_s, 30 seconds if it is
+    not said.
     """
     options.setdefault("reconnect_s", 30)
     if isinstance(audio, (str, PathLike)):
-        audio, rate = read_audio(fspath(audio))
-    if audio.ndim == 2:
-        options["channels"] = audio.shape[1]
-    step = 16000 * (options.get("channels") or 1)
+        audio, rate = _read(fspath(audio))
+    check_format(options.get("format", "s16le"))
+    channels = int(options.get("channels") or 0)
+    if check(audio, channels).ndim == 2:
+        options["channels"] = channels = audio.shape[1]
+    step = 16000 * (channels or 1)
     flat = audio.reshape(-1)
     blocks = (flat[at:at + step] for at in range(0, len(flat), step))
-    messages = live(blocks, url, rate=rate or 16000, **options)
+    messages = live(blocks, url, rate=16000 if rate is None else rate, **options)
     ready = next(messages)
     assert isinstance(ready, dict)          # the first message of every session
     found = Features(ready)
@@ -161,6 +165,11 @@ def features(audio: Union[str, PathLike[str], np.ndarray], url: Optional[str] = 
 def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> Iterator[Message]:
     """Messages as they come, while audio is taken from `blocks` in a thread of its own (a generator over a
     microphone, say). An exception of `blocks` is raised here; leaving the loop hangs up."""
+    check_blocks(blocks)
+    return _live(blocks, url, options)
+
+
+def _live(blocks: Iterable[Audio], url: Optional[str], options: Json) -> Iterator[Message]:
     session = Session(url, **options)
     trouble: list[BaseException] = []
 
@@ -185,6 +194,14 @@ def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> 
         raise
     finally:
         session.close()
+
+
+def _read(path: str) -> tuple[np.ndarray, int]:
+    samples, rate = read_audio(path)
+    try:
+        return check(samples), rate
+    except ValueError as e:
+        raise ValueError(f"{path}: {e}") from None
 
 
 def _samples(path: str, w: wave.Wave_read) -> np.ndarray:

@@ -12,11 +12,13 @@ from typing import Any, Optional, Sequence, TypeVar
 
 import numpy as np
 
+from .samples import RATES, audio_bytes, check, check_mono
 from .wire import Phone
 
 LAG = 64                                # SHOAL_DECODER_LAG
 EINVAL = -1                             # SHOAL_EINVAL
 FRAME_MS = 20
+MOST_LOOKED_AT = 1 << 15               # more than any chunk, of what is handed over again from there on
 BUILT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../build/engine/.libs/libshoal.so")
 FLOATS = C.POINTER(C.c_float)
 BACKENDS = ("auto", "openblas", "onednn", "amx", "own")
@@ -231,10 +233,9 @@ class Engine(_Closed):
 
     def convert(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Samples as the model hears them: float32, mono, at its rate."""
-        channels = audio.shape[1] if audio.ndim == 2 else 1
-        rate = _within("rate", rate, 8000, 48000)
-        audio = audio / 32768.0 if audio.dtype == np.int16 else audio
-        data = np.ascontiguousarray(audio, "<f4").tobytes()
+        channels = audio.shape[1] if check(audio).ndim == 2 else 1
+        rate = _within("rate", rate, *RATES)
+        data = audio_bytes(audio, "f32le")
         pcm, used = C.c_void_p(), C.c_size_t()
         self._check(self._c.shoal_pcm_new(C.byref(pcm), 1, rate, channels))
         out, parts, at = np.empty(16384, np.float32), [], 0
@@ -410,16 +411,16 @@ class Stream(_Closed):
 
     def write(self, samples: np.ndarray) -> int:
         """So many of the samples were taken: fewer than all where a chunk waits to be computed."""
+        check_mono(samples, MOST_LOOKED_AT)
         return self._write(np.ascontiguousarray(samples, np.float32))
 
     def _write(self, pcm: np.ndarray) -> int:
-        if pcm.ndim != 1:
-            raise ValueError(f"samples of shape {pcm.shape}: a stream takes [n], of one channel")
         s = _alive(self._s, self._e)
         return self._e._check(self._e._c.shoal_stream_feed(s, _floats(pcm), C.c_size_t(len(pcm))))
 
     def feed(self, samples: np.ndarray) -> list[Rows]:
         """float32, mono, at the engine's rate (Engine.convert makes it so)."""
+        check_mono(samples)
         pcm, parts, at = np.ascontiguousarray(samples, np.float32), [], 0
         while at < len(pcm):
             at += self._write(pcm[at:])

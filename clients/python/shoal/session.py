@@ -14,7 +14,8 @@ import websockets
 
 from . import again
 from .kept import Kept
-from .wire import (Audio, Failure, Json, Packet, audio_bytes, decode_packet, failure_of_close, failure_of_error,
+from .samples import audio_bytes
+from .wire import (Audio, Failure, Json, Packet, decode_packet, failure_of_close, failure_of_error,
                    failure_of_status, packet_of_json, session_url)
 
 Message = Union[Json, Packet]
@@ -47,7 +48,7 @@ class AsyncSession:
     async def send(self, audio: Audio) -> None:
         """Arrays of float in [-1, 1] or int16, or bytes of the session's format, cut anywhere. Waits while the
         server has enough."""
-        data = audio_bytes(audio, self._format)
+        data = audio_bytes(audio, self._format, self.ready["options"]["channels"])
         most = max(1, len(data)) if self._format == "opus" else self._most
         for at in range(0, len(data), most):
             async with self._sending:

@@ -325,6 +325,16 @@ test("samples that are none end a link by name, and throw at nobody", () => {
   assert.equal(hint, "Sample 3 is NaN.");
 });
 
+test("only a server without Opus is one: what it heard is another thing", () => {
+  const refused = (code, ref, format) =>
+    settings.refusedOpus(new ShoalFailure("rejected", "", { code, ref }), { format });
+  assert.equal(refused("unsupported", "format", "opus"), true);
+  assert.equal(refused("bad_option", "format", "opus"), true);
+  assert.equal(refused("bad_option", "format", undefined), false); // asked for samples
+  assert.equal(refused("bad_audio_format", "format", "opus"), false);
+  assert.equal(refused("unsupported", "attention", "opus"), false);
+});
+
 test("a session outlives its connection, and is caught up with; one that cannot go on is followed", t => {
   const timers = [];
   t.mock.method(globalThis, "setTimeout", f => timers.push(f));

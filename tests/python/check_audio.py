@@ -3,9 +3,11 @@
 skipped where Python lacks numpy or websockets"""
 
 import array
+import importlib.util
 import io
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -124,6 +126,81 @@ class Engine(Refusing):
             self.refused(VALUES + THINGS + BYTES + wrong, s.write)
             self.assertEqual(s.write(SPEECH[:100]), 100)
         np.testing.assert_allclose(e.convert(np.full((320, 2), 16384, np.int16), 16000), 0.5)
+
+
+def wav(size=32000, there=32000, bits=16, rate=16000, tail=b""):
+    """A file of one channel; size: of its sound, by its header."""
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * bits // 8, bits // 8, bits)
+    sound = (b"\1\0\0" if bits == 24 else b"\xe8\3") * there
+    return (b"RIFF\xff\xff\xff\xffWAVE" + fmt + b"LIST\1\0\0\0\0\0" + struct.pack("<4sI", b"data", size)
+            + sound[:there] + tail)
+
+
+class Files(Refusing):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "it's a file")
+
+    def told(self, data):
+        """(samples, what is told)"""
+        with open(self.path, "wb") as f:
+            f.write(data)
+        found, _, trouble = shoal.files.load(self.path)
+        self.assertEqual(trouble[:len(self.path)], self.path if trouble else "")
+        return len(found), trouble[len(self.path):]
+
+    def test_wav_that_ends_early(self):
+        self.assertEqual(self.told(wav()), (16000, ""))
+        self.assertEqual(self.told(wav(there=16001)), (8000, ": the file is cut off: 0.50 s of 1.00 s are there"))
+        for unknown in (0x7fff0000, 0x7fffffff, 0xffffffff):        # written to a pipe
+            self.assertEqual(self.told(wav(size=unknown)), (16000, ""))
+        n, words = self.told(wav(size=0))                           # never ended
+        self.assertEqual(n, 0)
+        self.assertRegex(words, r"says that it has no sound, but 1\.00 s follow .*ffmpeg -i '.*' makes it whole")
+        self.assertEqual(self.told(wav(size=0, there=0)), (0, ""))
+        self.assertEqual(self.told(wav(size=0, there=0, tail=b"LIST\4\0\0\0abcd")), (0, ""))
+        with self.assertWarnsRegex(UserWarning, "cut off") as caught:
+            self.told(wav(there=16000))
+            shoal.blocking.read_audio(self.path)
+        self.assertEqual(caught.filename, __file__)
+
+    def test_what_is_no_file_of_sound(self):
+        for data, words in [(b"", "the file is empty"), (b"\0\0\0\x20ftypM4A " + bytes(600), r"this is MP4 .*ffmpeg -i"),
+                            (b"\x1a\x45\xdf\xa3" + bytes(600), "this is WebM"), (b"Dear reader,\n" * 50, "this is text"),
+                            (bytes(range(256)) * 9, "cannot be read as audio|pip install soundfile"),
+                            (wav(rate=96000), "96000 Hz, sessions have 8000 to 48000: ffmpeg .* -ar 48000 .*shoal-file"),
+                            (wav(rate=4000), "4000 Hz, .* -ar 8000")]:
+            with self.subTest(words):
+                with open(self.path, "wb") as f:
+                    f.write(data)
+                with self.assertRaisesRegex(ValueError, words) as caught:
+                    shoal.features(self.path, NOWHERE)
+                self.assertIn(self.path, str(caught.exception))
+
+    @unittest.skipUnless(importlib.util.find_spec("soundfile"), "no soundfile here")
+    def test_other_files_that_end_early(self):
+        import soundfile
+        sound = 0.3 * np.random.default_rng(1).standard_normal(48000).astype(np.float32)
+        for kind, words in [("OGG", "without the end mark"), ("FLAC", r"\d s of 3\.00 s"), ("AIFF", "there is more")]:
+            if kind not in soundfile.available_formats():
+                continue
+            soundfile.write(self.path, sound, 16000, format=kind)
+            with open(self.path, "rb") as f:
+                data = f.read()
+            self.assertEqual(self.told(data), (48000, ""))
+            n, told = self.told(data[:len(data) // 2])
+            self.assertRegex(told, words)
+            self.assertTrue(9000 < n < 30000, n)
+            if kind == "FLAC":          # written to a pipe: it does not say how long it is
+                n, told = self.told(data[:21] + bytes([data[21] & 0xf0, 0, 0, 0, 0]) + data[26:])
+                self.assertEqual((told, n // 160), ("", 299))     # its end is read in eights
+        self.assertEqual(self.told(wav(bits=24, size=48000, there=48000)), (16000, ""))
+        self.assertEqual(self.told(wav(bits=24, size=48000, there=24000)),
+                         (8000, ": the file is cut off: 0.50 s of 1.00 s are there"))
+        soundfile.write(self.path, sound * 32768, 16000, format="WAV", subtype="FLOAT")
+        self.refused([(self.path, ValueError, r"it's a file: samples reach .* divide them by \d+\.0")],
+                     lambda x: shoal.features(x, NOWHERE))
 
 
 class Live(Refusing):

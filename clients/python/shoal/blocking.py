@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import warnings
-import wave
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any, Iterable, Iterator, Optional, Union
 
 import numpy as np
 
+from .files import check_rate, load
 from .samples import check, check_blocks, check_format
 from .session import AsyncSession, Message, connect
 from .wire import Audio, Json, Packet, Phone, join
@@ -145,7 +144,11 @@ def features(audio: Union[str, PathLike[str], np.ndarray], url: Optional[str] = 
     """
     options.setdefault("reconnect_s", 30)
     if isinstance(audio, (str, PathLike)):
-        audio, rate = _read(fspath(audio))
+        path = fspath(audio)
+        audio, rate, trouble = load(path)
+        check_rate(path, rate)
+        if trouble:
+            warnings.warn(trouble, stacklevel=2)
     check_format(options.get("format", "s16le"))
     channels = int(options.get("channels") or 0)
     if check(audio, channels).ndim == 2:
@@ -196,40 +199,9 @@ def _live(blocks: Iterable[Audio], url: Optional[str], options: Json) -> Iterato
         session.close()
 
 
-def _read(path: str) -> tuple[np.ndarray, int]:
-    samples, rate = read_audio(path)
-    try:
-        return check(samples), rate
-    except ValueError as e:
-        raise ValueError(f"{path}: {e}") from None
-
-
-def _samples(path: str, w: wave.Wave_read) -> np.ndarray:
-    channels, size = w.getnchannels(), w.getnframes()
-    data = w.readframes(size)
-    data = data[:len(data) // (2 * channels) * 2 * channels]    # what was cut off may end inside a sample
-    there = len(data) // (2 * channels)
-    if there < size < 1 << 30:                                  # who writes to a pipe leaves the most that fits
-        rate = w.getframerate()
-        warnings.warn(f"{path}: the file is cut off: {there / rate:.2f} s of {size / rate:.2f} s are there", stacklevel=5)
-    samples = np.frombuffer(data, "<i2").astype(np.int16)
-    return samples.reshape(-1, channels) if channels > 1 else samples
-
-
 def read_audio(path: str) -> tuple[np.ndarray, int]:
-    """(samples, rate): int16 or float32, [n] or [n, channels]. A file that is cut off is a warning."""
-    if os.path.getsize(path) == 0:
-        raise ValueError(f"{path}: the file is empty")
-    try:
-        with wave.open(path) as w:
-            if w.getsampwidth() == 2:
-                return _samples(path, w), w.getframerate()
-    except (wave.Error, EOFError):
-        pass
-    try:
-        import soundfile
-    except ImportError:
-        raise ValueError(f"{path}: not WAV of 16 bits; pip install soundfile, which reads other WAV, FLAC, MP3 and "
-                         "Ogg") from None
-    samples, rate = soundfile.read(path, dtype="float32")
+    """(samples, rate) of a file: int16 or float32, [n] or [n, channels]. One that is cut off is a warning."""
+    samples, rate, trouble = load(path)
+    if trouble:
+        warnings.warn(trouble, stacklevel=2)
     return samples, rate

@@ -31,7 +31,7 @@ import os, sys
 sys.path.insert(0, os.path.join({src!r}, "clients/python"))
 import numpy as np, shoal
 samples, rate = shoal.blocking.read_audio("talk.wav")
-clips = [samples[:16000].copy(), samples[:9000].copy()]
+recordings = [samples[:16000].copy(), samples[:9000].copy()]
 def blocks():
     yield from np.array_split(samples, 9)
 """

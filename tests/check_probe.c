@@ -205,6 +205,11 @@ START_TEST(sound_passes)
 }
 END_TEST
 
+static int16_t clipped(double x)
+{
+    return (int16_t)fmax(-32768, fmin(32767, x));
+}
+
 static int16_t strange(int kind, int i)
 {
     switch (kind) {
@@ -213,15 +218,23 @@ static int16_t strange(int kind, int i)
     case 2: return (int16_t)((i % 4 - 1) % 2 * 0x3800);   /* a quarter of the rate */
     case 3: return (int16_t)(0x3800 + 100 * noise());     /* an offset */
     case 4: return (int16_t)((int)(127 * noise()) * 256); /* loud, of 8 bits */
-    case 5: return (int16_t)fmax(-32768, fmin(32767, 200000 * sound(i))); /* clipped */
-    case 6: return i % 2 ? 0x3fff : (int16_t)(100 * noise());             /* half the rate */
-    default: return (int16_t)(4 * noise());                               /* nearly nothing */
+    case 5: return clipped(200000 * sound(i));
+    case 6: return i % 2 ? 0x3fff : (int16_t)(100 * noise()); /* half the rate */
+    case 7: return (i / 20) % 2 ? 32767 : -32768;             /* at full scale */
+    case 8: return (i / 20) % 2 ? 32767 : -32767;
+    case 9: return (i / 20) % 2 ? 20000 : -20000;
+    case 10: return i % 2 ? 20000 : -20000;
+    case 11: return noise() < 0 ? -32768 : 32767;
+    case 12: return clipped(32768.0 * 32767 * sound(i)); /* of 16 bits, and taken for 1 */
+    case 13: return clipped(32768.0 * 4 * noise());
+    case 14: return clipped(32768.0 * 400 * sound(i)); /* now and then between */
+    default: return (int16_t)(4 * noise());            /* nearly nothing */
     }
 }
 
 START_TEST(strange_sound_passes)
 {
-    for (int kind = 0; kind < 8; kind++)
+    for (int kind = 0; kind < 16; kind++)
         for (int seconds = 1; seconds <= 3; seconds += 2) {
             for (int i = 0; i < seconds * RATE; i++) {
                 int16_t v = strange(kind, i);

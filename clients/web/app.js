@@ -11,7 +11,15 @@ import { listen } from "./hands.js";
 import { Link } from "./link.js";
 import { choicesOf, placeOf, queryOf } from "./models.js";
 import { learn, phoneOf } from "./phones.js";
-import { CHUNKS, SWITCHES, changeOf, optionsOf, readSettings, writeSettings } from "./settings.js";
+import {
+  CHUNKS,
+  SWITCHES,
+  changeOf,
+  optionsOf,
+  readSettings,
+  refusedOpus,
+  writeSettings,
+} from "./settings.js";
 import { opusTrouble } from "./shoal.js";
 import { Timeline, Utterances } from "./timeline.js";
 import { Tokens } from "./token.js";
@@ -195,9 +203,10 @@ class Page {
 
   /** What a server or a browser cannot do after all is done without. */
   without(failure) {
-    const { tentative, opus } = this.can;
+    const { tentative, opus } = this.can,
+      asked = optionsOf(this.settings, this.capture.rate, this.can);
     if (failure.ref === "tentative") this.can.tentative = false;
-    if (failure.ref === "format") this.cannotOpus("this server has none");
+    if (refusedOpus(failure, asked)) this.cannotOpus("this server has none");
     if (failure.code === "encoder_failed") this.cannotOpus(failure.message);
     return tentative !== this.can.tentative || opus !== this.can.opus;
   }

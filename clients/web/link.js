@@ -70,7 +70,11 @@ export class Link {
     if (!this.#session && this.#timer) this.hooks.onlost(from, to);
     else if (!this.#session) this.#open(from);
     if (!this.#session) return;
-    this.#session.send(samples);
+    try {
+      this.#session.send(samples);
+    } catch (e) {
+      return this.#drop(new ShoalFailure("rejected", e.message, { code: "bad_samples" }));
+    }
     this.#fed = to;
     const waits = this.#session.bufferedAmount / this.#second;
     this.#behind &&= waits > 1;

@@ -83,6 +83,15 @@ export function optionsOf(s, rate, { tentative = true, opus = true } = {}) {
   };
 }
 
+/**
+ * A server refused Opus itself, and not what it heard in it.
+ * @param {import("./shoal.js").ShoalFailure} failure @param {import("./shoal.js").Options} asked
+ */
+export const refusedOpus = (failure, asked) =>
+  asked.format === "opus" &&
+  failure.ref === "format" &&
+  /^(unsupported|bad_option)$/.test(failure.code);
+
 const ANEW = ["lm", "opus", "model", "program", "server"];
 
 /**

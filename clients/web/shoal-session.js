@@ -20,6 +20,7 @@ import { packetsFor } from "./shoal-opus.js";
 import {
   ShoalFailure,
   audioBytes,
+  checkAudio,
   failureOf,
   failureOfClose,
   messageOf,
@@ -142,12 +143,14 @@ export class Session {
 
   /**
    * Audio, cut anywhere. Float32Array in [-1, 1] is made s16le, or what format f32le or opus says (opus:
-   * mono, at 8, 12, 16, 24 or 48 kHz, where there is an encoder: opusTrouble); all else are bytes in the
-   * session's format (opus: one packet a call). Without effect once the session has failed.
-   * @param {Float32Array | ArrayBuffer | ArrayBufferView} audio
+   * mono, at 8, 12, 16, 24 or 48 kHz, where there is an encoder: opusTrouble), Int16Array s16le or f32le;
+   * Uint8Array and ArrayBuffer are bytes in the session's format (opus: one packet a call). Whatever else,
+   * and values that are no samples, is a TypeError or a RangeError, and nothing of it is sent. Without
+   * effect once the session has failed. @param {Float32Array | ArrayBuffer | ArrayBufferView} given
    */
-  send(audio) {
+  send(given) {
     if (this.#ended) throw new TypeError("nothing may be sent after end()");
+    const audio = checkAudio(given, this.#format);
     if (this.#closed) return;
     if (audio instanceof Float32Array && this.#format === "opus")
       return (this.#packets ??= this.#encoder()).add(audio);

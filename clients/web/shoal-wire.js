@@ -372,14 +372,88 @@ export function toS16(samples) {
   return view.buffer;
 }
 
-/** What send() was given, as the bytes that the session's format promises. */
-export function audioBytes(audio, format) {
-  if (audio instanceof Float32Array && format !== "f32le") {
-    if (format !== "s16le")
-      throw new TypeError(`Float32Array is for format s16le or f32le, not ${format}`);
-    audio = toS16(audio);
+/** 18 dB above full scale: beyond it samples are on another scale, as the server thinks, too. */
+const LOUDEST = 8;
+const FULL_SCALES = [
+  [16, 32768],
+  [24, 8388608],
+  [32, 2147483648],
+];
+
+/** What else programs have in their hands, by Object.prototype.toString, and what helps. */
+const HELP = {
+  Array: "give Float32Array.from(it), values in [-1, 1]",
+  String: "a file's name? Decode the file (AudioContext.decodeAudioData) and give the samples",
+  Undefined: "give a Float32Array in [-1, 1]",
+  Null: "give a Float32Array in [-1, 1]",
+  Promise: "await it first",
+  File: "decode it (await file.arrayBuffer(), AudioContext.decodeAudioData), and give the samples",
+  Blob: "decode it (await blob.arrayBuffer(), AudioContext.decodeAudioData), and give the samples",
+  AudioBuffer: "give its getChannelData(0)",
+  Int32Array: "divide by 2147483648 into a Float32Array",
+  Uint16Array: "give an Int16Array of the same buffer",
+};
+
+const kindOf = x => Object.prototype.toString.call(x).slice(8, -1);
+
+function noAudio(kind) {
+  const name = /^(Undefined|Null)$/.test(kind) ? kind.toLowerCase() : kind,
+    help = HELP[kind] ?? "give a Float32Array in [-1, 1], an Int16Array, or bytes (Uint8Array)";
+  return new TypeError(`${name} is no audio: ${help}`);
+}
+
+function checkFloats(samples) {
+  let peak = 0;
+  for (let i = 0; i < samples.length; i++) {
+    const size = Math.abs(samples[i]);
+    if (!(size < Infinity))
+      throw new RangeError(`sample ${i} is ${samples[i]}: audio has no NaN and no infinity`);
+    if (size > peak) peak = size;
   }
-  return ArrayBuffer.isView(audio)
-    ? new Uint8Array(audio.buffer, audio.byteOffset, audio.byteLength)
-    : new Uint8Array(audio);
+  if (peak <= LOUDEST) return;
+  const [bits, full] = FULL_SCALES.find(([, most]) => peak <= most) ?? FULL_SCALES[2];
+  throw new RangeError(
+    `samples reach ${peak}, but floats lie in [-1, 1]: divide them by ${full} if they are of ${bits} bits`,
+  );
+}
+
+/**
+ * Samples or bytes, as send() can send them in that format: Float32Array (of Float64Array, Float16Array
+ * too), Int16Array, Uint8Array. Whatever else is refused by name, before anything of it is sent:
+ * TypeError for another kind of thing, RangeError for values.
+ * @param {any} audio @param {string} format @returns {Float32Array | Int16Array | Uint8Array}
+ */
+export function checkAudio(audio, format) {
+  const kind = kindOf(audio),
+    floats = /^Float(16|32|64)Array$/.test(kind);
+  if (/^(Int8|Uint8|Uint8Clamped)Array$|^DataView$/.test(kind))
+    return new Uint8Array(audio.buffer, audio.byteOffset, audio.byteLength);
+  if (/^(Shared)?ArrayBuffer$/.test(kind)) return new Uint8Array(audio);
+  if (!floats && kind !== "Int16Array") throw noAudio(kind);
+  if (!/^(s16le|f32le)$/.test(format) && !(floats && format === "opus"))
+    throw new TypeError(`${kind} is for format s16le or f32le, not ${format}`);
+  if (!floats) return audio;
+  checkFloats(audio);
+  return audio instanceof Float32Array ? audio : Float32Array.from(audio);
+}
+
+/** Numbers of two or four bytes as a view writes them: in little-endian order on any machine. */
+function written(values, size, write) {
+  const view = new DataView(new ArrayBuffer(values.length * size));
+  for (let i = 0; i < values.length; i++) view[write](size * i, values[i], true);
+  return new Uint8Array(view.buffer);
+}
+
+/** What checkAudio gave, as the bytes that the session's format promises. */
+export function audioBytes(audio, format) {
+  const kind = kindOf(audio);
+  if (kind === "Float32Array")
+    return format === "f32le" ? written(audio, 4, "setFloat32") : new Uint8Array(toS16(audio));
+  if (kind !== "Int16Array") return audio;
+  if (format === "s16le") return written(audio, 2, "setInt16");
+  return written(
+    Float32Array.from(audio, v => v / 32768),
+    4,
+    "setFloat32",
+  );
 }

@@ -26,7 +26,7 @@
  *     shoal-opus.js       samples to Opus packets, where there is an encoder
  *     shoal-wire.js       bytes and URLs, as pure functions
  */
-import { audioBytes, joinFrames, nameOf } from "./shoal-wire.js";
+import { checkAudio, joinFrames, nameOf, sessionURL } from "./shoal-wire.js";
 import { connect } from "./shoal-session.js";
 
 export { OPUS_RATES, opusTrouble } from "./shoal-opus.js";
@@ -50,10 +50,13 @@ export {
  * A whole recording. Gives `ready`, `done`, `phones` and `activity` (lists of what their messages
  * had, with `tap`), `errors` (messages that ended nothing: channels that cancel each other out) and,
  * for each output of rows by its name, "posteriors", "embedding@4" or "mel", its joined rows.
+ * What is no audio is refused (TypeError, RangeError) before a server is asked.
  * @param {string | URL} url @param {Float32Array | ArrayBuffer | ArrayBufferView} audio
  * @param {Options} [options] @param {Environment} [env]
  */
 export async function features(url, audio, options = {}, env = {}) {
+  const { searchParams: asked } = new URL(sessionURL(url, options));
+  const all = checkAudio(audio, asked.get("format") ?? "s16le");
   const found = { ready: null, done: null, phones: [], activity: [], errors: [] },
     packets = Object.create(null); // names are the server's
   const session = connect(url, options, {
@@ -67,7 +70,6 @@ export async function features(url, audio, options = {}, env = {}) {
   });
   found.ready = await session.ready;
   const step = 16384; // elements a message; waits for the socket between them
-  const all = audio instanceof Float32Array ? audio : audioBytes(audio, "");
   for (let at = 0; at < all.length && !session.closed; at += step) {
     session.send(all.subarray(at, at + step));
     await session.drained(262144);
@@ -75,8 +77,8 @@ export async function features(url, audio, options = {}, env = {}) {
   found.done = await session.end();
   // the last frame covers padding
   for (const p of found.phones) p.end = Math.min(p.end, found.done.seconds ?? p.end);
-  const asked = found.ready.options?.output?.filter(name => !/^(phones|activity)/.test(name)) ?? [];
-  for (const name of new Set([...asked, ...Object.keys(packets)]))
+  const names = found.ready.options?.output?.filter(name => !/^(phones|activity)/.test(name)) ?? [];
+  for (const name of new Set([...names, ...Object.keys(packets)]))
     found[name] = joinFrames(packets[name] ?? []); // too short for a row: none
   return found;
 }

@@ -96,6 +96,8 @@ export function breakTrouble(f) {
 export function sessionTrouble(f) {
   if (canBeginAnew(f))
     return trouble("The session could not go on where it was.", "Another one begins.", false, true);
+  if (f.code === "bad_samples")
+    return trouble("There are numbers in this that are no sound.", sentence(f.message), false);
   switch (f.cause) {
     case "unreachable":
       return trouble("The server does not answer.", "Is shoald still running?", true, true);

@@ -43,6 +43,7 @@ static void count_steps(shoald_probe *p, int value, int swapped)
     p->last[channel] = value;
     p->swapped_last[channel] = swapped;
     p->negative += swapped < 0;
+    p->uppers[(unsigned)(value >> 8 & 0xff) / (256 / SHOALD_PROBE_UPPERS)]++;
 }
 
 static bool count_s16(shoald_probe *p, const unsigned char *b)
@@ -124,12 +125,26 @@ static bool s16_is_f32(const shoald_probe *p)
     return false;
 }
 
+/* Two kinds of upper byte are most of all: those of a square wave, or of sound that was clipped at
+ * full scale, 0x7f and 0x80. */
+static bool s16_stands(const shoald_probe *p)
+{
+    int first = 0, second = 0;
+    for (int i = 0; i < SHOALD_PROBE_UPPERS; i++) {
+        int n = p->uppers[i];
+        second = n > first ? first : n > second ? n : second;
+        first = n > first ? n : first;
+    }
+    return first + second > 0.5 * p->counted;
+}
+
 /* The lower bytes of sound are noise, whatever the sound: with bytes swapped its steps are 22,000
  * on average (or, where it is very soft, 256 times as large). Eight bits in the upper byte have no
- * such lower ones, but one sign only when they are swapped. */
+ * such lower ones, but one sign only when they are swapped. Nor have sounds that stand at two
+ * values, and jump. */
 static bool s16_is_swapped(const shoald_probe *p)
 {
-    return p->counted >= 2 * FEW && p->steps > 2 * p->swapped_steps &&
+    return p->counted >= 2 * FEW && !s16_stands(p) && p->steps > 2 * p->swapped_steps &&
            p->steps > 256.0 * p->counted && p->negative > 0.05 * p->counted &&
            p->negative < 0.95 * p->counted;
 }

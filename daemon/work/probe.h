@@ -5,7 +5,8 @@
  *   - floats read as 16-bit samples: every second value is the sign and exponent of a number, so
  *     it lies in 0x3000..0x4fff or 0xb000..0xcfff, while those between spread evenly;
  *   - 16-bit samples in the other byte order: full-scale noise, and with bytes swapped a smooth
- *     curve on both sides of zero;
+ *     curve on both sides of zero. A square wave and sound clipped at full scale are no noise: they
+ *     stand at two values;
  *   - floats on another scale: most values are beyond 8, that is 18 dB above full scale;
  *   - floats in the other byte order: with bytes swapped nearly all lie in -2..2;
  *   - text (base64, say) where bytes were promised: no byte that is not printable, many different.
@@ -28,6 +29,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { SHOALD_PROBE_UPPERS = 64 }; /* kinds of upper byte that are told apart */
+
 typedef struct shoald_probe {
     shoal_format format;
     bool mixed;          /* all channels are heard as one */
@@ -41,6 +44,7 @@ typedef struct shoald_probe {
     int nonzero[2], exponents[2], small[2]; /* s16: [even, odd] */
     double steps, swapped_steps;            /* s16: sum of |difference| in a channel */
     int negative;                           /* s16, bytes swapped */
+    int uppers[SHOALD_PROBE_UPPERS];        /* s16: how many have each */
     int last[SHOAL_MAX_CHANNELS], swapped_last[SHOAL_MAX_CHANNELS];
     int loud, plausible, swapped; /* f32: beyond 8; in -2..2; in it with bytes swapped */
 

@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
 from setting import PATIENCE, run, start_shoald
 import numpy as np
 import shoal
-from shoal import wire
+from shoal import samples, wire
 
 RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
 
@@ -75,14 +76,14 @@ class Wire(unittest.TestCase):
 
     def test_samples(self):
         floats = np.float32([0, 0.5, -1, 1, 2, -2])
-        self.assertEqual(list(np.frombuffer(wire.audio_bytes(floats, "s16le"), "<i2")),
+        self.assertEqual(list(np.frombuffer(samples.audio_bytes(floats, "s16le"), "<i2")),
                          [0, 16384, -32768, 32767, 32767, -32768])
-        self.assertEqual(wire.audio_bytes(np.int16([1, -2]), "s16le"), b"\1\0\xfe\xff")
-        self.assertEqual(list(np.frombuffer(wire.audio_bytes(np.int16([16384]), "f32le"), "<f4")), [0.5])
+        self.assertEqual(samples.audio_bytes(np.int16([1, -2]), "s16le"), b"\1\0\xfe\xff")
+        self.assertEqual(list(np.frombuffer(samples.audio_bytes(np.int16([16384]), "f32le"), "<f4")), [0.5])
         with self.assertRaises(TypeError):
-            wire.audio_bytes(floats, "mulaw")
+            samples.audio_bytes(floats, "mulaw")
         with self.assertRaises(TypeError):
-            wire.audio_bytes(np.int32([1]), "s16le")
+            samples.audio_bytes(np.int32([1]), "s16le")
 
     def test_failures(self):
         f = wire.failure_of_error({"code": "overloaded", "message": "m", "retry": True, "retry_after_ms": 70})
@@ -188,6 +189,31 @@ class Live(unittest.TestCase):
             list(shoal.live(blocks(), self.url, rate=self.rate))
         with self.assertRaisesRegex(TypeError, "int32"):
             list(shoal.live([np.int32([1])], self.url, rate=self.rate))
+
+    def raised(self, call):
+        """The exception of a call; a failed test, where it hangs."""
+        found = []
+
+        def run():
+            try:
+                call()
+            except BaseException as e:
+                found.append(e)
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(20 * PATIENCE)
+        self.assertFalse(thread.is_alive(), "it hangs")
+        return found[0]
+
+    def test_who_closes_does_not_come_back(self):
+        def blocks(e):
+            yield self.samples[:24000]
+            raise e
+        for e in (RuntimeError("microphone"), SystemExit(3)):
+            seen = self.raised(lambda e=e: list(shoal.live(blocks(e), self.url, rate=self.rate, reconnect_s=30)))
+            self.assertIs(seen, e)
+        self.assertIsInstance(self.raised(lambda: list(shoal.live([self.samples, np.int32([1])], self.url, rate=self.rate,
+                                                                  reconnect_s=30))), TypeError)
 
     def test_who_leaves_the_loop_hangs_up(self):
         def blocks():

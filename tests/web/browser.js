@@ -182,6 +182,22 @@ const tests = {
     await b.close();
   },
 
+  /** Bytes swapped: what the server refuses is told once, and is no matter of Opus. */
+  async refused(d) {
+    const b = await browser(),
+      page = await open(b, d.url, {}, "shoalPage.prices !== null && shoalPage.can.opus");
+    let sessions = 0;
+    page.on("websocket", () => sessions++);
+    const swapped = new Int16Array(speech);
+    Buffer.from(swapped.buffer).swap16();
+    await page.setInputFiles("#file", writeWav("swapped.wav", swapped));
+    await until("words", async () => /big-endian/.test(await trouble(page)));
+    assert.equal(await page.isEnabled("#opus"), true);
+    assert.equal(await page.isHidden("#opus-trouble"), true);
+    assert.equal(sessions, 1);
+    await b.close();
+  },
+
   async "cut-off"(d) {
     const b = await browser(),
       page = await open(b, d.url);

@@ -309,6 +309,32 @@ test("a link goes on after a failure, waits longer each time, tells what was los
   link.stop();
 });
 
+test("samples that are none end a link by name, and throw at nobody", () => {
+  const [link, seen] = newLink();
+  link.start(1, 16000);
+  FakeSocket.last.accept();
+  const audio = BLOCK.slice();
+  audio[3] = NaN;
+  link.feed(audio, 1);
+  link.feed(BLOCK, 1.02);
+  assert.deepEqual(seen, [["begin", 1, 16000], ["ready"], ["failure", "rejected", -1]]);
+  assert.deepEqual(FakeSocket.last.audio(), []);
+  const { hint } = words.sessionTrouble(
+    new ShoalFailure("rejected", "sample 3 is NaN", { code: "bad_samples" }),
+  );
+  assert.equal(hint, "Sample 3 is NaN.");
+});
+
+test("only a server without Opus is one: what it heard is another thing", () => {
+  const refused = (code, ref, format) =>
+    settings.refusedOpus(new ShoalFailure("rejected", "", { code, ref }), { format });
+  assert.equal(refused("unsupported", "format", "opus"), true);
+  assert.equal(refused("bad_option", "format", "opus"), true);
+  assert.equal(refused("bad_option", "format", undefined), false); // asked for samples
+  assert.equal(refused("bad_audio_format", "format", "opus"), false);
+  assert.equal(refused("unsupported", "attention", "opus"), false);
+});
+
 test("a session outlives its connection, and is caught up with; one that cannot go on is followed", t => {
   const timers = [];
   t.mock.method(globalThis, "setTimeout", f => timers.push(f));

@@ -33,8 +33,8 @@ __version__ = "0.1.0"
 
 # Each name is looked up when it is first used: the engine needs no websockets.
 _PLACES = {"again": (), "blocking": ("Features", "Session", "features", "live"),
-           "engine": ("Decoder", "Engine", "EngineError", "Stream"), "session": ("AsyncSession", "connect"),
-           "wire": ("Failure", "Packet", "Phone", "decode_packet")}
+           "engine": ("Decoder", "Engine", "EngineError", "Stream"), "files": (), "samples": (),
+           "session": ("AsyncSession", "connect"), "wire": ("Failure", "Packet", "Phone", "decode_packet")}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import warnings
-import wave
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -14,6 +12,8 @@ from typing import Any, Iterable, Iterator, Optional, Union
 
 import numpy as np
 
+from .files import check_rate, load
+from .samples import check, check_blocks, check_format
 from .session import AsyncSession, Message, connect
 from .wire import Audio, Json, Packet, Phone, join
 
@@ -164,18 +164,25 @@ def features(audio: Union[str, PathLike[str], np.ndarray], url: Optional[str] = 
              rate: Optional[int] = None, **options: Any) -> Features:
     """All results of a recording: a file, or samples at `rate` (16000), [n] or [n, channels].
 
-    WAV of 16 bits is read here; whatever else needs the package soundfile. A connection that breaks is tried
-    again for reconnect_s, 30 seconds if it is not said.
+    WAV of 16 bits is read here; whatever else needs the package soundfile. What is no audio is a TypeError or a
+    ValueError before a server is asked. A connection that breaks is tried again for reconnect_s, 30 seconds if it is
+    not said.
     """
     options.setdefault("reconnect_s", 30)
     if isinstance(audio, (str, PathLike)):
-        audio, rate = read_audio(fspath(audio))
-    if audio.ndim == 2:
-        options["channels"] = audio.shape[1]
-    step = 16000 * (options.get("channels") or 1)
+        path = fspath(audio)
+        audio, rate, trouble = load(path)
+        check_rate(path, rate)
+        if trouble:
+            warnings.warn(trouble, stacklevel=2)
+    check_format(options.get("format", "s16le"))
+    channels = int(options.get("channels") or 0)
+    if check(audio, channels).ndim == 2:
+        options["channels"] = channels = audio.shape[1]
+    step = 16000 * (channels or 1)
     flat = audio.reshape(-1)
     blocks = (flat[at:at + step] for at in range(0, len(flat), step))
-    messages = live(blocks, url, rate=rate or 16000, **options)
+    messages = live(blocks, url, rate=16000 if rate is None else rate, **options)
     ready = next(messages)
     assert isinstance(ready, dict)          # the first message of every session
     found = Features(ready)
@@ -187,14 +194,20 @@ def features(audio: Union[str, PathLike[str], np.ndarray], url: Optional[str] = 
 def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> Iterator[Message]:
     """Messages as they come, while audio is taken from `blocks` in a thread of its own (a generator over a
     microphone, say). An exception of `blocks` is raised here; leaving the loop hangs up."""
-    session, trouble = Session(url, **options), []
+    check_blocks(blocks)
+    return _live(blocks, url, options)
+
+
+def _live(blocks: Iterable[Audio], url: Optional[str], options: Json) -> Iterator[Message]:
+    session = Session(url, **options)
+    trouble: list[BaseException] = []
 
     def feed() -> None:
         try:
             for block in blocks:
                 session.send(block)
             session.end()
-        except Exception as e:              # handed over to the caller's thread
+        except BaseException as e:          # handed over to the caller's thread, sys.exit() too
             trouble.append(e)
             session._hang_up()
 
@@ -211,32 +224,9 @@ def live(blocks: Iterable[Audio], url: Optional[str] = None, **options: Any) -> 
         session.close()
 
 
-def _samples(path: str, w: wave.Wave_read) -> np.ndarray:
-    channels, size = w.getnchannels(), w.getnframes()
-    data = w.readframes(size)
-    data = data[:len(data) // (2 * channels) * 2 * channels]    # what was cut off may end inside a sample
-    there = len(data) // (2 * channels)
-    if there < size < 1 << 30:                                  # who writes to a pipe leaves the most that fits
-        rate = w.getframerate()
-        warnings.warn(f"{path}: the file is cut off: {there / rate:.2f} s of {size / rate:.2f} s are there", stacklevel=5)
-    samples = np.frombuffer(data, "<i2").astype(np.int16)
-    return samples.reshape(-1, channels) if channels > 1 else samples
-
-
 def read_audio(path: str) -> tuple[np.ndarray, int]:
-    """(samples, rate): int16 or float32, [n] or [n, channels]. A file that is cut off is a warning."""
-    if os.path.getsize(path) == 0:
-        raise ValueError(f"{path}: the file is empty")
-    try:
-        with wave.open(path) as w:
-            if w.getsampwidth() == 2:
-                return _samples(path, w), w.getframerate()
-    except (wave.Error, EOFError):
-        pass
-    try:
-        import soundfile
-    except ImportError:
-        raise ValueError(f"{path}: not WAV of 16 bits; pip install soundfile, which reads other WAV, FLAC, MP3 and "
-                         "Ogg") from None
-    samples, rate = soundfile.read(path, dtype="float32")
+    """(samples, rate) of a file: int16 or float32, [n] or [n, channels]. One that is cut off is a warning."""
+    samples, rate, trouble = load(path)
+    if trouble:
+        warnings.warn(trouble, stacklevel=2)
     return samples, rate

@@ -12,14 +12,18 @@ from typing import Any, Optional, Sequence, TypeVar
 
 import numpy as np
 
+from .samples import RATES, audio_bytes, check, check_mono
 from .wire import Phone
 
 LAG = 64                                # SHOAL_DECODER_LAG
+EINVAL = -1                             # SHOAL_EINVAL
 FRAME_MS = 20
+MOST_LOOKED_AT = 1 << 15               # more than any chunk, of what is handed over again from there on
 BUILT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../build/engine/.libs/libshoal.so")
 FLOATS = C.POINTER(C.c_float)
 BACKENDS = ("auto", "openblas", "onednn", "amx", "own")
 PRECISIONS = ("fp32", "bf16", "int8", "auto")
+MOST_ROOM = 2 ** 31 - 1
 CACHES = ("auto", "fp32", "bf16", "fp16", "int8")
 WAKES = ("empty", "copy")
 
@@ -115,10 +119,35 @@ def _index(names: tuple[str, ...], name: str) -> int:
     return names.index(name)
 
 
-def _frames(what: str, ms: int) -> int:
-    if ms % FRAME_MS:
+def _within(what: str, value: Any, low: int, high: int) -> int:
+    """A number that the library is given: ctypes would cut off what does not fit."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{what} is a whole number, not {value!r}")
+    if not low <= value <= high:
+        raise EngineError(EINVAL, f"{what} is {low} to {high}, not {value}")
+    return int(value)
+
+
+def _frames(what: str, ms: int, low: int, high: int) -> int:
+    """low, high: frames"""
+    if _within(what, ms, low * FRAME_MS, high * FRAME_MS) % FRAME_MS:
         raise ValueError(f"{what} is a multiple of {FRAME_MS}, not {ms}")
-    return ms // FRAME_MS
+    return int(ms) // FRAME_MS
+
+
+def _set(what: str, numbers: Sequence[int], low: int, high: int) -> Any:
+    """As the library has sets: bit n - low for n."""
+    bits = 0
+    for n in numbers:
+        bits |= 1 << (_within(what, n, low, high) - low)
+    return C.c_uint64(bits)
+
+
+def _alive(handle: C.c_void_p, engine: "Engine") -> C.c_void_p:
+    """The library would read what is not there any more."""
+    if not handle.value or not engine._model.value:
+        raise ValueError("it is closed, or its engine is")
+    return handle
 
 
 class _Closed:
@@ -157,6 +186,7 @@ class Engine(_Closed):
         info = self._c.shoal_model_get_info(self._model).contents
         self.name, self.sha256 = info.name.decode(), info.sha256.decode()
         self.rate, self.depth, self.dim, self.classes = info.rate, info.depth, info.dim, info.classes
+        self._most_left, self._most_chunk = info.max_left_frames, info.max_chunk_frames
         self.left_ms, self.delay_ms = info.left_frames * FRAME_MS, info.delay_frames * FRAME_MS
         self.labels = [info.labels[i].decode() for i in range(info.classes)]
         # share of each class in training; None: the file has none
@@ -165,7 +195,8 @@ class Engine(_Closed):
         if program:
             self._program, self.depth = self._find_program(program)
         self._results: Any = ()         # of the last run
-        room = _Room(frames or info.max_chunk_frames, tap_frames, hidden_frames)
+        room = _Room(*(_within("room in frames", n, 0, MOST_ROOM)
+                       for n in (frames or info.max_chunk_frames, tap_frames, hidden_frames)))
         self._check(self._c.shoal_batch_new_room(C.byref(self._batch), self._model, C.byref(room)))
 
     def _find_program(self, name: str) -> tuple[int, int]:
@@ -202,9 +233,9 @@ class Engine(_Closed):
 
     def convert(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Samples as the model hears them: float32, mono, at its rate."""
-        channels = audio.shape[1] if audio.ndim == 2 else 1
-        audio = audio / 32768.0 if audio.dtype == np.int16 else audio
-        data = np.ascontiguousarray(audio, "<f4").tobytes()
+        channels = audio.shape[1] if check(audio).ndim == 2 else 1
+        rate = _within("rate", rate, *RATES)
+        data = audio_bytes(audio, "f32le")
         pcm, used = C.c_void_p(), C.c_size_t()
         self._check(self._c.shoal_pcm_new(C.byref(pcm), 1, rate, channels))
         out, parts, at = np.empty(16384, np.float32), [], 0
@@ -247,7 +278,9 @@ class Engine(_Closed):
     def run(self, streams: Sequence["Stream"], depths: Sequence[int] = (), rows: bool = True) -> list[list[Rows]]:
         """A chunk of each, side by side; all of them `ready`. For each its rows at its own depth, then
         at those of `depths`, which Stream.set_taps asked for. rows=False: compute only."""
-        handles = (C.c_void_p * len(streams))(*(s._s.value for s in streams))
+        if len({id(s) for s in streams}) < len(streams) or any(s._e is not self for s in streams):
+            raise ValueError("streams side by side are different ones of this engine")
+        handles = (C.c_void_p * len(streams))(*(_alive(s._s, self).value for s in streams))
         results = (_Result * len(streams))()
         self._check(self._c.shoal_batch_run(self._batch, handles, len(streams), results))
         self._results = results
@@ -255,18 +288,27 @@ class Engine(_Closed):
                 for n in range(len(streams) if rows else 0)]
 
     def _tap(self, n: int, depth: int) -> _Result:
-        tap = _Result()
+        tap, depth = _Result(), _within("depth", depth, 1, self.depth)
         self._check(self._c.shoal_batch_get_tap(self._batch, n, depth, C.byref(tap)))
         return tap
 
     def layer(self, n: int, layer: int) -> np.ndarray:
         """What left a layer itself in the last run, [frames, dim] of its n-th stream; 0: what the first layer
         read. Its own depth's, or one that Stream.set_hidden asked for."""
-        r = self._results[n]
-        if layer != r.depth:
+        r = self._results[_within("stream", n, 0, len(self._results) - 1)]
+        if _within("layer", layer, 0, self.depth) != r.depth:
             r = _Result()
             self._check(self._c.shoal_batch_get_hidden(self._batch, n, layer, C.byref(r)))
         return self._copied(r.hidden, r.frames)
+
+    def _logp(self, posteriors: np.ndarray) -> np.ndarray:
+        """As the library reads it: [frames, classes], or it would read what is behind."""
+        logp = np.ascontiguousarray(posteriors, np.float32)
+        if logp.ndim != 2 or logp.shape[1] != self.classes:
+            raise ValueError(f"posteriors of shape {np.shape(posteriors)}: they are [frames, {self.classes}]")
+        if not (logp < np.inf).all():
+            raise ValueError("posteriors with NaN or infinity: they are logarithms of probabilities")
+        return logp
 
     def _copied(self, rows: Any, frames: int) -> np.ndarray:
         if not frames:
@@ -285,26 +327,27 @@ class Decoder(_Closed):
 
     def __init__(self, engine: Engine, lm: bool, durations: bool, settle_ms: int, settle_silence_ms: int) -> None:
         self._e, self._d, self._seen = engine, C.c_void_p(), (_Tentative * (LAG + 1))()
-        params = _DecoderParams(lm, durations, _frames("settle_ms", settle_ms),
-                                _frames("settle_silence_ms", settle_silence_ms))
+        _alive(engine._model, engine)
+        params = _DecoderParams(bool(lm), bool(durations), _frames("settle_ms", settle_ms, 0, LAG),
+                                _frames("settle_silence_ms", settle_silence_ms, 0, LAG))
         engine._check(engine._c.shoal_decoder_new(C.byref(self._d), engine._model, C.byref(params)))
 
     def run(self, posteriors: np.ndarray) -> list[Phone]:
         """Of frames [frames, classes] that follow the last ones: what has settled."""
-        logp = np.ascontiguousarray(posteriors, np.float32)
+        logp, d = self._e._logp(posteriors), _alive(self._d, self._e)
         out = (_Phone * (len(logp) + LAG))()
-        n = self._e._check(self._e._c.shoal_decoder_run(self._d, _floats(logp), len(logp), out, len(out)))
+        n = self._e._check(self._e._c.shoal_decoder_run(d, _floats(logp), len(logp), out, len(out)))
         return [self._phone(p) for p in out[:n]]
 
     def tentative(self) -> list[tuple[Phone, int]]:
         """What is not settled, oldest first, and how many ms each has stood: once after each run."""
-        n = self._e._check(self._e._c.shoal_decoder_tentative(self._d, self._seen))
+        n = self._e._check(self._e._c.shoal_decoder_tentative(_alive(self._d, self._e), self._seen))
         return [(self._phone(t.phone), t.stood_frames * FRAME_MS) for t in self._seen[:n]]
 
     def flush(self) -> list[Phone]:
         """All that was heard, settled."""
         out = (_Phone * LAG)()
-        n = self._e._check(self._e._c.shoal_decoder_flush(self._d, out, len(out)))
+        n = self._e._check(self._e._c.shoal_decoder_flush(_alive(self._d, self._e), out, len(out)))
         return [self._phone(p) for p in out[:n]]
 
     def _phone(self, p: _Phone) -> Phone:
@@ -321,21 +364,22 @@ class Smoother(_Closed):
 
     def __init__(self, engine: Engine, params: dict[str, float]) -> None:
         self._e, self._s = engine, C.c_void_p()
-        all_of_them = engine._c.shoal_smoother_default_params(engine._model)
+        all_of_them = engine._c.shoal_smoother_default_params(_alive(engine._model, engine))
         for name, value in params.items():
+            _index(tuple(f[0] for f in _SmoothParams._fields_), name)
             setattr(all_of_them, name, value)
         engine._check(engine._c.shoal_smoother_new(C.byref(self._s), engine._model, C.byref(all_of_them)))
 
     def run(self, posteriors: np.ndarray) -> np.ndarray:
         """Of the frames [frames, classes] of the next chunk."""
-        logp = np.ascontiguousarray(posteriors, np.float32)
+        logp, s = self._e._logp(posteriors), _alive(self._s, self._e)
         out = np.empty_like(logp)
-        self._e._c.shoal_smoother_run(self._s, _floats(logp), len(logp), _floats(out))
+        self._e._c.shoal_smoother_run(s, _floats(logp), len(logp), _floats(out))
         return out
 
     def reset(self) -> None:
         """Other audio follows."""
-        self._e._c.shoal_smoother_reset(self._s)
+        self._e._c.shoal_smoother_reset(_alive(self._s, self._e))
 
     def close(self) -> None:
         self._e._c.shoal_smoother_free(self._s)
@@ -352,44 +396,55 @@ class Stream(_Closed):
     def __init__(self, engine: Engine, depth: Optional[int], chunk_ms: int, left_ms: Optional[int],
                  wake: str = "copy") -> None:
         self._e, self._s = engine, C.c_void_p()
+        _alive(engine._model, engine)
         left = engine.left_ms if left_ms is None else left_ms
-        params = _StreamParams(depth or engine.depth, _frames("chunk_ms", chunk_ms), _frames("left_ms", left),
+        depth = _within("depth", engine.depth if depth is None else depth, 1, engine.depth)
+        chunk = _frames("chunk_ms", chunk_ms, 1, engine._most_chunk)
+        params = _StreamParams(depth, chunk, _frames("left_ms", left, 0, engine._most_left),
                                _index(WAKES, wake), engine._program)
         engine._check(engine._c.shoal_stream_new(C.byref(self._s), engine._model, C.byref(params)))
 
     @property
     def ready(self) -> bool:
         """A chunk is complete."""
-        return self._e._check(self._e._c.shoal_stream_ready(self._s)) > 0
+        return self._e._check(self._e._c.shoal_stream_ready(_alive(self._s, self._e))) > 0
 
     def write(self, samples: np.ndarray) -> int:
         """So many of the samples were taken: fewer than all where a chunk waits to be computed."""
-        pcm = np.ascontiguousarray(samples, np.float32)
-        return self._e._check(self._e._c.shoal_stream_feed(self._s, _floats(pcm), C.c_size_t(len(pcm))))
+        check_mono(samples, MOST_LOOKED_AT)
+        return self._write(np.ascontiguousarray(samples, np.float32))
+
+    def _write(self, pcm: np.ndarray) -> int:
+        s = _alive(self._s, self._e)
+        return self._e._check(self._e._c.shoal_stream_feed(s, _floats(pcm), C.c_size_t(len(pcm))))
 
     def feed(self, samples: np.ndarray) -> list[Rows]:
         """float32, mono, at the engine's rate (Engine.convert makes it so)."""
+        check_mono(samples)
         pcm, parts, at = np.ascontiguousarray(samples, np.float32), [], 0
         while at < len(pcm):
-            at += self.write(pcm[at:])
+            at += self._write(pcm[at:])
             parts += self._run()
         return parts
 
     def set_depth(self, depth: int) -> None:
         """From the next chunk on."""
-        self._e._check(self._e._c.shoal_stream_set_depth(self._s, depth))
+        depth = _within("depth", depth, 1, self._e.depth)
+        self._e._check(self._e._c.shoal_stream_set_depth(_alive(self._s, self._e), depth))
 
     def set_taps(self, depths: Sequence[int]) -> None:
         """Depths below its own whose rows Engine.run is to give, too; they cost no encoder time."""
-        self._e._check(self._e._c.shoal_stream_set_taps(self._s, C.c_uint64(sum(1 << (d - 1) for d in depths))))
+        bits = _set("depth", depths, 1, self._e.depth)
+        self._e._check(self._e._c.shoal_stream_set_taps(_alive(self._s, self._e), bits))
 
     def set_hidden(self, layers: Sequence[int]) -> None:
         """Layers below its own depth that Engine.layer is to give, too; 0: what the first one reads."""
-        self._e._check(self._e._c.shoal_stream_set_hidden(self._s, C.c_uint64(sum(1 << n for n in layers))))
+        bits = _set("layer", layers, 0, self._e.depth)
+        self._e._check(self._e._c.shoal_stream_set_hidden(_alive(self._s, self._e), bits))
 
     def flush(self) -> list[Rows]:
         """What can be said about the audio so far."""
-        self._e._check(self._e._c.shoal_stream_flush(self._s))
+        self._e._check(self._e._c.shoal_stream_flush(_alive(self._s, self._e)))
         return self._run()
 
     def finish(self) -> list[Rows]:
@@ -399,7 +454,7 @@ class Stream(_Closed):
 
     def end(self) -> None:
         """No more audio; what is `ready` is not computed yet."""
-        self._e._check(self._e._c.shoal_stream_finish(self._s))
+        self._e._check(self._e._c.shoal_stream_finish(_alive(self._s, self._e)))
 
     def close(self) -> None:
         self._e._c.shoal_stream_free(self._s)

@@ -14,8 +14,9 @@ import websockets
 
 from . import again
 from .kept import Kept
-from .wire import (Audio, Failure, Json, Packet, audio_bytes, failure_of_close, failure_of_error, failure_of_status,
-                   message_of, most_of, sensible, session_url)
+from .samples import audio_bytes
+from .wire import (Audio, Failure, Json, Packet, failure_of_close, failure_of_error, failure_of_status, message_of,
+                   most_of, sensible, session_url)
 
 Message = Union[Json, Packet]
 CLOSE_S = 2                             # a server that has said why it closes does so at once
@@ -48,7 +49,7 @@ class AsyncSession:
     async def send(self, audio: Audio) -> None:
         """Arrays of float in [-1, 1] or int16, or bytes of the session's format, cut anywhere. Waits while the
         server has enough."""
-        data = audio_bytes(audio, self._format)
+        data = audio_bytes(audio, self._format, self.ready["options"]["channels"])
         most = max(1, len(data)) if self._format == "opus" else self._most
         for at in range(0, len(data), most):
             async with self._sending:
@@ -96,6 +97,7 @@ class AsyncSession:
 
     async def close(self) -> None:
         """Hang up; what is under way is lost unless `done` has come."""
+        self._reconnect_s = 0           # nobody asks for another connection any more
         if self._replay:
             self._replay.cancel()
         await self._ws.close()
@@ -162,6 +164,9 @@ class AsyncSession:
         await self._sending.acquire()
         try:
             messages, parked = await self._connect_again(failure)
+            if not self._reconnect_s:       # closed meanwhile
+                await self._ws.close()
+                raise failure
         except BaseException:
             self._sending.release()
             raise

@@ -270,18 +270,3 @@ def join(packets: list[Packet]) -> np.ndarray:
         if a.row_ms <= 20 and b.first_frame != a.first_frame + a.frames:
             raise Failure("broken", f"frame {a.first_frame + a.frames} is missing", "bad_answer")
     return np.concatenate([p.values for p in full or packets])
-
-
-def audio_bytes(audio: Audio, format: str) -> bytes:
-    """Samples as bytes: float arrays in [-1, 1] and int16 arrays, for s16le or f32le; bytes as they are."""
-    if not isinstance(audio, np.ndarray):
-        return bytes(audio)
-    if format not in ("s16le", "f32le"):
-        raise TypeError(f"arrays are for format s16le or f32le, not {format}")
-    if audio.dtype.kind == "f":
-        if format == "f32le":
-            return audio.astype("<f4").tobytes()
-        return np.clip(np.round(audio * 32768.0), -32768, 32767).astype("<i2").tobytes()
-    if audio.dtype != np.int16:
-        raise TypeError(f"samples of type {audio.dtype}: give float32 in [-1, 1] or int16")
-    return audio.astype("<i2").tobytes() if format == "s16le" else (audio / 32768.0).astype("<f4").tobytes()

@@ -12,6 +12,7 @@
  *     file_source.c         the file, read by a thread of its own
  *     file_audio.c          file -> bytes that the server takes
  *     file_check.c          what a file is, and whether all of it is there
+ *     file_pipe.c           the same of what can be read only once
  *     ../out/               writers; what they print is written by a thread of its own
  *
  * Three threads a session, so that neither the source nor the reader of stdout can hold up the

@@ -372,7 +372,10 @@ void file_results_judge_end(file_session *s)
     if (!s->at_end || !a.cut)
         return;
     s->failed = 1;
-    if (a.unended)
+    if (a.unended && !(a.promised > 0))
+        file_session_say(s, "its header says that it has no sound, but something follows (a writer "
+                            "that cannot seek?): let it write WAV, or a file");
+    else if (a.unended)
         file_session_say(s,
                          "its header says that it has no sound, but %.2f s follow (a recording "
                          "that was not ended?): ffmpeg -i '%s' '%s.wav' makes it whole",

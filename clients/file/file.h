@@ -82,6 +82,8 @@ typedef struct file_job {
     const char *name;     /* for people and results */
     int channel;          /* to take; 0: all */
     int part;             /* the same where each channel has its own results; 0: the file has */
+    double bytes;         /* of the file; 0: nobody knows */
+    _Atomic double share; /* of it that has results */
     file_latency latency; /* if o->latency; whoever has the job frees what is in it */
 } file_job;
 

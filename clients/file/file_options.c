@@ -7,6 +7,7 @@
 
 #include "file/file_audio.h"
 #include "file/file.h"
+#include "out/out_screen.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -265,7 +266,7 @@ static void choose_tentative(file_options *o)
     int refused = (o->session.given & SHOAL_OPT_TENTATIVE) && o->session.tentative == SHOAL_OFF;
 
     o->live = o->realtime && o->jobs == 1 && has_writer(o, out_text_open) &&
-              isatty(STDOUT_FILENO) && !refused;
+              out_screen_is_live(STDOUT_FILENO) && !refused;
     if (!o->live && !o->latency)
         return;
     o->session.tentative = SHOAL_ON;
@@ -293,7 +294,7 @@ static int check_input(file_options *o)
                            "");
     if (from_stdin && isatty(STDIN_FILENO))
         return usage_error("standard input is a terminal: nothing to hear", "");
-    o->batch_progress = o->jobs > 1 && !o->quiet && isatty(STDERR_FILENO);
+    o->batch_progress = o->jobs > 1 && !o->quiet && out_screen_is_live(STDERR_FILENO);
     return -1;
 }
 

@@ -1,4 +1,5 @@
 /* file_results.c - events of a session -> writers; totals that must agree: see file_session.h */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -8,8 +9,9 @@ enum { JUDGE_SECONDS = 1 }; /* of audio before channels are said to cancel while
 
 static void write_failed(file_session *s, const char *why)
 {
-    file_session_fail(s, why);
-    s->output_failed = s->closed = 1;
+    if (out_print_error(s->run->printer) != EPIPE) /* who has gone needs no word */
+        file_session_fail(s, why);
+    s->failed = s->output_failed = s->closed = 1;
 }
 
 static void write_phones(file_session *s, out_source from, const out_phone *phones, int n)
@@ -340,7 +342,7 @@ void file_results_finish(file_session *s)
     file_session_hide_progress(s);
     if (s->cut && out_cut_finish(s->cut, why, sizeof why) < 0)
         write_failed(s, why);
-    if (!s->done && s->started_ms)
+    if (!s->done && s->started_ms && out_print_error(s->run->printer) != EPIPE)
         file_session_say(s, "results end at %.2f s", seconds);
     for (int i = 0; i < s->out_count && s->started_ms && !s->output_failed; i++)
         if (s->outs[i]->ops->finish(s->outs[i], seconds, why, sizeof why) < 0)

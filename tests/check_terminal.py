@@ -25,7 +25,7 @@ from daemon import BUILD, SRC, Shoald   # noqa: E402
 RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
 PROGRAMS = {"clients/shoal-file": "clients/file/shoal-file.1", "clients/shoal-load": "clients/load/shoal-load.1",
             "clients/shoal-tune": "clients/tune/shoal-tune.1", "clients/shoal-mic": "clients/mic/shoal-mic.1",
-            "daemon/shoald": None}      # its manual page is made of the configuration
+            "daemon/shoald": "daemon/shoald.8"}
 LINES, COLUMNS = 30, 80
 ERASE = "\r\x1b[K"
 checks = failures = 0
@@ -61,8 +61,10 @@ def manuals():
         check(options(short) <= options(whole), f"{program}: only in --help: {options(short) - options(whole)}")
         if page:
             with open(f"{SRC}/{page}", encoding="utf-8") as f:
-                there = options(f.read().replace("\\-", "-"))
-            check(options(whole) <= there, f"{page} lacks {sorted(options(whole) - there)}")
+                text = f.read().replace("\\-", "-")
+            check(options(whole) <= options(text), f"{page} lacks {sorted(options(whole) - options(text))}")
+            synopsis = options(text.split(".SH SYNOPSIS")[1].split(".SH")[0])
+            check(not synopsis or options(whole) <= synopsis, f"{page}'s synopsis lacks {options(whole) - synopsis}")
 
 
 def in_terminal(command, columns=COLUMNS, **environment):

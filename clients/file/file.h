@@ -52,6 +52,7 @@ typedef struct file_options {
     int quiet;              /* no progress */
     int live;               /* text on a terminal: what is not settled stands in its last line */
     const char *out_dir;    /* NULL: beside each input */
+    int beside;             /* that was asked for */
     int channel;            /* the one to take, from 1; 0: all, the server takes the mean */
     const char *utterances; /* folder for them as WAV; NULL: they are not cut */
     int each_channel;       /* a session a channel */

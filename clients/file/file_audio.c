@@ -190,6 +190,8 @@ static SNDFILE *open_pipe(file_pipe **pipe, const char *path, SF_INFO *info, cha
         snprintf(why, why_size, "cannot read it: %s", strerror(errno));
         return NULL;
     }
+    if (info->format && file_pipe_has_header(*pipe, why, why_size))
+        return NULL;
     f = file_pipe_sound(*pipe, info);
     if (f)
         return f;
@@ -203,7 +205,8 @@ static SNDFILE *open_file(const char *path, SF_INFO *info, char *why, size_t why
     char words[200];
     SNDFILE *f;
 
-    if (is_no_file(path, why, why_size))
+    if (is_no_file(path, why, why_size) ||
+        (info->format && file_check_has_header(path, why, why_size)))
         return NULL;
     f = sf_open(path, SFM_READ, info);
     if (f)

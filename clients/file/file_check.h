@@ -12,6 +12,12 @@
 /* shoal_file_kind of a file; NULL also when it cannot be looked at. */
 const char *file_check_kind_of(const char *path);
 
+/* 1: these are the first bytes of a file with a header, not of samples; why: which, and what to do.
+ */
+int file_check_is_container(const void *head, size_t n, char *why, size_t why_size);
+/* The same of a file; 0 also when it cannot be looked at. */
+int file_check_has_header(const char *path, char *why, size_t why_size);
+
 typedef struct file_promise {
     int cut;        /* the file ends before its end */
     double seconds; /* how long it says it is; 0: it does not say */

@@ -280,6 +280,14 @@ SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info)
     return sf_open_virtual(&io, SFM_READ, info, p);
 }
 
+/* Live samples are not waited for any longer than those of a header. */
+int file_pipe_has_header(file_pipe *p, char *why, size_t why_size)
+{
+    have(p, SHOAL_SNIFF_BYTES);
+    return file_check_is_container(
+        p->head, (size_t)(p->got < SHOAL_SNIFF_BYTES ? p->got : SHOAL_SNIFF_BYTES), why, why_size);
+}
+
 void file_pipe_explain(const file_pipe *p, const char *words, char *why, size_t why_size)
 {
     sf_count_t kept = p->got < HEAD_BYTES ? p->got : HEAD_BYTES;

@@ -22,6 +22,8 @@ int file_pipe_is(const char *path);
 file_pipe *file_pipe_open(const char *path);
 void file_pipe_close(file_pipe *p); /* NULL is fine */
 
+/* As file_check_is_container. */
+int file_pipe_has_header(file_pipe *p, char *why, size_t why_size);
 /* Waits until the header is there. NULL: it is no sound that libsndfile reads. */
 SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info);
 /* What makes audio of a file that is to come through a pipe. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "file/file_session.h"
 
@@ -264,6 +265,8 @@ static void on_error(file_session *s, const shoal_client_event *e)
 {
     const shoal_client_failure *f = e->failure;
 
+    if (!e->error->fatal && !strcmp(e->error->ref, "channels"))
+        return; /* that they cancel is told here, in words of the command line */
     if (f && f->retry_ms > 0 && (f->cause == SHOAL_CLIENT_FULL || f->error.retry_after_ms))
         file_session_say(s, "%s (try again in %.1f s)", e->error->message, f->retry_ms / 1000.0);
     else

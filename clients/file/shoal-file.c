@@ -4,6 +4,7 @@
  */
 #include "file/file_jobs.h"
 #include "file/file_priors.h"
+#include "lib/client_url.h"
 #include "out/out_screen.h"
 
 #include <stdlib.h>
@@ -77,12 +78,24 @@ static int has_colour(void)
     return out_screen_is_live(STDOUT_FILENO) && !(no && *no);
 }
 
+static int check_where(const file_options *o)
+{
+    char why[512];
+
+    if (shoal__where_check(o->url, o->proxy, why, sizeof why) == 0)
+        return -1;
+    fprintf(stderr, "shoal-file: %s; shoal-file --help tells more\n", why);
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     double *priors = NULL;
     file_options o;
     int code = file_options_parse(&o, argc, argv);
 
+    if (code < 0)
+        code = check_where(&o);
     if (code >= 0)
         return code;
     out_names names = OUT_NAMES_INIT;

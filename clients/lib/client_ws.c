@@ -93,6 +93,14 @@ static void fail_upgrade(shoal__ws *ws, struct lws *wsi, int status)
     shoal__session_fail_with(ws->params.session, &f);
 }
 
+/* libwebsockets has no more words for it; certificates have others. */
+static int speaks_no_tls(const char *detail, size_t n)
+{
+    static const char words[] = "connect SSL err";
+
+    return n >= strlen(words) && !memcmp(detail, words, strlen(words));
+}
+
 static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
 {
     shoal__session *s = ws->params.session;
@@ -115,6 +123,13 @@ static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
                             "nobody knows the host %s: check its name", u->host);
         break;
     default:
+        if (u->tls && speaks_no_tls(detail, n)) {
+            shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_failed",
+                                "%s:%d does not answer in TLS: if it is a shoald without a TLS "
+                                "proxy before it, use ws://",
+                                u->host, u->port);
+            break;
+        }
         shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_failed",
                             "cannot connect to %s:%d%s%s: %.*s; check the address, the network, "
                             "%sand that it is a shoal server",

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/client_url.h"
 #include "mic/mic.h"
 #include "mic/mic_keys.h"
 #include "out/out_screen.h"
@@ -91,6 +92,16 @@ static void finish_utterances(mic_app *a)
         uv_run(a->loop, UV_RUN_ONCE);
 }
 
+static int check_where(const mic_options *o)
+{
+    char why[512];
+
+    if (shoal__where_check(o->url, o->proxy, why, sizeof why) == 0)
+        return -1;
+    fprintf(stderr, "shoal-mic: %s; shoal-mic --help tells more\n", why);
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     static mic_app a;
@@ -99,6 +110,8 @@ int main(int argc, char **argv)
     uv_loop_t loop;
     int code = mic_options_parse(&o, argc, argv);
 
+    if (code < 0)
+        code = check_where(&o);
     if (code >= 0)
         return code;
     uv_loop_init(&loop);

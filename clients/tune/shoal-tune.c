@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/client_url.h"
 #include "out/out_screen.h"
 
 static void on_interrupt(int number)
@@ -182,8 +183,13 @@ int main(int argc, char **argv)
 {
     tune_options o;
     tune_grid g = { 0 };
+    char why[512];
     int code = tune_options_parse(&o, argc, argv);
 
+    if (code < 0 && shoal__where_check(o.url, NULL, why, sizeof why) < 0) {
+        fprintf(stderr, "shoal-tune: %s; shoal-tune --help tells more\n", why);
+        code = TUNE_EXIT_USAGE;
+    }
     if (code >= 0)
         return code;
     catch_signals();

@@ -294,6 +294,27 @@ START_TEST(a_wav_that_tells_its_length_is_held_to_it)
 }
 END_TEST
 
+/* CAF has a word for it. */
+START_TEST(a_caf_of_unknown_length_ends_with_its_pipe)
+{
+    static uint8_t whole[1 << 18];
+    uint8_t *data;
+
+    ck_assert(write_audio(SF_FORMAT_CAF | SF_FORMAT_PCM_16));
+    read_all(path, &on_disk);
+    FILE *f = fopen(path, "rb");
+    size_t n = fread(whole, 1, sizeof whole, f);
+    fclose(f);
+    data = memmem(whole, n, "data\0\0\0\0", 8);
+    ck_assert_ptr_nonnull(data);
+    memset(data + 4, 0xff, 8);
+    write_bytes(whole, n);
+    read_piped();
+    ck_assert(!piped.state.cut && piped.size == on_disk.size && piped.info.duration == 0);
+    ck_assert(!memcmp(piped.bytes, on_disk.bytes, on_disk.size));
+}
+END_TEST
+
 /* No sound, and then a list: that is not sound. */
 START_TEST(an_empty_wav_is_empty)
 {
@@ -379,6 +400,7 @@ static Suite *pipe_suite(void)
     tcase_add_loop_test(t, a_wav_of_unknown_length_ends_with_its_pipe, 0, COUNT(lengths));
     tcase_add_loop_test(t, packed_sound_of_unknown_length_ends_with_its_pipe, 0, COUNT(lengths));
     tcase_add_test(t, a_wav_that_tells_its_length_is_held_to_it);
+    tcase_add_test(t, a_caf_of_unknown_length_ends_with_its_pipe);
     tcase_add_test(t, an_empty_wav_is_empty);
     tcase_add_test(t, other_headers_that_were_never_completed_are_told);
     tcase_add_test(t, no_audio_is_called_by_its_name);

@@ -254,6 +254,20 @@ static void read_w64(file_pipe *p)
     p->promised = n < wav_unknown ? n : 0;
 }
 
+/* A length of -1 is allowed there, and unknown to libsndfile. */
+static void mend_caf(file_pipe *p)
+{
+    static const uint8_t unknown[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+    uint64_t at = 8, n;
+
+    while (have(p, at + 12) && memcmp(p->head + at, "data", 4) != 0) {
+        n = (uint64_t)number(p->head + at + 4, 1) << 32 | number(p->head + at + 8, 1);
+        at = n < HEAD_BYTES ? at + 12 + n : HEAD_BYTES;
+    }
+    if (have(p, at + 12) && !memcmp(p->head + at + 4, unknown, sizeof unknown))
+        memset(p->head + at + 4, 0, 3); /* 2^40 and less: all that there is */
+}
+
 /* Past the ID3v2 tag, whose size has 7 bits a byte. */
 static void fetch_tag(file_pipe *p)
 {
@@ -274,6 +288,8 @@ SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info)
             find_chunk(p, "SSND", 1);
         else if (!memcmp(h, "riff\x2e\x91", 6))
             read_w64(p);
+        else if (!memcmp(h, "caff", 4))
+            mend_caf(p);
         else if (!memcmp(h, "ID3", 3))
             fetch_tag(p);
     }

@@ -77,6 +77,8 @@ def with_server(folder, wav, shoald):
     url = f"ws://127.0.0.1:{shoald.port}"
     file = [FILE, "--url", url, "--fast", "--depth", "1"]
     told(3, ["does not answer in TLS", "use ws://"], FILE, "--url", url.replace("ws:", "wss:"), "--reconnect", "0", wav)
+    told(1, ["does not answer in TLS", "use ws://"], FILE, "--url", url.replace("ws:", "wss:"), "--output", "kaldi",
+         "--priors", "server", "--out-dir", folder, wav)
     told(1, ["TLS with", "wants ws://"], LOAD, "--url", url.replace("ws:", "wss:"), "--sessions", "1", "--ramp", "0",
          "--duration", "1")
     with open(wav, "rb") as f:

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 
 #include "shoal-client.h"
@@ -172,4 +173,12 @@ void shoal__tls_free(shoal__tls *t)
 struct ssl_ctx_st *shoal__tls_context(const shoal__tls *t)
 {
     return t ? t->context : NULL;
+}
+
+/* It has no more words for that; certificates have others. */
+int shoal__tls_is_none(const char *words, size_t n)
+{
+    static const char those[] = "connect SSL err";
+
+    return n >= strlen(those) && !memcmp(words, those, strlen(those));
 }

@@ -93,14 +93,6 @@ static void fail_upgrade(shoal__ws *ws, struct lws *wsi, int status)
     shoal__session_fail_with(ws->params.session, &f);
 }
 
-/* libwebsockets has no more words for it; certificates have others. */
-static int speaks_no_tls(const char *detail, size_t n)
-{
-    static const char words[] = "connect SSL err";
-
-    return n >= strlen(words) && !memcmp(detail, words, strlen(words));
-}
-
 static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
 {
     shoal__session *s = ws->params.session;
@@ -123,7 +115,7 @@ static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
                             "nobody knows the host %s: check its name", u->host);
         break;
     default:
-        if (u->tls && speaks_no_tls(detail, n)) {
+        if (u->tls && shoal__tls_is_none(detail, n)) {
             shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_failed",
                                 "%s:%d does not answer in TLS: if it is a shoald without a TLS "
                                 "proxy before it, use ws://",

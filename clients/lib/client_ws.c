@@ -115,7 +115,7 @@ static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
                             "nobody knows the host %s: check its name", u->host);
         break;
     default:
-        if (u->tls && shoal__tls_is_none(detail, n)) {
+        if (u->tls && shoal__tls_is_none(ws->params.tls, detail, n)) {
             shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_failed",
                                 "%s:%d does not answer in TLS: if it is a shoald without a TLS "
                                 "proxy before it, use ws://",

@@ -297,7 +297,7 @@ static int check_input(file_options *o)
     }
     if (from_stdin > 1)
         return usage_error("standard input (-) can be read only once", "");
-    if (pipes && o->each_channel && !o->raw)
+    if ((from_stdin || pipes) && o->each_channel && !o->raw)
         return usage_error("--channel each reads the header first, which a pipe gives only once: "
                            "say --raw, or use a file",
                            "");

@@ -8,16 +8,16 @@
  *         errx(1, "%s", why);
  *     shoal_stream_params p = shoal_stream_default_params(m);
  *     p.depth = 6;
- *     shoal_stream_new(&s, m, &p);
- *     shoal_batch_new(&b, m, 64);
+ *     if (shoal_stream_new(&s, m, &p) < 0 || shoal_batch_new(&b, m, 64) < 0)
+ *         errx(1, "out of memory");
  *     for (;;) {
  *         size_t n = read_audio(pcm, 1600);                     // float, 16 kHz, mono
  *         for (size_t used = 0; used < n;) {
  *             used += shoal_stream_feed(s, pcm + used, n - used);
  *             while (shoal_stream_ready(s)) {                   // a whole chunk is there
  *                 shoal_result r;
- *                 shoal_batch_run(b, &s, 1, &r);
- *                 use(r.logp, r.frames);                        // valid until the next run
+ *                 if (shoal_batch_run(b, &s, 1, &r) == 0)
+ *                     use(r.logp, r.frames);                    // valid until the next run
  *             }
  *         }
  *     }

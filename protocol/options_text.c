@@ -323,7 +323,9 @@ static void text_of(value_text *v, enum shoal__kind kind, const json_t *j)
 
 static int fail_json(shoal_error *err, const shoal__option *row, const json_t *value)
 {
-    char shown[48];
+    char shown[48], allowed[160];
+    int quoted = json_is_string(value) &&
+                 (row->kind == SHOAL__INT || row->kind == SHOAL__DEPTH || row->kind == SHOAL__TIME);
 
     if (json_dumpb(value, NULL, 0, JSON_ENCODE_ANY | JSON_COMPACT) < sizeof shown) {
         size_t n = json_dumpb(value, shown, sizeof shown - 1, JSON_ENCODE_ANY | JSON_COMPACT);
@@ -331,7 +333,9 @@ static int fail_json(shoal_error *err, const shoal__option *row, const json_t *v
     } else {
         snprintf(shown, sizeof shown, "a long value");
     }
-    shoal_error_set_option(err, row->name, shown, row->allowed);
+    snprintf(allowed, sizeof allowed, "%s%s", row->allowed,
+             quoted ? ", a number without quotes" : "");
+    shoal_error_set_option(err, row->name, shown, allowed);
     return -1;
 }
 

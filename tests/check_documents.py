@@ -164,7 +164,7 @@ def compiler(place):
         f.write(f"Name: libshoal\nDescription: -\nVersion: 0\nCflags: -I{SRC}/engine\n"
                 f"Libs: -L{BUILD}/engine/.libs -Wl,-rpath,{BUILD}/engine/.libs -lshoal\n")
     for line in lines_with("README.md", "cc"):
-        place.run(["sh", "-c", f"export PKG_CONFIG_PATH={place.folder}/pc; {line} && ./mine"])
+        place.run(["sh", "-c", f"export PKG_CONFIG_PATH={place.folder}/pc; {line.replace('cc ', 'cc -Wall -Werror ', 1)} && ./mine"])
         yield line
 
 
@@ -228,9 +228,17 @@ def node_says(expression):
                           check=False).returncode == 0
 
 
+def glossary(place):
+    """A word once, in the order of the alphabet"""
+    with open(f"{SRC}/docs/glossary.md", encoding="utf-8") as f:
+        words = re.findall(r"^\| \*\*(.+?)\*\* \|", f.read(), re.MULTILINE)
+    check(words == sorted(set(words), key=str.casefold), f"out of order, or twice: {words}")
+    yield words
+
+
 NODE = shutil.which("node")
 PYTHON3 = python_with("numpy", "websockets")
-PARTS = [(addresses, True, 11, ""), (shoal_file, True, 2, ""), (curl, shutil.which("curl"), 7, "curl"),
+PARTS = [(glossary, True, 1, ""), (addresses, True, 11, ""), (shoal_file, True, 2, ""), (curl, shutil.which("curl"), 7, "curl"),
          (compiler, shutil.which("cc") and shutil.which("pkg-config") and loads(), 1,
           "cc, pkg-config and a library without sanitizers"),
          (python, PYTHON3, 4, "Python with numpy and websockets"),

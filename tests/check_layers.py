@@ -49,10 +49,12 @@ MAY = {
     "clients/out/": ["protocol/shoal-protocol.h"],
     "clients/file/": ["clients/lib/", "clients/out/", "protocol/shoal-protocol.h"],
     "clients/mic/": ["clients/lib/shoal-client.h", "clients/lib/client_get.h",
-                     "clients/lib/client_tls.h", "clients/out/",
+                     "clients/lib/client_tls.h", "clients/lib/client_url.h", "clients/out/",
                      "protocol/shoal-protocol.h"],
-    "clients/load/": ["clients/lib/", "clients/file/file_audio.h", "protocol/shoal-protocol.h"],
-    "clients/tune/": ["clients/lib/", "clients/file/file_audio.h", "protocol/shoal-protocol.h"],
+    "clients/load/": ["clients/lib/", "clients/file/file_audio.h", "clients/out/out_screen.h",
+                      "protocol/shoal-protocol.h"],
+    "clients/tune/": ["clients/lib/", "clients/file/file_audio.h", "clients/out/out_screen.h",
+                      "protocol/shoal-protocol.h"],
 }
 
 SOCKETS = r"uv\.h|libwebsockets\.h|sys/socket\.h|netinet/|sys/un\.h"

@@ -3,13 +3,21 @@
 
 --help of each fits a screen of 30 lines and 80 columns; what it leaves out is in --help all, and all of
 that in the manual page. shoal-file shows what is not settled in the last line, and rewrites no other.
+A progress line never fills a row, at 80 columns or 40, and there is none where nothing can be erased. A
+reader that has gone ends a program without a word, a full disk does not.
 """
 
+import fcntl
 import os
 import pty
 import re
+import shutil
+import struct
 import subprocess
 import sys
+import tempfile
+import termios
+import wave
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile"))
 from daemon import BUILD, SRC, Shoald   # noqa: E402
@@ -17,7 +25,7 @@ from daemon import BUILD, SRC, Shoald   # noqa: E402
 RECORDING = "/usr/share/sounds/alsa/Front_Center.wav"
 PROGRAMS = {"clients/shoal-file": "clients/file/shoal-file.1", "clients/shoal-load": "clients/load/shoal-load.1",
             "clients/shoal-tune": "clients/tune/shoal-tune.1", "clients/shoal-mic": "clients/mic/shoal-mic.1",
-            "daemon/shoald": None}      # its manual page is made of the configuration
+            "daemon/shoald": "daemon/shoald.8"}
 LINES, COLUMNS = 30, 80
 ERASE = "\r\x1b[K"
 checks = failures = 0
@@ -53,14 +61,17 @@ def manuals():
         check(options(short) <= options(whole), f"{program}: only in --help: {options(short) - options(whole)}")
         if page:
             with open(f"{SRC}/{page}", encoding="utf-8") as f:
-                there = options(f.read().replace("\\-", "-"))
-            check(options(whole) <= there, f"{page} lacks {sorted(options(whole) - there)}")
+                text = f.read().replace("\\-", "-")
+            check(options(whole) <= options(text), f"{page} lacks {sorted(options(whole) - options(text))}")
+            synopsis = options(text.split(".SH SYNOPSIS")[1].split(".SH")[0])
+            check(not synopsis or options(whole) <= synopsis, f"{page}'s synopsis lacks {options(whole) - synopsis}")
 
 
-def in_terminal(command, **environment):
-    """Everything that a program writes to a terminal of 80 columns."""
+def in_terminal(command, columns=COLUMNS, **environment):
+    """Everything that a program writes to a terminal."""
     pid, fd = pty.fork()
     if pid == 0:
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
         os.environ.update({"TERM": "xterm", **environment})
         os.execv(command[0], command)
     said = b""
@@ -108,12 +119,72 @@ def tentative(url):
     check("..." not in off and screen(off)[1:] == piped + [""], f"off: {off!r}")
 
 
+def talk(path):
+    """11 s of it: only then is there a progress line."""
+    with wave.open(RECORDING) as source, wave.open(path, "wb") as to:
+        to.setparams(source.getparams())
+        bytes_ = source.readframes(source.getnframes())
+        for _ in range(8):
+            to.writeframes(bytes_)
+    return path
+
+
+def programs(url, folder):
+    """What each of them does for a second, and what its progress line has."""
+    files = [talk(f"{folder}/{'a name that is longer than any line of a terminal should be ' * 2}{i}.wav") for i in range(2)]
+    short = shutil.copy(RECORDING, f"{folder}/short.wav")
+    file = [BUILD + "/clients/shoal-file", "--url", url, "--fast", "--depth", "12", "--out-dir", folder]
+    yield [*file, "--output", "jsonl", "--outputs", "posteriors", files[0]], "x real time"
+    yield [*file, "--output", "text", "--jobs", "2", *files], "of 2 files"
+    yield [BUILD + "/clients/shoal-load", "--url", url, "--sessions", "1", "--ramp", "0", "--duration", "1"], " sessions"
+    yield [BUILD + "/clients/shoal-tune", "--url", url, "--chunks", "160", "--no-live", "--max-latency", "5000",
+           short], "of 1 passes"
+    if os.path.exists(BUILD + "/clients/shoal-mic"):
+        yield [BUILD + "/clients/shoal-mic", "--url", url, "--rate", "48000", "--input-command",
+               f"tail -c +45 {short}"], "depth"
+
+
+def progress(url, folder):
+    for command, words in programs(url, folder):
+        for columns in (80, 40):
+            said = in_terminal(command, columns)
+            lines = re.split(r"[\r\n]+|\x1b\[[0-9;]*[A-Za-z]", said)
+            live = [line for line in lines if words in line] if "mic" not in command[0] else lines
+            if "posteriors" in command: # lines of results are as long as they are
+                lines = live
+            elif "load" in command[0]: # so is the table
+                lines = [line for line in lines if re.match(r" *\d+ s ", line)]
+            elif "tune" in command[0]:
+                lines = lines[:lines.index("")] if "" in lines else live
+            check(live, f"{command[0]} at {columns}: no progress: {said[:300]!r}")
+            wide = [line for line in lines if len(line) >= columns and not line.startswith("#")]
+            check(not wide, f"{command[0]} at {columns} columns: {wide[:3]}")
+        said = in_terminal(command, TERM="dumb")
+        check("\x1b" not in said, f"{command[0]} in a dumb terminal: {said[-300:]!r}")
+
+
+def unread(url, folder):
+    for command, _ in programs(url, folder):
+        ours, theirs = os.pipe()
+        os.close(ours)
+        done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(theirs)
+        check(done.returncode in (141, -13) and not done.stderr, f"nobody reads {command[0]}: {done}")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        check(done.returncode == 1 and "cannot write the output" in done.stderr, f"{command[0]} to a full disk: {done}")
+
+
 def main():
     manuals()
     if os.path.exists(RECORDING):
         with Shoald("--log-level", "warning", model=None, capacity=100000, elastic="off", admission="off",
                     late_limit_ms=0) as shoald:
-            tentative(f"ws://127.0.0.1:{shoald.port}")
+            url = f"ws://127.0.0.1:{shoald.port}"
+            tentative(url)
+            with tempfile.TemporaryDirectory() as folder:
+                progress(url, folder)
+                unread(url, folder)
             shoald.stop()
     print(f"100%: Checks: {checks}, Failures: {failures}, Errors: 0")
     sys.exit(1 if failures else 0)

@@ -12,6 +12,7 @@
  *     file_source.c         the file, read by a thread of its own
  *     file_audio.c          file -> bytes that the server takes
  *     file_check.c          what a file is, and whether all of it is there
+ *     file_pipe.c           the same of what can be read only once
  *     ../out/               writers; what they print is written by a thread of its own
  *
  * Three threads a session, so that neither the source nor the reader of stdout can hold up the
@@ -51,6 +52,7 @@ typedef struct file_options {
     int quiet;              /* no progress */
     int live;               /* text on a terminal: what is not settled stands in its last line */
     const char *out_dir;    /* NULL: beside each input */
+    int beside;             /* that was asked for */
     int channel;            /* the one to take, from 1; 0: all, the server takes the mean */
     const char *utterances; /* folder for them as WAV; NULL: they are not cut */
     int each_channel;       /* a session a channel */
@@ -81,6 +83,8 @@ typedef struct file_job {
     const char *name;     /* for people and results */
     int channel;          /* to take; 0: all */
     int part;             /* the same where each channel has its own results; 0: the file has */
+    double bytes;         /* of the file; 0: nobody knows */
+    _Atomic double share; /* of it that has results */
     file_latency latency; /* if o->latency; whoever has the job frees what is in it */
 } file_job;
 

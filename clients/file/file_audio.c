@@ -17,8 +17,12 @@
 #include <unistd.h>
 
 #include "file/file_check.h"
+#include "file/file_pipe.h"
 
 enum { BLOCK_FRAMES = 4096 };
+
+/* Standard input by a name: for a file there, which can be looked at more than once. */
+static const char from_stdin[] = "/dev/stdin";
 
 /* Channels cancel when the mean has less than a thousandth (-30 dB) of what each has, and that is
  * no mere noise (-60 dB of full scale). */
@@ -28,6 +32,7 @@ struct file_audio {
     SNDFILE *file;
     SF_INFO source;
     const char *path;
+    file_pipe *pipe; /* NULL: path can be looked at more than once */
     file_audio_info info;
     file_audio_state state;
     double power, mean_power; /* sums over frames: of a channel, of the mean of the channels */
@@ -93,28 +98,47 @@ static void describe(file_audio *a, int converted, int rate)
     info->channels = converted ? 1 : channels;
     info->file_rate = a->source.samplerate;
     info->frame_bytes = (info->s16 ? 2 : 4) * (size_t)info->channels;
-    /* Pipes and some streams carry "unknown" as an enormous length. */
-    if (a->source.frames > 0 && a->source.frames < (sf_count_t)1 << 48)
+    if (a->pipe)
+        info->duration = file_pipe_seconds(&a->source);
+    else if (a->source.frames > 0 && a->source.frames < (sf_count_t)1 << 48)
         info->duration = (double)a->source.frames / a->source.samplerate;
 }
 
-/* The library's own words say little to somebody who has an m4a. */
-static void explain(const char *path, char *why, size_t why_size)
+/* The library's own words, without "Error : " in front and the full stop. */
+static void take_words(char *words, size_t size)
+{
+    static const char error[] = "Error : ";
+    const char *said = sf_strerror(NULL);
+    size_t n;
+
+    snprintf(words, size, "%s", strncmp(said, error, strlen(error)) ? said : said + strlen(error));
+    n = strlen(words);
+    if (n && words[n - 1] == '.')
+        words[n - 1] = '\0';
+}
+
+static int is_stdin(const char *path)
+{
+    return !strcmp(path, from_stdin);
+}
+
+/* They say little to somebody who has an m4a. */
+static void explain(const char *path, const char *words, char *why, size_t why_size)
 {
     const char *kind = file_check_kind_of(path);
-    char name[256];
+    char name[256], remedy[600];
 
     file_check_quote(name, sizeof name, path);
-    if (kind)
-        snprintf(why, why_size,
-                 "this is %s, which libsndfile cannot read; convert it first: ffmpeg -i %s "
-                 "%s.wav",
-                 kind, name, name);
+    if (is_stdin(path))
+        snprintf(remedy, sizeof remedy, "%s", file_pipe_remedy);
     else
-        snprintf(why, why_size,
-                 "cannot read it as audio: %s; if it is audio, convert it first: ffmpeg -i %s "
-                 "%s.wav",
-                 sf_strerror(NULL), name, name);
+        snprintf(remedy, sizeof remedy, "ffmpeg -i %s %s.wav", name, name);
+    if (kind)
+        snprintf(why, why_size, "this is %s, which libsndfile cannot read; convert it first: %s",
+                 kind, remedy);
+    else
+        snprintf(why, why_size, "cannot read it as audio: %s; if it is audio, convert it first: %s",
+                 words, remedy);
 }
 
 static const struct {
@@ -150,26 +174,47 @@ static int is_no_file(const char *path, char *why, size_t why_size)
     else if (S_ISDIR(s.st_mode))
         snprintf(why, why_size, "it is a folder: name the files in it, '%s'/*.wav", path);
     else if (S_ISREG(s.st_mode) && s.st_size == 0)
-        snprintf(why, why_size, "the file is empty");
+        snprintf(why, why_size, "%s is empty", is_stdin(path) ? "standard input" : "the file");
     else
         return 0;
     return 1;
 }
 
-/* libsndfile streams what its readers need no seek for: WAV, AU, FLAC, raw samples and more. */
-static SNDFILE *open_file(const char *path, SF_INFO *info, char *why, size_t why_size)
+static SNDFILE *open_pipe(file_pipe **pipe, const char *path, SF_INFO *info, char *why,
+                          size_t why_size)
 {
+    char words[200];
     SNDFILE *f;
 
-    if (!strcmp(path, "-"))
-        f = sf_open_fd(STDIN_FILENO, SFM_READ, info, 0);
-    else if (is_no_file(path, why, why_size))
+    *pipe = file_pipe_open(path);
+    if (!*pipe) {
+        snprintf(why, why_size, "cannot read it: %s", strerror(errno));
         return NULL;
-    else
-        f = sf_open(path, SFM_READ, info);
-    if (!f)
-        explain(path, why, why_size);
-    return f;
+    }
+    if (info->format && file_pipe_has_header(*pipe, why, why_size))
+        return NULL;
+    f = file_pipe_sound(*pipe, info);
+    if (f)
+        return f;
+    take_words(words, sizeof words);
+    file_pipe_explain(*pipe, words, why, why_size);
+    return NULL;
+}
+
+static SNDFILE *open_file(const char *path, SF_INFO *info, char *why, size_t why_size)
+{
+    char words[200];
+    SNDFILE *f;
+
+    if (is_no_file(path, why, why_size) ||
+        (info->format && file_check_has_header(path, why, why_size)))
+        return NULL;
+    f = sf_open(path, SFM_READ, info);
+    if (f)
+        return f;
+    take_words(words, sizeof words);
+    explain(path, words, why, why_size);
+    return NULL;
 }
 
 int file_audio_count_channels(const char *path, char *why, size_t why_size)
@@ -189,7 +234,8 @@ static int open_source(file_audio *a, const file_audio_limits *limits, char *why
         a->source = (SF_INFO){ .samplerate = limits->raw_rate,
                                .channels = limits->raw_channels,
                                .format = raw_format(limits->raw) };
-    a->file = open_file(a->path, &a->source, why, why_size);
+    a->file = file_pipe_is(a->path) ? open_pipe(&a->pipe, a->path, &a->source, why, why_size)
+                                    : open_file(a->path, &a->source, why, why_size);
     if (!a->file)
         return -1;
     if (a->channel > a->source.channels) {
@@ -225,7 +271,7 @@ int file_audio_open(file_audio **out, const char *path, const file_audio_limits 
         snprintf(why, why_size, "out of memory");
         return -1;
     }
-    a->path = path;
+    a->path = strcmp(path, "-") != 0 || file_pipe_is(path) ? path : from_stdin;
     a->channel = limits->channel;
     if (open_source(a, limits, why, why_size) == 0 && prepare(a, limits, why, why_size) == 0) {
         *out = a;
@@ -241,6 +287,7 @@ void file_audio_close(file_audio *a)
         return;
     if (a->file)
         sf_close(a->file);
+    file_pipe_close(a->pipe);
     if (a->soxr)
         soxr_delete(a->soxr);
     free(a->block);
@@ -309,7 +356,8 @@ file_audio_state file_audio_get_state(const file_audio *a)
 static void note_end(file_audio *a)
 {
     double decoded = (double)a->state.frames_read / a->source.samplerate;
-    file_promise p = file_check_whole(a->path, decoded, a->info.duration);
+    file_promise p = a->pipe ? file_pipe_check_whole(a->pipe, &a->source, decoded)
+                             : file_check_whole(a->path, decoded, a->info.duration);
 
     a->state.cut = p.cut;
     a->state.promised = p.seconds;
@@ -320,6 +368,12 @@ static ptrdiff_t check_read(file_audio *a, sf_count_t got, char *why, size_t why
 {
     if (got <= 0)
         note_end(a);
+    if (got <= 0 && a->pipe && file_pipe_error(a->pipe)) {
+        snprintf(why, why_size, "reading stopped after %.2f s: %s",
+                 (double)a->state.frames_read / a->source.samplerate,
+                 strerror(file_pipe_error(a->pipe)));
+        return -1;
+    }
     if (got <= 0 && sf_error(a->file) != SF_ERR_NO_ERROR && !a->state.cut) {
         snprintf(why, why_size, "reading stopped after %.2f s: %s",
                  (double)a->state.frames_read / a->source.samplerate, sf_strerror(a->file));

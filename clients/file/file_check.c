@@ -29,17 +29,45 @@ static FILE *open_regular(const char *path)
     return stat(path, &s) == 0 && S_ISREG(s.st_mode) ? fopen(path, "rb") : NULL;
 }
 
+static size_t read_head(const char *path, uint8_t *head, size_t size)
+{
+    FILE *f = open_regular(path);
+    size_t n = f ? fread(head, 1, size, f) : 0;
+
+    if (f)
+        fclose(f);
+    return n;
+}
+
 const char *file_check_kind_of(const char *path)
 {
     uint8_t head[HEAD_BYTES];
-    FILE *f = open_regular(path);
-    size_t n;
+    size_t n = read_head(path, head, sizeof head);
 
-    if (!f)
-        return NULL;
-    n = fread(head, 1, sizeof head, f);
-    fclose(f);
-    return shoal_file_kind(head, n);
+    return n ? shoal_file_kind(head, n) : NULL;
+}
+
+/* "this is a FLAC file, not raw samples: ...": the rest is for who has no shoal-file. */
+int file_check_is_container(const void *head, size_t n, char *why, size_t why_size)
+{
+    size_t need, kind;
+    shoal_error err;
+
+    if (shoal_sniff_container(head, n, NULL, &need, &err) != SHOAL_SNIFF_YES)
+        return 0;
+    kind = strcspn(err.message, ",:(");
+    while (kind && err.message[kind - 1] == ' ')
+        kind--;
+    snprintf(why, why_size, "%.*s, which says itself what its samples are: leave --raw out",
+             (int)kind, err.message);
+    return 1;
+}
+
+int file_check_has_header(const char *path, char *why, size_t why_size)
+{
+    uint8_t head[HEAD_BYTES];
+
+    return file_check_is_container(head, read_head(path, head, sizeof head), why, why_size);
 }
 
 const char *file_check_quote(char *to, size_t size, const char *name)

@@ -14,6 +14,11 @@ const char *file_check_kind_of(const char *path);
 
 /* A name as a shell takes it, in quotes; more than fits ends in nothing that a shell would run. */
 const char *file_check_quote(char *to, size_t size, const char *name);
+/* 1: these are the first bytes of a file with a header, not of samples; why: which, and what to do.
+ */
+int file_check_is_container(const void *head, size_t n, char *why, size_t why_size);
+/* The same of a file; 0 also when it cannot be looked at. */
+int file_check_has_header(const char *path, char *why, size_t why_size);
 
 typedef struct file_promise {
     int cut;        /* the file ends before its end, or some of it is damaged */

@@ -12,11 +12,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "file/file_audio.h"
 #include "lib/client_get.h"
+#include "out/out_screen.h"
 #include "out/out_thread.h"
 
 enum { PROGRESS_MS = 200, ASK_MS = 3000, MAX_DEPTHS_BYTES = 1 << 20 };
@@ -41,6 +43,7 @@ typedef struct batch {
 
 static int add_job(batch *b, const char *path, int channel, int part)
 {
+    struct stat s;
     file_job *more = realloc(b->jobs, ((size_t)b->count + 1) * sizeof *more);
 
     if (!more)
@@ -49,7 +52,8 @@ static int add_job(batch *b, const char *path, int channel, int part)
     more[b->count++] = (file_job){ .path = path,
                                    .name = strcmp(path, "-") != 0 ? path : "stdin",
                                    .channel = channel,
-                                   .part = part };
+                                   .part = part,
+                                   .bytes = stat(path, &s) == 0 ? (double)s.st_size : 0 };
     return 0;
 }
 
@@ -87,6 +91,7 @@ static void count(batch *b, file_job *job, const file_done *d)
     if (file_latency_add(&b->latency, &job->latency) < 0)
         fputs("shoal-file: out of memory; latency is not of all files\n", stderr);
     file_latency_free(&job->latency);
+    job->share = 1;
     b->done++;
     b->seconds += d->seconds;
     b->failed += d->code != 0;
@@ -187,18 +192,34 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Of all there is, by the bytes of the files; 0: that is not known. */
+static double share_done(const batch *b)
+{
+    double all = 0, done = 0;
+
+    for (int i = 0; i < b->count; i++) {
+        if (b->jobs[i].bytes <= 0)
+            return 0;
+        all += b->jobs[i].bytes;
+        done += b->jobs[i].bytes * b->jobs[i].share;
+    }
+    return done / all;
+}
+
 static void show_progress(const batch *b, double since)
 {
-    double took = now_s() - since;
+    double took = now_s() - since, share = share_done(b);
+    char text[200];
+    int n = snprintf(text, sizeof text, "%d of %d files", b->done, b->count);
 
-    fprintf(stderr, "\r%d of %d files", b->done, b->count);
     if (b->failed)
-        fprintf(stderr, ", %d failed", b->failed);
+        n += snprintf(text + n, sizeof text - (size_t)n, ", %d failed", b->failed);
+    if (share > 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, "  about %.0f s left",
+                      took / share * (1 - share));
     if (b->done && took > 0)
-        fprintf(stderr, "  %.1f x real time  about %.0f s left", b->seconds / took,
-                took / b->done * (b->count - b->done));
-    fputs("\033[K", stderr);
-    fflush(stderr);
+        snprintf(text + n, sizeof text - (size_t)n, "  %.1f x real time", b->seconds / took);
+    out_screen_progress(text);
 }
 
 /* Until all threads have ended. Called with the lock. */
@@ -218,7 +239,7 @@ static void watch(batch *b)
         pthread_cond_clockwait(&b->news, &b->lock, CLOCK_MONOTONIC, &t);
     }
     if (shows)
-        fputs("\r\033[K", stderr);
+        out_screen_progress(NULL);
 }
 
 static int run_at_once(batch *b)

@@ -7,6 +7,8 @@
 
 #include "file/file_audio.h"
 #include "file/file.h"
+#include "file/file_pipe.h"
+#include "out/out_screen.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -181,7 +183,9 @@ static int take_channel(file_options *o, const char *value)
     o->channel = !strcmp(value, "left") ? 1 : !strcmp(value, "right") ? 2 : 0;
     if (o->each_channel || o->channel || !strcmp(value, "mix"))
         return -1;
-    return take_number(&o->channel, value, 1, 1024, "--channel takes left, right, mix, each;");
+    if (strspn(value, "0123456789") < strlen(value) || !*value)
+        return usage_error("--channel takes left, right, mix, each or a number, not ", value);
+    return take_number(&o->channel, value, 1, 1024, "--channel");
 }
 
 /* What is read and how it is written. */
@@ -191,7 +195,7 @@ static int take_file_option(file_options *o, int c, char *value)
     case OPT_UTTERANCES: o->utterances = value; return -1;
     case OPT_PRIORS: o->priors = value; return -1;
     case OPT_LATENCY: o->latency = 1; return -1;
-    case OPT_BESIDE: o->out_dir = NULL; return -1;
+    case OPT_BESIDE: o->beside = 1; return -1;
     case OPT_RAW: o->raw = value; return -1;
     case OPT_RATE: return take_number(&o->raw_rate, value, 1000, 384000, "--rate");
     case OPT_CHANNELS: return take_number(&o->raw_channels, value, 1, 1024, "--channels");
@@ -265,7 +269,7 @@ static void choose_tentative(file_options *o)
     int refused = (o->session.given & SHOAL_OPT_TENTATIVE) && o->session.tentative == SHOAL_OFF;
 
     o->live = o->realtime && o->jobs == 1 && has_writer(o, out_text_open) &&
-              isatty(STDOUT_FILENO) && !refused;
+              out_screen_is_live(STDOUT_FILENO) && !refused;
     if (!o->live && !o->latency)
         return;
     o->session.tentative = SHOAL_ON;
@@ -274,26 +278,32 @@ static void choose_tentative(file_options *o)
 
 static int check_input(file_options *o)
 {
-    int from_stdin = 0;
+    int from_stdin = 0, pipes = 0;
 
     if (o->raw && !file_audio_is_raw_format(o->raw))
         return usage_error("--raw takes s16le, f32le, mulaw or alaw, not ", o->raw);
     if (!o->raw && (o->raw_rate || o->raw_channels))
         return usage_error("--rate and --channels describe samples without a header: add --raw",
                            "");
+    if (o->beside && o->out_dir)
+        return usage_error("--beside and --out-dir: choose one", "");
+    if (!o->beside && !o->out_dir)
+        o->out_dir = ".";
     o->raw_rate = o->raw_rate ? o->raw_rate : 16000;
     o->raw_channels = o->raw_channels ? o->raw_channels : 1;
-    for (int i = 0; i < o->file_count; i++)
+    for (int i = 0; i < o->file_count; i++) {
         from_stdin += !strcmp(o->files[i], "-");
+        pipes += file_pipe_is(o->files[i]);
+    }
     if (from_stdin > 1)
         return usage_error("standard input (-) can be read only once", "");
-    if (from_stdin && o->each_channel && !o->raw)
+    if ((from_stdin || pipes) && o->each_channel && !o->raw)
         return usage_error("--channel each reads the header first, which a pipe gives only once: "
                            "say --raw, or use a file",
                            "");
     if (from_stdin && isatty(STDIN_FILENO))
         return usage_error("standard input is a terminal: nothing to hear", "");
-    o->batch_progress = o->jobs > 1 && !o->quiet && isatty(STDERR_FILENO);
+    o->batch_progress = o->jobs > 1 && !o->quiet && out_screen_is_live(STDERR_FILENO);
     return -1;
 }
 
@@ -315,7 +325,6 @@ int file_options_parse(file_options *o, int argc, char **argv)
                          .realtime = 1,
                          .reconnect_s = 30,
                          .jobs = 1,
-                         .out_dir = ".",
                          .writers = { out_text_open },
                          .writer_count = 1 };
     while ((c = getopt_long(argc, argv, "qhV", long_options, &index)) != -1)

@@ -1,6 +1,8 @@
 /* file_results.c - events of a session -> writers; totals that must agree: see file_session.h */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "file/file_check.h"
 #include "file/file_session.h"
@@ -9,8 +11,9 @@ enum { JUDGE_SECONDS = 1 }; /* of audio before channels are said to cancel while
 
 static void write_failed(file_session *s, const char *why)
 {
-    file_session_fail(s, why);
-    s->output_failed = s->closed = 1;
+    if (out_print_error(s->run->printer) != EPIPE) /* who has gone needs no word */
+        file_session_fail(s, why);
+    s->failed = s->output_failed = s->closed = 1;
 }
 
 static void write_phones(file_session *s, out_source from, const out_phone *phones, int n)
@@ -263,6 +266,8 @@ static void on_error(file_session *s, const shoal_client_event *e)
 {
     const shoal_client_failure *f = e->failure;
 
+    if (!e->error->fatal && !strcmp(e->error->ref, "channels"))
+        return; /* that they cancel is told here, in words of the command line */
     if (f && f->retry_ms > 0 && (f->cause == SHOAL_CLIENT_FULL || f->error.retry_after_ms))
         file_session_say(s, "%s (try again in %.1f s)", e->error->message, f->retry_ms / 1000.0);
     else
@@ -341,7 +346,7 @@ void file_results_finish(file_session *s)
     file_session_hide_progress(s);
     if (s->cut && out_cut_finish(s->cut, why, sizeof why) < 0)
         write_failed(s, why);
-    if (!s->done && s->started_ms)
+    if (!s->done && s->started_ms && out_print_error(s->run->printer) != EPIPE)
         file_session_say(s, "results end at %.2f s", seconds);
     for (int i = 0; i < s->out_count && s->started_ms && !s->output_failed; i++)
         if (s->outs[i]->ops->finish(s->outs[i], seconds, why, sizeof why) < 0)
@@ -375,7 +380,10 @@ void file_results_judge_end(file_session *s)
     if (!s->at_end || !a.cut)
         return;
     s->failed = 1;
-    if (a.unended)
+    if (a.unended && !(a.promised > 0))
+        file_session_say(s, "its header says that it has no sound, but something follows (a writer "
+                            "that cannot seek?): let it write WAV, or a file");
+    else if (a.unended)
         file_session_say(s,
                          "its header says that it has no sound, but %.2f s follow (a recording "
                          "that was not ended?): ffmpeg -i %s %s.wav makes it whole",

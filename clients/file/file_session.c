@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "out/out_screen.h"
+
 enum {
     BLOCK_FRAMES = 4096,
     PACE_MS = 20,    /* audio is sent in pieces of this in real time */
@@ -177,7 +179,8 @@ static int open_audio(file_session *s)
     if (!s->source || wait_for_header(s) < 0)
         return -1;
     s->info = file_source_get_info(s->source);
-    s->show_progress = !s->o->quiet && s->o->jobs < 2 && !s->o->live && isatty(STDERR_FILENO) &&
+    s->show_progress = !s->o->quiet && s->o->jobs < 2 && !s->o->live &&
+                       out_screen_is_live(STDERR_FILENO) &&
                        (s->info.duration == 0 || s->info.duration > PROGRESS_SECONDS);
     s->block = malloc(s->info.frame_bytes * BLOCK_FRAMES);
     if (!s->block)

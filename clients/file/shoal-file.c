@@ -4,9 +4,10 @@
  */
 #include "file/file_jobs.h"
 #include "file/file_priors.h"
+#include "lib/client_url.h"
+#include "out/out_screen.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { DRAIN_MS = 50 };
@@ -46,10 +47,8 @@ static int finish_output(out_print *p, int code)
         r = out_print_drain(p, DRAIN_MS);
     } while (r == 0 && signals.interrupts == at_first && !at_first);
     waiting = out_print_waiting(p);
-    if (r < 0) {
-        fprintf(stderr, "shoal-file: cannot write the output: %s\n", strerror(out_print_error(p)));
-        return code ? code : EXIT_FAILED;
-    }
+    if (r < 0)
+        return out_screen_end("shoal-file", out_print_error(p), code);
     if (r == 0)
         fprintf(stderr, "shoal-file: interrupted; nobody read the last %zu bytes of the output\n",
                 waiting);
@@ -74,9 +73,19 @@ static int take_priors(const file_options *o, out_run *run, double **priors)
 
 static int has_colour(void)
 {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    const char *no = getenv("NO_COLOR");
 
-    return isatty(STDOUT_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
+    return out_screen_is_live(STDOUT_FILENO) && !(no && *no);
+}
+
+static int check_where(const file_options *o)
+{
+    char why[512];
+
+    if (shoal__where_check(o->url, o->proxy, why, sizeof why) == 0)
+        return -1;
+    fprintf(stderr, "shoal-file: %s; shoal-file --help tells more\n", why);
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -89,6 +98,8 @@ int main(int argc, char **argv)
         perror("shoal-file: standard output");
         return EXIT_FAILURE;
     }
+    if (code < 0)
+        code = check_where(&o);
     if (code >= 0)
         return code;
     out_names names = OUT_NAMES_INIT;

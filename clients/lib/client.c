@@ -99,21 +99,12 @@ static const char *check_token(const char *token)
     return token && !n ? "the token is empty" : NULL;
 }
 
-static const char *check_proxy(const char *proxy)
-{
-    const char *colon = proxy ? strrchr(proxy, ':') : NULL;
-
-    if (!proxy || (colon && colon > proxy && atoi(colon + 1) > 0 && !strchr(proxy, '/')))
-        return NULL;
-    return "the proxy must be HOST:PORT or http://HOST:PORT";
-}
-
 static int check_params(const shoal_client_params *p, char *why, size_t why_size)
 {
     const char *wrong = check_token(p->token);
 
     if (!wrong)
-        wrong = check_proxy(p->proxy);
+        wrong = shoal__proxy_wrong(p->proxy);
     if (p->queue_bytes < SHOAL__MIN_QUEUE_BYTES || p->queue_bytes > SHOAL__MAX_QUEUE_BYTES)
         wrong = "queue_bytes must be 4 KiB to 1 GiB";
     else if (p->message_bytes < 1 || p->message_bytes > SHOAL_MAX_AUDIO_BYTES)

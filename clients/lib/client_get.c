@@ -144,6 +144,11 @@ static void explain(const get *g, const shoal__url *u, const char *page, char *w
                  u->host, u->port);
     else if (g->status && g->status != 200)
         snprintf(why, n, "%s:%d answers %d to a request for %s", u->host, u->port, g->status, page);
+    else if (shoal__tls_is_none(g->tls, g->detail, strlen(g->detail)))
+        snprintf(why, n,
+                 "%s:%d does not answer in TLS: if it is a shoald without a TLS proxy before it, "
+                 "use ws://",
+                 u->host, u->port);
     else
         snprintf(why, n, "%s of %s:%d cannot be read: %s", page, u->host, u->port,
                  g->detail[0] ? g->detail : "the connection broke");

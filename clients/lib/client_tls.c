@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shoal-client.h"
 
@@ -12,6 +13,7 @@ struct shoal__tls {
     SSL_CTX *context;
     int has_cert; /* set by shoal__tls_new, then constant */
     int alert;    /* the last that came, 0: none */
+    int answered; /* the other side has spoken TLS at least once */
 };
 
 /* ---- files ---- */
@@ -71,12 +73,15 @@ static int identify(SSL_CTX *c, const shoal__tls_files *f, char *why, size_t n)
 
 /* ---- alerts ---- */
 
+/* And that there is somebody who sends some. */
 static void note_alert(const SSL *ssl, int where, int value)
 {
     shoal__tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && value >> 8 == SSL3_AL_FATAL)
         t->alert = value & 0xff;
+    t->answered |= (where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT ||
+                   SSL_get_state(ssl) == TLS_ST_CR_SRVR_HELLO;
 }
 
 void shoal__tls_hear_out(const shoal__tls *t, struct ssl_st *ssl)
@@ -172,4 +177,11 @@ void shoal__tls_free(shoal__tls *t)
 struct ssl_ctx_st *shoal__tls_context(const shoal__tls *t)
 {
     return t ? t->context : NULL;
+}
+
+int shoal__tls_is_none(const shoal__tls *t, const char *words, size_t n)
+{
+    static const char those[] = "connect SSL err";
+
+    return t && !t->answered && n >= strlen(those) && !memcmp(words, those, strlen(those));
 }

@@ -37,5 +37,8 @@ void shoal__tls_hear_out(const shoal__tls *t, struct ssl_st *ssl);
 /* 1: the other side has refused a connection because of our certificate, or the lack of one, since
  * this was last asked: why says so and what to do. peer: "host:port". t may be NULL: 0. */
 int shoal__tls_refused(shoal__tls *t, const char *peer, char *why, size_t why_size);
+/* 1: these words of libwebsockets (n bytes) are of a handshake that the other side did not answer
+ * in TLS. t may be NULL: 0. */
+int shoal__tls_is_none(const shoal__tls *t, const char *words, size_t n);
 
 #endif

@@ -113,6 +113,29 @@ int shoal__url_parse(shoal__url *u, const char *url, char *why, size_t why_size)
     return wrong ? complain(url, wrong, why, why_size) : parse_path(u, end, url, why, why_size);
 }
 
+const char *shoal__proxy_wrong(const char *proxy)
+{
+    if (proxy && !strncmp(proxy, "http://", 7))
+        proxy += 7;
+    const char *colon = proxy ? strrchr(proxy, ':') : NULL;
+
+    if (!proxy || (colon && colon > proxy && atoi(colon + 1) > 0 && !strchr(proxy, '/')))
+        return NULL;
+    return "the proxy must be HOST:PORT or http://HOST:PORT";
+}
+
+int shoal__where_check(const char *url, const char *proxy, char *why, size_t why_size)
+{
+    const char *wrong = shoal__proxy_wrong(proxy);
+    shoal__url u;
+
+    if (shoal__url_parse(&u, url, why, why_size) < 0)
+        return -1;
+    if (wrong)
+        snprintf(why, why_size, "%s, not %s", wrong, proxy);
+    return wrong ? -1 : 0;
+}
+
 static void take_depth(shoal_options *o, const shoal_options *over)
 {
     o->depth_min = over->depth_min;

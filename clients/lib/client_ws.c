@@ -118,6 +118,13 @@ static void fail_connect(shoal__ws *ws, const char *detail, size_t n)
                             "nobody knows the host %s: check its name", u->host);
         break;
     default:
+        if (u->tls && shoal__tls_is_none(ws->params.tls, detail, n)) {
+            shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_failed",
+                                "%s:%d does not answer in TLS: if it is a shoald without a TLS "
+                                "proxy before it, use ws://",
+                                u->host, u->port);
+            break;
+        }
         shoal__session_fail(s, SHOAL_CLIENT_UNREACHABLE, "connection_failed",
                             "cannot connect to %s:%d%s%s: %.*s; check the address, the network, "
                             "%sand that it is a shoal server",

@@ -154,7 +154,9 @@ int load_link_explain(load_session *s, char *why, size_t why_size)
                  "name that it is for in --url",
                  peer, X509_verify_cert_error_string(verdict));
     else if (error)
-        snprintf(why, why_size, "TLS with %s failed (%s): is it a server for wss://?", peer,
-                 ERR_reason_error_string(error));
+        snprintf(why, why_size,
+                 "TLS with %s failed (%s): is it a server for wss://? A shoald "
+                 "without a TLS proxy before it wants ws://",
+                 peer, ERR_reason_error_string(error));
     return verdict != X509_V_OK || error;
 }

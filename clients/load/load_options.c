@@ -196,14 +196,23 @@ static int take_number(int *to, const char *name, const char *value, int min, in
     return usage_error(what, value);
 }
 
-static int take_mix(load_mix *m, const char *name, const char *value)
+/* What these take: to be told whatever is wrong. */
+static const char depths_take[] =
+    "--depths takes 1 to 255, ranges, or several with weights, such as 12, 3-12 or 3:0.5,12:0.5";
+static const char chunks_take[] =
+    "--chunk-ms takes multiples of 20 from 20 to 1280, or several with weights, such as 160 or "
+    "80:0.5,160:0.5, no ranges";
+static const char packets_take[] =
+    "--packet-ms takes 1 to 1000, or several with weights, such as 20 or 20:0.5,100:0.5, no ranges";
+
+static int take_mix(load_mix *m, const char *takes, const char *value)
 {
-    char why[256], what[64];
+    char why[256], what[200];
 
     if (load_mix_parse(m, value, why, sizeof why) == 0)
         return -1;
-    snprintf(what, sizeof what, "%s: ", name);
-    return usage_error(what, why);
+    snprintf(what, sizeof what, "%s; not ", takes);
+    return usage_error(what, value);
 }
 
 static int take_rush(load_rush *r, const char *value)
@@ -231,9 +240,9 @@ static int take_load(command *c, int opt, char *value)
     case OPT_SESSIONS: return take_number(&o->sessions, "--sessions", value, 1, LOAD_MAX_SESSIONS);
     case OPT_IDLE: return take_number(&o->idle, "--idle", value, 0, LOAD_MAX_SESSIONS);
     case OPT_RUSH: return take_rush(&o->rush, value);
-    case OPT_DEPTHS: return take_mix(&o->depths, "--depths", value);
-    case OPT_CHUNK: return take_mix(&o->chunks, "--chunk-ms", value);
-    case OPT_PACKET: return take_mix(&o->packets, "--packet-ms", value);
+    case OPT_DEPTHS: return take_mix(&o->depths, depths_take, value);
+    case OPT_CHUNK: return take_mix(&o->chunks, chunks_take, value);
+    case OPT_PACKET: return take_mix(&o->packets, packets_take, value);
     case OPT_RAMP: return take_number(&o->ramp_s, "--ramp", value, 0, LOAD_MAX_SECONDS);
     case OPT_DURATION: return take_number(&o->duration_s, "--duration", value, 1, LOAD_MAX_SECONDS);
     case OPT_FORMAT: return take_session(c, "format", value);
@@ -279,16 +288,16 @@ static int check_mixes(const load_options *o)
     for (int i = 0; i < o->packets.count; i++)
         if (o->packets.item[i].min != o->packets.item[i].max ||
             o->packets.item[i].max > LOAD_MAX_PACKET_MS)
-            return usage_error("--packet-ms takes 1 to 1000, no ranges", "");
+            return usage_error(packets_take, "");
     for (int i = 0; i < o->chunks.count; i++) {
         int ms = o->chunks.item[i].min;
 
         if (ms != o->chunks.item[i].max || ms % SHOAL_FRAME_MS || ms > SHOAL_MAX_CHUNK_MS)
-            return usage_error("--chunk-ms takes multiples of 20 from 20 to 1280, no ranges", "");
+            return usage_error(chunks_take, "");
     }
     for (int i = 0; i < o->depths.count; i++)
         if (o->depths.item[i].max > SHOAL_MAX_DEPTH)
-            return usage_error("--depths takes 1 to 255", "");
+            return usage_error(depths_take, "");
     return -1;
 }
 
@@ -387,8 +396,8 @@ int load_options_parse(load_options *o, int argc, char **argv)
                          .knee_max = 2000,
                          .knee_tries = 1,
                          .seed = 1 };
-    take_mix(&o->chunks, "", "160");
-    take_mix(&o->packets, "", "20");
+    take_mix(&o->chunks, chunks_take, "160");
+    take_mix(&o->packets, packets_take, "20");
     while ((opt = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)
         if ((code = take_option(&c, opt, opt == 'h' ? argv[optind] : optarg)) >= 0)
             return code;

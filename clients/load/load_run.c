@@ -11,6 +11,7 @@
  * lateness is counted like any other.
  */
 #include "load/load_link.h"
+#include "out/out_screen.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -123,13 +124,19 @@ static void free_run(load_run *run)
 
 static void show_progress(const load_options *o, const load_row *r)
 {
-    if (o->quiet || !isatty(STDERR_FILENO))
+    char text[200], *end = text + sizeof text, *p = text;
+
+    if (o->quiet || !out_screen_is_live(STDERR_FILENO))
         return;
-    fprintf(stderr,
-            "\r%4d s  %d of %d sessions  %d refused  %d failed  p99 %.1f ms  depth %.1f  "
-            "late %.1f ms \033[K",
-            r->t_s + 1, r->active, r->offered, r->refused, r->failed, r->latency[2], r->depth,
-            r->late_p99);
+    p += snprintf(p, (size_t)(end - p), "%4d s  %d of %d sessions", r->t_s + 1, r->active,
+                  r->offered);
+    if (r->failed)
+        p += snprintf(p, (size_t)(end - p), "  %d failed", r->failed);
+    if (r->refused)
+        p += snprintf(p, (size_t)(end - p), "  %d refused", r->refused);
+    snprintf(p, (size_t)(end - p), "  p99 %.1f ms  depth %.1f  late %.1f ms", r->latency[2],
+             r->depth, r->late_p99);
+    out_screen_progress(text);
 }
 
 /* The server owes an answer to the upgrade, and a result for each chunk. */
@@ -283,8 +290,8 @@ int load_run_all(const load_options *o, const load_audio *audio, load_stats *st,
         r = loop(&run);
         if (r < 0)
             snprintf(why, why_size, "out of memory: use a shorter --duration");
-        if (!o->quiet && isatty(STDERR_FILENO))
-            fputs("\r\033[K", stderr);
+        if (!o->quiet && out_screen_is_live(STDERR_FILENO))
+            out_screen_progress(NULL);
     }
     free_run(&run);
     return r;

@@ -11,6 +11,8 @@
 /* Part of the depth before that counts as back: means over a second waver a little. */
 #define BACK 0.99
 
+enum { LEAST_S = 2 };
+
 static const char *number(const char *p, int most, int *value)
 {
     char *end;
@@ -29,11 +31,18 @@ int load_rush_parse(load_rush *r, const char *text, char *why, size_t why_size)
 
     p = p && *p == '@' ? number(p + 1, LOAD_MAX_SECONDS, &got.at_s) : NULL;
     p = p && *p == '+' ? number(p + 1, LOAD_MAX_SECONDS, &got.for_s) : NULL;
-    if (!p || *p || !got.sessions || got.for_s < 2) {
+    if (!p || *p || !got.sessions) {
         snprintf(why, why_size,
                  "\"%s\" is not a rush: say N@T+D, such as 100@20+10 for 100 sessions "
-                 "from second 20 for 10 seconds, at least 2",
+                 "from second 20 for 10 seconds",
                  text);
+        return -1;
+    }
+    if (got.for_s < LEAST_S) {
+        snprintf(why, why_size,
+                 "\"%s\" lasts %d s, and %d is the least, so that there is a whole second to "
+                 "measure: say %d@%d+%d",
+                 text, got.for_s, LEAST_S, got.sessions, got.at_s, LEAST_S);
         return -1;
     }
     *r = got;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "out/out_screen.h"
+
 enum { SETTLE_S = 1 }; /* between two steps of a search */
 
 static volatile sig_atomic_t interrupts;
@@ -184,5 +186,5 @@ int main(int argc, char **argv)
             code = EXIT_LOAD_FAILED;
     }
     load_audio_free(&w.audio);
-    return interrupts ? EXIT_LOAD_INTERRUPTED : code;
+    return out_screen_end_stdout("shoal-load", interrupts ? EXIT_LOAD_INTERRUPTED : code);
 }

@@ -3,6 +3,7 @@
  * No line reaches the last column, so that no terminal wraps it and a row stays a row.
  */
 #include "mic/mic_line.h"
+#include "out/out_screen.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -136,28 +137,17 @@ static void put_text(writer *w, const char *text)
     put(w, text, strlen(text));
 }
 
-/* Labels and notes are ASCII or UTF-8; a cut inside a letter would disturb the terminal. */
-static size_t fitting(const char *text, size_t columns)
-{
-    size_t bytes = 0, used = 0;
-
-    for (; text[bytes] && used < columns; used++)
-        for (bytes++; ((unsigned char)text[bytes] & 0xc0) == 0x80;)
-            bytes++;
-    return bytes;
-}
-
 static void put_current(writer *w, const mic_line *l)
 {
     size_t columns = (size_t)l->width - 1, settled = strlen(l->settled), n;
 
-    n = fitting(l->settled, columns);
+    n = out_screen_fitting(l->settled, columns);
     put(w, l->settled, n);
     if (settled >= columns || !*l->tentative)
         return;
     if (l->colour)
         put_text(w, "\033[2m");
-    put(w, l->tentative, fitting(l->tentative, columns - settled));
+    put(w, l->tentative, out_screen_fitting(l->tentative, columns - settled));
     if (l->colour)
         put_text(w, "\033[0m");
 }
@@ -185,7 +175,7 @@ static void put_live(writer *w, mic_line *l)
     put_text(w, "\n");
     if (l->colour)
         put_text(w, "\033[2m");
-    put(w, l->status, fitting(l->status, (size_t)l->width - 1));
+    put(w, l->status, out_screen_fitting(l->status, (size_t)l->width - 1));
     if (l->colour)
         put_text(w, "\033[0m");
     l->rows = 2;

@@ -3,26 +3,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "lib/client_url.h"
 #include "mic/mic.h"
 #include "mic/mic_keys.h"
+#include "out/out_screen.h"
 
 enum { END_MS = 80, SIGNALS = 5, DRAIN_MS = 20 };
 
-static int screen_width(void)
-{
-    struct winsize size;
-
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
-}
-
 static int has_colour(void)
 {
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    const char *no = getenv("NO_COLOR");
 
-    return !(no && *no) && term && strcmp(term, "dumb") != 0;
+    return !(no && *no) && getenv("TERM");
 }
 
 /* Nothing of ours is redrawn any more, and the terminal is as it was. */
@@ -52,7 +46,7 @@ static void on_signal(uv_signal_t *s, int number)
     mic_app *a = s->data;
 
     if (number == SIGWINCH)
-        mic_line_resize(&a->line, screen_width());
+        mic_line_resize(&a->line, out_screen_width(STDOUT_FILENO));
     else if (number == SIGTSTP)
         stop_for_a_while(a);
     else if (a->stop_ms) {
@@ -83,9 +77,8 @@ static void end(mic_app *a, uv_signal_t *signals)
     mic_input_stop(a);
     for (int i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&signals[i], NULL);
-    if (out_print_error(a->printer))
-        a->code = EXIT_FAILED;
     out_print_drain(a->printer, DRAIN_MS);
+    a->code = out_screen_end("shoal-mic", out_print_error(a->printer), a->code);
     mic_app_free(a);
     uv_run(a->loop, UV_RUN_DEFAULT);
     uv_loop_close(a->loop);
@@ -97,6 +90,16 @@ static void finish_utterances(mic_app *a)
     mic_utter_finish(a);
     while (a->children && !a->interrupted)
         uv_run(a->loop, UV_RUN_ONCE);
+}
+
+static int check_where(const mic_options *o)
+{
+    char why[512];
+
+    if (shoal__where_check(o->url, o->proxy, why, sizeof why) == 0)
+        return -1;
+    fprintf(stderr, "shoal-mic: %s; shoal-mic --help tells more\n", why);
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -111,13 +114,15 @@ int main(int argc, char **argv)
         perror("shoal-mic: standard output");
         return EXIT_FAILURE;
     }
+    if (code < 0)
+        code = check_where(&o);
     if (code >= 0)
         return code;
     uv_loop_init(&loop);
     a.o = &o;
     a.loop = &loop;
-    a.terminal = isatty(STDOUT_FILENO) && !o.jsonl;
-    mic_line_init(&a.line, a.terminal, a.terminal && has_colour(), screen_width());
+    a.terminal = out_screen_is_live(STDOUT_FILENO) && !o.jsonl;
+    mic_line_init(&a.line, a.terminal, a.terminal && has_colour(), out_screen_width(STDOUT_FILENO));
     if (mic_app_start(&a) < 0)
         return EXIT_FAILED;
     catch_signals(&a, signals);

@@ -7,6 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/client_url.h"
+#include "out/out_screen.h"
+
 static void on_interrupt(int number)
 {
     if (tune_interrupted++) /* whoever insists */
@@ -73,12 +76,15 @@ static void free_grid(tune_grid *g)
 /* Told now, not when half an hour has been measured. */
 static int all_can_be_read(const tune_clips *c)
 {
-    char why[512];
+    char why[512], line[1024];
     int all = 1;
 
     for (int i = 0; i < c->count; i++)
         if (!tune_stream_can_read(c->at[i].path, why, sizeof why)) {
-            fprintf(stderr, "shoal-tune: %s: %s\n", c->at[i].path, why);
+            out_screen_plain(line, sizeof line, c->at[i].path);
+            fprintf(stderr, "shoal-tune: %s: ", line);
+            out_screen_plain(line, sizeof line, why);
+            fprintf(stderr, "%s\n", line);
             all = 0;
         }
     return all;
@@ -105,11 +111,12 @@ static void show_progress(const tune_options *o, int done, int all, time_t began
 {
     double each = difftime(time(NULL), began) / (done ? done : 1);
 
-    if (o->quiet || !isatty(STDERR_FILENO))
+    char text[100];
+
+    if (o->quiet || !out_screen_is_live(STDERR_FILENO))
         return;
-    fprintf(stderr, "\r%d of %d passes, %.0f s left   ", done, all, each * (all - done));
-    if (done == all)
-        fputs("\r\033[K", stderr);
+    snprintf(text, sizeof text, "%d of %d passes, %.0f s left", done, all, each * (all - done));
+    out_screen_progress(done < all ? text : NULL);
 }
 
 static int run_passes(const tune_options *o, tune_grid *g)
@@ -176,11 +183,16 @@ int main(int argc, char **argv)
 {
     tune_options o;
     tune_grid g = { 0 };
+    char why[512];
     int code = tune_options_parse(&o, argc, argv);
 
     if (code >= 0 && fflush(stdout)) {
         perror("shoal-tune: standard output");
         return EXIT_FAILURE;
+    }
+    if (code < 0 && shoal__where_check(o.url, NULL, why, sizeof why) < 0) {
+        fprintf(stderr, "shoal-tune: %s; shoal-tune --help tells more\n", why);
+        code = TUNE_EXIT_USAGE;
     }
     if (code >= 0)
         return code;
@@ -192,5 +204,5 @@ int main(int argc, char **argv)
             code = report(&o, &g);
     }
     free_grid(&g);
-    return tune_interrupted ? TUNE_EXIT_INTERRUPTED : code;
+    return out_screen_end_stdout("shoal-tune", tune_interrupted ? TUNE_EXIT_INTERRUPTED : code);
 }

@@ -5,6 +5,7 @@
  * without stress digits: "talk.wav<TAB>HH AH0 L OW1". Paths are relative to the list's folder.
  */
 #include "tune/tune.h"
+#include "out/out_screen.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -14,8 +15,11 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-static const char *const suffixes[] = { ".wav",  ".flac", ".ogg", ".oga", ".opus", ".mp3",
-                                        ".aiff", ".aif",  ".au",  ".caf", ".w64",  ".rf64" };
+/* Those of the last two rows cannot be read, and are told. */
+static const char *const suffixes[] = { ".wav",  ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff",
+                                        ".aif",  ".aifc", ".au",  ".snd", ".caf",  ".w64", ".rf64",
+                                        ".m4a",  ".m4b",  ".mp4", ".aac", ".wma",  ".amr", ".3gp",
+                                        ".webm", ".mka",  ".mkv", ".mov", ".ac3",  ".wv",  ".ape" };
 
 static int add(tune_clips *c, char *path)
 {
@@ -49,11 +53,14 @@ static char *joined(const char *folder, size_t n, const char *name)
 /* One file that is no sound does not spoil a folder. */
 static int add_if_readable(tune_clips *c, char *path)
 {
-    char why[512];
+    char why[512], line[1024];
 
     if (!path || tune_stream_can_read(path, why, sizeof why))
         return add(c, path);
-    fprintf(stderr, "shoal-tune: left out: %s: %s\n", path, why);
+    out_screen_plain(line, sizeof line, path);
+    fprintf(stderr, "shoal-tune: left out: %s: ", line);
+    out_screen_plain(line, sizeof line, why);
+    fprintf(stderr, "%s\n", line);
     free(path);
     return 0;
 }

@@ -143,7 +143,7 @@ class Page {
     if (!file) return;
     const bytes = await file.arrayBuffer();
     await this.begin("file", () => this.capture.recording(bytes)).catch(() =>
-      this.tell(words.fileTrouble(file.name)),
+      this.tell(words.fileTrouble(file.name, file.size)),
     );
   }
 

@@ -67,8 +67,9 @@ export function oddTrouble(heard) {
   return heard?.inverted ? INVERTED : null;
 }
 
-/** @param {string} name of a file */
-export function fileTrouble(name) {
+/** @param {string} name of a file @param {number} size bytes */
+export function fileTrouble(name, size) {
+  if (!size) return trouble(`${name} is empty.`, "Was it saved? Take another file.", false);
   return trouble(
     `${name} is no sound that this browser reads.`,
     "WAV, FLAC, MP3, Ogg and M4A mostly work: ffmpeg -i FILE OUT.wav makes one.",

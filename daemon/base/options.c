@@ -35,9 +35,9 @@ static const char usage[] =
     "                       for the file that `tokens` names, which keeps its hash\n"
     "  --explain FILE       what this model ('': the built-in one) is made of, layer\n"
     "                       by layer: operation, weights, bytes of a stream, flops\n"
-    "  --version            versions of shoald, and of the model and matrix library\n"
+    "  -V, --version        versions of shoald, and of the model and matrix library\n"
     "                       that it would use with the other options given\n"
-    "  --help               this text\n"
+    "  -h, --help           this text\n"
     "\n"
     "SIGTERM finishes what was received and stops; SIGHUP reads the config file\n"
     "again; SIGUSR1 logs what each session is doing.\n";
@@ -72,7 +72,8 @@ static int add_pair(shoald_options *o, const char *pair)
     return add_override(o, key, equals + 1);
 }
 
-static void print_model(const shoald_settings *c, const shoald_model_file *file)
+/* 0, or -1 where it cannot be opened. */
+static int print_model(const shoald_settings *c, const shoald_model_file *file)
 {
     shoal_model *m;
     char why[512], which[sizeof file->name + 16];
@@ -81,7 +82,7 @@ static void print_model(const shoald_settings *c, const shoald_model_file *file)
     const shoal_model_params params = shoald_models_params(c);
     if (shoal_model_open_with(&m, *file->path ? file->path : NULL, &params, why, sizeof why) < 0) {
         printf("%s: %s\n", which, why);
-        return;
+        return -1;
     }
     const shoal_model_info *i = shoal_model_get_info(m);
     printf("%s: %s, depth %d, %zu parameters, sha256 %.16s\n", which, i->name, i->depth,
@@ -90,6 +91,7 @@ static void print_model(const shoald_settings *c, const shoald_model_file *file)
            i->kernels, i->cache);
     printf("why: %s\n", i->why);
     shoal_model_close(m);
+    return 0;
 }
 
 /* Of what the other options on the command line would start. */
@@ -100,9 +102,10 @@ static int print_version(const shoald_options *o)
     printf("shoald %s\n", shoal_version());
     if (shoald_options_load(o, &c, why, sizeof why) < 0)
         return complain(why);
+    int wrong = 0;
     for (int i = 0; i < c.model_count; i++)
-        print_model(&c, &c.models[i]);
-    return 0;
+        wrong |= print_model(&c, &c.models[i]) < 0;
+    return wrong;
 }
 
 static int print_explanation(const shoald_options *o)
@@ -189,7 +192,9 @@ static int take(shoald_options *o, int option)
     case OPT_SET: return add_pair(o, optarg);
     case OPT_NEW_TOKEN: return print_new_token(optarg);
     case OPT_EXPLAIN: o->explain = optarg; return -1;
+    case 'V':
     case OPT_VERSION: o->version_only = 1; return -1;
+    case 'h':
     case OPT_HELP: return print_help();
     default: fprintf(stderr, "try shoald --help\n"); return 2;
     }
@@ -199,7 +204,7 @@ int shoald_options_parse(shoald_options *o, int argc, char **argv)
 {
     memset(o, 0, sizeof *o);
     int option, status = -1;
-    while (status < 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+    while (status < 0 && (option = getopt_long(argc, argv, "hV", long_options, NULL)) != -1)
         status = take(o, option);
     if (status < 0 && optind < argc)
         return complain("it takes options only, not names of files");

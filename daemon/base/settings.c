@@ -146,12 +146,15 @@ static int edit_distance(const char *a, const char *b)
     return row[n];
 }
 
+/* What is only begun is nearer than what has a slip. NULL: none is like it. */
 static const char *nearest_key(const char *name)
 {
-    const char *nearest = keys[0].name;
-    int least = 1000;
+    const char *nearest = NULL;
+    size_t n = strlen(name);
+    int least = 1 + (int)n / 2;
     for (size_t i = 0; i < KEY_COUNT; i++) {
-        int distance = edit_distance(name, keys[i].name);
+        bool begun = n > 2 && strncmp(name, keys[i].name, n) == 0;
+        int distance = begun ? 0 : edit_distance(name, keys[i].name);
         if (distance < least) {
             least = distance;
             nearest = keys[i].name;
@@ -313,8 +316,11 @@ int shoald_settings_set(shoald_settings *c, const char *key, const char *value,
 {
     const settings_key *k = find_key(key);
     if (!k) {
-        snprintf(why, why_size, "unknown key \"%.40s\", did you mean \"%s\"?", key,
-                 nearest_key(key));
+        const char *nearest = nearest_key(key);
+        if (nearest)
+            snprintf(why, why_size, "unknown key \"%.40s\", did you mean \"%s\"?", key, nearest);
+        else
+            snprintf(why, why_size, "unknown key \"%.40s\": shoald.conf lists all there are", key);
         return -1;
     }
     switch (k->type) {

@@ -243,6 +243,10 @@ static int options(request *r, const page *p)
     return 0;
 }
 
+static const char post_goes_to[] =
+    "there is nothing at this path: POST audio to /v1/phones, /v1/posteriors, /v1/embedding, "
+    "/v1/hidden@N, /v1/mel or /v1/activity; several with commas, as /v1/phones,activity";
+
 int shoald_pages_answer(shoald_house *house, const shoald_peer *peer, const shoald_head *head,
                         const char *bytes, shoald_answer *a)
 {
@@ -259,5 +263,8 @@ int shoald_pages_answer(shoald_house *house, const shoald_peer *peer, const shoa
         shoald_answer_add_line(a, "Allow: %s", reading);
         return refuse(&r, 405, SHOAL_CODE_BAD_REQUEST, "the method is none of GET, HEAD, OPTIONS");
     }
-    return p ? p->write(&r) : refuse(&r, 404, SHOAL_CODE_NOT_FOUND, NULL);
+    if (!p)
+        return refuse(&r, 404, SHOAL_CODE_NOT_FOUND,
+                      head->method == SHOALD_POST ? post_goes_to : NULL);
+    return p->write(&r);
 }

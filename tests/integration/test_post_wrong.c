@@ -31,7 +31,7 @@ START_TEST(wrong_bodies_are_told_why)
           "bad_request", "--data-binary" },
         { "/v1/phones", "Content-Encoding: gzip\r\n", "x", 415, "bad_request", "as they are" },
         { "/v1/phones&depth=2", "", "x", 404, "not_found", "" },
-        { "/v1/phonesx", "", "x", 404, "not_found", "" },
+        { "/v1/phonesx", "", "x", 404, "not_found", "/v1/posteriors" },
         { "/v1/model", "", "x", 405, "bad_request", "GET" },
         { "/v1/phones" RAW, "", "fLaC, and more bytes than are looked at", 415, "bad_audio_format",
           "FLAC" },

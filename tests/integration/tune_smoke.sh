@@ -32,10 +32,12 @@ grep -q 'nothing.wav: No such file' "$dir/out" || fail "no such file is not told
 # of a folder what is no sound is left out and told, what is cut off counts and is told
 cp "$dir/audio/Front_Center.wav" "$dir/audio/z.wav"
 : > "$dir/audio/empty.wav"
+printf '\0\0\0\040ftypM4A \0\0\0\0' > "$dir/audio/talk.m4a"
 head -c 60000 "$dir/audio/z.wav" > "$dir/audio/cut.wav"
 "$tune" --url "$url" --chunks 160 --no-live --max-latency 5000 --json "$dir/tune.json" "$dir/audio" > "$dir/out" 2>&1 ||
     fail "a folder with a bad file: $?"
 grep -q 'left out: .*/empty.wav: the file is empty' "$dir/out" || fail "the empty file"
+grep -q 'left out: .*/talk.m4a: this is .*M4A' "$dir/out" || fail "a kind that cannot be read"
 [ "$(grep -c '/cut.wav: the file is cut off; its 0.62 s count' "$dir/out")" = 1 ] || fail "the file that is cut off"
 grep -q '"clips": 3' "$dir/tune.json" || fail "three clips"
 "$tune" --url "$url" --chunks 160 --no-live "$dir/audio/z.wav" "$dir/audio/empty.wav" > "$dir/out" 2>&1

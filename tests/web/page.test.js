@@ -133,6 +133,8 @@ test("models and their programs are one list, of which settings name one", () =>
   assert.equal("model" in settings.optionsOf(settings.defaults(), 16000), false);
   assert.equal(settings.changeOf(s, { ...s, model: "" }), null); // another session
   assert.match(words.modelTrouble({ message: "model: no" }).hint, /^Model: no\. .*first/);
+  assert.match(words.fileTrouble("a.wav", 0).title, /^a\.wav is empty/);
+  assert.match(words.fileTrouble("a.wav", 9).title, /no sound/);
 });
 
 test("every failure has its sentence", () => {

@@ -1,0 +1,96 @@
+/* out_screen.c - see out_screen.h */
+#include "out/out_screen.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { USUAL_WIDTH = 80, EXIT_FAILED = 1, WIDE = 0xe3 /* from there on letters may be two wide */ };
+
+int out_screen_is_live(int fd)
+{
+    const char *term = getenv("TERM");
+
+    return isatty(fd) && !(term && !strcmp(term, "dumb"));
+}
+
+int out_screen_width(int fd)
+{
+    struct winsize size;
+
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : USUAL_WIDTH;
+}
+
+size_t out_screen_fitting(const char *text, size_t columns)
+{
+    size_t bytes = 0, used = 0;
+
+    while (text[bytes]) {
+        size_t letter = bytes + 1;
+
+        used += (unsigned char)text[bytes] >= WIDE ? 2 : 1;
+        if (used > columns)
+            break;
+        while (((unsigned char)text[letter] & 0xc0) == 0x80)
+            letter++;
+        bytes = letter;
+    }
+    return bytes;
+}
+
+void out_screen_progress(const char *text)
+{
+    size_t columns = (size_t)out_screen_width(STDERR_FILENO) - 1;
+
+    if (text)
+        fprintf(stderr, "\r%.*s\033[K", (int)out_screen_fitting(text, columns), text);
+    else
+        fputs("\r\033[K", stderr);
+    fflush(stderr);
+}
+
+/* Bytes of a control character at p, which are few; 0: there is none. */
+static size_t control(const unsigned char *p)
+{
+    if (p[0] < ' ' || p[0] == 0x7f)
+        return 1;
+    return p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0 ? 2 : 0;
+}
+
+void out_screen_plain(char *to, size_t size, const char *from)
+{
+    const unsigned char *p = (const unsigned char *)from;
+    size_t used = 0, n;
+
+    for (; *p && used + 9 < size; p += n ? n : 1) {
+        n = control(p);
+        if (!n)
+            to[used++] = (char)*p;
+        for (size_t i = 0; i < n; i++)
+            used += (size_t)sprintf(to + used, "\\x%02x", p[i]);
+    }
+    to[used] = '\0';
+}
+
+int out_screen_end(const char *program, int error, int code)
+{
+    if (error == EPIPE)
+        return OUT_EXIT_UNREAD;
+    if (!error)
+        return code;
+    fprintf(stderr, "%s: cannot write the output: %s\n", program, strerror(error));
+    return code ? code : EXIT_FAILED;
+}
+
+int out_screen_end_stdout(const char *program, int code)
+{
+    int error = 0;
+
+    errno = 0;
+    if (fflush(stdout) != 0 || ferror(stdout))
+        error = errno ? errno : EIO;
+    return out_screen_end(program, error, code);
+}

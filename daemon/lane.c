@@ -152,6 +152,16 @@ size_t shoald_lane_step_bytes(const shoal_model_info *m, const shoal_options *o)
     return outputs_bytes(m, o) + ready + 8 * SHOALD_RECORD_BYTES;
 }
 
+size_t shoald_lane_largest_bytes(const shoal_model_info *m)
+{
+    shoal_options largest = shoal_options_default();
+    largest.chunk_ms = m->max_chunk_frames * SHOAL_FRAME_MS;
+    largest.encoding = SHOAL_ENCODING_JSON;
+    largest.tentative = SHOAL_ON;
+    largest.outputs = SHOAL_OUTPUT_ALL;
+    return shoald_lane_step_bytes(m, &largest);
+}
+
 /* Fast speech has 15 phones a second; what is tentative is told again with each chunk. */
 static size_t phones_second_bytes(const shoal_options *o)
 {

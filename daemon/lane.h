@@ -164,5 +164,7 @@ int shoald_lane_frame_bytes(const shoal_options *o);
 size_t shoald_lane_second_bytes(const shoal_model_info *m, const shoal_options *o);
 /* Bytes that the results of one step may take in the output queue at most. */
 size_t shoald_lane_step_bytes(const shoal_model_info *m, const shoal_options *o);
+/* No message of any session of this model is larger, whatever its outputs are. */
+size_t shoald_lane_largest_bytes(const shoal_model_info *m);
 
 #endif

@@ -44,22 +44,18 @@ static int prepare_beside(shoald_service *s, void *arg)
     return prepare(s, r->known, r->workers);
 }
 
-/* One message of any kind fits: the largest step of any session. */
+/* One message of any session fits. */
 static int make_tx(shoald_server *server, const shoal_model_info *info)
 {
-    shoal_options largest = shoal_options_default();
-    largest.chunk_ms = info->max_chunk_frames * SHOAL_FRAME_MS;
-    largest.encoding = SHOAL_ENCODING_JSON;
-    largest.tentative = SHOAL_ON;
-    size_t size = shoald_lane_step_bytes(info, &largest);
-    if (size <= server->tx_size)
+    size_t size = shoald_lane_largest_bytes(info);
+    if (size <= server->house.tx_size)
         return 0;
     unsigned char *memory = realloc(server->tx_memory, LWS_PRE + size);
     if (!memory)
         return -1;
     server->tx_memory = memory;
-    server->tx_size = size;
     server->house.tx = memory + LWS_PRE;
+    server->house.tx_size = size;
     return 0;
 }
 

@@ -64,7 +64,6 @@ typedef struct shoald_server {
 
     shoald_reload reload;
     unsigned char *tx_memory; /* of house.tx */
-    size_t tx_size;           /* that has room there */
     uint64_t ended, ended_ns; /* sessions: how many, as of the last look; when the last one did */
     uint64_t ended_returned, returned_ns; /* the same, of when memory was last given back */
     uint64_t clock_due_ns;                /* when the clock should tick next */

@@ -296,6 +296,7 @@ static void open_house(void)
     house.ports = ports;
     house.port_count = 1;
     house.tx = malloc(TX_BYTES);
+    house.tx_size = TX_BYTES;
     require(house.tx && shoald_admit_init(&house) == 0, "no memory");
 }
 

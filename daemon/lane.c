@@ -1,6 +1,8 @@
 /* lane.c - mail between loop and worker, and the room that a session's rings need; see lane.h */
 #include "lane.h"
 
+#include "base/log.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -18,7 +20,8 @@ int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, i
     p->index = index;
     p->notify = notify;
     atomic_store(&p->ceiling, depth);
-    sem_init(&p->wake, 0, 0);
+    if (sem_init(&p->wake, 0, 0) < 0)
+        return -1;
     /* a lane lies in a mailbox at most twice: once to be looked at, once marked */
     if (shoald_mailbox_init(&p->inbox, 2 * n) == 0 && shoald_mailbox_init(&p->outbox, 2 * n) == 0)
         return 0;
@@ -68,29 +71,49 @@ void shoald_port_notify(shoald_port *p)
 
 /* ---- mail ---------------------------------------------------------------------------- */
 
+/* False: it is lost. A mailbox has room for all that its lanes may lie in it, so that is a bug. */
+static bool put(shoald_mailbox *box, void *mail)
+{
+    if (shoald_mailbox_put(box, mail))
+        return true;
+    shoald_log(SHOALD_LOG_ERROR, "bug", "what=mailbox_full session=%s", SHOALD_UNMARK(mail)->id);
+    return false;
+}
+
+/* known: what says that it lies there. One that is lost may be posted again. */
+static void put_once(shoald_mailbox *box, shoald_lane *l, _Atomic bool *known)
+{
+    if (!atomic_exchange(known, true) && !put(box, l))
+        atomic_store(known, false);
+}
+
 void shoald_lane_post(shoald_lane *l, shoald_port *p)
 {
-    if (!atomic_exchange(&l->in_inbox, true))
-        shoald_mailbox_put(&p->inbox, l);
+    put_once(&p->inbox, l, &l->in_inbox);
     shoald_port_poke(p);
 }
 
 void shoald_lane_post_last(shoald_lane *l, shoald_port *p)
 {
-    shoald_mailbox_put(&p->inbox, SHOALD_MARK(l));
+    put(&p->inbox, SHOALD_MARK(l));
     shoald_port_poke(p);
 }
 
 void shoald_lane_post_move(shoald_lane *l, shoald_port *p)
 {
-    shoald_mailbox_put(&p->inbox, SHOALD_MARK_MOVE(l));
+    put(&p->inbox, SHOALD_MARK_MOVE(l));
     shoald_port_poke(p);
 }
 
 void shoald_lane_report(shoald_lane *l, shoald_port *p)
 {
-    if (!atomic_exchange(&l->in_outbox, true))
-        shoald_mailbox_put(&p->outbox, l);
+    put_once(&p->outbox, l, &l->in_outbox);
+    p->mail_sent = true;
+}
+
+void shoald_lane_give_back(void *mail, shoald_port *p)
+{
+    put(&p->outbox, mail);
     p->mail_sent = true;
 }
 

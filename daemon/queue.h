@@ -67,7 +67,8 @@ typedef struct shoald_mailbox {
 
 int shoald_mailbox_init(shoald_mailbox *m, size_t count);
 void shoald_mailbox_free(shoald_mailbox *m);
-bool shoald_mailbox_put(shoald_mailbox *m, void *what); /* writer; false: full */
-void *shoald_mailbox_take(shoald_mailbox *m);           /* reader; NULL: empty */
+/* Writer; false: full. */
+__attribute__((warn_unused_result)) bool shoald_mailbox_put(shoald_mailbox *m, void *what);
+void *shoald_mailbox_take(shoald_mailbox *m); /* reader; NULL: empty */
 
 #endif

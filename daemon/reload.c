@@ -205,10 +205,10 @@ void shoald_reload_all(shoald_server *server)
     begin(server);
 }
 
-void shoald_reload_start(shoald_server *server)
+int shoald_reload_start(shoald_server *server)
 {
-    uv_async_init(&server->loop, &server->reload.done, on_done);
     server->reload.done.data = server;
+    return uv_async_init(&server->loop, &server->reload.done, on_done);
 }
 
 void shoald_reload_stop(shoald_server *server)

@@ -210,15 +210,21 @@ static int start_listening(shoald_server *server)
     return 0;
 }
 
-static void start_handles(shoald_server *server)
+/* What fails here has nothing to be torn down: the process ends. */
+static int start_handles(shoald_server *server)
 {
-    shoald_mail_start(server);
+    static const char why[] =
+        "cannot make an event loop: raise the limit of open files (ulimit -n)";
+    if (uv_loop_init(&server->loop) < 0 || shoald_mail_start(server) < 0 ||
+        shoald_reload_start(server) < 0)
+        return complain(why);
     shoald_clock_start(server);
-    shoald_reload_start(server);
     for (int i = 0; i < SHOALD_SIGNALS; i++) {
-        uv_signal_init(&server->loop, &server->signals[i]);
+        if (uv_signal_init(&server->loop, &server->signals[i]) < 0)
+            return complain(why);
         server->signals[i].data = server;
     }
+    return 0;
 }
 
 static int write_ready_file(shoald_server *server)
@@ -305,8 +311,8 @@ int shoald_server_run(const shoald_options *options)
         return check(options, &server.house.settings);
     shoald_log_set_level(server.house.settings.log_level);
     hold_signals(SIG_BLOCK);
-    uv_loop_init(&server.loop);
-    start_handles(&server);
+    if (start_handles(&server) < 0)
+        return 1;
     int started = start(&server);
     if (started < 0)
         shoald_server_stop(&server); /* the clock does the rest */

@@ -80,13 +80,14 @@ int shoald_server_run(const shoald_options *options);
 int shoald_reload_open(shoald_server *server, char *why, size_t why_size);
 /* SIGHUP: settings and tokens at once, models soon. */
 void shoald_reload_all(shoald_server *server);
-/* Its handle, before the loop runs. */
-void shoald_reload_start(shoald_server *server);
+/* Its handle, before the loop runs. Negative: there is none. */
+int shoald_reload_start(shoald_server *server);
 /* While workers and loop still run: what goes on is waited for, and the handle is closed. */
 void shoald_reload_stop(shoald_server *server);
 
-/* mail.c: look what workers and sessions have for the loop, from now on, and now. */
-void shoald_mail_start(shoald_server *server);
+/* mail.c: look what workers and sessions have for the loop, from now on, and now. Negative: it
+ * cannot be known. */
+int shoald_mail_start(shoald_server *server);
 void shoald_mail_take(shoald_server *server);
 
 /* stop.c: SIGTERM and SIGINT. The second time it exits at once. */

@@ -1,4 +1,4 @@
-/* check_lane.c - room for the largest message */
+/* check_lane.c - room for the largest message, and mail between loop and worker that finds none */
 #include "session/session.h"
 #include "suite.h"
 
@@ -135,6 +135,43 @@ START_TEST(what_has_no_room_is_not_sent)
 }
 END_TEST
 
+/* ---- mail ---------------------------------------------------------------------------------- */
+
+static void fill(shoald_mailbox *box, void *mail)
+{
+    while (shoald_mailbox_put(box, mail))
+        ;
+}
+
+START_TEST(mail_that_found_no_room_may_be_posted_again)
+{
+    static shoald_lane a, b;
+    shoald_port port;
+    shoald_log_set_level(SHOALD_LOG_ERROR);
+    ck_assert_int_eq(shoald_port_init(&port, 0, 1, NULL, 1), 0);
+    fill(&port.inbox, &a);
+    shoald_lane_post(&b, &port);
+    shoald_lane_post_last(&b, &port); /* said, and lost */
+    ck_assert(!atomic_load(&b.in_inbox));
+    ck_assert_ptr_eq(shoald_mailbox_take(&port.inbox), &a);
+    shoald_lane_post(&b, &port);
+    ck_assert(atomic_load(&b.in_inbox));
+    fill(&port.outbox, &a);
+    shoald_lane_report(&b, &port);
+    ck_assert(!atomic_load(&b.in_outbox));
+    ck_assert_ptr_eq(shoald_mailbox_take(&port.outbox), &a);
+    shoald_lane_report(&b, &port);
+    ck_assert(atomic_load(&b.in_outbox));
+    ck_assert_ptr_eq(shoald_mailbox_take(&port.outbox), &a);
+    shoald_lane_give_back(SHOALD_MARK(&b), &port);
+    void *mail, *last = NULL;
+    while ((mail = shoald_mailbox_take(&port.outbox)))
+        last = mail;
+    ck_assert_ptr_eq(last, SHOALD_MARK(&b));
+    shoald_port_free(&port);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("lane");
@@ -142,6 +179,7 @@ int main(void)
     tcase_add_checked_fixture(room, open_tiny, close_tiny);
     tcase_add_test(room, a_message_of_any_output_has_room);
     tcase_add_test(out, what_has_no_room_is_not_sent);
+    tcase_add_test(out, mail_that_found_no_room_may_be_posted_again);
     suite_add_tcase(suite, room);
     suite_add_tcase(suite, out);
     return suite_run(suite);

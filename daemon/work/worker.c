@@ -324,7 +324,10 @@ int shoald_worker_init(shoald_worker *w, int index, shoald_service *service, uv_
         return SHOAL_ENOMEM;
     w->batch_frames = batch_frames;
     atomic_store(&w->port.run_ns, SHOALD_LONGEST_RUN_NS);
-    uv_sem_init(&w->ready, 0);
+    if (uv_sem_init(&w->ready, 0) < 0) {
+        shoald_port_free(&w->port);
+        return SHOAL_ENOMEM;
+    }
     int result = allocate(w, service, max_lanes);
     if (result < 0)
         shoald_worker_free(w);

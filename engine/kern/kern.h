@@ -137,10 +137,13 @@ extern const shoal__kern shoal__kern_amx;
 
 extern const shoal__kern shoal__kern_neon;
 
-/* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512, on ARM scalar|neon, forces a
- * lower level. */
+/* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512|amx, on ARM scalar|neon,
+ * forces a lower level. */
 const shoal__kern *shoal__kern_choose(void);
-/* Products of bf16 in AVX-512, whatever level is chosen. */
+/* NULL: SHOAL_KERNELS names a level, or nothing. Else what it may name: nothing should run then. */
+const char *shoal__kern_refused(void);
+/* Whatever level is chosen: AVX-512, the parts that our kernels use; its products of bf16. */
+int shoal__cpu_has_avx512(void);
 int shoal__cpu_has_bf16(void);
 
 #ifdef HAVE_AMX

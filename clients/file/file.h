@@ -2,7 +2,7 @@
  *
  *     shoal-file.c          main: signals, exit code
  *     file_jobs.c           the files one after the other, or several at a time
- *     file_options.c  command line -> file_options
+ *     file_options.c        command line -> file_options
  *     file_manual.c         what --help prints
  *     file_session.c        one file: audio -> server, the loop
  *     file_results.c        its results -> writers; totals checked

@@ -105,13 +105,13 @@ static void explain(const char *path, char *why, size_t why_size)
 
     if (kind)
         snprintf(why, why_size,
-                 "this is %s, which libsndfile cannot read; convert it first: ffmpeg -i '%s' "
-                 "'%s.wav'",
+                 "this is %s, which libsndfile cannot read; convert it first: "
+                 "ffmpeg -i '%s' '%s.wav'",
                  kind, path, path);
     else
         snprintf(why, why_size,
-                 "cannot read it as audio: %s; if it is audio, convert it first: ffmpeg -i '%s' "
-                 "'%s.wav'",
+                 "cannot read it as audio: %s; if it is audio, convert it first: "
+                 "ffmpeg -i '%s' '%s.wav'",
                  sf_strerror(NULL), path, path);
 }
 

@@ -306,10 +306,9 @@ static int check_session(const shoal_options *s)
         return usage_error("--output: outputs at the session's depth are measured: leave the @ out",
                            "");
     if (s->rate != LOAD_RATE || s->channels != 1)
-        return usage_error(
-            "the audio is sent at 16000 Hz, mono: leave rate and channels out of the "
-            "URL",
-            "");
+        return usage_error("the audio is sent at 16000 Hz, mono: "
+                           "leave rate and channels out of the URL",
+                           "");
     return -1;
 }
 

@@ -182,8 +182,8 @@ int tune_options_parse(tune_options *o, int argc, char *const *argv)
     o->paths = argv + optind;
     o->path_count = argc - optind;
     if (!o->path_count && !o->list) {
-        fputs("shoal-tune: no audio: name files, a folder or a --list; shoal-tune --help tells "
-              "more\n",
+        fputs("shoal-tune: no audio: name files, a folder or a --list; "
+              "shoal-tune --help tells more\n",
               stderr);
         return TUNE_EXIT_USAGE;
     }

@@ -13,10 +13,10 @@
 
 #include <stdint.h>
 
-#define SHOALD_LONGEST_RUN_NS 40000000u /* unless much is due at once */
-#define SHOALD_SHORTEST_RUN_NS                                                                     \
-    10000000u /* however short the chunks are, for very short runs cost                            \
-               * too much */
+/* The longest, unless much is due at once; the shortest, however short the chunks are: very short
+ * runs cost too much. */
+#define SHOALD_LONGEST_RUN_NS  40000000u
+#define SHOALD_SHORTEST_RUN_NS 10000000u
 
 /* a chunk that is ready */
 typedef struct shoald_due {

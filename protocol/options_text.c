@@ -307,7 +307,7 @@ static void text_output(value_text *v, const json_t *j)
     }
 }
 
-static void text_of(value_text *v, enum shoal__kind kind, const json_t *j)
+static void text_of(value_text *v, enum shoal__option_kind kind, const json_t *j)
 {
     switch (kind) {
     case SHOAL__INT: text_integer(v, j); break;

@@ -83,7 +83,7 @@ void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned 
 
 /* ---- the table of options (options.c) ---- */
 
-enum shoal__kind {
+enum shoal__option_kind {
     SHOAL__INT,
     SHOAL__NAME,
     SHOAL__DEPTH,
@@ -97,7 +97,7 @@ enum shoal__kind {
 typedef struct shoal__option {
     const char *name;
     unsigned bit; /* SHOAL_OPT_* */
-    enum shoal__kind kind;
+    enum shoal__option_kind kind;
     size_t offset;            /* of its field in shoal_options; DEPTH and OUTPUT have several */
     int min, max, step;       /* INT */
     const char *const *names; /* NAME: by enum value; OUTPUT: by bit number; NULL ends */

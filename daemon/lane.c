@@ -2,6 +2,7 @@
 #include "lane.h"
 
 #include "base/log.h"
+#include "plan/times.h"
 
 #include <string.h>
 #include <time.h>
@@ -45,7 +46,8 @@ void shoald_port_poke(shoald_port *p)
 /* uv_hrtime() is CLOCK_MONOTONIC. */
 void shoald_port_wait(shoald_port *p, uint64_t until_ns)
 {
-    struct timespec t = { (time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u) };
+    struct timespec t = { (time_t)(until_ns / SHOALD_NS_PER_S),
+                          (long)(until_ns % SHOALD_NS_PER_S) };
     if (until_ns == UINT64_MAX)
         while (sem_wait(&p->wake) < 0) /* a signal of somebody who debugs us */
             ;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/trust.h"
+#include "plan/times.h"
 
 #include <string.h>
 
@@ -19,7 +20,7 @@ void shoald_door_init(shoald_door *door, shoald_house *house, uv_loop_t *loop)
 static void log_full(shoald_door *door, const shoald_peer *peer)
 {
     uint64_t now_ns = uv_hrtime();
-    if (door->full_ns && now_ns - door->full_ns < 10000000000u)
+    if (door->full_ns && now_ns - door->full_ns < 10 * SHOALD_NS_PER_S)
         return;
     door->full_ns = now_ns;
     shoald_log(SHOALD_LOG_WARNING, "connections_full", "closed=%s asking=%d hint=%s", peer->name,

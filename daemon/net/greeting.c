@@ -2,6 +2,7 @@
 #include "net/greeting.h"
 
 #include "base/log.h"
+#include "plan/times.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ enum {
 
 void shoald_greeting_set_deadline(shoald_greeting *g, int seconds)
 {
-    g->deadline_ns = uv_hrtime() + (uint64_t)seconds * 1000000000u;
+    g->deadline_ns = uv_hrtime() + (uint64_t)seconds * SHOALD_NS_PER_S;
 }
 
 void shoald_greeting_want(shoald_greeting *g, int events)
@@ -192,7 +193,7 @@ void shoald_greeting_log_refusal(shoald_greeting *g, int status, const char *why
     shoald_door *d = g->door;
     char quoted[512];
     uint64_t now_ns = uv_hrtime();
-    if (now_ns - d->told_ns > 1000000000u) {
+    if (now_ns - d->told_ns > SHOALD_NS_PER_S) {
         if (d->untold)
             shoald_log(SHOALD_LOG_INFO, "requests_refused", "not_told=%d", d->untold);
         d->told_ns = now_ns;

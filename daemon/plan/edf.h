@@ -10,13 +10,14 @@
 #define SHOALD_EDF_H
 
 #include "plan/cost.h"
+#include "plan/times.h"
 
 #include <stdint.h>
 
 /* The longest, unless much is due at once; the shortest, however short the chunks are: very short
  * runs cost too much. */
-#define SHOALD_LONGEST_RUN_NS  40000000u
-#define SHOALD_SHORTEST_RUN_NS 10000000u
+#define SHOALD_LONGEST_RUN_NS  (40 * SHOALD_NS_PER_MS)
+#define SHOALD_SHORTEST_RUN_NS (10 * SHOALD_NS_PER_MS)
 
 /* a chunk that is ready */
 typedef struct shoald_due {

@@ -12,7 +12,7 @@
 #include "base/tokens.h"
 #include "lane.h"
 #include "plan/govern.h"
-#include "plan/park.h"
+#include "plan/parking.h"
 
 struct lws_vhost;
 struct shoald_session;

@@ -4,10 +4,10 @@
  *                      |-> the client comes back over a new link, with its ticket -> streaming
  *                      '-> its time is over, or others need the room -> as if it were lost now
  *
- * A ticket is 128 random bits that `ready` tells; whoever has it may go on with the session. The
- * next `ready` has another one, and the old one is spent once anything has come over the new link:
- * until then that `ready` may be lost with its link. plan/park.h decides, kept.h has what goes
- * again, and session.c carries out what is decided here.
+ * A session is opened by its ticket (base/ticket.h). The next `ready` has another one, and the old
+ * one is spent once anything has come over the new link: until then that `ready` may be lost with
+ * its link. plan/parking.h decides, kept.h has what goes again, and session.c carries out what is
+ * decided here.
  */
 #ifndef SHOALD_PARK_H
 #define SHOALD_PARK_H

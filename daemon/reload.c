@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_SIZE = 768 };
-
 /* ---- a model that is new -------------------------------------------------------------- */
 
 /* What it costs, by a model whose price is known; NULL: it is the first. */
@@ -129,7 +127,7 @@ static void begin(shoald_server *server)
 
 static void log_failures(const shoald_reload *r)
 {
-    char quoted[WHY_SIZE + PATH_MAX + 64];
+    char quoted[SHOALD_WHY_SIZE + PATH_MAX + 64];
     for (int i = 0; i < r->file_count; i++)
         if (*r->whys[i])
             shoald_log(SHOALD_LOG_ERROR, "model_not_reloaded", "name=%s why=%s kept=what_it_has",
@@ -183,7 +181,7 @@ static void on_done(uv_async_t *async)
 
 static void refuse(const char *why)
 {
-    char quoted[WHY_SIZE + 64];
+    char quoted[SHOALD_WHY_SIZE + 64];
     shoald_log(SHOALD_LOG_ERROR, "reload_failed", "why=%s kept=old_settings",
                shoald_log_quote(quoted, sizeof quoted, why));
 }
@@ -191,7 +189,7 @@ static void refuse(const char *why)
 void shoald_reload_all(shoald_server *server)
 {
     static shoald_settings fresh;
-    char why[WHY_SIZE], pending[256];
+    char why[SHOALD_WHY_SIZE], pending[256];
     shoald_tokens tokens;
     if (shoald_options_load(server->options, &fresh, why, sizeof why) < 0 ||
         shoald_tokens_read(&tokens, fresh.tokens, why, sizeof why) < 0) {

@@ -21,11 +21,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { WHY_SIZE = 768 };
-
 static int complain(const char *why)
 {
-    char line[WHY_SIZE + PATH_MAX + 16];
+    char line[SHOALD_WHY_SIZE + PATH_MAX + 16];
     snprintf(line, sizeof line, "shoald: %s", why);
     shoald_log_say(line);
     return -1;
@@ -73,14 +71,14 @@ static int workers_of(const shoald_settings *c)
 
 static int open_models(shoald_server *server)
 {
-    char why[WHY_SIZE + PATH_MAX];
+    char why[SHOALD_WHY_SIZE + PATH_MAX];
     server->wanted_workers = workers_of(&server->house.settings);
     return shoald_reload_open(server, why, sizeof why) < 0 ? complain(why) : 0;
 }
 
 static int complain_of_worker(int index, int result)
 {
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     snprintf(why, sizeof why,
              "cannot start worker %d: %s: lower workers, max_sessions or batch_frames", index,
              shoal_strerror(result));
@@ -102,7 +100,7 @@ static int allocate_workers(shoald_server *server, int count)
 
 static int read_tokens(shoald_server *server)
 {
-    char why[WHY_SIZE + PATH_MAX];
+    char why[SHOALD_WHY_SIZE + PATH_MAX];
     shoald_house *house = &server->house;
     if (shoald_tokens_read(&house->tokens, house->settings.tokens, why, sizeof why) < 0)
         return complain(why);
@@ -134,7 +132,7 @@ static int start_workers(shoald_server *server)
 
 static int raise_descriptor_limit(const shoald_settings *c)
 {
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     size_t need = shoald_settings_descriptors(c);
     return shoald_process_want_descriptors(need, why, sizeof why) < 0 ? complain(why) : 0;
 }
@@ -179,7 +177,7 @@ static int start_lws(shoald_server *server)
 
 static int bind_all(shoald_server *server)
 {
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     const shoald_settings *c = &server->house.settings;
     int inherited = shoald_notify_inherited();
     int count = inherited ? inherited : c->listen_count;
@@ -229,7 +227,7 @@ static int start_handles(shoald_server *server)
 
 static int write_ready_file(shoald_server *server)
 {
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     const char *path = server->options->ready_file;
     if (!path ||
         shoald_process_write_file(&server->ready_file, path, server->listeners[0].name) == 0)
@@ -289,7 +287,7 @@ static void free_all(shoald_server *server)
 
 static int check(const shoald_options *options, const shoald_settings *settings)
 {
-    char why[WHY_SIZE + PATH_MAX];
+    char why[SHOALD_WHY_SIZE + PATH_MAX];
     if (shoald_trial_run(options, settings, why, sizeof why) < 0) {
         complain(why);
         return 1;
@@ -301,7 +299,7 @@ static int check(const shoald_options *options, const shoald_settings *settings)
 int shoald_server_run(const shoald_options *options)
 {
     static shoald_server server; /* zero; large, and there is one a process */
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     server.options = options;
     if (shoald_options_load(options, &server.house.settings, why, sizeof why) < 0) {
         complain(why);

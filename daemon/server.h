@@ -21,7 +21,11 @@
 
 #include <uv.h>
 
-enum { SHOALD_SIGNALS = 4, SHOALD_MAX_LISTENERS = 2 * SHOALD_MAX_LISTEN };
+enum {
+    SHOALD_SIGNALS = 4,
+    SHOALD_MAX_LISTENERS = 2 * SHOALD_MAX_LISTEN,
+    SHOALD_WHY_SIZE = 768 /* room for cause and remedy; for one with a path, PATH_MAX more */
+};
 
 struct lws_context;
 
@@ -38,7 +42,7 @@ typedef struct shoald_reload {
     char served[SHOALD_MAX_MODELS][65];
     int served_count;
     shoald_models fresh;
-    char whys[SHOALD_MAX_MODELS][PATH_MAX + 768]; /* "": it has been opened */
+    char whys[SHOALD_MAX_MODELS][SHOALD_WHY_SIZE + PATH_MAX]; /* "": it has been opened */
 } shoald_reload;
 
 typedef struct shoald_server {
@@ -71,6 +75,7 @@ typedef struct shoald_server {
     bool stopping;                        /* lws is being taken down, then the rest */
     uint64_t drain_deadline_ns, stop_deadline_ns;
     uint64_t watchdog_ns; /* 0: systemd wants none */
+    uint64_t fed_ns;      /* when that was fed last */
 } shoald_server;
 
 /* Run until a signal ends it. Returns the exit status. */

@@ -7,6 +7,7 @@
 #include "session/session.h"
 
 #include "base/log.h"
+#include "plan/times.h"
 #include "session/house.h"
 #include "session/park.h"
 #include "session/session-internal.h"
@@ -220,7 +221,7 @@ void shoald_session_review(shoald_session *s)
 
 static bool passed(uint64_t since_ns, uint64_t now_ns, int seconds)
 {
-    return now_ns > since_ns && now_ns - since_ns >= (uint64_t)seconds * 1000000000u;
+    return now_ns > since_ns && now_ns - since_ns >= (uint64_t)seconds * SHOALD_NS_PER_S;
 }
 
 static void check_peer(shoald_session *s, uint64_t now_ns, int interval_s)
@@ -271,7 +272,7 @@ static bool check_closing(shoald_session *s, uint64_t now_ns)
     return true;
 }
 
-void shoald_session_on_second(shoald_session *s, uint64_t now_ns)
+void shoald_session_step(shoald_session *s, uint64_t now_ns)
 {
     const shoald_settings *c = &s->house->settings;
     if (shoald_park_is_over_for(s, now_ns))

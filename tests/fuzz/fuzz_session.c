@@ -227,7 +227,7 @@ static void pass(uint64_t ms)
     now_ns += ms * 1000000u;
     for (shoald_session *s = house.sessions, *next; s; s = next) {
         next = s->next;
-        shoald_session_on_second(s, uv_hrtime() + now_ns);
+        shoald_session_step(s, uv_hrtime() + now_ns);
     }
     shoald_admit_step(&house, uv_hrtime() + now_ns);
 }

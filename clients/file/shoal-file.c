@@ -25,17 +25,6 @@ static void on_interrupt(int number)
     }
 }
 
-static void catch_signals(void)
-{
-    struct sigaction a = { .sa_handler = on_interrupt };
-
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-    a.sa_handler = SIG_IGN; /* a reader of stdout that goes away is an error of write */
-    sigaction(SIGPIPE, &a, NULL);
-}
-
 /* Wait for the reader of stdout, who may take his time, but not beyond Ctrl-C. */
 static int finish_output(out_print *p, int code)
 {
@@ -101,7 +90,8 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     }
     run.print = out_print_file(run.printer);
-    catch_signals();
+    tool_catch_signals(on_interrupt);
+    signal(SIGPIPE, SIG_IGN); /* a reader of stdout that goes away is an error of write */
     code = take_priors(&o, &run, &priors);
     if (!code)
         code = finish_output(run.printer, file_jobs_run(&o, &run, &signals));

@@ -45,6 +45,7 @@
 
 #include "lib/client_events.h"
 #include "lib/client_tls.h"
+#include "tool/tool_options.h"
 #include "shoal-protocol.h"
 
 #define LOAD_MS    INT64_C(1000000)
@@ -63,7 +64,7 @@ enum {
     LOAD_DEPTHS = SHOAL_MAX_DEPTH + 1
 };
 
-enum { EXIT_LOAD_FAILED = 1, EXIT_LOAD_USAGE = 2, EXIT_LOAD_INTERRUPTED = 130 };
+enum { EXIT_LOAD_FAILED = 1, EXIT_LOAD_INTERRUPTED = 130 };
 
 /* ---- mix ------------------------------------------------------------------------------ */
 
@@ -100,10 +101,9 @@ int load_rush_parse(load_rush *r, const char *text, char *why, size_t why_size);
 
 typedef struct load_options {
     char host[256], path[512];
-    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
+    tool_server server;
     int port;
     int wss;
-    shoal__tls_files tls;
     shoal_options session; /* what all sessions ask for */
     int sessions, idle;    /* idle: started, but never speak */
     load_rush rush;

@@ -16,6 +16,12 @@ enum {
     SHOAL__ATTEND_ROWS = 16 /* most queries looked at together */
 };
 
+/* Bytes in whole lines of the cache, where our arrays begin: what aligned_alloc(64, ..) takes. */
+static inline size_t shoal__aligned(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
+
 /* What a memory is made of. In bf16 a word of 32 bits holds elements 2d and 2d + 1 of a key, and
  * values of frames 2j and 2j + 1: so a block is a tile of AMX as it stands. In 8 bits each key and
  * each value of a head has a scale, a bfloat16. */

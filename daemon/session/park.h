@@ -32,8 +32,8 @@ shoald_session *shoald_park_surplus_beside(const shoald_session *s, const char *
 /* It has waited long enough. */
 bool shoald_park_is_over_for(const shoald_session *s, uint64_t now_ns);
 
-/* Whom that ticket opens, if it was begun with the same bearer token (its name), and what the
- * client lacks is there; NULL: *err says why not. */
+/* The session that r's ticket opens, if it was begun with the same bearer token (its name), and
+ * what the client lacks is there; NULL: *err says why not. */
 shoald_session *shoald_park_find(shoald_house *house, const shoal_resume *r, const char *token,
                                  shoal_error *err);
 /* Its client is back over s->link, with r: no longer parked. 0 or -1 (no memory to tell it so). */

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/process.h"
+#include "plan/times.h"
 #include "session/admit.h"
 #include "session/session.h"
 
@@ -12,7 +13,7 @@ enum { CLOCK_MS = 250 };
 static void tell_shutdown(shoald_server *server, uint64_t now_ns)
 {
     server->told_shutdown = true;
-    server->drain_deadline_ns = now_ns + 1000000000u;
+    server->drain_deadline_ns = now_ns + SHOALD_NS_PER_S;
     for (shoald_session *s = server->house.sessions; s; s = s->next)
         shoald_session_fail(s, SHOAL_CODE_SHUTDOWN, NULL);
 }
@@ -45,14 +46,14 @@ static void measure_lag(shoald_server *server, uint64_t now_ns)
 {
     double late = now_ns > server->clock_due_ns ? (double)(now_ns - server->clock_due_ns) : 0;
     shoald_observe(&server->house.stats.lag, shoald_lag_bounds, SHOALD_LAG_BUCKETS, late / 1e9);
-    server->clock_due_ns = now_ns + CLOCK_MS * 1000000u;
+    server->clock_due_ns = now_ns + CLOCK_MS * SHOALD_NS_PER_MS;
 }
 
 /* The memory of sessions that are over goes back to the system when for a second none has ended:
  * what is free then nobody needs soon. Where that never comes, every ten seconds. */
 static void return_pages(shoald_server *server, uint64_t now_ns)
 {
-    const uint64_t second = 1000000000u, calm_ns = second, latest_ns = 10 * second;
+    const uint64_t second = SHOALD_NS_PER_S, calm_ns = second, latest_ns = 10 * second;
     const shoald_loop_stats *stats = &server->house.stats;
     uint64_t ended = atomic_load(&stats->sessions_done) + atomic_load(&stats->sessions_error) +
                      atomic_load(&stats->sessions_lost);
@@ -78,7 +79,7 @@ static void on_clock(uv_timer_t *timer)
     }
     for (shoald_session *s = server->house.sessions, *next; s; s = next) {
         next = s->next; /* it may close and free itself */
-        shoald_session_on_second(s, now_ns);
+        shoald_session_step(s, now_ns);
     }
     for (int i = 0; i < server->listener_count; i++)
         shoald_listen_wake(&server->listeners[i]);
@@ -94,6 +95,6 @@ void shoald_clock_start(shoald_server *server)
 {
     uv_timer_init(&server->loop, &server->clock);
     server->clock.data = server;
-    server->clock_due_ns = uv_hrtime() + CLOCK_MS * 1000000u;
+    server->clock_due_ns = uv_hrtime() + CLOCK_MS * SHOALD_NS_PER_MS;
     uv_timer_start(&server->clock, on_clock, CLOCK_MS, CLOCK_MS);
 }

@@ -1,6 +1,9 @@
 /* lane.c - mail between loop and worker, and the room that a session's rings need; see lane.h */
 #include "lane.h"
 
+#include "base/log.h"
+#include "plan/times.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -18,7 +21,8 @@ int shoald_port_init(shoald_port *p, int index, int depth, uv_async_t *notify, i
     p->index = index;
     p->notify = notify;
     atomic_store(&p->ceiling, depth);
-    sem_init(&p->wake, 0, 0);
+    if (sem_init(&p->wake, 0, 0) < 0)
+        return -1;
     /* a lane lies in a mailbox at most twice: once to be looked at, once marked */
     if (shoald_mailbox_init(&p->inbox, 2 * n) == 0 && shoald_mailbox_init(&p->outbox, 2 * n) == 0)
         return 0;
@@ -42,7 +46,8 @@ void shoald_port_poke(shoald_port *p)
 /* uv_hrtime() is CLOCK_MONOTONIC. */
 void shoald_port_wait(shoald_port *p, uint64_t until_ns)
 {
-    struct timespec t = { (time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u) };
+    struct timespec t = { (time_t)(until_ns / SHOALD_NS_PER_S),
+                          (long)(until_ns % SHOALD_NS_PER_S) };
     if (until_ns == UINT64_MAX)
         while (sem_wait(&p->wake) < 0) /* a signal of somebody who debugs us */
             ;
@@ -68,29 +73,49 @@ void shoald_port_notify(shoald_port *p)
 
 /* ---- mail ---------------------------------------------------------------------------- */
 
+/* False: it is lost. A mailbox has room for all that its lanes may lie in it, so that is a bug. */
+static bool put(shoald_mailbox *box, void *mail)
+{
+    if (shoald_mailbox_put(box, mail))
+        return true;
+    shoald_log(SHOALD_LOG_ERROR, "bug", "what=mailbox_full session=%s", SHOALD_UNMARK(mail)->id);
+    return false;
+}
+
+/* known: what says that it lies there. One that is lost may be posted again. */
+static void put_once(shoald_mailbox *box, shoald_lane *l, _Atomic bool *known)
+{
+    if (!atomic_exchange(known, true) && !put(box, l))
+        atomic_store(known, false);
+}
+
 void shoald_lane_post(shoald_lane *l, shoald_port *p)
 {
-    if (!atomic_exchange(&l->in_inbox, true))
-        shoald_mailbox_put(&p->inbox, l);
+    put_once(&p->inbox, l, &l->in_inbox);
     shoald_port_poke(p);
 }
 
 void shoald_lane_post_last(shoald_lane *l, shoald_port *p)
 {
-    shoald_mailbox_put(&p->inbox, SHOALD_MARK(l));
+    put(&p->inbox, SHOALD_MARK(l));
     shoald_port_poke(p);
 }
 
 void shoald_lane_post_move(shoald_lane *l, shoald_port *p)
 {
-    shoald_mailbox_put(&p->inbox, SHOALD_MARK_MOVE(l));
+    put(&p->inbox, SHOALD_MARK_MOVE(l));
     shoald_port_poke(p);
 }
 
 void shoald_lane_report(shoald_lane *l, shoald_port *p)
 {
-    if (!atomic_exchange(&l->in_outbox, true))
-        shoald_mailbox_put(&p->outbox, l);
+    put_once(&p->outbox, l, &l->in_outbox);
+    p->mail_sent = true;
+}
+
+void shoald_lane_give_back(void *mail, shoald_port *p)
+{
+    put(&p->outbox, mail);
     p->mail_sent = true;
 }
 
@@ -150,6 +175,16 @@ size_t shoald_lane_step_bytes(const shoal_model_info *m, const shoal_options *o)
 {
     size_t ready = 4096 + (size_t)m->classes * 32;
     return outputs_bytes(m, o) + ready + 8 * SHOALD_RECORD_BYTES;
+}
+
+size_t shoald_lane_largest_bytes(const shoal_model_info *m)
+{
+    shoal_options largest = shoal_options_default();
+    largest.chunk_ms = m->max_chunk_frames * SHOAL_FRAME_MS;
+    largest.encoding = SHOAL_ENCODING_JSON;
+    largest.tentative = SHOAL_ON;
+    largest.outputs = SHOAL_OUTPUT_ALL;
+    return shoald_lane_step_bytes(m, &largest);
 }
 
 /* Fast speech has 15 phones a second; what is tentative is told again with each chunk. */

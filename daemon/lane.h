@@ -143,6 +143,8 @@ void shoald_lane_post_last(shoald_lane *l, shoald_port *p);
 void shoald_lane_post_move(shoald_lane *l, shoald_port *p);
 /* Worker: tell the loop to have a look at l. */
 void shoald_lane_report(shoald_lane *l, shoald_port *p);
+/* Worker: after its last touch of a lane; mail: the lane, marked as it was posted. */
+void shoald_lane_give_back(void *mail, shoald_port *p);
 
 /* Pointers in mailboxes: marked means "this is the last of it", for ever or for this worker. */
 #define SHOALD_MARK(l)      ((void *)((uintptr_t)(l) | 1))
@@ -164,5 +166,7 @@ int shoald_lane_frame_bytes(const shoal_options *o);
 size_t shoald_lane_second_bytes(const shoal_model_info *m, const shoal_options *o);
 /* Bytes that the results of one step may take in the output queue at most. */
 size_t shoald_lane_step_bytes(const shoal_model_info *m, const shoal_options *o);
+/* No message of any session of this model is larger, whatever its outputs are. */
+size_t shoald_lane_largest_bytes(const shoal_model_info *m);
 
 #endif

@@ -29,10 +29,12 @@ static void on_check(uv_check_t *check)
     }
 }
 
-void shoald_mail_start(shoald_server *server)
+int shoald_mail_start(shoald_server *server)
 {
-    uv_async_init(&server->loop, &server->mail, on_mail);
+    if (uv_async_init(&server->loop, &server->mail, on_mail) < 0)
+        return -1;
     uv_check_init(&server->loop, &server->check);
     server->mail.data = server->check.data = server;
     uv_check_start(&server->check, on_check);
+    return 0;
 }

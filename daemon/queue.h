@@ -8,7 +8,7 @@
  * grows: a full ring refuses, and what must then wait is the writer's affair. head is written
  * by the writer alone, tail by the reader alone; both count bytes (slots) since the start and
  * never wrap in practice. They are sequentially consistent because the wake-up flags around
- * them (session.h: in_inbox, blocked, rx_paused) rely on "I stored mine, then I read yours".
+ * them (lane.h: in_inbox, blocked, rx_paused) rely on "I stored mine, then I read yours".
  *
  * A ring that is kept empty touches only its first pages, which is most of what it costs: the
  * writer that finds it empty puts the next record at the start of data. That is base, the count
@@ -67,7 +67,8 @@ typedef struct shoald_mailbox {
 
 int shoald_mailbox_init(shoald_mailbox *m, size_t count);
 void shoald_mailbox_free(shoald_mailbox *m);
-bool shoald_mailbox_put(shoald_mailbox *m, void *what); /* writer; false: full */
-void *shoald_mailbox_take(shoald_mailbox *m);           /* reader; NULL: empty */
+/* Writer; false: full. */
+__attribute__((warn_unused_result)) bool shoald_mailbox_put(shoald_mailbox *m, void *what);
+void *shoald_mailbox_take(shoald_mailbox *m); /* reader; NULL: empty */
 
 #endif

@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_SIZE = 768 };
-
 /* ---- a model that is new -------------------------------------------------------------- */
 
 /* What it costs, by a model whose price is known; NULL: it is the first. */
@@ -44,22 +42,18 @@ static int prepare_beside(shoald_service *s, void *arg)
     return prepare(s, r->known, r->workers);
 }
 
-/* One message of any kind fits: the largest step of any session. */
+/* One message of any session fits. */
 static int make_tx(shoald_server *server, const shoal_model_info *info)
 {
-    shoal_options largest = shoal_options_default();
-    largest.chunk_ms = info->max_chunk_frames * SHOAL_FRAME_MS;
-    largest.encoding = SHOAL_ENCODING_JSON;
-    largest.tentative = SHOAL_ON;
-    size_t size = shoald_lane_step_bytes(info, &largest);
-    if (size <= server->tx_size)
+    size_t size = shoald_lane_largest_bytes(info);
+    if (size <= server->house.tx_size)
         return 0;
     unsigned char *memory = realloc(server->tx_memory, LWS_PRE + size);
     if (!memory)
         return -1;
     server->tx_memory = memory;
-    server->tx_size = size;
     server->house.tx = memory + LWS_PRE;
+    server->house.tx_size = size;
     return 0;
 }
 
@@ -133,7 +127,7 @@ static void begin(shoald_server *server)
 
 static void log_failures(const shoald_reload *r)
 {
-    char quoted[WHY_SIZE + PATH_MAX + 64];
+    char quoted[SHOALD_WHY_SIZE + PATH_MAX + 64];
     for (int i = 0; i < r->file_count; i++)
         if (*r->whys[i])
             shoald_log(SHOALD_LOG_ERROR, "model_not_reloaded", "name=%s why=%s kept=what_it_has",
@@ -187,7 +181,7 @@ static void on_done(uv_async_t *async)
 
 static void refuse(const char *why)
 {
-    char quoted[WHY_SIZE + 64];
+    char quoted[SHOALD_WHY_SIZE + 64];
     shoald_log(SHOALD_LOG_ERROR, "reload_failed", "why=%s kept=old_settings",
                shoald_log_quote(quoted, sizeof quoted, why));
 }
@@ -195,7 +189,7 @@ static void refuse(const char *why)
 void shoald_reload_all(shoald_server *server)
 {
     static shoald_settings fresh;
-    char why[WHY_SIZE], pending[256];
+    char why[SHOALD_WHY_SIZE], pending[256];
     shoald_tokens tokens;
     if (shoald_options_load(server->options, &fresh, why, sizeof why) < 0 ||
         shoald_tokens_read(&tokens, fresh.tokens, why, sizeof why) < 0) {
@@ -209,10 +203,10 @@ void shoald_reload_all(shoald_server *server)
     begin(server);
 }
 
-void shoald_reload_start(shoald_server *server)
+int shoald_reload_start(shoald_server *server)
 {
-    uv_async_init(&server->loop, &server->reload.done, on_done);
     server->reload.done.data = server;
+    return uv_async_init(&server->loop, &server->reload.done, on_done);
 }
 
 void shoald_reload_stop(shoald_server *server)

@@ -21,11 +21,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { WHY_SIZE = 768 };
-
 static int complain(const char *why)
 {
-    char line[WHY_SIZE + PATH_MAX + 16];
+    char line[SHOALD_WHY_SIZE + PATH_MAX + 16];
     snprintf(line, sizeof line, "shoald: %s", why);
     shoald_log_say(line);
     return -1;
@@ -73,14 +71,14 @@ static int workers_of(const shoald_settings *c)
 
 static int open_models(shoald_server *server)
 {
-    char why[WHY_SIZE + PATH_MAX];
+    char why[SHOALD_WHY_SIZE + PATH_MAX];
     server->wanted_workers = workers_of(&server->house.settings);
     return shoald_reload_open(server, why, sizeof why) < 0 ? complain(why) : 0;
 }
 
 static int complain_of_worker(int index, int result)
 {
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     snprintf(why, sizeof why,
              "cannot start worker %d: %s: lower workers, max_sessions or batch_frames", index,
              shoal_strerror(result));
@@ -102,7 +100,7 @@ static int allocate_workers(shoald_server *server, int count)
 
 static int read_tokens(shoald_server *server)
 {
-    char why[WHY_SIZE + PATH_MAX];
+    char why[SHOALD_WHY_SIZE + PATH_MAX];
     shoald_house *house = &server->house;
     if (shoald_tokens_read(&house->tokens, house->settings.tokens, why, sizeof why) < 0)
         return complain(why);
@@ -134,7 +132,7 @@ static int start_workers(shoald_server *server)
 
 static int raise_descriptor_limit(const shoald_settings *c)
 {
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     size_t need = shoald_settings_descriptors(c);
     return shoald_process_want_descriptors(need, why, sizeof why) < 0 ? complain(why) : 0;
 }
@@ -179,7 +177,7 @@ static int start_lws(shoald_server *server)
 
 static int bind_all(shoald_server *server)
 {
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     const shoald_settings *c = &server->house.settings;
     int inherited = shoald_notify_inherited();
     int count = inherited ? inherited : c->listen_count;
@@ -210,20 +208,26 @@ static int start_listening(shoald_server *server)
     return 0;
 }
 
-static void start_handles(shoald_server *server)
+/* What fails here has nothing to be torn down: the process ends. */
+static int start_handles(shoald_server *server)
 {
-    shoald_mail_start(server);
+    static const char why[] =
+        "cannot make an event loop: raise the limit of open files (ulimit -n)";
+    if (uv_loop_init(&server->loop) < 0 || shoald_mail_start(server) < 0 ||
+        shoald_reload_start(server) < 0)
+        return complain(why);
     shoald_clock_start(server);
-    shoald_reload_start(server);
     for (int i = 0; i < SHOALD_SIGNALS; i++) {
-        uv_signal_init(&server->loop, &server->signals[i]);
+        if (uv_signal_init(&server->loop, &server->signals[i]) < 0)
+            return complain(why);
         server->signals[i].data = server;
     }
+    return 0;
 }
 
 static int write_ready_file(shoald_server *server)
 {
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     const char *path = server->options->ready_file;
     if (!path ||
         shoald_process_write_file(&server->ready_file, path, server->listeners[0].name) == 0)
@@ -283,7 +287,7 @@ static void free_all(shoald_server *server)
 
 static int check(const shoald_options *options, const shoald_settings *settings)
 {
-    char why[WHY_SIZE + PATH_MAX];
+    char why[SHOALD_WHY_SIZE + PATH_MAX];
     if (shoald_trial_run(options, settings, why, sizeof why) < 0) {
         complain(why);
         return 1;
@@ -295,7 +299,7 @@ static int check(const shoald_options *options, const shoald_settings *settings)
 int shoald_server_run(const shoald_options *options)
 {
     static shoald_server server; /* zero; large, and there is one a process */
-    char why[WHY_SIZE];
+    char why[SHOALD_WHY_SIZE];
     server.options = options;
     if (shoald_options_load(options, &server.house.settings, why, sizeof why) < 0) {
         complain(why);
@@ -305,8 +309,8 @@ int shoald_server_run(const shoald_options *options)
         return check(options, &server.house.settings);
     shoald_log_set_level(server.house.settings.log_level);
     hold_signals(SIG_BLOCK);
-    uv_loop_init(&server.loop);
-    start_handles(&server);
+    if (start_handles(&server) < 0)
+        return 1;
     int started = start(&server);
     if (started < 0)
         shoald_server_stop(&server); /* the clock does the rest */

@@ -21,7 +21,11 @@
 
 #include <uv.h>
 
-enum { SHOALD_SIGNALS = 4, SHOALD_MAX_LISTENERS = 2 * SHOALD_MAX_LISTEN };
+enum {
+    SHOALD_SIGNALS = 4,
+    SHOALD_MAX_LISTENERS = 2 * SHOALD_MAX_LISTEN,
+    SHOALD_WHY_SIZE = 768 /* room for cause and remedy; for one with a path, PATH_MAX more */
+};
 
 struct lws_context;
 
@@ -38,7 +42,7 @@ typedef struct shoald_reload {
     char served[SHOALD_MAX_MODELS][65];
     int served_count;
     shoald_models fresh;
-    char whys[SHOALD_MAX_MODELS][PATH_MAX + 768]; /* "": it has been opened */
+    char whys[SHOALD_MAX_MODELS][SHOALD_WHY_SIZE + PATH_MAX]; /* "": it has been opened */
 } shoald_reload;
 
 typedef struct shoald_server {
@@ -64,7 +68,6 @@ typedef struct shoald_server {
 
     shoald_reload reload;
     unsigned char *tx_memory; /* of house.tx */
-    size_t tx_size;           /* that has room there */
     uint64_t ended, ended_ns; /* sessions: how many, as of the last look; when the last one did */
     uint64_t ended_returned, returned_ns; /* the same, of when memory was last given back */
     uint64_t clock_due_ns;                /* when the clock should tick next */
@@ -72,6 +75,7 @@ typedef struct shoald_server {
     bool stopping;                        /* lws is being taken down, then the rest */
     uint64_t drain_deadline_ns, stop_deadline_ns;
     uint64_t watchdog_ns; /* 0: systemd wants none */
+    uint64_t fed_ns;      /* when that was fed last */
 } shoald_server;
 
 /* Run until a signal ends it. Returns the exit status. */
@@ -81,13 +85,14 @@ int shoald_server_run(const shoald_options *options);
 int shoald_reload_open(shoald_server *server, char *why, size_t why_size);
 /* SIGHUP: settings and tokens at once, models soon. */
 void shoald_reload_all(shoald_server *server);
-/* Its handle, before the loop runs. */
-void shoald_reload_start(shoald_server *server);
+/* Its handle, before the loop runs. Negative: there is none. */
+int shoald_reload_start(shoald_server *server);
 /* While workers and loop still run: what goes on is waited for, and the handle is closed. */
 void shoald_reload_stop(shoald_server *server);
 
-/* mail.c: look what workers and sessions have for the loop, from now on, and now. */
-void shoald_mail_start(shoald_server *server);
+/* mail.c: look what workers and sessions have for the loop, from now on, and now. Negative: it
+ * cannot be known. */
+int shoald_mail_start(shoald_server *server);
 void shoald_mail_take(shoald_server *server);
 
 /* stop.c: SIGTERM and SIGINT. The second time it exits at once. */

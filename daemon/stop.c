@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/notify.h"
+#include "plan/times.h"
 #include "session/session.h"
 
 #include <libwebsockets.h>
@@ -23,7 +24,7 @@ void shoald_server_drain(shoald_server *server)
         _exit(1);
     }
     server->house.draining = true;
-    server->drain_deadline_ns = uv_hrtime() + (uint64_t)seconds * 1000000000u;
+    server->drain_deadline_ns = uv_hrtime() + (uint64_t)seconds * SHOALD_NS_PER_S;
     shoald_log(SHOALD_LOG_NOTICE, "draining", "sessions=%d timeout_s=%d",
                server->house.session_count, seconds);
     shoald_notify("STOPPING=1\nSTATUS=draining %d sessions\nEXTEND_TIMEOUT_USEC=%lld",
@@ -42,7 +43,7 @@ void shoald_server_stop(shoald_server *server)
         shoald_listen_close(&server->listeners[i]);
     shoald_door_close(&server->door);
     server->stopping = true;
-    server->stop_deadline_ns = uv_hrtime() + 2000000000u;
+    server->stop_deadline_ns = uv_hrtime() + 2 * SHOALD_NS_PER_S;
     if (server->lws)
         lws_context_destroy(server->lws);
     server->lws = NULL;

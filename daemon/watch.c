@@ -4,6 +4,7 @@
 #include "server.h"
 
 #include "base/notify.h"
+#include "plan/times.h"
 
 void shoald_watch_start(shoald_server *server)
 {
@@ -26,19 +27,19 @@ static void look_at_worker(shoald_server *server, int i, uint64_t now_ns)
 /* A worker that made no progress for stall_timeout_s, or -1. */
 static int find_stalled(const shoald_server *server, uint64_t now_ns)
 {
-    uint64_t limit_ns = (uint64_t)server->house.settings.stall_timeout_s * 1000000000u;
+    uint64_t limit_ns = (uint64_t)server->house.settings.stall_timeout_s * SHOALD_NS_PER_S;
     for (int i = 0; i < server->worker_count; i++)
         if (now_ns - server->worker_moved_ns[i] > limit_ns)
             return i;
     return -1;
 }
 
-static void feed_watchdog(const shoald_server *server, uint64_t now_ns)
+static void feed_watchdog(shoald_server *server, uint64_t now_ns)
 {
-    static uint64_t fed_ns;
-    if (!server->watchdog_ns || now_ns - fed_ns < server->watchdog_ns || server->house.stalled >= 0)
+    if (!server->watchdog_ns || now_ns - server->fed_ns < server->watchdog_ns ||
+        server->house.stalled >= 0)
         return;
-    fed_ns = now_ns;
+    server->fed_ns = now_ns;
     shoald_notify("WATCHDOG=1\nSTATUS=%d sessions%s", server->house.session_count,
                   server->house.draining ? ", draining" : "");
 }

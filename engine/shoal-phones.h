@@ -51,8 +51,8 @@ SHOAL_CHECK int shoal_decoder_new(shoal_decoder **out, const shoal_model *m,
                                   const shoal_decoder_params *p);
 SHOAL_API void shoal_decoder_free(shoal_decoder *d);
 /* Decode frames [frames, classes] that follow the last ones. Writes at most max phones and
- * returns how many; never more than frames + max_lag_frames (a caller with room for
- * frames + SHOAL_DECODER_LAG never loses one). */
+ * returns how many; never more than frames + SHOAL_DECODER_LAG, and with room for so many none is
+ * lost. */
 #define SHOAL_DECODER_LAG 64 /* frames: 1.28 s */
 SHOAL_CHECK int shoal_decoder_run(shoal_decoder *d, const float *logp, int frames, shoal_phone *out,
                                   int max);

@@ -134,7 +134,7 @@ typedef struct shoal_model_info {
     const char *precision; /* of the products: "fp32", "bf16" or "int8" */
     int row_invariant;     /* 1: features are the same bytes in any company; 0: within 1e-4 in
                             * fp32 (see Exactness) */
-    const char *cache;     /* what streams remember is in: "fp32", "bf16", "fp16" or "int8" */
+    const char *cache;     /* type of what streams remember: "fp32", "bf16", "fp16" or "int8" */
     const char *why;       /* these kernels, this backend and precision: a line for people */
 } shoal_model_info;
 
@@ -155,9 +155,9 @@ typedef enum shoal_precision {
                           * 1 % of fp32's: BF16 with AMX, INT8 with AVX2 and AVX-512, else FP32 */
 } shoal_precision;
 
-/* In what a stream remembers: most of its memory, and of what attention reads. Any goes with any
- * precision. Kilobytes a layer, and largest difference of log posteriors from those with fp32
- * caches and products (docs/performance.md): */
+/* The type of the numbers that a stream remembers, which are most of its memory and most of what
+ * attention reads. Any type goes with any precision. Kilobytes a layer, and largest difference of
+ * log posteriors from those with fp32 caches and products (docs/performance.md): */
 typedef enum shoal_cache {
     SHOAL_CACHE_AUTO, /* F32 with fp32 products; below, BF16 with AVX-512 and AMX, else F16 */
     SHOAL_CACHE_F32,  /* 142, 0: Exactness above is with these */
@@ -191,7 +191,7 @@ SHOAL_API const shoal_model_info *shoal_model_get_info(const shoal_model *m);
 
 /* ---- stream -------------------------------------------------------------------------- */
 
-/* What a layer that wakes up (after set_depth to deeper) finds as its history. */
+/* The history that a layer finds when it wakes up, after set_depth to deeper. */
 typedef enum shoal_wake {
     SHOAL_WAKE_EMPTY, /* nothing, as at the start of a stream: exactly defined, but for a while
                        * the deeper features know less than the shallow ones did */
@@ -204,11 +204,12 @@ typedef struct shoal_stream_params {
     int depth;        /* 1..the program's depth */
     int chunk_frames; /* 1..info.max_chunk_frames; 8 frames are 160 ms */
     int left_frames;  /* 0..info.max_left_frames, attention's memory before the chunk */
-    shoal_wake wake;  /* default COPY */
+    shoal_wake wake;  /* history of layers that wake up; default COPY */
     int program;      /* 0..info.programs - 1 (shoal_model_get_program); default 0 */
 } shoal_stream_params;
 
 SHOAL_API shoal_stream_params shoal_stream_default_params(const shoal_model *m);
+/* Returns 0, SHOAL_EINVAL, SHOAL_ENOMEM. */
 SHOAL_CHECK int shoal_stream_new(shoal_stream **out, const shoal_model *m,
                                  const shoal_stream_params *p);
 SHOAL_API void shoal_stream_free(shoal_stream *s);
@@ -224,7 +225,8 @@ SHOAL_CHECK ptrdiff_t shoal_stream_feed(shoal_stream *s, const float *pcm, size_
 SHOAL_CHECK int shoal_stream_ready(const shoal_stream *s);
 /* Make every whole frame heard so far ready as one short chunk; chunks count anew after it.
  * Up to frame_samples + window_extra_samples - 1 samples (34 ms) stay behind for the next
- * chunk, and output lags by the look-ahead; nothing is lost. */
+ * chunk, and output lags by the look-ahead; nothing is lost. Returns 0, or SHOAL_ESTATE after
+ * shoal_stream_finish. */
 SHOAL_CHECK int shoal_stream_flush(shoal_stream *s);
 /* No more audio: pads with silence so that every sample heard lies in some output frame.
  * Keep running while ready. Total frames = ceil(samples / frame_samples). Feeding after
@@ -334,7 +336,9 @@ typedef struct shoal_result {
 } shoal_result;
 
 /* Scratch for runs of up to max_frames internal frames in total, all streams together
- * (at least one stream's chunk). */
+ * (at least one stream's chunk). All three return 0, SHOAL_EINVAL (fewer than one
+ * such frame, more than 65536, or more than 1048576 of the others), SHOAL_ENOMEM,
+ * SHOAL_EBACKEND. */
 SHOAL_CHECK int shoal_batch_new(shoal_batch **out, const shoal_model *m, int max_frames);
 /* The same, with room for max_tap_frames frames of taps in all. */
 SHOAL_CHECK int shoal_batch_new_taps(shoal_batch **out, const shoal_model *m, int max_frames,
@@ -377,19 +381,23 @@ typedef enum shoal_pcm_format {
  */
 typedef struct shoal_pcm shoal_pcm;
 
-/* rate 8000..48000, channels 1..8. SHOAL_EUNSUPPORTED: this build has no libopus. */
+/* rate 8000..48000, channels 1..8. Returns 0, SHOAL_EINVAL, SHOAL_ENOMEM, SHOAL_EUNSUPPORTED (this
+ * build has no libopus). */
 SHOAL_CHECK int shoal_pcm_new(shoal_pcm **out, shoal_pcm_format format, int rate, int channels);
 SHOAL_API void shoal_pcm_free(shoal_pcm *c);
-/* Which channel is heard: 1..channels, or 0 (all, averaged). Before the first bytes. */
+/* Which channel is heard: 1..channels, or 0 (all, averaged). Before the first bytes. Returns 0,
+ * SHOAL_EINVAL or, for Opus, SHOAL_ENOMEM: then c can only be freed. */
 SHOAL_CHECK int shoal_pcm_set_channel(shoal_pcm *c, int channel);
 /* Convert up to size bytes into at most max floats; *used says how many bytes were taken
  * (keep calling while it is less than size or the result is max). Returns the floats
- * written, or SHOAL_EAUDIO (NaN, infinity, beyond SHOAL_MAX_SAMPLE, a bad Opus packet). */
+ * written, SHOAL_EAUDIO (NaN, infinity, beyond SHOAL_MAX_SAMPLE, a bad Opus packet) or
+ * SHOAL_ENOMEM. */
 SHOAL_CHECK ptrdiff_t shoal_pcm_convert(shoal_pcm *c, const void *bytes, size_t size, size_t *used,
                                         float *out, size_t max);
-/* After the last bytes: drain the resampler. Call until it returns 0. */
+/* After the last bytes: drain the resampler. Call until it returns 0, or SHOAL_ENOMEM. */
 SHOAL_CHECK ptrdiff_t shoal_pcm_drain(shoal_pcm *c, float *out, size_t max);
-/* After that: other audio follows, from a whole sample on. One that was cut is left out. */
+/* After that: other audio follows, from a whole sample on. One that was cut is left out. Returns 0
+ * or SHOAL_ENOMEM. */
 SHOAL_CHECK int shoal_pcm_reset(shoal_pcm *c);
 
 #ifdef __cplusplus

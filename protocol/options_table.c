@@ -1,7 +1,8 @@
 /* options_table.c - the options of a session: names, kinds, ranges, defaults
  *
  * A new option is a new row here plus a field in shoal_options. options.c reads and checks what the
- * rows say, options_text.c writes it.
+ * rows say, options_text.c writes it. A new one has no ALWAYS: servers that are older tell nothing
+ * of it in `ready`, and their clients may be newer.
  */
 #include "protocol-internal.h"
 
@@ -21,28 +22,29 @@ static const char *const output_names[] = { "phones", "posteriors", "embedding",
                                             "hidden", "mel",        NULL };
 
 #define AT(field) offsetof(shoal_options, field)
+#define ALWAYS    1 /* in every `ready` */
 
 const shoal__option shoal__options[] = {
     { "format", SHOAL_OPT_FORMAT, SHOAL__NAME, AT(format), 0, 0, 0, format_names,
-      "s16le, f32le, mulaw, alaw or opus" },
+      "s16le, f32le, mulaw, alaw or opus", ALWAYS },
     { "rate", SHOAL_OPT_RATE, SHOAL__INT, AT(rate), SHOAL_MIN_RATE, SHOAL_MAX_RATE, 1, NULL,
-      "8000..48000 (Hz)" },
+      "8000..48000 (Hz)", ALWAYS },
     { "channels", SHOAL_OPT_CHANNELS, SHOAL__INT, AT(channels), 1, SHOAL_MAX_CHANNELS, 1, NULL,
-      "1..8" },
+      "1..8", ALWAYS },
     { "depth", SHOAL_OPT_DEPTH, SHOAL__DEPTH, 0, 1, SHOAL_MAX_DEPTH, 1, NULL,
-      "a layer count 1..255 or a range min-max (in JSON [min, max])" },
+      "a layer count 1..255 or a range min-max (in JSON [min, max])", ALWAYS },
     { "chunk_ms", SHOAL_OPT_CHUNK_MS, SHOAL__INT, AT(chunk_ms), SHOAL_MIN_CHUNK_MS,
-      SHOAL_MAX_CHUNK_MS, SHOAL_FRAME_MS, NULL, "20..1280 in steps of 20" },
+      SHOAL_MAX_CHUNK_MS, SHOAL_FRAME_MS, NULL, "20..1280 in steps of 20", ALWAYS },
     { "left_ms", SHOAL_OPT_LEFT_MS, SHOAL__INT, AT(left_ms), 0, SHOAL_MAX_LEFT_MS, SHOAL_FRAME_MS,
-      NULL, "0..5120 in steps of 20" },
+      NULL, "0..5120 in steps of 20", ALWAYS },
     { "attention", SHOAL_OPT_ATTENTION, SHOAL__NAME, AT(attention), 0, 0, 0, attention_names,
-      "own or reuse" },
+      "own or reuse", ALWAYS },
     { "output", SHOAL_OPT_OUTPUT, SHOAL__OUTPUT, AT(outputs), 0, 0, 0, output_names,
       "one or several of phones, posteriors, embedding, activity, hidden, mel, each with a depth "
-      "of "
-      "its own (phones@4, hidden@0, but not mel) or without, each once, at most 16 such depths" },
+      "of its own (phones@4, hidden@0, but not mel) or without, each once, at most 16 such depths",
+      ALWAYS },
     { "encoding", SHOAL_OPT_ENCODING, SHOAL__NAME, AT(encoding), 0, 0, 0, encoding_names,
-      "f32, f16 or json" },
+      "f32, f16 or json", ALWAYS },
     { "activity_threshold", SHOAL_OPT_ACTIVITY_THRESHOLD, SHOAL__INT, AT(activity_threshold),
       SHOAL_MIN_THRESHOLD, SHOAL_MAX_THRESHOLD, 1, NULL, "30..99 (percent)" },
     { "activity_hangover_ms", SHOAL_OPT_ACTIVITY_HANGOVER_MS, SHOAL__INT, AT(activity_hangover_ms),

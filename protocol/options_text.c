@@ -307,7 +307,7 @@ static void text_output(value_text *v, const json_t *j)
     }
 }
 
-static void text_of(value_text *v, enum shoal__kind kind, const json_t *j)
+static void text_of(value_text *v, enum shoal__option_kind kind, const json_t *j)
 {
     switch (kind) {
     case SHOAL__INT: text_integer(v, j); break;
@@ -360,7 +360,7 @@ void shoal__options_read_json(shoal_options *o, shoal__in *in)
     *o = shoal_options_default();
     for (const shoal__option *row = shoal__options; row->name && !in->failed; row++) {
         const json_t *value = json_object_get(in->obj, row->name);
-        if (!value && row->bit & SHOAL__LATER_OPTIONS)
+        if (!value && !row->always)
             continue; /* of a server that does not have it yet */
         if (!value)
             shoal__in_fail(in, row->name, "there");

@@ -34,11 +34,11 @@ size_t shoal__utf8_length(const unsigned char *s);
 void shoal__text_string(shoal__text *t, const char *s);
 /* x in [0, 1e9] with that many decimals (0..4); fails outside. */
 void shoal__text_decimal(shoal__text *t, double x, int decimals);
-/* The shortest of up to 9 digits that keeps every bit; null if not finite. */
 /* 1764270000.123 of milliseconds, which are not negative. */
 void shoal__text_ms(shoal__text *t, int64_t ms);
 /* "t0":..., where it is said, with the comma before it. */
 void shoal__text_t0(shoal__text *t, int64_t t0_ms);
+/* The shortest of up to 9 digits that keeps every bit; null if not finite. */
 void shoal__text_float(shoal__text *t, float x);
 
 /* ---- reading JSON (json_in.c) ---- */
@@ -75,21 +75,15 @@ uint32_t shoal__packet_row_ms(const shoal_packet *p);
 /* One member of a start or set message. Same rules as shoal_options_add. */
 int shoal__options_add_json(shoal_options *o, const char *key, const json_t *value,
                             shoal_error *err);
-/* The members of a `ready`: unknown ones are skipped, all known ones must be there but for
- * those that the first servers of version 1 did not have. */
-#define SHOAL__LATER_OPTIONS                                                                       \
-    (SHOAL_OPT_ACTIVITY_THRESHOLD | SHOAL_OPT_ACTIVITY_HANGOVER_MS | SHOAL_OPT_LM |                \
-     SHOAL_OPT_DURATIONS | SHOAL_OPT_PROGRAM | SHOAL_OPT_SETTLE_MS | SHOAL_OPT_SETTLE_SILENCE_MS | \
-     SHOAL_OPT_TENTATIVE | SHOAL_OPT_PRECISION | SHOAL_OPT_EVERY | SHOAL_OPT_POOL |                \
-     SHOAL_OPT_CHANNEL | SHOAL_OPT_T0 | SHOAL_OPT_ACTIVITY_MIN_MS | SHOAL_OPT_ACTIVITY_MAX_MS |    \
-     SHOAL_OPT_ACTIVITY_PAD_MS | SHOAL_OPT_MODEL)
+/* The members of a `ready`: unknown ones are skipped, and what the table says is always told must
+ * be there. */
 void shoal__options_read_json(shoal_options *o, shoal__in *in);
 /* "format":"s16le","rate":16000,... of the fields in which. */
 void shoal__options_write_json(shoal__text *t, const shoal_options *o, unsigned which);
 
 /* ---- the table of options (options.c) ---- */
 
-enum shoal__kind {
+enum shoal__option_kind {
     SHOAL__INT,
     SHOAL__NAME,
     SHOAL__DEPTH,
@@ -103,11 +97,12 @@ enum shoal__kind {
 typedef struct shoal__option {
     const char *name;
     unsigned bit; /* SHOAL_OPT_* */
-    enum shoal__kind kind;
+    enum shoal__option_kind kind;
     size_t offset;            /* of its field in shoal_options; DEPTH and OUTPUT have several */
     int min, max, step;       /* INT */
     const char *const *names; /* NAME: by enum value; OUTPUT: by bit number; NULL ends */
     const char *allowed;      /* for people */
+    int always; /* every server of version 1 tells it in `ready`, the first ones, too */
 } shoal__option;
 
 extern const shoal__option shoal__options[]; /* name NULL ends */

@@ -126,6 +126,74 @@ START_TEST(wake_ends_a_wait)
 }
 END_TEST
 
+static void hear_skip(fake_peer *p)
+{
+    fake_send_ready(p);
+    if (fake_read_until(p, "skip"))
+        fake_send_text(p, strstr((char *)p->message, "\"samples\":640}")
+                              ? "{\"type\":\"pong\",\"id\":\"well\"}"
+                              : "{\"type\":\"pong\",\"id\":\"wrong\"}");
+    read_nothing(p);
+}
+
+START_TEST(a_skip_is_said)
+{
+    shoal_client *c = connect_to(fake_server_start(hear_skip, 0), NULL);
+
+    expect(c, SHOAL_CLIENT_READY);
+    ck_assert_int_eq(shoal_client_skip(c, 0), SHOAL_CLIENT_EINVAL);
+    ck_assert_int_eq(shoal_client_skip(c, 640), 0);
+    ck_assert_str_eq(expect(c, SHOAL_CLIENT_PONG).id, "well");
+    ck_assert_int_eq(shoal_client_end(c), 0);
+    ck_assert_int_eq(shoal_client_skip(c, 640), SHOAL_CLIENT_ESTATE);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+/* What has no results is still there when the server has died. */
+START_TEST(audio_is_kept_on_request)
+{
+    shoal_client_params p = shoal_client_default_params();
+    uint8_t audio[3000], kept[3000];
+    size_t at = 0, n, sum = 0;
+    const void *bytes;
+
+    for (size_t i = 0; i < sizeof audio; i++)
+        audio[i] = (uint8_t)(i * 7 + i / 256);
+    p.keep_bytes = sizeof audio;
+    shoal_client *c = connect_to(fake_server_start(lose_one, 0), &p);
+    expect(c, SHOAL_CLIENT_READY);
+    ck_assert_uint_eq(shoal_client_send(c, audio, sizeof audio), sizeof audio);
+    while (shoal_client_get_kept(c, &at, &bytes, &n)) {
+        ck_assert_uint_le(sum + n, sizeof kept);
+        memcpy(kept + sum, bytes, n);
+        sum += n;
+    }
+    ck_assert_uint_eq(sum, sizeof audio);
+    ck_assert_mem_eq(kept, audio, sum);
+    ck_assert_uint_eq(shoal_client_get_stats(c).kept_from, 0);
+    shoal_client_free(c);
+    fake_server_join();
+}
+END_TEST
+
+START_TEST(codes_have_texts_and_the_library_a_version)
+{
+    char parts[32];
+
+    for (int code = SHOAL_CLIENT_EFAILED; code < 0; code++) {
+        ck_assert_str_ne(shoal_client_strerror(code), "unknown error");
+        for (int other = code + 1; other <= 0; other++)
+            ck_assert_str_ne(shoal_client_strerror(code), shoal_client_strerror(other));
+    }
+    ck_assert_str_eq(shoal_client_strerror(SHOAL_CLIENT_EFAILED - 1), "unknown error");
+    snprintf(parts, sizeof parts, "%d.%d.%d", SHOAL_CLIENT_VERSION_MAJOR,
+             SHOAL_CLIENT_VERSION_MINOR, SHOAL_CLIENT_VERSION_PATCH);
+    ck_assert_str_eq(shoal_client_version(), parts);
+}
+END_TEST
+
 /* ---- servers that go wrong ---- */
 
 static void die(fake_peer *p)
@@ -417,6 +485,9 @@ static Suite *client_suite(void)
     tcase_add_test(session, a_session_in_order);
     tcase_add_test(session, missing_results_are_counted);
     tcase_add_test(session, wake_ends_a_wait);
+    tcase_add_test(session, a_skip_is_said);
+    tcase_add_test(session, audio_is_kept_on_request);
+    tcase_add_test(session, codes_have_texts_and_the_library_a_version);
     tcase_add_test(wrong, a_dying_server_is_an_error_after_its_last_result);
     tcase_add_test(wrong, a_frozen_server_is_given_up);
     tcase_add_test(wrong, an_early_close_tells_its_code);

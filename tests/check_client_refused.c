@@ -1,5 +1,4 @@
-/* check_client_refused.c - TLS servers that refuse a client after the handshake, at the worst
- * moment
+/* check_client_refused.c - TLS servers that refuse a client late, at the worst moment
  *
  *     client                               server
  *     hello, ..., finished       ----->    looks at the client's certificate, or its lack

@@ -1,5 +1,4 @@
-/* check_file_audio.c - audio files that are not what they say: cut off, of a foreign kind,
- * cancelling
+/* check_file_audio.c - audio files that are not what they say: cut off, foreign, cancelling
  *
  * Files are made with libsndfile here, whole and with their last 40 % gone.
  */

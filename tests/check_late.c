@@ -159,7 +159,7 @@ static void let_pass(double seconds, int worker, uint64_t late_ns)
         now_ns += second / 4;
         shoald_admit_step(&house, now_ns);
         for (int i = 0; i < SESSIONS; i++)
-            shoald_session_on_second(&sessions[i], now_ns);
+            shoald_session_step(&sessions[i], now_ns);
     }
 }
 

@@ -7,6 +7,8 @@ what the object files take from each other. Refuses, and says which line:
 - an include of a room that the including room may not know (table MAY);
 - an include of the system's that has no place in a room (table NOT_HERE);
 - a circle of files: a.h and a.c count as one, so b.h included from a.c and a.h from b.h is one;
+- two headers with the same guard, of which whoever includes both sees one, or with structs, unions or
+  enums of the same tag;
 - a circle that includes do not show: two object files that call each other (daemon, clients,
   protocol). session <-> session_out is meant, and the only one.
 
@@ -47,13 +49,16 @@ MAY = {
     "daemon/": ["daemon/", "protocol/", "engine/shoal.h"],
     "clients/lib/": ["protocol/shoal-protocol.h"],
     "clients/out/": ["protocol/shoal-protocol.h"],
-    "clients/file/": ["clients/lib/", "clients/out/", "protocol/shoal-protocol.h"],
-    "clients/mic/": ["clients/lib/shoal-client.h", "clients/lib/client_get.h",
-                     "clients/lib/client_tls.h", "clients/lib/client_url.h", "clients/out/",
-                     "protocol/shoal-protocol.h"],
-    "clients/load/": ["clients/lib/", "clients/file/file_audio.h", "clients/out/out_screen.h",
+    "clients/tool/": ["clients/lib/shoal-client.h", "clients/lib/client_tls.h",
                       "protocol/shoal-protocol.h"],
-    "clients/tune/": ["clients/lib/", "clients/file/file_audio.h", "clients/out/out_screen.h",
+    "clients/file/": ["clients/lib/", "clients/out/", "clients/tool/",
+                      "protocol/shoal-protocol.h"],
+    "clients/mic/": ["clients/lib/shoal-client.h", "clients/lib/client_get.h",
+                     "clients/lib/client_tls.h", "clients/lib/client_url.h", "clients/out/", "clients/tool/",
+                     "protocol/shoal-protocol.h"],
+    "clients/load/": ["clients/lib/", "clients/file/file_audio.h", "clients/out/out_screen.h", "clients/tool/",
+                      "protocol/shoal-protocol.h"],
+    "clients/tune/": ["clients/lib/", "clients/file/file_audio.h", "clients/out/out_screen.h", "clients/tool/",
                       "protocol/shoal-protocol.h"],
 }
 
@@ -69,6 +74,7 @@ NOT_HERE = {
        for part in (".c", "_events", "_failure", "_keep", "_queue", "_session", "_url")},
     "clients/lib/client_ws": r"uv\.h",
     "clients/out/": SOCKETS,
+    "clients/tool/": SOCKETS,
     "clients/file/": r"libwebsockets\.h|uv\.h",
     "clients/load/": r"uv\.h",
     "clients/mic/": r"libwebsockets\.h",
@@ -173,6 +179,27 @@ def walk_includes():
     return wrong
 
 
+GUARD = re.compile(r"^#ifndef (\w+)\n#define \1$", re.M)
+TAG = re.compile(r"^(?:typedef )?(?:struct|union|enum) (\w+)\s*\{", re.M)
+
+
+def walk_names():
+    """What two headers call by one name."""
+    places, wrong = {}, []
+    for path in sources():
+        if path.endswith(".h"):
+            with open(path, encoding="utf-8") as f:
+                text = f.read()
+            for what, pattern in (("guard", GUARD), ("tag", TAG)):
+                for name in set(pattern.findall(text)):
+                    places.setdefault((what, name), []).append(path)
+    for (what, name), paths in sorted(places.items()):
+        if len(paths) > 1:
+            words = f"the same {what} {name}: {' '.join(sorted(paths))}"
+            wrong.append((words, words))
+    return wrong
+
+
 def symbols(objects):
     """(who defines what, who wants what), both by unit"""
     defined, wanted = {}, {}
@@ -221,7 +248,7 @@ def covers(known, name):
 def main():
     build = os.path.abspath(os.environ.get("TOP_BUILDDIR", "build"))
     os.chdir(os.environ.get("SRCDIR", "."))
-    wrong = walk_includes()
+    wrong = walk_includes() + walk_names()
     try:
         wrong += walk_objects(build)
     except FileNotFoundError:
@@ -231,7 +258,7 @@ def main():
         print("known:" if known in needed else "no longer needed in KNOWN:", known)
     bad = [text for name, text in wrong if not any(covers(known, name) for known in KNOWN)]
     if bad:
-        print("dependencies that point the wrong way:", *bad, sep="\n")
+        print("dependencies that point the wrong way, and names of two:", *bad, sep="\n")
     return 1 if bad else 0
 
 

@@ -1,5 +1,4 @@
-/* check_models.c - models by name: what the settings say, what a session may ask for, who frees
- * them
+/* check_models.c - models by name: what settings say, what sessions may ask for, who frees them
  *
  * The small models of tests/data: tiny and tiny2 have the same weights in files of another format.
  */

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/park.h"
+#include "base/ticket.h"
+#include "plan/parking.h"
 #include "session/kept.h"
 #include "shoal-protocol.h"
 #include "suite.h"
@@ -14,51 +15,56 @@
 
 START_TEST(the_bounds_of_parking)
 {
-    const shoald_park_limits l = { .window_ms = 30000, .sessions = 3, .bytes = 1600 };
-    const shoald_park_limits off = { .window_ms = 0, .sessions = 3, .bytes = 1600 };
-    const shoald_park_limits none = { .window_ms = 30000, .sessions = 0, .bytes = 1600 };
+    const shoald_parking_limits l = { .window_ms = 30000, .sessions = 3, .bytes = 1600 };
+    const shoald_parking_limits off = { .window_ms = 0, .sessions = 3, .bytes = 1600 };
+    const shoald_parking_limits none = { .window_ms = 30000, .sessions = 0, .bytes = 1600 };
 
-    ck_assert(shoald_park_takes(&l, 100)); /* a sixteenth */
-    ck_assert(!shoald_park_takes(&l, 101));
-    ck_assert(!shoald_park_takes(&off, 1));
-    ck_assert(!shoald_park_takes(&none, 1));
-    ck_assert(!shoald_park_is_over(&l, &(shoald_parked){ 3, 1600 }, 1));
-    ck_assert(shoald_park_is_over(&l, &(shoald_parked){ 4, 1600 }, 1));
-    ck_assert(shoald_park_is_over(&l, &(shoald_parked){ 3, 1601 }, 1));
-    ck_assert(shoald_park_is_over(&l, &(shoald_parked){ 1, 1 }, 0));
-    ck_assert(shoald_park_is_over(&off, &(shoald_parked){ 1, 1 }, 9)); /* turned off since */
-    ck_assert(!shoald_park_is_over(&l, &(shoald_parked){ 0, 0 }, 0));  /* nobody can go */
-    const shoald_park_limits shared = { .sessions = 8, .bytes = 1600, .percent = 25 };
-    ck_assert(!shoald_park_is_greedy(&shared, &(shoald_parked){ 2, 400 }));
-    ck_assert(shoald_park_is_greedy(&shared, &(shoald_parked){ 3, 3 }));
-    ck_assert(shoald_park_is_greedy(&shared, &(shoald_parked){ 2, 401 }));
-    ck_assert(!shoald_park_is_greedy(&shared, &(shoald_parked){ 1, 401 })); /* one has to fit */
-    ck_assert(!shoald_park_is_past(&l, 7, 7 + 29999999999u));
-    ck_assert(shoald_park_is_past(&l, 7, 7 + 30000000000u));
-    ck_assert(!shoald_park_is_past(&l, 7, 6));
+    ck_assert(shoald_parking_takes(&l, 100)); /* a sixteenth */
+    ck_assert(!shoald_parking_takes(&l, 101));
+    ck_assert(!shoald_parking_takes(&off, 1));
+    ck_assert(!shoald_parking_takes(&none, 1));
+    ck_assert(!shoald_parking_is_over(&l, &(shoald_parked){ 3, 1600 }, 1));
+    ck_assert(shoald_parking_is_over(&l, &(shoald_parked){ 4, 1600 }, 1));
+    ck_assert(shoald_parking_is_over(&l, &(shoald_parked){ 3, 1601 }, 1));
+    ck_assert(shoald_parking_is_over(&l, &(shoald_parked){ 1, 1 }, 0));
+    ck_assert(shoald_parking_is_over(&off, &(shoald_parked){ 1, 1 }, 9)); /* turned off since */
+    ck_assert(!shoald_parking_is_over(&l, &(shoald_parked){ 0, 0 }, 0));  /* nobody can go */
+    const shoald_parking_limits shared = { .sessions = 8, .bytes = 1600, .percent = 25 };
+    ck_assert(!shoald_parking_is_greedy(&shared, &(shoald_parked){ 2, 400 }));
+    ck_assert(shoald_parking_is_greedy(&shared, &(shoald_parked){ 3, 3 }));
+    ck_assert(shoald_parking_is_greedy(&shared, &(shoald_parked){ 2, 401 }));
+    ck_assert(!shoald_parking_is_greedy(&shared, &(shoald_parked){ 1, 401 })); /* one has to fit */
+    ck_assert(!shoald_parking_is_past(&l, 7, 7 + 29999999999u));
+    ck_assert(shoald_parking_is_past(&l, 7, 7 + 30000000000u));
+    ck_assert(!shoald_parking_is_past(&l, 7, 6));
 }
 END_TEST
 
 START_TEST(how_much_of_the_results_is_kept)
 {
-    const shoald_park_limits l = { .window_ms = 30000 }, off = { .window_ms = 0 };
+    const shoald_parking_limits l = { .window_ms = 30000 }, off = { .window_ms = 0 };
 
-    ck_assert_uint_eq(shoald_park_kept_bytes(&l, 2000, 1 << 18), 60000);
-    ck_assert_uint_eq(shoald_park_kept_bytes(&l, 1000000, 1 << 18), 1 << 18);
-    ck_assert_uint_eq(shoald_park_kept_bytes(&l, 1, 1 << 18), 8 << 10);
-    ck_assert_uint_eq(shoald_park_kept_bytes(&off, 2000, 1 << 18), 0);
-    ck_assert_int_eq(shoald_park_covers(10, 4, 4), SHOALD_COVERED);
-    ck_assert_int_eq(shoald_park_covers(10, 4, 10), SHOALD_COVERED);
-    ck_assert_int_eq(shoald_park_covers(10, 4, 3), SHOALD_FORGOTTEN);
-    ck_assert_int_eq(shoald_park_covers(10, 4, 11), SHOALD_NEVER_SENT);
-    ck_assert_int_eq(shoald_park_covers(10, 4, SHOAL_MAX_COUNT), SHOALD_NEVER_SENT);
+    ck_assert_uint_eq(shoald_parking_kept_bytes(&l, 2000, 1 << 18), 60000);
+    ck_assert_uint_eq(shoald_parking_kept_bytes(&l, 1000000, 1 << 18), 1 << 18);
+    ck_assert_uint_eq(shoald_parking_kept_bytes(&l, 1, 1 << 18), 8 << 10);
+    ck_assert_uint_eq(shoald_parking_kept_bytes(&off, 2000, 1 << 18), 0);
+    ck_assert_int_eq(shoald_parking_covers(10, 4, 4), SHOALD_COVERED);
+    ck_assert_int_eq(shoald_parking_covers(10, 4, 10), SHOALD_COVERED);
+    ck_assert_int_eq(shoald_parking_covers(10, 4, 3), SHOALD_FORGOTTEN);
+    ck_assert_int_eq(shoald_parking_covers(10, 4, 11), SHOALD_NEVER_SENT);
+    ck_assert_int_eq(shoald_parking_covers(10, 4, SHOAL_MAX_COUNT), SHOALD_NEVER_SENT);
 }
 END_TEST
 
 START_TEST(tickets_are_compared_whole)
 {
     unsigned char a[SHOALD_TICKET_BYTES], b[SHOALD_TICKET_BYTES];
+    char digits[SHOAL_TICKET_DIGITS + 1];
 
+    ck_assert(shoald_ticket_draw(a, digits));
+    ck_assert_uint_eq(strspn(digits, "0123456789abcdef"), SHOAL_TICKET_DIGITS);
+    shoald_ticket_read(b, digits);
+    ck_assert(shoald_ticket_is(a, b));
     for (int i = 0; i < SHOALD_TICKET_BYTES; i++)
         a[i] = b[i] = (unsigned char)(i * 17);
     ck_assert(shoald_ticket_is(a, b));

@@ -6,7 +6,7 @@
 #include "suite.h"
 #include "track_util.h"
 
-#include "work/pool.h"
+#include "work/mean.h"
 #include "work/rows.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@
 
 enum { SAMPLES = 40000, FRAMES = 125, DIM = 32 };
 
-/* ---- the pool alone ---- */
+/* ---- the mean alone ---- */
 
 static void row_of(float *row, int64_t frame)
 {
@@ -36,40 +36,40 @@ static void expect_mean(const float *got, int64_t first, int64_t n)
     ck_assert_float_eq(got[1], (float)(sum[1] / (double)n));
 }
 
-static void put(shoald_pool *p, int64_t from, int64_t to)
+static void put(shoald_mean *p, int64_t from, int64_t to)
 {
     for (int64_t f = from; f < to; f++) {
         float row[2];
         row_of(row, f);
-        shoald_pool_put(p, f, row);
+        shoald_mean_put(p, f, row);
     }
 }
 
-START_TEST(pool_looks_back)
+START_TEST(mean_looks_back)
 {
-    shoald_pool *p = shoald_pool_new(2, 10);
+    shoald_mean *p = shoald_mean_new(2, 10);
     float row[2];
     int64_t first;
     ck_assert_ptr_nonnull(p);
-    ck_assert_int_eq(shoald_pool_take(p, 5, row, &first), 0);
+    ck_assert_int_eq(shoald_mean_take(p, 5, row, &first), 0);
     put(p, 7, 40);
-    shoald_pool_begin(p, 33);
+    shoald_mean_begin(p, 33);
     put(p, 40, 60);
-    ck_assert_int_eq(shoald_pool_take(p, 52, row, &first), 19);
+    ck_assert_int_eq(shoald_mean_take(p, 52, row, &first), 19);
     ck_assert_int_eq(first, 33);
     expect_mean(row, 33, 19);
-    shoald_pool_begin(p, 50); /* it has gone */
+    shoald_mean_begin(p, 50); /* it has gone */
     put(p, 60, 200);
-    ck_assert_int_eq(shoald_pool_take(p, 200, row, &first), 148);
+    ck_assert_int_eq(shoald_mean_take(p, 200, row, &first), 148);
     ck_assert_int_eq(first, 52);
     expect_mean(row, 52, 148);
-    ck_assert_int_eq(shoald_pool_take(p, 200, row, &first), 0);
-    shoald_pool_reset(p);
+    ck_assert_int_eq(shoald_mean_take(p, 200, row, &first), 0);
+    shoald_mean_reset(p);
     put(p, 1000, 1003);
-    ck_assert_int_eq(shoald_pool_next(p), 1003);
-    ck_assert_int_eq(shoald_pool_take(p, 5000, row, &first), 3);
+    ck_assert_int_eq(shoald_mean_next(p), 1003);
+    ck_assert_int_eq(shoald_mean_take(p, 5000, row, &first), 3);
     ck_assert_int_eq(first, 1000);
-    shoald_pool_free(p);
+    shoald_mean_free(p);
 }
 END_TEST
 
@@ -304,7 +304,7 @@ int main(void)
 {
     Suite *s = suite_create("pooled");
     TCase *t = tcase_create("means");
-    tcase_add_test(t, pool_looks_back);
+    tcase_add_test(t, mean_looks_back);
     tcase_add_loop_test(t, every_is_the_mean_of_so_many_frames, 0,
                         sizeof everies / sizeof *everies);
     tcase_add_loop_test(t, an_utterance_is_one_vector, 0, sizeof pooled / sizeof *pooled);

@@ -1,5 +1,6 @@
 #!/bin/sh
-# check_shape.sh - no function above 45 lines, no file above 500 (C, headers, scripts, page)
+# check_shape.sh - no function above 45 lines, no file above 500 (C, headers, scripts, page), no line
+# of C above 100 columns: comments and strings are left alone by clang-format
 #
 # A function's lines are counted from the first of its declaration to the brace that ends it. In
 # K&R as clang-format writes it a brace alone in column 1 opens a function and nothing else
@@ -7,6 +8,7 @@
 
 FUNCTION_LINES=45
 FILE_LINES=500
+COLUMNS=100
 
 cd "${SRCDIR:-.}" || exit 1
 
@@ -39,5 +41,10 @@ long_functions() {
         }'
 }
 
-found=$(long_files; long_functions)
+wide_lines() {
+    sources -name '*.[ch]' | xargs awk -v max=$COLUMNS '
+        length($0) > max { printf "%s:%d: line of %d columns, at most %d\n", FILENAME, FNR, length($0), max }'
+}
+
+found=$(long_files; long_functions; wide_lines)
 [ -z "$found" ] || { echo "too long:"; echo "$found"; exit 1; }

@@ -225,7 +225,7 @@ START_TEST(options_are_checked)
 
         snprintf(option, sizeof option, "%s=%s", bad[i][0], bad[i][1]);
         optind = 0;
-        ck_assert_int_eq(tune_options_parse(&o, 3, argv), TUNE_EXIT_USAGE);
+        ck_assert_int_eq(tune_options_parse(&o, 3, argv), TOOL_EXIT_USAGE);
     }
     optind = 0;
     ck_assert_int_eq(tune_options_parse(&o, 4, good), -1);

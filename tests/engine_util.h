@@ -29,7 +29,8 @@ static const slicing util_whole = { 0, 0 };
 
 /* A whole file in malloc()ed memory. */
 void *util_read_file(const char *path, size_t *size);
-/* A model file; NULL if this build or CPU does not have the matrix library and precision. */
+/* A model file; NULL if this build or CPU does not have that library, or bf16, or AMX. Anything
+ * else must be there: what is skipped for the want of it would never be missed. */
 shoal_model *util_open(const char *path, shoal_model_params p);
 /* tests/data/tiny.safetensors: dim 32, depth 12, delay 2, left 16. */
 shoal_model *util_tiny(void);

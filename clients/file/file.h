@@ -2,7 +2,7 @@
  *
  *     shoal-file.c          main: signals, exit code
  *     file_jobs.c           the files one after the other, or several at a time
- *     file_options.c  command line -> file_options
+ *     file_options.c        command line -> file_options
  *     file_manual.c         what --help prints
  *     file_session.c        one file: audio -> server, the loop
  *     file_results.c        its results -> writers; totals checked
@@ -29,10 +29,11 @@
 #include "out/out.h"
 #include "lib/client_get.h"
 #include "shoal-client.h"
+#include "tool/tool_options.h"
 
 enum { FILE_MAX_WRITERS = 8, FILE_MAX_JOBS = 64 };
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_LATER = 3, EXIT_INTERRUPTED = 130 };
+enum { EXIT_FAILED = 1, EXIT_LATER = 3, EXIT_INTERRUPTED = 130 };
 
 /* What the signal handler tells, and whom it wakes. */
 typedef struct file_signals {
@@ -41,13 +42,10 @@ typedef struct file_signals {
 } file_signals;
 
 typedef struct file_options {
-    const char *url;
+    tool_server server;
     const char *proxy;      /* NULL: none */
-    const char *token_file; /* NULL: none */
-    shoal__tls_files tls;
-    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
-    shoal_options session;               /* what was said on the command line; outputs always */
-    int realtime;                        /* send no faster than the audio was spoken */
+    shoal_options session;  /* what was said on the command line; outputs always */
+    int realtime;           /* send no faster than the audio was spoken */
     int reconnect_s;        /* how long a connection that breaks is tried to be made again */
     int quiet;              /* no progress */
     int live;               /* text on a terminal: what is not settled stands in its last line */
@@ -71,7 +69,8 @@ typedef struct file_options {
 /* View into o: for what is asked of the server beside sessions. */
 static inline shoal__server file_server(const file_options *o)
 {
-    return (shoal__server){ o->url, *o->token ? o->token : NULL, &o->session, o->tls };
+    const tool_server *s = &o->server;
+    return (shoal__server){ s->url, *s->token ? s->token : NULL, &o->session, s->tls };
 }
 extern const char file_manual[], file_manual_all[];
 

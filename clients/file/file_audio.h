@@ -4,8 +4,7 @@
  *       -> as it is: s16 files as s16le, others as f32le, at the file's own rate
  *       -> or, where the server would refuse the rate or the channels: mean of the channels,
  *          libsoxr to 16000 Hz, f32le mono
- *     of all channels, or of one that is picked; "-" is standard input; raw samples where that is
- * said
+ *     of all channels, or of one that is picked; "-" is standard input; raw samples, if asked
  *
  * One thread. Memory does not grow with the file.
  */

@@ -16,12 +16,7 @@
 #include <unistd.h>
 
 enum {
-    OPT_URL = 256,
-    OPT_TOKEN_FILE,
-    OPT_CA_FILE,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_PROXY,
+    OPT_PROXY = 256,
     OPT_RECONNECT,
     OPT_SESSION, /* the session's own: named as on the wire, with - for _ */
     OPT_REALTIME,
@@ -40,11 +35,6 @@ enum {
 };
 
 static const struct option long_options[] = {
-    { "url", required_argument, NULL, OPT_URL },
-    { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
-    { "ca-file", required_argument, NULL, OPT_CA_FILE },
-    { "cert", required_argument, NULL, OPT_CERT },
-    { "key", required_argument, NULL, OPT_KEY },
     { "proxy", required_argument, NULL, OPT_PROXY },
     { "reconnect", required_argument, NULL, OPT_RECONNECT },
     { "depth", required_argument, NULL, OPT_SESSION },
@@ -83,6 +73,7 @@ static const struct option long_options[] = {
     { "quiet", no_argument, NULL, 'q' },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
+    TOOL_SERVER_OPTIONS,
     { 0 }
 };
 
@@ -109,24 +100,22 @@ static const struct writer {
 
 enum { WRITER_COUNT = sizeof writers / sizeof *writers };
 
+static const char program[] = "shoal-file";
+
 static int usage_error(const char *what, const char *detail)
 {
-    fprintf(stderr, "shoal-file: %s%s; shoal-file --help tells more\n", what, detail);
-    return EXIT_USAGE;
+    return tool_usage_error(program, what, detail);
 }
 
 /* One option of the session, by its name here. */
 static int add_option(file_options *o, const char *option, const char *value)
 {
     char name[40];
-    shoal_error err;
 
     snprintf(name, sizeof name, "%s", strcmp(option, "outputs") ? option : "output");
     for (char *p = name; *p; p++)
         *p = *p == '-' ? '_' : *p;
-    if (shoal_options_add(&o->session, name, strlen(name), value, strlen(value), &err) == 0)
-        return -1;
-    return usage_error("", err.message);
+    return tool_take_session(program, &o->session, name, value);
 }
 
 static const struct writer *find_writer(const char *name, size_t n)
@@ -164,19 +153,6 @@ static int add_writers(file_options *o, const char *list)
     }
 }
 
-static int take_number(int *to, const char *value, int least, int most, const char *name)
-{
-    char text[80], *end;
-    long n = strtol(value, &end, 10);
-
-    if (end == value || *end || n < least || n > most) {
-        snprintf(text, sizeof text, "%s takes %d to %d, not ", name, least, most);
-        return usage_error(text, value);
-    }
-    *to = (int)n;
-    return -1;
-}
-
 static int take_channel(file_options *o, const char *value)
 {
     o->each_channel = !strcmp(value, "each");
@@ -185,7 +161,7 @@ static int take_channel(file_options *o, const char *value)
         return -1;
     if (strspn(value, "0123456789") < strlen(value) || !*value)
         return usage_error("--channel takes left, right, mix, each or a number, not ", value);
-    return take_number(&o->channel, value, 1, 1024, "--channel");
+    return tool_take_number(program, &o->channel, "--channel", value, 1, 1024);
 }
 
 /* What is read and how it is written. */
@@ -197,24 +173,23 @@ static int take_file_option(file_options *o, int c, char *value)
     case OPT_LATENCY: o->latency = 1; return -1;
     case OPT_BESIDE: o->beside = 1; return -1;
     case OPT_RAW: o->raw = value; return -1;
-    case OPT_RATE: return take_number(&o->raw_rate, value, 1000, 384000, "--rate");
-    case OPT_CHANNELS: return take_number(&o->raw_channels, value, 1, 1024, "--channels");
+    case OPT_RATE: return tool_take_number(program, &o->raw_rate, "--rate", value, 1000, 384000);
+    case OPT_CHANNELS:
+        return tool_take_number(program, &o->raw_channels, "--channels", value, 1, 1024);
     case OPT_CHANNEL: return take_channel(o, value);
-    case OPT_JOBS: return take_number(&o->jobs, value, 1, FILE_MAX_JOBS, "--jobs");
+    case OPT_JOBS: return tool_take_number(program, &o->jobs, "--jobs", value, 1, FILE_MAX_JOBS);
     default: return usage_error("the command line is wrong", "");
     }
 }
 
 static int take_option(file_options *o, int c, int index, char *value)
 {
+    if (tool_take_server(&o->server, c, value))
+        return -1;
     switch (c) {
-    case OPT_URL: o->url = value; return -1;
-    case OPT_TOKEN_FILE: o->token_file = value; return -1;
-    case OPT_CA_FILE: o->tls.ca = value; return -1;
-    case OPT_CERT: o->tls.cert = value; return -1;
-    case OPT_KEY: o->tls.key = value; return -1;
     case OPT_PROXY: o->proxy = value; return -1;
-    case OPT_RECONNECT: return take_number(&o->reconnect_s, value, 0, 86400, "--reconnect");
+    case OPT_RECONNECT:
+        return tool_take_number(program, &o->reconnect_s, "--reconnect", value, 0, 86400);
     case OPT_SESSION: return add_option(o, long_options[index].name, value);
     case OPT_REALTIME: o->realtime = 1; return -1;
     case OPT_FAST: o->realtime = 0; return -1;
@@ -307,26 +282,17 @@ static int check_input(file_options *o)
     return -1;
 }
 
-static int read_token(file_options *o)
-{
-    char why[512];
-
-    return shoal_client_read_token(o->token, sizeof o->token, o->token_file, why, sizeof why) < 0
-               ? usage_error("no token: ", why)
-               : -1;
-}
-
 int file_options_parse(file_options *o, int argc, char **argv)
 {
     int c, code, index = 0;
 
-    *o = (file_options){ .url = shoal_client_default_url(),
-                         .session = shoal_options_default(),
+    *o = (file_options){ .session = shoal_options_default(),
                          .realtime = 1,
                          .reconnect_s = 30,
                          .jobs = 1,
                          .writers = { out_text_open },
                          .writer_count = 1 };
+    tool_server_init(&o->server);
     while ((c = getopt_long(argc, argv, "qhV", long_options, &index)) != -1)
         if ((code = take_option(o, c, index, c == 'h' ? argv[optind] : optarg)) >= 0)
             return code;
@@ -334,7 +300,7 @@ int file_options_parse(file_options *o, int argc, char **argv)
         return usage_error("no FILE given", "");
     o->files = argv + optind;
     o->file_count = argc - optind;
-    if ((code = read_token(o)) >= 0 || (code = check_input(o)) >= 0)
+    if ((code = tool_read_token(program, &o->server)) >= 0 || (code = check_input(o)) >= 0)
         return code;
     code = check_writers(o);
     choose_tentative(o);

@@ -228,11 +228,10 @@ static int differs(file_session *s, const char *what, uint64_t server, uint64_t 
 {
     if (server == here)
         return 0;
-    file_session_say(
-        s,
-        "RESULTS ARE INCOMPLETE: %s: the server says %llu, here it is %llu; please report "
-        "this",
-        what, (unsigned long long)server, (unsigned long long)here);
+    file_session_say(s,
+                     "RESULTS ARE INCOMPLETE: %s: the server says %llu, here it is %llu; "
+                     "please report this",
+                     what, (unsigned long long)server, (unsigned long long)here);
     return 1;
 }
 

@@ -204,10 +204,10 @@ static int open_session(file_session *s)
     p.options.rate = s->info.rate;
     p.options.channels = s->info.channels;
     p.proxy = s->o->proxy;
-    p.token = *s->o->token ? s->o->token : NULL;
-    shoal__tls_tell(&s->o->tls, &p);
+    p.token = *s->o->server.token ? s->o->server.token : NULL;
+    shoal__tls_tell(&s->o->server.tls, &p);
     p.reconnect_ms = s->o->reconnect_s * 1000;
-    if (shoal_client_open(&s->client, s->o->url, &p, why, sizeof why) < 0) {
+    if (shoal_client_open(&s->client, s->o->server.url, &p, why, sizeof why) < 0) {
         file_session_fail(s, why);
         return -1;
     }

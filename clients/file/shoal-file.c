@@ -26,17 +26,6 @@ static void on_interrupt(int number)
     }
 }
 
-static void catch_signals(void)
-{
-    struct sigaction a = { .sa_handler = on_interrupt };
-
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-    a.sa_handler = SIG_IGN; /* a reader of stdout that goes away is an error of write */
-    sigaction(SIGPIPE, &a, NULL);
-}
-
 /* Wait for the reader of stdout, who may take his time, but not beyond Ctrl-C. */
 static int finish_output(out_print *p, int code)
 {
@@ -82,10 +71,10 @@ static int check_where(const file_options *o)
 {
     char why[512];
 
-    if (shoal__where_check(o->url, o->proxy, why, sizeof why) == 0)
+    if (shoal__where_check(o->server.url, o->proxy, why, sizeof why) == 0)
         return -1;
     fprintf(stderr, "shoal-file: %s; shoal-file --help tells more\n", why);
-    return EXIT_USAGE;
+    return TOOL_EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -116,7 +105,8 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     }
     run.print = out_print_file(run.printer);
-    catch_signals();
+    tool_catch_signals(on_interrupt);
+    signal(SIGPIPE, SIG_IGN); /* a reader of stdout that goes away is an error of write */
     code = take_priors(&o, &run, &priors);
     if (!code)
         code = finish_output(run.printer, file_jobs_run(&o, &run, &signals));

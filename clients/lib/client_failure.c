@@ -90,8 +90,8 @@ static const char *remedy_of(int status)
     if (status == 503)
         return "it takes no more sessions now (overloaded, full or restarting): try again later";
     if (status == 429)
-        return "it has enough of this address, or of this token: close a session, or try again "
-               "later";
+        return "it has enough of this address, or of this token: close a session, "
+               "or try again later";
     if (status == 401)
         return "it wants a token, and this one is missing or wrong: --token-file FILE or "
                "SHOAL_TOKEN of "

@@ -3,8 +3,7 @@
  *     away -> begin: ask for the session itself, if there is a ticket
  *          -> (the server's `ready`) take: what it lacks goes -> RESUMED
  *     away -> begin: start again, with the options in force; from which byte audio goes again
- *          -> (the new server's `ready`) take: is it the same model? -> RESUMED, or the reason why
- * not
+ *          -> (the new server's `ready`) take: the same model? -> RESUMED, or why not
  */
 #ifndef SHOAL_CLIENT_RESUME_H
 #define SHOAL_CLIENT_RESUME_H

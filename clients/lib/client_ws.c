@@ -215,8 +215,8 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER: return add_token(ws, wsi, in, n);
     case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
         shoal__session_fail(ws->params.session, SHOAL_CLIENT_REJECTED, "upgrade_refused",
-                            "%s answered with a redirect, which is not followed: use the final "
-                            "address",
+                            "%s answered with a redirect, which is not followed: "
+                            "use the final address",
                             ws->params.peer);
         return 1;
     case LWS_CALLBACK_CLOSED_CLIENT_HTTP: /* all there is where the request could not be sent */

@@ -178,9 +178,10 @@ SHOAL_CLIENT_API void shoal_client_free(shoal_client *c);
  * effect, once the connection has failed. */
 SHOAL_CLIENT_API SHOAL_CLIENT_CHECK size_t shoal_client_send(shoal_client *c, const void *bytes,
                                                              size_t n);
-/* Change depth and outputs from the next chunk on, as o->given says (SHOAL_OPT_DEPTH,
- * SHOAL_OPT_OUTPUT). CHANGED tells from which frame. All five return 0, SHOAL_CLIENT_EFULL,
- * _ESTATE, _EINVAL (a value out of range, an id above SHOAL_MAX_ID bytes). */
+/* Change depth, outputs and the length of chunks from the next chunk on, as o->given says
+ * (SHOAL_OPT_DEPTH, SHOAL_OPT_OUTPUT, SHOAL_OPT_CHUNK_MS). CHANGED tells from which frame. All five
+ * return 0, SHOAL_CLIENT_EFULL, _ESTATE, _EINVAL (a value out of range, an id above SHOAL_MAX_ID
+ * bytes). */
 SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_set(shoal_client *c, const shoal_options *o);
 /* Compute everything sent so far now; FLUSHED with the same id follows its results. */
 SHOAL_CLIENT_API SHOAL_CLIENT_CHECK int shoal_client_flush(shoal_client *c, const char *id);

@@ -1,23 +1,23 @@
 /* load.h - what the files of shoal-load share
  *
  *     shoal-load.c           main: one run, or the search for the knee; exit code
- *     load_options.c   command line -> load_options; the manual
- *     load_mix.c       "3:0.5,12:0.5" -> which session gets what
- *     load_rush.c      "100@20+10": sessions that come and go in mid-run
- *     load_schedule.c  when every packet of every session is due, fixed in advance
- *     load_run.c       the loop: epoll and a timer drive all sessions, one thread
- *     load_session.c   one session: connect, send what is due, end
- *     load_link.c      one session: its bytes, as they are or through TLS
- *     load_end.c       one session: how it ended
- *     load_receive.c   one session: bytes from the server -> stats
- *     load_ws.c        WebSocket handshake and frames, as pure functions
- *     load_audio.c     what is sent: a file, or made-up speech
- *     load_hist.c      histogram with log buckets
- *     load_stats.c     counters and histograms -> one row a second
- *     load_proc.c      CPU and memory of the daemon, from /proc
- *     load_knee.c      doubling, then bisecting, over any measuring function
- *     load_report.c    table, CSV, JSON
- *     load_plot.c      SVG
+ *     load_options.c         command line -> load_options; the manual
+ *     load_mix.c             "3:0.5,12:0.5" -> which session gets what
+ *     load_rush.c            "100@20+10": sessions that come and go in mid-run
+ *     load_schedule.c        when every packet of every session is due, fixed in advance
+ *     load_run.c             the loop: epoll and a timer drive all sessions, one thread
+ *     load_session.c         one session: connect, send what is due, end
+ *     load_link.c            one session: its bytes, as they are or through TLS
+ *     load_end.c             one session: how it ended
+ *     load_receive.c         one session: bytes from the server -> stats
+ *     load_ws.c              WebSocket handshake and frames, as pure functions
+ *     load_audio.c           what is sent: a file, or made-up speech
+ *     load_hist.c            histogram with log buckets
+ *     load_stats.c           counters and histograms -> one row a second
+ *     load_proc.c            CPU and memory of the daemon, from /proc
+ *     load_knee.c            doubling, then bisecting, over any measuring function
+ *     load_report.c          table, CSV, JSON
+ *     load_plot.c            SVG
  *
  * Open loop: due times are absolute and do not depend on what the server does. A packet that
  * is handed to the socket late (the server throttles, or this program has no CPU) is still
@@ -45,6 +45,7 @@
 
 #include "lib/client_events.h"
 #include "lib/client_tls.h"
+#include "tool/tool_options.h"
 #include "shoal-protocol.h"
 
 #define LOAD_MS    INT64_C(1000000)
@@ -63,7 +64,7 @@ enum {
     LOAD_DEPTHS = SHOAL_MAX_DEPTH + 1
 };
 
-enum { EXIT_LOAD_FAILED = 1, EXIT_LOAD_USAGE = 2, EXIT_LOAD_INTERRUPTED = 130 };
+enum { EXIT_LOAD_FAILED = 1, EXIT_LOAD_INTERRUPTED = 130 };
 
 /* ---- mix ------------------------------------------------------------------------------ */
 
@@ -100,10 +101,9 @@ int load_rush_parse(load_rush *r, const char *text, char *why, size_t why_size);
 
 typedef struct load_options {
     char host[256], path[512];
-    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
+    tool_server server;
     int port;
     int wss;
-    shoal__tls_files tls;
     shoal_options session; /* what all sessions ask for */
     int sessions, idle;    /* idle: started, but never speak */
     load_rush rush;

@@ -20,7 +20,7 @@ int load_link_prepare(load_run *run, char *why, size_t why_size)
 {
     if (!run->o->wss)
         return 0;
-    if (shoal__tls_new(&run->tls, &run->o->tls, why, why_size) < 0)
+    if (shoal__tls_new(&run->tls, &run->o->server.tls, why, why_size) < 0)
         return -1;
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to its sockets by write */
     run->record = malloc(RECORD_BYTES);

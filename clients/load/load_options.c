@@ -107,12 +107,7 @@ static const char manual_all[] =
     "  shoal-load --sessions 40 --depths 3..12 --rush 100@20+10 --duration 60\n";
 
 enum {
-    OPT_URL = 256,
-    OPT_TOKEN_FILE,
-    OPT_CA_FILE,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_SESSIONS,
+    OPT_SESSIONS = 256,
     OPT_DEPTHS,
     OPT_CHUNK,
     OPT_PACKET,
@@ -137,11 +132,6 @@ enum {
 };
 
 static const struct option long_options[] = {
-    { "url", required_argument, NULL, OPT_URL },
-    { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
-    { "ca-file", required_argument, NULL, OPT_CA_FILE },
-    { "cert", required_argument, NULL, OPT_CERT },
-    { "key", required_argument, NULL, OPT_KEY },
     { "sessions", required_argument, NULL, OPT_SESSIONS },
     { "idle", required_argument, NULL, OPT_IDLE },
     { "rush", required_argument, NULL, OPT_RUSH },
@@ -167,33 +157,21 @@ static const struct option long_options[] = {
     { "quiet", no_argument, NULL, 'q' },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
+    TOOL_SERVER_OPTIONS,
     { 0 }
 };
 
 /* What was said, before it is checked together. */
 typedef struct command {
     load_options *o;
-    const char *url, *token_file;
     shoal_options asked; /* format, output, encoding */
 } command;
 
+static const char program[] = "shoal-load";
+
 static int usage_error(const char *what, const char *detail)
 {
-    fprintf(stderr, "shoal-load: %s%s; shoal-load --help tells more\n", what, detail);
-    return EXIT_LOAD_USAGE;
-}
-
-static int take_number(int *to, const char *name, const char *value, int min, int max)
-{
-    char *end, what[160];
-    long n = strtol(value, &end, 10);
-
-    if (end != value && !*end && n >= min && n <= max) {
-        *to = (int)n;
-        return -1;
-    }
-    snprintf(what, sizeof what, "%s takes a whole number from %d to %d, not ", name, min, max);
-    return usage_error(what, value);
+    return tool_usage_error(program, what, detail);
 }
 
 /* What these take: to be told whatever is wrong. */
@@ -222,37 +200,34 @@ static int take_rush(load_rush *r, const char *value)
     return load_rush_parse(r, value, why, sizeof why) == 0 ? -1 : usage_error("--rush: ", why);
 }
 
-/* One option of the session, by its name on the wire. */
-static int take_session(command *c, const char *name, const char *value)
-{
-    shoal_error err;
-
-    if (shoal_options_add(&c->asked, name, strlen(name), value, strlen(value), &err) == 0)
-        return -1;
-    return usage_error("", err.message);
-}
-
 static int take_load(command *c, int opt, char *value)
 {
     load_options *o = c->o;
 
     switch (opt) {
-    case OPT_SESSIONS: return take_number(&o->sessions, "--sessions", value, 1, LOAD_MAX_SESSIONS);
-    case OPT_IDLE: return take_number(&o->idle, "--idle", value, 0, LOAD_MAX_SESSIONS);
+    case OPT_SESSIONS:
+        return tool_take_number(program, &o->sessions, "--sessions", value, 1, LOAD_MAX_SESSIONS);
+    case OPT_IDLE:
+        return tool_take_number(program, &o->idle, "--idle", value, 0, LOAD_MAX_SESSIONS);
     case OPT_RUSH: return take_rush(&o->rush, value);
     case OPT_DEPTHS: return take_mix(&o->depths, depths_take, value);
     case OPT_CHUNK: return take_mix(&o->chunks, chunks_take, value);
     case OPT_PACKET: return take_mix(&o->packets, packets_take, value);
-    case OPT_RAMP: return take_number(&o->ramp_s, "--ramp", value, 0, LOAD_MAX_SECONDS);
-    case OPT_DURATION: return take_number(&o->duration_s, "--duration", value, 1, LOAD_MAX_SECONDS);
-    case OPT_FORMAT: return take_session(c, "format", value);
-    case OPT_OUTPUT: return take_session(c, "output", value);
-    case OPT_ENCODING: return take_session(c, "encoding", value);
+    case OPT_RAMP:
+        return tool_take_number(program, &o->ramp_s, "--ramp", value, 0, LOAD_MAX_SECONDS);
+    case OPT_DURATION:
+        return tool_take_number(program, &o->duration_s, "--duration", value, 1, LOAD_MAX_SECONDS);
+    case OPT_FORMAT: return tool_take_session(program, &c->asked, "format", value);
+    case OPT_OUTPUT: return tool_take_session(program, &c->asked, "output", value);
+    case OPT_ENCODING: return tool_take_session(program, &c->asked, "encoding", value);
     case OPT_KNEE_START:
-        return take_number(&o->knee_start, "--knee-start", value, 1, LOAD_MAX_SESSIONS);
-    case OPT_KNEE_MAX: return take_number(&o->knee_max, "--knee-max", value, 1, LOAD_MAX_SESSIONS);
-    case OPT_KNEE_TRIES: return take_number(&o->knee_tries, "--knee-tries", value, 1, 5);
-    case OPT_PID: return take_number(&o->pid, "--pid", value, 1, 1 << 30);
+        return tool_take_number(program, &o->knee_start, "--knee-start", value, 1,
+                                LOAD_MAX_SESSIONS);
+    case OPT_KNEE_MAX:
+        return tool_take_number(program, &o->knee_max, "--knee-max", value, 1, LOAD_MAX_SESSIONS);
+    case OPT_KNEE_TRIES:
+        return tool_take_number(program, &o->knee_tries, "--knee-tries", value, 1, 5);
+    case OPT_PID: return tool_take_number(program, &o->pid, "--pid", value, 1, 1 << 30);
     default: return usage_error("the command line is wrong", "");
     }
 }
@@ -261,12 +236,9 @@ static int take_option(command *c, int opt, char *value)
 {
     load_options *o = c->o;
 
+    if (tool_take_server(&o->server, opt, value))
+        return -1;
     switch (opt) {
-    case OPT_URL: c->url = value; return -1;
-    case OPT_TOKEN_FILE: c->token_file = value; return -1;
-    case OPT_CA_FILE: o->tls.ca = value; return -1;
-    case OPT_CERT: o->tls.cert = value; return -1;
-    case OPT_KEY: o->tls.key = value; return -1;
     case OPT_AUDIO: o->audio_file = value; return -1;
     case OPT_SEED: o->seed = strtoull(value, NULL, 0); return -1;
     case OPT_FAST: o->fast = 1; return -1;
@@ -315,10 +287,9 @@ static int check_session(const shoal_options *s)
         return usage_error("--output: outputs at the session's depth are measured: leave the @ out",
                            "");
     if (s->rate != LOAD_RATE || s->channels != 1)
-        return usage_error(
-            "the audio is sent at 16000 Hz, mono: leave rate and channels out of the "
-            "URL",
-            "");
+        return usage_error("the audio is sent at 16000 Hz, mono: "
+                           "leave rate and channels out of the URL",
+                           "");
     return -1;
 }
 
@@ -339,7 +310,7 @@ static int take_url(command *c)
     shoal__url u;
     char why[512];
 
-    if (shoal__url_parse(&u, c->url, why, sizeof why) < 0)
+    if (shoal__url_parse(&u, o->server.url, why, sizeof why) < 0)
         return usage_error("--url ", why);
     if (u.options.given & SHOAL_OPT_CHUNK_MS)
         return usage_error("--url: say chunk_ms with --chunk-ms", "");
@@ -374,19 +345,9 @@ static int check_rest(const load_options *o)
     return -1;
 }
 
-static int take_token(command *c)
-{
-    load_options *o = c->o;
-    char why[512];
-
-    return shoal_client_read_token(o->token, sizeof o->token, c->token_file, why, sizeof why) < 0
-               ? usage_error("no token: ", why)
-               : -1;
-}
-
 int load_options_parse(load_options *o, int argc, char **argv)
 {
-    command c = { o, shoal_client_default_url(), NULL, shoal_options_default() };
+    command c = { o, shoal_options_default() };
     int opt, code;
 
     *o = (load_options){ .sessions = 10,
@@ -396,6 +357,7 @@ int load_options_parse(load_options *o, int argc, char **argv)
                          .knee_max = 2000,
                          .knee_tries = 1,
                          .seed = 1 };
+    tool_server_init(&o->server);
     take_mix(&o->chunks, chunks_take, "160");
     take_mix(&o->packets, packets_take, "20");
     while ((opt = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)
@@ -403,7 +365,8 @@ int load_options_parse(load_options *o, int argc, char **argv)
             return code;
     if (optind < argc)
         return usage_error("not an option: ", argv[optind]);
-    if ((code = take_url(&c)) >= 0 || (code = take_token(&c)) >= 0 || (code = check_mixes(o)) >= 0)
+    if ((code = take_url(&c)) >= 0 || (code = tool_read_token(program, &o->server)) >= 0 ||
+        (code = check_mixes(o)) >= 0)
         return code;
     return check_rest(o);
 }

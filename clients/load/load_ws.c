@@ -38,7 +38,7 @@ int load_ws_request(shoal_buf *out, const load_options *o, const shoal_options *
                  "Sec-WebSocket-Key: c2hvYWwtbG9hZCBsb2Fkcw==\r\nSec-WebSocket-Version: 13\r\n"
                  "Sec-WebSocket-Protocol: " SHOAL_SUBPROTOCOL "\r\n",
                  v6 ? "[" : "", o->host, v6 ? "]" : "", o->port);
-    if (shoal_buf_append(out, text, (size_t)n) < 0 || append_token(out, o->token) < 0)
+    if (shoal_buf_append(out, text, (size_t)n) < 0 || append_token(out, o->server.token) < 0)
         return -1;
     return shoal_buf_append(out, "\r\n", 2);
 }

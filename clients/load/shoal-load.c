@@ -18,15 +18,6 @@ static void on_interrupt(int number)
     interrupts++;
 }
 
-static void catch_signals(void)
-{
-    struct sigaction a = { .sa_handler = on_interrupt };
-
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-}
-
 /* What one invocation works with. */
 typedef struct work {
     load_options *o;
@@ -178,7 +169,7 @@ int main(int argc, char **argv)
         return code;
     if (load_audio_open(&w.audio, &o, why, sizeof why) < 0)
         return complain(why);
-    catch_signals();
+    tool_catch_signals(on_interrupt);
     code = EXIT_LOAD_FAILED;
     if (open_csv(&w) == 0) {
         code = o.find_knee ? run_search(&w) : run_once(&w);

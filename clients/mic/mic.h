@@ -35,14 +35,14 @@
 #include "out/out_cut.h"
 #include "out/out_print.h"
 #include "shoal-client.h"
+#include "tool/tool_options.h"
 
-enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_FAILED = 1 };
 
 typedef struct mic_options {
-    const char *url, *proxy, *token_file; /* NULL: none */
-    shoal__tls_files tls;
-    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
-    shoal_options session;               /* what was said, and our defaults */
+    tool_server server;
+    const char *proxy;     /* NULL: none */
+    shoal_options session; /* what was said, and our defaults */
     mic_source_params source;
     int jsonl, list, opus;
     int any_depth; /* nobody said which: a model with fewer layers than ours will do */

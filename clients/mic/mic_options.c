@@ -35,12 +35,7 @@ static const char manual[] =
     "What may still change is dim. See shoal-mic(1).\n";
 
 enum {
-    OPT_URL = 256,
-    OPT_TOKEN_FILE,
-    OPT_CA_FILE,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_LIST,
+    OPT_LIST = 256,
     OPT_DEVICE,
     OPT_CHANNEL,
     OPT_RATE,
@@ -59,11 +54,6 @@ enum {
 };
 
 static const struct option long_options[] = {
-    { "url", required_argument, NULL, OPT_URL },
-    { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
-    { "ca-file", required_argument, NULL, OPT_CA_FILE },
-    { "cert", required_argument, NULL, OPT_CERT },
-    { "key", required_argument, NULL, OPT_KEY },
     { "list", no_argument, NULL, OPT_LIST },
     { "device", required_argument, NULL, OPT_DEVICE },
     { "channel", required_argument, NULL, OPT_CHANNEL },
@@ -82,57 +72,35 @@ static const struct option long_options[] = {
     { "exec", required_argument, NULL, OPT_EXEC },
     { "help", no_argument, NULL, 'h' },
     { "version", no_argument, NULL, 'V' },
+    TOOL_SERVER_OPTIONS,
     { 0 }
 };
 
-static int usage_error(const char *what)
+static const char program[] = "shoal-mic";
+
+static int usage_error(const char *what, const char *detail)
 {
-    fprintf(stderr, "shoal-mic: %s; shoal-mic --help tells more\n", what);
-    return EXIT_USAGE;
-}
-
-/* One option of the session, by its name on the wire. */
-static int add_option(mic_options *o, const char *name, const char *value)
-{
-    shoal_error err;
-
-    if (shoal_options_add(&o->session, name, strlen(name), value, strlen(value), &err) == 0)
-        return -1;
-    return usage_error(err.message);
-}
-
-static int take_number(int *to, const char *value, int least, int most, const char *complaint)
-{
-    char *end;
-    long n = strtol(value, &end, 10);
-
-    if (end == value || *end || n < least || n > most)
-        return usage_error(complaint);
-    *to = (int)n;
-    return -1;
+    return tool_usage_error(program, what, detail);
 }
 
 static int take_option(mic_options *o, int c, char *value)
 {
+    if (tool_take_server(&o->server, c, value))
+        return -1;
     switch (c) {
-    case OPT_URL: o->url = value; return -1;
-    case OPT_TOKEN_FILE: o->token_file = value; return -1;
-    case OPT_CA_FILE: o->tls.ca = value; return -1;
-    case OPT_CERT: o->tls.cert = value; return -1;
-    case OPT_KEY: o->tls.key = value; return -1;
     case OPT_LIST: o->list = 1; return -1;
     case OPT_DEVICE: o->source.device = value; return -1;
     case OPT_CHANNEL:
-        return take_number(&o->source.channel, value, 1, 64, "--channel takes 1 to 64");
+        return tool_take_number(program, &o->source.channel, "--channel", value, 1, 64);
     case OPT_RATE:
-        return take_number(&o->source.rate, value, SHOAL_MIN_RATE, SHOAL_MAX_RATE,
-                           "--rate takes 8000 to 48000");
+        return tool_take_number(program, &o->source.rate, "--rate", value, SHOAL_MIN_RATE,
+                                SHOAL_MAX_RATE);
     case OPT_COMMAND: o->source.command = value; return -1;
-    case OPT_DEPTH: return add_option(o, "depth", value);
-    case OPT_CHUNK: return add_option(o, "chunk_ms", value);
-    case OPT_LM: return add_option(o, "lm", value);
-    case OPT_MODEL: return add_option(o, "model", value);
-    case OPT_PROGRAM: return add_option(o, "program", value);
+    case OPT_DEPTH: return tool_take_session(program, &o->session, "depth", value);
+    case OPT_CHUNK: return tool_take_session(program, &o->session, "chunk_ms", value);
+    case OPT_LM: return tool_take_session(program, &o->session, "lm", value);
+    case OPT_MODEL: return tool_take_session(program, &o->session, "model", value);
+    case OPT_PROGRAM: return tool_take_session(program, &o->session, "program", value);
     case OPT_JSONL: o->jsonl = 1; return -1;
     case OPT_OPUS: o->opus = 1; return -1;
     case OPT_OUT_DIR: o->out_dir = value; return -1;
@@ -141,7 +109,7 @@ static int take_option(mic_options *o, int c, char *value)
     case OPT_EXEC: o->exec = value; return -1;
     case 'h': fputs(manual, stdout); return 0;
     case 'V': puts("shoal-mic " PACKAGE_VERSION); return 0;
-    default: return usage_error("the command line is wrong");
+    default: return usage_error("the command line is wrong", "");
     }
 }
 
@@ -149,7 +117,7 @@ static int take_option(mic_options *o, int c, char *value)
  */
 static void choose_depth(mic_options *o)
 {
-    const char *query = strchr(o->url, '?');
+    const char *query = strchr(o->server.url, '?');
     shoal_options in_url;
     shoal_error err;
 
@@ -164,18 +132,18 @@ static void choose_depth(mic_options *o)
 /* What a person in front of a microphone wants, unless it was said. */
 static int finish(mic_options *o)
 {
-    char why[512];
+    int code = tool_read_token(program, &o->server);
 
-    if (shoal_client_read_token(o->token, sizeof o->token, o->token_file, why, sizeof why) < 0)
-        return usage_error(why);
+    if (code >= 0)
+        return code;
     choose_depth(o);
     o->session.outputs = SHOAL_OUTPUT_PHONES | SHOAL_OUTPUT_ACTIVITY;
     o->session.tentative = o->jsonl ? SHOAL_OFF : SHOAL_ON;
     o->session.given |= SHOAL_OPT_DEPTH | SHOAL_OPT_OUTPUT | SHOAL_OPT_TENTATIVE;
     if (o->source.command && o->source.device)
-        return usage_error("--device and --input-command: choose one");
+        return usage_error("--device and --input-command: choose one", "");
     if (o->exec && !o->utterances)
-        return usage_error("--exec needs --utterances DIR, where the files go");
+        return usage_error("--exec needs --utterances DIR, where the files go", "");
     if (o->source.command && !o->source.rate)
         o->source.rate = 16000;
     return -1;
@@ -185,14 +153,14 @@ int mic_options_parse(mic_options *o, int argc, char **argv)
 {
     int c, code;
 
-    *o = (mic_options){ .url = shoal_client_default_url(),
-                        .session = shoal_options_default(),
+    *o = (mic_options){ .session = shoal_options_default(),
                         .source = { .channel = 1 },
                         .out_dir = "." };
+    tool_server_init(&o->server);
     while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) != -1)
         if ((code = take_option(o, c, optarg)) >= 0)
             return code;
     if (optind < argc)
-        return usage_error("shoal-mic takes no files (shoal-file does)");
+        return usage_error("shoal-mic takes no files (shoal-file does)", "");
     return o->list ? mic_capture_list() : finish(o);
 }

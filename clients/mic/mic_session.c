@@ -36,7 +36,7 @@ static void say_hole(mic_app *a)
 
 static void on_ready(mic_app *a, const shoal_ready *r)
 {
-    const char *rest = a->o->url + (a->o->url[2] == 's' ? 6 : 5);
+    const char *rest = a->o->server.url + (a->o->server.url[2] == 's' ? 6 : 5);
     char depth[32], text[400];
 
     if (a->was_ready && a->gone_ms)
@@ -51,7 +51,7 @@ static void on_ready(mic_app *a, const shoal_ready *r)
     a->was_ready = 1;
     if (!(a->wanted.given & SHOAL_OPT_DEPTH))
         mic_session_set_range(a);
-    a->load = a->terminal ? mic_load_start(a->o->url, a->o->token) : NULL;
+    a->load = a->terminal ? mic_load_start(a->o->server.url, a->o->server.token) : NULL;
     snprintf(depth, sizeof depth, a->wanted.depth_min == a->wanted.depth_max ? "%d" : "%d-%d",
              a->wanted.depth_min, a->wanted.depth_max);
     snprintf(text, sizeof text, "%s, %d Hz -> %.*s, depth %s: speak now%s", a->news.name,
@@ -193,12 +193,12 @@ void mic_session_open(mic_app *a)
     p.options.rate = a->news.rate;
     p.options.channels = 1;
     p.proxy = a->o->proxy;
-    p.token = *a->o->token ? a->o->token : NULL;
-    shoal__tls_tell(&a->o->tls, &p);
+    p.token = *a->o->server.token ? a->o->server.token : NULL;
+    shoal__tls_tell(&a->o->server.tls, &p);
     p.queue_bytes = QUEUE_BYTES;
     p.reconnect_ms = RECONNECT_MS;
     p.allow_gaps = 1;
-    if (shoal_client_open(&a->client, a->o->url, &p, why, sizeof why) == 0 &&
+    if (shoal_client_open(&a->client, a->o->server.url, &p, why, sizeof why) == 0 &&
         shoal_client_watch(a->client, a->loop, on_event, a) == 0)
         return;
     cannot_open(a, why);

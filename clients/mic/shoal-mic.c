@@ -96,10 +96,10 @@ static int check_where(const mic_options *o)
 {
     char why[512];
 
-    if (shoal__where_check(o->url, o->proxy, why, sizeof why) == 0)
+    if (shoal__where_check(o->server.url, o->proxy, why, sizeof why) == 0)
         return -1;
     fprintf(stderr, "shoal-mic: %s; shoal-mic --help tells more\n", why);
-    return EXIT_USAGE;
+    return TOOL_EXIT_USAGE;
 }
 
 int main(int argc, char **argv)

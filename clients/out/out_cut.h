@@ -1,5 +1,4 @@
-/* out_cut.h - utterances as WAV files: sound goes in as it is sent, turns of speech as they are
- * told
+/* out_cut.h - utterances as WAV files: sound goes in as it is sent, turns of speech as told
  *
  *     sound:  ......|<- pad ->|speech ........................|silence <- pad ->|......
  *                   `--------------- STEM.0001.wav ----------------------------'

@@ -16,15 +16,6 @@ static void on_interrupt(int number)
         _exit(128 + number);
 }
 
-static void catch_signals(void)
-{
-    struct sigaction a = { .sa_handler = on_interrupt };
-
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-}
-
 /* ---- the grid ---- */
 
 /* All depths if they fit into one session, else as many, evenly, the deepest among them. */
@@ -190,13 +181,13 @@ int main(int argc, char **argv)
         perror("shoal-tune: standard output");
         return EXIT_FAILURE;
     }
-    if (code < 0 && shoal__where_check(o.url, NULL, why, sizeof why) < 0) {
+    if (code < 0 && shoal__where_check(o.server.url, NULL, why, sizeof why) < 0) {
         fprintf(stderr, "shoal-tune: %s; shoal-tune --help tells more\n", why);
-        code = TUNE_EXIT_USAGE;
+        code = TOOL_EXIT_USAGE;
     }
     if (code >= 0)
         return code;
-    catch_signals();
+    tool_catch_signals(on_interrupt);
     code = TUNE_EXIT_FAILED;
     if (set_up(&o, &g) == 0 && run_passes(&o, &g) == 0 && any_phones(&g)) {
         price(&o, &g);

@@ -29,6 +29,7 @@
 
 #include "lib/client_tls.h"
 #include "shoal-client.h"
+#include "tool/tool_options.h"
 
 enum {
     TUNE_MAX_CHUNKS = 8,
@@ -37,7 +38,7 @@ enum {
     TUNE_RESAMPLES = 1000
 };
 
-enum { TUNE_EXIT_FAILED = 1, TUNE_EXIT_USAGE = 2, TUNE_EXIT_GOAL = 3, TUNE_EXIT_INTERRUPTED = 130 };
+enum { TUNE_EXIT_FAILED = 1, TUNE_EXIT_GOAL = 3, TUNE_EXIT_INTERRUPTED = 130 };
 
 /* What is wanted of a setting; 0: does not matter. */
 typedef struct tune_goal {
@@ -47,11 +48,9 @@ typedef struct tune_goal {
 } tune_goal;
 
 typedef struct tune_options {
-    const char *url, *token_file; /* the latter may be NULL */
-    shoal__tls_files tls;
-    char token[SHOAL_CLIENT_TOKEN_SIZE]; /* "": none */
-    shoal_options session;               /* model and program, where they are given */
-    const char *list;                    /* file of paths and transcripts; NULL: none */
+    tool_server server;
+    shoal_options session; /* model and program, where they are given */
+    const char *list;      /* file of paths and transcripts; NULL: none */
     const char *json, *svg;
     int chunks[TUNE_MAX_CHUNKS], chunk_count;
     int live, quiet;

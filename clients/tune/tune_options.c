@@ -40,12 +40,7 @@ static const char manual[] =
     "Example: shoal-tune --max-latency 400 --within 3 --svg tune.svg recordings/\n";
 
 enum {
-    OPT_URL = 256,
-    OPT_TOKEN_FILE,
-    OPT_CA_FILE,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_MODEL,
+    OPT_MODEL = 256,
     OPT_PROGRAM,
     OPT_LIST,
     OPT_CHUNKS,
@@ -57,32 +52,27 @@ enum {
     OPT_SVG
 };
 
-static const struct option long_options[] = {
-    { "url", required_argument, NULL, OPT_URL },
-    { "token-file", required_argument, NULL, OPT_TOKEN_FILE },
-    { "ca-file", required_argument, NULL, OPT_CA_FILE },
-    { "cert", required_argument, NULL, OPT_CERT },
-    { "key", required_argument, NULL, OPT_KEY },
-    { "model", required_argument, NULL, OPT_MODEL },
-    { "program", required_argument, NULL, OPT_PROGRAM },
-    { "list", required_argument, NULL, OPT_LIST },
-    { "chunks", required_argument, NULL, OPT_CHUNKS },
-    { "max-latency", required_argument, NULL, OPT_LATENCY },
-    { "within", required_argument, NULL, OPT_WITHIN },
-    { "max-cost", required_argument, NULL, OPT_COST },
-    { "no-live", no_argument, NULL, OPT_NO_LIVE },
-    { "json", required_argument, NULL, OPT_JSON },
-    { "svg", required_argument, NULL, OPT_SVG },
-    { "quiet", no_argument, NULL, 'q' },
-    { "help", no_argument, NULL, 'h' },
-    { "version", no_argument, NULL, 'V' },
-    { 0 }
-};
+static const struct option long_options[] = { { "model", required_argument, NULL, OPT_MODEL },
+                                              { "program", required_argument, NULL, OPT_PROGRAM },
+                                              { "list", required_argument, NULL, OPT_LIST },
+                                              { "chunks", required_argument, NULL, OPT_CHUNKS },
+                                              { "max-latency", required_argument, NULL,
+                                                OPT_LATENCY },
+                                              { "within", required_argument, NULL, OPT_WITHIN },
+                                              { "max-cost", required_argument, NULL, OPT_COST },
+                                              { "no-live", no_argument, NULL, OPT_NO_LIVE },
+                                              { "json", required_argument, NULL, OPT_JSON },
+                                              { "svg", required_argument, NULL, OPT_SVG },
+                                              { "quiet", no_argument, NULL, 'q' },
+                                              { "help", no_argument, NULL, 'h' },
+                                              { "version", no_argument, NULL, 'V' },
+                                              TOOL_SERVER_OPTIONS,
+                                              { 0 } };
 
 static int complain(const char *option, const char *value, const char *allowed)
 {
     fprintf(stderr, "shoal-tune: --%s %s: use %s\n", option, value, allowed);
-    return TUNE_EXIT_USAGE;
+    return TOOL_EXIT_USAGE;
 }
 
 /* A number above 0, a unit after it is fine. */
@@ -125,27 +115,15 @@ static int chunks(tune_options *o, const char *value)
     return -1;
 }
 
-/* One option of the session, by its name on the wire. */
-static int add_option(tune_options *o, const char *name, const char *value)
-{
-    shoal_error err;
-
-    if (shoal_options_add(&o->session, name, strlen(name), value, strlen(value), &err) == 0)
-        return -1;
-    fprintf(stderr, "shoal-tune: %s\n", err.message);
-    return TUNE_EXIT_USAGE;
-}
+static const char program[] = "shoal-tune";
 
 static int take(tune_options *o, int option, const char *value)
 {
+    if (tool_take_server(&o->server, option, value))
+        return -1;
     switch (option) {
-    case OPT_URL: o->url = value; return -1;
-    case OPT_TOKEN_FILE: o->token_file = value; return -1;
-    case OPT_CA_FILE: o->tls.ca = value; return -1;
-    case OPT_CERT: o->tls.cert = value; return -1;
-    case OPT_KEY: o->tls.key = value; return -1;
-    case OPT_MODEL: return add_option(o, "model", value);
-    case OPT_PROGRAM: return add_option(o, "program", value);
+    case OPT_MODEL: return tool_take_session(program, &o->session, "model", value);
+    case OPT_PROGRAM: return tool_take_session(program, &o->session, "program", value);
     case OPT_LIST: o->list = value; return -1;
     case OPT_CHUNKS: return chunks(o, value);
     case OPT_LATENCY: return limit(&o->goal.latency_ms, "max-latency", value);
@@ -157,36 +135,27 @@ static int take(tune_options *o, int option, const char *value)
     case 'q': o->quiet = 1; return -1;
     case 'h': fputs(manual, stdout); return 0;
     case 'V': puts("shoal-tune " PACKAGE_VERSION); return 0;
-    default: fputs("shoal-tune --help tells what there is\n", stderr); return TUNE_EXIT_USAGE;
+    default: return tool_usage_error(program, "the command line is wrong", "");
     }
 }
 
 int tune_options_parse(tune_options *o, int argc, char *const *argv)
 {
     int option, code = -1;
-    char why[512];
 
-    *o = (tune_options){ .url = shoal_client_default_url(),
-                         .session = shoal_options_default(),
+    *o = (tune_options){ .session = shoal_options_default(),
                          .chunks = { 80, 160, 320, 640 },
                          .chunk_count = 4,
                          .live = 1 };
+    tool_server_init(&o->server);
     while (code < 0 && (option = getopt_long(argc, argv, "qhV", long_options, NULL)) != -1)
         code = take(o, option, optarg);
-    if (code >= 0)
+    if (code >= 0 || (code = tool_read_token(program, &o->server)) >= 0)
         return code;
-    if (shoal_client_read_token(o->token, sizeof o->token, o->token_file, why, sizeof why) < 0) {
-        fprintf(stderr, "shoal-tune: %s\n", why);
-        return TUNE_EXIT_USAGE;
-    }
     o->paths = argv + optind;
     o->path_count = argc - optind;
-    if (!o->path_count && !o->list) {
-        fputs("shoal-tune: no audio: name files, a folder or a --list; shoal-tune --help tells "
-              "more\n",
-              stderr);
-        return TUNE_EXIT_USAGE;
-    }
+    if (!o->path_count && !o->list)
+        return tool_usage_error(program, "no audio: name files, a folder or a --list", "");
     if (o->goal.latency_ms == 0 && o->goal.within == 0 && o->goal.cpu_ms == 0)
         o->goal = (tune_goal){ .latency_ms = 500, .within = 5 };
     return -1;

@@ -42,7 +42,8 @@ static double price(json_t *page, int chunk_ms, int depth)
 
 int tune_price(const tune_options *o, tune_grid *g, char *why, size_t why_size)
 {
-    const shoal__server server = { o->url, *o->token ? o->token : NULL, &o->session, o->tls };
+    const tool_server *s = &o->server;
+    const shoal__server server = { s->url, *s->token ? s->token : NULL, &o->session, s->tls };
     char *body = shoal__get(&server, "/v1/depths", MOST_BYTES, TIMEOUT_MS, why, why_size);
     json_t *page = body ? json_loads(body, 0, NULL) : NULL;
     int all = 1;

@@ -144,12 +144,12 @@ static void say_url(FILE *f, const tune_options *o, const tune_setting *s)
     over.given |= SHOAL_OPT_DEPTH | SHOAL_OPT_CHUNK_MS;
     over.depth_min = over.depth_max = s->depth;
     over.chunk_ms = s->chunk_ms;
-    if (shoal__url_parse(&u, o->url, NULL, 0) == 0 &&
+    if (shoal__url_parse(&u, o->server.url, NULL, 0) == 0 &&
         shoal__options_merge(&u.options, &over, NULL, 0) == 0 &&
         shoal_options_encode_query(&query, &u.options) == 0) {
-        int place = (int)strcspn(strstr(o->url, "://") + 3, "/?") + (u.tls ? 6 : 5);
+        int place = (int)strcspn(strstr(o->server.url, "://") + 3, "/?") + (u.tls ? 6 : 5);
 
-        fprintf(f, "  %.*s%s?%s\n", place, o->url, u.path, (char *)query.data);
+        fprintf(f, "  %.*s%s?%s\n", place, o->server.url, u.path, (char *)query.data);
     }
     shoal_buf_free(&query);
 }

@@ -130,11 +130,11 @@ static int open_all(run *r)
         snprintf(r->why, sizeof r->why, "out of memory");
         return -1;
     }
-    p.token = *r->t->o->token ? r->t->o->token : NULL;
-    shoal__tls_tell(&r->t->o->tls, &p);
+    p.token = *r->t->o->server.token ? r->t->o->server.token : NULL;
+    shoal__tls_tell(&r->t->o->server.tls, &p);
     if (shoal__options_merge(&p.options, &r->t->o->session, r->why, sizeof r->why) < 0)
         return -1;
-    return shoal_client_open(&r->client, r->t->o->url, &p, r->why, sizeof r->why);
+    return shoal_client_open(&r->client, r->t->o->server.url, &p, r->why, sizeof r->why);
 }
 
 static void try_once(run *r)

@@ -38,11 +38,6 @@ int shoald_log_level_from_name(const char *name)
     return -1;
 }
 
-const char *shoald_log_level_name(int level)
-{
-    return level_names[level];
-}
-
 /* ---- where lines go -------------------------------------------------------------------- */
 
 typedef enum { PLAIN, NEVER_WAITS, SOCKET, ASK_FIRST } sink_kind;

@@ -34,7 +34,6 @@ typedef enum shoald_log_level {
 void shoald_log_open(const char *journal_socket);
 void shoald_log_set_level(int level);
 int shoald_log_level_from_name(const char *name); /* -1: no such level */
-const char *shoald_log_level_name(int level);
 void shoald_log(int level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A line as it is, without time and level, for what is said before there is a log to speak of. */

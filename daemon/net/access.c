@@ -72,8 +72,8 @@ int shoald_access_with_token(shoald_house *house, const shoald_head *head, const
     if (!shoald_access_hash(hash, head, bytes))
         return refuse(house, SHOALD_REFUSED_NO_TOKEN, 401, SHOAL_CODE_UNAUTHORIZED,
                       "the server wants a token and none came: send Authorization: Bearer TOKEN "
-                      "(our programs take it from --token-file or SHOAL_TOKEN); its operator gives "
-                      "them out",
+                      "(our programs take it from --token-file or SHOAL_TOKEN); its operator "
+                      "gives them out",
                       err);
     *token = shoald_tokens_find(&house->tokens, hash);
     if (*token)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/trust.h"
+#include "plan/times.h"
 
 #include <string.h>
 
@@ -19,11 +20,11 @@ void shoald_door_init(shoald_door *door, shoald_house *house, uv_loop_t *loop)
 static void log_full(shoald_door *door, const shoald_peer *peer)
 {
     uint64_t now_ns = uv_hrtime();
-    if (door->full_ns && now_ns - door->full_ns < 10000000000u)
+    if (door->full_ns && now_ns - door->full_ns < 10 * SHOALD_NS_PER_S)
         return;
     door->full_ns = now_ns;
     shoald_log(SHOALD_LOG_WARNING, "connections_full", "closed=%s asking=%d hint=%s", peer->name,
-               door->pool.counts[SHOALD_ASKING],
+               door->waiting.counts[SHOALD_ASKING],
                "\"the oldest without a request goes: max_http_connections, "
                "max_http_connections_per_ip\"");
 }
@@ -35,7 +36,8 @@ void shoald_door_enter(shoald_door *door, int fd, const struct sockaddr_storage 
     shoald_peer_set(&peer, from);
     /* a proxy has as many as its clients */
     int near = shoald_trust_has(c->proxy_from, &peer) ? 0 : c->max_http_connections_per_ip;
-    shoald_member *victim = shoald_pool_victim(&door->pool, &peer, c->max_http_connections, near);
+    shoald_member *victim =
+        shoald_waiting_victim(&door->waiting, &peer, c->max_http_connections, near);
     if (victim) {
         log_full(door, victim->peer);
         shoald_count(&door->house->stats.evicted, 1);
@@ -49,7 +51,7 @@ void shoald_door_step(shoald_door *door, uint64_t now_ns)
 {
     door->answers = 0;
     for (int i = 0; i < SHOALD_STANDINGS; i++)
-        for (shoald_member *m = door->pool.oldest[i], *newer; m; m = newer) {
+        for (shoald_member *m = door->waiting.oldest[i], *newer; m; m = newer) {
             newer = m->newer;
             shoald_greet_on_tick(m, now_ns);
         }
@@ -59,6 +61,6 @@ void shoald_door_close(shoald_door *door)
 {
     shoald_posts_close(&door->posts);
     for (int i = 0; i < SHOALD_STANDINGS; i++)
-        while (door->pool.oldest[i])
-            shoald_greet_end(door->pool.oldest[i]);
+        while (door->waiting.oldest[i])
+            shoald_greet_end(door->waiting.oldest[i]);
 }

@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 
 void shoald_door_init(shoald_door *door, shoald_house *house, uv_loop_t *loop);
-/* One has been accepted. It is always let in; if there are too many, another has to go (pool.h). */
+/* One has been accepted. It is always let in; if there are too many, another has to go
+ * (waiting.h). */
 void shoald_door_enter(shoald_door *door, int fd, const struct sockaddr_storage *from);
 /* Every tick of the clock: deadlines, and those who rest go on. */
 void shoald_door_step(shoald_door *door, uint64_t now_ns);

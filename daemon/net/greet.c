@@ -256,7 +256,7 @@ static void set_socket_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes);
 }
 
-/* In the pool, asking, without a deadline. NULL: no memory, fd is closed. */
+/* Among those that wait, asking, without a deadline. NULL: no memory, fd is closed. */
 static shoald_greeting *new_greeting(shoald_door *door, int fd, const shoald_peer *peer)
 {
     shoald_greeting *g = calloc(1, sizeof *g);
@@ -270,7 +270,7 @@ static shoald_greeting *new_greeting(shoald_door *door, int fd, const shoald_pee
     g->peer = *peer;
     g->poll.data = g;
     g->on_event = on_event;
-    shoald_pool_add(&door->pool, &g->member, &g->peer);
+    shoald_waiting_add(&door->waiting, &g->member, &g->peer);
     return g;
 }
 

@@ -2,6 +2,7 @@
 #include "net/greeting.h"
 
 #include "base/log.h"
+#include "plan/times.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ enum {
 
 void shoald_greeting_set_deadline(shoald_greeting *g, int seconds)
 {
-    g->deadline_ns = uv_hrtime() + (uint64_t)seconds * 1000000000u;
+    g->deadline_ns = uv_hrtime() + (uint64_t)seconds * SHOALD_NS_PER_S;
 }
 
 void shoald_greeting_want(shoald_greeting *g, int events)
@@ -47,7 +48,7 @@ static void on_closed(uv_handle_t *handle)
 /* The socket is nobody's then. To be done before somebody else polls it. */
 void shoald_greeting_let_go(shoald_greeting *g)
 {
-    shoald_pool_remove(&g->door->pool, &g->member);
+    shoald_waiting_remove(&g->door->waiting, &g->member);
     uv_close((uv_handle_t *)&g->poll, on_closed);
 }
 
@@ -89,7 +90,7 @@ static void linger(shoald_greeting *g)
     g->most_drained = g->head.has_body ? LINGER_BODY : LINGER_BYTES;
     shoald_greeting_forget(g);
     shutdown(g->fd, SHUT_WR);
-    shoald_pool_move(&g->door->pool, &g->member, SHOALD_LINGERING);
+    shoald_waiting_move(&g->door->waiting, &g->member, SHOALD_LINGERING);
     shoald_greeting_set_deadline(g, LINGER_S);
     shoald_greeting_want(g, UV_READABLE);
 }
@@ -111,7 +112,7 @@ static void ask_again(shoald_greeting *g)
 {
     shoald_greeting_forget(g);
     g->asked_before = true;
-    shoald_pool_move(&g->door->pool, &g->member, SHOALD_ASKING);
+    shoald_waiting_move(&g->door->waiting, &g->member, SHOALD_ASKING);
     shoald_greeting_set_deadline(g, KEEP_ALIVE_S);
     if (++g->answers >= ANSWERS_A_TICK || ++g->door->answers >= ALL_ANSWERS_A_TICK)
         rest(g);
@@ -161,7 +162,7 @@ void shoald_greeting_await_reader(shoald_greeting *g)
 {
     size_t size;
     shoald_answer_body(&g->answer, &size);
-    shoald_pool_move(&g->door->pool, &g->member, SHOALD_ANSWERING);
+    shoald_waiting_move(&g->door->waiting, &g->member, SHOALD_ANSWERING);
     shoald_greeting_set_deadline(g, g->door->house->settings.slow_reader_timeout_s +
                                         (int)(size / SLOWEST));
     shoald_greeting_go_on(g);
@@ -192,7 +193,7 @@ void shoald_greeting_log_refusal(shoald_greeting *g, int status, const char *why
     shoald_door *d = g->door;
     char quoted[512];
     uint64_t now_ns = uv_hrtime();
-    if (now_ns - d->told_ns > 1000000000u) {
+    if (now_ns - d->told_ns > SHOALD_NS_PER_S) {
         if (d->untold)
             shoald_log(SHOALD_LOG_INFO, "requests_refused", "not_told=%d", d->untold);
         d->told_ns = now_ns;

@@ -7,7 +7,7 @@
 
 #include "net/answer.h"
 #include "net/head.h"
-#include "net/pool.h"
+#include "net/waiting.h"
 #include "net/post.h"
 #include "session/house.h"
 
@@ -16,7 +16,7 @@
 typedef struct shoald_door {
     shoald_house *house;
     uv_loop_t *loop;
-    shoald_pool pool;
+    shoald_waiting waiting;
     shoald_posts posts;
     int answers;      /* on connections that stay, since the last tick */
     uint64_t told_ns; /* refusals in the log: since when these are counted */
@@ -25,7 +25,7 @@ typedef struct shoald_door {
 } shoald_door;
 
 typedef struct shoald_greeting {
-    shoald_member member; /* first: the pool's pointer is ours */
+    shoald_member member; /* first: their pointer is ours */
     shoald_door *door;
     shoald_peer peer;
     uv_poll_t poll;

@@ -1,22 +1,23 @@
 /* edf.h - which chunk when: earliest deadline first, and the depth at which all are in time
  *
- * A chunk is due one chunk after its audio was complete: by then the next one is there. So for
- * a live stream. One that sends faster than real time pays with ever later deadlines and only
- * gets what others leave (turn.h); an eighth of a chunk is forgiven each chunk, so that a live
- * stream whose network held up some seconds, or whose clock runs fast, is soon treated as live
- * again. Pure functions; times are nanoseconds of any clock.
+ * A chunk of a live stream is due one chunk after its audio was complete: by then the next one is
+ * there. A stream that sends faster than real time pays with ever later deadlines and only gets
+ * what others leave (turn.h); an eighth of a chunk is forgiven each chunk, so that a live stream
+ * whose network held up some seconds, or whose clock runs fast, is soon treated as live again.
+ * Pure functions; times are nanoseconds of any clock.
  */
 #ifndef SHOALD_EDF_H
 #define SHOALD_EDF_H
 
 #include "plan/cost.h"
+#include "plan/times.h"
 
 #include <stdint.h>
 
-#define SHOALD_LONGEST_RUN_NS 40000000u /* unless much is due at once */
-#define SHOALD_SHORTEST_RUN_NS                                                                     \
-    10000000u /* however short the chunks are, for very short runs cost                            \
-               * too much */
+/* The longest, unless much is due at once; the shortest, however short the chunks are: very short
+ * runs cost too much. */
+#define SHOALD_LONGEST_RUN_NS  (40 * SHOALD_NS_PER_MS)
+#define SHOALD_SHORTEST_RUN_NS (10 * SHOALD_NS_PER_MS)
 
 /* a chunk that is ready */
 typedef struct shoald_due {
@@ -29,8 +30,8 @@ typedef struct shoald_due {
     void *owner;      /* the caller's */
 } shoald_due;
 
-/* From when its time counts: arrived, or later for what came faster than real time. previous is
- * the deadline of the stream's last chunk, 0: none. */
+/* The time from which a chunk's deadline counts: when it arrived, or later if it came faster than
+ * real time. previous: the deadline of the stream's last chunk, 0: none. */
 uint64_t shoald_edf_release(uint64_t arrived_ns, uint64_t previous_ns, uint64_t chunk_ns);
 
 /* How long runs may be beside sessions with such chunks: a quarter, within the limits above. */
@@ -39,7 +40,7 @@ uint64_t shoald_edf_run_ns(int chunk_ms);
 void shoald_edf_sort(shoald_due *due, int n); /* earliest deadline first */
 /* The depth of a chunk under a ceiling. */
 int shoald_edf_depth(const shoald_due *due, int ceiling);
-/* What that is in layers (cost.h). */
+/* The same in layers (cost.h). */
 double shoald_edf_layers(const shoald_due *due, int ceiling);
 /* due is sorted. The largest ceiling, at most the one given and at least 1, at which by the cost
  * model each chunk is through half a chunk before its deadline; one that is too late for that,

@@ -1,12 +1,14 @@
 /* elastic.c - see elastic.h */
 #include "plan/elastic.h"
 
+#include "plan/times.h"
+
 #include <stdbool.h>
 
-#define REST_NS     1500000000u  /* after going down */
-#define MAX_REST_NS 4000000000u  /* after going down again and again */
-#define CALM_NS     10000000000u /* this long without stepping in, and all is forgotten */
-#define RISE_NS     500000000u   /* between layers on the way up */
+#define REST_NS     1500000000u            /* after going down */
+#define MAX_REST_NS 4000000000u            /* after going down again and again */
+#define CALM_NS     (10 * SHOALD_NS_PER_S) /* this long without stepping in, and all is forgotten */
+#define RISE_NS     500000000u             /* between layers on the way up */
 
 void shoald_elastic_init(shoald_elastic *e, int depths)
 {

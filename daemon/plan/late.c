@@ -1,8 +1,10 @@
 /* late.c - see late.h */
 #include "plan/late.h"
 
-#define PATIENCE_NS 2000000000u /* before a session goes, and before the next one does */
-#define REFUSE_PART 4           /* of the limit */
+#include "plan/times.h"
+
+#define PATIENCE_NS (2 * SHOALD_NS_PER_S) /* before a session goes, and before the next one does */
+#define REFUSE_PART 4                     /* of the limit */
 
 bool shoald_late_step(shoald_late *l, uint64_t late_ns, uint64_t limit_ns, uint64_t now_ns)
 {

@@ -1,11 +1,13 @@
 /* recent.c - see recent.h */
 #include "plan/recent.h"
 
+#include "plan/times.h"
+
 #include <math.h>
 #include <stdlib.h>
 
 #define FIRST_NS  1e5 /* upper bound of the first bucket */
-#define WINDOW_NS (SHOALD_RECENT_WINDOW_S * 1000000000ull)
+#define WINDOW_NS (SHOALD_RECENT_WINDOW_S * SHOALD_NS_PER_S)
 
 int shoald_recent_init(shoald_recent *r, int depths)
 {

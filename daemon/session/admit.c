@@ -5,6 +5,7 @@
 #include "plan/balance.h"
 #include "plan/edf.h"
 #include "plan/grant.h"
+#include "plan/times.h"
 #include "session/state.h"
 
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static shoald_policy policy_of(const shoald_settings *c)
                             .admission = c->admission,
                             .admission_share = c->admission_percent / 100.0,
                             .marks = m,
-                            .late_limit_ns = (uint64_t)c->late_limit_ms * 1000000u };
+                            .late_limit_ns = (uint64_t)c->late_limit_ms * SHOALD_NS_PER_MS };
 }
 
 static int chunk_frames(const shoal_options *o)
@@ -136,7 +137,7 @@ static void shed(shoald_house *house, int worker, uint64_t late_ns)
         if (!may_be_shed(s, house->ports[worker]))
             continue;
         shoald_log(SHOALD_LOG_WARNING, "shed", "session=%s worker=%d late_ms=%llu", s->lane.id,
-                   worker, (unsigned long long)(late_ns / 1000000u));
+                   worker, (unsigned long long)(late_ns / SHOALD_NS_PER_MS));
         s->too_late = true;
         return;
     }
@@ -371,7 +372,7 @@ static void level(shoald_house *house)
 
 static void balance(shoald_house *house, uint64_t now_ns)
 {
-    uint64_t wait_ns = house->settings.rebalance_percent ? 1000000000u : 0;
+    uint64_t wait_ns = house->settings.rebalance_percent ? SHOALD_NS_PER_S : 0;
     if (house->moving || house->port_count < 2 || now_ns - house->balanced_ns < wait_ns)
         return;
     house->balanced_ns = now_ns;

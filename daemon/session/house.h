@@ -12,7 +12,7 @@
 #include "base/tokens.h"
 #include "lane.h"
 #include "plan/govern.h"
-#include "plan/park.h"
+#include "plan/parking.h"
 
 struct lws_vhost;
 struct shoald_session;
@@ -28,8 +28,10 @@ typedef struct shoald_house {
     uint64_t started_ns;
     double started_s; /* the same since 1970, as the clock had it then: /metrics */
     uint64_t id_salt;
-    unsigned char
-        *tx; /* one message on its way to a link; the room that one needs lies before it */
+    /* one message on its way to a link, of tx_size bytes at most; what lws puts before it has
+     * room there; both grow with a larger model */
+    unsigned char *tx;
+    size_t tx_size;
 
     shoald_price price;       /* of a stream, as the workers have measured it, renewed by admit.c */
     shoald_governor governor; /* who gets in, how deep, where; admit.c acts on it */

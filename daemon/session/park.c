@@ -2,43 +2,33 @@
 #include "session/park.h"
 
 #include "base/log.h"
+#include "plan/times.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
-static shoald_park_limits limits_of(const shoald_settings *c)
+static shoald_parking_limits limits_of(const shoald_settings *c)
 {
-    return (shoald_park_limits){ .window_ms = c->park_ms,
-                                 .sessions = c->park_sessions,
-                                 .bytes = (uint64_t)c->park_bytes,
-                                 .percent = c->park_percent_per_ip };
+    return (shoald_parking_limits){ .window_ms = c->park_ms,
+                                    .sessions = c->park_sessions,
+                                    .bytes = (uint64_t)c->park_bytes,
+                                    .percent = c->park_percent_per_ip };
 }
 
 /* For as long as its `ready` said, unless parking was turned off since. */
-static shoald_park_limits limits_for(const shoald_session *s)
+static shoald_parking_limits limits_for(const shoald_session *s)
 {
-    shoald_park_limits limits = limits_of(&s->house->settings);
+    shoald_parking_limits limits = limits_of(&s->house->settings);
     limits.window_ms = limits.window_ms ? s->lane.park_ms : 0;
     return limits;
 }
 
 /* ---- tickets ------------------------------------------------------------------------- */
 
-/* Without randomness there is no ticket, and the session ends with its link. */
+/* Without one the session ends with its link. */
 static void draw_ticket(shoald_session *s)
 {
-    s->has_ticket = getrandom(s->ticket, sizeof s->ticket, 0) == (ssize_t)sizeof s->ticket;
-    *s->lane.ticket = '\0';
-    for (size_t i = 0; s->has_ticket && i < sizeof s->ticket; i++)
-        snprintf(s->lane.ticket + 2 * i, 3, "%02x", s->ticket[i]);
-}
-
-static void read_ticket(unsigned char *to, const char *digits)
-{
-    unsigned byte;
-    for (size_t i = 0; i < SHOALD_TICKET_BYTES; i++)
-        to[i] = sscanf(digits + 2 * i, "%2x", &byte) == 1 ? (unsigned char)byte : 0;
+    s->has_ticket = shoald_ticket_draw(s->ticket, s->lane.ticket);
 }
 
 void shoald_park_confirm(shoald_session *s)
@@ -51,7 +41,7 @@ void shoald_park_confirm(shoald_session *s)
 int shoald_park_prepare(shoald_session *s)
 {
     const shoald_settings *c = &s->house->settings;
-    shoald_park_limits limits = limits_of(c);
+    shoald_parking_limits limits = limits_of(c);
     const shoal_model_info *info = s->lane.service->info;
     s->granted = s->lane.options;
     if (!s->link->returns || c->park_ms == 0)
@@ -59,8 +49,8 @@ int shoald_park_prepare(shoald_session *s)
     draw_ticket(s);
     s->lane.park_ms = c->park_ms;
     return shoald_kept_init(
-        &s->kept, shoald_park_kept_bytes(&limits, shoald_lane_second_bytes(info, &s->granted),
-                                         (size_t)c->park_keep_bytes));
+        &s->kept, shoald_parking_kept_bytes(&limits, shoald_lane_second_bytes(info, &s->granted),
+                                            (size_t)c->park_keep_bytes));
 }
 
 static uint64_t bytes_of(const shoald_session *s)
@@ -79,9 +69,9 @@ static bool is_alive(const shoald_session *s)
 
 bool shoald_park_wants(const shoald_session *s)
 {
-    shoald_park_limits limits = limits_for(s);
+    shoald_parking_limits limits = limits_for(s);
     return is_alive(s) && !s->link->farewell && !s->house->draining &&
-           shoald_park_takes(&limits, bytes_of(s));
+           shoald_parking_takes(&limits, bytes_of(s));
 }
 
 void shoald_park_enter(shoald_session *s)
@@ -116,9 +106,10 @@ static shoald_session *oldest(const shoald_house *house)
 
 shoald_session *shoald_park_surplus(const shoald_house *house)
 {
-    shoald_park_limits limits = limits_of(&house->settings);
+    shoald_parking_limits limits = limits_of(&house->settings);
     int taken = house->session_count - house->leaving_count;
-    bool over = shoald_park_is_over(&limits, &house->parked, house->settings.max_sessions - taken);
+    bool over =
+        shoald_parking_is_over(&limits, &house->parked, house->settings.max_sessions - taken);
     return over ? oldest(house) : NULL;
 }
 
@@ -154,11 +145,11 @@ static shoald_session *oldest_like(const shoald_session *s, shoald_parked *sum,
 
 shoald_session *shoald_park_surplus_beside(const shoald_session *s, const char **why)
 {
-    shoald_park_limits limits = limits_of(&s->house->settings);
+    shoald_parking_limits limits = limits_of(&s->house->settings);
     shoald_parked sum;
     shoald_session *old = oldest_like(s, &sum, is_of_address);
     *why = "address";
-    if (shoald_park_is_greedy(&limits, &sum))
+    if (shoald_parking_is_greedy(&limits, &sum))
         return old;
     old = oldest_like(s, &sum, is_of_token);
     *why = "token";
@@ -167,8 +158,8 @@ shoald_session *shoald_park_surplus_beside(const shoald_session *s, const char *
 
 bool shoald_park_is_over_for(const shoald_session *s, uint64_t now_ns)
 {
-    shoald_park_limits limits = limits_for(s);
-    return s->parked_ns && shoald_park_is_past(&limits, s->parked_ns, now_ns);
+    shoald_parking_limits limits = limits_for(s);
+    return s->parked_ns && shoald_parking_is_past(&limits, s->parked_ns, now_ns);
 }
 
 /* ---- coming back --------------------------------------------------------------------- */
@@ -195,14 +186,14 @@ shoald_session *shoald_park_find(shoald_house *house, const shoal_resume *r, con
                                  shoal_error *err)
 {
     unsigned char ticket[SHOALD_TICKET_BYTES];
-    read_ticket(ticket, r->ticket);
+    shoald_ticket_read(ticket, r->ticket);
     shoald_session *s = whose(house, ticket);
     if (!s || strcmp(s->token, token) != 0 || !is_alive(s) || (!s->link && !s->parked_ns)) {
         shoal_error_set(err, SHOAL_CODE_CANNOT_RESUME, "resume", NULL);
         shoald_count(&house->stats.resumes[SHOALD_RESUME_UNKNOWN], 1);
         return NULL;
     }
-    shoald_coverage c = shoald_park_covers(s->kept.sent, s->kept.from, r->got);
+    shoald_coverage c = shoald_parking_covers(s->kept.sent, s->kept.from, r->got);
     if (c == SHOALD_COVERED)
         return s;
     shoal_error_set(err, SHOAL_CODE_CANNOT_RESUME, "got", "%s", whys[c]);
@@ -250,7 +241,7 @@ int shoald_park_return(shoald_session *s, const shoal_resume *r)
     uint64_t away_ns = uv_hrtime() - s->parked_ns, got = r->got;
     shoald_park_leave(s);
     forget_link(s);
-    read_ticket(s->last_ticket, r->ticket);
+    shoald_ticket_read(s->last_ticket, r->ticket);
     s->has_last_ticket = true;
     draw_ticket(s);
     if (write_hello(s) < 0)
@@ -259,7 +250,7 @@ int shoald_park_return(shoald_session *s, const shoal_resume *r)
     shoald_count(&s->house->stats.resumes[SHOALD_RESUME_DONE], 1);
     shoald_log(SHOALD_LOG_INFO, "session_resume",
                "session=%s peer=%s away_ms=%llu got=%llu again=%llu", s->lane.id, s->peer.name,
-               (unsigned long long)(away_ns / 1000000u), (unsigned long long)got,
+               (unsigned long long)(away_ns / SHOALD_NS_PER_MS), (unsigned long long)got,
                (unsigned long long)(s->kept.sent - got));
     return 0;
 }

@@ -4,10 +4,10 @@
  *                      |-> the client comes back over a new link, with its ticket -> streaming
  *                      '-> its time is over, or others need the room -> as if it were lost now
  *
- * A ticket is 128 random bits that `ready` tells; whoever has it may go on with the session. The
- * next `ready` has another one, and the old one is spent once anything has come over the new link:
- * until then that `ready` may be lost with its link. plan/park.h decides, kept.h has what goes
- * again, and session.c carries out what is decided here.
+ * A session is opened by its ticket (base/ticket.h). The next `ready` has another one, and the old
+ * one is spent once anything has come over the new link: until then that `ready` may be lost with
+ * its link. plan/parking.h decides, kept.h has what goes again, and session.c carries out what is
+ * decided here.
  */
 #ifndef SHOALD_PARK_H
 #define SHOALD_PARK_H
@@ -32,8 +32,8 @@ shoald_session *shoald_park_surplus_beside(const shoald_session *s, const char *
 /* It has waited long enough. */
 bool shoald_park_is_over_for(const shoald_session *s, uint64_t now_ns);
 
-/* Whom that ticket opens, if it was begun with the same bearer token (its name), and what the
- * client lacks is there; NULL: *err says why not. */
+/* The session that r's ticket opens, if it was begun with the same bearer token (its name), and
+ * what the client lacks is there; NULL: *err says why not. */
 shoald_session *shoald_park_find(shoald_house *house, const shoal_resume *r, const char *token,
                                  shoal_error *err);
 /* Its client is back over s->link, with r: no longer parked. 0 or -1 (no memory to tell it so). */

@@ -70,35 +70,38 @@ static void leave_house(shoald_session *s)
     (*(s->refused ? &s->house->refused_count : &s->house->session_count))--;
 }
 
-static const char *result_of(const shoald_session *s, const char **error)
+typedef enum { DONE, FAILED, LOST } outcome;
+
+static outcome outcome_of(const shoald_session *s, shoal_code *code)
 {
-    shoal_code code = s->error ? s->error : (shoal_code)atomic_load(&s->lane.totals.error);
-    *error = code ? shoal_code_get_info(code)->name : "-";
-    return atomic_load(&s->lane.totals.done) ? "done" : code ? "error" : "lost";
+    *code = s->error ? s->error : (shoal_code)atomic_load(&s->lane.totals.error);
+    return atomic_load(&s->lane.totals.done) ? DONE : *code ? FAILED : LOST;
 }
 
 static void log_close(const shoald_session *s)
 {
-    const char *error, *result = result_of(s, &error);
+    static const char *const results[] = { [DONE] = "done", [FAILED] = "error", [LOST] = "lost" };
+    shoal_code code;
+    outcome result = outcome_of(s, &code);
     const shoald_totals *t = &s->lane.totals;
     shoald_log(
         SHOALD_LOG_INFO, "session_close",
         "session=%s peer=%s token=%s result=%s error=%s seconds=%.1f audio_s=%.2f frames=%llu "
         "phones=%llu packets=%llu",
-        s->lane.id, s->peer.name, shoald_session_token(s), result, error,
-        (double)(uv_hrtime() - s->opened_ns) / 1e9, (double)atomic_load(&t->samples) / SHOALD_RATE,
-        (unsigned long long)atomic_load(&t->frames), (unsigned long long)atomic_load(&t->phones),
-        (unsigned long long)atomic_load(&t->packets));
+        s->lane.id, s->peer.name, shoald_session_token(s), results[result],
+        code ? shoal_code_get_info(code)->name : "-", (double)(uv_hrtime() - s->opened_ns) / 1e9,
+        (double)atomic_load(&t->samples) / SHOALD_RATE, (unsigned long long)atomic_load(&t->frames),
+        (unsigned long long)atomic_load(&t->phones), (unsigned long long)atomic_load(&t->packets));
 }
 
 static void count_close(const shoald_session *s)
 {
     shoald_loop_stats *stats = &s->house->stats;
-    const char *error, *result = result_of(s, &error);
-    shoald_count(*result == 'd'   ? &stats->sessions_done
-                 : *result == 'e' ? &stats->sessions_error
-                                  : &stats->sessions_lost,
-                 1);
+    shoald_counter *const counters[] = { [DONE] = &stats->sessions_done,
+                                         [FAILED] = &stats->sessions_error,
+                                         [LOST] = &stats->sessions_lost };
+    shoal_code code;
+    shoald_count(counters[outcome_of(s, &code)], 1);
 }
 
 static void leave_review(shoald_session *s)

@@ -48,7 +48,8 @@ void shoald_session_on_gone(shoald_session *s);
 void shoald_session_on_mail(void *mail);
 /* From uv_check only, outside of the link: stop reading, go on reading, close. */
 void shoald_session_review(shoald_session *s);
-void shoald_session_on_second(shoald_session *s, uint64_t now_ns);
+/* Every tick of the clock: timeouts. s may be freed. */
+void shoald_session_step(shoald_session *s, uint64_t now_ns);
 /* Finish what was received, then say `draining`. */
 void shoald_session_drain(shoald_session *s);
 /* Tell and close at once; what lies in the queues is not sent any more. */

@@ -7,6 +7,7 @@
 #include "session/session.h"
 
 #include "base/log.h"
+#include "plan/times.h"
 #include "session/house.h"
 #include "session/park.h"
 #include "session/session-internal.h"
@@ -29,6 +30,18 @@ static int write_bytes(shoald_session *s, size_t n, shoald_link_kind kind)
     return 0;
 }
 
+/* False: it is a bug that this one was made, and the session is over. */
+static bool fits(shoald_session *s, size_t n)
+{
+    if (n <= s->house->tx_size)
+        return true;
+    shoald_log(SHOALD_LOG_ERROR, "bug", "what=message_too_large session=%s size=%zu room=%zu",
+               s->lane.id, n, s->house->tx_size);
+    shoald_session_fail(s, SHOAL_CODE_INTERNAL, NULL);
+    return false;
+}
+
+/* It has room in any house->tx. */
 static int write_last_text(shoald_session *s)
 {
     size_t n = s->last_size;
@@ -54,6 +67,10 @@ static int write_record(shoald_session *s, shoald_queue *q)
 {
     shoald_record r;
     shoald_queue_peek(q, &r);
+    if (!fits(s, r.size)) {
+        shoald_queue_drop(q, SHOALD_RECORD_BYTES + r.size);
+        return 0;
+    }
     shoald_queue_copy(q, SHOALD_RECORD_BYTES, s->house->tx, r.size);
     shoald_queue_drop(q, SHOALD_RECORD_BYTES + r.size);
     if (r.kind != SHOALD_OUT_READY) /* which each link has of its own */
@@ -61,7 +78,7 @@ static int write_record(shoald_session *s, shoald_queue *q)
     return write_payload(s, &r);
 }
 
-/* What another link was given, and the client has not got. */
+/* What another link was given, and the client has not got: it has fitted once. */
 static int write_again(shoald_session *s)
 {
     shoald_record r;
@@ -72,9 +89,11 @@ static int write_again(shoald_session *s)
 static int write_hello(shoald_session *s)
 {
     size_t n = s->hello.size;
-    memcpy(s->house->tx, s->hello.data, n);
+    bool ok = fits(s, n);
+    if (ok)
+        memcpy(s->house->tx, s->hello.data, n);
     shoal_buf_free(&s->hello);
-    return write_bytes(s, n, SHOALD_LINK_TEXT);
+    return ok ? write_bytes(s, n, SHOALD_LINK_TEXT) : 0;
 }
 
 static int write_result(shoald_session *s)
@@ -202,7 +221,7 @@ void shoald_session_review(shoald_session *s)
 
 static bool passed(uint64_t since_ns, uint64_t now_ns, int seconds)
 {
-    return now_ns > since_ns && now_ns - since_ns >= (uint64_t)seconds * 1000000000u;
+    return now_ns > since_ns && now_ns - since_ns >= (uint64_t)seconds * SHOALD_NS_PER_S;
 }
 
 static void check_peer(shoald_session *s, uint64_t now_ns, int interval_s)
@@ -253,7 +272,7 @@ static bool check_closing(shoald_session *s, uint64_t now_ns)
     return true;
 }
 
-void shoald_session_on_second(shoald_session *s, uint64_t now_ns)
+void shoald_session_step(shoald_session *s, uint64_t now_ns)
 {
     const shoald_settings *c = &s->house->settings;
     if (shoald_park_is_over_for(s, now_ns))

@@ -6,7 +6,7 @@
 #include "base/tokens.h"
 #include "lane.h"
 #include "plan/load.h"
-#include "plan/park.h"
+#include "base/ticket.h"
 #include "session/house.h"
 #include "session/kept.h"
 #include "session/link.h"

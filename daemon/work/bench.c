@@ -8,12 +8,7 @@
 
 static size_t scratch_bytes(const shoal_model_info *m)
 {
-    shoal_options largest = shoal_options_default();
-    largest.chunk_ms = m->max_chunk_frames * SHOAL_FRAME_MS;
-    largest.encoding = SHOAL_ENCODING_JSON;
-    largest.tentative = SHOAL_ON;
-    largest.outputs = SHOAL_OUTPUT_ALL;
-    size_t n = shoald_lane_step_bytes(m, &largest);
+    size_t n = shoald_lane_largest_bytes(m);
     return n > SHOAL_MAX_TEXT_BYTES ? n : SHOAL_MAX_TEXT_BYTES; /* opus packets too */
 }
 

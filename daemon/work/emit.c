@@ -47,7 +47,8 @@ static void put_encoded(shoald_lane *l, shoald_bench *w, int kind, const shoal_b
     static const char text[] = "{\"type\":\"error\",\"code\":\"internal\",\"message\":\"a reply "
                                "could not be encoded; see the server's log\",\"fatal\":true,"
                                "\"retry\":true}";
-    put(l, w, SHOALD_OUT_TEXT, text, sizeof text - 1, 1011);
+    put(l, w, SHOALD_OUT_TEXT, text, sizeof text - 1,
+        shoal_code_get_info(SHOAL_CODE_INTERNAL)->close_code);
     stop(l);
 }
 

@@ -172,13 +172,12 @@ static const char *verdict(const shoald_probe *p)
         return "declared as s16le, but the bytes look like 32-bit floats: use format=f32le";
     if (p->format == SHOAL_FORMAT_S16LE && s16_is_swapped(p))
         return "declared as s16le, but the bytes look like 16-bit samples in big-endian order: "
-               "swap "
-               "the two bytes of each sample (ffmpeg -f s16be -ar RATE -ac CHANNELS -i X -f s16le "
-               "Y)";
+               "swap the two bytes of each sample "
+               "(ffmpeg -f s16be -ar RATE -ac CHANNELS -i X -f s16le Y)";
     if (p->format == SHOAL_FORMAT_F32LE && f32_is_swapped(p))
-        return "declared as f32le, but the bytes look like floats in big-endian order: swap the "
-               "four "
-               "bytes of each sample (ffmpeg -f f32be -ar RATE -ac CHANNELS -i X -f f32le Y)";
+        return "declared as f32le, but the bytes look like floats in big-endian order: "
+               "swap the four bytes of each sample "
+               "(ffmpeg -f f32be -ar RATE -ac CHANNELS -i X -f f32le Y)";
     if (p->format == SHOAL_FORMAT_F32LE && f32_is_loud(p))
         return "f32le samples must lie in -1..1, but most are beyond 8: divide them by their full "
                "scale (32768 for 16 bits, 8388608 for 24), or send 16-bit values as format=s16le";

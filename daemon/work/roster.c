@@ -67,8 +67,7 @@ static void release(shoald_roster *r, shoald_lane *l, void *mail)
     stand_up(l);
     if (SHOALD_MARKED(mail))
         shoald_track_close(l);
-    shoald_mailbox_put(&r->port->outbox, mail);
-    r->port->mail_sent = true;
+    shoald_lane_give_back(mail, r->port);
 }
 
 static void enter(shoald_roster *r, shoald_lane *l)

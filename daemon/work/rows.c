@@ -95,10 +95,10 @@ static void finish_mean(float *row, const shoal_packet *p)
 }
 
 /* The mean up to a frame, if there is any. */
-static void take(gathered *g, shoald_pool *pool, int64_t frame)
+static void take(gathered *g, shoald_mean *mean, int64_t frame)
 {
     float *row = g->w->means + (size_t)g->p.frames * (size_t)g->p.dim;
-    int64_t first, n = shoald_pool_take(pool, frame, row, &first);
+    int64_t first, n = shoald_mean_take(mean, frame, row, &first);
     if (n == 0)
         return;
     finish_mean(row, &g->p);
@@ -127,13 +127,13 @@ static const float *frame_row(const gathered *g, const float *values, int i)
     return row;
 }
 
-static void take_events(gathered *g, shoald_pool *pool, const shoald_events *events)
+static void take_events(gathered *g, shoald_mean *mean, const shoald_events *events)
 {
     for (int i = 0; i < events->count; i++) {
         if (events->at[i].speech) {
-            shoald_pool_begin(pool, events->at[i].frame);
+            shoald_mean_begin(mean, events->at[i].frame);
         } else {
-            take(g, pool, events->at[i].frame);
+            take(g, mean, events->at[i].frame);
             give(g);
         }
     }
@@ -141,17 +141,17 @@ static void take_events(gathered *g, shoald_pool *pool, const shoald_events *eve
 
 static void deliver_means(gathered *g, const shoald_run *run, const shoald_events *events)
 {
-    shoald_pool *pool = g->out->features[g->p.kind].pool;
+    shoald_mean *mean = g->out->features[g->p.kind].mean;
     const shoal_result *r = run->result;
     bool mel = g->p.kind == SHOAL_KIND_MEL;
     int64_t first = mel ? r->mel_first_frame : r->first_frame;
     int frames = mel ? r->mel_frames : r->frames, every = g->l->options.every;
     for (int i = 0; i < frames; i++) {
-        shoald_pool_put(pool, first + i, frame_row(g, values_of(run, g->p.kind), i));
+        shoald_mean_put(mean, first + i, frame_row(g, values_of(run, g->p.kind), i));
         if (every > 1 && (first + i + 1) % every == 0)
-            take(g, pool, first + i + 1);
+            take(g, mean, first + i + 1);
     }
-    take_events(g, pool, events);
+    take_events(g, mean, events);
     give(g);
 }
 
@@ -166,7 +166,7 @@ void shoald_rows_deliver(shoald_lane *l, shoald_bench *w, shoald_output *out, co
             continue;
         g.p.queued_us = run->queued_us;
         g.p.computed_us = run->computed_us;
-        if (out->features[kinds[i]].pool)
+        if (out->features[kinds[i]].mean)
             deliver_means(&g, run, events);
         else
             deliver_plain(l, w, out, &g.p, run);
@@ -182,11 +182,11 @@ static bool is_worth_giving(const shoald_lane *l)
 
 static void settle(gathered *g, const shoald_events *events)
 {
-    shoald_pool *pool = g->out->features[g->p.kind].pool;
-    take_events(g, pool, events);
+    shoald_mean *mean = g->out->features[g->p.kind].mean;
+    take_events(g, mean, events);
     if (events->count == 0 && is_worth_giving(g->l))
-        take(g, pool, shoald_pool_next(pool));
-    shoald_pool_begin(pool, shoald_pool_next(pool));
+        take(g, mean, shoald_mean_next(mean));
+    shoald_mean_begin(mean, shoald_mean_next(mean));
     give(g);
 }
 
@@ -195,7 +195,7 @@ void shoald_rows_settle(shoald_lane *l, shoald_bench *w, shoald_output *out,
 {
     for (int i = 0; i < KINDS; i++) {
         gathered g = { l, w, out, packet_of(l, out, kinds[i]) };
-        if (out->features[kinds[i]].pool)
+        if (out->features[kinds[i]].mean)
             settle(&g, events);
     }
 }
@@ -227,10 +227,10 @@ int shoald_rows_open(shoald_output *out, const shoal_model_info *m, const shoal_
     bool pooled = o->every > 1 || o->pool == SHOAL_POOL_UTTERANCE;
     for (int i = 0; pooled && i < KINDS; i++) {
         shoald_feature *f = &out->features[kinds[i]];
-        if (!(out->kinds & output_of(kinds[i])) || f->pool)
+        if (!(out->kinds & output_of(kinds[i])) || f->mean)
             continue;
-        f->pool = shoald_pool_new(dim_of(m, kinds[i]), look_back(m, o));
-        if (!f->pool)
+        f->mean = shoald_mean_new(dim_of(m, kinds[i]), look_back(m, o));
+        if (!f->mean)
             return SHOAL_ENOMEM;
     }
     return 0;
@@ -244,9 +244,9 @@ void shoald_rows_close(shoald_lane *l, shoald_bench *w, shoald_output *out, unsi
         shoald_feature *f = &out->features[kinds[i]];
         if (wanted & output_of(kinds[i]))
             continue;
-        if (f->pool)
+        if (f->mean)
             settle(&g, &none);
-        shoald_pool_free(f->pool);
+        shoald_mean_free(f->mean);
         *f = (shoald_feature){ 0 };
     }
 }
@@ -254,12 +254,12 @@ void shoald_rows_close(shoald_lane *l, shoald_bench *w, shoald_output *out, unsi
 void shoald_rows_reset(shoald_output *out)
 {
     for (int i = 0; i < KINDS; i++)
-        if (out->features[kinds[i]].pool)
-            shoald_pool_reset(out->features[kinds[i]].pool);
+        if (out->features[kinds[i]].mean)
+            shoald_mean_reset(out->features[kinds[i]].mean);
 }
 
 void shoald_rows_free(shoald_output *out)
 {
     for (int i = 0; i < KINDS; i++)
-        shoald_pool_free(out->features[kinds[i]].pool);
+        shoald_mean_free(out->features[kinds[i]].mean);
 }

@@ -11,7 +11,7 @@
 
 #include "shoal-protocol.h"
 #include "shoal.h"
-#include "work/pool.h"
+#include "work/mean.h"
 #include "work/probe.h"
 
 #include <stdbool.h>
@@ -45,7 +45,7 @@ enum { SHOALD_TAP_FRONT = -1 }; /* hidden@0: what the first layer reads */
 /* Rows of one kind. */
 typedef struct shoald_feature {
     int depth;         /* of its last packet; 0: none yet */
-    shoald_pool *pool; /* of means; NULL: rows are given as they are */
+    shoald_mean *mean; /* NULL: rows are given as they are */
 } shoald_feature;
 
 typedef struct shoald_output {

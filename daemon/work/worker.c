@@ -10,6 +10,7 @@
 #include "work/calibrate.h"
 #include "work/track.h"
 #include "base/log.h"
+#include "plan/times.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static shoald_due due_of(shoald_lane *l)
 {
     shoald_track *t = l->track;
     int frames = shoal_stream_ready(t->stream);
-    uint64_t chunk_ns = (uint64_t)frames * SHOAL_FRAME_MS * 1000000u;
+    uint64_t chunk_ns = (uint64_t)frames * SHOAL_FRAME_MS * SHOALD_NS_PER_MS;
     if (!t->due)
         set_deadline(t, chunk_ns);
     return (shoald_due){ .deadline_ns = t->deadline_ns,
@@ -117,7 +118,7 @@ static int ceiling_now(const shoald_worker *w, uint64_t now_ns)
 static void press(shoald_worker *w, int ceiling, uint64_t now_ns)
 {
     w->local_ceiling = ceiling;
-    w->local_until_ns = now_ns + NOTICE_MS * 1000000u;
+    w->local_until_ns = now_ns + NOTICE_MS * SHOALD_NS_PER_MS;
     atomic_store(&w->port.pressed, ceiling);
 }
 
@@ -324,7 +325,10 @@ int shoald_worker_init(shoald_worker *w, int index, shoald_service *service, uv_
         return SHOAL_ENOMEM;
     w->batch_frames = batch_frames;
     atomic_store(&w->port.run_ns, SHOALD_LONGEST_RUN_NS);
-    uv_sem_init(&w->ready, 0);
+    if (uv_sem_init(&w->ready, 0) < 0) {
+        shoald_port_free(&w->port);
+        return SHOAL_ENOMEM;
+    }
     int result = allocate(w, service, max_lanes);
     if (result < 0)
         shoald_worker_free(w);

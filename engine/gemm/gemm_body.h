@@ -7,9 +7,8 @@
  * With few rows a product is as fast as its weights come out of L3, and L3 is shared: each panel is
  * asked for while the one before it is multiplied for the last time, a line an input.
  */
-#define OWN_FEW_ROWS                                                                               \
-    3 /* up to here a tile takes several panels, else too few sums are under way                   \
-       */
+/* Up to here a tile takes several panels, else too few sums are under way. */
+#define OWN_FEW_ROWS 3
 
 /* Into L2: L1 is full of what is being multiplied. With more rows than these the CPU's own
  * prefetching has time enough; so it has with int8, a quarter as long. */

@@ -288,7 +288,7 @@ static size_t largest_pad(shoal__linear *const *all, int n)
             size_t size = dnnl_memory_desc_get_size(&((const packed *)all[i]->packed)->pad[t]);
             most = size > most ? size : most;
         }
-    return (most + 63) & ~(size_t)63;
+    return shoal__aligned(most);
 }
 
 static int scratch_new(void **out, shoal__linear *const *all, int n, int max_rows)

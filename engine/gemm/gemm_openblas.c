@@ -37,10 +37,7 @@ static struct {
 static int wants_skylakex(void)
 {
 #ifdef HAVE_X86
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512cd");
+    return shoal__cpu_has_avx512() && __builtin_cpu_supports("avx512cd");
 #else
     return 0;
 #endif

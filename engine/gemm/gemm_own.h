@@ -22,10 +22,9 @@
 #include "gemm/gemm.h"
 
 enum {
-    OWN_DEPTH = 256,  /* inputs of a block in fp32: 16 KiB of a panel at AVX2, half of L1 */
-    OWN_GROUP = 96,   /* rows that pass together: with what a pair keeps they share half of L2 */
-    OWN_COLUMNS = 32, /* widest panel of any level */
-    OWN_PAIR = 64     /* rows that go through a pair of int8 or bf16 products together */
+    OWN_DEPTH = 256, /* inputs of a block in fp32: 16 KiB of a panel at AVX2, half of L1 */
+    OWN_GROUP = 96,  /* rows that pass together: with what a pair keeps they share half of L2 */
+    OWN_PAIR = 64    /* rows that go through a pair of int8 or bf16 products together */
 };
 
 /* Where results go and what is done to them on the way. */

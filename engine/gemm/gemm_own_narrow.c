@@ -182,7 +182,7 @@ static int scratch_for(const kind *k, void **out, shoal__linear *const *all, int
         in = (size_t)all[i]->in > in ? (size_t)all[i]->in : in;
         width = (size_t)all[i]->out > width ? (size_t)all[i]->out : width;
     }
-    s->stride = ((in * 4 / (size_t)k->in_word + 63) & ~(size_t)63) + 64;
+    s->stride = shoal__aligned(in * 4 / (size_t)k->in_word) + 64;
     s->inner_stride = ((width + 15) & ~(size_t)15) + 16;
     s->rows = aligned_alloc(64, rows * s->stride);
     s->row_unit = malloc(rows * sizeof *s->row_unit);

@@ -20,21 +20,51 @@ static int cpu_has_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-static int cpu_has_avx512(void)
+#endif
+
+int shoal__cpu_has_avx512(void)
 {
+#ifdef HAVE_X86
+    __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+    return 0;
+#endif
 }
 
-static int forced_level(const char *name)
-{
-    static const char *const names[] = { "scalar", "avx2", "avx512" };
-    for (int i = 0; name && i < 3; i++)
-        if (!strcmp(name, names[i]))
-            return i;
-    return 3;
-}
+/* What SHOAL_KERNELS may say, from the lowest to the highest; and the same for people. */
+#if defined(HAVE_X86)
+enum { SCALAR, AVX2, AVX512, AMX };
+static const char *const levels[] = { "scalar", "avx2", "avx512", "amx" };
+#define LEVELS "scalar, avx2, avx512 or amx"
+#elif defined(HAVE_NEON)
+enum { SCALAR, NEON };
+static const char *const levels[] = { "scalar", "neon" };
+#define LEVELS "scalar or neon"
+#else
+enum { SCALAR };
+static const char *const levels[] = { "scalar" };
+#define LEVELS "scalar"
 #endif
+enum { LEVEL_COUNT = sizeof levels / sizeof *levels };
+
+/* The highest that may be chosen; LEVEL_COUNT: what was asked for is none. */
+static int most_level(void)
+{
+    const char *asked = getenv("SHOAL_KERNELS");
+    int i = 0;
+    if (!asked || !*asked)
+        return LEVEL_COUNT - 1;
+    while (i < LEVEL_COUNT && strcmp(asked, levels[i]) != 0)
+        i++;
+    return i;
+}
+
+const char *shoal__kern_refused(void)
+{
+    return most_level() < LEVEL_COUNT ? NULL : LEVELS;
+}
 
 int shoal__cpu_has_bf16(void)
 {
@@ -60,7 +90,7 @@ static int cpu_has_amx(void)
 const char *shoal__amx_missing(void)
 {
     __builtin_cpu_init();
-    if (!cpu_has_amx() || !cpu_has_avx512() || !shoal__cpu_has_bf16())
+    if (!cpu_has_amx() || !shoal__cpu_has_avx512() || !shoal__cpu_has_bf16())
         return "this CPU has no AMX (amx-tile, amx-bf16, amx-int8): use another backend";
     if (syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA) != 0)
         return "the kernel does not let this process use AMX: Linux 5.16 or newer is needed";
@@ -70,22 +100,22 @@ const char *shoal__amx_missing(void)
 
 const shoal__kern *shoal__kern_choose(void)
 {
+    int most = most_level();
 #ifdef HAVE_X86
-    int level = forced_level(getenv("SHOAL_KERNELS"));
     __builtin_cpu_init();
 #ifdef HAVE_AMX
-    if (level >= 3 && !shoal__amx_missing())
+    if (most >= AMX && !shoal__amx_missing())
         return &shoal__kern_amx;
 #endif
-    if (level >= 2 && cpu_has_avx512())
+    if (most >= AVX512 && shoal__cpu_has_avx512())
         return &shoal__kern_avx512;
-    if (level >= 1 && cpu_has_avx2())
+    if (most >= AVX2 && cpu_has_avx2())
         return &shoal__kern_avx2;
 #endif
 #ifdef HAVE_NEON
-    const char *level = getenv("SHOAL_KERNELS");
-    if (!level || strcmp(level, "scalar"))
+    if (most >= NEON)
         return &shoal__kern_neon;
 #endif
+    (void)most;
     return &shoal__kern_scalar;
 }

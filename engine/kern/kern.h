@@ -16,6 +16,12 @@ enum {
     SHOAL__ATTEND_ROWS = 16 /* most queries looked at together */
 };
 
+/* Bytes in whole lines of the cache, where our arrays begin: what aligned_alloc(64, ..) takes. */
+static inline size_t shoal__aligned(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
+
 /* What a memory is made of. In bf16 a word of 32 bits holds elements 2d and 2d + 1 of a key, and
  * values of frames 2j and 2j + 1: so a block is a tile of AMX as it stands. In 8 bits each key and
  * each value of a head has a scale, a bfloat16. */
@@ -137,10 +143,13 @@ extern const shoal__kern shoal__kern_amx;
 
 extern const shoal__kern shoal__kern_neon;
 
-/* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512, on ARM scalar|neon, forces a
- * lower level. */
+/* The best for this CPU; environment SHOAL_KERNELS=scalar|avx2|avx512|amx, on ARM scalar|neon,
+ * forces a lower level. */
 const shoal__kern *shoal__kern_choose(void);
-/* Products of bf16 in AVX-512, whatever level is chosen. */
+/* NULL: SHOAL_KERNELS names a level, or nothing. Else what it may name: nothing should run then. */
+const char *shoal__kern_refused(void);
+/* Whatever level is chosen: AVX-512, the parts that our kernels use; its products of bf16. */
+int shoal__cpu_has_avx512(void);
 int shoal__cpu_has_bf16(void);
 
 #ifdef HAVE_AMX

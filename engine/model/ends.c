@@ -53,11 +53,10 @@ static void bind_priors(shoal__binder *b)
         sum += p[i];
     }
     if (b->rc == 0 && !(positive && fabs(sum - 1.0) < 0.01))
-        b->rc =
-            shoal__explain(b->why, b->size, SHOAL_EMODEL,
-                           "tensor 'head.priors' must be %d numbers above 0 whose sum is 1, not "
-                           "%.4g",
-                           C, sum);
+        b->rc = shoal__explain(b->why, b->size, SHOAL_EMODEL,
+                               "tensor 'head.priors' must be %d numbers above 0 whose sum is 1, "
+                               "not %.4g",
+                               C, sum);
     b->m->priors = p;
 }
 

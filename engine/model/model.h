@@ -90,8 +90,8 @@ struct shoal_model {
     void *pools[SHOAL__OPS];  /* each operation's own */
     shoal__program *programs; /* [program_count], the first is the default */
     int program_count;
-    shoal__linear head;  /* [C, D] */
-    const float *priors; /* [C] shares of the classes in training, or NULL */
+    shoal__linear head;   /* [C, D] */
+    const float *priors;  /* [C] shares of the classes in training, or NULL */
     shoal__ngrams ngrams; /* the searches' */
     shoal__search searches[SHOAL__SEARCHES];
 };

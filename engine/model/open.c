@@ -95,6 +95,12 @@ static int bind_all(shoal_model *m, char *why, size_t why_size)
 
 static int choose(shoal_model *m, const shoal_model_params *p, char *why, size_t why_size)
 {
+    const char *levels = shoal__kern_refused();
+    if (levels)
+        return shoal__explain(why, why_size, SHOAL_EBACKEND,
+                              "SHOAL_KERNELS is '%.40s', which is no level of kernels here: say "
+                              "%s, or unset it",
+                              getenv("SHOAL_KERNELS"), levels);
     m->kern = shoal__kern_choose();
     m->gemm = shoal__gemm_choose(p->backend, p->precision, why, why_size);
     if (!m->gemm)

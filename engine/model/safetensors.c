@@ -6,12 +6,12 @@
 #include "model/safetensors.h"
 
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/explain.h"
 #include "model/widen.h"
 #include "shoal.h"
 
@@ -36,17 +36,6 @@ struct shoal__safetensors {
     size_t count;
     int narrow; /* other types than F32 are allowed */
 };
-
-__attribute__((format(printf, 3, 4))) static int fail(char *why, size_t size, const char *format,
-                                                      ...)
-{
-    va_list args;
-    va_start(args, format);
-    if (why && size)
-        vsnprintf(why, size, format, args);
-    va_end(args);
-    return SHOAL_EMODEL;
-}
 
 static uint64_t load_u64(const unsigned char *p)
 {
@@ -115,13 +104,15 @@ static int parse_tensor(const shoal__safetensors *st, tensor *t, const char *nam
     t->dtype = json_string_value(json_object_get(entry, "dtype"));
     unsigned item = t->dtype ? dtype_size(t->dtype) : 0;
     if (!item)
-        return fail(why, size, "tensor '%.80s': unknown dtype", name);
+        return shoal__explain(why, size, SHOAL_EMODEL, "tensor '%.80s': unknown dtype", name);
     if (parse_shape(t, json_object_get(entry, "shape")) < 0)
-        return fail(why, size, "tensor '%.80s': bad shape", name);
+        return shoal__explain(why, size, SHOAL_EMODEL, "tensor '%.80s': bad shape", name);
     if (parse_offsets(t, json_object_get(entry, "data_offsets"), st->body_size) < 0)
-        return fail(why, size, "tensor '%.80s': its bytes lie outside the file (truncated?)", name);
+        return shoal__explain(why, size, SHOAL_EMODEL,
+                              "tensor '%.80s': its bytes lie outside the file (truncated?)", name);
     if (t->end - t->begin != shape_bytes(t, item))
-        return fail(why, size, "tensor '%.80s': size and shape disagree", name);
+        return shoal__explain(why, size, SHOAL_EMODEL, "tensor '%.80s': size and shape disagree",
+                              name);
     return 0;
 }
 
@@ -137,7 +128,8 @@ static int parse_entries(shoal__safetensors *st, char *why, size_t size)
     json_t *entry;
     size_t entries = json_object_size(st->header);
     if (entries > SHOAL__MAX_TENSORS)
-        return fail(why, size, "%zu tensors are more than %d", entries, SHOAL__MAX_TENSORS);
+        return shoal__explain(why, size, SHOAL_EMODEL, "%zu tensors are more than %d", entries,
+                              SHOAL__MAX_TENSORS);
     st->tensors = calloc(entries + 1, sizeof *st->tensors);
     if (!st->tensors)
         return SHOAL_ENOMEM;
@@ -152,8 +144,8 @@ static int parse_entries(shoal__safetensors *st, char *why, size_t size)
     qsort(st->tensors, st->count, sizeof *st->tensors, by_offset);
     for (size_t i = 1; i < st->count; i++)
         if (st->tensors[i].begin < st->tensors[i - 1].end)
-            return fail(why, size, "tensors '%.60s' and '%.60s' overlap", st->tensors[i - 1].name,
-                        st->tensors[i].name);
+            return shoal__explain(why, size, SHOAL_EMODEL, "tensors '%.60s' and '%.60s' overlap",
+                                  st->tensors[i - 1].name, st->tensors[i].name);
     return 0;
 }
 
@@ -161,20 +153,23 @@ static int parse_header(shoal__safetensors *st, const unsigned char *data, size_
                         size_t size)
 {
     if (bytes < 8)
-        return fail(why, size, "the file has %zu bytes: not a safetensors file", bytes);
+        return shoal__explain(why, size, SHOAL_EMODEL,
+                              "the file has %zu bytes: not a safetensors file", bytes);
     uint64_t n = load_u64(data);
     if (n > MAX_HEADER || n > bytes - 8)
-        return fail(why, size,
-                    "not a safetensors file (or truncated): its header claims %llu bytes",
-                    (unsigned long long)n);
+        return shoal__explain(why, size, SHOAL_EMODEL,
+                              "not a safetensors file (or truncated): its header claims %llu bytes",
+                              (unsigned long long)n);
     json_error_t error;
     st->header = json_loadb((const char *)data + 8, (size_t)n, JSON_REJECT_DUPLICATES, &error);
     if (!st->header && !*error.text) /* jansson has a text for all but a lack of memory */
         return SHOAL_ENOMEM;
     if (!json_is_object(st->header))
-        return fail(why, size, "the safetensors header is not a JSON object: %.100s", error.text);
+        return shoal__explain(why, size, SHOAL_EMODEL,
+                              "the safetensors header is not a JSON object: %.100s", error.text);
     if (n % 4)
-        return fail(why, size, "the safetensors header is not padded to 4 bytes");
+        return shoal__explain(why, size, SHOAL_EMODEL,
+                              "the safetensors header is not padded to 4 bytes");
     st->body = data + 8 + n;
     st->header_size = 8 + n;
     st->body_size = bytes - 8 - n;
@@ -212,11 +207,6 @@ void shoal__safetensors_free(shoal__safetensors *st)
 const char *shoal__safetensors_metadata(const shoal__safetensors *st, const char *key)
 {
     return json_string_value(json_object_get(json_object_get(st->header, "__metadata__"), key));
-}
-
-size_t shoal__safetensors_header_bytes(const shoal__safetensors *st)
-{
-    return (size_t)st->header_size;
 }
 
 static tensor *find(const shoal__safetensors *st, const char *name)
@@ -270,12 +260,13 @@ static int refuse_type(const shoal__safetensors *st, const tensor *t, int rank, 
         want.shape[i] = shape[i];
     print_shape(have_text, sizeof have_text, t);
     print_shape(want_text, sizeof want_text, &want);
-    return fail(why, size, "tensor '%.80s' is %s [%s], this model's configuration needs F32%s [%s]",
-                t->name, t->dtype, have_text,
-                !st->narrow ? ""
-                : rank == 2 ? ", F16, BF16 or I8"
-                            : ", F16 or BF16",
-                want_text);
+    return shoal__explain(why, size, SHOAL_EMODEL,
+                          "tensor '%.80s' is %s [%s], this model's configuration needs F32%s [%s]",
+                          t->name, t->dtype, have_text,
+                          !st->narrow ? ""
+                          : rank == 2 ? ", F16, BF16 or I8"
+                                      : ", F16 or BF16",
+                          want_text);
 }
 
 /* The scales [rows] of an I8 tensor, each above 0; NULL with a reason. */
@@ -287,14 +278,16 @@ static const float *find_scale(const shoal__safetensors *st, const tensor *t, ch
     snprintf(name, sizeof name, "%.120s.scale", t->name);
     tensor *s = find(st, name);
     if (!s || strcmp(s->dtype, "F32") || !same_shape(s, 1, &rows) || s->begin % 4) {
-        fail(why, size, "tensor '%.80s' is I8: it needs '%.88s' F32 [%d], one scale a row", t->name,
-             name, rows);
+        shoal__explain(why, size, SHOAL_EMODEL,
+                       "tensor '%.80s' is I8: it needs '%.88s' F32 [%d], one scale a row", t->name,
+                       name, rows);
         return NULL;
     }
     const float *scale = (const float *)(const void *)(st->body + s->begin);
     for (int i = 0; i < rows; i++)
         if (!(scale[i] > 0.0f)) {
-            fail(why, size, "tensor '%.88s': the scale of row %d is not above 0", name, i);
+            shoal__explain(why, size, SHOAL_EMODEL,
+                           "tensor '%.88s': the scale of row %d is not above 0", name, i);
             return NULL;
         }
     s->used = s->is_scale = 1;
@@ -337,13 +330,14 @@ int shoal__safetensors_f32(shoal__safetensors *st, const char *name, int rank, c
     tensor *t = find(st, name);
     *out = NULL;
     if (!t)
-        return fail(why, size, "tensor '%.80s' is missing", name);
+        return shoal__explain(why, size, SHOAL_EMODEL, "tensor '%.80s' is missing", name);
     int wide = !strcmp(t->dtype, "F32");
     if (!(wide || is_narrow(st, t)) || !same_shape(t, rank, shape))
         return refuse_type(st, t, rank, shape, why, size);
     if (t->begin % dtype_size(t->dtype))
-        return fail(why, size, "tensor '%.80s' begins at byte %llu, which its type %s cannot", name,
-                    (unsigned long long)t->begin, t->dtype);
+        return shoal__explain(why, size, SHOAL_EMODEL,
+                              "tensor '%.80s' begins at byte %llu, which its type %s cannot", name,
+                              (unsigned long long)t->begin, t->dtype);
     int rc = wide || t->wide ? 0 : widen(st, t, why, size);
     t->used = 1;
     *out = rc < 0 ? NULL : wide ? (const float *)(const void *)(st->body + t->begin) : t->wide;

@@ -23,8 +23,6 @@ void shoal__safetensors_free(shoal__safetensors *st);
 
 /* A metadata string, or NULL. */
 const char *shoal__safetensors_metadata(const shoal__safetensors *st, const char *key);
-/* Bytes before the tensors' data. */
-size_t shoal__safetensors_header_bytes(const shoal__safetensors *st);
 
 /* From here on F16, BF16 and, for matrices, I8 with NAME.scale may stand for F32 (format 2). */
 void shoal__safetensors_allow_narrow(shoal__safetensors *st);

@@ -33,7 +33,7 @@ static void parse(shoal__reader *r, const shoal__config *c, const json_t *entry,
 
 size_t shoal__conformer_attention_at(const shoal_model *m)
 {
-    return (shoal__convolution_cache_bytes(m) + 63) & ~(size_t)63;
+    return shoal__aligned(shoal__convolution_cache_bytes(m));
 }
 
 size_t shoal__conformer_cache_bytes(const shoal_model *m, const shoal_stream_params *p)

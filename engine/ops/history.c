@@ -13,26 +13,33 @@ static int key_blocks(int left)
     return (left + SHOAL__KEY_BLOCK - 1) / SHOAL__KEY_BLOCK;
 }
 
+/* Bytes of what a kind is moved by: two elements of bf16, one of any other. */
+static const int word_bytes[] = {
+    [SHOAL__F32] = 4, [SHOAL__BF16] = 4, [SHOAL__F16] = 2, [SHOAL__I8] = 1
+};
+
+/* Words of a frame's key that has dim elements. */
+static int key_words(shoal__kind kind, int dim)
+{
+    return kind == SHOAL__BF16 ? dim / 2 : dim;
+}
+
 /* Rows of values, a head. */
 static int value_rows(const shoal_model *m, int left)
 {
     return m->cache == SHOAL__BF16 ? (left + 31) / 32 * 16 : left;
 }
 
-static size_t aligned(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
-}
-
 static layout layout_of(const shoal_model *m, int left)
 {
-    static const int key[] = { 4, 2, 2, 1 }, value[] = { 4, 4, 2, 1 }; /* bytes, by shoal__kind */
+    size_t word = (size_t)word_bytes[m->cache];
     size_t D = (size_t)m->config.dim, places = (size_t)(key_blocks(left) * SHOAL__KEY_BLOCK);
     size_t scales = m->cache == SHOAL__I8 ? places * (size_t)m->config.heads * 2 : 0;
-    layout l = { .values = aligned(sizeof(shoal__history)) };
-    l.value_scales = aligned(l.values + (size_t)value_rows(m, left) * D * (size_t)value[m->cache]);
-    l.keys = aligned(l.value_scales + scales);
-    l.key_scales = aligned(l.keys + places * D * (size_t)key[m->cache]);
+    layout l = { .values = shoal__aligned(sizeof(shoal__history)) };
+    l.value_scales = shoal__aligned(l.values + (size_t)value_rows(m, left) * D * word);
+    l.keys = shoal__aligned(l.value_scales + scales);
+    l.key_scales =
+        shoal__aligned(l.keys + places * (size_t)key_words(m->cache, m->config.dim) * word);
     l.end = l.key_scales + scales;
     return l;
 }
@@ -86,26 +93,31 @@ typedef struct move {
 /* One head's keys, word by word of 32 bits. */
 static void copy_keys(uint32_t *target, const uint32_t *source, int words, int n)
 {
-    for (int w = 0; w < words; w++, target += 16, source += 16)
+    for (int w = 0; w < words; w++, target += SHOAL__KEY_BLOCK, source += SHOAL__KEY_BLOCK)
         if (n == 8) /* chunks of 160 ms: the compiler makes it one move */
             memcpy(target, source, 8 * sizeof *target);
         else
             memcpy(target, source, (size_t)n * sizeof *target);
 }
 
+/* Where a frame's first word lies among a head's keys. */
+static ptrdiff_t key_at(int block, int frame, int words)
+{
+    return (ptrdiff_t)block * SHOAL__KEY_BLOCK * words + frame % SHOAL__KEY_BLOCK;
+}
+
 static void keep_keys(const move *v, int head)
 {
     int dim = v->m->config.dim / v->m->config.heads;
-    int words = v->m->cache == SHOAL__BF16 ? dim / 2 : dim;
-    int block = head * v->blocks + v->to / 16;
-    ptrdiff_t to = (ptrdiff_t)block * 16 * words + v->to % 16;
-    ptrdiff_t from = (ptrdiff_t)(head * v->own->blocks + v->from / 16) * 16 * words + v->from % 16;
-    int width = v->m->cache == SHOAL__F16 ? 2 : v->m->cache == SHOAL__I8 ? 1 : 4;
+    int words = key_words(v->m->cache, dim), width = word_bytes[v->m->cache];
+    int block = head * v->blocks + v->to / SHOAL__KEY_BLOCK;
+    ptrdiff_t to = key_at(block, v->to, words);
+    ptrdiff_t from = key_at(head * v->own->blocks + v->from / SHOAL__KEY_BLOCK, v->from, words);
     void *target = v->keys + to * width;
     if (width == 4)
         copy_keys(target, (const uint32_t *)v->own->keys + from, words, v->n);
     else
-        v->m->kern->keep_columns(target, v->key_scales + block * 16 + v->to % 16,
+        v->m->kern->keep_columns(target, v->key_scales + key_at(block, v->to, 1),
                                  (const float *)v->own->keys + from, dim, v->n, v->m->cache);
 }
 
@@ -141,7 +153,7 @@ static void keep_values(const move *v, int head)
         keep_pairs(v, pairs, (const uint32_t *)v->own->values + from, dim);
         return;
     }
-    int width = v->m->cache == SHOAL__F16 ? 2 : v->m->cache == SHOAL__I8 ? 1 : 4;
+    int width = word_bytes[v->m->cache];
     for (int i = 0; i < v->n; i++) {
         const float *row =
             (const float *)v->own->values + from + (v->from + i) * v->own->value_stride;
@@ -149,14 +161,20 @@ static void keep_values(const move *v, int head)
         if (width == 4)
             memcpy(target, row, (size_t)dim * sizeof *row);
         else
-            v->m->kern->keep_row(target, v->value_scales + head * v->blocks * 16 + v->to + i, row,
-                                 dim, v->m->cache);
+            v->m->kern->keep_row(target,
+                                 v->value_scales + head * v->blocks * SHOAL__KEY_BLOCK + v->to + i,
+                                 row, dim, v->m->cache);
     }
 }
 
 static int min(int a, int b)
 {
     return a < b ? a : b;
+}
+
+static int left_in_block(int frame)
+{
+    return SHOAL__KEY_BLOCK - frame % SHOAL__KEY_BLOCK;
 }
 
 void shoal__history_keep(const shoal_model *m, int left, shoal__history *h,
@@ -173,7 +191,8 @@ void shoal__history_keep(const shoal_model *m, int left, shoal__history *h,
                .key_scales = (uint16_t *)(void *)(base + l.key_scales),
                .value_scales = (uint16_t *)(void *)(base + l.value_scales) };
     for (int f = own->frames > left ? own->frames - left : 0; f < own->frames; f += v.n) {
-        v.n = min(min(own->frames - f, left - h->next), min(16 - f % 16, 16 - h->next % 16));
+        v.n = min(min(own->frames - f, left - h->next),
+                  min(left_in_block(f), left_in_block(h->next)));
         v.to = h->next;
         v.from = f;
         for (int i = 0; i < m->config.heads; i++) {

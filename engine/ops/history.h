@@ -2,18 +2,18 @@
  *
  * A ring of left_frames rotated keys and values in the kernels' order (kern.h, shoal__memory);
  * all of it is visible to every query, so its order in time does not matter and the ring is read
- * from place 0 to `filled`. In what it holds them is the model's cache. One piece of memory without
- * pointers: to copy it is to copy its bytes. Keys are its end, which a layer that reads another
- * one's map does not have: its history is the beginning of one with keys.
+ * from place 0 to `filled`. The type of its numbers is the model's `cache`. It is one piece of
+ * memory without pointers: to copy it is to copy its bytes. Keys lie at its end. A layer that reads
+ * another one's map has none: its history is the beginning of one with keys.
  */
 #ifndef SHOAL_HISTORY_H
 #define SHOAL_HISTORY_H
 
 #include "model/model.h"
 
-/* Its beginning. Behind it, each piece 64 bytes on or at the next multiple of that: values [heads,
- * left, dim] or, bf16, [heads, left / 2 rounded up to 16, dim] pairs, with int8's scales [heads, 16
- * key blocks]; then keys [heads, key blocks, words, 16], with theirs. */
+/* The head of a history. Behind it, each piece 64 bytes on or at the next multiple of that: values
+ * [heads, left, dim] or, bf16, [heads, left / 2 rounded up to 16, dim] pairs, with int8's scales
+ * [heads, 16 key blocks]; then keys [heads, key blocks, words, 16], with theirs. */
 typedef struct shoal__history {
     int filled; /* frames, 0..left */
     int next;   /* ring place that the next frame overwrites */

@@ -6,13 +6,15 @@
 #ifndef SHOAL_ARENA_H
 #define SHOAL_ARENA_H
 
+#include "kern/kern.h"
+
 #include <stddef.h>
 
 /* The next `bytes` of the block, or NULL while only counting; *at moves on. */
 static inline void *shoal__carve(unsigned char *base, size_t *at, size_t bytes)
 {
     void *p = base ? base + *at : NULL;
-    *at += (bytes + 63) & ~(size_t)63;
+    *at += shoal__aligned(bytes);
     return p;
 }
 

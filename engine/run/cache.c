@@ -23,7 +23,7 @@ size_t shoal__cache_memory(const shoal_stream *s)
 int shoal__cache_reserve(shoal_stream *s, int depth)
 {
     for (; s->reserved < depth; s->reserved++) {
-        size_t bytes = (bytes_of(s, s->reserved) + 63) & ~(size_t)63;
+        size_t bytes = shoal__aligned(bytes_of(s, s->reserved));
         unsigned char *cache = bytes ? aligned_alloc(64, bytes) : NULL;
         if (bytes && !cache)
             return SHOAL_ENOMEM;

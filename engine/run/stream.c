@@ -194,7 +194,7 @@ static int make_room(shoal_stream *s, int frames)
     int room = 2 + 2 * frames;
     if (room <= s->mel_room)
         return 0;
-    float *mel = aligned_alloc(64, ((size_t)room * mels * sizeof *mel + 63) & ~(size_t)63);
+    float *mel = aligned_alloc(64, shoal__aligned((size_t)room * mels * sizeof *mel));
     if (!mel)
         return SHOAL_ENOMEM;
     memcpy(mel, s->mel, (size_t)(2 + s->mel_rows) * mels * sizeof *mel);

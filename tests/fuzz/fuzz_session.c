@@ -227,7 +227,7 @@ static void pass(uint64_t ms)
     now_ns += ms * 1000000u;
     for (shoald_session *s = house.sessions, *next; s; s = next) {
         next = s->next;
-        shoald_session_on_second(s, uv_hrtime() + now_ns);
+        shoald_session_step(s, uv_hrtime() + now_ns);
     }
     shoald_admit_step(&house, uv_hrtime() + now_ns);
 }
@@ -296,6 +296,7 @@ static void open_house(void)
     house.ports = ports;
     house.port_count = 1;
     house.tx = malloc(TX_BYTES);
+    house.tx_size = TX_BYTES;
     require(house.tx && shoald_admit_init(&house) == 0, "no memory");
 }
 

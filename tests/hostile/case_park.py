@@ -4,6 +4,7 @@ import json
 import os
 import struct
 import threading
+import time
 
 from case_access import ANNA, BERT, Guarded, Member, bearer, line
 from case_handshake import json_answer
@@ -155,12 +156,14 @@ def case_the_same_bytes_as_an_undisturbed_session():
     audio = noise(6)
     with Shoald() as shoald:
         wanted = undisturbed(shoald, audio)
-        c, at, step = Client(shoald.port), 0, 9001
+        c, at, step, pause = Client(shoald.port), 0, 9001, 0
         while at < len(audio):
             c.ws.send(BINARY, audio[at:at + step])
-            at += step
+            time.sleep(pause)
             c.ws.reset()
-            at = c.come_back()["bytes"]
+            came = c.come_back()["bytes"]
+            pause = 0 if came > at else 0.02    # a reset overtook the audio, as on one busy core it always does
+            at = came
         c.ws.send(TEXT, b'{"type":"end"}')
         c.take_all()
         check(results(c.messages) == wanted, "the results differ")

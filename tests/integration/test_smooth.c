@@ -1,5 +1,4 @@
-/* test_smooth.c - smooth=on: posteriors as the engine's smoother makes them of a session's without
- * it
+/* test_smooth.c - smooth=on: posteriors as the engine's smoother makes them of those without
  *
  * All else of the session is what it is without.
  */

@@ -182,6 +182,27 @@ START_TEST(encodings_carry_the_same_values)
 }
 END_TEST
 
+/* The largest messages that there are: mel, also beside all else. */
+static const char *const largest[] = { "mel", "mel,hidden,embedding,posteriors,phones,activity" };
+
+START_TEST(the_largest_messages_come_whole)
+{
+    size_t samples = 4 * SECOND;
+    int16_t *audio = make_audio(samples, 8);
+    char query[160];
+    snprintf(query, sizeof query, "encoding=json&chunk_ms=1280&tentative=on&output=%s",
+             largest[_i]);
+    stream_plan p = plan_of(query, audio, samples);
+    stream_result r;
+
+    stream_run(&r, shared.port, &p);
+    stream_check_complete(&r, samples, 16000);
+    ck_assert_uint_eq(r.mel.frames, 2 * r.done.frames);
+    stream_free(&r);
+    free(audio);
+}
+END_TEST
+
 static const size_t lengths[] = { 0, 1, 2, 319, 320, 321, 2559, 2560, 2561 };
 
 START_TEST(short_audio_loses_nothing)
@@ -392,6 +413,7 @@ TCase *streams_case(void)
     tcase_add_test(t, fast_equals_real_time);
     tcase_add_loop_test(t, every_format_loses_nothing, 0, sizeof formats / sizeof *formats);
     tcase_add_test(t, f32_equals_s16);
+    tcase_add_loop_test(t, the_largest_messages_come_whole, 0, 2);
     tcase_add_loop_test(t, encodings_carry_the_same_values, 0,
                         sizeof encodings / sizeof *encodings);
     tcase_add_loop_test(t, short_audio_loses_nothing, 0, sizeof lengths / sizeof *lengths);

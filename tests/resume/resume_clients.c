@@ -1,5 +1,4 @@
-/* resume_clients.c - N sessions of libshoal-client in one thread, whatever happens to their
- * connections
+/* resume_clients.c - N sessions in one thread, whatever happens to their connections
  *
  *     resume_clients URL CLIENTS SECONDS PACE OUT [GO]
  *

@@ -1,13 +1,13 @@
-/* pool.c - see pool.h
+/* mean.c - see mean.h
  *
  * Sums are doubles: an utterance may have thousands of rows, and a mean that does not depend on how
  * they were cut into chunks is one that adds them in order. */
-#include "work/pool.h"
+#include "work/mean.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct shoald_pool {
+struct shoald_mean {
     int dim, room;
     int64_t from, tail, next; /* [from, tail) are in the sum, [tail, next) in the ring */
     int empty;                /* no row yet */
@@ -15,49 +15,49 @@ struct shoald_pool {
     double sum[];             /* [dim] */
 };
 
-shoald_pool *shoald_pool_new(int dim, int room)
+shoald_mean *shoald_mean_new(int dim, int room)
 {
     size_t n = (size_t)dim;
-    shoald_pool *p = malloc(sizeof *p + n * sizeof(double) + (size_t)room * n * sizeof(float));
+    shoald_mean *p = malloc(sizeof *p + n * sizeof(double) + (size_t)room * n * sizeof(float));
     if (!p)
         return NULL;
     p->dim = dim;
     p->room = room;
     p->ring = (float *)(void *)(p->sum + n);
-    shoald_pool_reset(p);
+    shoald_mean_reset(p);
     return p;
 }
 
-void shoald_pool_free(shoald_pool *p)
+void shoald_mean_free(shoald_mean *p)
 {
     free(p);
 }
 
-static void clear(shoald_pool *p)
+static void clear(shoald_mean *p)
 {
     memset(p->sum, 0, (size_t)p->dim * sizeof *p->sum);
 }
 
-void shoald_pool_reset(shoald_pool *p)
+void shoald_mean_reset(shoald_mean *p)
 {
     p->from = p->tail = p->next = 0;
     p->empty = 1;
     clear(p);
 }
 
-static void add(shoald_pool *p, const float *row)
+static void add(shoald_mean *p, const float *row)
 {
     for (int i = 0; i < p->dim; i++)
         p->sum[i] += (double)row[i];
 }
 
-static float *kept(const shoald_pool *p, int64_t frame)
+static float *kept(const shoald_mean *p, int64_t frame)
 {
     return p->ring + (size_t)(frame % p->room) * (size_t)p->dim;
 }
 
 /* Rows before `frame` leave the ring. Never further back than what is in the sum already. */
-static int64_t sum_up_to(shoald_pool *p, int64_t frame)
+static int64_t sum_up_to(shoald_mean *p, int64_t frame)
 {
     frame = frame > p->next ? p->next : frame;
     while (p->tail < frame)
@@ -65,7 +65,7 @@ static int64_t sum_up_to(shoald_pool *p, int64_t frame)
     return p->tail;
 }
 
-void shoald_pool_put(shoald_pool *p, int64_t frame, const float *row)
+void shoald_mean_put(shoald_mean *p, int64_t frame, const float *row)
 {
     if (p->empty)
         p->from = p->tail = p->next = frame;
@@ -81,12 +81,12 @@ void shoald_pool_put(shoald_pool *p, int64_t frame, const float *row)
     memcpy(kept(p, frame), row, (size_t)p->dim * sizeof *row);
 }
 
-int64_t shoald_pool_next(const shoald_pool *p)
+int64_t shoald_mean_next(const shoald_mean *p)
 {
     return p->next;
 }
 
-void shoald_pool_begin(shoald_pool *p, int64_t frame)
+void shoald_mean_begin(shoald_mean *p, int64_t frame)
 {
     if (frame <= p->from)
         return;
@@ -94,7 +94,7 @@ void shoald_pool_begin(shoald_pool *p, int64_t frame)
     clear(p);
 }
 
-int64_t shoald_pool_take(shoald_pool *p, int64_t frame, float *out, int64_t *first)
+int64_t shoald_mean_take(shoald_mean *p, int64_t frame, float *out, int64_t *first)
 {
     int64_t end = sum_up_to(p, frame), n = end - p->from;
     if (n <= 0)

@@ -1,9 +1,9 @@
-/* pool.c - see pool.h */
-#include "net/pool.h"
+/* waiting.c - see waiting.h */
+#include "net/waiting.h"
 
 #include <stddef.h>
 
-static void link_newest(shoald_pool *p, shoald_member *m)
+static void link_newest(shoald_waiting *p, shoald_member *m)
 {
     m->newer = NULL;
     m->older = p->newest[m->standing];
@@ -15,7 +15,7 @@ static void link_newest(shoald_pool *p, shoald_member *m)
     p->counts[m->standing]++;
 }
 
-static void unlink_member(shoald_pool *p, shoald_member *m)
+static void unlink_member(shoald_waiting *p, shoald_member *m)
 {
     if (m->older)
         m->older->newer = m->newer;
@@ -28,27 +28,27 @@ static void unlink_member(shoald_pool *p, shoald_member *m)
     p->counts[m->standing]--;
 }
 
-void shoald_pool_add(shoald_pool *p, shoald_member *m, const shoald_peer *peer)
+void shoald_waiting_add(shoald_waiting *p, shoald_member *m, const shoald_peer *peer)
 {
     m->peer = peer;
     m->standing = SHOALD_ASKING;
     link_newest(p, m);
 }
 
-void shoald_pool_move(shoald_pool *p, shoald_member *m, shoald_standing standing)
+void shoald_waiting_move(shoald_waiting *p, shoald_member *m, shoald_standing standing)
 {
     unlink_member(p, m);
     m->standing = standing;
     link_newest(p, m);
 }
 
-void shoald_pool_remove(shoald_pool *p, shoald_member *m)
+void shoald_waiting_remove(shoald_waiting *p, shoald_member *m)
 {
     unlink_member(p, m);
 }
 
 /* The oldest near the newcomer that asks, if there are as many as there may be. */
-static shoald_member *too_many_near(const shoald_pool *p, const shoald_peer *newcomer, int limit)
+static shoald_member *too_many_near(const shoald_waiting *p, const shoald_peer *newcomer, int limit)
 {
     shoald_member *oldest = NULL;
     int count = 0;
@@ -62,7 +62,7 @@ static shoald_member *too_many_near(const shoald_pool *p, const shoald_peer *new
 }
 
 /* Of a state with more than its share, or else of one that asks for nothing. */
-static shoald_member *oldest_of_all(const shoald_pool *p, int limit)
+static shoald_member *oldest_of_all(const shoald_waiting *p, int limit)
 {
     if (p->counts[SHOALD_LINGERING] > limit / 4)
         return p->oldest[SHOALD_LINGERING];
@@ -71,8 +71,8 @@ static shoald_member *oldest_of_all(const shoald_pool *p, int limit)
     return p->oldest[SHOALD_ASKING];
 }
 
-shoald_member *shoald_pool_victim(const shoald_pool *p, const shoald_peer *newcomer, int limit,
-                                  int near_limit)
+shoald_member *shoald_waiting_victim(const shoald_waiting *p, const shoald_peer *newcomer,
+                                     int limit, int near_limit)
 {
     int count =
         p->counts[SHOALD_ASKING] + p->counts[SHOALD_LINGERING] + p->counts[SHOALD_ANSWERING];

@@ -1,16 +1,16 @@
-/* check_pool.c - who has to go so that the newcomer gets in */
+/* check_waiting.c - who has to go so that the newcomer gets in */
 #include <arpa/inet.h>
 #include <check.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "net/pool.h"
+#include "net/waiting.h"
 #include "suite.h"
 
 enum { LIMIT = 16, NEAR = 4, MANY = 64 };
 
-static shoald_pool pool;
+static shoald_waiting waiting;
 static shoald_member members[MANY];
 static shoald_peer peers[MANY];
 static int added;
@@ -36,21 +36,21 @@ static shoald_peer peer_of(const char *host)
 
 static void start(void)
 {
-    memset(&pool, 0, sizeof pool);
+    memset(&waiting, 0, sizeof waiting);
     added = 0;
 }
 
 static shoald_member *add(const char *host)
 {
     peers[added] = peer_of(host);
-    shoald_pool_add(&pool, &members[added], &peers[added]);
+    shoald_waiting_add(&waiting, &members[added], &peers[added]);
     return &members[added++];
 }
 
 static shoald_member *victim(const char *host)
 {
     shoald_peer p = peer_of(host);
-    return shoald_pool_victim(&pool, &p, LIMIT, NEAR);
+    return shoald_waiting_victim(&waiting, &p, LIMIT, NEAR);
 }
 
 START_TEST(the_oldest_goes_when_it_is_full)
@@ -60,7 +60,7 @@ START_TEST(the_oldest_goes_when_it_is_full)
         add("127.0.0.1");
     }
     ck_assert_ptr_eq(victim("127.0.0.1"), &members[0]);
-    shoald_pool_remove(&pool, &members[0]);
+    shoald_waiting_remove(&waiting, &members[0]);
     ck_assert_ptr_null(victim("127.0.0.1"));
     add("127.0.0.1");
     ck_assert_ptr_eq(victim("127.0.0.1"), &members[1]);
@@ -72,8 +72,8 @@ START_TEST(who_has_just_asked_stays)
 {
     for (int i = 0; i < LIMIT; i++)
         add("127.0.0.1");
-    shoald_pool_move(&pool, &members[0], SHOALD_ANSWERING);
-    shoald_pool_move(&pool, &members[0], SHOALD_ASKING);
+    shoald_waiting_move(&waiting, &members[0], SHOALD_ANSWERING);
+    shoald_waiting_move(&waiting, &members[0], SHOALD_ASKING);
     ck_assert_ptr_eq(victim("127.0.0.1"), &members[1]);
 }
 END_TEST
@@ -86,7 +86,7 @@ START_TEST(one_address_has_a_share)
     ck_assert_ptr_eq(victim("10.0.0.2"), &members[1]);
     ck_assert_ptr_null(victim("10.0.0.1"));
     ck_assert_ptr_null(victim("10.0.0.3"));
-    shoald_pool_move(&pool, &members[1], SHOALD_ANSWERING); /* it has asked for something */
+    shoald_waiting_move(&waiting, &members[1], SHOALD_ANSWERING); /* it has asked for something */
     ck_assert_ptr_null(victim("10.0.0.2"));
 }
 END_TEST
@@ -126,9 +126,9 @@ START_TEST(unread_answers_do_not_take_the_room)
     for (int i = 0; i < LIMIT; i++)
         add("127.0.0.1");
     for (int i = 0; i < LIMIT / 2; i++)
-        shoald_pool_move(&pool, &members[i], SHOALD_ANSWERING);
+        shoald_waiting_move(&waiting, &members[i], SHOALD_ANSWERING);
     ck_assert_ptr_eq(victim("127.0.0.1"), &members[LIMIT / 2]);
-    shoald_pool_move(&pool, &members[LIMIT / 2], SHOALD_ANSWERING);
+    shoald_waiting_move(&waiting, &members[LIMIT / 2], SHOALD_ANSWERING);
     ck_assert_ptr_eq(victim("127.0.0.1"), &members[0]);
 }
 END_TEST
@@ -138,15 +138,15 @@ START_TEST(who_lingers_does_not_either)
     for (int i = 0; i < LIMIT; i++)
         add("127.0.0.1");
     for (int i = 0; i <= LIMIT / 4; i++)
-        shoald_pool_move(&pool, &members[LIMIT - 1 - i], SHOALD_LINGERING);
+        shoald_waiting_move(&waiting, &members[LIMIT - 1 - i], SHOALD_LINGERING);
     ck_assert_ptr_eq(victim("127.0.0.1"), &members[LIMIT - 1]);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("pool");
-    TCase *tc = tcase_create("pool");
+    Suite *s = suite_create("waiting");
+    TCase *tc = tcase_create("waiting");
     tcase_add_checked_fixture(tc, start, NULL);
     tcase_add_test(tc, the_oldest_goes_when_it_is_full);
     tcase_add_test(tc, who_has_just_asked_stays);

@@ -1,23 +1,21 @@
-/* park.h - how many sessions may wait for their clients, how long, and with what
+/* parking.h - how many sessions may wait for their clients, how long, and with what
  *
  * A session whose link broke is parked: it holds its slot and its memory, and costs no time. All of
  * that is bounded, and the oldest goes first. Pure; times are nanoseconds of any clock.
  */
-#ifndef SHOALD_PARK_PLAN_H
-#define SHOALD_PARK_PLAN_H
+#ifndef SHOALD_PARKING_H
+#define SHOALD_PARKING_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SHOALD_TICKET_BYTES = 16 };
-
-typedef struct shoald_park_limits {
+typedef struct shoald_parking_limits {
     int window_ms; /* 0: nobody is parked */
     int sessions;
     uint64_t bytes;
     int percent; /* of both, for the sessions of one address */
-} shoald_park_limits;
+} shoald_parking_limits;
 
 /* Those that are parked now. */
 typedef struct shoald_parked {
@@ -27,14 +25,15 @@ typedef struct shoald_parked {
 
 /* May a session that has so many bytes be parked at all? One may have a sixteenth of what there is,
  * lest it drives out all others. */
-bool shoald_park_takes(const shoald_park_limits *l, uint64_t bytes);
+bool shoald_parking_takes(const shoald_parking_limits *l, uint64_t bytes);
 /* Has one address, with so many, more than its share? A single session is never too many. */
-bool shoald_park_is_greedy(const shoald_park_limits *l, const shoald_parked *of_one);
+bool shoald_parking_is_greedy(const shoald_parking_limits *l, const shoald_parked *of_one);
 /* Must the oldest go? free_slots: sessions that could still come. One place is left to them. */
-bool shoald_park_is_over(const shoald_park_limits *l, const shoald_parked *p, int free_slots);
-bool shoald_park_is_past(const shoald_park_limits *l, uint64_t since_ns, uint64_t now_ns);
+bool shoald_parking_is_over(const shoald_parking_limits *l, const shoald_parked *p, int free_slots);
+bool shoald_parking_is_past(const shoald_parking_limits *l, uint64_t since_ns, uint64_t now_ns);
 /* Bytes of results to keep after they were sent: of the whole window, `most` at most. */
-size_t shoald_park_kept_bytes(const shoald_park_limits *l, size_t bytes_a_second, size_t most);
+size_t shoald_parking_kept_bytes(const shoald_parking_limits *l, size_t bytes_a_second,
+                                 size_t most);
 
 typedef enum shoald_coverage {
     SHOALD_COVERED,
@@ -43,11 +42,7 @@ typedef enum shoald_coverage {
 } shoald_coverage;
 
 /* A client has `got` messages of `sent`, of which those from number `from` on are kept. */
-shoald_coverage shoald_park_covers(uint64_t sent, uint64_t from, uint64_t got);
-
-/* In a time that does not tell where they differ. */
-bool shoald_ticket_is(const unsigned char a[SHOALD_TICKET_BYTES],
-                      const unsigned char b[SHOALD_TICKET_BYTES]);
+shoald_coverage shoald_parking_covers(uint64_t sent, uint64_t from, uint64_t got);
 
 /* base_ms to one and a half of it: those who are refused together do not come back together. */
 int shoald_spread_ms(int base_ms, uint32_t chance);

@@ -13,6 +13,7 @@ Goes on where it stopped; --table: of what has been trained so far. Twelve layer
     private-norms       the same, with norms for each layer: the paper's
     distilled           the same, which learns besides what leaves the last layer of distill.py's teacher
     1x0 .. 3x8          as private-norms with so many blocks, and so many experts in each; 0: without
+    ...-x2              trained on to twice the steps, the rate starting anew
 
 sparse.py has their losses and the training. Arms of a seed hear the same batches. All are model files in 16 bits that the C engine streams,
 320 ms a chunk: PER with the shipped decoder, frames right by the own head, what `shoald --explain` counts, streams a core; C's routes beside
@@ -43,9 +44,9 @@ from data import Features
 from export import load_model
 from mimic import cost_table
 from report import RESULTS, insert, rows, wrap
-from sparse import ARMS, BEST, DENSE, DISTILLED, EXPERTS, GRID, GROUPS, LADDER, SHARED, config_of, encoder_of, folder_of, trained
+from sparse import ARMS, BEFORE, BEST, DENSE, DISTILLED, EXPERTS, GRID, GROUPS, LADDER, SHARED, config_of, done, encoder_of, folder_of, trained
 from model import Encoder
-from students import Teacher, done, summary
+from students import Teacher, summary
 
 CONTROL = GRID[2, 0]                    # own norms, no experts
 REPEATED = [n for n in (*LADDER, CONTROL) if n not in ("dense-4", "dense-narrow")]
@@ -151,8 +152,8 @@ def of_steps(r):
 
 
 def of_dense(r):
-    for n in (n for n in (BEST, DISTILLED, GRID[1, 8]) if n in r["models"]):
-        gap, each, said = change(r, n, DENSE)
+    for n in (n for n in (BEST, DISTILLED, GRID[1, 8], f"{BEST}-x2", f"{DISTILLED}-x2") if n in r["models"]):
+        gap, each, said = change(r, n, DENSE + ("-x2" if n in BEFORE else ""))
         small, near = ratio(r, n, "layers") <= SHARE, distill.within(gap, each if len(each) > 1 else (), WITHIN)
         yield distill.told(f"At most {SHARE} of the weights of `{DENSE}` and within {WITHIN} % of its errors (`{n}`)", near and small if small else False,
                            f"{ratio(r, n, 'layers'):.3f} of the layers' ({ratio(r, n, 'parameters'):.3f} with the subsampling), {said}")
@@ -160,6 +161,15 @@ def of_dense(r):
         gap, each, said = change(r, BEST, n)
         yield distill.told(f"Better than `{n}`, of {r['models'][n]['layers'] / r['models'][BEST]['layers']:.2f} times the weights (`{BEST}`)",
                            held(gap, each), said)
+
+
+def of_budget(r):
+    """Whether what separates arms changes with training."""
+    for one, other in ((BEST, DENSE), (BEST, CONTROL), (DISTILLED, BEST)):
+        pairs = [p for p in ((one, other), (f"{one}-x2", f"{other}-x2")) if {*p} <= r["models"].keys()]
+        if len(pairs) > 1:
+            said = "; ".join(f"after {r['steps'] * by} steps {intervals.told(distill.relative(r, *p), '+.1f')} %" for by, p in enumerate(pairs, 1))
+            yield f"- *Is it the budget?* Errors of `{one}` above those of `{other}`: {said} (the longer ones of one seed)."
 
 
 def of_cost(r):
@@ -176,7 +186,7 @@ def of_routes(r):
 
 def main_table(r):
     lines = []
-    for n in (n for n in (*LADDER, CONTROL) if n in r["models"]):
+    for n in (n for n in (*LADDER, CONTROL, *BEFORE) if n in r["models"]):
         m = r["models"][n]
         cpu = np.mean([s["cpu_seconds"] / s["steps"] for s in m["seeds"].values()])
         busiest = f"{100 * np.mean(m['busiest']):.0f} ({100 * max(m['busiest']):.0f})" if "busiest" in m else ""
@@ -212,7 +222,7 @@ def budget(r):
 def document(r):
     grid = wrap(f"Blocks and experts in each, with routers and norms of each layer's own, seed {r['seeds'][0]}: PER, % (share of `{DENSE}`'s layer weights; "
                 "MFLOP/s of audio).")
-    claims = "\n".join((*of_steps(r), *of_dense(r), *of_cost(r), *of_routes(r)))
+    claims = "\n".join((*of_steps(r), *of_dense(r), *of_budget(r), *of_cost(r), *of_routes(r)))
     return "\n\n".join((budget(r), main_table(r), grid, grid_table(r), "![](moe.png)", claims))
 
 

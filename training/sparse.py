@@ -13,6 +13,7 @@ hidden layers it distils. Only frames that are no padding count. Routers compute
 
 import itertools
 import os
+import shutil
 import time
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 
 from export import configured
 from model import Config, Encoder, picked
-from students import DEPTH, Run, done, seed_batches
+from students import DEPTH, Run, seed_batches, summary
 
 BALANCE, HIDDEN = 0.01, 1.0
 
@@ -45,6 +46,8 @@ LADDER = {DENSE: Arm(DEPTH, 0), "dense-4": Arm(4, 0, depth=4), "dense-narrow": A
 GROUPS, EXPERTS = (1, 2, 3), (0, 2, 4, 8)
 GRID = {(g, e): BEST if (g, e) == (2, 4) else f"{g}x{e}" for g in GROUPS for e in EXPERTS}     # private routers and norms
 ARMS = {**LADDER, **{n: Arm(*cell) for cell, n in GRID.items() if n != BEST}}
+BEFORE = {f"{n}-x2": n for n in (DENSE, SHARED, GRID[2, 0], BEST, DISTILLED)}       # trained on to twice the steps, from whose weights
+ARMS.update({n: ARMS[before] for n, before in BEFORE.items()})
 
 
 def config_of(arm, dim):
@@ -99,14 +102,25 @@ def folder_of(a, name, seed):
     return os.path.join(a.out, f"{name}-{seed}")
 
 
+def steps_of(a, name):
+    return a.steps * (2 if name in BEFORE else 1)
+
+
+def done(a, name, seed):
+    return summary(folder_of(a, name, seed))["steps"] >= steps_of(a, name)
+
+
 def train(a, feats, teacher, name, seed):
     """An arm of a seed to the end; all arms of a seed hear the same batches."""
-    run = Run(folder_of(a, name, seed), lambda: Gated(ARMS[name], a.dim, teacher.encoder), seed)
+    folder, steps = folder_of(a, name, seed), steps_of(a, name)
+    if name in BEFORE and not os.path.exists(folder):
+        shutil.copytree(folder_of(a, BEFORE[name], seed), folder)
+    run = Run(folder, lambda: Gated(ARMS[name], a.dim, teacher.encoder), seed)
     begin = time.time()
     stream = seed_batches(feats, teacher.encoder.config.delay, a.seconds, seed, run.step)
-    for batch in itertools.islice(stream, a.steps - run.step):
-        run.update(batch, (target_of(teacher, batch),) if ARMS[name].distilled else (), a.steps, a.lr, a.tail)
-        if run.step % 50 == 0 or run.step == a.steps:
+    for batch in itertools.islice(stream, steps - run.step):
+        run.update(batch, (target_of(teacher, batch),) if ARMS[name].distilled else (), steps, a.lr, a.tail)
+        if run.step % 50 == 0 or run.step == steps:
             print(f"{name}, seed {seed}, step {run.step}: {run.save(seed=seed, audio_seconds=a.seconds):.3f}, "
                   f"{run.cpu / run.step:.2f} CPU s a step; {time.time() - begin:.0f} s", flush=True)
 

@@ -15,9 +15,9 @@ Goes on where it stopped; --table: of what has been trained so far. Twelve layer
     1x0 .. 3x8          as private-norms with so many blocks, and so many experts in each; 0: without
     ...-x2              trained on to twice the steps, the rate starting anew
 
-sparse.py has their losses and the training. Arms of a seed hear the same batches. All are model files in 16 bits that the C engine streams,
-320 ms a chunk: PER with the shipped decoder, frames right by the own head, what `shoald --explain` counts, streams a core; C's routes beside
-PyTorch's (experts.py), and how evenly experts are used (experts_use.py).
+sparse.py has their losses and the training. Arms of a seed hear the same batches. All are model files in 16 bits that the C engine
+streams, 320 ms a chunk: PER with the shipped decoder, frames right by the own head, what `shoald --explain` counts, streams a core; C's
+routes beside PyTorch's (experts.py), and how evenly experts are used (experts_use.py).
 
 --model-out: a folder for some arms of the first seed as served, experts-ARM.safetensors (compare.py).
 """
@@ -44,8 +44,9 @@ from data import Features
 from export import load_model
 from mimic import cost_table
 from report import RESULTS, insert, rows, wrap
-from sparse import ARMS, BEFORE, BEST, DENSE, DISTILLED, EXPERTS, GRID, GROUPS, LADDER, SHARED, config_of, done, encoder_of, folder_of, trained
 from model import Encoder
+from sparse import (ARMS, BEFORE, BEST, DENSE, DISTILLED, EXPERTS, GRID, GROUPS, LADDER, SHARED, config_of, done, encoder_of, folder_of,
+                    trained)
 from students import Teacher, summary
 
 CONTROL = GRID[2, 0]                    # own norms, no experts
@@ -53,8 +54,9 @@ REPEATED = [n for n in (*LADDER, CONTROL) if n not in ("dense-4", "dense-narrow"
 EQUAL = ("dense-4", "dense-narrow")
 SERVED = (DENSE, SHARED, BEST, DISTILLED)
 SMALL, WITHIN, SHARE = 2, 3, 0.35       # percent that one seed cannot tell; percent of the errors; of the weights
-STEPS = (("Experts help a stack of two shared blocks", "experts", SHARED), ("Routers of each layer's own help", "private-routers", "experts"),
-         ("Norms of each layer's own help", BEST, "private-routers"), ("Distillation helps", DISTILLED, BEST),
+STEPS = (("Experts help a stack of two shared blocks", "experts", SHARED),
+         ("Routers of each layer's own help", "private-routers", "experts"), ("Norms of each layer's own help", BEST, "private-routers"),
+         ("Distillation helps", DISTILLED, BEST),
          ("Experts help where layers have norms of their own", BEST, CONTROL))
 
 
@@ -108,8 +110,9 @@ def facts(a, name, seeds, lists):
     out = dict(**size(a, name, first), **(used(a, first) if ARMS[name].experts else {}), seeds={})
     for seed, path in seeds.items():
         run = summary(folder_of(a, name, seed))
-        out["seeds"][str(seed)] = dict(read=judged(a, path, lists, ARMS[name].depth), **{k: run[k] for k in ("steps", "cpu_seconds", "loss")})
-        print(name, seed, {k: round(intervals.share(np.array(v))[0], 1) for k, v in out["seeds"][str(seed)]["read"].items()}, flush=True)
+        read = judged(a, path, lists, ARMS[name].depth)
+        out["seeds"][str(seed)] = dict(read=read, **{k: run[k] for k in ("steps", "cpu_seconds", "loss")})
+        print(name, seed, {k: round(intervals.share(np.array(v))[0], 1) for k, v in read.items()}, flush=True)
     return out
 
 
@@ -125,7 +128,7 @@ def speeds(a, files):
 # ---- the document -----------------------------------------------------------------------------
 
 def held(gap, each, sign=-1):
-    """Whether errors fall (sign -1): by the interval over speakers and at every seed alike; None where they disagree, or where one seed says little."""
+    """Whether errors fall (sign -1), by the interval over speakers and at every seed; None where they disagree or one seed says little."""
     if len(each) < 2 and abs(gap[0]) < SMALL:
         return None
     signs = {distill.outside(gap), *(int(np.sign(x)) for x in each)}
@@ -155,12 +158,13 @@ def of_dense(r):
     for n in (n for n in (BEST, DISTILLED, GRID[1, 8], f"{BEST}-x2", f"{DISTILLED}-x2") if n in r["models"]):
         gap, each, said = change(r, n, DENSE + ("-x2" if n in BEFORE else ""))
         small, near = ratio(r, n, "layers") <= SHARE, distill.within(gap, each if len(each) > 1 else (), WITHIN)
-        yield distill.told(f"At most {SHARE} of the weights of `{DENSE}` and within {WITHIN} % of its errors (`{n}`)", near and small if small else False,
-                           f"{ratio(r, n, 'layers'):.3f} of the layers' ({ratio(r, n, 'parameters'):.3f} with the subsampling), {said}")
+        claim = f"At most {SHARE} of the weights of `{DENSE}` and within {WITHIN} % of its errors (`{n}`)"
+        yield distill.told(claim, small and near, f"{ratio(r, n, 'layers'):.3f} of the layers' ({ratio(r, n, 'parameters'):.3f} with "
+                           f"the subsampling), {said}")
     for n in (n for n in EQUAL if n in r["models"]):
         gap, each, said = change(r, BEST, n)
-        yield distill.told(f"Better than `{n}`, of {r['models'][n]['layers'] / r['models'][BEST]['layers']:.2f} times the weights (`{BEST}`)",
-                           held(gap, each), said)
+        weights = r["models"][n]["layers"] / r["models"][BEST]["layers"]
+        yield distill.told(f"Better than `{n}`, of {weights:.2f} times the weights (`{BEST}`)", held(gap, each), said)
 
 
 def of_budget(r):
@@ -168,7 +172,8 @@ def of_budget(r):
     for one, other in ((BEST, DENSE), (BEST, CONTROL), (DISTILLED, BEST)):
         pairs = [p for p in ((one, other), (f"{one}-x2", f"{other}-x2")) if {*p} <= r["models"].keys()]
         if len(pairs) > 1:
-            said = "; ".join(f"after {r['steps'] * by} steps {intervals.told(distill.relative(r, *p), '+.1f')} %" for by, p in enumerate(pairs, 1))
+            said = "; ".join(f"after {r['steps'] * by} steps {intervals.told(distill.relative(r, *p), '+.1f')} %"
+                             for by, p in enumerate(pairs, 1))
             yield f"- *Is it the budget?* Errors of `{one}` above those of `{other}`: {said} (the longer ones of one seed)."
 
 
@@ -176,8 +181,8 @@ def of_cost(r):
     for n in (n for n in (BEST, GRID[2, 8]) if n in r["models"]):
         more = 100 * (r["models"][n]["mflops"] / r["models"][SHARED]["mflops"] - 1)
         core = 100 * (r["models"][n]["streams"] / r["models"][SHARED]["streams"] - 1)
-        yield distill.told(f"No more computation than `{SHARED}` (`{n}`)", more <= 1, f"{more:+.2f} % of the arithmetic, the routers', and as many "
-                           f"bytes a stream ({r['models'][n]['bytes_a_stream']:,}); {core:+.0f} % streams a core, 32 side by side")
+        yield distill.told(f"No more computation than `{SHARED}` (`{n}`)", more <= 1, f"{more:+.2f} % of the arithmetic, the routers', and as "
+                           f"many bytes a stream ({r['models'][n]['bytes_a_stream']:,}); {core:+.0f} % streams a core, 32 side by side")
 
 
 def of_routes(r):
@@ -191,10 +196,11 @@ def main_table(r):
         cpu = np.mean([s["cpu_seconds"] / s["steps"] for s in m["seeds"].values()])
         busiest = f"{100 * np.mean(m['busiest']):.0f} ({100 * max(m['busiest']):.0f})" if "busiest" in m else ""
         lines.append([f"`{n}`", f"{m['parameters']:,}", f"{ratio(r, n, 'parameters'):.3f} ({ratio(r, n, 'layers'):.3f})", len(m["seeds"]),
-                      *(distill.over_seeds(r, n, k) for k in ("PER", "own")), f"{m['mflops']:.0f}", f"{m['streams']:.0f}", f"{m['bytes_a_stream']:,}",
-                      f"{cpu:.2f}", busiest])
-    return rows(["arm", "weights of the encoder", "of `dense-12`'s (of the layers')", "seeds", "PER, %", "frames right by its own head, %", "MFLOP/s of audio",
-                 "streams a core", "bytes a stream", "CPU seconds a step", "frames of the busiest expert, %, mean of the layers (most)"], lines)
+                      *(distill.over_seeds(r, n, k) for k in ("PER", "own")), f"{m['mflops']:.1f}", f"{m['streams']:.0f}",
+                      f"{m['bytes_a_stream']:,}", f"{cpu:.2f}", busiest])
+    return rows(["arm", "weights of the encoder", "of `dense-12`'s (of the layers')", "seeds", "PER, %", "frames right by its own head, %",
+                 "MFLOP/s of audio", "streams a core", "bytes a stream", "CPU seconds a step",
+                 "frames of the busiest expert, %, mean of the layers (most)"], lines)
 
 
 def grid_table(r):
@@ -204,24 +210,27 @@ def grid_table(r):
         for e in EXPERTS:
             n = GRID[g, e]
             seeds = r["models"].get(n, {}).get("seeds", {})
-            cells.append(f"{distill.values(r, n, 'PER')[first]:.1f} ({ratio(r, n, 'layers'):.2f}; {r['models'][n]['mflops']:.1f})" if first in seeds else "")
+            cells.append(f"{distill.values(r, n, 'PER')[first]:.1f} ({ratio(r, n, 'layers'):.2f}; {r['models'][n]['mflops']:.1f})"
+                         if first in seeds else "")
         lines.append([g, *cells])
     return rows(["blocks", "no experts", *(f"{e} experts" for e in EXPERTS[1:])], lines)
 
 
 def budget(r):
-    t = r["teacher"]
-    cpu = sum(s["cpu_seconds"] for m in r["models"].values() for s in m["seeds"].values())
+    t, minutes = r["teacher"], r["steps"] * r["seconds"] / 60
+    cpu = {(n, seed): s["cpu_seconds"] for n, m in r["models"].items() for seed, s in m["seeds"].items()}
+    cpu = sum(v - cpu.get((BEFORE.get(n), seed), 0) for (n, seed), v in cpu.items())
     return wrap(f"`{r['command']}`, {r['date']}. A tiny budget: each arm has had {r['steps']} steps of {r['seconds']:.0f} s of audio "
-                f"({r['steps'] * r['seconds'] / 60:.0f} minutes of speech; {cpu / 60:.0f} CPU minutes for all of them), {r['dim']} dimensions, one rate for all; the "
-                f"teacher, an unshared stack, {t['steps']} of about {t['audio_seconds']:.0f} s. {r['clips']} clips of dev and devcv judge. Where there are several seeds "
-                "the table has their mean and range; else, and in what follows the tables, where the seeds that two arms have in common are taken together, 95 % "
-                f"of 2,000 draws of the speakers. A claim holds where that interval and every seed say so; one seed is not asked about less than {SMALL} %.")
+                f"({minutes:.0f} minutes of speech; {cpu / 60:.0f} CPU minutes for all of them), {r['dim']} dimensions, one rate for all (`-x2`: twice the steps); "
+                f"the teacher, an unshared stack, {t['steps']} of about {t['audio_seconds']:.0f} s. {r['clips']} clips of dev and devcv judge. "
+                "Where there are several seeds the table has their mean and range; else, and in what follows the tables, where the seeds that "
+                "two arms have in common are taken together, 95 % of 2,000 draws of the speakers. A claim holds where that interval and every "
+                f"seed say so; one seed is not asked about less than {SMALL} %.")
 
 
 def document(r):
-    grid = wrap(f"Blocks and experts in each, with routers and norms of each layer's own, seed {r['seeds'][0]}: PER, % (share of `{DENSE}`'s layer weights; "
-                "MFLOP/s of audio).")
+    grid = wrap(f"Blocks and experts in each, with routers and norms of each layer's own, seed {r['seeds'][0]}: PER, % (share of `{DENSE}`'s "
+                "layer weights; MFLOP/s of audio).")
     claims = "\n".join((*of_steps(r), *of_dense(r), *of_budget(r), *of_cost(r), *of_routes(r)))
     return "\n\n".join((budget(r), main_table(r), grid, grid_table(r), "![](moe.png)", claims))
 
@@ -280,8 +289,8 @@ def found(a, files):
     with open(os.path.join(os.path.dirname(a.teacher), "summary.json")) as f:
         teacher = {k: v for k, v in json.load(f).items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
     command = f"training/moe.py --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, a.seeds))}"
-    return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim, seeds=list(a.seeds),
-                clips=len(lists["judge"]), teacher=teacher, models=models, routes=dict(arm=BEST, **same))
+    return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim,
+                seeds=list(a.seeds), clips=len(lists["judge"]), teacher=teacher, models=models, routes=dict(arm=BEST, **same))
 
 
 def main():

@@ -5,10 +5,10 @@ and, where it is distilled, of what leaves the last layer of a teacher (H; h: of
 
     loss = CE + BALANCE 1/L sum over layers E sum_e f_e P_e + HIDDEN mean over frames |W h - H|^2 / D
 
-f_e: the share of the frames that go to expert e of E, P_e: its mean probability. This is the balance loss of the Switch Transformer (arXiv
-2101.03961, (4) to (6), with its weight), for each layer by itself, so that layers of a block may use its experts differently: it is 1 where all
-are used alike, and E where one is alone. Whether the paper's own loss is the same could not be looked up here, nor which of its teacher's
-hidden layers it distils. Only frames that are no padding count. Routers compute in float32, also under autocast.
+f_e: the share of the frames that go to expert e of E, P_e: its mean probability. This is the balance loss of the Switch Transformer
+(arXiv 2101.03961, (4) to (6), with its weight), for each layer by itself, so that layers of a block may use its experts differently: it is
+1 where all are used alike, and E where one is alone. Whether the paper's own loss is the same could not be looked up here, nor which of
+its teacher's hidden layers it distils. Only frames that are no padding count. Routers compute in float32, also under autocast.
 """
 
 import itertools

@@ -105,6 +105,13 @@ def used(a, path):
     return {k: v.tolist() for k, v in frozen.kept(a.scratch, "experts-used", [frozen.sha_of(path), a.use_clips], make).items()}
 
 
+def routes(a, path):
+    """C beside PyTorch on a minute of speech."""
+    at = argparse.Namespace(model=path, lib=a.lib, speech=a.speech)
+    found = frozen.kept(a.scratch, "experts-routes", [frozen.sha_of(path)], lambda: {k: np.array(v) for k, v in experts.routes(at).items()})
+    return {k: v.item() for k, v in found.items()}
+
+
 def facts(a, name, seeds, lists):
     first = seeds[min(seeds)]
     out = dict(**size(a, name, first), **(used(a, first) if ARMS[name].experts else {}), seeds={})
@@ -205,7 +212,7 @@ def main_table(r):
 
 def grid_table(r):
     first, lines = str(r["seeds"][0]), []
-    for g in GROUPS:
+    for g in sorted(GROUPS):
         cells = []
         for e in EXPERTS:
             n = GRID[g, e]
@@ -284,13 +291,12 @@ def found(a, files):
     models = {n: facts(a, n, seeds, lists) for n, seeds in files.items()}
     for n, streams in speeds(a, files).items():
         models[n]["streams"] = streams
-    heard = files[BEST][min(files[BEST])]
-    same = experts.routes(argparse.Namespace(model=heard, lib=a.lib, speech=a.speech))
     with open(os.path.join(os.path.dirname(a.teacher), "summary.json")) as f:
         teacher = {k: v for k, v in json.load(f).items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
     command = f"training/moe.py --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, a.seeds))}"
     return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim,
-                seeds=list(a.seeds), clips=len(lists["judge"]), teacher=teacher, models=models, routes=dict(arm=BEST, **same))
+                seeds=list(a.seeds), clips=len(lists["judge"]), teacher=teacher, models=models,
+                routes=dict(arm=BEST, **routes(a, files[BEST][min(files[BEST])])))
 
 
 def main():

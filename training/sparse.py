@@ -43,7 +43,7 @@ DENSE, SHARED, BEST, DISTILLED = "dense-12", "shared-12", "private-norms", "dist
 LADDER = {DENSE: Arm(DEPTH, 0), "dense-4": Arm(4, 0, depth=4), "dense-narrow": Arm(DEPTH, 0, dim=64, ffn=384),
           SHARED: Arm(experts=0, norms=False), "experts": Arm(routers=False, norms=False), "private-routers": Arm(norms=False),
           BEST: Arm(), DISTILLED: Arm(distilled=True)}
-GROUPS, EXPERTS = (1, 2, 3), (0, 2, 4, 8)
+GROUPS, EXPERTS = (2, 1, 3), (0, 2, 4, 8)           # those of two blocks come first
 GRID = {(g, e): BEST if (g, e) == (2, 4) else f"{g}x{e}" for g in GROUPS for e in EXPERTS}     # private routers and norms
 ARMS = {**LADDER, **{n: Arm(*cell) for cell, n in GRID.items() if n != BEST}}
 BEFORE = {f"{n}-x2": n for n in (DENSE, SHARED, GRID[2, 0], BEST, DISTILLED)}       # trained on to twice the steps, from whose weights

@@ -232,7 +232,7 @@ def budget(r):
                 f"the teacher, an unshared stack, {t['steps']} of about {t['audio_seconds']:.0f} s. {r['clips']} clips of dev and devcv judge. "
                 "Where there are several seeds the table has their mean and range; else, and in what follows the tables, where the seeds that "
                 "two arms have in common are taken together, 95 % of 2,000 draws of the speakers. A claim holds where that interval and every "
-                f"seed say so; one seed is not asked about less than {SMALL} %.")
+                f"seed say so; a single one is not asked about less than {SMALL} %.")
 
 
 def document(r):
@@ -293,9 +293,10 @@ def found(a, files):
         models[n]["streams"] = streams
     with open(os.path.join(os.path.dirname(a.teacher), "summary.json")) as f:
         teacher = {k: v for k, v in json.load(f).items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
-    command = f"training/moe.py --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, a.seeds))}"
+    seeds = sorted({s for of in files.values() for s in of})
+    command = f"training/moe.py --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, seeds))}"
     return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim,
-                seeds=list(a.seeds), clips=len(lists["judge"]), teacher=teacher, models=models,
+                seeds=seeds, clips=len(lists["judge"]), teacher=teacher, models=models,
                 routes=dict(arm=BEST, **routes(a, files[BEST][min(files[BEST])])))
 
 

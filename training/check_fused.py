@@ -31,6 +31,8 @@ CASES = [
     ("12 blocks", dict(blocks=12, norms=12), 2, 120, 12, 16, 64, 1),
     ("a map for two layers", dict(maps=2), 2, 120, 5, 16, 64, 1),
     ("a map for three, 12 norm sets", dict(maps=3, norms=12), 3, 173, 12, 8, 64, 2),
+    ("experts, both of two", dict(experts=2, routers=1, top=2), 2, 120, 5, 16, 64, 1),
+    ("all of three, 12 norm sets", dict(experts=3, top=3, blocks=2, norms=12, routers=2), 3, 173, 12, 8, 64, 2),
     ("other sizes", dict(dim=192, ffn=352, heads=3, kernel=7), 2, 140, 5, 8, 32, 1),
     ("short utterance, long kernel", dict(dim=64, ffn=96, heads=1, kernel=31), 5, 20, 3, 8, 32, 2),
 ]
@@ -88,6 +90,23 @@ def check(name, changes, B, T, depth, chunk, left, threads):
     return ok
 
 
+def check_routes(renormalised):
+    """One of four experts, and two of them: in float32, frames sorted by expert or not, it is the same."""
+    found = []
+    for top in (1, 2):
+        model = make(dict(dim=64, ffn=128, experts=4, routers=1, top=top, renormalised=renormalised), 2)
+        experts, router, x, weights = model.blocks[0].ffn2, model.routers[0], torch.randn(3, 70, 64), torch.randn(3, 70, 64)
+        for way in (experts, lambda x, router: fused.through(experts, x, router)):
+            model.zero_grad(set_to_none=True)
+            y = way(x.requires_grad_(), router)
+            (y * weights).sum().backward()
+            found.append([y.detach(), x.grad, *(p.grad for p in (*experts.parameters(), *router.parameters()))])
+            x = x.detach()
+    worst = max(error(b, a) for plain, sorted_ in zip(found[::2], found[1::2]) for a, b in zip(plain, sorted_))
+    print(f"routes{', renormalised' if renormalised else '':22s} {worst:8.1e} {'ok' if worst < 1e-5 else 'FAILED'}", flush=True)
+    return worst < 1e-5
+
+
 def main():
     model = make({}, 1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -96,7 +115,7 @@ def main():
             return 77
     print(f"{'':28s} {'outputs':>8s} {'mean of all':>17s}   {'worst':>17s}")
     print(f"{'':28s} {'fused':>8s} {'fused':>8s} {'plain':>8s}   {'fused':>8s} {'plain':>8s}")
-    return 0 if all([check(*case) for case in CASES]) else 1
+    return 0 if all([*(check(*case) for case in CASES), *map(check_routes, (False, True))]) else 1
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
  * in bf16.
  *
  *   forward    1  FFN1, LN, qkv, rope    2  attention    3  out, LN, pw1, GLU
- *              4  depthwise, LN, SiLU, pw2, FFN2, LN
+ *              4  depthwise, LN, SiLU, pw2, FFN2, LN (a stem, as shape has it, ends before FFN2)
  *   backward   the same four in reverse; operands of the weight gradients are left behind packed
  *              (fused_tiles.h), and after 1024 frames their products are added to fp32 buffers
  *

@@ -3,6 +3,9 @@
 model.py's blocks are the readable oracle (check_fused.py compares); this is the same function with
 bf16 products, several times faster. One autograd function runs all layers, so that the gradients
 of shared weights are summed over the layers in place.
+
+Of layers with experts C does what comes before them, a layer at a time; `through` is model.Experts, with frames sorted
+by expert and routers in float32.
 """
 
 import ctypes
@@ -40,7 +43,7 @@ def _ready():
 
 
 class _Shape(ctypes.Structure):
-    _fields_ = [(n, ctypes.c_int) for n in "B T D F H taps chunk left threads".split()]
+    _fields_ = [(n, ctypes.c_int) for n in "B T D F H taps chunk left threads stem".split()]
 
 
 class _Pool:
@@ -83,7 +86,7 @@ class _Stack:
         blocks, norms: lists of a layer's parameters, by layer; sources: the layer whose attention map it takes, or None."""
         B, T, D = x.shape
         self.shape = _Shape(B, T, D, config.ffn, config.heads, config.kernel, chunk, left,
-                            torch.get_num_threads())
+                            torch.get_num_threads(), bool(config.experts))
         sizes = (ctypes.c_size_t * 3)()
         _lib.fused_sizes(ctypes.byref(self.shape), sizes)
         self.packed_size, self.saved_size, self.scratch_size = sizes
@@ -167,13 +170,42 @@ class _Run(torch.autograd.Function):
 def applies(model, x):
     """Whether run() may stand in for the plain layers: training under bf16 autocast, such a CPU, sizes that fit."""
     c = model.config
-    sizes = not c.experts and c.dim % 32 == 0 and c.ffn % 32 == 0 and c.dim % c.heads == 0 and c.dim // c.heads % 32 == 0
-    return (enabled and sizes and model.training and not x.is_cuda and x.dtype == torch.float32
+    sizes = c.dim % 32 == 0 and c.ffn % 32 == 0 and c.dim % c.heads == 0 and c.dim // c.heads % 32 == 0
+    kind = not c.experts or (c.maps == 1 and torch.is_grad_enabled())
+    return (enabled and sizes and kind and model.training and not x.is_cuda and x.dtype == torch.float32
             and torch.is_autocast_cpu_enabled() and torch.get_autocast_cpu_dtype() == torch.bfloat16 and bool(_ready()))
+
+
+def through(experts, x, router):
+    """model.Experts' forward of x [B, T, D]."""
+    rows = x.flatten(0, 1)
+    with torch.autocast("cpu", enabled=False):
+        routes, share = experts.shares(router(rows.float()))
+    order = routes.flatten().argsort(stable=True)       # by expert
+    frame, each = order // experts.top, routes.flatten().bincount(minlength=len(experts.e)).tolist()
+    out = torch.cat([e(part) for e, part in zip(experts.e, rows.index_select(0, frame).split(each))])
+    out = out.float() * share.flatten().index_select(0, order)[:, None]
+    return torch.zeros_like(rows, dtype=torch.float32).index_add(0, frame, out).view(x.shape)
+
+
+def _run_experts(encoder, x, program, taps, chunk, left, cos, sin):
+    seen = {}
+    for n, i in enumerate(program, 1):
+        block, norms, router = (pool[encoder.pooled(pool, i)] for pool in (encoder.blocks, encoder.norms, encoder.routers))
+        ffn1, rest = [*block.ffn1.parameters()], [*block.att.parameters(), *block.conv.parameters()]
+        of_norms = [*norms.parameters()]
+        stack = _Stack(encoder.config, x, chunk, left, [1], [ffn1 + ffn1 + rest], [of_norms], [None], cos, sin)
+        x, = _Run.apply(stack, x, *ffn1, *rest, *of_norms)
+        x = norms.out(x + 0.5 * through(block.ffn2, norms.ffn2(x), router))
+        if n in taps:
+            seen[n] = x
+    return seen
 
 
 def run(model, x, program, taps, chunk, left, cos, sin):
     """x [B, T, D] through the virtual layers of `program` -> {n: [B, T, D] after n of them} for n in taps."""
+    if model.config.experts:
+        return _run_experts(model, x, program, taps, chunk, left, cos, sin)
     taps = sorted(taps)
     lists = {}
 

@@ -224,8 +224,10 @@ static void weights_back(const struct layer *l, struct work *w, const int *matri
 /* The three row-wise runs of the backward pass, on one group. */
 static void tail_back(const struct layer *l, struct work *w, float *dx, size_t first, int rows)
 {
-    out_norm_back(l, w, dx, first, rows);
-    ffn_back(l, w, dx, first, rows, 1);
+    if (!l->s->stem) {
+        out_norm_back(l, w, dx, first, rows);
+        ffn_back(l, w, dx, first, rows, 1);
+    }
     conv_back(l, w, dx, first, rows);
 }
 
@@ -262,7 +264,7 @@ static void run_back(const struct layer *l, struct work *w, float *dx, row_run *
 static void layer_back(const struct layer *l, float *dx, struct work *w)
 {
     int heads = l->s->B * l->s->H;
-    run_back(l, w, dx, tail_back, (const int[]){ UP2, DOWN2, PW2, -1 });
+    run_back(l, w, dx, tail_back, (const int[]){ PW2, l->s->stem ? -1 : UP2, DOWN2, -1 });
 #pragma omp barrier
     run_back(l, w, dx, middle_back, (const int[]){ PW1, OUT, -1 });
 #pragma omp barrier

@@ -172,6 +172,8 @@ static void layer_forward(const struct layer *l, const float *x, float *y, struc
         int rows = rows_in(l->s, n);
         float *yn = y + n * D;
         conv_forward(l, w, yn, n, rows);
+        if (l->s->stem)
+            continue;
         ffn_forward(l, w, yn, n, rows, 1);
         for (int r = 0; r < rows; r++)
             l->v.rstd[LN_OUT][n + r] =

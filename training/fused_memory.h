@@ -12,6 +12,7 @@ enum { SPAN = 8 * GROUP }; /* frames after which weight gradients are summed */
 
 struct shape {
     int B, T, D, F, H, taps, chunk, left, threads;
+    int stem; /* the layer ends before FFN2: what its experts would be */
 };
 
 /* A block's parameters in the order of Block.parameters(); a norm set's are weight, bias of each.

@@ -120,12 +120,15 @@ class Experts(nn.Module):
         self.top, self.renormalised = c.top, c.renormalised
         self.e = nn.ModuleList(FeedForward(c) for _ in range(c.experts))
 
-    def forward(self, x, router, routes=None):
-        """routes: [B, T, top] where they are given; else the router's."""
-        logits = router(x)
+    def shares(self, logits, routes=None):
+        """(routes, what the output of each weighs), [.., top] both."""
         routes = picked(logits, self.top) if routes is None else routes
         share = torch.softmax(logits, -1).gather(-1, routes)
-        share = share / share.sum(-1, keepdim=True) if self.renormalised else share
+        return routes, share / share.sum(-1, keepdim=True) if self.renormalised else share
+
+    def forward(self, x, router, routes=None):
+        """routes: [B, T, top] where they are given; else the router's."""
+        routes, share = self.shares(router(x), routes)
         y = torch.zeros_like(x)
         for i, expert in enumerate(self.e):
             rows = (routes == i).any(-1).nonzero(as_tuple=True)

@@ -200,11 +200,11 @@ class Student(nn.Module):
 # ---- training ---------------------------------------------------------------------------------
 
 class Run:
-    """A student that learns; goes on from out/last.pt if that is there."""
+    """A student that learns; goes on from out/last.pt if that is there. make: () -> it, with its `encoder` and `arm`."""
 
-    def __init__(self, out, arm, a, teacher, seed):
+    def __init__(self, out, make, seed):
         torch.manual_seed(seed)
-        self.out, self.student = out, Student(arm, a.dim, a.ffn, teacher)
+        self.out, self.student = out, make()
         self.optim = MuonAdamW(self.student)
         self.ema = {k: v.clone() for k, v in self.student.state_dict().items()}
         self.step, self.cpu, self.told = 0, 0.0, []
@@ -244,7 +244,7 @@ def seed_batches(feats, delay, seconds, seed, step):
 
 def train(a, feats, teacher, seed, names):
     """These arms of a seed to the end, in turn, on the same batches; the teacher is asked once for all."""
-    runs = {n: Run(os.path.join(a.out, f"{n}-{seed}"), ARMS[n], a, teacher.encoder, seed) for n in names}
+    runs = {n: Run(os.path.join(a.out, f"{n}-{seed}"), lambda: Student(ARMS[n], a.dim, a.ffn, teacher.encoder), seed) for n in names}
     step, steps, begin, asked = min(r.step for r in runs.values()), steps_of(a, names[0]), time.time(), 0.0
     first = step
     stream = seed_batches(feats, teacher.encoder.config.delay, a.seconds, seed, step)

@@ -56,7 +56,7 @@ def without_server(wav):
     for program, more in ((FILE, [wav, wav]), (MIC, MICROPHONE)):
         told(2, ["proxy must be HOST:PORT", "not foo"], program, "--proxy", "foo", *more)
     told(2, ["--channel takes left, right, mix, each or a number, not foo"], FILE, "--channel", "foo", wav)
-    told(2, ["--channel takes 1 to 1024, not 0"], FILE, "--channel", "0", wav)
+    told(2, ["--channel takes a whole number from 1 to 1024, not 0"], FILE, "--channel", "0", wav)
     told(2, ["--beside and --out-dir: choose one"], FILE, "--beside", "--out-dir", "x", wav)
     told(2, ["--packet-ms takes 1 to 1000", "20:0.5,100:0.5", "not 0"], LOAD, "--packet-ms", "0")
     told(2, ["--packet-ms takes 1 to 1000", "no ranges"], LOAD, "--packet-ms", "20-40")

@@ -93,7 +93,7 @@ START_TEST(a_file_that_was_cut_off_gives_what_there_is_and_says_so)
     ck_assert_int_eq(shell_with(strict.port, "head -c 64044 a.wav > cut.wav; "
                                              "eval $P --fast --output npy cut.wav"),
                      1);
-    ck_assert_msg(strstr(err, "2.00 s of 3.00 s") != NULL, "%s", err);
+    ck_assert_msg(strstr(err, "2.000 s of 3.000 s") != NULL, "%s", err);
     ck_assert_int_eq(check_npy(in_dir("cut.posteriors.npy"), 40), 100);
 }
 END_TEST

@@ -210,16 +210,16 @@ class Live(unittest.TestCase):
             yield self.samples[:24000]
             raise e
         for e in (RuntimeError("microphone"), SystemExit(3)):
-            seen = self.raised(lambda e=e: list(shoal.live(blocks(e), self.url, rate=self.rate, reconnect_s=30)))
+            seen = self.raised(lambda e=e: list(shoal.live(blocks(e), self.url, rate=self.rate, depth=1, reconnect_s=30)))
             self.assertIs(seen, e)
         self.assertIsInstance(self.raised(lambda: list(shoal.live([self.samples, np.int32([1])], self.url, rate=self.rate,
-                                                                  reconnect_s=30))), TypeError)
+                                                                  depth=1, reconnect_s=30))), TypeError)
 
     def test_who_leaves_the_loop_hangs_up(self):
         def blocks():
             while True:
                 yield self.samples[:4800]
-        for m in shoal.live(blocks(), self.url, rate=self.rate, depth=2):
+        for m in shoal.live(blocks(), self.url, rate=self.rate, depth=1):
             if not isinstance(m, shoal.Packet) and m["type"] == "phones":
                 break
         for s in self.open_all(2):          # of max_sessions=2
@@ -230,7 +230,7 @@ class Live(unittest.TestCase):
         end, opened = time.monotonic() + 20 * PATIENCE, []
         while len(opened) < sessions:
             try:
-                opened.append(shoal.Session(self.url))
+                opened.append(shoal.Session(self.url, depth=1))
                 self.addCleanup(opened[-1].close)
             except shoal.Failure as f:
                 if f.cause != "full" or time.monotonic() > end:

@@ -60,12 +60,16 @@ def labelled(folder, wanted):
             for r in read_manifest(folder) if r["id"] in align and wanted(r)]
 
 
+LOUDEST = 8.0       # what the client library takes for samples within [-1, 1]
+
+
 def with_noise(pcm, align, noise, snr, rng):
     """Noise added at `snr` dB under the power of the samples that are labelled as speech."""
     n = noise[(rng.integers(len(noise)) + np.arange(len(pcm))) % len(noise)]
     speech = np.concatenate([pcm[160 * a:160 * b] for p, a, b in align if p])
     gain = np.sqrt(np.mean(speech ** 2) / max(np.mean(n ** 2), 1e-12) / 10 ** (snr / 10))
-    return (pcm + gain * n).astype(np.float32)
+    out = (pcm + gain * n).astype(np.float32)
+    return out * min(1.0, LOUDEST / np.abs(out).max())
 
 
 def read_pcm(clip, noises, snr, seed):

@@ -12,7 +12,7 @@ import argparse
 import json
 import os
 
-from modelfile import DTYPES, as_format_two, metadata_of, read_safetensors, resourced, write_safetensors
+from modelfile import DTYPES, as_format_two, dtype_of, metadata_of, read_safetensors, resourced, write_safetensors
 
 
 def add_program(config, text):
@@ -23,13 +23,14 @@ def add_program(config, text):
     config["programs"].append({"name": name, "layers": chosen})
 
 
-def with_programs(model, out, add, dtype="f32", more=()):
-    """`model` again as `out`, with what each of `add` does to its configuration; more: further tensors."""
+def with_programs(model, out, add, dtype=None, more=()):
+    """`model` again as `out`, with what each of `add` does to its configuration; dtype: as it has unless given; more: further
+    tensors."""
     tensors, meta = read_safetensors(model)
     config = as_format_two(json.loads(meta["shoal"]))
     for change in add:
         change(config)
-    write_safetensors(out, {**tensors, **dict(more)}, metadata_of(config), dtype)
+    write_safetensors(out, {**tensors, **dict(more)}, metadata_of(config), dtype or dtype_of(model))
     return config
 
 

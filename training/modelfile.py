@@ -87,6 +87,15 @@ def write_safetensors(path, tensors, metadata, dtype="f32"):
         f.write(summed(data) if metadata.get("crc32") == NO_SUM else data)
 
 
+def dtype_of(path):
+    """Of a file's matrices: a name of DTYPES."""
+    with open(path, "rb") as f:
+        n, = struct.unpack("<Q", f.read(8))
+        header = json.loads(f.read(n))
+    kinds = {t["dtype"] for name, t in header.items() if name != "__metadata__"} - {"F32"}
+    return next((name for name, kind in DTYPES.items() if kind in kinds), "f32")
+
+
 def read_safetensors(path):
     """({name: float32 array}, metadata) of a file; narrow types widened."""
     with open(path, "rb") as f:

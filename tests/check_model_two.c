@@ -72,21 +72,6 @@ START_TEST(tiny_gives_the_same_bytes_in_both)
 }
 END_TEST
 
-/* The file that ships is format 2: but for the temperature and the priors, which format 1 has not,
- * it gives the same bytes as one of format 1. */
-START_TEST(the_shipped_model_too)
-{
-    image base = image_open(SRCDIR "/models/shoal-base.safetensors");
-    ck_assert_int_eq(json_integer_value(json_object_get(base.config, "format")), 2);
-    json_object_del(base.config, "temperature");
-    json_object_del(base.header, "head.priors");
-    shoal_model *two = image_accept(&base);
-    image_format_one(&base);
-    same_features(two, image_accept(&base));
-    image_close(&base);
-}
-END_TEST
-
 START_TEST(keys_must_mean_something)
 {
     json_t *program = json_array_get(json_object_get(im.config, "programs"), 0);
@@ -359,7 +344,6 @@ int main(void)
     TCase *c = tcase_create("model_two");
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, tiny_gives_the_same_bytes_in_both);
-    tcase_add_test(c, the_shipped_model_too);
     tcase_add_test(c, keys_must_mean_something);
     tcase_add_loop_test(c, a_flipped_bit_is_found, 0, 8);
     tcase_add_test(c, changed_configurations_are_found);

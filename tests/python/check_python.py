@@ -186,9 +186,9 @@ class Live(unittest.TestCase):
             yield self.samples[:1000]
             raise RuntimeError("microphone")
         with self.assertRaisesRegex(RuntimeError, "microphone"):
-            list(shoal.live(blocks(), self.url, rate=self.rate))
+            list(shoal.live(blocks(), self.url, rate=self.rate, depth=1))
         with self.assertRaisesRegex(TypeError, "int32"):
-            list(shoal.live([np.int32([1])], self.url, rate=self.rate))
+            list(shoal.live([np.int32([1])], self.url, rate=self.rate, depth=1))
 
     def raised(self, call):
         """The exception of a call; a failed test, where it hangs."""
@@ -252,7 +252,8 @@ class Live(unittest.TestCase):
                 async for m in s:
                     kinds.append("packet" if isinstance(m, shoal.Packet) else m["type"])
                     if kinds[-1] == "changed":
-                        self.assertEqual((m["depth"], m["range"]), (9, [5, 9]))
+                        self.assertEqual(m["range"], [5, 9])
+                        self.assertIn(m["depth"], range(5, 10))         # 9 where it carries that
             return kinds
         kinds = asyncio.run(run())
         self.assertEqual((kinds[0], kinds[-1]), ("ready", "done"))

@@ -4,7 +4,6 @@
  */
 #include "file/file_jobs.h"
 #include "file/file_priors.h"
-#include "lib/client_url.h"
 #include "out/out_screen.h"
 
 #include <stdlib.h>
@@ -67,30 +66,16 @@ static int has_colour(void)
     return out_screen_is_live(STDOUT_FILENO) && !(no && *no);
 }
 
-static int check_where(const file_options *o)
-{
-    char why[512];
-
-    if (shoal__where_check(o->server.url, o->proxy, why, sizeof why) == 0)
-        return -1;
-    fprintf(stderr, "shoal-file: %s; shoal-file --help tells more\n", why);
-    return TOOL_EXIT_USAGE;
-}
-
 int main(int argc, char **argv)
 {
     double *priors = NULL;
     file_options o;
     int code = file_options_parse(&o, argc, argv);
 
-    if (code >= 0 && fflush(stdout)) {
-        perror("shoal-file: standard output");
-        return EXIT_FAILURE;
-    }
     if (code < 0)
-        code = check_where(&o);
+        code = tool_check_server("shoal-file", &o.server, o.proxy);
     if (code >= 0)
-        return code;
+        return out_screen_end_stdout("shoal-file", code);
     out_names names = OUT_NAMES_INIT;
     out_run run = { .dir = o.out_dir,
                     .inputs = o.files,

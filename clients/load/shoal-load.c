@@ -161,12 +161,8 @@ int main(int argc, char **argv)
     work w = { .o = &o };
     char why[512];
 
-    if (code >= 0 && fflush(stdout)) {
-        perror("shoal-load: standard output");
-        return EXIT_FAILURE;
-    }
     if (code >= 0)
-        return code;
+        return out_screen_end_stdout("shoal-load", code);
     if (load_audio_open(&w.audio, &o, why, sizeof why) < 0)
         return complain(why);
     tool_catch_signals(on_interrupt);

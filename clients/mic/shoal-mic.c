@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/client_url.h"
 #include "mic/mic.h"
 #include "mic/mic_keys.h"
 #include "out/out_screen.h"
@@ -92,16 +91,6 @@ static void finish_utterances(mic_app *a)
         uv_run(a->loop, UV_RUN_ONCE);
 }
 
-static int check_where(const mic_options *o)
-{
-    char why[512];
-
-    if (shoal__where_check(o->server.url, o->proxy, why, sizeof why) == 0)
-        return -1;
-    fprintf(stderr, "shoal-mic: %s; shoal-mic --help tells more\n", why);
-    return TOOL_EXIT_USAGE;
-}
-
 int main(int argc, char **argv)
 {
     static mic_app a;
@@ -110,14 +99,10 @@ int main(int argc, char **argv)
     uv_loop_t loop;
     int code = mic_options_parse(&o, argc, argv);
 
-    if (code >= 0 && fflush(stdout)) {
-        perror("shoal-mic: standard output");
-        return EXIT_FAILURE;
-    }
     if (code < 0)
-        code = check_where(&o);
+        code = tool_check_server("shoal-mic", &o.server, o.proxy);
     if (code >= 0)
-        return code;
+        return out_screen_end_stdout("shoal-mic", code);
     uv_loop_init(&loop);
     a.o = &o;
     a.loop = &loop;

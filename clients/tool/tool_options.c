@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/client_url.h"
+
 void tool_server_init(tool_server *s)
 {
     *s = (tool_server){ .url = shoal_client_default_url() };
@@ -30,6 +32,15 @@ int tool_read_token(const char *program, tool_server *s)
     if (shoal_client_read_token(s->token, sizeof s->token, s->token_file, why, sizeof why) == 0)
         return -1;
     return tool_usage_error(program, "no token: ", why);
+}
+
+int tool_check_server(const char *program, const tool_server *s, const char *proxy)
+{
+    char why[512];
+
+    if (shoal__where_check(s->url, proxy, why, sizeof why) == 0)
+        return -1;
+    return tool_usage_error(program, "", why);
 }
 
 int tool_take_number(const char *program, int *to, const char *name, const char *value, int least,

@@ -34,6 +34,8 @@ void tool_server_init(tool_server *s);
 int tool_take_server(tool_server *s, int option, const char *value);
 /* After the last option: the token, of its file or of SHOAL_TOKEN. */
 int tool_read_token(const char *program, tool_server *s);
+/* Are its URL and the proxy's (NULL: none) addresses at all? */
+int tool_check_server(const char *program, const tool_server *s, const char *proxy);
 
 int tool_take_number(const char *program, int *to, const char *name, const char *value, int least,
                      int most);

@@ -7,7 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/client_url.h"
 #include "out/out_screen.h"
 
 static void on_interrupt(int number)
@@ -174,19 +173,12 @@ int main(int argc, char **argv)
 {
     tune_options o;
     tune_grid g = { 0 };
-    char why[512];
     int code = tune_options_parse(&o, argc, argv);
 
-    if (code >= 0 && fflush(stdout)) {
-        perror("shoal-tune: standard output");
-        return EXIT_FAILURE;
-    }
-    if (code < 0 && shoal__where_check(o.server.url, NULL, why, sizeof why) < 0) {
-        fprintf(stderr, "shoal-tune: %s; shoal-tune --help tells more\n", why);
-        code = TOOL_EXIT_USAGE;
-    }
+    if (code < 0)
+        code = tool_check_server("shoal-tune", &o.server, NULL);
     if (code >= 0)
-        return code;
+        return out_screen_end_stdout("shoal-tune", code);
     tool_catch_signals(on_interrupt);
     code = TUNE_EXIT_FAILED;
     if (set_up(&o, &g) == 0 && run_passes(&o, &g) == 0 && any_phones(&g)) {

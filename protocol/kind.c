@@ -66,3 +66,27 @@ int shoal_ogg_is_whole(const void *bytes, size_t n)
                    page_size(tail + at, n - at) <= n - at;
     return 0;
 }
+
+void shoal_tail_keep(shoal_tail *t, const void *bytes, size_t n)
+{
+    enum { MOST = SHOAL_OGG_TAIL_BYTES };
+    const unsigned char *last = bytes;
+
+    if (n > MOST) {
+        last += n - MOST;
+        n = MOST;
+    }
+    if (t->size + n > sizeof t->bytes) {
+        memmove(t->bytes, t->bytes + t->size - MOST, MOST);
+        t->size = MOST;
+    }
+    memcpy(t->bytes + t->size, last, n);
+    t->size += n;
+}
+
+int shoal_tail_is_whole_ogg(const shoal_tail *t)
+{
+    size_t n = t->size < SHOAL_OGG_TAIL_BYTES ? t->size : SHOAL_OGG_TAIL_BYTES;
+
+    return shoal_ogg_is_whole(t->bytes + t->size - n, n);
+}

@@ -227,6 +227,16 @@ enum { SHOAL_OGG_TAIL_BYTES = 70 << 10 }; /* more than an Ogg page can have */
  * and has the end mark; 0: it was cut off. */
 int shoal_ogg_is_whole(const void *tail, size_t n);
 
+/* The end of what is read once: SHOAL_OGG_TAIL_BYTES and more, or all. Zero-initialise. */
+typedef struct shoal_tail {
+    unsigned char bytes[2 * SHOAL_OGG_TAIL_BYTES];
+    size_t size;
+} shoal_tail;
+
+void shoal_tail_keep(shoal_tail *t, const void *bytes, size_t n);
+/* shoal_ogg_is_whole of what has been kept. */
+int shoal_tail_is_whole_ogg(const shoal_tail *t);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -23,7 +23,6 @@ enum {
     HEAD_BYTES = 4 << 20, /* pictures stand before the sound; memory is used as far as they do */
     PIECE = 4096,
     MOST_IDLE_READS = 1000,
-    TAIL_BYTES = SHOAL_OGG_TAIL_BYTES
 };
 
 /* Writers leave a round number below 2 GiB, or less what the header has. */
@@ -43,8 +42,7 @@ struct file_pipe {
     int idle_reads;     /* in a row that found nothing */
     uint64_t promised;  /* bytes of the file up to the end of its sound; 0: it does not say */
     uint8_t *head;      /* [HEAD_BYTES] */
-    uint8_t tail[2 * TAIL_BYTES];
-    size_t tail_size;
+    shoal_tail tail;
 };
 
 int file_pipe_is(const char *path)
@@ -92,20 +90,6 @@ int file_pipe_error(const file_pipe *p)
 
 /* ---- bytes ---- */
 
-static void keep_tail(file_pipe *p, const uint8_t *bytes, size_t n)
-{
-    if (n > TAIL_BYTES) {
-        bytes += n - TAIL_BYTES;
-        n = TAIL_BYTES;
-    }
-    if (p->tail_size + n > sizeof p->tail) {
-        memmove(p->tail, p->tail + p->tail_size - TAIL_BYTES, TAIL_BYTES);
-        p->tail_size = TAIL_BYTES;
-    }
-    memcpy(p->tail + p->tail_size, bytes, n);
-    p->tail_size += n;
-}
-
 /* Up to n new bytes; 0: there are no more. */
 static sf_count_t receive(file_pipe *p, uint8_t *to, sf_count_t n)
 {
@@ -124,7 +108,7 @@ static sf_count_t receive(file_pipe *p, uint8_t *to, sf_count_t n)
         sf_count_t room = HEAD_BYTES - p->got;
         memcpy(p->head + p->got, to, (size_t)(got < room ? got : room));
     }
-    keep_tail(p, to, (size_t)got);
+    shoal_tail_keep(&p->tail, to, (size_t)got);
     p->got += got;
     return got;
 }
@@ -368,10 +352,9 @@ static sf_count_t left_over(file_pipe *p)
 file_promise file_pipe_check_whole(file_pipe *p, const SF_INFO *info, double decoded)
 {
     file_promise promise = { .seconds = file_pipe_seconds(info) };
-    size_t n = p->tail_size < TAIL_BYTES ? p->tail_size : TAIL_BYTES;
 
     if (type_of(info) == SF_FORMAT_OGG)
-        promise = (file_promise){ .cut = !shoal_ogg_is_whole(p->tail + p->tail_size - n, n) };
+        promise = (file_promise){ .cut = !shoal_tail_is_whole_ogg(&p->tail) };
     else if (decoded <= 0 && promise.seconds <= 0 && left_over(p) > more_than_tags)
         promise = (file_promise){ .cut = 1, .unended = 1 };
     else

@@ -41,9 +41,8 @@ enum { SOCKET, REPORT = 3 };
 typedef struct decoding {
     char why[400];
     unsigned char *head; /* [HEAD_BYTES] the file's beginning */
-    unsigned char *tail; /* [2 * SHOAL_OGG_TAIL_BYTES] what came last */
-    size_t tail_size;
-    sf_count_t got, at; /* bytes of the file that have come; where it is read */
+    shoal_tail tail;     /* what came last */
+    sf_count_t got, at;  /* bytes of the file that have come; where it is read */
     sf_count_t leapt_from, leapt_to;
     SNDFILE *file;
     SF_INFO info;
@@ -117,28 +116,13 @@ static void flush_if_dry(decoding *d)
 
 /* ---- the file's bytes in ------------------------------------------------------------- */
 
-static void keep_tail(decoding *d, const unsigned char *bytes, size_t n)
-{
-    enum { MOST = SHOAL_OGG_TAIL_BYTES };
-    if (n > MOST) {
-        bytes += n - MOST;
-        n = MOST;
-    }
-    if (d->tail_size + n > 2 * MOST) {
-        memmove(d->tail, d->tail + d->tail_size - MOST, MOST);
-        d->tail_size = MOST;
-    }
-    memcpy(d->tail + d->tail_size, bytes, n);
-    d->tail_size += n;
-}
-
 static void keep(decoding *d, const unsigned char *bytes, size_t n)
 {
     if (d->got < HEAD_BYTES) {
         size_t room = (size_t)(HEAD_BYTES - d->got);
         memcpy(d->head + d->got, bytes, n < room ? n : room);
     }
-    keep_tail(d, bytes, n);
+    shoal_tail_keep(&d->tail, bytes, n);
     d->got += (sf_count_t)n;
 }
 
@@ -172,11 +156,11 @@ static sf_count_t copy_part(unsigned char *to, const unsigned char *from, sf_cou
 static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
 {
     sf_count_t head = d->got < HEAD_BYTES ? d->got : HEAD_BYTES;
-    sf_count_t tail = d->got - (sf_count_t)d->tail_size;
+    sf_count_t tail = d->got - (sf_count_t)d->tail.size;
     if (d->at < head)
         return copy_part(to, d->head + d->at, head - d->at, n);
     if (d->at >= tail)
-        return copy_part(to, d->tail + (d->at - tail), d->got - d->at, n);
+        return copy_part(to, d->tail.bytes + (d->at - tail), d->got - d->at, n);
     bool blank = d->at >= d->leapt_from && d->at < d->leapt_to;
     return blank ? copy_part(to, NULL, (d->leapt_to < tail ? d->leapt_to : tail) - d->at, n) : 0;
 }
@@ -185,8 +169,8 @@ static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
 static bool is_beside_sound(const decoding *d)
 {
     return !d->file && shoald_leap_is_beside_sound(&(shoald_leap){ .head = d->head,
-                                                                   .last = d->tail,
-                                                                   .last_size = d->tail_size,
+                                                                   .last = d->tail.bytes,
+                                                                   .last_size = d->tail.size,
                                                                    .from = d->got,
                                                                    .to = d->at });
 }
@@ -358,9 +342,8 @@ static bool is_cut(const decoding *d)
 /* An Ogg file does not say how long it is, but has an end. */
 static bool is_cut_ogg(const decoding *d)
 {
-    size_t n = d->tail_size < SHOAL_OGG_TAIL_BYTES ? d->tail_size : SHOAL_OGG_TAIL_BYTES;
     return (d->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG &&
-           !shoal_ogg_is_whole(d->tail + d->tail_size - n, n);
+           !shoal_tail_is_whole_ogg(&d->tail);
 }
 
 /* What libsndfile had no use for; 0 where there was sound. */
@@ -485,12 +468,11 @@ int shoald_decode_main(void)
     decoding *d = &ours;
     settle_in();
     d->head = malloc(HEAD_BYTES);
-    d->tail = malloc(2 * SHOAL_OGG_TAIL_BYTES);
     if (shoald_confine() < 0)
         snprintf(d->why, sizeof d->why,
                  "no file is decoded here: the kernel refuses the filter of "
                  "system calls (seccomp) that has to be around that; send raw samples");
-    else if (d->head && d->tail)
+    else if (d->head)
         decode(d);
     else
         snprintf(d->why, sizeof d->why, "no memory to decode the file: try again later");

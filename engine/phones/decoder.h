@@ -65,22 +65,16 @@ static inline int shoal__decoder_phone(const shoal_decoder *d, int state)
     return state % d->classes;
 }
 
-/* Where a path to the pair of `state` came from, as `from` has it. */
-static inline int shoal__decoder_origin(const shoal_decoder *d, int from, int state)
-{
-    int slot = d->slots > 1 && from & SHOAL__SECOND ? d->pairs : 0;
-    int label = d->slots > 1 ? from & ~SHOAL__SECOND : from;
-    int pair = state % d->pairs;
-    if (label == (d->slots > 1 ? SHOAL__STAYED_OF_TWO : SHOAL__STAYED))
-        return slot + pair;
-    return slot + (d->search->histories > 1 ? label * d->classes + pair / d->classes : label);
-}
-
 /* The state at frame - 1 on the best path to `state` at frame. */
 static inline int shoal__decoder_source(const shoal_decoder *d, int64_t frame, int state)
 {
-    size_t at = (size_t)(frame % SHOAL__LAG) * (size_t)d->states + (size_t)state;
-    return shoal__decoder_origin(d, d->from[at], state);
+    int from = d->from[(size_t)(frame % SHOAL__LAG) * (size_t)d->states + (size_t)state];
+    int two = d->slots > 1, pair = state % d->pairs;
+    int slot = two && from & SHOAL__SECOND ? d->pairs : 0,
+        label = two ? from & ~SHOAL__SECOND : from;
+    if (label == (two ? SHOAL__STAYED_OF_TWO : SHOAL__STAYED))
+        return slot + pair;
+    return slot + (d->search->histories > 1 ? label * d->classes + pair / d->classes : label);
 }
 
 static inline int shoal__decoder_best(const shoal_decoder *d)

@@ -3,7 +3,6 @@
  * Its keys, ((g C + h) C + q) C + p, are ordered by the oldest phone first; a tree wants the newest
  * first: contexts ((h, q), g).
  */
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -18,10 +17,8 @@ struct slot {
 
 static bool is_ascending(const float *fourgram, int count, int C)
 {
-    float last = -1.0f, end = (float)(C * C) * (float)(C * C);
-    for (int i = 0; i < count; last = fourgram[2 * i++])
-        if (!(fourgram[2 * i] > last && fourgram[2 * i] < end &&
-              fourgram[2 * i] == floorf(fourgram[2 * i])))
+    for (int i = 0, key = -1; i < count; i++)
+        if ((key = shoal__ngram_key(fourgram[2 * i], key + 1, C * C * C * C)) < 0)
             return false;
     return true;
 }

@@ -15,8 +15,7 @@ struct place {
     int older;  /* how many phones it has before those */
 };
 
-/* A whole number in [low, high), or -1. */
-static int whole(float x, int low, int high)
+int shoal__ngram_key(float x, int low, int high)
 {
     return x >= (float)low && x < (float)high && x == floorf(x) ? (int)x : -1;
 }
@@ -26,7 +25,7 @@ static int take_contexts(shoal__ngrams *g, const float *contexts, struct place *
 {
     int C = g->classes, pairs = C * C;
     for (int i = 0; i < g->count; i++) {
-        int digits = whole(contexts[i], i ? g->digits[i - 1] + 1 : 0, (pairs + i) * C);
+        int digits = shoal__ngram_key(contexts[i], i ? g->digits[i - 1] + 1 : 0, (pairs + i) * C);
         if (digits < 0)
             return SHOAL__NGRAM_CONTEXTS;
         struct place *p = &places[i];
@@ -50,7 +49,7 @@ static int take_entries(const shoal__ngrams *g, const float *entries, int entry_
 {
     int C = g->classes, next = 0;
     for (int e = 0, last = C * C * C - 1; e < entry_count; e++) {
-        int key = whole(entries[2 * e], last + 1, (C * C + g->count) * C);
+        int key = shoal__ngram_key(entries[2 * e], last + 1, (C * C + g->count) * C);
         if (key < 0)
             return SHOAL__NGRAM_ENTRIES;
         while (next < g->count && key >= (C * C + next) * C)

@@ -52,6 +52,8 @@ int shoal__ngrams_find(const shoal__ngrams *g, int pair, uint32_t older);
 /* Its scores of all phones to row [C]; trigram: the row [C] of its pair. */
 void shoal__ngrams_row(const shoal__ngrams *g, int context, const float *trigram, float *row);
 
+/* A whole number in [low, high) as it stands in a table, or -1. */
+int shoal__ngram_key(float x, int low, int high);
 /* `decoder.fourgram` of older files, [count, 2], as these tables: *t with what the caller frees
  * by shoal__fourgram_free. 0, SHOAL_EMODEL (its keys) or SHOAL_ENOMEM. */
 int shoal__fourgram_read(shoal__ngram_tables *t, const float *fourgram, int count, int C);

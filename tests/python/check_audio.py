@@ -8,20 +8,15 @@ import io
 import os
 import pathlib
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
 
-from setting import run, start_shoald
+from setting import SPEECH, WithEngine, run, start_shoald
 import numpy as np
 import shoal
 from shoal import samples
 
 NOWHERE = "ws://127.0.0.1:1"            # who asks a server gets a Failure
-LOADS = subprocess.run([sys.executable, "-c", "import ctypes, os; ctypes.CDLL(os.environ['LIBSHOAL'])"],
-                       stderr=subprocess.DEVNULL, check=False).returncode == 0
-SPEECH = (0.1 * np.sin(np.arange(8000) * 0.05)).astype(np.float32)
 
 
 def with_one(value):
@@ -107,16 +102,7 @@ class Before(Refusing):
         self.assertEqual(samples.audio_bytes(np.zeros((0, 2), np.float32), "s16le"), b"")
 
 
-@unittest.skipUnless(LOADS, "no libshoal that Python can load")
-class Engine(Refusing):
-    @classmethod
-    def setUpClass(cls):
-        cls.engine = shoal.Engine()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.engine.close()
-
+class Engine(WithEngine, Refusing):
     def test_samples(self):
         e = self.engine
         self.refused(VALUES + THINGS + BYTES + NAMES, e.features)

@@ -2,29 +2,13 @@
 """check_native.py - clients/python: the library behind shoal.Engine is given nothing that it would read past its end,
 or cut off; skipped where Python lacks numpy or websockets"""
 
-import subprocess
-import sys
-import unittest
-
-from setting import run
+from setting import SPEECH, WithEngine, run
 import numpy as np
 import shoal
 
-LOADS = subprocess.run([sys.executable, "-c", "import ctypes, os; ctypes.CDLL(os.environ['LIBSHOAL'])"],
-                       stderr=subprocess.DEVNULL, check=False).returncode == 0
-SPEECH = (0.1 * np.sin(np.arange(8000) * 0.05)).astype(np.float32)
 
 
-@unittest.skipUnless(LOADS, "no libshoal that Python can load")
-class Native(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.engine = shoal.Engine()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.engine.close()
-
+class Native(WithEngine):
     def test_samples_are_of_one_channel(self):
         with self.engine.stream(depth=1) as s:
             for call in (s.write, s.feed):

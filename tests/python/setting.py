@@ -17,7 +17,7 @@ sys.path[:0] = [os.path.join(SRCDIR, "clients/python"), os.path.join(SRCDIR, "tr
 os.environ.setdefault("LIBSHOAL", os.path.join(BUILD, "engine/.libs/libshoal.so"))
 
 try:
-    import numpy                        # noqa: F401
+    import numpy
     import websockets
 except ImportError as e:
     if os.access("/usr/bin/python3", os.X_OK) and os.path.realpath(sys.executable) != os.path.realpath(
@@ -44,6 +44,26 @@ def start_shoald(folder, *args, listen="127.0.0.1:0", settings=()):
         time.sleep(0.02)
     with open(ready, encoding="ascii") as f:
         return shoald, f.read().strip()
+
+
+# A library with a sanitizer in it cannot be loaded into a Python that has none.
+LOADS = subprocess.run([sys.executable, "-c", "import ctypes, os; ctypes.CDLL(os.environ['LIBSHOAL'])"],
+                       stderr=subprocess.DEVNULL, check=False).returncode == 0
+SPEECH = (0.1 * numpy.sin(numpy.arange(8000) * 0.05)).astype(numpy.float32)
+
+
+@unittest.skipUnless(LOADS, "no libshoal that Python can load")
+class WithEngine(unittest.TestCase):
+    """Tests that share one shoal.Engine, as self.engine."""
+
+    @classmethod
+    def setUpClass(cls):
+        import shoal
+        cls.engine = shoal.Engine()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.engine.close()
 
 
 def run():

@@ -10,7 +10,7 @@ from multiprocessing import Pool
 import numpy as np
 import soundfile as sf
 
-from capi import Engine
+from capi import LOUDEST, Engine
 from corpus import read_alignments, read_manifest, spread
 from phones import PHONES, edits
 
@@ -58,9 +58,6 @@ def labelled(folder, wanted):
     align = read_alignments(folder)
     return [(os.path.join(folder, r["path"]), align[r["id"]], r["speaker"])
             for r in read_manifest(folder) if r["id"] in align and wanted(r)]
-
-
-LOUDEST = 8.0       # what the client library takes for samples within [-1, 1]
 
 
 def with_noise(pcm, align, noise, snr, rng):

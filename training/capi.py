@@ -16,6 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../clients/python"))
 
 import shoal                            # noqa: E402
+from shoal.samples import LOUDEST       # noqa: E402, F401: samples above that are refused
 
 DECODERS = {"lm": (1, 0), "lm_durations": (1, 1), "plain": (0, 0), "durations": (0, 1)}     # lm, durations
 FRAME_MS = 20

@@ -323,15 +323,31 @@ def arguments():
     return ap.parse_args()
 
 
+def told_of_run(a, script, seeds):
+    """What a table says of how its arms were made, the teacher included."""
+    with open(os.path.join(os.path.dirname(a.teacher), "summary.json")) as f:
+        teacher = {k: v for k, v in json.load(f).items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
+    command = f"training/{script} --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, seeds))}"
+    return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim,
+                seeds=list(seeds), teacher=teacher)
+
+
+def tell(a, script, r, text, draw):
+    """What was found, to --json and into the document, or as text; draw(r, path): its picture, beside the document."""
+    with open(a.json, "w") as f:            # by speaker: many short lists
+        f.write(json.dumps(r) + "\n")
+    if a.into:
+        draw(r, os.path.join(os.path.dirname(a.into), script.replace(".py", ".png")))
+        insert(a.into, script, text)
+    else:
+        print(text)
+
+
 def found(a, files):
     lists = frozen.clip_lists(a.speech, a.limit)
     lists["learn"] = frozen.spread(lists["learn"], a.clips)
     models = {n: facts(a, n, seeds, lists) for n, seeds in files.items()}
-    with open(os.path.join(os.path.dirname(a.teacher), "summary.json")) as f:
-        teacher = {k: v for k, v in json.load(f).items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
-    command = f"training/distill.py --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, a.seeds))}"
-    return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim, ffn=a.ffn, seeds=list(a.seeds),
-                clips={of: len(c) for of, c in lists.items()}, teacher=teacher, models=models)
+    return dict(**told_of_run(a, "distill.py", a.seeds), ffn=a.ffn, clips={of: len(c) for of, c in lists.items()}, models=models)
 
 
 def main():
@@ -346,13 +362,7 @@ def main():
             os.makedirs(a.model_out, exist_ok=True)
             shutil.copyfile(next(iter(files[name].values())), os.path.join(a.model_out, SERVED[name] + ".safetensors"))
     r = found(a, files)
-    with open(a.json, "w") as f:            # by speaker: many short lists
-        f.write(json.dumps(r) + "\n")
-    if a.into:
-        picture(r, os.path.join(os.path.dirname(a.into), "distill.png"))
-        insert(a.into, "distill.py", document(r))
-    else:
-        print(document(r))
+    tell(a, "distill.py", r, document(r), picture)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,6 @@ routes beside PyTorch's (experts.py), and how evenly experts are used (experts_u
 """
 
 import argparse
-import datetime
-import json
 import os
 import shutil
 import sys
@@ -43,7 +41,7 @@ from crowd import explained, whole
 from data import Features
 from export import load_model
 from mimic import cost_table
-from report import RESULTS, insert, rows, wrap
+from report import RESULTS, rows, wrap
 from model import Encoder
 from sparse import (ARMS, BEFORE, BEST, DENSE, DISTILLED, EXPERTS, GRID, GROUPS, LADDER, SHARED, config_of, done, encoder_of, folder_of,
                     trained)
@@ -291,12 +289,8 @@ def found(a, files):
     models = {n: facts(a, n, seeds, lists) for n, seeds in files.items()}
     for n, streams in speeds(a, files).items():
         models[n]["streams"] = streams
-    with open(os.path.join(os.path.dirname(a.teacher), "summary.json")) as f:
-        teacher = {k: v for k, v in json.load(f).items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
     seeds = sorted({s for of in files.values() for s in of})
-    command = f"training/moe.py --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, seeds))}"
-    return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim,
-                seeds=seeds, clips=len(lists["judge"]), teacher=teacher, models=models,
+    return dict(**distill.told_of_run(a, "moe.py", seeds), clips=len(lists["judge"]), models=models,
                 routes=dict(arm=BEST, **routes(a, files[BEST][min(files[BEST])])))
 
 
@@ -311,13 +305,7 @@ def main():
             os.makedirs(a.model_out, exist_ok=True)
             shutil.copyfile(files[name][min(files[name])], os.path.join(a.model_out, f"experts-{name}.safetensors"))
     r = found(a, files)
-    with open(a.json, "w") as f:            # by speaker: many short lists
-        f.write(json.dumps(r) + "\n")
-    if a.into:
-        picture(r, os.path.join(os.path.dirname(a.into), "moe.png"))
-        insert(a.into, "moe.py", document(r))
-    else:
-        print(document(r))
+    distill.tell(a, "moe.py", r, document(r), picture)
 
 
 if __name__ == "__main__":

@@ -107,8 +107,10 @@ typedef struct shoal_buf {
  * its length, for the NUL. */
 void shoal_buf_wrap(shoal_buf *b, void *memory, size_t cap);
 void shoal_buf_free(shoal_buf *b); /* NULL data and fixed buffers are fine */
-/* Characters that do something to a terminal, or end a line of a file, become blanks (C0, DEL and,
- * in UTF-8, C1). Returns how many. */
+/* Bytes of the character at s if it does something to a terminal, or ends a line of a file: 1 (C0,
+ * DEL) or, in UTF-8, 2 (C1); 0: it is another, or the end. */
+size_t shoal_text_control(const char *s);
+/* Those become blanks. Returns how many. */
 int shoal_text_tame(char *text);
 /* Make room for extra more bytes. 0 or -1. */
 SHOAL_CHECKED int shoal_buf_reserve(shoal_buf *b, size_t extra);

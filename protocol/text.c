@@ -125,21 +125,25 @@ size_t shoal__utf8_length(const unsigned char *s)
     return n;
 }
 
+size_t shoal_text_control(const char *s)
+{
+    const unsigned char *p = (const unsigned char *)s;
+
+    if ((*p && *p < 0x20) || *p == 0x7f)
+        return 1;
+    return p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0 ? 2 : 0;
+}
+
 int shoal_text_tame(char *text)
 {
-    int n = 0;
+    int found = 0;
 
-    for (unsigned char *s = (unsigned char *)text; *s; s++) {
-        int wide = s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0;
-
-        if (*s >= 0x20 && *s != 0x7f && !wide)
-            continue;
-        n++;
-        *s = ' ';
-        if (wide)
-            *++s = ' ';
+    for (size_t n; *text; text += n ? n : 1) {
+        n = shoal_text_control(text);
+        memset(text, ' ', n);
+        found += n > 0;
     }
-    return n;
+    return found;
 }
 
 void shoal__text_string(shoal__text *t, const char *s)

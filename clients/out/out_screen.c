@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "shoal-protocol.h"
+
 enum { USUAL_WIDTH = 80, EXIT_FAILED = 1, WIDE = 0xe3 /* from there on letters may be two wide */ };
 
 int out_screen_is_live(int fd)
@@ -52,25 +54,16 @@ void out_screen_progress(const char *text)
     fflush(stderr);
 }
 
-/* Bytes of a control character at p, which are few; 0: there is none. */
-static size_t control(const unsigned char *p)
-{
-    if (p[0] < ' ' || p[0] == 0x7f)
-        return 1;
-    return p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0 ? 2 : 0;
-}
-
 void out_screen_plain(char *to, size_t size, const char *from)
 {
-    const unsigned char *p = (const unsigned char *)from;
     size_t used = 0, n;
 
-    for (; *p && used + 9 < size; p += n ? n : 1) {
-        n = control(p);
+    for (; *from && used + 9 < size; from += n ? n : 1) {
+        n = shoal_text_control(from);
         if (!n)
-            to[used++] = (char)*p;
+            to[used++] = *from;
         for (size_t i = 0; i < n; i++)
-            used += (size_t)sprintf(to + used, "\\x%02x", p[i]);
+            used += (size_t)sprintf(to + used, "\\x%02x", (unsigned char)from[i]);
     }
     to[used] = '\0';
 }

@@ -92,9 +92,10 @@ def draw_maps(rng, share):
     return int(rng.integers(2, 4)) if rng.random() < share else 1
 
 
-def draw_context(rng):
-    """(chunk, left context) in frames; a chunk of 0 is the whole clip."""
-    return int(rng.choice([2, 4, 4, 8, 8, 16, 16, 32, 64, 0])), int(rng.choice([32, 64, 64, 128]))
+def draw_context(rng, short=0.0):
+    """(chunk, left context) in frames; a chunk of 0 is the whole clip. short: share of steps with one of up to 80 ms, whatever else is drawn."""
+    chunks = [2, 4, 4, 4] if short and rng.random() < short else [2, 4, 4, 8, 8, 16, 16, 32, 64, 0]
+    return int(rng.choice(chunks)), int(rng.choice([32, 64, 64, 128]))
 
 
 @torch.no_grad()
@@ -239,6 +240,8 @@ def main():
                     help="weight of the distance of posteriors of neighbouring frames of one phone")
     ap.add_argument("--whole", type=float, default=0.0,
                     help="weight of full depth's posteriors with the whole clip in sight as targets of short chunks")
+    ap.add_argument("--short", type=float, default=0.0,
+                    help="share of steps in which the chunk is one of up to 80 ms, besides those that draw it anyway")
     ap.add_argument("--maps", type=float, default=0.0,
                     help="share of steps in which two or three layers share an attention map")
     ap.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
@@ -302,7 +305,7 @@ def main():
         full = a.init or a.depth_law == "fixed"
         deepest = config.depth if full else min(config.depth, 4 + int(8 * step / (0.2 * a.steps)))
         depths = draw_depths(rng, deepest, a.depth_law, a.deep)
-        losses.append(update(model, optim, (mel, lab), depths, draw_context(rng),
+        losses.append(update(model, optim, (mel, lab), depths, draw_context(rng, a.short),
                              schedule(step, a.steps, a.lr, tail=a.tail),
                              (a.crf_weight, *paths) if step >= a.crf_from else None, a.distill,
                              draw_dropped(rng, depths[0], a.drop) if a.drop else (), a.steady,

@@ -55,10 +55,10 @@ static const shoal__gemm *choose_openblas(shoal_precision precision, char *why, 
 /* oneDNN before our own products; it also has bf16 where SHOAL_KERNELS lowers the level of ours. */
 static int prefers_onednn(shoal_precision precision)
 {
-    const char *level = shoal__kern_choose()->name;
-    if (!strcmp(level, "avx512"))
+    shoal__level level = shoal__kern_choose()->level;
+    if (level == SHOAL__AVX512)
         return !shoal__cpu_has_bf16();
-    return precision == SHOAL_BF16 || !strcmp(level, "amx");
+    return precision == SHOAL_BF16 || level == SHOAL__AMX;
 }
 
 static const shoal__gemm *choose(shoal_backend backend, shoal_precision precision, char *why,
@@ -87,10 +87,10 @@ static const shoal__gemm *choose(shoal_backend backend, shoal_precision precisio
 /* With AMX bf16 is as fast as int8 and nearer to fp32; elsewhere below AVX2 int8 is plain C. */
 static shoal_precision fastest(void)
 {
-    const char *level = shoal__kern_choose()->name;
-    if (!strcmp(level, "amx"))
+    shoal__level level = shoal__kern_choose()->level;
+    if (level == SHOAL__AMX)
         return SHOAL_BF16;
-    return !strcmp(level, "avx2") || !strcmp(level, "avx512") ? SHOAL_INT8 : SHOAL_FP32;
+    return level >= SHOAL__AVX2 ? SHOAL_INT8 : SHOAL_FP32;
 }
 
 const shoal__gemm *shoal__gemm_choose(shoal_backend backend, shoal_precision precision, char *why,
@@ -113,14 +113,12 @@ static const char *why_level(const char *level)
 
 static const char *why_backend(const shoal__gemm *g, shoal_backend asked)
 {
-    const char *level = shoal__kern_choose()->name;
+    shoal__level level = shoal__kern_choose()->level;
     if (asked != SHOAL_BACKEND_AUTO)
         return "asked for";
-    if (g->precision == SHOAL_BF16 && strcmp(level, "amx") && strcmp(level, "avx512"))
+    if (g->precision == SHOAL_BF16 && level < SHOAL__AVX512)
         return "bf16 needs it here";
-    return !strcmp(level, "amx") || !strcmp(level, "avx512") || !strcmp(level, "avx2")
-               ? "the fastest measured at this level"
-               : "needs no library";
+    return level >= SHOAL__AVX2 ? "the fastest measured at this level" : "needs no library";
 }
 
 static const char *why_precision(const shoal__gemm *g, shoal_precision asked)

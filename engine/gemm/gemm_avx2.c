@@ -13,7 +13,7 @@
 /* after it: the body of fp32, then that of int8 */
 #include "gemm/gemm_body.h"
 
-const shoal__own_level shoal__own_avx2 = OWN_LEVEL("avx2");
+const shoal__own_level shoal__own_avx2 = OWN_LEVEL(SHOAL__AVX2, "avx2");
 
 /* Two products of bytes to a sum of 16 bits, two of these to one of 32. */
 static inline __attribute__((always_inline)) __m256i dot(__m256i sum, __m256i a, __m256i w)
@@ -26,4 +26,4 @@ static inline __attribute__((always_inline)) __m256i dot(__m256i sum, __m256i a,
 #define OWN_WORDS_ROWS     4
 #include "gemm/gemm_int8_body.h"
 
-const shoal__own_narrow shoal__int8_avx2 = OWN_INT8("avx2", "avx2", NULL);
+const shoal__own_narrow shoal__int8_avx2 = OWN_INT8(SHOAL__AVX2, "avx2", NULL);

@@ -13,7 +13,7 @@
 /* after it: the body of fp32, then that of int8 */
 #include "gemm/gemm_body.h"
 
-const shoal__own_level shoal__own_avx512 = OWN_LEVEL("avx512");
+const shoal__own_level shoal__own_avx512 = OWN_LEVEL(SHOAL__AVX512, "avx512");
 
 /* As with AVX2. */
 static inline __attribute__((always_inline)) __m512i dot(__m512i sum, __m512i a, __m512i w)
@@ -26,4 +26,4 @@ static inline __attribute__((always_inline)) __m512i dot(__m512i sum, __m512i a,
 #define OWN_WORDS_ROWS     6
 #include "gemm/gemm_int8_body.h"
 
-const shoal__own_narrow shoal__int8_avx512 = OWN_INT8("avx512", "avx512", NULL);
+const shoal__own_narrow shoal__int8_avx512 = OWN_INT8(SHOAL__AVX512, "avx512", NULL);

@@ -41,7 +41,7 @@ static float narrow(void *words, const float *x, int n)
 }
 
 const shoal__own_narrow shoal__bf16_avx512 = {
-    .face = { "own avx512 bf16", "avx512", OWN_WIDTH, shoal__cpu_has_bf16 },
+    .face = { "own avx512 bf16", SHOAL__AVX512, OWN_WIDTH, shoal__cpu_has_bf16 },
     .product = OWN(words_product),
     .narrow = narrow,
 };

@@ -25,7 +25,7 @@ static float narrow(void *words, const float *x, int n)
 }
 
 const shoal__own_narrow shoal__bf16_scalar = {
-    .face = { "own scalar bf16", "scalar", OWN_WIDTH, NULL },
+    .face = { "own scalar bf16", SHOAL__SCALAR, OWN_WIDTH, NULL },
     .product = OWN(words_product),
     .narrow = narrow,
 };

@@ -169,7 +169,7 @@ static void OWN(block)(const shoal__own_block *b)
     }
 }
 
-#define OWN_LEVEL(level)                                                                           \
+#define OWN_LEVEL(at, level)                                                                       \
     {                                                                                              \
-        .face = { "own " level " fp32", level, OWN_WIDTH, NULL }, .block = OWN(block)              \
+        .face = { "own " level " fp32", at, OWN_WIDTH, NULL }, .block = OWN(block)                 \
     }

@@ -36,11 +36,9 @@ int shoal__trial_passes(const float *got, const float *want, int n)
 
 int shoal__own_first(const shoal__own_face *const *levels, int n)
 {
-    const char *kern = shoal__kern_choose()->name;
+    shoal__level most = shoal__kern_choose()->level;
     int i = 0;
-    if (!strcmp(kern, "amx")) /* which has AVX-512 */
-        return 0;
-    while (i < n - 1 && strcmp(levels[i]->kern, kern))
+    while (i < n - 1 && levels[i]->level > most)
         i++;
     return i;
 }

@@ -22,8 +22,8 @@ static float OWN(quantize)(void *words, const float *x, int n)
     return top / 127.0f;
 }
 
-#define OWN_INT8(level, title, has)                                                                \
+#define OWN_INT8(at, title, has)                                                                   \
     {                                                                                              \
-        .face = { "own " title " int8", level, OWN_WIDTH, has }, .product = OWN(words_product),    \
+        .face = { "own " title " int8", at, OWN_WIDTH, has }, .product = OWN(words_product),       \
         .narrow = OWN(quantize)                                                                    \
     }

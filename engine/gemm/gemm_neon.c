@@ -14,4 +14,4 @@
 /* after it, its vectors */
 #include "gemm/gemm_body.h"
 
-const shoal__own_level shoal__own_neon = OWN_LEVEL("neon");
+const shoal__own_level shoal__own_neon = OWN_LEVEL(SHOAL__NEON, "neon");

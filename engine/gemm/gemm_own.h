@@ -70,7 +70,7 @@ typedef struct shoal__own_block {
 /* What a level of fp32 and a narrow one have in common, at the head of each. */
 typedef struct shoal__own_face {
     const char *name;     /* of the backend at this level */
-    const char *kern;     /* of the kernels that go with it */
+    shoal__level level;   /* of the kernels that go with it */
     int columns;          /* of a panel */
     int (*cpu_has)(void); /* what it needs beyond the kernels' level; NULL: nothing */
 } shoal__own_face;

@@ -8,7 +8,7 @@
 /* after it: the body of fp32, then that of int8 */
 #include "gemm/gemm_body.h"
 
-const shoal__own_level shoal__own_scalar = OWN_LEVEL("scalar");
+const shoal__own_level shoal__own_scalar = OWN_LEVEL(SHOAL__SCALAR, "scalar");
 
 static float largest(const float *x, int n)
 {
@@ -39,4 +39,4 @@ static void quantize(uint8_t *q, const float *x, int n, float inverse)
 #define OWN_QUANTIZE(q, x, n, inverse) quantize(q, x, n, inverse)
 #include "gemm/gemm_int8_body.h"
 
-const shoal__own_narrow shoal__int8_scalar = OWN_INT8("scalar", "scalar", NULL);
+const shoal__own_narrow shoal__int8_scalar = OWN_INT8(SHOAL__SCALAR, "scalar", NULL);

@@ -28,4 +28,4 @@ static int has_vnni(void)
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
 }
 
-const shoal__own_narrow shoal__int8_vnni = OWN_INT8("avx2", "avx2-vnni", has_vnni);
+const shoal__own_narrow shoal__int8_vnni = OWN_INT8(SHOAL__AVX2, "avx2-vnni", has_vnni);

@@ -25,4 +25,4 @@ static int has_vnni(void)
     return __builtin_cpu_supports("avx512vnni");
 }
 
-const shoal__own_narrow shoal__int8_vnni512 = OWN_INT8("avx512", "avx512-vnni", has_vnni);
+const shoal__own_narrow shoal__int8_vnni512 = OWN_INT8(SHOAL__AVX512, "avx512-vnni", has_vnni);

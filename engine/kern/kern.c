@@ -33,20 +33,21 @@ int shoal__cpu_has_avx512(void)
 #endif
 }
 
-/* What SHOAL_KERNELS may say, from the lowest to the highest; and the same for people. */
+/* What SHOAL_KERNELS may say here; and the same for people. */
+static const char *const levels[] = {
+    [SHOAL__SCALAR] = "scalar",
 #if defined(HAVE_X86)
-enum { SCALAR, AVX2, AVX512, AMX };
-static const char *const levels[] = { "scalar", "avx2", "avx512", "amx" };
+    [SHOAL__AVX2] = "avx2",
+    [SHOAL__AVX512] = "avx512",
+    [SHOAL__AMX] = "amx",
 #define LEVELS "scalar, avx2, avx512 or amx"
 #elif defined(HAVE_NEON)
-enum { SCALAR, NEON };
-static const char *const levels[] = { "scalar", "neon" };
+    [SHOAL__NEON] = "neon",
 #define LEVELS "scalar or neon"
 #else
-enum { SCALAR };
-static const char *const levels[] = { "scalar" };
 #define LEVELS "scalar"
 #endif
+};
 enum { LEVEL_COUNT = sizeof levels / sizeof *levels };
 
 /* The highest that may be chosen; LEVEL_COUNT: what was asked for is none. */
@@ -56,7 +57,7 @@ static int most_level(void)
     int i = 0;
     if (!asked || !*asked)
         return LEVEL_COUNT - 1;
-    while (i < LEVEL_COUNT && strcmp(asked, levels[i]) != 0)
+    while (i < LEVEL_COUNT && !(levels[i] && !strcmp(asked, levels[i])))
         i++;
     return i;
 }
@@ -104,16 +105,16 @@ const shoal__kern *shoal__kern_choose(void)
 #ifdef HAVE_X86
     __builtin_cpu_init();
 #ifdef HAVE_AMX
-    if (most >= AMX && !shoal__amx_missing())
+    if (most >= SHOAL__AMX && !shoal__amx_missing())
         return &shoal__kern_amx;
 #endif
-    if (most >= AVX512 && shoal__cpu_has_avx512())
+    if (most >= SHOAL__AVX512 && shoal__cpu_has_avx512())
         return &shoal__kern_avx512;
-    if (most >= AVX2 && cpu_has_avx2())
+    if (most >= SHOAL__AVX2 && cpu_has_avx2())
         return &shoal__kern_avx2;
 #endif
 #ifdef HAVE_NEON
-    if (most >= NEON)
+    if (most >= SHOAL__NEON)
         return &shoal__kern_neon;
 #endif
     (void)most;

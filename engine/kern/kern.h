@@ -75,8 +75,18 @@ typedef enum shoal__epilogue {
     SHOAL__ADD    /* c += y: the residual sum */
 } shoal__epilogue;
 
+/* Instruction sets, of one processor from the lowest to the highest: each has what those below it have. */
+typedef enum shoal__level {
+    SHOAL__SCALAR,
+    SHOAL__NEON,
+    SHOAL__AVX2,
+    SHOAL__AVX512,
+    SHOAL__AMX
+} shoal__level;
+
 typedef struct shoal__kern {
-    const char *name;
+    shoal__level level;
+    const char *name; /* the level's, for people and SHOAL_KERNELS */
     /* y[r] = (x[r] - mean) / sqrt(var + 1e-5) * w + b for rows of length n; y may be x */
     void (*layer_norm)(float *y, const float *x, const float *w, const float *b, int rows, int n);
     /* the same, then SiLU */

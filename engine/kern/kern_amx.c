@@ -221,4 +221,4 @@ static void attend_tiles(float *y, const float *q, int q_stride, const shoal__me
 #define KERN_TO_BF16 to_bf16
 #undef KERN_ATTEND
 #define KERN_ATTEND attend_tiles
-const shoal__kern shoal__kern_amx = KERN_TABLE("amx");
+const shoal__kern shoal__kern_amx = KERN_TABLE(SHOAL__AMX, "amx");

@@ -5,4 +5,4 @@
 #define KERN(name) shoal__avx2_##name
 #include "kern/kern_body.h"
 
-const shoal__kern shoal__kern_avx2 = KERN_TABLE("avx2");
+const shoal__kern shoal__kern_avx2 = KERN_TABLE(SHOAL__AVX2, "avx2");

@@ -5,4 +5,4 @@
 #define KERN(name) shoal__avx512_##name
 #include "kern/kern_body.h"
 
-const shoal__kern shoal__kern_avx512 = KERN_TABLE("avx512");
+const shoal__kern shoal__kern_avx512 = KERN_TABLE(SHOAL__AVX512, "avx512");

@@ -339,15 +339,15 @@ static void KERN(finish_int8)(float *restrict c, const int32_t *restrict sums,
 #define KERN_ATTEND  KERN(attend)
 #define KERN_TO_BF16 KERN(to_bf16)
 
-#define KERN_TABLE(isa)                                                                            \
+#define KERN_TABLE(at, isa)                                                                        \
     {                                                                                              \
-        .name = isa, .layer_norm = KERN(layer_norm), .layer_norm_silu = KERN(layer_norm_silu),     \
-        .bias_rows = KERN(bias_rows), .silu = KERN(silu), .glu = KERN(glu),                        \
-        .depthwise = KERN(depthwise), .rope = KERN(rope), .columns = KERN(columns),                \
-        .pair_bf16 = KERN(pair_bf16), .attend = KERN_ATTEND, .attend_scores = KERN(attend_scores), \
-        .attend_mix = KERN(attend_mix), .keep_columns = KERN(keep_columns),                        \
-        .keep_row = KERN(keep_row), .to_f16 = KERN(to_f16), .from_f16 = KERN(from_f16),            \
-        .log_softmax = KERN(log_softmax), .log_mel = KERN(log_mel), .to_bf16 = KERN_TO_BF16,       \
-        .from_bf16 = KERN(from_bf16), .quantize = KERN(quantize),                                  \
+        .level = at, .name = isa, .layer_norm = KERN(layer_norm),                                  \
+        .layer_norm_silu = KERN(layer_norm_silu), .bias_rows = KERN(bias_rows),                    \
+        .silu = KERN(silu), .glu = KERN(glu), .depthwise = KERN(depthwise), .rope = KERN(rope),    \
+        .columns = KERN(columns), .pair_bf16 = KERN(pair_bf16), .attend = KERN_ATTEND,             \
+        .attend_scores = KERN(attend_scores), .attend_mix = KERN(attend_mix),                      \
+        .keep_columns = KERN(keep_columns), .keep_row = KERN(keep_row), .to_f16 = KERN(to_f16),    \
+        .from_f16 = KERN(from_f16), .log_softmax = KERN(log_softmax), .log_mel = KERN(log_mel),    \
+        .to_bf16 = KERN_TO_BF16, .from_bf16 = KERN(from_bf16), .quantize = KERN(quantize),         \
         .finish_int8 = KERN(finish_int8), .blend = KERN(blend)                                     \
     }

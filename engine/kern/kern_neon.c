@@ -5,4 +5,4 @@
 #define KERN(name) shoal__neon_##name
 #include "kern/kern_body.h"
 
-const shoal__kern shoal__kern_neon = KERN_TABLE("neon");
+const shoal__kern shoal__kern_neon = KERN_TABLE(SHOAL__NEON, "neon");

@@ -37,7 +37,7 @@ static shoal__kind cache_kind(const shoal__kern *kern, shoal_cache cache, shoal_
         return kinds[cache];
     if (precision == SHOAL_FP32)
         return SHOAL__F32;
-    return kern == &shoal__kern_scalar || !strcmp(kern->name, "avx2") ? SHOAL__F16 : SHOAL__BF16;
+    return kern->level == SHOAL__SCALAR || kern->level == SHOAL__AVX2 ? SHOAL__F16 : SHOAL__BF16;
 }
 
 /* Values of the network: what front end and decoder bring are no weights. */

@@ -75,7 +75,8 @@ typedef enum shoal__epilogue {
     SHOAL__ADD    /* c += y: the residual sum */
 } shoal__epilogue;
 
-/* Instruction sets, of one processor from the lowest to the highest: each has what those below it have. */
+/* Instruction sets; those of one processor from the lowest to the highest, and each has what those
+ * below it have. */
 typedef enum shoal__level {
     SHOAL__SCALAR,
     SHOAL__NEON,

@@ -59,35 +59,6 @@ static void read_labels(shoal__reader *r, shoal_model *m, const json_t *root)
     }
 }
 
-/* Pools that a file may have or not, but all of them. */
-static void read_experts(shoal__reader *r, shoal__config *c, const json_t *root)
-{
-    if (!json_object_get(root, "expert_banks") && !json_object_get(root, "experts") &&
-        !json_object_get(root, "routers"))
-        return;
-    c->expert_banks = shoal__reader_int(r, root, "expert_banks", 1, SHOAL__MAX_POOL);
-    c->experts = shoal__reader_int(r, root, "experts", 1, SHOAL__MAX_EXPERTS);
-    c->routers = shoal__reader_int(r, root, "routers", 1, SHOAL__MAX_POOL);
-}
-
-/* The inner widths of a pool of mimics; none where the key is missing. */
-static void read_mimics(shoal__reader *r, const json_t *root, const char *key, shoal__mimics *m)
-{
-    const json_t *widths = json_object_get(root, key);
-    size_t count = json_array_size(widths);
-    if (widths && (count < 1 || count > SHOAL__MAX_POOL))
-        shoal__reader_fail(r, "configuration: '%s' must list 1 to %d inner widths", key,
-                           SHOAL__MAX_POOL);
-    for (size_t i = 0; i < count && !r->failed; i++) {
-        json_int_t width = json_integer_value(json_array_get(widths, i));
-        if (width < 1 || width > SHOAL__MAX_FFN)
-            shoal__reader_fail(r, "configuration: '%s' %zu must be an integer from 1 to %d", key, i,
-                               SHOAL__MAX_FFN);
-        m->inner[i] = (int)width;
-    }
-    m->count = r->failed ? 0 : (int)count;
-}
-
 static void read_number(shoal__reader *r, const json_t *root, const char *key, double low,
                         double high, float *out)
 {
@@ -106,24 +77,30 @@ static void read_smoothing(shoal__reader *r, shoal_smooth_params *p, const json_
                 &p->temperature);
 }
 
-/* What format 2 has and format 1 has not. Format 1 passes over keys that it does not know; from
- * format 2 on each must mean something. */
+/* Format 1 passes over keys that it does not know; from format 2 on each must mean something. */
+static void refuse_unknown(shoal__reader *r, const json_t *root)
+{
+    char keys[512], of_operations[256];
+    shoal__ops_config_keys(of_operations, sizeof of_operations);
+    snprintf(keys, sizeof keys,
+             "format name frontend dim ffn heads kernel classes labels delay_frames left_frames "
+             "blocks norm_sets%s temperature smoothing_stay smoothing_scale smoothing_temperature "
+             "programs",
+             of_operations);
+    shoal__reader_only(r, root, "configuration", keys);
+    shoal__reader_only(r, json_object_get(root, "frontend"), "configuration: 'frontend'",
+                       "rate window hop fft mels floor");
+}
+
+/* What format 2 has and format 1 has not. */
 static void read_further(shoal__reader *r, shoal__config *c, const json_t *root)
 {
     c->temperature = 1.0f;
     read_smoothing(r, &c->smooth, c->format < 2 ? NULL : root);
     if (c->format < 2)
         return;
-    shoal__reader_only(r, root, "configuration",
-                       "format name frontend dim ffn heads kernel classes labels delay_frames "
-                       "left_frames blocks norm_sets expert_banks experts routers mimic_linear "
-                       "mimic_transformer temperature smoothing_stay smoothing_scale "
-                       "smoothing_temperature programs");
-    shoal__reader_only(r, json_object_get(root, "frontend"), "configuration: 'frontend'",
-                       "rate window hop fft mels floor");
-    read_experts(r, c, root);
-    read_mimics(r, root, "mimic_linear", &c->mimic_linear);
-    read_mimics(r, root, "mimic_transformer", &c->mimic_transformer);
+    refuse_unknown(r, root);
+    shoal__ops_configure(r, c, root);
     read_number(r, root, "temperature", 0.01, 100.0, &c->temperature);
 }
 

@@ -71,7 +71,7 @@ static int max_int(int a, int b)
 static void scratch(shoal_batch *b, unsigned char *base, size_t *at)
 {
     const shoal__config *c = &b->model->config;
-    int ffn = max_int(c->ffn, shoal__mimics_widest(&c->mimic_transformer));
+    int ffn = max_int(c->ffn, shoal__ops_width(c, &shoal__op_conformer));
     size_t R = (size_t)b->room.frames, D = (size_t)c->dim;
     shoal__conformer_scratch counting, *s = shoal__carve(base, at, sizeof *s);
     b->scratch[SHOAL__CONFORMER] = s = base ? s : &counting;

@@ -39,10 +39,10 @@ enum { SHOAL__TAKES_BLOCK, SHOAL__TAKES_NORMS };
 
 /* At b->scratch[SHOAL__CONFORMER]. */
 typedef struct shoal__conformer_scratch {
-    float *y;     /* [R, D] normed input of a module */
-    float *wide;  /* [R, max(ffn, mimics' inner, 3D)] FFN's inner, q k v, GLU's input */
-    float *conv;  /* [chunk + taps - 1, D] one stream's depthwise input */
-    double *freq; /* [dh/2] radians a frame: 10000^(-2i/dh) */
+    float *y;                    /* [R, D] normed input of a module */
+    float *wide;                 /* [R, max(ffn, ops_width, 3D)] FFN's inner, q k v, GLU's input */
+    float *conv;                 /* [chunk + taps - 1, D] one stream's depthwise input */
+    double *freq;                /* [dh/2] radians a frame: 10000^(-2i/dh) */
     double *turn_cos, *turn_sin; /* [dh/2] of freq */
     float *cs, *sn;              /* [R, dh/2] rotary tables of each row, of this run */
     uint16_t *key_rows;          /* [chunk, D] one stream's keys in bf16 */

@@ -26,6 +26,17 @@
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
+/* Pools that a file may have or not, but all of them. */
+static void configure(shoal__reader *r, shoal__config *c, const json_t *root)
+{
+    if (!json_object_get(root, "expert_banks") && !json_object_get(root, "experts") &&
+        !json_object_get(root, "routers"))
+        return;
+    c->expert_banks = shoal__reader_int(r, root, "expert_banks", 1, SHOAL__MAX_POOL);
+    c->experts = shoal__reader_int(r, root, "experts", 1, SHOAL__MAX_EXPERTS);
+    c->routers = shoal__reader_int(r, root, "routers", 1, SHOAL__MAX_POOL);
+}
+
 static int parse_weights(shoal__reader *r, const json_t *entry)
 {
     const char *s =
@@ -244,7 +255,9 @@ const shoal__op shoal__op_experts = {
                [SHOAL__TAKES_EXPERTS] = "experts",
                [SHOAL__TAKES_ROUTER] = "router" },
     .keys = "attn block norms experts router top weights",
+    .config = "expert_banks experts routers",
     .builds_on = &shoal__op_conformer,
+    .configure = configure,
     .parse = parse,
     .bind = bind,
     .unbind = unbind,

@@ -15,7 +15,11 @@
 /* The pool's place in a layer's takes. */
 enum { SHOAL__TAKES_MIMIC };
 
-/* mimic_linear.c: the member "mimic" of an entry of operation `op`, whose pool has these. */
+/* mimic_linear.c: the member `key` of the configuration: the inner widths of a pool, none where it
+ * is missing. */
+void shoal__mimic_configure(shoal__reader *r, const json_t *root, const char *key,
+                            shoal__mimics *m);
+/* The member "mimic" of an entry of operation `op`, whose pool has these. */
 void shoal__mimic_parse(shoal__reader *r, const shoal__mimics *has, const char *op,
                         const json_t *entry, shoal__layer *l);
 /* Memory for a pool of that many, at *pool; NULL where there are none or no memory (b->rc). */

@@ -15,6 +15,23 @@ typedef struct mimic {
     shoal__norm norm;       /* [inner] */
 } mimic;
 
+void shoal__mimic_configure(shoal__reader *r, const json_t *root, const char *key, shoal__mimics *m)
+{
+    const json_t *widths = json_object_get(root, key);
+    size_t count = json_array_size(widths);
+    if (widths && (count < 1 || count > SHOAL__MAX_POOL))
+        shoal__reader_fail(r, "configuration: '%s' must list 1 to %d inner widths", key,
+                           SHOAL__MAX_POOL);
+    for (size_t i = 0; i < count && !r->failed; i++) {
+        json_int_t width = json_integer_value(json_array_get(widths, i));
+        if (width < 1 || width > SHOAL__MAX_FFN)
+            shoal__reader_fail(r, "configuration: '%s' %zu must be an integer from 1 to %d", key, i,
+                               SHOAL__MAX_FFN);
+        m->inner[i] = (int)width;
+    }
+    m->count = r->failed ? 0 : (int)count;
+}
+
 void shoal__mimic_parse(shoal__reader *r, const shoal__mimics *has, const char *op,
                         const json_t *entry, shoal__layer *l)
 {
@@ -38,6 +55,11 @@ shoal__norm shoal__mimic_norm(shoal__binder *b, int n, const char *prefix)
     norm.weight = shoal__bind(b, 1, n, 0, "%s.weight", prefix);
     norm.bias = shoal__bind(b, 1, n, 0, "%s.bias", prefix);
     return norm;
+}
+
+static void configure(shoal__reader *r, shoal__config *c, const json_t *root)
+{
+    shoal__mimic_configure(r, root, "mimic_linear", &c->mimic_linear);
 }
 
 static void parse(shoal__reader *r, const shoal__config *c, const json_t *entry, shoal__layer *l)
@@ -101,6 +123,8 @@ const shoal__op shoal__op_mimic_linear = {
     .name = "mimic_linear",
     .takes = { [SHOAL__TAKES_MIMIC] = "mimic" },
     .keys = "mimic",
+    .config = "mimic_linear",
+    .configure = configure,
     .parse = parse,
     .bind = bind,
     .unbind = unbind,

@@ -15,6 +15,16 @@ typedef struct mimic {
     shoal__norm att, ffn, last;
 } mimic;
 
+static void configure(shoal__reader *r, shoal__config *c, const json_t *root)
+{
+    shoal__mimic_configure(r, root, "mimic_transformer", &c->mimic_transformer);
+}
+
+static int width(const shoal__config *c)
+{
+    return shoal__mimics_widest(&c->mimic_transformer);
+}
+
 static void parse(shoal__reader *r, const shoal__config *c, const json_t *entry, shoal__layer *l)
 {
     shoal__mimic_parse(r, &c->mimic_transformer, "mimic_transformer", entry, l);
@@ -89,7 +99,10 @@ const shoal__op shoal__op_mimic_transformer = {
     .name = "mimic_transformer",
     .takes = { [SHOAL__TAKES_MIMIC] = "mimic" },
     .keys = "mimic",
+    .config = "mimic_transformer",
     .builds_on = &shoal__op_conformer,
+    .configure = configure,
+    .width = width,
     .parse = parse,
     .bind = bind,
     .unbind = unbind,

@@ -52,7 +52,11 @@ struct shoal__op {
     const char *keys; /* all members of an entry that are its own, a space between; NULL: none */
     const shoal__op *builds_on; /* another, whose pools and scratch it uses too; NULL: none */
 
+    const char *config; /* members of the configuration that are its own, a space between; NULL */
+
     /* ---- while a model opens ---- */
+    /* These members, which a file of format 2 may have or not. */
+    void (*configure)(shoal__reader *r, struct shoal__config *c, const json_t *root);
     /* The members of a program entry that are the operation's own: to l->takes and l->own. */
     void (*parse)(shoal__reader *r, const struct shoal__config *c, const json_t *entry,
                   shoal__layer *l);
@@ -72,6 +76,8 @@ struct shoal__op {
     /* Carve what all its layers need in a run (arena.h) and set b->scratch[its number]; runs
      * twice, fills the constants in when base is not NULL. */
     void (*scratch)(shoal_batch *b, unsigned char *base, size_t *at);
+    /* The widest row that it makes in the scratch of what it builds on. NULL: none. */
+    int (*width)(const struct shoal__config *c);
     /* Once a run, when all items are in their places. */
     void (*begin)(shoal_batch *b);
     /* b->x of these rows, one layer further; caches are those at `place`. */
@@ -89,6 +95,11 @@ const shoal__op *shoal__op_find(const char *name);
 int shoal__layer_same(const shoal__layer *a, const shoal__layer *b);
 
 /* The functions above for all operations, or for a layer's. */
+void shoal__ops_configure(shoal__reader *r, struct shoal__config *c, const json_t *root);
+/* " key key ..": all that are some operation's. */
+void shoal__ops_config_keys(char *text, size_t size);
+/* Of all that build on `op`. */
+int shoal__ops_width(const struct shoal__config *c, const shoal__op *op);
 void shoal__ops_bind(struct shoal__binder *b);
 void shoal__ops_unbind(shoal_model *m);
 void shoal__ops_scratch(shoal_batch *b, unsigned char *base, size_t *at);

@@ -1,6 +1,7 @@
 /* ops.c - the table of operations, and those who ask it */
 #include "ops/op.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "model/bind.h"
@@ -27,6 +28,31 @@ int shoal__layer_same(const shoal__layer *a, const shoal__layer *b)
 {
     return a->op == b->op && !memcmp(a->takes, b->takes, sizeof a->takes) &&
            !memcmp(a->own, b->own, sizeof a->own);
+}
+
+void shoal__ops_configure(shoal__reader *r, shoal__config *c, const json_t *root)
+{
+    for (int i = 0; i < SHOAL__OPS; i++)
+        if (table[i]->configure)
+            table[i]->configure(r, c, root);
+}
+
+void shoal__ops_config_keys(char *text, size_t size)
+{
+    size_t at = 0;
+    *text = '\0';
+    for (int i = 0; i < SHOAL__OPS; i++)
+        if (table[i]->config && at < size)
+            at += (size_t)snprintf(text + at, size - at, " %s", table[i]->config);
+}
+
+int shoal__ops_width(const shoal__config *c, const shoal__op *op)
+{
+    int widest = 0;
+    for (int i = 0; i < SHOAL__OPS; i++)
+        if (table[i]->builds_on == op && table[i]->width && table[i]->width(c) > widest)
+            widest = table[i]->width(c);
+    return widest;
 }
 
 void shoal__ops_bind(shoal__binder *b)

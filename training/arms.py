@@ -114,11 +114,16 @@ def judged_sets(a):
             "held out": [c[:2] for c in labelled(a.speech, lambda r: r["corpus"] == a.hold_out)][::2]}
 
 
-def publish(a, name, result, text):
-    """<docs>/<name>.json and .md"""
+def keep(a, name, result):
+    """<docs>/<name>.json"""
     with open(os.path.join(a.docs, name + ".json"), "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
+
+
+def publish(a, name, result, text):
+    """That and <docs>/<name>.md"""
+    keep(a, name, result)
     with open(os.path.join(a.docs, name + ".md"), "w") as f:
         f.write(text)
 

@@ -99,7 +99,7 @@ def main():
         first = "--init", at("pre", "last.pt")
     script("train.py", "--out", at("train"), "--steps", a.steps, "--norms", 12, "--deep", 0.4, "--tail", 0.95,
            "--exit-from", 3, "--exit-power", 0.5, "--warp", 0.12, "--masks", 1.3,
-           "--maps", 0.3, "--distill", 0.5,
+           "--maps", 0.3, "--distill", 0.5, "--whole", 0.5,
            "--crf-from", a.steps // 3, "--crf-weight", 1.0, "--eval-every", max(1, a.steps // 10), *common, *first)
     last, model = at("train", "last.pt"), at(a.name + ".safetensors")
     script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"),

@@ -44,9 +44,9 @@ def schedule(step, steps, peak, warm=200, tail=0.3):
     return peak * min(1.0, max(0.02, (steps - step) / (tail * steps)))
 
 
-def corpus_weight(e):
-    """Probability of a copy in an epoch. There are three copies (speeds) of each clip: 0.34 is one."""
-    return {
+def corpus_weight(e, other={}):
+    """Probability of a copy in an epoch. There are three copies (speeds) of each clip: 0.34 is one. other: {corpus: instead}."""
+    return other.get(e["corpus"]) or {
         "picovoice-words": 0.05,     # command words repeat themselves: a few of them are enough
         "dspspeech": 0.05,
         "picovoice-intent": 0.12,    # 60 words in ever the same order
@@ -62,12 +62,18 @@ def corpus_weight(e):
     }.get(e["corpus"], 0.34)
 
 
-def inventory(entries):
+def weighed(text):
+    """CORPUS=WEIGHT of the command line."""
+    corpus, weight = text.rsplit("=", 1)
+    return corpus, float(weight)
+
+
+def inventory(entries, other={}):
     """{corpus: clips, hours, hours with labels, weight} of the recordings at their own speed."""
     out = {}
     for e in entries:
         if e["speed"] == 1.0:
-            c = out.setdefault(e["corpus"], dict(clips=0, hours=0.0, labelled=0.0, weight=corpus_weight(e)))
+            c = out.setdefault(e["corpus"], dict(clips=0, hours=0.0, labelled=0.0, weight=corpus_weight(e, other)))
             c["clips"] += 1
             c["hours"] += len(e["labels"]) / 180000
             c["labelled"] += float((e["labels"] >= 0).sum()) / 180000
@@ -246,6 +252,10 @@ def main():
                     help="share of steps in which two or three layers share an attention map")
     ap.add_argument("--save-every", type=int, default=250, help="steps between checkpoints")
     ap.add_argument("--hold-out", nargs="*", default=[], help="corpora left out of training, e.g. vctk-p239")
+    ap.add_argument("--weigh", type=weighed, nargs="*", default=[], metavar="CORPUS=WEIGHT",
+                    help="probability of a copy in an epoch, instead of the recipe's")
+    ap.add_argument("--misfits", action="store_true", help="hear the clips of misfits.txt, too")
+    ap.add_argument("--warm", type=int, default=200, help="steps in which the rate rises")
     ap.add_argument("--no-fused", action="store_true", help="the plain PyTorch layers, not fused.c")
     a = ap.parse_args()
     fused.enabled = not a.no_fused
@@ -253,7 +263,7 @@ def main():
     torch.manual_seed(a.seed)
     os.makedirs(a.out, exist_ok=True)
 
-    feats = Features(a.features)
+    feats, weights = Features(a.features, a.misfits), dict(a.weigh)
     train = [e for e in feats.select(split="train") if e["labels"] is not None
              and e["corpus"] not in a.hold_out]
     dev = feats.select(split="dev")
@@ -287,7 +297,7 @@ def main():
         starts = s.get("starts", starts) + [step]
         print(f"resumed at step {step}", flush=True)
     rng = np.random.default_rng(a.seed * 1000003 + step)
-    stream = batches(feats, train, [corpus_weight(e) for e in train], noises,
+    stream = batches(feats, train, [corpus_weight(e, weights) for e in train], noises,
                      a.seed * 7919 + step, config.delay, a.seconds, strength=Strength(a.warp, a.masks))
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(train)} clips", flush=True)
     log = open(os.path.join(a.out, "log.jsonl"), "a")
@@ -298,7 +308,7 @@ def main():
         save_run(a.out, dict(model=model.state_dict(), ema=ema, optim=optim.state_dict(), step=step,
                              seconds=seconds, starts=starts, config=config.dict(), args=vars(a)),
                  dict(seed=a.seed, steps=step, seconds=seconds, starts=starts, audio_seconds=a.seconds, threads=a.threads,
-                      hold_out=a.hold_out, corpora=inventory(train), command="train.py " + " ".join(sys.argv[1:])))
+                      hold_out=a.hold_out, corpora=inventory(train, weights), command="train.py " + " ".join(sys.argv[1:])))
 
     while step < a.steps:
         mel, lab = next(stream)
@@ -306,7 +316,7 @@ def main():
         deepest = config.depth if full else min(config.depth, 4 + int(8 * step / (0.2 * a.steps)))
         depths = draw_depths(rng, deepest, a.depth_law, a.deep)
         losses.append(update(model, optim, (mel, lab), depths, draw_context(rng, a.short),
-                             schedule(step, a.steps, a.lr, tail=a.tail),
+                             schedule(step, a.steps, a.lr, a.warm, a.tail),
                              (a.crf_weight, *paths) if step >= a.crf_from else None, a.distill,
                              draw_dropped(rng, depths[0], a.drop) if a.drop else (), a.steady,
                              draw_maps(rng, a.maps) if a.maps else 1, a.whole))

@@ -17,7 +17,7 @@ import os
 import numpy as np
 
 import intervals
-from arms import HERE, Arm, file_name, summary, train
+from arms import HERE, Arm, summary, train
 from judge import COUNTS
 from recipe import script
 from references import FROZEN
@@ -101,7 +101,7 @@ def table(found):
 
 def document(a, found, missing):
     left = f"\n\nNot run: {', '.join(missing)}." if missing else ""
-    return (f"`ingredients.py`, {datetime.date.today()}: {a.steps} steps of {a.seconds:.0f} s from {file_name(a.init)}, rate {a.lr:g}. PER, %, "
+    return (f"`ingredients.py`, {datetime.date.today()}: {a.steps} steps of {a.seconds:.0f} s from {os.path.basename(a.init)}, rate {a.lr:g}. PER, %, "
             f"mean of depths {', '.join(map(str, DEPTHS))} at 320 ms; in brackets the change of errors to the recipe, %, and 95 % of it.\n\n"
             + table(found) + left)
 

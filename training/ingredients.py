@@ -93,7 +93,7 @@ def line(name, what, found, first):
 
 
 def table(found):
-    first = found[FIRST]
+    first = found[FIRST][1]
     head = ["arm", "", *(f"{s} ({len(next(iter(first[s][16].values())))} speakers)" for s in first), "argmax, dev, depth 12",
             "80 against 320 ms, dev, depth 12"]
     return rows(head, [line(n, what, f, first) for n, (what, f) in found.items()])

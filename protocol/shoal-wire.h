@@ -230,6 +230,10 @@ uint64_t shoal_file_promise(const void *head, size_t n);
 /* Bytes that follow the sound of a WAV file, by its header: 1: they are no chunks, but more of it.
  */
 int shoal_is_more_sound(const void *bytes, size_t n);
+/* Does a FLAC file begin in these bytes? begins: they are the first of a file, whose own head does
+ * not count. */
+int shoal_has_flac_head(const void *bytes, size_t n, int begins);
+enum { SHOAL_FLAC_HEAD_BYTES = 8 };       /* that are looked for */
 enum { SHOAL_OGG_TAIL_BYTES = 70 << 10 }; /* more than an Ogg page can have */
 /* The last n bytes of an Ogg file, SHOAL_OGG_TAIL_BYTES or all: 1: its last page is there in full
  * and has the end mark; 0: it was cut off. */

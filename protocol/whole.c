@@ -135,6 +135,18 @@ int shoal_is_more_sound(const void *bytes, size_t n)
     return some > n / 8;
 }
 
+int shoal_has_flac_head(const void *bytes, size_t n, int begins)
+{
+    static const unsigned char head[] = { 'f', 'L', 'a', 'C', 0, 0, 0, 34 };
+    const unsigned char *p = bytes, *own = begins ? memmem(bytes, n, head, sizeof head) : NULL;
+
+    if (own) {
+        n -= (size_t)(own + sizeof head - p);
+        p = own + sizeof head;
+    }
+    return memmem(p, n, head, sizeof head) != NULL;
+}
+
 /* ---- the pages of an Ogg file ---- */
 
 enum { FIRST_MARK = 2, LAST_MARK = 4 };

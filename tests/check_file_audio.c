@@ -338,6 +338,8 @@ START_TEST(mp3_and_rubbish_are_no_foreign_kind)
     ck_assert_ptr_null(shoal_file_kind("\xff\xfb\x90\x64", 4));
     ck_assert_ptr_null(shoal_file_kind("", 0));
     ck_assert_ptr_null(shoal_file_kind("ftyp", 4));
+    ck_assert_ptr_null(shoal_file_kind("caff\0\1\0\0desc\0\0\0\0\0\0\0\x20rate0000lpcm", 32));
+    ck_assert_ptr_nonnull(shoal_file_kind("caff\0\1\0\0desc\0\0\0\0\0\0\0\x20rate0000alac", 32));
 }
 END_TEST
 

@@ -120,17 +120,17 @@ static file_promise ogg_pages(FILE *f)
 /* Is there a second one, behind the head of the first? */
 static int has_second_flac(FILE *f)
 {
-    static const uint8_t head[] = { 'f', 'L', 'a', 'C', 0, 0, 0, 34 };
-    uint8_t bytes[BLOCK + sizeof head];
+    enum { HEAD = SHOAL_FLAC_HEAD_BYTES };
+    uint8_t bytes[BLOCK + HEAD];
     size_t kept = 0, n;
 
-    if (fseek(f, sizeof head, SEEK_SET) < 0)
+    if (fseek(f, HEAD, SEEK_SET) < 0)
         return 0;
     while ((n = fread(bytes + kept, 1, BLOCK, f)) > 0) {
-        if (memmem(bytes, kept + n, head, sizeof head))
+        if (shoal_has_flac_head(bytes, kept + n, 0))
             return 1;
         n += kept;
-        kept = n < sizeof head - 1 ? n : sizeof head - 1;
+        kept = n < HEAD - 1 ? n : HEAD - 1;
         memmove(bytes, bytes + n - kept, kept);
     }
     return 0;

@@ -366,17 +366,12 @@ static file_promise ogg_promise(file_pipe *p)
 /* Another one, behind the first. */
 static int has_second_flac(file_pipe *p)
 {
-    static const uint8_t head[] = { 'f', 'L', 'a', 'C', 0, 0, 0, 34 };
     uint8_t bytes[PIECE];
     sf_count_t most = p->got + PIECE;
-    size_t skip = 0;
 
     while (p->got < most && receive(p, bytes, sizeof bytes) > 0)
         ;
-    if (p->got == (sf_count_t)p->tail.size)
-        skip = sizeof head; /* the first one's */
-    return p->tail.size > skip &&
-           memmem(p->tail.bytes + skip, p->tail.size - skip, head, sizeof head) != NULL;
+    return shoal_has_flac_head(p->tail.bytes, p->tail.size, p->got == (sf_count_t)p->tail.size);
 }
 
 /* Behind the data chunk of a WAV file. */

@@ -95,6 +95,8 @@ def with_server(folder, wav, shoald):
          "--priors", "server", "--out-dir", folder, wav)
     told(1, ["TLS with", "wants ws://"], LOAD, "--url", url.replace("ws:", "wss:"), "--sessions", "1", "--ramp", "0",
          "--duration", "1")
+    told(1, ["this is a WAV", "ffmpeg -i X -f s16le -ac 1 -ar 8000 -"], MIC, "--url", url, "--depth", "1", "--rate", "8000",
+         "--input-command", f"cat {wav}")
     with open(wav, "rb") as f:
         bytes_ = f.read()
     for rate in ("16000", "7000"):      # one is converted, the other is not

@@ -26,6 +26,17 @@ static const struct {
     { 0, 3, "FLV", "Flash video" },
 };
 
+/* What libsndfile has of CAF. */
+static int is_plain_caf(const unsigned char *head, size_t n)
+{
+    static const char codecs[][5] = { "lpcm", "ulaw", "alaw" };
+
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (n >= 32 && !memcmp(head, "caff", 4) && !memcmp(head + 28, codecs[i], 4))
+            return 1;
+    return 0;
+}
+
 const char *shoal_file_kind(const void *bytes, size_t n)
 {
     const unsigned char *head = bytes;
@@ -35,7 +46,7 @@ const char *shoal_file_kind(const void *bytes, size_t n)
         return "AAC (ADTS)";
     if (n > 188 && head[0] == 0x47 && head[188] == 0x47)
         return "an MPEG transport stream";
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !is_plain_caf(head, n); i++)
         if (n >= kinds[i].at + kinds[i].size &&
             !memcmp(head + kinds[i].at, kinds[i].bytes, kinds[i].size))
             return kinds[i].name;

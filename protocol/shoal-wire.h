@@ -224,6 +224,16 @@ void shoal_error_set_option(shoal_error *err, const char *option, const char *va
 /* Of a file of n bytes or more, by these first ones: "MP4, M4A or 3GP (AAC or ALAC)" and other
  * kinds that libsndfile does not read; NULL: none of those. Static. */
 const char *shoal_file_kind(const void *head, size_t n);
+/* Of a file that begins with these n bytes: where its sound ends by its header, in bytes from the
+ * file's begin; 0: it does not say, or not there. Less is a file that was cut off. */
+uint64_t shoal_file_promise(const void *head, size_t n);
+/* Bytes that follow the sound of a WAV file, by its header: 1: they are no chunks, but more of it.
+ */
+int shoal_is_more_sound(const void *bytes, size_t n);
+/* Does a FLAC file begin in these bytes? begins: they are the first of a file, whose own head does
+ * not count. */
+int shoal_has_flac_head(const void *bytes, size_t n, int begins);
+enum { SHOAL_FLAC_HEAD_BYTES = 8 };       /* that are looked for */
 enum { SHOAL_OGG_TAIL_BYTES = 70 << 10 }; /* more than an Ogg page can have */
 /* The last n bytes of an Ogg file, SHOAL_OGG_TAIL_BYTES or all: 1: its last page is there in full
  * and has the end mark; 0: it was cut off. */
@@ -238,6 +248,18 @@ typedef struct shoal_tail {
 void shoal_tail_keep(shoal_tail *t, const void *bytes, size_t n);
 /* shoal_ogg_is_whole of what has been kept. */
 int shoal_tail_is_whole_ogg(const shoal_tail *t);
+
+/* The pages of an Ogg file, looked at as they come. Zero-initialise. */
+typedef struct shoal_ogg_pages {
+    unsigned char head[27 + 255]; /* of the page that has begun */
+    size_t size, body;            /* bytes in head; bytes of the page that are still to come */
+    uint32_t sum, serial, number; /* of this page; of the one before */
+    int under_way, sounding, ended;
+    int lost;  /* some of it is damaged, or missing in the middle */
+    int later; /* another recording begins behind the first; what follows is not looked at */
+} shoal_ogg_pages;
+
+void shoal_ogg_look(shoal_ogg_pages *p, const void *bytes, size_t n);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -64,6 +64,20 @@ def without_server(wav):
     told(2, ["--depths takes 1 to 255", "3:0.5,12:0.5", "not 0"], LOAD, "--depths", "0")
     told(2, ["lasts 1 s", "2 is the least", "say 2@1+2"], LOAD, "--rush", "2@1+1")
     told(2, ["is not a rush", "100@20+10"], LOAD, "--rush", "2")
+    nowhere = os.path.dirname(wav) + "/nowhere/x.json"
+    for option in ("--json", "--svg"):
+        told(1, [f"{option} {nowhere}: cannot write there", "its folder is not there"], TUNE, option, nowhere, wav)
+    for option in ("--json", "--plot"):
+        told(1, [f"{option} {nowhere}: cannot write there", "its folder is not there"], LOAD, option, nowhere)
+    told(1, ["--json /: cannot write there", "name a file in it"], TUNE, "--json", "/", wav)
+    for option in ("--out-dir", "--utterances"):
+        for program, more in ((FILE, [wav]), (MIC, MICROPHONE)):
+            told(1, [f"{option} {wav}/x: cannot write there", "Not a directory"], program, option, wav + "/x", *more)
+            told(1, [f"{option} {wav}: cannot write there", "Not a directory"], program, option, wav, *more)
+    blank = os.path.dirname(wav) + "/blank.txt"
+    with open(blank, "w", encoding="utf-8") as f:
+        f.write("a.wav F R AH N T\n")
+    told(1, ["there is no file", "put a TAB"], TUNE, "--list", blank)
     for key, words in (("backlog", 'did you mean "backlog_ms"?'), ("max_session", 'did you mean "max_sessions"?'),
                        ("worker", 'did you mean "workers"?'), ("lisen", 'did you mean "listen"?'),
                        ("foo", "shoald.conf lists all")):
@@ -81,6 +95,8 @@ def with_server(folder, wav, shoald):
          "--priors", "server", "--out-dir", folder, wav)
     told(1, ["TLS with", "wants ws://"], LOAD, "--url", url.replace("ws:", "wss:"), "--sessions", "1", "--ramp", "0",
          "--duration", "1")
+    told(1, ["this is a WAV", "ffmpeg -i X -f s16le -ac 1 -ar 8000 -"], MIC, "--url", url, "--depth", "1", "--rate", "8000",
+         "--input-command", f"cat {wav}")
     with open(wav, "rb") as f:
         bytes_ = f.read()
     for rate in ("16000", "7000"):      # one is converted, the other is not

@@ -82,6 +82,18 @@ static file_audio_state read_all(void)
     return state;
 }
 
+/* Four bytes at a place, little-endian. */
+static void write_number(long at, uint32_t x)
+{
+    const uint8_t bytes[] = { (uint8_t)x, (uint8_t)(x >> 8), (uint8_t)(x >> 16),
+                              (uint8_t)(x >> 24) };
+    FILE *f = fopen(path, "r+b");
+
+    ck_assert(f && fseek(f, at, SEEK_SET) == 0 && fwrite(bytes, 4, 1, f) == 1 && !fclose(f));
+}
+
+enum { SIZE_OF_DATA = 40 }; /* where it stands in a WAV file of 16 bits */
+
 /* ---- cut off ---- */
 
 static const struct {
@@ -97,6 +109,12 @@ static const struct {
     { "adpcm", SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM, 1 },
     { "gsm", SF_FORMAT_WAV | SF_FORMAT_GSM610, 1 },
     { "mu-law", SF_FORMAT_WAV | SF_FORMAT_ULAW, 1 },
+    { "au", SF_FORMAT_AU | SF_FORMAT_PCM_16, 1 },
+    { "au, little-endian", SF_FORMAT_AU | SF_FORMAT_FLOAT | SF_ENDIAN_LITTLE, 1 },
+    { "rf64", SF_FORMAT_RF64 | SF_FORMAT_PCM_24, 1 },
+    { "w64", SF_FORMAT_W64 | SF_FORMAT_PCM_16, 1 },
+    { "caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16, 1 },
+    { "caf, a-law", SF_FORMAT_CAF | SF_FORMAT_ALAW, 1 },
 };
 
 START_TEST(a_whole_file_is_whole)
@@ -141,6 +159,81 @@ START_TEST(damage_in_the_middle_is_told)
 }
 END_TEST
 
+/* The same of Ogg: times behind it are wrong. */
+START_TEST(a_damaged_page_of_ogg_is_told)
+{
+    struct stat st;
+
+    if (!write_audio(SF_FORMAT_OGG | SF_FORMAT_VORBIS, 1, 0))
+        return;
+    ck_assert_int_eq(stat(path, &st), 0);
+    FILE *f = fopen(path, "r+b");
+    ck_assert(f && fseek(f, st.st_size / 2, SEEK_SET) == 0 && fwrite("damage", 6, 1, f) == 1);
+    ck_assert_int_eq(fclose(f), 0);
+    file_audio_state s = read_all();
+    ck_assert(s.cut && s.damaged && !s.more);
+}
+END_TEST
+
+/* ---- more than its header knows of ---- */
+
+static void append(const void *bytes, size_t n)
+{
+    FILE *f = fopen(path, "ab");
+
+    ck_assert(f && fwrite(bytes, n, 1, f) == 1 && !fclose(f));
+}
+
+static const int chained[] = { SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
+                               SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III,
+                               SF_FORMAT_OGG | SF_FORMAT_VORBIS, SF_FORMAT_OGG | SF_FORMAT_OPUS };
+
+/* As cat makes it, and stations that begin a new stream with every piece. */
+START_TEST(another_recording_behind_the_first_is_told)
+{
+    static uint8_t bytes[1 << 20];
+
+    if (!write_audio(chained[_i], 1, 0))
+        return;
+    FILE *f = fopen(path, "rb");
+    size_t n = fread(bytes, 1, sizeof bytes, f);
+    ck_assert_int_eq(fclose(f), 0);
+    append(bytes, n);
+    file_audio_state s = read_all();
+    ck_assert(s.cut && s.more);
+    ck_assert_int_lt(s.frames_read, RATE * SECONDS * 3 / 2);
+}
+END_TEST
+
+START_TEST(tags_behind_the_sound_are_no_recording)
+{
+    static const char tag[128] = "TAGnobody";
+
+    if (!write_audio(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 1, 0))
+        return;
+    append(tag, sizeof tag);
+    ck_assert(!read_all().cut);
+}
+END_TEST
+
+/* Whoever writes the size now and then, and is killed; it may be in a pause. */
+START_TEST(sound_behind_the_size_of_a_wav_is_told)
+{
+    static const uint8_t zeros[40000];
+
+    ck_assert(write_audio(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1, 0));
+    append(zeros, sizeof zeros);
+    ck_assert_int_eq(read_all().cut, 0);
+    ck_assert_int_eq(truncate(path, 44 + 2 * RATE * SECONDS), 0);
+    append("LIST\x1e\x40\0\0INFO", 12);
+    append(zeros, 0x401a);
+    ck_assert_int_eq(read_all().cut, 0);
+    write_number(SIZE_OF_DATA, RATE);
+    file_audio_state s = read_all();
+    ck_assert(s.cut && s.more && s.frames_read == RATE / 2);
+}
+END_TEST
+
 START_TEST(one_missing_sample_is_told)
 {
     struct stat st;
@@ -152,16 +245,6 @@ START_TEST(one_missing_sample_is_told)
 }
 END_TEST
 
-/* Four bytes at a place, little-endian. */
-static void write_number(long at, uint32_t x)
-{
-    const uint8_t bytes[] = { (uint8_t)x, (uint8_t)(x >> 8), (uint8_t)(x >> 16),
-                              (uint8_t)(x >> 24) };
-    FILE *f = fopen(path, "r+b");
-
-    ck_assert(f && fseek(f, at, SEEK_SET) == 0 && fwrite(bytes, 4, 1, f) == 1 && !fclose(f));
-}
-
 /* A byte rate that only says about how many (ffmpeg writes it so) does not make a file short. */
 START_TEST(what_packed_sound_says_of_its_bytes_is_no_promise)
 {
@@ -170,8 +253,6 @@ START_TEST(what_packed_sound_says_of_its_bytes_is_no_promise)
     ck_assert_int_eq(read_all().cut, 0);
 }
 END_TEST
-
-enum { SIZE_OF_DATA = 40 }; /* where it stands in a WAV file of 16 bits */
 
 /* A recorder that was killed leaves 0 bytes of sound in the header; a file without sound has that
  * too. */
@@ -257,6 +338,8 @@ START_TEST(mp3_and_rubbish_are_no_foreign_kind)
     ck_assert_ptr_null(shoal_file_kind("\xff\xfb\x90\x64", 4));
     ck_assert_ptr_null(shoal_file_kind("", 0));
     ck_assert_ptr_null(shoal_file_kind("ftyp", 4));
+    ck_assert_ptr_null(shoal_file_kind("caff\0\1\0\0desc\0\0\0\0\0\0\0\x20rate0000lpcm", 32));
+    ck_assert_ptr_nonnull(shoal_file_kind("caff\0\1\0\0desc\0\0\0\0\0\0\0\x20rate0000alac", 32));
 }
 END_TEST
 
@@ -334,6 +417,10 @@ static Suite *file_suite(void)
     tcase_add_loop_test(t, a_whole_file_is_whole, 0, COUNT(formats));
     tcase_add_loop_test(t, a_file_that_was_cut_off_is_told_from_it, 0, COUNT(formats));
     tcase_add_test(t, damage_in_the_middle_is_told);
+    tcase_add_test(t, a_damaged_page_of_ogg_is_told);
+    tcase_add_loop_test(t, another_recording_behind_the_first_is_told, 0, COUNT(chained));
+    tcase_add_test(t, tags_behind_the_sound_are_no_recording);
+    tcase_add_test(t, sound_behind_the_size_of_a_wav_is_told);
     tcase_add_test(t, one_missing_sample_is_told);
     tcase_add_test(t, what_packed_sound_says_of_its_bytes_is_no_promise);
     tcase_add_test(t, a_header_that_was_never_completed_is_told);

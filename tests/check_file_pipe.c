@@ -202,6 +202,23 @@ START_TEST(every_container_that_was_cut_off_is_told_through_a_pipe)
 }
 END_TEST
 
+static const int chained[] = { SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
+                               SF_FORMAT_OGG | SF_FORMAT_VORBIS };
+
+START_TEST(another_recording_behind_the_first_is_told_through_a_pipe)
+{
+    static uint8_t whole[1 << 19];
+
+    if (!write_audio(chained[_i]))
+        return;
+    FILE *f = fopen(path, "r+b");
+    size_t n = fread(whole, 1, sizeof whole, f);
+    ck_assert(fseek(f, 0, SEEK_END) == 0 && fwrite(whole, n, 1, f) == 1 && fclose(f) == 0);
+    read_piped();
+    ck_assert(piped.state.cut && piped.state.more && piped.size >= FRAMES * 2);
+}
+END_TEST
+
 START_TEST(a_fifo_and_a_file_as_standard_input_are_read_as_well)
 {
     int in;
@@ -395,6 +412,8 @@ static Suite *pipe_suite(void)
                         COUNT(formats));
     tcase_add_loop_test(t, every_container_that_was_cut_off_is_told_through_a_pipe, 0,
                         COUNT(formats));
+    tcase_add_loop_test(t, another_recording_behind_the_first_is_told_through_a_pipe, 0,
+                        (int)(sizeof chained / sizeof *chained));
     tcase_add_test(t, a_fifo_and_a_file_as_standard_input_are_read_as_well);
     tcase_add_test(t, a_picture_before_the_sound_is_no_hindrance);
     tcase_add_loop_test(t, a_wav_of_unknown_length_ends_with_its_pipe, 0, COUNT(lengths));

@@ -85,8 +85,10 @@ class File(unittest.TestCase):
 
     def test_what_could_not_be_written_was_not(self):
         other = tempfile.mkdtemp(dir=self.folder.name)
-        ended, _ = self.asked(answers(done(0)), "--output", "textgrid", "--out-dir", self.folder.name + "/none",
-                              recording(other))
+        none = tempfile.mkdtemp(dir=self.folder.name)
+        name = os.path.splitext(os.path.basename(recording(other)))[0]
+        os.symlink("/nowhere/at/all", f"{none}/{name}.TextGrid.part")
+        ended, _ = self.asked(answers(done(0)), "--output", "textgrid", "--out-dir", none, recording(other))
         self.assertEqual(ended.stderr.count("No such file"), 2, ended)
 
 

@@ -3,6 +3,7 @@
  * The sound is made up: voiced bursts with gaps, some 2,000 of 32,768 on average. */
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,6 +170,103 @@ START_TEST(text)
 }
 END_TEST
 
+/* As JSON, Python and programs that print bytes write a sample. */
+static int in_words(char *to, size_t size, int way, int i)
+{
+    int byte = sample(i) & 0xff;
+
+    switch (way) {
+    case 0: return snprintf(to, size, "%02x", (unsigned)byte);
+    case 1: return snprintf(to, size, "%02X ", (unsigned)byte);
+    case 2: return snprintf(to, size, "%d, ", byte);
+    case 3: return snprintf(to, size, "%d\n", sample(i));
+    case 4: return snprintf(to, size, "%s%.6f", i ? "," : "[", sound(i));
+    default: return snprintf(to, size, "%.9g, ", sound(i));
+    }
+}
+
+START_TEST(numbers_as_text)
+{
+    static const shoal_format formats[] = { S16, F32, SHOAL_FORMAT_MULAW, SHOAL_FORMAT_ALAW };
+    char word[40];
+    for (int f = 0; f < 4; f++) {
+        for (int i = 0; i < 1200; i++)
+            put(word, (size_t)in_words(word, sizeof word, _i, i), false);
+        SAYS(formats[f], 1, "hex, a list of numbers");
+    }
+}
+END_TEST
+
+/* ---- another width ---- */
+
+static void put_s24(int channels, bool of_16)
+{
+    for (int i = 0; i < 2 * RATE; i++)
+        for (int k = 0; k < channels; k++) {
+            int32_t v =
+                of_16 ? sample(i + 37 * k) * 256 : (int32_t)lrint(8388607 * sound(i + 37 * k));
+            put(&v, 3, false);
+        }
+}
+
+START_TEST(samples_of_24_bits)
+{
+    for (int channels = 1; channels <= 2; channels++)
+        for (int of_16 = 0; of_16 < 2; of_16++) {
+            put_s24(channels, of_16);
+            SAYS(S16, channels, "24 bits");
+            put_s24(channels, of_16);
+            SAYS(S16, 1, "24 bits");
+        }
+}
+END_TEST
+
+START_TEST(samples_of_8_bits)
+{
+    for (int i = 0; i < 4 * RATE; i++) {
+        unsigned char v = (unsigned char)lrint(128 + 127 * sound(i));
+        put(&v, 1, false);
+    }
+    SAYS(S16, 1, "8 bits");
+}
+END_TEST
+
+START_TEST(floats_of_64_bits)
+{
+    for (int channels = 1; channels <= 2; channels++)
+        for (int f = 0; f < 2; f++)
+            for (int of_16 = 0; of_16 < 2; of_16++) {
+                for (int i = 0; i < RATE; i++) {
+                    double v = of_16 ? sample(i) / 32768.0 : sound(i);
+                    put(&v, sizeof v, false);
+                }
+                const char *said = look(f ? F32 : S16, channels);
+                ck_assert_msg(strstr(said, "64 bits") != NULL, "%d, %d, %d: \"%s\"", channels, f,
+                              of_16, said);
+            }
+}
+END_TEST
+
+/* Three channels, or four, of which some are noise and some are not. */
+START_TEST(many_strange_channels_pass)
+{
+    for (int channels = 3; channels <= 8; channels++) {
+        for (int i = 0; i < RATE; i++)
+            for (int k = 0; k < channels; k++) {
+                int16_t v = k % 3 ? (int16_t)(32767 * noise()) : (int16_t)(0x3800 + 90 * noise());
+                put(&v, 2, false);
+            }
+        SAYS_NOTHING(S16, channels);
+    }
+    for (int i = 0; i < RATE; i++) { /* a square wave beside a voice */
+        float v = (float)sound(i), w = (i / 20) % 2 ? 0.5f : -0.5f;
+        put(&v, 4, false);
+        put(&w, 4, false);
+    }
+    SAYS_NOTHING(F32, 2);
+}
+END_TEST
+
 START_TEST(channels_that_cancel)
 {
     for (int i = 0; i < RATE; i++) {
@@ -288,6 +386,11 @@ int main(void)
     TCase *mistakes = tcase_create("mistakes"), *none = tcase_create("none");
 
     tcase_add_test(mistakes, floats_as_s16);
+    tcase_add_loop_test(mistakes, numbers_as_text, 0, 6);
+    tcase_add_test(mistakes, samples_of_24_bits);
+    tcase_add_test(mistakes, samples_of_8_bits);
+    tcase_add_test(mistakes, floats_of_64_bits);
+    tcase_add_test(none, many_strange_channels_pass);
     tcase_add_test(mistakes, floats_on_another_scale);
     tcase_add_test(mistakes, samples_in_the_other_order);
     tcase_add_test(mistakes, text);

@@ -158,7 +158,6 @@ def opus_is_nearly_the_same(folder):
 
 def utterances_are_handed_on(folder, url):
     wav, cut = os.path.join(folder, "noise.wav"), os.path.join(folder, "cut")
-    os.mkdir(cut)
     threshold = url + "/?activity_threshold=30&activity_hangover_ms=20"
     mic = Mic(folder, threshold, "--depth", "2", "--input-command", f"cat {wav}.raw",
               "--utterances", cut, "--exec", "f() { echo got; wc -c < $1; }; f")

@@ -217,6 +217,18 @@ static SNDFILE *open_file(const char *path, SF_INFO *info, char *why, size_t why
     return NULL;
 }
 
+/* One that was cut off libsndfile refuses, where it can see its length. */
+static int is_read_as_pipe(const char *path)
+{
+    char head[4];
+    FILE *f = file_pipe_is(path) ? NULL : fopen(path, "rb");
+    int is = f && fread(head, 1, sizeof head, f) == sizeof head && !memcmp(head, "caff", 4);
+
+    if (f)
+        fclose(f);
+    return is;
+}
+
 int file_audio_count_channels(const char *path, char *why, size_t why_size)
 {
     SF_INFO info = { 0 };
@@ -236,6 +248,11 @@ static int open_source(file_audio *a, const file_audio_limits *limits, char *why
                                .format = raw_format(limits->raw) };
     a->file = file_pipe_is(a->path) ? open_pipe(&a->pipe, a->path, &a->source, why, why_size)
                                     : open_file(a->path, &a->source, why, why_size);
+    if (!a->file && !a->pipe && !limits->raw && is_read_as_pipe(a->path)) {
+        char words[200]; /* what was said of the file is what helps */
+
+        a->file = open_pipe(&a->pipe, a->path, &a->source, words, sizeof words);
+    }
     if (!a->file)
         return -1;
     if (a->channel > a->source.channels) {
@@ -362,6 +379,8 @@ static void note_end(file_audio *a)
     a->state.cut = p.cut;
     a->state.promised = p.seconds;
     a->state.unended = p.unended;
+    a->state.damaged = p.damaged;
+    a->state.more = p.more;
 }
 
 static ptrdiff_t check_read(file_audio *a, sf_count_t got, char *why, size_t why_size)

@@ -55,6 +55,8 @@ typedef struct file_audio_state {
     int cut;             /* once read returned 0: not all of the file is there, or can be read */
     double promised;     /* seconds that it says it has; 0: it does not say */
     int unended;         /* cut: it says that it has none, `promised` is what is there */
+    int damaged;         /* some is missing in the middle */
+    int more;            /* more sound follows, which its header knows nothing of */
 } file_audio_state;
 
 file_audio_state file_audio_get_state(const file_audio *a);

@@ -5,7 +5,11 @@
  *     Ogg    the last page of a whole stream has the end mark, and is there in full
  *     MP3    the Xing or Info frame in front counts the frames
  *     AIFF   the size of its form against the file's
+ *     AU, W64, RF64   sizes in their headers (shoal_file_promise)
  *     others libsndfile's own number of frames is from the header
+ *
+ * And is there more than that, which libsndfile leaves out: another recording behind the first of
+ * an Ogg, FLAC or MP3 file, sound behind the data chunk of a WAV whose size is out of date?
  */
 #include "file/file_check.h"
 
@@ -15,7 +19,7 @@
 
 #include "shoal-protocol.h"
 
-enum { HEAD_BYTES = 4096 };
+enum { HEAD_BYTES = 4096, BLOCK = 64 << 10, MORE_THAN_TAGS = 8192 };
 
 /* Decoders leave out their delay, encoders round up to frames: less is no loss. Where samples are
  * counted each one is. */
@@ -100,6 +104,38 @@ static uint32_t big(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
 }
 
+/* Page by page. */
+static file_promise ogg_pages(FILE *f)
+{
+    shoal_ogg_pages pages = { 0 };
+    uint8_t bytes[BLOCK];
+    size_t n;
+
+    rewind(f);
+    while (!pages.later && (n = fread(bytes, 1, sizeof bytes, f)) > 0)
+        shoal_ogg_look(&pages, bytes, n);
+    return (file_promise){ .damaged = pages.lost, .more = pages.later };
+}
+
+/* Is there a second one, behind the head of the first? */
+static int has_second_flac(FILE *f)
+{
+    enum { HEAD = SHOAL_FLAC_HEAD_BYTES };
+    uint8_t bytes[BLOCK + HEAD];
+    size_t kept = 0, n;
+
+    if (fseek(f, HEAD, SEEK_SET) < 0)
+        return 0;
+    while ((n = fread(bytes + kept, 1, BLOCK, f)) > 0) {
+        if (shoal_has_flac_head(bytes, kept + n, 0))
+            return 1;
+        n += kept;
+        kept = n < HEAD - 1 ? n : HEAD - 1;
+        memmove(bytes, bytes + n - kept, kept);
+    }
+    return 0;
+}
+
 static int ogg_is_whole(FILE *f)
 {
     uint8_t tail[SHOAL_OGG_TAIL_BYTES];
@@ -109,8 +145,9 @@ static int ogg_is_whole(FILE *f)
     return shoal_ogg_is_whole(tail, fread(tail, 1, sizeof tail, f));
 }
 
-/* Seconds by the Xing or Info frame; 0 if there is none. */
-static double mp3_seconds(const uint8_t *p, size_t n)
+/* Seconds by the Xing or Info frame, 0 if there is none; where its bytes end, 0 if it does not say.
+ */
+static double mp3_seconds(const uint8_t *p, size_t n, size_t *end)
 {
     static const int rates[] = { 44100, 48000, 32000 };
 
@@ -124,23 +161,37 @@ static double mp3_seconds(const uint8_t *p, size_t n)
         if ((memcmp(tag, "Xing", 4) && memcmp(tag, "Info", 4)) || !(tag[7] & 1))
             return 0;
         rate = rates[p[i + 2] >> 2 & 3] >> (mpeg1 ? 0 : mpeg25 ? 2 : 1);
+        *end = tag[7] & 2 ? i + big(tag + 12) : 0;
         return (double)big(tag + 8) * (mpeg1 ? 1152 : 576) / rate;
     }
     return 0;
 }
 
+/* Another recording: its tag, or its first frame. */
+static int is_mp3(FILE *f, long at)
+{
+    uint8_t h[4];
+
+    return fseek(f, at, SEEK_SET) == 0 && fread(h, 1, sizeof h, f) == sizeof h &&
+           (!memcmp(h, "ID3", 3) || (h[0] == 0xff && (h[1] & 0xe6) == 0xe2 && h[2] >> 4 != 15));
+}
+
 /* Past the ID3v2 tag, whose size has 7 bits a byte. */
-static double mp3_promise(FILE *f)
+static file_promise mp3_promise(FILE *f)
 {
     uint8_t head[HEAD_BYTES];
     long skip = 0;
+    size_t end = 0;
+    file_promise p = { 0 };
 
     rewind(f);
     if (fread(head, 1, 10, f) == 10 && !memcmp(head, "ID3", 3))
         skip = 10 + ((long)head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]);
     if (fseek(f, skip, SEEK_SET) < 0)
-        return 0;
-    return mp3_seconds(head, fread(head, 1, sizeof head, f));
+        return p;
+    p.seconds = mp3_seconds(head, fread(head, 1, sizeof head, f), &end);
+    p.more = end && is_mp3(f, skip + (long)end);
+    return p;
 }
 
 typedef struct wav {
@@ -199,6 +250,22 @@ static int is_sound(wav *w, const uint8_t *c, long at)
     return 0;
 }
 
+static size_t read_at(FILE *f, long at, uint8_t *bytes, size_t n)
+{
+    return fseek(f, at, SEEK_SET) == 0 ? fread(bytes, 1, n, f) : 0;
+}
+
+/* It may begin with a pause. */
+static int has_more_sound(FILE *f, long at)
+{
+    uint8_t bytes[HEAD_BYTES];
+    size_t n = read_at(f, at, bytes, sizeof bytes);
+
+    if (n == sizeof bytes && bytes[0] == 0 && !memcmp(bytes, bytes + 1, n - 1))
+        n = read_at(f, at + (length(f) - at) / 2, bytes, sizeof bytes);
+    return shoal_is_more_sound(bytes, n);
+}
+
 /* By the data chunk, which writers to pipes leave at its most; one that never came to its end has
  * 0 there, and sound behind it. */
 static file_promise wav_promise(FILE *f, double decoded)
@@ -212,7 +279,9 @@ static file_promise wav_promise(FILE *f, double decoded)
     if (w.size == 0 && walk_chunks(f, w.data, is_sound, &w))
         p = (file_promise){ .seconds = (double)there / w.bytes_a_second, .unended = 1 };
     else if (w.exact && w.rate && w.frame_bytes)
-        p = (file_promise){ .seconds = (double)(w.size / w.frame_bytes) / w.rate, .exact = 1 };
+        p = (file_promise){ .seconds = (double)(w.size / w.frame_bytes) / w.rate,
+                            .exact = 1,
+                            .more = w.size > 0 && has_more_sound(f, w.data + w.size) };
     else if (there > 0 && there < w.size)
         p.seconds = decoded * (double)w.size / (double)there;
     return p;
@@ -221,6 +290,32 @@ static file_promise wav_promise(FILE *f, double decoded)
 static int aiff_is_whole(FILE *f, uint32_t form_bytes)
 {
     return fseek(f, 0, SEEK_END) < 0 || ftell(f) >= 8 + (long)form_bytes;
+}
+
+/* What the header says of bytes. */
+static file_promise promise_of_head(FILE *f, double decoded, double by_header)
+{
+    file_promise p = { .seconds = by_header };
+    uint8_t head[BLOCK];
+    uint64_t said, there;
+
+    rewind(f);
+    said = shoal_file_promise(head, fread(head, 1, sizeof head, f));
+    there = (uint64_t)length(f);
+    if (decoded <= 0 && there > MORE_THAN_TAGS)
+        p = (file_promise){ .cut = 1, .unended = 1 };
+    else if (said > there)
+        p = (file_promise){ .cut = 1, .seconds = decoded * (double)said / (double)there };
+    return p;
+}
+
+/* An Ogg file has no length in front. */
+static file_promise ogg_promise(FILE *f)
+{
+    file_promise p = ogg_pages(f);
+
+    p.cut = !p.more && !ogg_is_whole(f);
+    return p;
 }
 
 file_promise file_check_whole(const char *path, double decoded, double by_header)
@@ -232,21 +327,23 @@ file_promise file_check_whole(const char *path, double decoded, double by_header
 
     if (f && fread(head, 1, sizeof head, f) == sizeof head) {
         if (!memcmp(head, "OggS", 4))
-            p = (file_promise){ .cut = !ogg_is_whole(f) }; /* the header has no length */
+            p = ogg_promise(f);
         else if (!memcmp(head, "RIFF", 4) && !memcmp(head + 8, "WAVE", 4))
             p = wav_promise(f, decoded);
         else if (!memcmp(head, "fLaC", 4))
-            p.exact = 1;
+            p.exact = 1, p.more = has_second_flac(f);
         else if (!memcmp(head, "FORM", 4) && !memcmp(head + 8, "AIF", 3))
             p.cut = !aiff_is_whole(f, big(head + 4));
         else if (!memcmp(head, "ID3", 3) || (head[0] == 0xff && (head[1] & 0xe0) == 0xe0))
-            p.seconds = mp3_promise(f);
+            p = mp3_promise(f);
+        else
+            p = promise_of_head(f, decoded, by_header);
     }
     if (f)
         fclose(f);
     least += p.exact ? exact_s : tolerance_s;
-    p.cut |= p.seconds > least;
-    if (p.cut && p.seconds <= least)
+    p.cut |= p.seconds > least || p.damaged || p.more;
+    if (p.cut && p.seconds <= least && !p.unended)
         p.seconds = 0; /* libsndfile has made what there is of what was promised */
     return p;
 }

@@ -25,6 +25,8 @@ typedef struct file_promise {
     double seconds; /* how long it says it is; 0: it does not say */
     int exact;      /* that is to the sample */
     int unended;    /* its header says that there is no sound, but so much is there */
+    int damaged;    /* some is missing in the middle: what follows is told too early */
+    int more;       /* sound follows that its header knows nothing of, and that was not read */
 } file_promise;
 
 /* Compare what was read to its end, in seconds, with what the file says of itself. by_header:

@@ -43,6 +43,8 @@ struct file_pipe {
     uint64_t promised;  /* bytes of the file up to the end of its sound; 0: it does not say */
     uint8_t *head;      /* [HEAD_BYTES] */
     shoal_tail tail;
+    int is_ogg;
+    shoal_ogg_pages pages;
 };
 
 int file_pipe_is(const char *path)
@@ -109,6 +111,8 @@ static sf_count_t receive(file_pipe *p, uint8_t *to, sf_count_t n)
         memcpy(p->head + p->got, to, (size_t)(got < room ? got : room));
     }
     shoal_tail_keep(&p->tail, to, (size_t)got);
+    if (p->is_ogg)
+        shoal_ogg_look(&p->pages, to, (size_t)got);
     p->got += got;
     return got;
 }
@@ -229,15 +233,6 @@ static void mend_wav(file_pipe *p)
     }
 }
 
-/* The size of all of it, in 64 bits. */
-static void read_w64(file_pipe *p)
-{
-    uint64_t n =
-        have(p, 24) ? number(p->head + 16, 0) | (uint64_t)number(p->head + 20, 0) << 32 : 0;
-
-    p->promised = n < wav_unknown ? n : 0;
-}
-
 /* A length of -1 is allowed there, and unknown to libsndfile. */
 static void mend_caf(file_pipe *p)
 {
@@ -260,6 +255,12 @@ static void fetch_tag(file_pipe *p)
     have(p, 10 + PIECE + ((uint64_t)h[6] << 21 | h[7] << 14 | h[8] << 7 | h[9]));
 }
 
+static void begin_ogg(file_pipe *p)
+{
+    p->is_ogg = 1;
+    shoal_ogg_look(&p->pages, p->head, (size_t)p->got);
+}
+
 SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info)
 {
     SF_VIRTUAL_IO io = { on_length, on_seek, on_read, on_write, on_tell };
@@ -270,8 +271,8 @@ SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info)
             mend_wav(p);
         else if (!memcmp(h, "FORM", 4) && !memcmp(h + 8, "AIF", 3))
             find_chunk(p, "SSND", 1);
-        else if (!memcmp(h, "riff\x2e\x91", 6))
-            read_w64(p);
+        else if (!memcmp(h, "OggS", 4))
+            begin_ogg(p);
         else if (!memcmp(h, "caff", 4))
             mend_caf(p);
         else if (!memcmp(h, "ID3", 3))
@@ -349,17 +350,62 @@ static sf_count_t left_over(file_pipe *p)
     return p->got - before;
 }
 
+/* libsndfile has come to the end of the first recording; is it the file's? */
+static file_promise ogg_promise(file_pipe *p)
+{
+    uint8_t bytes[PIECE];
+    sf_count_t most = p->got + SHOAL_OGG_TAIL_BYTES;
+
+    while (!p->pages.later && p->got < most && receive(p, bytes, sizeof bytes) > 0)
+        ;
+    return (file_promise){ .damaged = p->pages.lost,
+                           .more = p->pages.later,
+                           .cut = !p->pages.later && !shoal_tail_is_whole_ogg(&p->tail) };
+}
+
+/* Another one, behind the first. */
+static int has_second_flac(file_pipe *p)
+{
+    uint8_t bytes[PIECE];
+    sf_count_t most = p->got + PIECE;
+
+    while (p->got < most && receive(p, bytes, sizeof bytes) > 0)
+        ;
+    return shoal_has_flac_head(p->tail.bytes, p->tail.size, p->got == (sf_count_t)p->tail.size);
+}
+
+/* Behind the data chunk of a WAV file. */
+static int has_more_sound(file_pipe *p)
+{
+    uint8_t bytes[PIECE];
+    sf_count_t end = (sf_count_t)p->promised, first;
+
+    while (p->got < end + PIECE && receive(p, bytes, sizeof bytes) > 0)
+        ;
+    first = p->got - (sf_count_t)p->tail.size;
+    return p->got > end && first <= end &&
+           shoal_is_more_sound(p->tail.bytes + (end - first), (size_t)(p->got - end));
+}
+
 file_promise file_pipe_check_whole(file_pipe *p, const SF_INFO *info, double decoded)
 {
     file_promise promise = { .seconds = file_pipe_seconds(info) };
 
+    if (!p->promised)
+        p->promised =
+            shoal_file_promise(p->head, (size_t)(p->got < HEAD_BYTES ? p->got : HEAD_BYTES));
     if (type_of(info) == SF_FORMAT_OGG)
-        promise = (file_promise){ .cut = !shoal_tail_is_whole_ogg(&p->tail) };
+        promise = ogg_promise(p);
     else if (decoded <= 0 && promise.seconds <= 0 && left_over(p) > more_than_tags)
         promise = (file_promise){ .cut = 1, .unended = 1 };
     else
         promise.cut = promise.seconds > decoded + tolerance_s;
     if (!promise.cut && (uint64_t)p->got < p->promised)
         promise = (file_promise){ .cut = 1 }; /* readers of packed sound go on with silence */
+    if (!promise.cut && type_of(info) == SF_FORMAT_WAV && p->promised)
+        promise.more = has_more_sound(p);
+    if (!promise.cut && type_of(info) == SF_FORMAT_FLAC)
+        promise.more = has_second_flac(p);
+    promise.cut |= promise.damaged || promise.more;
     return promise;
 }

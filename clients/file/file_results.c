@@ -387,6 +387,17 @@ void file_results_judge_end(file_session *s)
                          "its header says that it has no sound, but %.2f s follow (a recording "
                          "that was not ended?): ffmpeg -i %s %s.wav makes it whole",
                          a.promised, name, name);
+    else if (a.more)
+        file_session_say(s,
+                         "more sound follows the %.2f s that could be read, which its header knows "
+                         "nothing of (several recordings in one file?): take it apart, or try to "
+                         "convert it with ffmpeg",
+                         decoded);
+    else if (a.damaged)
+        file_session_say(s,
+                         "the file is damaged: %.2f s could be read, and some is missing in the "
+                         "middle, so times behind that are too early",
+                         decoded);
     else if (a.promised > 0)
         file_session_say(s, "the file is cut off or damaged: %.3f s of %.3f s could be read",
                          decoded, a.promised);

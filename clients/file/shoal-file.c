@@ -5,6 +5,7 @@
 #include "file/file_jobs.h"
 #include "file/file_priors.h"
 #include "out/out_screen.h"
+#include "tool/tool_paths.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -74,6 +75,10 @@ int main(int argc, char **argv)
 
     if (code < 0)
         code = tool_check_server("shoal-file", &o.server, o.proxy);
+    if (code < 0)
+        code = tool_make_folder("shoal-file", "--out-dir", o.out_dir);
+    if (code < 0)
+        code = tool_make_folder("shoal-file", "--utterances", o.utterances);
     if (code >= 0)
         return out_screen_end_stdout("shoal-file", code);
     out_names names = OUT_NAMES_INIT;

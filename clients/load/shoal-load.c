@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "out/out_screen.h"
+#include "tool/tool_paths.h"
 
 enum { SETTLE_S = 1 }; /* between two steps of a search */
 
@@ -158,6 +159,11 @@ int main(int argc, char **argv)
 {
     load_options o;
     int code = load_options_parse(&o, argc, argv);
+
+    if (code < 0)
+        code = tool_check_file("shoal-load", "--json", o.json);
+    if (code < 0)
+        code = tool_check_file("shoal-load", "--plot", o.plot);
     work w = { .o = &o };
     char why[512];
 

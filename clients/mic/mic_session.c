@@ -93,6 +93,12 @@ static int is_shallower(const mic_app *a, const shoal_client_failure *f)
 static void say_failure(const mic_app *a, const shoal_client_failure *f)
 {
     fprintf(stderr, "%sshoal-mic: %s\n", a->terminal ? "\r\033[J" : "", f->error.message);
+    if (a->o->source.command &&
+        (f->error.code == SHOAL_CODE_BAD_AUDIO_FORMAT || f->error.code == SHOAL_CODE_RATE_MISMATCH))
+        fprintf(stderr,
+                "The command must write samples, s16le of one channel at --rate: "
+                "ffmpeg -i X -f s16le -ac 1 -ar %d -\n",
+                a->news.rate);
     if (f->cause == SHOAL_CLIENT_UNREACHABLE)
         fputs("Another server: shoal-mic --url ws://HOST:PORT, or SHOAL_URL in the "
               "environment.\n",

@@ -152,6 +152,7 @@ static void check(mic_app *a, int r, const char *why)
     if (r == 0)
         return;
     mic_show_note(a, "failed", -1, why);
+    a->code = EXIT_FAILED;
     out_cut_free(a->cut); /* the disk is full, the folder gone: said once */
     a->cut = NULL;
 }

@@ -8,6 +8,7 @@
 #include "mic/mic.h"
 #include "mic/mic_keys.h"
 #include "out/out_screen.h"
+#include "tool/tool_paths.h"
 
 enum { END_MS = 80, SIGNALS = 5, DRAIN_MS = 20 };
 
@@ -101,6 +102,10 @@ int main(int argc, char **argv)
 
     if (code < 0)
         code = tool_check_server("shoal-mic", &o.server, o.proxy);
+    if (code < 0)
+        code = tool_make_folder("shoal-mic", "--out-dir", o.out_dir);
+    if (code < 0)
+        code = tool_make_folder("shoal-mic", "--utterances", o.utterances);
     if (code >= 0)
         return out_screen_end_stdout("shoal-mic", code);
     uv_loop_init(&loop);

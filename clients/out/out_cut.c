@@ -1,10 +1,12 @@
 /* out_cut.c - see out_cut.h */
 #include "out/out_cut.h"
 
+#include <errno.h>
 #include <sndfile.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct out_cut {
     out_cut_params p; /* strings are owned */
@@ -80,12 +82,18 @@ static int write_file(out_cut *c, uint64_t from, uint64_t to, char *why, size_t 
         snprintf(why, why_size, "out of memory");
         return -1;
     }
+    errno = 0; /* libsndfile's words say less */
     f = sf_open(path, SFM_WRITE, &info);
     r = f ? write_samples(c, f, from, to) : -1;
     if (r < 0)
-        snprintf(why, why_size, "cannot write %s: %s", path, sf_strerror(f));
-    if (f)
-        sf_close(f);
+        snprintf(why, why_size, "cannot write %s: %s", path,
+                 errno ? strerror(errno) : sf_strerror(f));
+    if (f && sf_close(f) != 0 && r == 0) {
+        snprintf(why, why_size, "cannot write %s in full", path);
+        r = -1;
+    }
+    if (f && r < 0)
+        unlink(path); /* no half a file */
     if (r == 0 && c->p.on_file)
         c->p.on_file(c->p.user, path, (double)from / c->p.rate, (double)to / c->p.rate);
     free(path);

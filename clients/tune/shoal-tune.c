@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "out/out_screen.h"
+#include "tool/tool_paths.h"
 
 static void on_interrupt(int number)
 {
@@ -177,6 +178,10 @@ int main(int argc, char **argv)
 
     if (code < 0)
         code = tool_check_server("shoal-tune", &o.server, NULL);
+    if (code < 0)
+        code = tool_check_file("shoal-tune", "--json", o.json);
+    if (code < 0)
+        code = tool_check_file("shoal-tune", "--svg", o.svg);
     if (code >= 0)
         return out_screen_end_stdout("shoal-tune", code);
     tool_catch_signals(on_interrupt);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Those of the last two rows cannot be read, and are told. */
 static const char *const suffixes[] = { ".wav",  ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff",
@@ -100,6 +101,9 @@ static int add_folder(tune_clips *c, const char *path)
 
 typedef int take_line(tune_clips *c, const tune_options *o, char *path, char *said, void *user);
 
+/* Some editors begin a text with it. */
+static const char bom[] = "\xef\xbb\xbf";
+
 /* Each path of the list, with what is said or NULL. 0, or what the first that is not 0 returned. */
 static int each_line(tune_clips *c, const tune_options *o, take_line *take, void *user)
 {
@@ -107,7 +111,7 @@ static int each_line(tune_clips *c, const tune_options *o, take_line *take, void
     char *line = NULL;
     size_t room = 0;
     ssize_t n;
-    int r = 0;
+    int r = 0, first = 1;
 
     if (!f) {
         fprintf(stderr, "shoal-tune: %s: %s\n", o->list, strerror(errno));
@@ -118,10 +122,12 @@ static int each_line(tune_clips *c, const tune_options *o, take_line *take, void
 
         while (n > 0 && isspace((unsigned char)line[n - 1]))
             line[--n] = '\0';
-        if ((tab = strchr(line, '\t')))
+        char *path = line + (first && !strncmp(line, bom, strlen(bom)) ? strlen(bom) : 0);
+        first = 0;
+        if ((tab = strchr(path, '\t')))
             *tab = '\0';
-        if (line[0] && line[0] != '#')
-            r = take(c, o, line, tab ? tab + 1 : NULL, user);
+        if (path[0] && path[0] != '#')
+            r = take(c, o, path, tab ? tab + 1 : NULL, user);
     }
     free(line);
     fclose(f);
@@ -131,9 +137,18 @@ static int each_line(tune_clips *c, const tune_options *o, take_line *take, void
 static int add_listed(tune_clips *c, const tune_options *o, char *path, char *said, void *user)
 {
     const char *slash = strrchr(o->list, '/');
+    char *whole = joined(o->list, slash ? (size_t)(slash - o->list) : 0, path), plain[1024];
 
-    (void)said, (void)user;
-    return add(c, joined(o->list, slash ? (size_t)(slash - o->list) : 0, path));
+    (void)user;
+    if (said || !whole || !strchr(path, ' ') || access(whole, F_OK) == 0)
+        return add(c, whole);
+    out_screen_plain(plain, sizeof plain, whole);
+    fprintf(stderr,
+            "shoal-tune: %s: there is no file %s; if phones follow the path, put a TAB between "
+            "them, not a blank\n",
+            o->list, plain);
+    free(whole);
+    return -1;
 }
 
 /* "AH0" is AH. */

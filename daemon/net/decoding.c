@@ -6,7 +6,7 @@
 
 #include "net/confine.h"
 #include "net/leap.h"
-#include "shoal-wire.h"
+#include "net/seen.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 enum {
-    HEAD_BYTES = 256 << 10, /* of the file, kept */
     OUT_BYTES = 16 << 10,
     BLOCKS_A_SECOND = 50, /* read at a time, so that live audio need not wait */
     MOST_BLOCK = 8 << 10, /* frames */
@@ -40,9 +39,8 @@ enum { SOCKET, REPORT = 3 };
 
 typedef struct decoding {
     char why[400];
-    unsigned char *head; /* [HEAD_BYTES] the file's beginning */
-    shoal_tail tail;     /* what came last */
-    sf_count_t got, at;  /* bytes of the file that have come; where it is read */
+    shoald_seen seen;
+    sf_count_t at; /* where it is read */
     sf_count_t leapt_from, leapt_to;
     SNDFILE *file;
     SF_INFO info;
@@ -116,16 +114,6 @@ static void flush_if_dry(decoding *d)
 
 /* ---- the file's bytes in ------------------------------------------------------------- */
 
-static void keep(decoding *d, const unsigned char *bytes, size_t n)
-{
-    if (d->got < HEAD_BYTES) {
-        size_t room = (size_t)(HEAD_BYTES - d->got);
-        memcpy(d->head + d->got, bytes, n < room ? n : room);
-    }
-    shoal_tail_keep(&d->tail, bytes, n);
-    d->got += (sf_count_t)n;
-}
-
 /* At the frontier: waits for up to n bytes; 0: there are no more. */
 static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
 {
@@ -136,7 +124,7 @@ static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
     while (got < 0 && errno == EINTR);
     if (got <= 0)
         return 0;
-    keep(d, to, (size_t)got);
+    shoald_seen_keep(&d->seen, to, (size_t)got);
     return got;
 }
 
@@ -155,12 +143,12 @@ static sf_count_t copy_part(unsigned char *to, const unsigned char *from, sf_cou
  * it: as zeros. */
 static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
 {
-    sf_count_t head = d->got < HEAD_BYTES ? d->got : HEAD_BYTES;
-    sf_count_t tail = d->got - (sf_count_t)d->tail.size;
+    sf_count_t head = (sf_count_t)shoald_seen_head(&d->seen);
+    sf_count_t tail = d->seen.got - (sf_count_t)d->seen.tail.size;
     if (d->at < head)
-        return copy_part(to, d->head + d->at, head - d->at, n);
+        return copy_part(to, d->seen.head + d->at, head - d->at, n);
     if (d->at >= tail)
-        return copy_part(to, d->tail.bytes + (d->at - tail), d->got - d->at, n);
+        return copy_part(to, d->seen.tail.bytes + (d->at - tail), d->seen.got - d->at, n);
     bool blank = d->at >= d->leapt_from && d->at < d->leapt_to;
     return blank ? copy_part(to, NULL, (d->leapt_to < tail ? d->leapt_to : tail) - d->at, n) : 0;
 }
@@ -168,10 +156,10 @@ static sf_count_t read_back(decoding *d, unsigned char *to, sf_count_t n)
 /* While the header is read. */
 static bool is_beside_sound(const decoding *d)
 {
-    return !d->file && shoald_leap_is_beside_sound(&(shoald_leap){ .head = d->head,
-                                                                   .last = d->tail.bytes,
-                                                                   .last_size = d->tail.size,
-                                                                   .from = d->got,
+    return !d->file && shoald_leap_is_beside_sound(&(shoald_leap){ .head = d->seen.head,
+                                                                   .last = d->seen.tail.bytes,
+                                                                   .last_size = d->seen.tail.size,
+                                                                   .from = d->seen.got,
                                                                    .to = d->at });
 }
 
@@ -179,11 +167,11 @@ static bool is_beside_sound(const decoding *d)
 static bool leap(decoding *d)
 {
     unsigned char bytes[4096];
-    d->leapt_from = d->got;
+    d->leapt_from = d->seen.got;
     d->leapt_to = d->at;
-    while (d->got < d->at) {
-        sf_count_t n =
-            d->at - d->got < (sf_count_t)sizeof bytes ? d->at - d->got : (sf_count_t)sizeof bytes;
+    while (d->seen.got < d->at) {
+        sf_count_t n = d->at - d->seen.got < (sf_count_t)sizeof bytes ? d->at - d->seen.got
+                                                                      : (sf_count_t)sizeof bytes;
         if (receive(d, bytes, n) == 0)
             return false;
     }
@@ -195,11 +183,12 @@ static bool leap(decoding *d)
 static sf_count_t read_at(decoding *d, void *to, sf_count_t n)
 {
     sf_count_t done = 0;
-    if (d->at > d->got && is_beside_sound(d) && !leap(d))
+    if (d->at > d->seen.got && is_beside_sound(d) && !leap(d))
         return 0;
-    while (done < n && d->at <= d->got) {
+    while (done < n && d->at <= d->seen.got) {
         unsigned char *rest = (unsigned char *)to + done;
-        sf_count_t k = d->at < d->got ? read_back(d, rest, n - done) : receive(d, rest, n - done);
+        sf_count_t k =
+            d->at < d->seen.got ? read_back(d, rest, n - done) : receive(d, rest, n - done);
         if (k == 0)
             break;
         d->at += k;
@@ -339,21 +328,29 @@ static bool is_cut(const decoding *d)
     return !unknown && d->frames + (padded ? MPEG_PADDING : 0) < d->info.frames;
 }
 
-/* An Ogg file does not say how long it is, but has an end. */
-static bool is_cut_ogg(const decoding *d)
+static int type_of(const decoding *d)
 {
-    return (d->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG &&
-           !shoal_tail_is_whole_ogg(&d->tail);
+    return d->info.format & SF_FORMAT_TYPEMASK;
+}
+
+/* Some of what follows is looked at. */
+static bool has_more(decoding *d)
+{
+    unsigned char bytes[4096];
+    sf_count_t end = d->at, most = d->seen.got + SHOAL_OGG_TAIL_BYTES;
+    while (d->seen.got < most && !d->seen.pages.later && receive(d, bytes, sizeof bytes) > 0)
+        ;
+    return shoald_seen_has_more(&d->seen, type_of(d), end);
 }
 
 /* What libsndfile had no use for; 0 where there was sound. */
 static sf_count_t left_over(decoding *d)
 {
     unsigned char bytes[4096];
-    sf_count_t before = d->got;
+    sf_count_t before = d->seen.got;
     while (d->frames == 0 && receive(d, bytes, sizeof bytes) > 0)
         ;
-    return d->got - before;
+    return d->seen.got - before;
 }
 
 static void say_end(decoding *d)
@@ -366,7 +363,17 @@ static void say_end(decoding *d)
                  "the file's header says that it has no sound, but %lld bytes follow: was the "
                  "recording not ended? ffmpeg -i FILE -f wav - makes it whole",
                  (long long)left);
-    else if (is_cut_ogg(d))
+    else if (d->frames && has_more(d))
+        snprintf(d->why, sizeof d->why,
+                 "more sound follows the %.2f s that could be read, which the header knows nothing "
+                 "of: are these several recordings, one behind the other? Send each by itself",
+                 (double)d->frames / rate);
+    else if (type_of(d) == SF_FORMAT_OGG && d->seen.pages.lost)
+        snprintf(d->why, sizeof d->why,
+                 "the file is damaged: %.2f s could be read, and some is missing in the middle, so "
+                 "times behind that are too early",
+                 (double)d->frames / rate);
+    else if (shoald_seen_has_no_end(&d->seen, type_of(d)))
         snprintf(d->why, sizeof d->why,
                  "the file has %.2f s of sound and ends without its end mark: was it cut off?",
                  (double)d->frames / rate);
@@ -382,8 +389,8 @@ static void say_end(decoding *d)
 
 static void say_unreadable(decoding *d)
 {
-    size_t n = (size_t)(d->got < HEAD_BYTES ? d->got : HEAD_BYTES);
-    const char *kind = shoal_file_kind(d->head, n);
+    size_t n = shoald_seen_head(&d->seen);
+    const char *kind = shoal_file_kind(d->seen.head, n);
     if (kind)
         snprintf(d->why, sizeof d->why,
                  "the body is %s, which is not read here: convert it first, ffmpeg -i FILE -f wav "
@@ -394,7 +401,7 @@ static void say_unreadable(decoding *d)
             d->why, sizeof d->why,
             "%s (%.120s): send a whole file, converted where it is none of WAV, FLAC, Ogg, MP3 and "
             "the like: ffmpeg -i FILE -f wav -; or raw samples with format= and rate=",
-            d->got ? "the body is no audio file that can be read" : "the body cannot be read",
+            d->seen.got ? "the body is no audio file that can be read" : "the body cannot be read",
             sf_strerror(NULL));
 }
 
@@ -467,12 +474,12 @@ int shoald_decode_main(void)
 {
     decoding *d = &ours;
     settle_in();
-    d->head = malloc(HEAD_BYTES);
+    d->seen.head = malloc(SHOALD_SEEN_HEAD_BYTES);
     if (shoald_confine() < 0)
         snprintf(d->why, sizeof d->why,
                  "no file is decoded here: the kernel refuses the filter of "
                  "system calls (seccomp) that has to be around that; send raw samples");
-    else if (d->head)
+    else if (d->seen.head)
         decode(d);
     else
         snprintf(d->why, sizeof d->why, "no memory to decode the file: try again later");

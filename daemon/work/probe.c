@@ -54,6 +54,7 @@ static bool count_s16(shoald_probe *p, const unsigned char *b)
     if (v == 0)
         return false;
     count_steps(p, value, swapped);
+    shoald_widths_s16(&p->widths, p->index, value);
     p->nonzero[odd]++;
     p->exponents[odd] += exponent == 0x3000 || exponent == 0x4000;
     p->small[odd] += abs(value) < 0x1000;
@@ -80,6 +81,7 @@ static bool count_f32(shoald_probe *p, const unsigned char *b)
     count_frame(p, isfinite(x) ? (double)x : 0);
     if (x == 0)
         return false;
+    shoald_widths_f32(&p->widths, p->index, x);
     p->loud += fabsf(x) > 8;
     p->plausible += is_plausible(x);
     p->swapped += is_plausible(float_of(__builtin_bswap32(bits)));
@@ -112,6 +114,25 @@ static bool looks_like_text(const shoald_probe *p)
     for (int i = 0; i < 4; i++)
         letters += __builtin_popcount(p->letters[i]);
     return p->text && p->bytes >= TEXT_BYTES && letters >= TEXT_LETTERS;
+}
+
+static bool has_letter(const shoald_probe *p, int c)
+{
+    return p->letters[c / 32] >> c % 32 & 1;
+}
+
+/* Hex, or a list as JSON or Python write it. */
+static bool looks_like_numbers(const shoald_probe *p)
+{
+    static const char others[] = "+-.,[] \t\r\nabcdefABCDEFxX";
+    int digits = 0, letters = 0, strangers = 0;
+    for (int c = '0'; c <= '9'; c++)
+        digits += has_letter(p, c);
+    for (const char *c = others; *c; c++)
+        letters += has_letter(p, *c);
+    for (int i = 0; i < 4; i++)
+        strangers += __builtin_popcount(p->letters[i]);
+    return p->bytes >= TEXT_BYTES && digits >= 8 && strangers == digits + letters;
 }
 
 /* One phase is nearly all exponents, the other (mantissas) spreads. */
@@ -163,11 +184,14 @@ static bool f32_is_swapped(const shoald_probe *p)
 
 static const char *verdict(const shoald_probe *p)
 {
-    if (p->text && !looks_like_text(p))
+    if (p->text && !looks_like_text(p) && !looks_like_numbers(p))
         return NULL; /* one letter again and again, as silence in base64 */
     if (p->text)
-        return "these bytes are text (base64?), not audio: decode them and send the bytes as they "
-               "are in binary messages";
+        return "these bytes are text (base64, hex, a list of numbers?), not audio: send the bytes "
+               "of the samples as they are, in binary messages";
+    const char *width = shoald_widths_verdict(&p->widths, p->channels);
+    if (width)
+        return width;
     if (p->format == SHOAL_FORMAT_S16LE && s16_is_f32(p))
         return "declared as s16le, but the bytes look like 32-bit floats: use format=f32le";
     if (p->format == SHOAL_FORMAT_S16LE && s16_is_swapped(p))

@@ -9,7 +9,9 @@
  *     stand at two values;
  *   - floats on another scale: most values are beyond 8, that is 18 dB above full scale;
  *   - floats in the other byte order: with bytes swapped nearly all lie in -2..2;
- *   - text (base64, say) where bytes were promised: no byte that is not printable, many different.
+ *   - samples of another width: widths.h;
+ *   - text where bytes were promised: base64, no byte that is not printable, many different;
+ *     numbers (hex, a list), none that these do not have, eight digits at least.
  * And one that is no mistake of format: channels that cancel each other out, so that their mix is
  * silence. It is worth a warning, for the session goes on.
  *
@@ -25,6 +27,7 @@
 #define SHOALD_PROBE_H
 
 #include "shoal-protocol.h"
+#include "work/widths.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +49,7 @@ typedef struct shoald_probe {
     int negative;                           /* s16, bytes swapped */
     int uppers[SHOALD_PROBE_UPPERS];        /* s16: how many have each */
     int last[SHOAL_MAX_CHANNELS], swapped_last[SHOAL_MAX_CHANNELS];
+    shoald_widths widths;
     int loud, plausible, swapped; /* f32: beyond 8; in -2..2; in it with bytes swapped */
 
     double frame_sum, mix_power, power; /* of frames of all channels */

@@ -119,6 +119,38 @@ static void expect_last_words(const bytes *file, size_t size, const char *words)
     http_free(&a);
 }
 
+/* Of two recordings in one the first is heard, of an Ogg file with damage what is whole, and of a
+ * WAV what its header knows of. */
+START_TEST(files_that_are_not_heard_whole)
+{
+    static const int twice[] = { SF_FORMAT_OGG | SF_FORMAT_VORBIS,
+                                 SF_FORMAT_FLAC | SF_FORMAT_PCM_16 };
+    int16_t *audio = make_audio(4 * SECOND, 7);
+
+    for (size_t i = 0; i < 2; i++) {
+        bytes one = post_make_file(twice[i], SECOND, audio, 4 * SECOND);
+        bytes two = { malloc(2 * one.size), 2 * one.size };
+        memcpy(two.at, one.at, one.size);
+        memcpy((char *)two.at + one.size, one.at, one.size);
+        expect_last_words(&two, two.size, "more sound follows the 4.00 s");
+        if (i == 0) {
+            memset((char *)one.at + one.size / 2, 0, 8);
+            expect_last_words(&one, one.size, "is damaged");
+        }
+        free(one.at);
+        free(two.at);
+    }
+    bytes w64 = post_make_file(SF_FORMAT_W64 | SF_FORMAT_PCM_16, SECOND, audio, 4 * SECOND);
+    expect_last_words(&w64, w64.size / 2, "2.00 s");
+    free(w64.at);
+    bytes wav = post_make_file(SF_FORMAT_WAV | SF_FORMAT_PCM_16, SECOND, audio, 4 * SECOND);
+    memcpy((char *)wav.at + 40, "\0\x7d\0\0", 4); /* 32000 bytes */
+    expect_last_words(&wav, wav.size, "more sound follows the 1.00 s");
+    free(wav.at);
+    free(audio);
+}
+END_TEST
+
 /* Ogg has no length, but an end; and a recorder that was killed leaves 0 in a WAV header. */
 START_TEST(files_that_do_not_say_how_long_they_are)
 {
@@ -171,6 +203,7 @@ TCase *post_wrong_case(void)
     tcase_add_test(t, wrong_bodies_are_told_why);
     tcase_add_test(t, wrong_framing_is_refused);
     tcase_add_test(t, a_file_cut_off_is_told);
+    tcase_add_test(t, files_that_are_not_heard_whole);
     tcase_add_test(t, files_that_do_not_say_how_long_they_are);
     tcase_add_test(t, clients_that_leave_hold_nothing);
     return t;

@@ -282,8 +282,8 @@ END_TEST
 START_TEST(an_unwritable_folder_is_a_clear_error)
 {
     write_wav(in_dir("a.wav"), SECOND, 16000, 1);
-    ck_assert_int_eq(shell("eval $P --fast --output npy --out-dir /nonexistent a.wav"), 1);
-    ck_assert_msg(strstr(err, "/nonexistent/a.posteriors.npy") != NULL, "%s", err);
+    ck_assert_int_eq(shell("eval $P --fast --output npy --out-dir /dev/null/x a.wav"), 1);
+    ck_assert_msg(strstr(err, "--out-dir /dev/null/x: cannot write there") != NULL, "%s", err);
 }
 END_TEST
 

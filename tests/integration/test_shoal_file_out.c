@@ -168,7 +168,7 @@ START_TEST(utterances_are_cut_where_speech_is)
 
     write_wav(in_dir("t.wav"), 5 * SECOND, 16000, 1);
     RUN("--depth", "2", "--output", "labels", "--outputs", "activity", "--activity-threshold", "30",
-        "--activity-hangover-ms", "20", "--utterances", dir, in_dir("t.wav"));
+        "--activity-hangover-ms", "20", "--utterances", in_dir("cut/t"), in_dir("t.wav"));
     snprintf(more, sizeof more, "%s", text_of(in_dir("t.activity.txt")));
     for (at = more; sscanf(at, "%lf\t%lf\tspeech", &from, &to) == 2; at = strchr(at, '\n') + 1) {
         size_t size, samples;
@@ -177,7 +177,7 @@ START_TEST(utterances_are_cut_where_speech_is)
         from = from > 0.2 ? from - 0.2 : 0;
         to = to < 4.8 ? to + 0.2 : 5;
         samples = (size_t)((to - from) * 16000 + 0.5);
-        size = read_bytes(in_dir("t.%04d.wav", n), bytes, ROOM);
+        size = read_bytes(in_dir("cut/t/t.%04d.wav", n), bytes, ROOM);
         ck_assert_uint_eq(size, 44 + 2 * samples);
         read_bytes(in_dir("t.wav"), out, ROOM);
         ck_assert_mem_eq(bytes + 44, out + 44 + 2 * (size_t)(from * 16000 + 0.5), 2 * samples);

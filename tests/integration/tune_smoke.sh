@@ -10,8 +10,8 @@ start_shoald
 
 mkdir "$dir/audio"
 cp /usr/share/sounds/alsa/Front_Center.wav "$dir/audio"
-printf 'audio/Front_Center.wav\tF R AH1 N T S EH1 N T ER0\n' > "$dir/list"
-
+# as Notepad writes it
+printf '\357\273\277audio/Front_Center.wav\tF R AH1 N T S EH1 N T ER0\r\n' > "$dir/list"
 SHOAL_URL=$url "$tune" --list "$dir/list" --chunks 160,80 --max-latency 5000 --within 200 \
     --json "$dir/tune.json" --svg "$dir/tune.svg" > "$dir/out" 2>&1 || fail "exit code $?"
 grep -q '^Take chunk_ms ' "$dir/out" || fail "no recommendation"

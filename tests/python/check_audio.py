@@ -10,6 +10,7 @@ import pathlib
 import struct
 import tempfile
 import unittest
+import wave
 
 from setting import SPEECH, WithEngine, run, start_shoald
 import numpy as np
@@ -102,6 +103,22 @@ class Before(Refusing):
         self.assertEqual(samples.audio_bytes(np.zeros((0, 2), np.float32), "s16le"), b"")
 
 
+class Wrong(unittest.TestCase):
+    def test_a_token_with_its_line_break(self):
+        for token in ("abc\n", "a b", "a\r\nX: y", "\u00fc"):
+            with self.assertRaisesRegex(ValueError, "strip"):
+                shoal.features(SPEECH, NOWHERE, token=token)
+
+    def test_files_of_tls_are_named(self):
+        for name in ("ca_file", "cert"):
+            with self.assertRaisesRegex(FileNotFoundError, "/none/at/all"):
+                shoal.features(SPEECH, NOWHERE.replace("ws:", "wss:"), **{name: "/none/at/all"})
+
+    def test_what_was_not_asked_for(self):
+        with self.assertRaisesRegex(KeyError, "output= says what is computed"):
+            shoal.Features({"options": {"output": ["phones", "mel"]}})["embedding"]
+
+
 class Engine(WithEngine, Refusing):
     def test_samples(self):
         e = self.engine
@@ -155,14 +172,60 @@ class Files(Refusing):
         for data, words in [(b"", "the file is empty"), (b"\0\0\0\x20ftypM4A " + bytes(600), r"this is MP4 .*ffmpeg -i"),
                             (b"\x1a\x45\xdf\xa3" + bytes(600), "this is WebM"), (b"Dear reader,\n" * 50, "this is text"),
                             (bytes(range(256)) * 9, "cannot be read as audio|pip install soundfile"),
-                            (wav(rate=96000), "96000 Hz, sessions have 8000 to 48000: ffmpeg .* -ar 48000 .*shoal-file"),
-                            (wav(rate=4000), "4000 Hz, .* -ar 8000")]:
+                            (wav(rate=0), "at 0 Hz; up to 64 at 1000 to 384000 Hz are read"),
+                            (wav(rate=500000), "does its header lie")]:
             with self.subTest(words):
                 with open(self.path, "wb") as f:
                     f.write(data)
                 with self.assertRaisesRegex(ValueError, words) as caught:
                     shoal.features(self.path, NOWHERE)
                 self.assertIn(self.path, str(caught.exception))
+
+    def test_rates_and_channels_that_no_session_takes(self):
+        for rate, channels in ((96000, 1), (384000, 2), (1000, 1), (4000, 12), (16000, 12), (22050, 9), (60001, 1)):
+            with self.subTest(rate=rate, channels=channels):
+                t = np.arange(5 * rate // 2) / rate
+                tone = 8000 * np.sin(2 * np.pi * 300 * t)
+                with wave.open(self.path, "wb") as w:
+                    w.setparams((channels, 2, rate, 0, "NONE", ""))
+                    w.writeframes(np.repeat(tone.astype("<i2"), channels).tobytes())
+                found, at, trouble = shoal.files.load(self.path)
+                self.assertEqual((len(found), at, trouble), (40000, 16000, ""))
+                want = 8000 / 32768 * np.sin(2 * np.pi * 300 * np.arange(40000) / 16000)
+                np.testing.assert_allclose(found[400:-400], want[400:-400], atol=1e-3)
+        high = np.sin(2 * np.pi * 20000 * np.arange(96000) / 96000)     # above what 16 kHz can have
+        self.assertLess(np.abs(shoal.resample.to_session(high, 96000))[400:-400].max(), 1e-3)
+
+    def test_wav_that_has_more_than_it_says(self):
+        n, words = self.told(wav(size=8000))
+        self.assertEqual(n, 4000)
+        self.assertIn("more sound follows the 0.25 s", words)
+        self.assertEqual(self.told(wav(tail=bytes(9000))), (16000, ""))         # padding
+        self.assertEqual(self.told(wav(tail=b"LIST\x20\3\0\0" + b"\1" * 800)), (16000, ""))
+
+    @unittest.skipUnless(importlib.util.find_spec("soundfile"), "no soundfile here")
+    def test_recordings_one_behind_the_other(self):
+        import soundfile
+        sound = 0.3 * np.random.default_rng(1).standard_normal(48000).astype(np.float32)
+        for kind in ("OGG", "FLAC"):
+            soundfile.write(self.path, sound, 16000, format=kind)
+            with open(self.path, "rb") as f:
+                data = f.read()
+            self.assertIn("more sound follows the 3.00 s", self.told(data + data)[1])
+            if kind == "OGG":
+                self.assertIn("is damaged", self.told(data[:len(data) // 2] + b"damage" + data[len(data) // 2 + 6:])[1])
+            self.assertEqual(self.told(data)[1], "")
+
+    @unittest.skipUnless(importlib.util.find_spec("soundfile"), "no soundfile here")
+    def test_headers_that_say_bytes(self):
+        import soundfile
+        sound = 0.3 * np.random.default_rng(1).standard_normal(48000).astype(np.float32)
+        for kind in ("AU", "W64", "RF64"):
+            soundfile.write(self.path, sound, 16000, format=kind)
+            with open(self.path, "rb") as f:
+                data = f.read()
+            self.assertEqual(self.told(data), (48000, ""))
+            self.assertRegex(self.told(data[:len(data) // 2])[1], r"cut off: 1\.50 s of [23]\.\d\d s")
 
     @unittest.skipUnless(importlib.util.find_spec("soundfile"), "no soundfile here")
     def test_other_files_that_end_early(self):

@@ -12,7 +12,8 @@ from typing import Any, Iterable, Iterator, Optional, Union
 
 import numpy as np
 
-from .files import check_rate, load
+from .files import load
+from .resample import RATE, READ_RATES, fits, to_session
 from .samples import check, check_blocks, check_format
 from .session import AsyncSession, Message, connect
 from .wire import Audio, Json, Packet, Phone, join
@@ -134,8 +135,10 @@ class Features:
     _packets: dict[str, list[Packet]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name in self._packets or name not in self.keys():
+        if name in self._packets:
             return join(self._packets[name])
+        if name not in self.keys():
+            raise KeyError(f"{name}: there is {', '.join(self.keys()) or 'nothing of it'}; output= says what is computed")
         return np.zeros((0, self.ready[_WIDTHS[name.split("@")[0]]]), np.float32)     # too short for a row
 
     def keys(self) -> list[str]:
@@ -172,11 +175,16 @@ def features(audio: Union[str, PathLike[str], np.ndarray], url: Optional[str] = 
     if isinstance(audio, (str, PathLike)):
         path = fspath(audio)
         audio, rate, trouble = load(path)
-        check_rate(path, rate)
         if trouble:
             warnings.warn(trouble, stacklevel=2)
     check_format(options.get("format", "s16le"))
     channels = int(options.get("channels") or 0)
+    if isinstance(rate, float) and rate.is_integer():
+        rate = int(rate)                    # as soxr and librosa have it
+    if isinstance(rate, (int, np.integer)) and READ_RATES[0] <= rate <= READ_RATES[1] and not fits(rate, 1):
+        audio, rate = to_session(check(audio, channels), rate), RATE
+        options.pop("channels", None)
+        channels = 0
     if check(audio, channels).ndim == 2:
         options["channels"] = channels = audio.shape[1]
     step = 16000 * (channels or 1)

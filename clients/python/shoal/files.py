@@ -1,9 +1,12 @@
 """A sound file's samples. What ends early is told, what cannot be read is a ValueError that says what helps.
 
     WAV     the size of its data chunk against what follows it; one that was never ended has 0 there, and sound behind
-    Ogg     the last page of a whole one has the end mark, and is there in full
+    Ogg     the last page of a whole one has the end mark, and is there in full; all have checksums
     AIFF    the size of its form against the file's
+    AU, W64, RF64, CAF   the sizes in their headers
     others  (FLAC, MP3) as many samples as their header has
+
+And is there more: another recording behind the first of an Ogg or FLAC file, sound behind the data chunk of a WAV?
 
 As in clients/file/file_check.c.
 """
@@ -14,11 +17,13 @@ import os
 import shlex
 import struct
 import wave
+import zlib
 from typing import BinaryIO
 
 import numpy as np
 
-from .samples import RATES, check
+from .resample import MOST_FILE_CHANNELS, RATE, READ_RATES, fits, to_session
+from .samples import check
 
 TOLERANCE_S = 0.15              # decoders leave out their delay, encoders round up to frames: less is no loss
 UNKNOWN = 0x7fff0000            # who writes to a pipe leaves the most that fits
@@ -27,6 +32,12 @@ SIZES = (1 << 14, 1 << 8, 1 << 3)   # of a block; one that cannot be read to its
 # what soundfile does not read, by its first bytes: (where, bytes, name)
 OTHERS = ((4, b"ftyp", "MP4 (m4a)"), (0, b"\x1a\x45\xdf\xa3", "WebM or Matroska"), (0, b"0&\xb2u", "WMA"),
           (0, b"#!AMR", "AMR"), (0, b"\xff\xf1", "AAC"), (0, b"\xff\xf9", "AAC"))
+
+MIRROR = bytes(int(f"{b:08b}"[::-1], 2) for b in range(256))
+W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+# how its chunks are laid out: first bytes, where they begin, the name of the sound's, size, bytes before the content, alignment
+CHUNKS = ((b"riff\x2e\x91", 40, W64_DATA, "<Q", 24, 8), (b"RF64", 12, b"data", "<I", 8, 2),
+          (b"caff", 8, b"data", ">Q", 12, 1))
 
 Sound = tuple[np.ndarray, int]  # samples, rate
 
@@ -107,15 +118,104 @@ def _is_chunk(f: BinaryIO, behind: int) -> bool:
     return all(32 <= c < 127 for c in name) and size + 8 <= behind
 
 
+def _is_sound(data: bytes) -> bool:
+    """What follows the data chunk of a WAV is more of it: no chunk, no padding."""
+    names = (data[:4], data[1:5])
+    return (len(data) >= 256 and not any(all(32 <= c < 127 for c in name) for name in names)
+            and len(data) - data.count(0) > len(data) // 8)
+
+
+def _has_more(f: BinaryIO, at: int, end: int) -> bool:
+    """Behind that byte; it may begin with a pause."""
+    f.seek(at)
+    data = f.read(4096)
+    if len(data) == 4096 and not any(data):
+        f.seek(at + (end - at) // 2)
+        data = f.read(4096)
+    return _is_sound(data)
+
+
+def _more(decoded: float) -> str:
+    return (f"more sound follows the {decoded:.2f} s that could be read, which the header knows nothing of (several recordings "
+            "in one file?): take it apart, or try to convert it with ffmpeg")
+
+
 def _wav_trouble(f: BinaryIO, end: int, decoded: float) -> str:
     size, there, second = _data_chunk(f, end)
+    if 0 < size < there and _has_more(f, end - there + size, end):
+        return _more(decoded)
     if size == 0 and there and second and not _is_chunk(f, there):
         return (f"its header says that it has no sound, but {there / second:.2f} s follow (a recording that was not ended?): "
                 f"{_ffmpeg(f.name)} makes it whole")
     return _cut(decoded, decoded * size / there) if 0 < there < size < UNKNOWN else ""
 
 
+def _promise(f: BinaryIO) -> int:
+    """Where the sound of an AU, W64, RF64 or CAF file ends by its header, in bytes; 0: it does not say."""
+    f.seek(0)
+    head = f.read(1 << 16)
+    if head[:4] in (b".snd", b"dns."):
+        at, size = struct.unpack(">II" if head[:4] == b".snd" else "<II", head[4:12])
+        return at + size if 0 < size < UNKNOWN else 0
+    kind = next((k for k in CHUNKS if head[:len(k[0])] == k[0]), None)
+    if not kind or len(head) < 48:
+        return 0
+    _, at, name, number, before, step = kind
+    while at + before <= len(head):
+        size = struct.unpack_from(number, head, at + len(name))[0]
+        body = size - (before if name == W64_DATA else 0)
+        if head[at:at + len(name)] == name:
+            body = struct.unpack_from("<Q", head, 28)[0] if head[:4] == b"RF64" else body
+            return at + before + body if 0 < body < 1 << 40 else 0
+        if size > len(head):
+            break
+        at += before + -(-body // step) * step
+    return 0
+
+
+def _cut_bytes(f: BinaryIO, end: int, decoded: float) -> str:
+    promise = _promise(f)
+    return _cut(decoded, decoded * promise / end) or "the file is cut off" if promise > end else ""
+
+
+def _has_second(f: BinaryIO, magic: bytes) -> bool:
+    """Behind the first bytes of the file."""
+    f.seek(len(magic))
+    last = b""
+    while block := f.read(1 << 20):
+        if magic in last + block:
+            return True
+        last = block[-len(magic):]
+    return False
+
+
+def _sum(page: bytes) -> int:
+    """An Ogg page's checksum: zlib's, with the bits of all bytes and of itself in the other order, and no complements."""
+    mirrored = zlib.crc32((page[:22] + bytes(4) + page[26:]).translate(MIRROR), 0xffffffff) ^ 0xffffffff
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+def _pages(f: BinaryIO) -> tuple[bool, bool]:
+    """(a stream begins behind one that has begun to sound, a page is damaged)"""
+    sounding = ended = lost = False
+    f.seek(0)
+    while len(head := f.read(27)) == 27 and head[:4] == b"OggS" and not lost:
+        if head[5] & 2 and sounding:
+            return True, False
+        page = head + f.read(head[26])
+        page += f.read(sum(page[27:]))
+        sounding, ended = sounding or not head[5] & 2, bool(head[5] & 4)
+        lost = len(page) == 27 + head[26] + sum(page[27:27 + head[26]]) and _sum(page) != int.from_bytes(page[22:26], "little")
+    return False, lost or (len(head) >= 4 and head[:4] != b"OggS" and not ended)
+
+
 def _ogg_trouble(f: BinaryIO, end: int, decoded: float) -> str:
+    later, lost = _pages(f)
+    if later:
+        return _more(decoded)
+    if lost:
+        return (f"the file is damaged: {decoded:.2f} s could be read, and some is missing in the middle, so times behind that "
+                "are too early")
     f.seek(max(0, end - OGG_TAIL))
     tail = f.read()
     page = tail[tail.rfind(b"OggS"):]
@@ -140,11 +240,16 @@ def _trouble(path: str, head: bytes, decoded: float, promised: float) -> str:
             return _ogg_trouble(f, end, decoded)
         if head[:4] == b"FORM" and 8 + int.from_bytes(head[4:8], "big") > end:
             return f"the file is cut off: {decoded:.2f} s are there, and it says that there is more"
+        if head[:4] == b"fLaC" and _has_second(f, b"fLaC\0\0\0\x22"):
+            return _more(decoded)
+        if cut := _cut_bytes(f, end, decoded):
+            return cut
     return _cut(decoded, promised)
 
 
 def load(path: str) -> tuple[np.ndarray, int, str]:
-    """(samples, rate, what is wrong with the file although it could be read, or "")."""
+    """(samples, rate, what is wrong with the file although it could be read, or ""). As a session takes them: of a rate
+    or with channels that none takes, their mean at 16 kHz."""
     if os.path.getsize(path) == 0:
         raise ValueError(f"{path}: the file is empty")
     with open(path, "rb") as f:
@@ -154,16 +259,17 @@ def load(path: str) -> tuple[np.ndarray, int, str]:
         samples, rate = _wav(path)
     except (wave.Error, EOFError):
         samples, rate, promised = _other(path, head)
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    if not READ_RATES[0] <= rate <= READ_RATES[1] or channels > MOST_FILE_CHANNELS:
+        raise ValueError(f"{path}: {channels} channels at {rate} Hz; up to {MOST_FILE_CHANNELS} at {READ_RATES[0]} to "
+                         f"{READ_RATES[1]} Hz are read: does its header lie?")
     trouble = _trouble(path, head, len(samples) / rate, promised / rate)
+    trouble = trouble and f"{path}: {trouble}"
     try:
-        return check(samples), rate, trouble and f"{path}: {trouble}"
+        if fits(rate, channels):
+            return check(samples), rate, trouble
+        for channel in samples.T if channels > 1 else [samples]:
+            check(channel)
+        return to_session(samples, rate), RATE, trouble
     except ValueError as e:
         raise ValueError(f"{path}: {e}") from None
-
-
-def check_rate(path: str, rate: int) -> None:
-    """That a session takes it."""
-    low, high = RATES
-    if not low <= rate <= high:
-        convert = _ffmpeg(path, f"-ar {min(max(rate, low), high)} ")
-        raise ValueError(f"{path}: {rate} Hz, sessions have {low} to {high}: {convert}, or shoal-file, which converts")

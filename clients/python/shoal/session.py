@@ -288,6 +288,10 @@ def _no_password() -> str:
 
 def _tls(ca_file: Optional[str], cert: Optional[str], key: Optional[str]) -> ssl.SSLContext:
     context = ssl.create_default_context()
+    for path in (ca_file, cert, key):
+        if path:                        # ssl would not say which
+            with open(path, "rb"):
+                pass
     if ca_file:
         context.load_verify_locations(ca_file)
     if key and not cert:
@@ -295,6 +299,14 @@ def _tls(ca_file: Optional[str], cert: Optional[str], key: Optional[str]) -> ssl
     if cert:
         context.load_cert_chain(cert, key, _no_password)
     return context
+
+
+def _checked(token: str) -> str:
+    """A line of a header: one that was read from a file may still have its line break."""
+    if not all(33 <= ord(c) < 127 for c in token):
+        raise ValueError("the token has a blank, a line break or another character that no token has; "
+                         "if it comes from a file: .read().strip()")
+    return token
 
 
 class connect:
@@ -323,7 +335,7 @@ class connect:
         if token := os.environ.get("SHOAL_TOKEN") if token is None else token:
             new = "additional_headers" in inspect.signature(websockets.connect).parameters
             name = "additional_headers" if new else "extra_headers"
-            self._arguments[name] = {"Authorization": f"Bearer {token}"}
+            self._arguments[name] = {"Authorization": f"Bearer {_checked(token)}"}
 
     def __await__(self) -> Generator[Any, None, AsyncSession]:
         return self._open().__await__()

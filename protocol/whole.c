@@ -1,0 +1,237 @@
+/* whole.c - is all of a file there? What its header promises, in bytes, and what the pages of an
+ * Ogg file say of each other
+ *
+ *     AU      the size of the sound stands in its head
+ *     RF64    ds64 has the size of the data chunk, of 64 bits
+ *     W64     its data chunk, named by a GUID, says its size, head included
+ *     CAF     its data chunk says its size, or -1: up to the end
+ *     VOC     blocks of less than 16 MiB, each with its size
+ *     Ogg     a page has a checksum, a number, marks for the first and the last of a stream
+ *
+ * libsndfile gives what there is of all of these without a word, and of an Ogg file the first
+ * recording, without what was damaged.
+ */
+#include "shoal-wire.h"
+
+#include <string.h>
+
+/* A size that writers leave who do not know it is not below. */
+static const uint64_t most_bytes = (uint64_t)1 << 40;
+
+static uint64_t little(const unsigned char *p, int bytes)
+{
+    uint64_t x = 0;
+
+    for (int i = bytes; i-- > 0;)
+        x = x << 8 | p[i];
+    return x;
+}
+
+static uint64_t big(const unsigned char *p, int bytes)
+{
+    uint64_t x = 0;
+
+    for (int i = 0; i < bytes; i++)
+        x = x << 8 | p[i];
+    return x;
+}
+
+/* ---- what a header promises ---- */
+
+static uint64_t au_promise(const unsigned char *h, size_t n,
+                           uint64_t (*number)(const unsigned char *, int))
+{
+    uint64_t size = n >= 24 ? number(h + 8, 4) : 0;
+
+    return size && size < 0x7fff0000 ? number(h + 4, 4) + size : 0;
+}
+
+static uint64_t rf64_promise(const unsigned char *h, size_t n)
+{
+    uint64_t size = n >= 48 && !memcmp(h + 12, "ds64", 4) ? little(h + 28, 8) : 0;
+
+    for (size_t at = 12; at + 8 <= n; at += 8 + (size_t)((little(h + at + 4, 4) + 1) & ~1ull))
+        if (!memcmp(h + at, "data", 4))
+            return size ? at + 8 + size : 0;
+    return 0;
+}
+
+static uint64_t w64_promise(const unsigned char *h, size_t n)
+{
+    for (uint64_t at = 40, size; at + 24 <= n && (size = little(h + at + 16, 8)) >= 24;
+         at += (size + 7) & ~7ull) {
+        if (!memcmp(h + at, "data\xf3\xac", 6))
+            return size > 24 ? at + size : 0;
+        if (size > n)
+            break;
+    }
+    return 0;
+}
+
+static uint64_t caf_promise(const unsigned char *h, size_t n)
+{
+    for (uint64_t at = 8, size; at + 12 <= n; at += 12 + size) {
+        size = big(h + at + 4, 8);
+        if (!memcmp(h + at, "data", 4))
+            return at + 12 + size;
+        if (size > n)
+            break;
+    }
+    return 0;
+}
+
+/* The block that is the last in sight. */
+static uint64_t voc_promise(const unsigned char *h, size_t n)
+{
+    uint64_t at = n >= 26 ? little(h + 20, 2) : n;
+
+    while (at + 4 <= n && h[at] != 0)
+        at += 4 + little(h + at + 1, 3);
+    return at > n ? at : 0;
+}
+
+uint64_t shoal_file_promise(const void *head, size_t n)
+{
+    const unsigned char *h = head;
+    uint64_t promise = 0;
+
+    if (n < 24)
+        return 0;
+    if (!memcmp(h, ".snd", 4))
+        promise = au_promise(h, n, big);
+    else if (!memcmp(h, "dns.", 4))
+        promise = au_promise(h, n, little);
+    else if (!memcmp(h, "RF64", 4))
+        promise = rf64_promise(h, n);
+    else if (!memcmp(h, "riff\x2e\x91", 6))
+        promise = w64_promise(h, n);
+    else if (!memcmp(h, "caff", 4))
+        promise = caf_promise(h, n);
+    else if (!memcmp(h, "Creative Voice File\x1a", 20))
+        promise = voc_promise(h, n);
+    return promise < most_bytes ? promise : 0;
+}
+
+/* ---- what follows the sound ---- */
+
+static int is_name(const unsigned char *p)
+{
+    for (int i = 0; i < 4; i++)
+        if (p[i] < ' ' || p[i] > '~')
+            return 0;
+    return 1;
+}
+
+/* Chunks have names, also where the byte that pads odd ones is left out; padding is zeros. */
+int shoal_is_more_sound(const void *bytes, size_t n)
+{
+    const unsigned char *p = bytes;
+    size_t some = 0;
+
+    if (n < 256 || is_name(p) || is_name(p + 1))
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        some += p[i] != 0;
+    return some > n / 8;
+}
+
+int shoal_has_flac_head(const void *bytes, size_t n, int begins)
+{
+    static const unsigned char head[] = { 'f', 'L', 'a', 'C', 0, 0, 0, 34 };
+    const unsigned char *p = bytes, *own = begins ? memmem(bytes, n, head, sizeof head) : NULL;
+
+    if (own) {
+        n -= (size_t)(own + sizeof head - p);
+        p = own + sizeof head;
+    }
+    return memmem(p, n, head, sizeof head) != NULL;
+}
+
+/* ---- the pages of an Ogg file ---- */
+
+enum { FIRST_MARK = 2, LAST_MARK = 4 };
+
+/* By halves of a byte: polynomial 0x04c11db7, the highest bit first. */
+static uint32_t checksum(uint32_t sum, unsigned char byte)
+{
+    static const uint32_t half[16] = { 0x00000000, 0x04c11db7, 0x09823b6e, 0x0d4326d9,
+                                       0x130476dc, 0x17c56b6b, 0x1a864db2, 0x1e475005,
+                                       0x2608edb8, 0x22c9f00f, 0x2f8ad6d6, 0x2b4bcb61,
+                                       0x350c9b64, 0x31cd86d3, 0x3c8ea00a, 0x384fbdbd };
+
+    sum ^= (uint32_t)byte << 24;
+    sum = sum << 4 ^ half[sum >> 28];
+    return sum << 4 ^ half[sum >> 28];
+}
+
+static size_t head_size(const shoal_ogg_pages *p)
+{
+    return p->size < 27 ? 27 : 27 + (size_t)p->head[26];
+}
+
+/* The head is there. */
+static void begin_page(shoal_ogg_pages *p)
+{
+    p->sum = 0;
+    p->body = 0;
+    for (size_t i = 0; i < p->size; i++)
+        p->sum = checksum(p->sum, i >= 22 && i < 26 ? 0 : p->head[i]);
+    for (size_t i = 27; i < p->size; i++)
+        p->body += p->head[i];
+}
+
+/* Pages of headers have a position of 0: what was recorded from a station begins in the middle. */
+static void end_page(shoal_ogg_pages *p)
+{
+    uint32_t serial = (uint32_t)little(p->head + 14, 4), number = (uint32_t)little(p->head + 18, 4);
+    int first = p->head[5] & FIRST_MARK;
+
+    p->size = 0;
+    if (p->sum != little(p->head + 22, 4)) {
+        p->lost = 1;
+        return;
+    }
+    p->later |= first && p->under_way;
+    p->under_way |= !first;
+    p->lost |= !first && p->sounding && serial == p->serial && number != p->number + 1;
+    p->sounding = little(p->head + 6, 8) != 0;
+    p->ended = (p->head[5] & LAST_MARK) != 0;
+    p->serial = serial;
+    p->number = number;
+}
+
+/* What stands between pages is what is left of one; behind the last one it is none of the sound. */
+static void find_page(shoal_ogg_pages *p, unsigned char byte)
+{
+    static const unsigned char magic[] = "OggS";
+
+    if (byte == magic[p->size]) {
+        p->head[p->size++] = byte;
+        return;
+    }
+    p->lost |= p->under_way && !p->ended;
+    p->size = byte == magic[0];
+    p->head[0] = magic[0];
+}
+
+void shoal_ogg_look(shoal_ogg_pages *p, const void *bytes, size_t n)
+{
+    const unsigned char *b = bytes;
+
+    for (size_t i = 0; i < n && !p->later; i++) {
+        if (p->body) {
+            p->sum = checksum(p->sum, b[i]);
+            p->body--;
+        } else if (p->size < 4) {
+            find_page(p, b[i]);
+            continue;
+        } else {
+            p->head[p->size++] = b[i];
+            if (p->size < head_size(p) || p->size < 27)
+                continue;
+            begin_page(p);
+        }
+        if (!p->body)
+            end_page(p);
+    }
+}

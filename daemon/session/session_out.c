@@ -205,11 +205,13 @@ void shoald_session_review(shoald_session *s)
     }
     if (s->link->closing_ns)
         return;
+    bool paused = atomic_load(&s->lane.rx_paused);
     if (s->close_due) {
+        if (paused && !s->deaf)
+            resume_rx(s); /* else the client's Close, or its end, would not be heard */
         close_now(s);
         return;
     }
-    bool paused = atomic_load(&s->lane.rx_paused);
     if (!paused && input_above(s, s->lane.in_high, SHOALD_REPLY_BYTES / 2))
         pause_rx(s);
     else if (paused && (s->phase == SHOALD_CLOSING ||

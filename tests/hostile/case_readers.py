@@ -1,13 +1,15 @@
 """Clients that take no results"""
 
 import socket
+import struct
 import time
 
 from daemon import Shoald, check, scaled, wait_until
-from ws import BINARY, TEXT, Socket, frame, honest_session, noise
+from ws import BINARY, CLOSE, TEXT, Socket, frame, honest_session, noise
 
 MIB = 1 << 20
 BACK_S = 25         # slots and memory are back within
+LWS_S = 5           # libwebsockets waits for the answer to a Close so long
 
 
 def upload(sockets, seconds):
@@ -97,3 +99,23 @@ def case_slow_but_reading():
             ws.send(TEXT, b'{"type":"end"}')
             done = ws.message("done")
             check(done["frames"] == 150, done["frames"], "frames, not 150")
+
+
+def case_refused_in_the_middle_of_much():
+    """A session that ends by an error while reading from it is stopped hears its client's Close all the same."""
+    sound = noise(1)
+    wav = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(sound), b"WAVE", b"fmt ", 16, 1, 1, 16000, 32000, 2, 16, b"data",
+                      len(sound)) + sound
+    with Shoald() as shoald:
+        for _ in range(10):
+            with Socket(shoald.port, "/v1/stream?depth=1&rate=8000") as ws:
+                ws.message("ready")
+                ws.s.sendall(b"".join(frame(BINARY, wav[i:i + 8192]) for i in range(0, len(wav), 8192)))
+                kinds = []
+                for op, payload in ws.frames():
+                    kinds.append(op)
+                    if op == CLOSE:
+                        ws.send(CLOSE, payload[:2])
+                        began = time.monotonic()
+                check(kinds[-1:] == [CLOSE], "no Close at the end of", kinds)
+                check(time.monotonic() - began < 4, "the client's Close was not heard: its session ended by a deadline of", LWS_S, "s")

@@ -66,3 +66,68 @@ def run(*words):
     done = subprocess.run([SHOALD, "--model", TINY, "--workers", "1", *words], capture_output=True, text=True,
                           timeout=20 * PATIENCE, check=False, preexec_fn=die_with_parent)
     return done.returncode, done.stdout + done.stderr
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def case_addresses_that_exclude_each_other():
+    """--check and the start say the same of two `listen` that cannot both be had, and blame nobody else"""
+    with tempfile.TemporaryDirectory() as directory:
+        port, path = free_port(), "unix:" + os.path.join(directory, "socket")
+        for one, other in ((f"127.0.0.1:{port}",) * 2, (f"*:{port}", f"127.0.0.1:{port}"),
+                           (f"127.0.0.1:{port}", f"localhost:{port}"), (path, path)):
+            words = ["--insecure-listen", "--listen", one, "--listen", other]
+            for more in ([], ["--check"]):
+                code, said = run(*words, *more)
+                check(code == 1 and said.count("\n") == 1 and f"{one} and {other}" in said, words, "says", said)
+        code, said = run("--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--listen", f"127.0.0.1:{port}",
+                         "--listen", f"127.0.0.2:{port}", "--check")
+        check(code == 0, "addresses that go together:", said)
+
+
+def inherited(count, directory):
+    """shoald with so many sockets as systemd would pass them; and their ports"""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+
+    def prepare():
+        die_with_parent()
+        high = [os.dup2(s.fileno(), 300 + i) for i, s in enumerate(sockets)]
+        for i, fd in enumerate(high):
+            os.dup2(fd, 3 + i, inheritable=True)
+        os.closerange(3 + count, 400)
+    log = os.path.join(directory, f"log{count}")
+    with open(log, "wb") as f:
+        process = subprocess.Popen(
+            ["sh", "-c", "LISTEN_PID=$$ exec \"$@\"", "sh", SHOALD, "--model", TINY, "--workers", "1"],
+            stderr=f, close_fds=False, env={**os.environ, "LISTEN_FDS": str(count)}, preexec_fn=prepare)
+    for s in sockets:
+        s.close()
+    return process, ports, log
+
+
+def case_sockets_of_systemd():
+    """All that are passed are served, or it does not start: nobody waits for ever on one that is not"""
+    with tempfile.TemporaryDirectory() as directory:
+        process, ports, _ = inherited(20, directory)
+        try:
+            for port in ports:
+                with socket.create_connection(("127.0.0.1", port), 10 * PATIENCE) as s:
+                    s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    check(read_head(s)[0] == 200, "no answer at one of 20 sockets")
+        finally:
+            process.kill()
+            process.wait()
+        process, _, log = inherited(40, directory)
+        try:
+            code = process.wait(10 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = "none: it runs"
+        with open(log, encoding="utf-8") as f:
+            said = f.read()
+        check(code == 1 and "passes 40 sockets" in said, "exit code", code, said)

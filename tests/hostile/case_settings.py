@@ -89,6 +89,27 @@ def case_addresses_that_exclude_each_other():
         check(code == 0, "addresses that go together:", said)
 
 
+def case_more_connections_by_reload():
+    """A reload raises the limit of descriptors as a start does, or is refused with its words"""
+    def limits(pid):
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
+    with tempfile.TemporaryDirectory() as directory:
+        config = os.path.join(directory, "conf")
+        few = "max_sessions = 10\nmax_http_connections = 8\nmax_uploads = 1\n"
+        write(config, few)
+        with Shoald("--config", config) as shoald:
+            resource.prlimit(shoald.pid, resource.RLIMIT_NOFILE, (128, 4096))
+            write(config, few.replace("= 8", "= 1000"))
+            reload(shoald, "reloaded needs")
+            check(limits(shoald.pid) >= 2000, "descriptors for 1000 connections:", limits(shoald.pid))
+            write(config, few.replace("= 8", "= 9000") + "idle_timeout_s = 7\n")
+            reload(shoald, "reload_failed")
+            check("max_http_connections" in shoald.log().rsplit("reload_failed", 1)[1], "no cause in the log")
+            with Socket(shoald.port) as ws:
+                limit = ws.message("ready")["limits"]["idle_timeout_s"]
+                check(limit == 60, "half of a refused reload counts:", limit)
+
+
 def inherited(count, directory):
     """shoald with so many sockets as systemd would pass them; and their ports"""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -131,3 +152,18 @@ def case_sockets_of_systemd():
         with open(log, encoding="utf-8") as f:
             said = f.read()
         check(code == 1 and "passes 40 sockets" in said, "exit code", code, said)
+
+
+def case_a_second_signal_leaves_nothing():
+    """Who is told twice to go goes at once, but takes the files along that say it is there"""
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "socket")
+        with Shoald("--listen", "unix:" + path) as shoald, Socket(shoald.port) as ws:
+            ws.message("ready")
+            check(os.path.exists(path) and shoald.address(), "it has not made its files")
+            shoald.process.terminate()
+            wait_until(lambda: "draining" in shoald.log(), 5, "it does not drain")
+            shoald.process.terminate()
+            check(shoald.wait_exit(5) == 1, "exit code", shoald.process.returncode)
+            check(not os.path.exists(path), "the socket's file stays")
+            check(not shoald.address(), "the ready file stays")

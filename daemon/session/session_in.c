@@ -192,6 +192,7 @@ static void on_audio(shoald_session *s, const void *bytes, size_t n)
     if (n == 0)
         return;
     if (atomic_load(&s->lane.received_bytes) + s->torn_bytes == 0 && !shoald_admit_hears(s, &err)) {
+        shoald_count(&s->house->stats.refused, 1);
         shoald_session_fail_with(s, &err);
         return;
     }

@@ -8,7 +8,9 @@
 #include <time.h>
 
 enum {
-    RX_SLACK = 64 << 10, /* lws may deliver this much before a pause takes effect */
+    /* what lws may deliver before a pause takes effect: 8 KiB of the shortest requests, each of
+     * them answered with an error */
+    RX_SLACK = 96 << 10,
     MIN_INPUT_BYTES = 16 << 10
 };
 
@@ -117,6 +119,32 @@ void shoald_lane_give_back(void *mail, shoald_port *p)
 {
     put(&p->outbox, mail);
     p->mail_sent = true;
+}
+
+/* ---- set ------------------------------------------------------------------------------- */
+
+size_t shoald_change_of(shoald_change *c, const shoal_options *effective)
+{
+    const shoal_options *o = effective;
+    *c = (shoald_change){ .given = o->given,
+                          .outputs = o->outputs,
+                          .depth_min = o->depth_min,
+                          .depth_max = o->depth_max,
+                          .chunk_ms = o->chunk_ms,
+                          .tap_count = o->tap_count };
+    memcpy(c->taps, o->taps, sizeof c->taps);
+    return offsetof(shoald_change, taps) + (size_t)o->tap_count * sizeof c->taps[0];
+}
+
+void shoald_change_apply(const shoald_change *c, shoal_options *o)
+{
+    o->given = c->given;
+    o->outputs = c->outputs;
+    o->depth_min = c->depth_min;
+    o->depth_max = c->depth_max;
+    o->chunk_ms = c->chunk_ms;
+    o->tap_count = c->tap_count;
+    memcpy(o->taps, c->taps, sizeof o->taps);
 }
 
 /* ---- sizes --------------------------------------------------------------------------- */

@@ -45,7 +45,7 @@
 /* kinds of input records */
 enum {
     SHOALD_IN_AUDIO, /* payload: bytes in the session's format; opus: one packet */
-    SHOALD_IN_SET,   /* payload: shoal_options, effective */
+    SHOALD_IN_SET,   /* payload: shoald_change */
     SHOALD_IN_FLUSH, /* payload: id with its NUL */
     SHOALD_IN_SKIP,  /* payload: uint64_t samples that were left out here */
     SHOALD_IN_END,
@@ -152,6 +152,20 @@ void shoald_lane_give_back(void *mail, shoald_port *p);
 #define SHOALD_MARKED(p)    ((uintptr_t)(p)&1)
 #define SHOALD_MOVED(p)     ((uintptr_t)(p)&2)
 #define SHOALD_UNMARK(p)    ((shoald_lane *)((uintptr_t)(p) & ~(uintptr_t)3))
+
+/* ---- set ------------------------------------------------------------------------------------ */
+
+/* What `set` may change, as it is to be: the payload of SHOALD_IN_SET. As short as it can be, for
+ * many may come before the socket is no longer read. */
+typedef struct shoald_change {
+    unsigned given, outputs;
+    int depth_min, depth_max, chunk_ms, tap_count;
+    shoal_tap taps[SHOAL_MAX_TAPS]; /* as many of them lie in the record */
+} shoald_change;
+
+/* Returns its bytes. */
+size_t shoald_change_of(shoald_change *c, const shoal_options *effective);
+void shoald_change_apply(const shoald_change *c, shoal_options *o);
 
 /* ---- ready --------------------------------------------------------------------------------- */
 

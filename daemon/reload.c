@@ -8,6 +8,7 @@
 #include "server.h"
 
 #include "base/log.h"
+#include "base/process.h"
 #include "session/admit.h"
 #include "work/weigh.h"
 
@@ -186,12 +187,22 @@ static void refuse(const char *why)
                shoald_log_quote(quoted, sizeof quoted, why));
 }
 
+/* The number of sessions stays what it is. */
+static int raise_descriptor_limit(const shoald_server *server, const shoald_settings *fresh,
+                                  char *why, size_t why_size)
+{
+    size_t need = shoald_settings_descriptors(fresh) - (size_t)fresh->max_sessions +
+                  (size_t)server->house.settings.max_sessions;
+    return shoald_process_want_descriptors(need, why, why_size);
+}
+
 void shoald_reload_all(shoald_server *server)
 {
     static shoald_settings fresh;
     char why[SHOALD_WHY_SIZE], pending[256];
     shoald_tokens tokens;
     if (shoald_options_load(server->options, &fresh, why, sizeof why) < 0 ||
+        raise_descriptor_limit(server, &fresh, why, sizeof why) < 0 ||
         shoald_tokens_read(&tokens, fresh.tokens, why, sizeof why) < 0) {
         refuse(why);
         return;

@@ -175,6 +175,18 @@ static int start_lws(shoald_server *server)
     return 0;
 }
 
+/* One that is not taken would have its clients wait for ever. */
+static int check_count(int inherited, char *why, size_t why_size)
+{
+    if (inherited <= SHOALD_MAX_LISTENERS)
+        return 0;
+    snprintf(why, why_size,
+             "systemd passes %d sockets, and shoald takes %d: leave out some ListenStream= of "
+             "shoald.socket",
+             inherited, SHOALD_MAX_LISTENERS);
+    return -1;
+}
+
 static int bind_all(shoald_server *server)
 {
     char why[SHOALD_WHY_SIZE];
@@ -182,7 +194,10 @@ static int bind_all(shoald_server *server)
     int inherited = shoald_notify_inherited();
     int count = inherited ? inherited : c->listen_count;
     server->inherited = inherited > 0;
-    for (int i = 0; i < count && i < SHOALD_MAX_LISTEN; i++) {
+    if (check_count(inherited, why, sizeof why) < 0 ||
+        (!inherited && shoald_trial_compare_addresses(c, why, sizeof why) < 0))
+        return complain(why);
+    for (int i = 0; i < count; i++) {
         shoald_listener *l = &server->listeners[server->listener_count];
         int more = inherited
                        ? shoald_listen_inherit(l, SHOALD_FIRST_INHERITED + i, c->insecure_listen,

@@ -15,12 +15,21 @@
 #include <libwebsockets.h>
 #include <unistd.h>
 
+/* Who looks for them would take this shoald for one that listens. */
+static void remove_files(shoald_server *server)
+{
+    for (int i = 0; i < server->listener_count; i++)
+        shoald_process_remove_file(&server->listeners[i].unix_file);
+    shoald_process_remove_file(&server->ready_file);
+}
+
 void shoald_server_drain(shoald_server *server)
 {
     int seconds = server->house.settings.drain_timeout_s;
     if (server->house.draining) {
         shoald_log(SHOALD_LOG_WARNING, "exit", "reason=second_signal sessions=%d",
                    server->house.session_count);
+        remove_files(server);
         _exit(1);
     }
     server->house.draining = true;

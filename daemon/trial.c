@@ -9,14 +9,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+int shoald_trial_compare_addresses(const shoald_settings *c, char *why, size_t why_size)
+{
+    for (int i = 0; i < c->listen_count; i++)
+        for (int j = 0; j < i; j++)
+            if (shoald_listen_compare(c->listen[j], c->listen[i], why, why_size) < 0)
+                return -1;
+    return 0;
+}
 
 static int check_addresses(const shoald_settings *c, char *why, size_t why_size)
 {
     for (int i = 0; i < c->listen_count; i++)
         if (shoald_listen_check(c->listen[i], c->insecure_listen, why, why_size) < 0)
             return -1;
-    return 0;
+    return shoald_trial_compare_addresses(c, why, why_size);
 }
 
 static int check_tokens(const shoald_settings *c, char *why, size_t why_size)
@@ -37,14 +45,9 @@ static int check_models(const shoald_settings *c, char *why, size_t why_size)
     return 0;
 }
 
-/* The file itself may be there already: it is put in its place by rename. */
 static int check_ready_file(const char *path, char *why, size_t why_size)
 {
-    char folder[PATH_MAX] = ".";
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    if (slash)
-        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    if (!path || access(folder, W_OK | X_OK) == 0)
+    if (!path || shoald_process_try_file(path) == 0)
         return 0;
     snprintf(why, why_size, "cannot write --ready-file %.200s: %s", path, strerror(errno));
     return -1;

@@ -150,6 +150,28 @@ START_TEST(an_address_in_use_is_good)
 }
 END_TEST
 
+static const struct {
+    const char *one, *other;
+    bool go_together;
+} pairs[] = {
+    { "127.0.0.1:7350", "127.0.0.1:7350", false }, { "*:7350", "127.0.0.1:7350", false },
+    { "127.0.0.1:7350", "0.0.0.0:7350", false },   { "unix:/tmp/a", "unix:/tmp/a", false },
+    { "127.0.0.1:0", "127.0.0.1:0", true },        { "127.0.0.1:7350", "127.0.0.1:7351", true },
+    { "127.0.0.1:7350", "127.0.0.2:7350", true },  { "127.0.0.1:7350", "[::1]:7350", true },
+    { "0.0.0.0:7350", "[::]:7350", true },         { "[::1]:7350", "[::]:7350", false },
+    { "unix:/tmp/a", "unix:/tmp/b", true },        { "unix:/tmp/a", "127.0.0.1:7350", true },
+};
+
+START_TEST(of_two_that_exclude_each_other_both_are_named)
+{
+    const char *one = pairs[_i].one, *other = pairs[_i].other;
+    int result = shoald_listen_compare(one, other, why, sizeof why);
+    ck_assert_msg(result == (pairs[_i].go_together ? 0 : -1), "%s and %s: %d", one, other, result);
+    if (result < 0)
+        ck_assert_msg(strstr(why, one) && strstr(why, other), "%s", why);
+}
+END_TEST
+
 START_TEST(nothing_is_left_behind_or_removed)
 {
     struct stat before, after;
@@ -225,6 +247,8 @@ int main(void)
     tcase_add_test(tc, inherited_ones_are_held_to_the_same);
     tcase_add_test(tc, a_path_that_is_too_long_is_refused);
     tcase_add_test(tc, an_address_in_use_is_good);
+    tcase_add_loop_test(tc, of_two_that_exclude_each_other_both_are_named, 0,
+                        sizeof pairs / sizeof pairs[0]);
     tcase_add_test(tc, nothing_is_left_behind_or_removed);
     tcase_add_test(tc, a_file_that_is_no_socket_stays);
     tcase_add_test(tc, the_socket_of_another_stays);

@@ -182,7 +182,7 @@ START_TEST(set_asks_for_layers)
     o.tap_count = 2;
     o.taps[0] = (shoal_tap){ 0, SHOAL_OUTPUT_HIDDEN };
     o.taps[1] = (shoal_tap){ 2, SHOAL_OUTPUT_HIDDEN };
-    track_put(SHOALD_IN_SET, &o, sizeof o);
+    track_set(&o);
     ck_assert_ptr_nonnull(track_find("\"output\":[\"mel\",\"hidden@0\",\"hidden@2\"]", 0));
     track_audio(SAMPLES - 5000);
     track_end();

@@ -287,7 +287,7 @@ START_TEST(set_changes_the_chunks)
     o = track.lane.options;
     o.given = SHOAL_OPT_CHUNK_MS;
     o.chunk_ms = 80;
-    track_put(SHOALD_IN_SET, &o, sizeof o);
+    track_set(&o);
     const char *changed = track_find("\"type\":\"changed\"", 0);
     ck_assert_double_eq(track_number(changed, "chunk_ms"), 80);
     ck_assert_double_eq(track_number(changed, "from_frame"), 9);
@@ -299,7 +299,7 @@ START_TEST(set_changes_the_chunks)
     ck_assert_int_eq(track.packets[2].p.frames, 4);
     ck_assert_uint_eq(track.packets[2].p.flags, 0);
     o.chunk_ms = 1280;
-    track_put(SHOALD_IN_SET, &o, sizeof o);
+    track_set(&o);
     track_audio(40000);
     ck_assert_int_eq(track.packets[track.packet_count - 1].p.frames, 64);
     track_end();

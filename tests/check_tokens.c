@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/settings.h"
@@ -136,6 +137,22 @@ START_TEST(files_that_cannot_be_read_are_named)
     line[sizeof line - 1] = '\0';
     ck_assert_int_eq(read_text(&t, line), -1);
     ck_assert_ptr_nonnull(strstr(why, "line 1: it is longer than"));
+}
+END_TEST
+
+/* Whoever opens it would wait for a writer: at a reload the whole daemon. So with settings. */
+START_TEST(a_pipe_is_not_waited_for)
+{
+    static shoald_settings c;
+    shoald_tokens t;
+    unlink(path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(shoald_tokens_read(&t, path, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, ": it is a pipe"));
+    shoald_settings_default(&c);
+    ck_assert_int_eq(shoald_settings_read(&c, path, why, sizeof why), -1);
+    ck_assert_ptr_nonnull(strstr(why, ": it is a pipe"));
+    ck_assert_int_eq(shoald_settings_read(&c, "/dev/null", why, sizeof why), 0);
 }
 END_TEST
 
@@ -308,6 +325,7 @@ int main(void)
                         sizeof wrong / sizeof wrong[0]);
     tcase_add_test(t, there_may_be_a_thousand);
     tcase_add_test(t, files_that_cannot_be_read_are_named);
+    tcase_add_test(t, a_pipe_is_not_waited_for);
     tcase_add_test(t, a_byte_order_mark_is_skipped_and_a_nul_told);
     tcase_add_test(t, whoever_is_listed_is_found_wherever_that_is);
     tcase_add_test(t, a_rate_is_of_a_minute);

@@ -100,9 +100,10 @@ static void put_audio(int samples)
 static void put_depth(int depth)
 {
     shoal_options o = lane.options;
+    shoald_change change;
     o.given = SHOAL_OPT_DEPTH;
     o.depth_min = o.depth_max = depth;
-    put(SHOALD_IN_SET, &o, sizeof o);
+    put(SHOALD_IN_SET, &change, shoald_change_of(&change, &o));
 }
 
 /* As far as it goes. */

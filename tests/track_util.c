@@ -40,6 +40,13 @@ void track_put(int kind, const void *bytes, size_t n)
     track_work();
 }
 
+void track_set(const shoal_options *effective)
+{
+    shoald_change change;
+    size_t n = shoald_change_of(&change, effective);
+    track_put(SHOALD_IN_SET, &change, n);
+}
+
 /* Vowels and noise, and a pause of a third: the small model finds speech in it, and silence. */
 int16_t track_sample(size_t i)
 {

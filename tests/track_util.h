@@ -51,6 +51,7 @@ void track_audio(size_t samples);
 /* What track_audio sends: sample i of the signal. */
 int16_t track_sample(size_t i);
 void track_put(int kind, const void *bytes, size_t n);
+void track_set(const shoal_options *effective);
 /* As far as it goes, and collect what came. */
 void track_work(void);
 /* End, and all that is left. Fails unless the session ends with done. */

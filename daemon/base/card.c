@@ -1,6 +1,8 @@
 /* card.c - see card.h */
 #include "base/card.h"
 
+#include "base/lines.h"
+
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
@@ -26,7 +28,7 @@ extern const char shoald_default_card_end[] __attribute__((visibility("hidden"))
 static json_t *load(const char *path)
 {
     static const char end[] = ".safetensors";
-    char name[PATH_MAX + 8];
+    char name[PATH_MAX + 8], why[160];
     size_t n = strlen(path);
     if (n == 0)
         return json_loadb(shoald_default_card,
@@ -34,7 +36,11 @@ static json_t *load(const char *path)
     if (n >= sizeof end && strcmp(path + n - (sizeof end - 1), end) == 0)
         n -= sizeof end - 1;
     snprintf(name, sizeof name, "%.*s.json", (int)n, path);
-    return json_load_file(name, 0, NULL);
+    FILE *f = shoald_lines_open(name, why, sizeof why);
+    json_t *card = f ? json_loadf(f, 0, NULL) : NULL;
+    if (f)
+        fclose(f);
+    return card;
 }
 
 const int shoald_card_chunk_ms[SHOALD_CARD_CHUNKS] = { 80, 160, 320, 640 };

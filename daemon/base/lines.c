@@ -1,7 +1,36 @@
 /* lines.c - see lines.h */
 #include "base/lines.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The opened file, or -1 with errno; 0 there: it is of a kind that has to be waited for. */
+static int open_at_once(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+        return fd;
+    close(fd);
+    errno = 0;
+    return -1;
+}
+
+FILE *shoald_lines_open(const char *path, char *why, size_t why_size)
+{
+    int fd = open_at_once(path);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+    if (f)
+        return f;
+    snprintf(why, why_size, "%s",
+             errno ? strerror(errno) : "it is a pipe, which SIGHUP could not read again");
+    if (fd >= 0)
+        close(fd);
+    return NULL;
+}
 
 static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, which some editors put in front */
 

@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* For reading. NULL and why: it cannot be opened, or is a pipe or a socket, whose writer the whole
+ * daemon would wait for; a terminal is not waited for, either. */
+FILE *shoald_lines_open(const char *path, char *why, size_t why_size);
+
 /* The next line, without its end and, of the first, without a byte order mark. *number counts them,
  * from 0. 1; 0: there is no more, or ferror(f); -1: it is longer than size - 2, or not text, and
  * why says so. */

@@ -12,6 +12,7 @@
 #endif
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,34 +72,71 @@ int shoald_process_want_descriptors(size_t need, char *why, size_t why_size)
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= need)
         return 0;
     snprintf(why, why_size,
-             "max_sessions and max_http_connections need %zu descriptors, but the limit is %llu: "
-             "raise it (ulimit -n, LimitNOFILE=) or lower max_sessions",
+             "max_sessions, max_http_connections and max_uploads need %zu descriptors, but the "
+             "limit is %llu: raise it (ulimit -n, LimitNOFILE=) or lower max_sessions",
              need, (unsigned long long)limit.rlim_max);
     return -1;
 }
 
 /* ---- a file of ours ------------------------------------------------------------------------ */
 
-/* Under a name that no other process uses, for it is moved over the real one when it is whole. */
-int shoald_process_write_file(shoald_owned_file *file, const char *path, const char *line)
+/* Under a name that no other process uses, for it is moved over the real one when it is whole. 0 or
+ * -1 (errno); then there is none. */
+static int write_temporary(char temporary[PATH_MAX], struct stat *st, const char *path,
+                           const char *line)
 {
-    char temporary[PATH_MAX];
-    struct stat st;
-    if (snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid()) >= PATH_MAX) {
+    if (snprintf(temporary, PATH_MAX, "%s.%ld", path, (long)getpid()) >= PATH_MAX) {
         errno = ENAMETOOLONG;
         return -1;
     }
     FILE *f = fopen(temporary, "we");
-    int ok = f && fprintf(f, "%s\n", line) > 0 && fstat(fileno(f), &st) == 0;
+    int ok = f && fprintf(f, "%s\n", line) > 0 && fstat(fileno(f), st) == 0;
     if (f && fclose(f) != 0)
         ok = 0;
-    if (!ok || rename(temporary, path) < 0) {
+    if (ok)
+        return 0;
+    int error = errno;
+    unlink(temporary);
+    errno = error;
+    return -1;
+}
+
+int shoald_process_write_file(shoald_owned_file *file, const char *path, const char *line)
+{
+    char temporary[PATH_MAX];
+    struct stat st;
+    if (write_temporary(temporary, &st, path, line) < 0)
+        return -1;
+    if (rename(temporary, path) < 0) {
         int error = errno;
         unlink(temporary);
         errno = error;
         return -1;
     }
     *file = (shoald_owned_file){ path, st.st_dev, st.st_ino };
+    return 0;
+}
+
+/* What no file can be moved over. 0 or errno. */
+static int forbids_move(const char *path)
+{
+    struct stat st;
+    size_t n = strlen(path);
+    if (n == 0)
+        return ENOENT;
+    if (path[n - 1] == '/' || (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)))
+        return EISDIR;
+    return 0;
+}
+
+int shoald_process_try_file(const char *path)
+{
+    char temporary[PATH_MAX];
+    struct stat st;
+    errno = forbids_move(path);
+    if (errno || write_temporary(temporary, &st, path, "127.0.0.1:65535") < 0)
+        return -1;
+    unlink(temporary);
     return 0;
 }
 

@@ -22,6 +22,8 @@ typedef struct shoald_owned_file {
     unsigned long long device, inode;
 } shoald_owned_file;
 int shoald_process_write_file(shoald_owned_file *file, const char *path, const char *line);
+/* Could it be? What is there stays as it is. 0 or -1 (errno). */
+int shoald_process_try_file(const char *path);
 /* Remove it, unless somebody else has put another in its place. */
 void shoald_process_remove_file(shoald_owned_file *file);
 

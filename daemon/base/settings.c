@@ -388,13 +388,12 @@ static int read_line(shoald_settings *c, char *line, char *why, size_t why_size)
 
 int shoald_settings_read(shoald_settings *c, const char *path, char *why, size_t why_size)
 {
-    FILE *f = fopen(path, "re");
+    char line[PATH_MAX + 128], cause[320];
+    FILE *f = shoald_lines_open(path, cause, sizeof cause);
     if (!f) {
-        snprintf(why, why_size, "%s: %s: name a readable file with --config", path,
-                 strerror(errno));
+        snprintf(why, why_size, "%s: %s: name a readable file with --config", path, cause);
         return -1;
     }
-    char line[PATH_MAX + 128], cause[320];
     int number = 0, result, found;
     do {
         result = found = shoald_lines_next(f, &number, line, sizeof line, cause, sizeof cause);

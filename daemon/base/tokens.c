@@ -157,11 +157,9 @@ int shoald_tokens_read(shoald_tokens *t, const char *path, char *why, size_t why
     if (!*path)
         return 0;
     t->required = true;
-    FILE *f = fopen(path, "re");
+    FILE *f = shoald_lines_open(path, cause, sizeof cause);
     int result = f ? read_lines(t, f, &number, cause, sizeof cause) : -1;
-    if (!f)
-        snprintf(cause, sizeof cause, "%s", strerror(errno));
-    else
+    if (f)
         fclose(f);
     if (result == 0)
         return 0;

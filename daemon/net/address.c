@@ -136,6 +136,32 @@ int shoald_address_port(const shoald_address *a)
     }
 }
 
+static bool excludes_four(const struct sockaddr_in *a, const struct sockaddr_in *b)
+{
+    return a->sin_addr.s_addr == b->sin_addr.s_addr || a->sin_addr.s_addr == INADDR_ANY ||
+           b->sin_addr.s_addr == INADDR_ANY;
+}
+
+static bool excludes_six(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b)
+{
+    bool same = IN6_ARE_ADDR_EQUAL(&a->sin6_addr, &b->sin6_addr);
+    return (same && a->sin6_scope_id == b->sin6_scope_id) ||
+           IN6_IS_ADDR_UNSPECIFIED(&a->sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&b->sin6_addr);
+}
+
+bool shoald_address_excludes(const shoald_address *a, const shoald_address *b)
+{
+    int port = shoald_address_port(a);
+    if (a->at.ss_family != b->at.ss_family)
+        return false;
+    if (a->at.ss_family == AF_UNIX)
+        return memcmp(&a->at, &b->at, sizeof(struct sockaddr_un)) == 0;
+    if (port == 0 || port != shoald_address_port(b)) /* 0 takes one that is free */
+        return false;
+    return a->at.ss_family == AF_INET ? excludes_four((const void *)&a->at, (const void *)&b->at)
+                                      : excludes_six((const void *)&a->at, (const void *)&b->at);
+}
+
 void shoald_address_set_port(shoald_address *a, int port)
 {
     if (a->at.ss_family == AF_INET)

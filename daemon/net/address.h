@@ -32,5 +32,7 @@ const char *shoald_address_name(char *to, size_t size, const shoald_address *a);
 bool shoald_address_is_loopback(const struct sockaddr_storage *at);
 int shoald_address_port(const shoald_address *a); /* 0: any, or a unix socket */
 void shoald_address_set_port(shoald_address *a, int port);
+/* While somebody listens on the one, nobody can on the other. */
+bool shoald_address_excludes(const shoald_address *a, const shoald_address *b);
 
 #endif

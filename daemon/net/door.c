@@ -50,6 +50,7 @@ void shoald_door_enter(shoald_door *door, int fd, const struct sockaddr_storage 
 void shoald_door_step(shoald_door *door, uint64_t now_ns)
 {
     door->answers = 0;
+    shoald_greeting_log_untold(door, now_ns);
     for (int i = 0; i < SHOALD_STANDINGS; i++)
         for (shoald_member *m = door->waiting.oldest[i], *newer; m; m = newer) {
             newer = m->newer;

@@ -121,6 +121,7 @@ static void respond(shoald_greeting *g)
     }
     /* who says CONNECT or POST goes on with something else than a request */
     g->closes = g->head.method >= SHOALD_POST;
+    shoald_count(&g->door->house->stats.http_requests, 1);
     int made = shoald_pages_answer(g->door->house, &g->peer, &g->head, g->bytes, &g->answer);
     if (g->answer.status >= 400 && g->answer.status < 500) {
         snprintf(where, sizeof where, "at %s", *g->head.path ? g->head.path : "no page's URL");

@@ -170,8 +170,7 @@ void shoald_greeting_await_reader(shoald_greeting *g)
 
 void shoald_greeting_answer(shoald_greeting *g, int made)
 {
-    shoald_house *house = g->door->house;
-    g->closes |= g->head.close || g->head.has_body || house->draining;
+    g->closes |= g->head.close || g->head.has_body || g->door->house->draining;
     shoald_connection how = g->closes            ? SHOALD_CLOSES
                             : g->head.minor == 0 ? SHOALD_KEEPS_1_0
                                                  : SHOALD_KEEPS;
@@ -180,11 +179,20 @@ void shoald_greeting_answer(shoald_greeting *g, int made)
         linger(g);
         return;
     }
-    shoald_count(&house->stats.http_requests, 1);
     shoald_greeting_await_reader(g);
 }
 
 /* ---- refusals -------------------------------------------------------------------------- */
+
+void shoald_greeting_log_untold(shoald_door *d, uint64_t now_ns)
+{
+    if (now_ns - d->told_ns <= SHOALD_NS_PER_S)
+        return;
+    if (d->untold)
+        shoald_log(SHOALD_LOG_INFO, "requests_refused", "not_told=%d", d->untold);
+    d->told_ns = now_ns;
+    d->told = d->untold = 0;
+}
 
 /* Whoever sends many gets some of them told, and the number of the others. */
 void shoald_greeting_log_refusal(shoald_greeting *g, int status, const char *why)
@@ -192,13 +200,7 @@ void shoald_greeting_log_refusal(shoald_greeting *g, int status, const char *why
     enum { LINES_A_SECOND = 10 };
     shoald_door *d = g->door;
     char quoted[512];
-    uint64_t now_ns = uv_hrtime();
-    if (now_ns - d->told_ns > SHOALD_NS_PER_S) {
-        if (d->untold)
-            shoald_log(SHOALD_LOG_INFO, "requests_refused", "not_told=%d", d->untold);
-        d->told_ns = now_ns;
-        d->told = d->untold = 0;
-    }
+    shoald_greeting_log_untold(d, uv_hrtime());
     if (d->told >= LINES_A_SECOND) {
         d->untold++;
         return;
@@ -214,6 +216,7 @@ void shoald_greeting_refuse(shoald_greeting *g, int status, const shoal_error *e
     int made = shoald_answer_error(&g->answer, status, err);
     g->closes = true;
     shoald_count(&g->door->house->stats.errors[err->code], 1);
+    shoald_count(&g->door->house->stats.http_requests, 1);
     shoald_greeting_log_refusal(g, g->answer.status, err->message);
     shoald_greeting_answer(g, made);
 }

@@ -72,5 +72,7 @@ void shoald_greeting_refuse(shoald_greeting *g, int status, const shoal_error *e
 void shoald_greeting_refuse_request(shoald_greeting *g, int status, const char *why);
 /* Whoever sends many gets some of them told, and the number of the others. */
 void shoald_greeting_log_refusal(shoald_greeting *g, int status, const char *why);
+/* That number, when its second is over. */
+void shoald_greeting_log_untold(shoald_door *d, uint64_t now_ns);
 
 #endif

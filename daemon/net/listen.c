@@ -225,6 +225,23 @@ int shoald_listen_check(const char *address, bool anywhere, char *why, size_t wh
     return good ? 0 : explain(address, error, why, why_size);
 }
 
+int shoald_listen_compare(const char *one, const char *other, char *why, size_t why_size)
+{
+    shoald_addresses a, b;
+    if (shoald_address_resolve(&a, one, why, why_size) < 0 ||
+        shoald_address_resolve(&b, other, why, why_size) < 0)
+        return -1;
+    for (int i = 0; i < a.count * b.count; i++)
+        if (shoald_address_excludes(&a.list[i / b.count], &b.list[i % b.count])) {
+            snprintf(why, why_size,
+                     "listen: %s and %s are at one port of one address: leave out one of them, or "
+                     "give it another port",
+                     one, other);
+            return -1;
+        }
+    return 0;
+}
+
 /* ---- sockets of systemd -------------------------------------------------------------- */
 
 int shoald_listen_inherit(shoald_listener *l, int fd, bool anywhere, char *why, size_t why_size)

@@ -37,6 +37,8 @@ int shoald_listen_bind(shoald_listener *l, int room, const char *address, bool a
 /* Would shoald_listen_bind succeed, if whoever listens there now did not? For --check: nothing is
  * left behind, and nothing of a running server is touched. 0 or -1 and why. */
 int shoald_listen_check(const char *address, bool anywhere, char *why, size_t why_size);
+/* Would one of two `listen` take what the other one needs? 0 or -1 and why. */
+int shoald_listen_compare(const char *one, const char *other, char *why, size_t why_size);
 /* Take over an inherited descriptor; the same holds for its address. 0 or -1 and why. */
 int shoald_listen_inherit(shoald_listener *l, int fd, bool anywhere, char *why, size_t why_size);
 /* Accept from now on. 0 or a libuv error. */

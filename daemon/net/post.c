@@ -356,6 +356,8 @@ static void close_link(shoald_link *l, int code, const char *reason)
     shoald_parting last = { .fd = p->fd, .peer = p->peer, .minor = p->reply.minor };
     const char *wrong = p->cut ? p->cut : p->decoder ? shoald_decoder_why(p->decoder) : "";
     (void)reason;
+    if (code == SHOAL_CLOSE_NORMAL && *wrong)
+        shoald_count(&p->posts->house->stats.errors[SHOAL_CODE_BAD_AUDIO_FORMAT], 1);
     int how = code == SHOAL_CLOSE_NORMAL ? shoald_reply_end(&p->reply, wrong, &last.answer)
                                          : shoald_reply_break(&p->reply, &last.answer);
     last.closes = how != 0 || p->reply.closes || !p->body_over;

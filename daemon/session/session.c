@@ -409,6 +409,7 @@ void shoald_session_start(shoald_session *s, const shoal_options *asked)
     const shoald_settings *c = &s->house->settings;
     shoal_error err;
     if (grant(s, asked, &err) < 0) {
+        shoald_count(&s->house->stats.refused, 1);
         shoald_session_fail_with(s, &err);
         return;
     }

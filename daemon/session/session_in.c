@@ -45,6 +45,13 @@ static bool has_room(const shoald_session *s, const shoal_options *o, shoal_erro
     return false;
 }
 
+static void put_change(shoald_session *s, const shoal_options *effective)
+{
+    shoald_change change;
+    size_t n = shoald_change_of(&change, effective);
+    shoald_session_put(s, SHOALD_IN_SET, &change, n, 0);
+}
+
 static void on_set(shoald_session *s, const shoal_client_msg *m)
 {
     const shoald_grant_limits limits = shoald_session_limits(s);
@@ -58,7 +65,7 @@ static void on_set(shoald_session *s, const shoal_client_msg *m)
     }
     s->asked = asked;
     s->granted = effective;
-    shoald_session_put(s, SHOALD_IN_SET, &effective, sizeof effective, 0);
+    put_change(s, &effective);
 }
 
 /* What was left out counts as audio does, and may be no less than a frame. Both are said by whoever
@@ -192,6 +199,7 @@ static void on_audio(shoald_session *s, const void *bytes, size_t n)
     if (n == 0)
         return;
     if (atomic_load(&s->lane.received_bytes) + s->torn_bytes == 0 && !shoald_admit_hears(s, &err)) {
+        shoald_count(&s->house->stats.refused, 1);
         shoald_session_fail_with(s, &err);
         return;
     }
@@ -244,11 +252,11 @@ static void receive_audio(shoald_session *s, const void *piece, size_t n, bool l
     }
 }
 
-/* For tools that can send audio and no text. */
+/* An empty message, in however many fragments. For tools that can send audio and no text. */
 static bool says_end(shoald_session *s, const shoald_piece *piece)
 {
     shoal_client_msg end = { .type = SHOAL_MSG_END };
-    if (!piece->binary || !piece->first || !piece->last || piece->n)
+    if (!piece->binary || !piece->last || piece->n || !(piece->first || s->message_bytes == 0))
         return false;
     count_request(s);
     on_message(s, &end);

@@ -139,8 +139,11 @@ static void apply_set(shoald_lane *l, shoald_bench *w, const shoal_options *o)
 static void on_set(shoald_lane *l, shoald_bench *w, size_t size)
 {
     shoald_track *t = l->track;
-    shoald_queue_copy(&l->in, 0, &t->next, sizeof t->next);
+    shoald_change change = { 0 };
+    shoald_queue_copy(&l->in, 0, &change, size);
     shoald_queue_drop(&l->in, size);
+    t->next = l->options;
+    shoald_change_apply(&change, &t->next);
     if (t->next.chunk_ms != t->chunk_ms)
         t->phase = SHOALD_TRACK_SET;
     else

@@ -109,3 +109,15 @@ def case_short_sessions():
         check(now >= wanted * (1 - WITHIN_CONTROL),
               f"capacity_streams is {now:.4g}, with long sessions {wanted:.4g}")
         check(shoald.get("/readyz")[0] == 200, "/readyz is not 200")
+
+
+def case_who_starts_by_a_message_is_counted_as_refused():
+    """No room is no room, whichever way a session begins: the alarm for refusals asks one counter"""
+    with Shoald(model=None, capacity=1) as shoald:
+        for path, start in (("/v1/stream?depth=12", None), ("/v1/stream", b'{"type":"start","depth":12}')):
+            before = shoald.metric("sessions_refused_total")
+            with Socket(shoald.port, path) as ws:
+                if start:
+                    ws.send(TEXT, start)
+                check(ws.refusal()[0]["code"] == "overloaded", path, "was not refused")
+            check(shoald.metric("sessions_refused_total") == before + 1, path, "is not counted as refused")

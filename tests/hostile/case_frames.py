@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 import time
 
 from daemon import Shoald, check, wait_until
@@ -125,3 +126,42 @@ def case_reset_under_way():
                 ws.reset()
         wait_until(lambda: shoald.metric("sessions") == 0, 5, "slots stay")
         honest_session(shoald.port, 0.3)
+
+
+def case_empty_messages_in_fragments():
+    """An empty binary message is the end, in one frame as in several; an empty fragment is none"""
+    with Shoald() as shoald:
+        for cut in ([True], [False, True], [False, False, True]):
+            with Socket(shoald.port) as ws:
+                ws.send(BINARY, noise(0.3))
+                for i, fin in enumerate(cut):
+                    ws.send(0 if i else BINARY, b"", fin)
+                done = ws.message("done")
+                check(done["received"] == 4800, "in", len(cut), "frames:", done)
+        with Socket(shoald.port) as ws:
+            for op, payload, fin in ((BINARY, b"", False), (0, noise(0.1), True), (BINARY, noise(0.1), False), (0, b"", True)):
+                ws.send(op, payload, fin)
+            ws.send(TEXT, b'{"type":"ping"}')
+            ws.message("pong")
+            ws.send(BINARY, b"")
+            check(ws.message("done")["received"] == 3200, "an empty fragment ended the session")
+
+
+REQUESTS = ((b'{"type":"set","depth":2}', "changed"), (b'{"type":"start"}', "error"),
+            (b'{"type":"set","output":["phones@1","mel"]}', "changed"), (b'{"type":"flush"}', "flushed"))
+
+
+def case_many_requests_at_once():
+    """As many short requests as anybody likes to send: the socket waits, and each has its answer"""
+    count = 6000
+    with Shoald() as shoald:
+        for text, wanted in REQUESTS:
+            with Socket(shoald.port) as ws:
+                ws.message("ready")
+                sender = threading.Thread(target=ws.s.sendall, args=(frame(TEXT, text) * count,), daemon=True)
+                sender.start()
+                for n in range(count):
+                    op, payload = ws.receive()
+                    answer = json.loads(payload) if op == TEXT else {"type": op}
+                    check(answer["type"] == wanted and not answer.get("fatal"), "answer", n, "to", text, "is", answer)
+                sender.join()

@@ -1,6 +1,7 @@
 """Requests that are not right: each is answered, with the status and in our JSON"""
 
 import json
+import re
 import socket
 import struct
 import time
@@ -233,3 +234,14 @@ def case_clients_behind_a_proxy():
     with Shoald() as shoald:
         got = answer(shoald.port, proxied("192.0.2.7") + b"GET /readyz HTTP/1.0\r\n\r\n")
         check(got[0] == 400, "a header from nobody's proxy was taken:", got)
+
+
+def case_refusals_beyond_those_told():
+    """Of many refusals in a second some are told, and then the number of the others, though none follow"""
+    with Shoald() as shoald:
+        for n in range(40):
+            check(shoald.get(f"/nothing{n}")[0] == 404, "not 404")
+        wait_until(lambda: "requests_refused" in shoald.log(), 5, "no number of the others")
+        told = shoald.log().count("request_refused")
+        untold = sum(int(n) for n in re.findall(r"not_told=(\d+)", shoald.log()))
+        check(told + untold == 40, told, "told and", untold, "counted, of 40")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -391,3 +392,28 @@ def case_files_that_lie():
         wait_until(lambda: not decoders(shoald), 10, "decoders are left")
         check(shoald.log().count("\n") < 4 * len(lies) + 20, "libraries print into our log")
         honest_session(shoald.port, 0.5)
+
+
+def counted(shoald, *names):
+    """By a page that counts as an answer itself"""
+    text = shoald.get("/metrics")[2].decode()
+    return [int(re.search(rf"^shoal_{re.escape(name)} (\d+)$", text, re.M)[1]) for name in names]
+
+
+def case_answers_and_errors_are_counted_once():
+    """Whatever becomes of a POST it is one answer, and an error that was told is in the counters"""
+    names = ("http_requests_total", 'protocol_errors_total{code="bad_audio_format"}')
+    sound = wav(noise(0.5))
+    with Shoald() as shoald:
+        for what, path, more, sent, errors in (
+                ("an array", "/v1/embedding", ["Accept: application/x-npy"], sound, 0), ("lines", "/v1/phones", [], sound, 0),
+                ("half a file", "/v1/phones", [], sound[:5000], 1), ("no file", "/v1/phones", [], b"x" * len(sound), 1),
+                ("half of it as an array", "/v1/embedding", ["Accept: application/x-npy"], sound[:5000], 1)):
+            before = counted(shoald, *names)
+            with connect(shoald.port) as s:
+                s.sendall(head(path, "Connection: close", *more, length=len(sound)) + sent)
+                s.shutdown(socket.SHUT_WR)
+                read_all(s)
+            now = counted(shoald, *names)
+            check(now[0] - before[0] == 2, what, "counts as", now[0] - before[0] - 1, "answers")
+            check(now[1] - before[1] == errors, what, "counts as", now[1] - before[1], "errors")

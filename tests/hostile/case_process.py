@@ -199,7 +199,8 @@ BAD_ARGUMENTS = (("--listen", "not an address"), ("--listen", "0.0.0.0:0"), ("--
                  ("--listen", "no.such.host.invalid:80"), ("--listen", "unix:/nonexistent/socket"),
                  ("--model", "/nonexistent"), ("--model", __file__), ("--set", "workers=1 # one"),
                  ("--config", "/nonexistent"), ("--config", "/"), ("--set", "max_sessions=100000"),
-                 ("--ready-file", "/nonexistent/ready"))
+                 ("--ready-file", "/nonexistent/ready"), ("--ready-file", "/tmp"), ("--ready-file", "/tmp/"),
+                 ("--ready-file", ""), ("--ready-file", "/tmp/" + "r" * 255))
 
 
 def case_check_means_it():

@@ -8,9 +8,7 @@
 #include <time.h>
 
 enum {
-    /* what lws may deliver before a pause takes effect: 8 KiB of the shortest requests, each of
-     * them answered with an error */
-    RX_SLACK = 96 << 10,
+    RX_SLACK = 64 << 10, /* lws may deliver this much before a pause takes effect */
     MIN_INPUT_BYTES = 16 << 10
 };
 

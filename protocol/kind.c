@@ -1,5 +1,4 @@
-/* kind.c - what a file is that no reader of ours takes, by its first bytes; is an Ogg file whole,
- * by its last
+/* kind.c - what a file is that no reader of ours takes, by its first bytes
  *
  * Where raw samples were promised sniff.c is asked instead, which must not take sound for a file.
  */
@@ -51,53 +50,4 @@ const char *shoal_file_kind(const void *bytes, size_t n)
             !memcmp(head + kinds[i].at, kinds[i].bytes, kinds[i].size))
             return kinds[i].name;
     return NULL;
-}
-
-/* ---- Ogg ---- */
-
-enum { HEADER = 27, END_MARK = 4 };
-
-/* Bytes of the page at p, of which n bytes are there; more than n if it is cut off. */
-static size_t page_size(const unsigned char *p, size_t n)
-{
-    size_t segments = n >= HEADER ? p[26] : 0, size = HEADER + segments;
-
-    for (size_t i = 0; i < segments && HEADER + i < n; i++)
-        size += p[HEADER + i];
-    return size;
-}
-
-int shoal_ogg_is_whole(const void *bytes, size_t n)
-{
-    const unsigned char *tail = bytes;
-
-    for (size_t at = n < 4 ? 0 : n - 3; at-- > 0;)
-        if (!memcmp(tail + at, "OggS", 4))
-            return n - at >= HEADER && (tail[at + 5] & END_MARK) &&
-                   page_size(tail + at, n - at) <= n - at;
-    return 0;
-}
-
-void shoal_tail_keep(shoal_tail *t, const void *bytes, size_t n)
-{
-    enum { MOST = SHOAL_OGG_TAIL_BYTES };
-    const unsigned char *last = bytes;
-
-    if (n > MOST) {
-        last += n - MOST;
-        n = MOST;
-    }
-    if (t->size + n > sizeof t->bytes) {
-        memmove(t->bytes, t->bytes + t->size - MOST, MOST);
-        t->size = MOST;
-    }
-    memcpy(t->bytes + t->size, last, n);
-    t->size += n;
-}
-
-int shoal_tail_is_whole_ogg(const shoal_tail *t)
-{
-    size_t n = t->size < SHOAL_OGG_TAIL_BYTES ? t->size : SHOAL_OGG_TAIL_BYTES;
-
-    return shoal_ogg_is_whole(t->bytes + t->size - n, n);
 }

@@ -248,6 +248,10 @@ typedef struct shoal_tail {
 void shoal_tail_keep(shoal_tail *t, const void *bytes, size_t n);
 /* shoal_ogg_is_whole of what has been kept. */
 int shoal_tail_is_whole_ogg(const shoal_tail *t);
+/* Of the got bytes of a file: does another FLAC file begin in those kept? Is what they have behind
+ * byte `end` of a WAV file more of its sound? */
+int shoal_tail_has_flac_head(const shoal_tail *t, uint64_t got);
+int shoal_tail_is_more_sound(const shoal_tail *t, uint64_t got, uint64_t end);
 
 /* The pages of an Ogg file, looked at as they come. Zero-initialise. */
 typedef struct shoal_ogg_pages {

@@ -73,7 +73,7 @@ static uint64_t caf_promise(const unsigned char *h, size_t n)
     for (uint64_t at = 8, size; at + 12 <= n; at += 12 + size) {
         size = big(h + at + 4, 8);
         if (!memcmp(h + at, "data", 4))
-            return at + 12 + size;
+            return size < most_bytes ? at + 12 + size : 0;
         if (size > n)
             break;
     }
@@ -149,7 +149,28 @@ int shoal_has_flac_head(const void *bytes, size_t n, int begins)
 
 /* ---- the pages of an Ogg file ---- */
 
-enum { FIRST_MARK = 2, LAST_MARK = 4 };
+enum { HEADER = 27, FIRST_MARK = 2, LAST_MARK = 4 };
+
+/* Bytes of the page at p, of which n bytes are there; more than n if it is cut off. */
+static size_t page_size(const unsigned char *p, size_t n)
+{
+    size_t segments = n >= HEADER ? p[26] : 0, size = HEADER + segments;
+
+    for (size_t i = 0; i < segments && HEADER + i < n; i++)
+        size += p[HEADER + i];
+    return size;
+}
+
+int shoal_ogg_is_whole(const void *bytes, size_t n)
+{
+    const unsigned char *tail = bytes;
+
+    for (size_t at = n < 4 ? 0 : n - 3; at-- > 0;)
+        if (!memcmp(tail + at, "OggS", 4))
+            return n - at >= HEADER && (tail[at + 5] & LAST_MARK) &&
+                   page_size(tail + at, n - at) <= n - at;
+    return 0;
+}
 
 /* By halves of a byte: polynomial 0x04c11db7, the highest bit first. */
 static uint32_t checksum(uint32_t sum, unsigned char byte)
@@ -166,7 +187,7 @@ static uint32_t checksum(uint32_t sum, unsigned char byte)
 
 static size_t head_size(const shoal_ogg_pages *p)
 {
-    return p->size < 27 ? 27 : 27 + (size_t)p->head[26];
+    return p->size < HEADER ? HEADER : HEADER + (size_t)p->head[26];
 }
 
 /* The head is there. */
@@ -176,7 +197,7 @@ static void begin_page(shoal_ogg_pages *p)
     p->body = 0;
     for (size_t i = 0; i < p->size; i++)
         p->sum = checksum(p->sum, i >= 22 && i < 26 ? 0 : p->head[i]);
-    for (size_t i = 27; i < p->size; i++)
+    for (size_t i = HEADER; i < p->size; i++)
         p->body += p->head[i];
 }
 
@@ -227,11 +248,50 @@ void shoal_ogg_look(shoal_ogg_pages *p, const void *bytes, size_t n)
             continue;
         } else {
             p->head[p->size++] = b[i];
-            if (p->size < head_size(p) || p->size < 27)
+            if (p->size < head_size(p))
                 continue;
             begin_page(p);
         }
         if (!p->body)
             end_page(p);
     }
+}
+
+/* ---- what came last ---- */
+
+void shoal_tail_keep(shoal_tail *t, const void *bytes, size_t n)
+{
+    enum { MOST = SHOAL_OGG_TAIL_BYTES };
+    const unsigned char *last = bytes;
+
+    if (n > MOST) {
+        last += n - MOST;
+        n = MOST;
+    }
+    if (t->size + n > sizeof t->bytes) {
+        memmove(t->bytes, t->bytes + t->size - MOST, MOST);
+        t->size = MOST;
+    }
+    memcpy(t->bytes + t->size, last, n);
+    t->size += n;
+}
+
+int shoal_tail_is_whole_ogg(const shoal_tail *t)
+{
+    size_t n = t->size < SHOAL_OGG_TAIL_BYTES ? t->size : SHOAL_OGG_TAIL_BYTES;
+
+    return shoal_ogg_is_whole(t->bytes + t->size - n, n);
+}
+
+int shoal_tail_has_flac_head(const shoal_tail *t, uint64_t got)
+{
+    return shoal_has_flac_head(t->bytes, t->size, got == t->size);
+}
+
+int shoal_tail_is_more_sound(const shoal_tail *t, uint64_t got, uint64_t end)
+{
+    uint64_t first = got - t->size; /* byte of the tail */
+
+    return got > end && first <= end &&
+           shoal_is_more_sound(t->bytes + (end - first), (size_t)(got - end));
 }

@@ -339,13 +339,13 @@ double file_pipe_seconds(const SF_INFO *info)
     return seconds;
 }
 
-/* Bytes that come after a header without sound. */
-static sf_count_t left_over(file_pipe *p)
+/* Until so many bytes of the file have come, its end or another recording; how many came. */
+static sf_count_t read_on(file_pipe *p, sf_count_t most)
 {
     uint8_t bytes[PIECE];
     sf_count_t before = p->got;
 
-    while (receive(p, bytes, sizeof bytes) > 0)
+    while (!p->pages.later && p->got < most && receive(p, bytes, sizeof bytes) > 0)
         ;
     return p->got - before;
 }
@@ -353,11 +353,7 @@ static sf_count_t left_over(file_pipe *p)
 /* libsndfile has come to the end of the first recording; is it the file's? */
 static file_promise ogg_promise(file_pipe *p)
 {
-    uint8_t bytes[PIECE];
-    sf_count_t most = p->got + SHOAL_OGG_TAIL_BYTES;
-
-    while (!p->pages.later && p->got < most && receive(p, bytes, sizeof bytes) > 0)
-        ;
+    read_on(p, p->got + SHOAL_OGG_TAIL_BYTES);
     return (file_promise){ .damaged = p->pages.lost,
                            .more = p->pages.later,
                            .cut = !p->pages.later && !shoal_tail_is_whole_ogg(&p->tail) };
@@ -366,25 +362,15 @@ static file_promise ogg_promise(file_pipe *p)
 /* Another one, behind the first. */
 static int has_second_flac(file_pipe *p)
 {
-    uint8_t bytes[PIECE];
-    sf_count_t most = p->got + PIECE;
-
-    while (p->got < most && receive(p, bytes, sizeof bytes) > 0)
-        ;
-    return shoal_has_flac_head(p->tail.bytes, p->tail.size, p->got == (sf_count_t)p->tail.size);
+    read_on(p, p->got + PIECE);
+    return shoal_tail_has_flac_head(&p->tail, (uint64_t)p->got);
 }
 
 /* Behind the data chunk of a WAV file. */
 static int has_more_sound(file_pipe *p)
 {
-    uint8_t bytes[PIECE];
-    sf_count_t end = (sf_count_t)p->promised, first;
-
-    while (p->got < end + PIECE && receive(p, bytes, sizeof bytes) > 0)
-        ;
-    first = p->got - (sf_count_t)p->tail.size;
-    return p->got > end && first <= end &&
-           shoal_is_more_sound(p->tail.bytes + (end - first), (size_t)(p->got - end));
+    read_on(p, (sf_count_t)p->promised + PIECE);
+    return shoal_tail_is_more_sound(&p->tail, (uint64_t)p->got, p->promised);
 }
 
 file_promise file_pipe_check_whole(file_pipe *p, const SF_INFO *info, double decoded)
@@ -396,7 +382,7 @@ file_promise file_pipe_check_whole(file_pipe *p, const SF_INFO *info, double dec
             shoal_file_promise(p->head, (size_t)(p->got < HEAD_BYTES ? p->got : HEAD_BYTES));
     if (type_of(info) == SF_FORMAT_OGG)
         promise = ogg_promise(p);
-    else if (decoded <= 0 && promise.seconds <= 0 && left_over(p) > more_than_tags)
+    else if (decoded <= 0 && promise.seconds <= 0 && read_on(p, endless) > more_than_tags)
         promise = (file_promise){ .cut = 1, .unended = 1 };
     else
         promise.cut = promise.seconds > decoded + tolerance_s;

@@ -29,14 +29,12 @@ bool shoald_seen_has_no_end(const shoald_seen *s, int kind)
 
 bool shoald_seen_has_more(const shoald_seen *s, int kind, sf_count_t end)
 {
-    sf_count_t first = s->got - (sf_count_t)s->tail.size; /* byte of the tail */
     switch (kind) {
     case SF_FORMAT_OGG: return s->pages.later;
-    case SF_FORMAT_FLAC: return shoal_has_flac_head(s->tail.bytes, s->tail.size, first == 0);
+    case SF_FORMAT_FLAC: return shoal_tail_has_flac_head(&s->tail, (uint64_t)s->got);
     case SF_FORMAT_WAV:
     case SF_FORMAT_WAVEX:
-        return s->got > end && first <= end &&
-               shoal_is_more_sound(s->tail.bytes + (end - first), (size_t)(s->got - end));
+        return shoal_tail_is_more_sound(&s->tail, (uint64_t)s->got, (uint64_t)end);
     default: return false;
     }
 }

@@ -205,18 +205,16 @@ void shoald_session_review(shoald_session *s)
     }
     if (s->link->closing_ns)
         return;
+    /* who closes reads on, or the client's Close, or its end, would not be heard */
+    bool closes = s->close_due || s->phase == SHOALD_CLOSING;
     bool paused = atomic_load(&s->lane.rx_paused);
-    if (s->close_due) {
-        if (paused && !s->deaf)
-            resume_rx(s); /* else the client's Close, or its end, would not be heard */
-        close_now(s);
-        return;
-    }
-    if (!paused && input_above(s, s->lane.in_high, SHOALD_REPLY_BYTES / 2))
+    if (!paused && !s->close_due && input_above(s, s->lane.in_high, SHOALD_REPLY_BYTES / 2))
         pause_rx(s);
-    else if (paused && (s->phase == SHOALD_CLOSING ||
-                        !input_above(s, s->lane.in_low, SHOALD_REPLY_BYTES / 4)))
+    else if (paused && !s->deaf &&
+             (closes || !input_above(s, s->lane.in_low, SHOALD_REPLY_BYTES / 4)))
         resume_rx(s);
+    if (s->close_due)
+        close_now(s);
 }
 
 /* ---- time ---------------------------------------------------------------------------- */

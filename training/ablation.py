@@ -13,7 +13,7 @@ import os
 
 import arms
 from arms import Arm, summary
-from report import insert, rows
+from report import insert, keep, rows
 
 DEPTHS = (3, 6, 12)
 
@@ -72,7 +72,7 @@ def main():
         found[name] = dict(judged, what=what, seconds=summary(folder)["seconds"])
     result = dict(seed=a.seed, seconds=a.seconds, lr=a.lr, clips=len(sets["dev"]),
                   held_out_clips=len(sets["held out"]), arms=found, missing=missing)
-    arms.keep(a, "ablation", result)
+    keep(os.path.join(a.docs, "ablation.json"), result)
     insert(os.path.join(a.docs, "ablation.md"), "ablation.py", document(a, result))
 
 

@@ -13,6 +13,7 @@ from corpus import dev_clips
 from evaluate import file_facts, measure
 from model import Config
 from recipe import script
+from report import keep
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHUNK = 16              # frames of 20 ms
@@ -114,16 +115,9 @@ def judged_sets(a):
             "held out": [c[:2] for c in labelled(a.speech, lambda r: r["corpus"] == a.hold_out)][::2]}
 
 
-def keep(a, name, result):
-    """<docs>/<name>.json"""
-    with open(os.path.join(a.docs, name + ".json"), "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
-
-
 def publish(a, name, result, text):
-    """That and <docs>/<name>.md"""
-    keep(a, name, result)
+    """<docs>/<name>.json and .md"""
+    keep(os.path.join(a.docs, name + ".json"), result)
     with open(os.path.join(a.docs, name + ".md"), "w") as f:
         f.write(text)
 

@@ -19,13 +19,11 @@ import numpy as np
 import intervals
 from arms import HERE, Arm, summary, train
 from judge import COUNTS
-from recipe import script
+from recipe import TRAINING, script
 from references import FROZEN
 from report import insert, keep, rows
 
 DEPTHS, CHUNKS = (3, 6, 12), (4, 16)        # of 20 ms
-RECIPE = ("--norms", 12, "--deep", 0.4, "--exit-from", 3, "--exit-power", 0.5, "--warp", 0.12, "--masks", 1.3, "--crf-from", 0,
-          "--crf-weight", 1.0, "--distill", 0.5, "--whole", 0.5, "--maps", 0.3, "--tail", 0.95)
 VOICES = ("kokoro", "hibari", "synthetic")
 FIRST = "recipe"
 ARMS = {
@@ -128,7 +126,7 @@ def options():
 def main():
     a = options()
     common = ("--features", a.features, "--seconds", a.seconds, "--threads", a.threads, "--lr", a.lr, "--warm", a.steps // 6,
-              "--init", a.init, *RECIPE)
+              "--init", a.init, *TRAINING, "--crf-from", 0)
     start, missing = os.path.join(a.out, "start"), []
     os.makedirs(start, exist_ok=True)
     found = {"start": ("what all began with", judged(start, a.init, a))}
@@ -140,9 +138,10 @@ def main():
             missing.append(name)
             continue
         found[name] = what, judged(folder, os.path.join(folder, "last.pt"), a)
-        if FIRST in found:      # as soon as there is something to compare with
-            keep(os.path.join(a.out, "ingredients.json"), {n: {"what": w, "counts": f} for n, (w, f) in found.items()})
-            insert(a.into, "ingredients.py", document(a, found, [n for n in ARMS if n not in found]))
+    if FIRST not in found:
+        raise SystemExit(f"nothing to compare with: train the {FIRST} first")
+    keep(os.path.join(a.out, "ingredients.json"), {n: {"what": w, "counts": f} for n, (w, f) in found.items()})
+    insert(a.into, "ingredients.py", document(a, found, missing))
 
 
 if __name__ == "__main__":

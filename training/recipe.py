@@ -16,6 +16,9 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORDS = os.path.join(HERE, "words.txt")
+# of train.py, but for when the sequence loss begins
+TRAINING = ("--norms", 12, "--deep", 0.4, "--tail", 0.95, "--exit-from", 3, "--exit-power", 0.5, "--warp", 0.12, "--masks", 1.3,
+            "--maps", 0.3, "--distill", 0.5, "--whole", 0.5, "--crf-weight", 1.0)
 
 
 def script(name, *args):
@@ -97,10 +100,8 @@ def main():
     if a.pretrain:
         script("pretrain.py", "--out", at("pre"), "--steps", a.pretrain, *common)
         first = "--init", at("pre", "last.pt")
-    script("train.py", "--out", at("train"), "--steps", a.steps, "--norms", 12, "--deep", 0.4, "--tail", 0.95,
-           "--exit-from", 3, "--exit-power", 0.5, "--warp", 0.12, "--masks", 1.3,
-           "--maps", 0.3, "--distill", 0.5, "--whole", 0.5,
-           "--crf-from", a.steps // 3, "--crf-weight", 1.0, "--eval-every", max(1, a.steps // 10), *common, *first)
+    script("train.py", "--out", at("train"), "--steps", a.steps, *TRAINING, "--crf-from", a.steps // 3,
+           "--eval-every", max(1, a.steps // 10), *common, *first)
     last, model = at("train", "last.pt"), at(a.name + ".safetensors")
     script("decoder.py", "--features", features, "--checkpoint", last, "--out", at("decoder.npz"),
            "--limit", a.decoder_limit, *held, *lib)

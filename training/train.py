@@ -46,7 +46,9 @@ def schedule(step, steps, peak, warm=200, tail=0.3):
 
 def corpus_weight(e, other={}):
     """Probability of a copy in an epoch. There are three copies (speeds) of each clip: 0.34 is one. other: {corpus: instead}."""
-    return other.get(e["corpus"]) or {
+    if e["corpus"] in other:
+        return other[e["corpus"]]
+    return {
         "picovoice-words": 0.05,     # command words repeat themselves: a few of them are enough
         "dspspeech": 0.05,
         "picovoice-intent": 0.12,    # 60 words in ever the same order

@@ -52,7 +52,7 @@ struct shoal__op {
     const char *keys; /* all members of an entry that are its own, a space between; NULL: none */
     const shoal__op *builds_on; /* another, whose pools and scratch it uses too; NULL: none */
 
-    const char *config; /* members of the configuration that are its own, a space between; NULL */
+    const char *config; /* all members of the configuration that are its own, likewise */
 
     /* ---- while a model opens ---- */
     /* These members, which a file of format 2 may have or not. */

@@ -1,11 +1,14 @@
-/* fuzz_body.c - any bytes at all as the body of a request, and as what a proxy says first
+/* fuzz_body.c - any bytes at all as the body of a request, as what a proxy says first, and as a
+ * file
  *
  * The first byte says how a body comes (chunked or not, how large its pieces are, how much of the
  * payload is taken at a time): whatever it is, payload, end and verdict must be the same as of one
- * piece. What is asked for of a PROXY header must never lie beyond it.
+ * piece. What is asked for of a PROXY header must never lie beyond it. What is told of the pages of
+ * a file does not depend on its pieces.
  */
 #include "net/body.h"
 #include "net/proxy.h"
+#include "shoal-wire.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -64,6 +67,21 @@ static void fuzz_proxy(const uint8_t *data, size_t size)
     require(p.size == have, "bytes that are not its own were asked for");
 }
 
+static void fuzz_file(const uint8_t *data, size_t size, size_t cut)
+{
+    shoal_ogg_pages whole = { 0 }, pieces = { 0 };
+    shoal_ogg_look(&whole, data, size);
+    for (size_t at = 0; at < size; at += cut)
+        shoal_ogg_look(&pieces, data + at, size - at < cut ? size - at : cut);
+    require(!memcmp(&whole, &pieces, sizeof whole), "pages differ by the pieces that they came in");
+    require(shoal_file_promise(data, size) < (uint64_t)1 << 40,
+            "more is promised than is believed");
+    (void)shoal_file_kind(data, size);
+    (void)shoal_is_more_sound(data, size);
+    (void)shoal_ogg_is_whole(data, size);
+    (void)shoal_has_flac_head(data, size, 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t none;
@@ -75,6 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(one.state == cut.state && one.payload == cut.payload && one.sum == cut.sum &&
                 (one.used == cut.used || one.state == SHOALD_BODY_BROKEN),
             "it depends on the cut");
-    fuzz_proxy(size > 1 ? data + 1 : &none, size - 1);
+    const uint8_t *rest = size > 1 ? data + 1 : &none;
+    fuzz_proxy(rest, size - 1);
+    fuzz_file(rest, size - 1, 1 + (data[0] >> 1) % 16);
     return 0;
 }

@@ -40,8 +40,8 @@ static void feed_watchdog(shoald_server *server, uint64_t now_ns)
         server->house.stalled >= 0)
         return;
     server->fed_ns = now_ns;
-    shoald_notify("WATCHDOG=1\nSTATUS=%d sessions%s", server->house.session_count,
-                  server->house.draining ? ", draining" : "");
+    shoald_notify_alive("WATCHDOG=1\nSTATUS=%d sessions%s", server->house.session_count,
+                        server->house.draining ? ", draining" : "");
 }
 
 void shoald_watch_step(shoald_server *server, uint64_t now_ns)
@@ -49,5 +49,6 @@ void shoald_watch_step(shoald_server *server, uint64_t now_ns)
     for (int i = 0; i < server->worker_count; i++)
         look_at_worker(server, i, now_ns);
     server->house.stalled = find_stalled(server, now_ns);
+    shoald_notify_again();
     feed_watchdog(server, now_ns);
 }

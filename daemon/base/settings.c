@@ -64,6 +64,7 @@ static const settings_key keys[] = {
     { "origins", KEY_ORIGINS, FIELD(origins), 0, 0, 0, true, NULL },
     { "hosts", KEY_HOSTS, FIELD(hosts), 0, 0, 0, true, NULL },
     { "max_uploads", KEY_INT, FIELD(max_uploads), 64, 0, 10000, true, NULL },
+    { "upload_percent_per_ip", KEY_INT, FIELD(upload_percent_per_ip), 75, 1, 100, true, NULL },
     { "max_message_bytes", KEY_INT, FIELD(max_message_bytes), SHOAL_MAX_AUDIO_BYTES, 1024, 16 << 20,
       true, NULL },
     { "backlog_ms", KEY_INT, FIELD(backlog_ms), SHOAL_DEFAULT_MAX_BACKLOG_MS, 100, 60000, true,

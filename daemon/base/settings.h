@@ -51,6 +51,7 @@ typedef struct shoald_settings {
     char origins[SHOALD_SITES_LENGTH],
         hosts[SHOALD_SITES_LENGTH]; /* beside our own (base/sites.h) */
     int max_uploads;                /* sessions by POST */
+    int upload_percent_per_ip;      /* of them, for one address */
     int max_message_bytes;          /* of one binary message */
     int backlog_ms;                 /* audio waiting for a worker, a session */
     int output_buffer_bytes;        /* results waiting for the socket, a session */

@@ -253,6 +253,18 @@ static bool with_an_upload_slot(call *c)
                   "as many files are on their way as may be (max_uploads): try later");
 }
 
+/* So that nobody keeps all others out by files that come slowly. */
+static bool of_an_address_with_an_upload_slot(call *c)
+{
+    const shoald_settings *set = &c->house->settings;
+    int count = 0, limit = (set->max_uploads * set->upload_percent_per_ip + 99) / 100;
+    for (const shoald_session *s = c->house->sessions; s; s = s->next)
+        count += s->by_post && shoald_session_is_open(s) && shoald_peer_is_near(&s->peer, c->peer);
+    return count < limit || refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
+                                   "your address has as many files on their way as it may "
+                                   "(upload_percent_per_ip of max_uploads): wait for one of them");
+}
+
 /* The path says which output; the rest is as in a session's URL. */
 static bool with_good_query(call *c)
 {
@@ -325,6 +337,7 @@ static bool (*const post_gates[])(call *c) = {
     not_while_draining,
     with_a_slot,
     with_an_upload_slot,
+    of_an_address_with_an_upload_slot,
     of_an_address_with_a_slot,
     of_a_token_with_a_slot,
     with_good_query,
@@ -341,6 +354,7 @@ bool shoald_gates_check_post(shoald_house *house, const shoald_peer *peer, const
 {
     call c = { house, peer, head, bytes, entry, 0, SHOALD_ANY_FORM, NULL };
     memset(entry, 0, sizeof *entry);
+    entry->by_post = true;
     for (size_t i = 0; i < sizeof post_gates / sizeof post_gates[0] && !entry->error.code; i++)
         (void)post_gates[i](&c);
     *status = c.status;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 typedef struct shoald_entry {
+    bool by_post;                  /* a body to be read: one of max_uploads */
     bool has_options;              /* in the URL: the session starts with the upgrade */
     shoal_options asked, granted;  /* as written there, and without "server's choice" */
     shoald_service *service;       /* that was granted from; until the loop turns */

@@ -203,6 +203,7 @@ shoald_session *shoald_session_new(shoald_house *house, const shoald_peer *peer,
     memcpy(s->token, entry->token, sizeof s->token);
     s->most_depth = entry->most_depth;
     s->most_sessions = entry->most_sessions;
+    s->by_post = entry->by_post;
     s->refused = entry->error.code != 0;
     s->lane.session = s;
     s->opened_ns = s->heard_ns = s->spoken_ns = uv_hrtime();

@@ -27,6 +27,7 @@ typedef struct shoald_session {
     char token[SHOALD_TOKEN_NAME]; /* whose it is, by the token's name; "": nobody's */
     int most_depth;                /* that the token allows; 0: the model's */
     int most_sessions;             /* at once, of the token; 0: any number */
+    bool by_post;                  /* of max_uploads, too */
     bool refused;                  /* it holds no slot, and is there until it has been told why */
 
     shoald_lane lane; /* set at the start, but for its id */

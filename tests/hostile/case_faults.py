@@ -140,6 +140,28 @@ def case_a_worker_hangs():
             hang_one_of_two(shoald, notices, systemd)
 
 
+def case_a_manager_that_does_not_read():
+    """Nobody waits for who started it; the state it was to know comes when it reads again"""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        name = f"\0shoal-hostile.deaf.{os.getpid()}"
+        notices.bind(name)
+        notices.setblocking(False)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, contextlib.suppress(BlockingIOError):
+            other.setblocking(False)
+            while True:
+                other.sendto(b"no room is left", name)
+        env = {"NOTIFY_SOCKET": "@" + name[1:], "WATCHDOG_USEC": "500000"}
+        with Shoald(env=env) as shoald:
+            honest_session(shoald.port, 1.5)
+            check("READY=1" not in words_of(notices), "there was room")
+            with open(SHOALD, "rb") as program:
+                tells = b"NOTIFY_SOCKET" in program.read()      # else it was built without libsystemd
+            if tells:
+                wait_until(lambda: "READY=1" in words_of(notices), 5, "no READY=1")
+            code = shoald.stop(5)
+            check(code == 0, "exit code", code)
+
+
 def started(shoald):
     """A session, and its worker."""
     ws = Socket(shoald.port)

@@ -1,5 +1,6 @@
 """Files by POST: bodies that are slow, endless, wrong or unread"""
 
+import contextlib
 import json
 import os
 import random
@@ -227,6 +228,20 @@ def case_limits_of_posts():
         got = answer(shoald.port, head(RAW, "Expect: 100-continue", length=100000))
         check(got[0] == 503 and "retry-after" in got[1], "not 503 but", got)
         honest_session(shoald.port, 0.5)
+
+
+def case_slow_files_of_one_address():
+    """One address whose bodies trickle cannot have all the room of files: others are served"""
+    with Shoald(max_uploads=4) as shoald, contextlib.ExitStack() as slow:
+        for _ in range(3):
+            slow.enter_context(connect(shoald.port)).sendall(head(RAW, length=100000) + noise(0.1))
+        wait_until(lambda: shoald.metric("sessions") == 3, 10, "no sessions")
+        got = answer(shoald.port, head(RAW, length=100000))
+        check(got[0] == 429 and b"upload_percent_per_ip" in got[2], "not 429 but", got)
+        with connect(shoald.port, source="127.0.0.2") as other:
+            other.sendall(head(RAW, length=32000) + noise(1))
+            got = read_head(other)
+            check(got[0] == 200, "another address got", got)
 
 
 def case_a_drain_during_posts():

@@ -305,6 +305,22 @@ START_TEST(channels_that_cancel_are_noticed)
 }
 END_TEST
 
+static const struct {
+    int format, channels;
+    float right, peak;
+} levels[] = {
+    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1, 0, 0.25f },
+    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 2, -3, 0.75f },
+    { SF_FORMAT_WAV | SF_FORMAT_FLOAT, 2, 2, 0.5f },
+};
+
+START_TEST(the_largest_sample_is_known)
+{
+    ck_assert(write_audio(levels[_i].format, levels[_i].channels, levels[_i].right));
+    ck_assert_double_eq_tol(read_all().peak, levels[_i].peak, 1e-3);
+}
+END_TEST
+
 /* ---- kinds ---- */
 
 static const struct {
@@ -426,6 +442,7 @@ static Suite *file_suite(void)
     tcase_add_test(t, a_header_that_was_never_completed_is_told);
     tcase_add_test(t, what_is_no_file_of_sound_is_called_by_its_name);
     tcase_add_loop_test(t, channels_that_cancel_are_noticed, 0, COUNT(pairs));
+    tcase_add_loop_test(t, the_largest_sample_is_known, 0, COUNT(levels));
     tcase_add_loop_test(t, foreign_kinds_are_named_with_their_remedy, 0, COUNT(kinds));
     tcase_add_test(t, mp3_and_rubbish_are_no_foreign_kind);
     tcase_add_test(t, a_source_gives_every_sample_once);

@@ -8,6 +8,7 @@
 #include "file/file_audio.h"
 
 #include <errno.h>
+#include <math.h>
 #include <sndfile.h>
 #include <soxr.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct file_audio {
     file_pipe *pipe; /* NULL: path can be looked at more than once */
     file_audio_info info;
     file_audio_state state;
+    double peak;              /* of all channels, full scale is 1 */
     double power, mean_power; /* sums over frames: of a channel, of the mean of the channels */
     /* conversion only: */
     soxr_t soxr;
@@ -320,7 +322,7 @@ const file_audio_info *file_audio_get_info(const file_audio *a)
 
 /* ---- what the samples are ---- */
 
-/* Scaled to full scale 1. */
+/* One frame's, scaled to full scale 1. */
 static void add_power(file_audio *a, double sum, double squares)
 {
     double n = a->source.channels;
@@ -329,16 +331,22 @@ static void add_power(file_audio *a, double sum, double squares)
     a->mean_power += sum * sum / (n * n);
 }
 
+static void add_peak(file_audio *a, double x)
+{
+    a->peak = fmax(a->peak, fabs(x));
+}
+
 static void look_at_s16(file_audio *a, const int16_t *x, size_t frames)
 {
     size_t channels = (size_t)a->source.channels;
 
-    for (size_t i = 0; i < frames && channels > 1; i++) {
+    for (size_t i = 0; i < frames; i++) {
         double sum = 0, squares = 0;
 
         for (size_t k = 0; k < channels; k++, x++) {
             sum += *x / 32768.0;
             squares += *x / 32768.0 * (*x / 32768.0);
+            add_peak(a, *x / 32768.0);
         }
         add_power(a, sum, squares);
     }
@@ -348,12 +356,13 @@ static void look_at_f32(file_audio *a, const float *x, size_t frames)
 {
     size_t channels = (size_t)a->source.channels;
 
-    for (size_t i = 0; i < frames && channels > 1; i++) {
+    for (size_t i = 0; i < frames; i++) {
         double sum = 0, squares = 0;
 
         for (size_t k = 0; k < channels; k++, x++) {
             sum += *x;
             squares += (double)*x * *x;
+            add_peak(a, *x);
         }
         add_power(a, sum, squares);
     }
@@ -363,6 +372,7 @@ file_audio_state file_audio_get_state(const file_audio *a)
 {
     file_audio_state state = a->state;
 
+    state.peak = a->peak;
     state.cancels = a->power > least_power * (double)state.frames_read &&
                     a->mean_power < cancel_share * a->power;
     return state;

@@ -51,6 +51,7 @@ ptrdiff_t file_audio_read(file_audio *a, void *bytes, size_t frames, char *why, 
 /* What is known of it by reading. */
 typedef struct file_audio_state {
     int64_t frames_read; /* of the file, at its own rate: its true length once read returned 0 */
+    double peak;         /* its largest sample, full scale is 1; 0: nothing but zeros so far */
     int cancels;         /* its channels are each other's inverse: the mean of them is silence */
     int cut;             /* once read returned 0: not all of the file is there, or can be read */
     double promised;     /* seconds that it says it has; 0: it does not say */

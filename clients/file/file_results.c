@@ -7,6 +7,7 @@
 #include "file/file_check.h"
 #include "file/file_session.h"
 
+static const double quiet_peak = 0.003; /* -50 dB of full scale */
 enum { JUDGE_SECONDS = 1 }; /* of audio before channels are said to cancel while more comes */
 
 static void write_failed(file_session *s, const char *why)
@@ -368,6 +369,20 @@ void file_results_judge_channels(file_session *s)
     }
 }
 
+/* Who gets no phones should know when that is no wonder. */
+static void judge_level(file_session *s, const file_audio_state *a)
+{
+    if (!s->at_end || a->frames_read == 0)
+        return;
+    if (a->peak == 0)
+        file_session_say(s, "warning: nothing but zeros is in it: was the microphone muted?");
+    else if (a->peak < quiet_peak && shoal_client_get_stats(s->client).phones == 0)
+        file_session_say(s,
+                         "warning: it is next to silent: no sample is above %.0f dB of full scale "
+                         "(the wrong input, a level turned down?)",
+                         20 * log10(a->peak));
+}
+
 void file_results_judge_end(file_session *s)
 {
     file_audio_state a = file_source_get_state(s->source);
@@ -376,6 +391,7 @@ void file_results_judge_end(file_session *s)
 
     file_check_quote(name, sizeof name, s->job->name);
     file_results_judge_channels(s);
+    judge_level(s, &a);
     if (!s->at_end || !a.cut)
         return;
     s->failed = 1;

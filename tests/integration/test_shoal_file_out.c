@@ -226,6 +226,18 @@ START_TEST(standard_input_is_heard_with_and_without_header)
 }
 END_TEST
 
+START_TEST(who_hears_nothing_is_told_why)
+{
+    ck_assert_int_eq(shell("head -c 64000 /dev/zero | eval $P --fast --raw s16le - 2> said &&"
+                           "grep -q 'nothing but zeros' said"),
+                     0);
+    ck_assert_int_eq(shell("head -c 16000 /dev/zero | tr '\\0' '\\325' |"
+                           "eval $P --fast --outputs mel --output npy --raw alaw - 2> said &&"
+                           "grep -q 'no sample is above -72 dB' said"),
+                     0);
+}
+END_TEST
+
 START_TEST(channels_are_picked_or_heard_each)
 {
     write_stereo(in_dir("st.wav"));
@@ -350,6 +362,7 @@ TCase *shoal_file_out_case(void)
     tcase_add_test(t, hidden_and_mel_have_their_names_and_sizes);
     tcase_add_test(t, utterances_are_cut_where_speech_is);
     tcase_add_test(t, standard_input_is_heard_with_and_without_header);
+    tcase_add_test(t, who_hears_nothing_is_told_why);
     tcase_add_test(t, channels_are_picked_or_heard_each);
     tcase_add_test(t, jobs_give_what_one_after_the_other_gives);
     tcase_add_test(t, results_may_lie_beside_their_inputs);

@@ -132,6 +132,10 @@ START_TEST(params_are_checked)
     p.options.given = SHOAL_OPT_CHUNK_MS;
     ck_assert_int_eq(shoal_client_open(&c, "ws://h:1", &p, why, sizeof why), SHOAL_CLIENT_EINVAL);
     ck_assert(strstr(why, "chunk_ms") != NULL);
+    p = shoal_client_default_params();
+    p.ca_file = "/etc/ssl/certs/ca-certificates.crt";
+    ck_assert_int_eq(shoal_client_open(&c, "ws://h:1", &p, why, sizeof why), SHOAL_CLIENT_EINVAL);
+    ck_assert(strstr(why, "write wss://") != NULL);
 }
 END_TEST
 

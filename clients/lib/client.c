@@ -168,8 +168,9 @@ static int configure(shoal_client *c, const char *url, const shoal_client_params
     snprintf(c->peer, sizeof c->peer, "%s:%d", c->url.host, c->url.port);
     c->params = p;
     r = copy_strings(&c->params);
-    if (!r && c->url.tls)
-        r = shoal__tls_new(&c->tls, &(shoal__tls_files){ p.ca_file, p.cert_file, p.key_file }, why,
+    if (!r)
+        r = shoal__tls_new(&c->tls, c->url.tls,
+                           &(shoal__tls_files){ p.ca_file, p.cert_file, p.key_file }, why,
                            why_size);
     return r;
 }

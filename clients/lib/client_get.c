@@ -180,7 +180,7 @@ char *shoal__get(const shoal__server *server, const char *page, size_t most, int
     char path[MAX_PATH];
 
     if (shoal__url_parse(&u, server->url, why, why_size) < 0 ||
-        (u.tls && shoal__tls_new(&g.tls, &server->tls, why, why_size) < 0))
+        shoal__tls_new(&g.tls, u.tls, &server->tls, why, why_size) < 0)
         return NULL;
     if (!(g.body = calloc(1, most + 1))) {
         snprintf(why, why_size, "out of memory");

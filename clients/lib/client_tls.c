@@ -149,11 +149,26 @@ static int set_up(shoal__tls *t, const shoal__tls_files *f, char *why, size_t n)
     return r ? r : identify(t->context, f, why, n);
 }
 
-int shoal__tls_new(shoal__tls **out, const shoal__tls_files *files, char *why, size_t why_size)
+static int do_without(const shoal__tls_files *f, char *why, size_t n)
 {
-    shoal__tls *t = calloc(1, sizeof *t);
+    if (!f->ca && !f->cert && !f->key)
+        return 0;
+    snprintf(why, n,
+             "certificates were given, but the URL says ws://, which goes unencrypted: write "
+             "wss://, or leave them out");
+    return SHOAL_CLIENT_EINVAL;
+}
+
+int shoal__tls_new(shoal__tls **out, int wss, const shoal__tls_files *files, char *why,
+                   size_t why_size)
+{
+    shoal__tls *t;
     int r;
 
+    *out = NULL;
+    if (!wss)
+        return do_without(files, why, why_size);
+    t = calloc(1, sizeof *t);
     snprintf(why, why_size, "out of memory");
     if (!t)
         return SHOAL_CLIENT_ENOMEM;

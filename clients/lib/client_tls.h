@@ -25,9 +25,10 @@ typedef struct shoal__tls_files {
 /* What a program was given, to what it opens a session with. */
 void shoal__tls_tell(const shoal__tls_files *f, struct shoal_client_params *p);
 
-/* Returns 0, or SHOAL_CLIENT_EINVAL, _ENOMEM with cause and remedy in why. */
-int shoal__tls_new(shoal__tls **out, const shoal__tls_files *files, char *why, size_t why_size)
-    __attribute__((warn_unused_result));
+/* wss: that is what the URL begins with; else *out is NULL, and files are refused: who names them
+ * means to be safe. Returns 0, or SHOAL_CLIENT_EINVAL, _ENOMEM with cause and remedy in why. */
+int shoal__tls_new(shoal__tls **out, int wss, const shoal__tls_files *files, char *why,
+                   size_t why_size) __attribute__((warn_unused_result));
 void shoal__tls_free(shoal__tls *t); /* NULL is fine; connections that stand keep what they need */
 /* For libwebsockets, or SSL_new. t may be NULL: NULL. */
 struct ssl_ctx_st *shoal__tls_context(const shoal__tls *t);

@@ -18,10 +18,10 @@ enum { RECORD_BYTES = LOAD_WS_HEADER + 65536 }; /* a packet: load_ws_header take
 
 int load_link_prepare(load_run *run, char *why, size_t why_size)
 {
+    if (shoal__tls_new(&run->tls, run->o->wss, &run->o->server.tls, why, why_size) < 0)
+        return -1;
     if (!run->o->wss)
         return 0;
-    if (shoal__tls_new(&run->tls, &run->o->server.tls, why, why_size) < 0)
-        return -1;
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to its sockets by write */
     run->record = malloc(RECORD_BYTES);
     if (!run->record)

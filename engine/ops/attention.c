@@ -6,7 +6,7 @@
  */
 #include <math.h>
 
-#include "ops/conformer.h"
+#include "ops/modules.h"
 #include "ops/history.h"
 #include "run/arena.h"
 

@@ -1,57 +1,14 @@
-/* conformer.h - the conformer: its pools, the modules that it is made of, and what operations share
- * that build on it
+/* conformer.h - what operations share that build on the conformer
  *
  *   x += FFN1(x)/2; x += MHSA(x); x += Conv(x); x += FFN2(x)/2; x = LN(x)
- *
- * Each module is a file: ffn.c, attention.c (with history.c), convolution.c. They share one
- * scratch and know nothing of each other.
  */
 #ifndef SHOAL_CONFORMER_H
 #define SHOAL_CONFORMER_H
 
-#include "model/model.h"
-#include "run/batch.h"
-
-/* The LayerNorms of one virtual layer; a pool apart from blocks, so that they may be private. */
-typedef struct shoal__norm_set {
-    shoal__norm ffn1, att, conv, conv_mid, ffn2, out;
-} shoal__norm_set;
-
-typedef struct shoal__block {
-    shoal__linear ffn1_up, ffn1_down; /* [ffn, D], [D, ffn]; down: scale 1/2, the half step */
-    shoal__linear qkv, att_out;       /* [3D, D], [D, D]; qkv: unless all reuse maps */
-    shoal__linear value;              /* [D, D] qkv's end, if some layer reuses a map */
-    shoal__linear pw1, pw2;           /* [2D, D], [D, D] */
-    shoal__linear ffn2_up, ffn2_down; /* not there where experts stand in its place */
-    float *dw_weight;                 /* [taps, D], owned */
-    const float *dw_bias;             /* [D] */
-} shoal__block;
-
-/* At m->pools[SHOAL__CONFORMER]. */
-typedef struct shoal__conformer_pools {
-    shoal__block *blocks;       /* [config.blocks] */
-    shoal__norm_set *norm_sets; /* [config.norm_sets] */
-    int maps;                   /* attention maps that live at once in a run */
-} shoal__conformer_pools;
+#include "ops/modules.h"
 
 /* Places in a layer's takes. */
 enum { SHOAL__TAKES_BLOCK, SHOAL__TAKES_NORMS };
-
-/* At b->scratch[SHOAL__CONFORMER]. */
-typedef struct shoal__conformer_scratch {
-    float *y;                    /* [R, D] normed input of a module */
-    float *wide;                 /* [R, max(ffn, ops_width, 3D)] FFN's inner, q k v, GLU's input */
-    float *conv;                 /* [chunk + taps - 1, D] one stream's depthwise input */
-    double *freq;                /* [dh/2] radians a frame: 10000^(-2i/dh) */
-    double *turn_cos, *turn_sin; /* [dh/2] of freq */
-    float *cs, *sn;              /* [R, dh/2] rotary tables of each row, of this run */
-    uint16_t *key_rows;          /* [chunk, D] one stream's keys in bf16 */
-    uint32_t *keys;              /* [heads, chunk / 16, words, 16] as attention reads them */
-    uint32_t *pairs;             /* [chunk / 2, D] its values, bf16 */
-    float *scores;               /* the attention kernels' own */
-    float *maps; /* [maps, R, heads, widest] a stream's from its first row on; kern.h */
-    struct shoal__history *map_of; /* [maps, R] by first row: the history that it was made with */
-} shoal__conformer_scratch;
 
 /* The frames that n frames before a chunk reach back into, whole chunks. */
 static inline int shoal__in_chunks(int n, const shoal_stream_params *p)
@@ -60,16 +17,13 @@ static inline int shoal__in_chunks(int n, const shoal_stream_params *p)
     return unit > 0 ? (n + unit - 1) / unit * unit : n;
 }
 
-static inline shoal__conformer_scratch *shoal__conformer_scratch_of(const shoal_batch *b)
-{
-    return b->scratch[SHOAL__CONFORMER];
-}
-
 /* conformer.c: of an entry, its attention, block and norms. */
 void shoal__conformer_parse(shoal__reader *r, const shoal__config *c, const json_t *entry,
                             shoal__layer *l);
 size_t shoal__conformer_cache_bytes(const shoal_model *m, const shoal_stream_params *p);
 void shoal__conformer_cache_empty(const shoal_model *m, void *cache);
+/* Where attention's history begins in a cache. */
+size_t shoal__conformer_attention_at(const shoal_model *m);
 int shoal__conformer_wake_from(const shoal__program *p, int place, int awake);
 int shoal__conformer_reach(const shoal_model *m, const shoal_stream_params *p);
 /* All that comes before the second feed-forward module; that; the norm that ends a layer. */
@@ -85,8 +39,6 @@ static inline const shoal__norm_set *shoal__norms_of(const shoal_model *m, const
     return &pools->norm_sets[l->takes[SHOAL__TAKES_NORMS]];
 }
 
-/* Where attention's history begins in a cache. */
-size_t shoal__conformer_attention_at(const shoal_model *m);
 static inline const shoal__block *shoal__block_of(const shoal_model *m, const shoal__layer *l)
 {
     const shoal__conformer_pools *pools = m->pools[SHOAL__CONFORMER];
@@ -102,31 +54,5 @@ int shoal__reuses(const shoal__layer *l);
 /* conformer_bind.c: the row's bind and unbind. */
 void shoal__conformer_bind(struct shoal__binder *b);
 void shoal__conformer_unbind(shoal_model *m);
-
-/* ffn.c: x += down(SiLU(up(LN(x)))) */
-void shoal__ffn(shoal_batch *b, const shoal__linear *up, const shoal__linear *down, shoal__norm n,
-                const shoal__rows *rows);
-
-/* attention.c: x += out(attend(qkv(LN(x)))). A stream's cache: bytes of it, and as it begins. */
-size_t shoal__attention_cache_bytes(const shoal_model *m, const shoal_stream_params *p);
-void shoal__attention_cache_empty(void *cache);
-void shoal__attention_scratch(shoal_batch *b, unsigned char *base, size_t *at);
-void shoal__attention_begin(shoal_batch *b); /* angles of every row */
-/* A chunk's own values [frames, D], `stride` apart, as attention reads them; no keys. */
-shoal__memory shoal__attention_values(const shoal_batch *b, const float *v, int stride, int frames);
-/* A stream's map in place 1.. of those that live, and the history that it was made with. */
-float *shoal__attention_map(const shoal_batch *b, const shoal__item *it, int place,
-                            struct shoal__history **of);
-/* Its history lies `offset` bytes into the caches of layer `place`. */
-void shoal__attention(shoal_batch *b, const shoal__linear *qkv, const shoal__linear *out,
-                      shoal__norm n, int place, size_t offset, const shoal__rows *rows);
-
-/* convolution.c: x += pw2(SiLU(LN(depthwise(GLU(pw1(LN(x))))))) */
-size_t shoal__convolution_cache_bytes(const shoal_model *m);
-void shoal__convolution_cache_empty(const shoal_model *m, void *cache);
-void shoal__convolution_scratch(shoal_batch *b, unsigned char *base, size_t *at);
-/* Its history lies at the beginning of the caches of layer `place`. */
-void shoal__convolution(shoal_batch *b, const shoal__block *k, const shoal__norm_set *n, int place,
-                        const shoal__rows *rows);
 
 #endif

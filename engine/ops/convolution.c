@@ -1,7 +1,7 @@
 /* convolution.c - the convolution module: causal, so its history is its last taps - 1 rows */
 #include <string.h>
 
-#include "ops/conformer.h"
+#include "ops/modules.h"
 #include "run/arena.h"
 
 /* Floats of history. */

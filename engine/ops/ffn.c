@@ -2,7 +2,7 @@
  *
  * The half step of a conformer's FFNs is folded into their down matrices when the model opens.
  */
-#include "ops/conformer.h"
+#include "ops/modules.h"
 
 void shoal__ffn(shoal_batch *b, const shoal__linear *up, const shoal__linear *down, shoal__norm n,
                 const shoal__rows *rows)

@@ -253,6 +253,23 @@ int shoal_tail_is_whole_ogg(const shoal_tail *t);
 int shoal_tail_has_flac_head(const shoal_tail *t, uint64_t got);
 int shoal_tail_is_more_sound(const shoal_tail *t, uint64_t got, uint64_t end);
 
+/* ---- MP3 files (mp3.c) ---- */
+
+typedef struct shoal_mp3 {
+    double seconds;
+    uint64_t bytes; /* of all its frames, from where the head begins */
+} shoal_mp3;
+
+/* Bytes of the ID3v2 tag that the file begins with; 0: none. n: 10 and more. */
+uint64_t shoal_mp3_tag(const void *head, size_t n);
+/* What its first frame says, behind that tag; zeros: it does not say. */
+shoal_mp3 shoal_mp3_promise(const void *head, size_t n);
+/* Do these bytes (4 and more) begin an MP3 file, with its tag or a frame? */
+int shoal_mp3_begins(const void *bytes, size_t n);
+/* Of the got bytes of a file that begins with head [n]: does another MP3 begin behind the end that
+ * the first one tells? */
+int shoal_tail_has_mp3(const shoal_tail *t, uint64_t got, const void *head, size_t n);
+
 /* The pages of an Ogg file, looked at as they come. Zero-initialise. */
 typedef struct shoal_ogg_pages {
     unsigned char head[27 + 255]; /* of the page that has begun */

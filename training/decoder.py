@@ -68,9 +68,9 @@ def posteriors(model, feats, entries, depth, chunk=16):
 class Search:
     """PER of a search with some scales, by the C decoder: of a model that is nothing but tables."""
 
-    def __init__(self, lm, prior, ages, lib=None):
+    def __init__(self, lm, prior, ages, lib=None, room=ROOM):
         self.lm, self.prior, self.durations = np.log(lm.trigram + 1e-9), prior, ages
-        self.longer = pruned(lm, ROOM).tables()
+        self.longer = pruned(lm, room).tables()
         self.model, self.lib = random_model(), lib
 
     def ages(self, scales):
@@ -208,6 +208,7 @@ def main():
     ap.add_argument("--limit", type=int, default=130, help="about this many clips of each development split")
     ap.add_argument("--lm-scales", type=float, nargs=3, metavar=("LM", "PRICE", "PRIOR"), help="of the search `lm`, instead of chosen ones")
     ap.add_argument("--hold-out", nargs="*", default=[], help="corpora not counted, e.g. vctk-p239")
+    ap.add_argument("--room", type=float, default=ROOM, help="bytes of a model file for what is longer than a trigram")
     ap.add_argument("--report", action="store_true")
     ap.add_argument("--lib", help="libshoal.so")
     a = ap.parse_args()
@@ -217,7 +218,7 @@ def main():
     dev = [e for e in feats.index if e["split"] in SPLITS and e["labels"] is not None]
     model, some = load_model(a.checkpoint), some_of_each(dev, a.limit)
     logp = {d: posteriors(model, feats, some, d) for d in a.depths}
-    search = Search(language(sentences(train), list(written(dev))), log_prior(train), durations(train), a.lib)
+    search = Search(language(sentences(train), list(written(dev))), log_prior(train), durations(train), a.lib, a.room)
     on, others = cross_checked(search, some, logp)
     print(f"chosen on half of the speakers: {100 * on:.2f} % there, {100 * others:.2f} % on the others")
     chosen, pers = search.choose(some, logp)

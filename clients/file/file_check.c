@@ -145,53 +145,28 @@ static int ogg_is_whole(FILE *f)
     return shoal_ogg_is_whole(tail, fread(tail, 1, sizeof tail, f));
 }
 
-/* Seconds by the Xing or Info frame, 0 if there is none; where its bytes end, 0 if it does not say.
- */
-static double mp3_seconds(const uint8_t *p, size_t n, size_t *end)
-{
-    static const int rates[] = { 44100, 48000, 32000 };
-
-    for (size_t i = 0; i + 48 < n; i++) {
-        int mpeg1 = (p[i + 1] & 0x18) == 0x18, mpeg25 = !(p[i + 1] & 0x10), rate;
-        size_t side = (p[i + 3] & 0xc0) == 0xc0 ? (mpeg1 ? 17 : 9) : (mpeg1 ? 32 : 17);
-        const uint8_t *tag = p + i + 4 + side;
-
-        if (p[i] != 0xff || (p[i + 1] & 0xe6) != 0xe2 || (p[i + 2] & 0x0c) == 0x0c)
-            continue;
-        if ((memcmp(tag, "Xing", 4) && memcmp(tag, "Info", 4)) || !(tag[7] & 1))
-            return 0;
-        rate = rates[p[i + 2] >> 2 & 3] >> (mpeg1 ? 0 : mpeg25 ? 2 : 1);
-        *end = tag[7] & 2 ? i + big(tag + 12) : 0;
-        return (double)big(tag + 8) * (mpeg1 ? 1152 : 576) / rate;
-    }
-    return 0;
-}
-
 /* Another recording: its tag, or its first frame. */
 static int is_mp3(FILE *f, long at)
 {
     uint8_t h[4];
 
-    return fseek(f, at, SEEK_SET) == 0 && fread(h, 1, sizeof h, f) == sizeof h &&
-           (!memcmp(h, "ID3", 3) || (h[0] == 0xff && (h[1] & 0xe6) == 0xe2 && h[2] >> 4 != 15));
+    return fseek(f, at, SEEK_SET) == 0 && shoal_mp3_begins(h, fread(h, 1, sizeof h, f));
 }
 
-/* Past the ID3v2 tag, whose size has 7 bits a byte. */
+/* The tag may be larger than what is read of the file at once. */
 static file_promise mp3_promise(FILE *f)
 {
     uint8_t head[HEAD_BYTES];
-    long skip = 0;
-    size_t end = 0;
-    file_promise p = { 0 };
+    shoal_mp3 says;
+    long tag;
 
     rewind(f);
-    if (fread(head, 1, 10, f) == 10 && !memcmp(head, "ID3", 3))
-        skip = 10 + ((long)head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]);
-    if (fseek(f, skip, SEEK_SET) < 0)
-        return p;
-    p.seconds = mp3_seconds(head, fread(head, 1, sizeof head, f), &end);
-    p.more = end && is_mp3(f, skip + (long)end);
-    return p;
+    tag = (long)shoal_mp3_tag(head, fread(head, 1, 10, f));
+    if (fseek(f, tag, SEEK_SET) < 0)
+        return (file_promise){ 0 };
+    says = shoal_mp3_promise(head, fread(head, 1, sizeof head, f));
+    return (file_promise){ .seconds = says.seconds,
+                           .more = says.bytes && is_mp3(f, tag + (long)says.bytes) };
 }
 
 typedef struct wav {

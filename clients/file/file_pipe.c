@@ -247,12 +247,9 @@ static void mend_caf(file_pipe *p)
         memset(p->head + at + 4, 0, 3); /* 2^40 and less: all that there is */
 }
 
-/* Past the ID3v2 tag, whose size has 7 bits a byte. */
 static void fetch_tag(file_pipe *p)
 {
-    const uint8_t *h = p->head;
-
-    have(p, 10 + PIECE + ((uint64_t)h[6] << 21 | h[7] << 14 | h[8] << 7 | h[9]));
+    have(p, PIECE + shoal_mp3_tag(p->head, 10));
 }
 
 static void begin_ogg(file_pipe *p)
@@ -366,6 +363,17 @@ static int has_second_flac(file_pipe *p)
     return shoal_tail_has_flac_head(&p->tail, (uint64_t)p->got);
 }
 
+static size_t head_size(const file_pipe *p)
+{
+    return (size_t)(p->got < HEAD_BYTES ? p->got : HEAD_BYTES);
+}
+
+static int has_second_mp3(file_pipe *p)
+{
+    read_on(p, p->got + PIECE);
+    return shoal_tail_has_mp3(&p->tail, (uint64_t)p->got, p->head, head_size(p));
+}
+
 /* Behind the data chunk of a WAV file. */
 static int has_more_sound(file_pipe *p)
 {
@@ -378,8 +386,7 @@ file_promise file_pipe_check_whole(file_pipe *p, const SF_INFO *info, double dec
     file_promise promise = { .seconds = file_pipe_seconds(info) };
 
     if (!p->promised)
-        p->promised =
-            shoal_file_promise(p->head, (size_t)(p->got < HEAD_BYTES ? p->got : HEAD_BYTES));
+        p->promised = shoal_file_promise(p->head, head_size(p));
     if (type_of(info) == SF_FORMAT_OGG)
         promise = ogg_promise(p);
     else if (decoded <= 0 && promise.seconds <= 0 && read_on(p, endless) > more_than_tags)
@@ -392,6 +399,8 @@ file_promise file_pipe_check_whole(file_pipe *p, const SF_INFO *info, double dec
         promise.more = has_more_sound(p);
     if (!promise.cut && type_of(info) == SF_FORMAT_FLAC)
         promise.more = has_second_flac(p);
+    if (!promise.cut && type_of(info) == SF_FORMAT_MPEG)
+        promise.more = has_second_mp3(p);
     promise.cut |= promise.damaged || promise.more;
     return promise;
 }

@@ -32,6 +32,8 @@ bool shoald_seen_has_more(const shoald_seen *s, int kind, sf_count_t end)
     switch (kind) {
     case SF_FORMAT_OGG: return s->pages.later;
     case SF_FORMAT_FLAC: return shoal_tail_has_flac_head(&s->tail, (uint64_t)s->got);
+    case SF_FORMAT_MPEG:
+        return shoal_tail_has_mp3(&s->tail, (uint64_t)s->got, s->head, shoald_seen_head(s));
     case SF_FORMAT_WAV:
     case SF_FORMAT_WAVEX:
         return shoal_tail_is_more_sound(&s->tail, (uint64_t)s->got, (uint64_t)end);

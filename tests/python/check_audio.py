@@ -207,7 +207,7 @@ class Files(Refusing):
     def test_recordings_one_behind_the_other(self):
         import soundfile
         sound = 0.3 * np.random.default_rng(1).standard_normal(48000).astype(np.float32)
-        for kind in ("OGG", "FLAC"):
+        for kind in ("OGG", "FLAC", "MP3"):
             soundfile.write(self.path, sound, 16000, format=kind)
             with open(self.path, "rb") as f:
                 data = f.read()

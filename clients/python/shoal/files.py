@@ -6,7 +6,7 @@
     AU, W64, RF64, CAF   the sizes in their headers
     others  (FLAC, MP3) as many samples as their header has
 
-And is there more: another recording behind the first of an Ogg or FLAC file, sound behind the data chunk of a WAV?
+And is there more: another recording behind the first of an Ogg, FLAC or MP3 file, sound behind the data chunk of a WAV?
 
 As in clients/file/file_check.c.
 """
@@ -189,6 +189,28 @@ def _has_second(f: BinaryIO, magic: bytes) -> bool:
     return False
 
 
+def _is_mp3_frame(h: bytes) -> bool:
+    return len(h) >= 4 and h[0] == 0xff and h[1] & 0xe6 == 0xe2 and h[2] >> 4 != 15 and h[2] & 0x0c != 0x0c
+
+
+def _has_second_mp3(f: BinaryIO) -> bool:
+    """Behind the end that the first frame tells, which holds no sound but a tag ("Xing", "Info")."""
+    f.seek(0)
+    tag = f.read(10)
+    at = 10 + sum(b << s for b, s in zip(tag[6:], (21, 14, 7, 0))) if tag[:3] == b"ID3" else 0
+    f.seek(at)
+    head = f.read(4096)
+    first = next((i for i in range(len(head) - 52) if _is_mp3_frame(head[i:i + 4])), len(head))
+    frame = head[first:]
+    mono, mpeg1 = (frame[3] & 0xc0 == 0xc0, frame[1] & 0x18 == 0x18) if frame else (False, False)
+    says = frame[4 + ((17 if mono else 32) if mpeg1 else 9 if mono else 17):]
+    if says[:4] not in (b"Xing", b"Info") or says[7] & 3 != 3:
+        return False
+    f.seek(at + first + int.from_bytes(says[12:16], "big"))
+    behind = f.read(4)
+    return behind[:3] == b"ID3" or _is_mp3_frame(behind)
+
+
 def _sum(page: bytes) -> int:
     """An Ogg page's checksum: zlib's, with the bits of all bytes and of itself in the other order, and no complements."""
     mirrored = zlib.crc32((page[:22] + bytes(4) + page[26:]).translate(MIRROR), 0xffffffff) ^ 0xffffffff
@@ -241,6 +263,8 @@ def _trouble(path: str, head: bytes, decoded: float, promised: float) -> str:
         if head[:4] == b"FORM" and 8 + int.from_bytes(head[4:8], "big") > end:
             return f"the file is cut off: {decoded:.2f} s are there, and it says that there is more"
         if head[:4] == b"fLaC" and _has_second(f, b"fLaC\0\0\0\x22"):
+            return _more(decoded)
+        if (head[:3] == b"ID3" or _is_mp3_frame(head[:4])) and _has_second_mp3(f):
             return _more(decoded)
         if cut := _cut_bytes(f, end, decoded):
             return cut

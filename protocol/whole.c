@@ -5,6 +5,7 @@
  *     RF64    ds64 has the size of the data chunk, of 64 bits
  *     W64     its data chunk, named by a GUID, says its size, head included
  *     CAF     its data chunk says its size, or -1: up to the end
+ *     SPHERE  (NIST) its header counts the samples
  *     VOC     blocks of less than 16 MiB, each with its size
  *     Ogg     a page has a checksum, a number, marks for the first and the last of a stream
  *
@@ -90,6 +91,33 @@ static uint64_t voc_promise(const unsigned char *h, size_t n)
     return at > n ? at : 0;
 }
 
+/* A line of its header, "NAME -i VALUE"; 0: there is none. */
+static uint64_t nist_field(const unsigned char *h, size_t n, const char *name)
+{
+    size_t size = strlen(name);
+    const unsigned char *line = memmem(h, n, name, size);
+    uint64_t x = 0;
+
+    if (!line || memchr(h, 0, (size_t)(line - h)))
+        return 0;
+    for (line += size; line < h + n && *line >= '0' && *line <= '9' && x < most_bytes; line++)
+        x = 10 * x + (uint64_t)(*line - '0');
+    return x;
+}
+
+/* Of SPHERE files that are not compressed. */
+static uint64_t nist_promise(const unsigned char *h, size_t n)
+{
+    enum { HEADER = 1024, LONGEST = 8 };
+    uint64_t frames = nist_field(h, n < HEADER ? n : HEADER, "\nsample_count -i ");
+    uint64_t width = nist_field(h, n < HEADER ? n : HEADER, "\nsample_n_bytes -i ");
+    uint64_t channels = nist_field(h, n < HEADER ? n : HEADER, "\nchannel_count -i ");
+
+    if (memcmp(h, "NIST_1A\n   1024\n", 16) != 0 || width > LONGEST || channels > 256)
+        return 0;
+    return frames && width ? HEADER + frames * width * (channels ? channels : 1) : 0;
+}
+
 uint64_t shoal_file_promise(const void *head, size_t n)
 {
     const unsigned char *h = head;
@@ -107,6 +135,8 @@ uint64_t shoal_file_promise(const void *head, size_t n)
         promise = w64_promise(h, n);
     else if (!memcmp(h, "caff", 4))
         promise = caf_promise(h, n);
+    else if (!memcmp(h, "NIST_1A", 7))
+        promise = nist_promise(h, n);
     else if (!memcmp(h, "Creative Voice File\x1a", 20))
         promise = voc_promise(h, n);
     return promise < most_bytes ? promise : 0;

@@ -115,6 +115,7 @@ static const struct {
     { "w64", SF_FORMAT_W64 | SF_FORMAT_PCM_16, 1 },
     { "caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16, 1 },
     { "caf, a-law", SF_FORMAT_CAF | SF_FORMAT_ALAW, 1 },
+    { "sphere", SF_FORMAT_NIST | SF_FORMAT_PCM_16, 1 },
 };
 
 START_TEST(a_whole_file_is_whole)

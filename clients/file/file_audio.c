@@ -393,6 +393,14 @@ static void note_end(file_audio *a)
     a->state.more = p.more;
 }
 
+/* Up to so many frames, 0 at the end. */
+static sf_count_t decode(file_audio *a, void *to, sf_count_t frames, int s16)
+{
+    if (a->pipe && file_pipe_is_dry(a->pipe, &a->source))
+        return 0;
+    return s16 ? sf_readf_short(a->file, to, frames) : sf_readf_float(a->file, to, frames);
+}
+
 static ptrdiff_t check_read(file_audio *a, sf_count_t got, char *why, size_t why_size)
 {
     if (got <= 0)
@@ -425,8 +433,7 @@ static void pick(const file_audio *a, void *to, size_t frames)
 static ptrdiff_t read_picked(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size)
 {
     sf_count_t most = (sf_count_t)(frames < BLOCK_FRAMES ? frames : BLOCK_FRAMES);
-    sf_count_t got = a->info.s16 ? sf_readf_short(a->file, a->interleaved, most)
-                                 : sf_readf_float(a->file, a->interleaved, most);
+    sf_count_t got = decode(a, a->interleaved, most, a->info.s16);
 
     if (got > 0) {
         pick(a, bytes, (size_t)got);
@@ -437,8 +444,7 @@ static ptrdiff_t read_picked(file_audio *a, void *bytes, size_t frames, char *wh
 
 static ptrdiff_t read_direct(file_audio *a, void *bytes, size_t frames, char *why, size_t why_size)
 {
-    sf_count_t got = a->info.s16 ? sf_readf_short(a->file, bytes, (sf_count_t)frames)
-                                 : sf_readf_float(a->file, bytes, (sf_count_t)frames);
+    sf_count_t got = decode(a, bytes, (sf_count_t)frames, a->info.s16);
 
     if (got > 0) {
         a->info.s16 ? look_at_s16(a, bytes, (size_t)got) : look_at_f32(a, bytes, (size_t)got);
@@ -451,7 +457,7 @@ static ptrdiff_t read_direct(file_audio *a, void *bytes, size_t frames, char *wh
 static ptrdiff_t read_mono(file_audio *a, char *why, size_t why_size)
 {
     size_t channels = (size_t)a->source.channels;
-    ptrdiff_t got = check_read(a, sf_readf_float(a->file, a->block, BLOCK_FRAMES), why, why_size);
+    ptrdiff_t got = check_read(a, decode(a, a->block, BLOCK_FRAMES, 0), why, why_size);
 
     if (got > 0 && !a->channel)
         look_at_f32(a, a->block, (size_t)got);

@@ -252,10 +252,27 @@ static void fetch_tag(file_pipe *p)
     have(p, PIECE + shoal_mp3_tag(p->head, 10));
 }
 
+/* SDS, for samplers: one that is cut off is looked through for ever. */
+static int is_sample_dump(const uint8_t *head)
+{
+    return head[0] == 0xf0 && head[1] == 0x7e;
+}
+
 static void begin_ogg(file_pipe *p)
 {
     p->is_ogg = 1;
     shoal_ogg_look(&p->pages, p->head, (size_t)p->got);
+}
+
+static int type_of(const SF_INFO *info)
+{
+    return info->format & SF_FORMAT_TYPEMASK;
+}
+
+static int reads_ahead(const SF_INFO *info)
+{
+    return type_of(info) == SF_FORMAT_FLAC || type_of(info) == SF_FORMAT_OGG ||
+           type_of(info) == SF_FORMAT_MPEG;
 }
 
 SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info)
@@ -274,8 +291,15 @@ SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info)
             mend_caf(p);
         else if (!memcmp(h, "ID3", 3))
             fetch_tag(p);
+        else if (is_sample_dump(h))
+            return NULL;
     }
     return sf_open_virtual(&io, SFM_READ, info, p);
+}
+
+int file_pipe_is_dry(const file_pipe *p, const SF_INFO *info)
+{
+    return p->ended && p->at >= p->got && p->idle_reads > 0 && !reads_ahead(info);
 }
 
 /* Live samples are not waited for any longer than those of a header. */
@@ -295,6 +319,9 @@ void file_pipe_explain(const file_pipe *p, const char *words, char *why, size_t 
         snprintf(why, why_size, "cannot read it: %s", strerror(p->error));
     else if (p->got == 0)
         snprintf(why, why_size, "%s is empty", p->is_path ? "it" : "standard input");
+    else if (is_sample_dump(p->head))
+        snprintf(why, why_size,
+                 "this is a MIDI sample dump, which is read from files only: name its file");
     else if (kind)
         snprintf(why, why_size, "this is %s, which libsndfile cannot read; convert it first: %s",
                  kind, file_pipe_remedy);
@@ -306,11 +333,6 @@ void file_pipe_explain(const file_pipe *p, const char *words, char *why, size_t 
 }
 
 /* ---- the end ---- */
-
-static int type_of(const SF_INFO *info)
-{
-    return info->format & SF_FORMAT_TYPEMASK;
-}
 
 static double sample_bytes(const SF_INFO *info)
 {
@@ -328,10 +350,8 @@ double file_pipe_seconds(const SF_INFO *info)
 {
     double seconds = (double)info->frames / info->samplerate;
     double bytes = (double)info->frames * info->channels * sample_bytes(info);
-    int packed = type_of(info) == SF_FORMAT_FLAC || type_of(info) == SF_FORMAT_OGG ||
-                 type_of(info) == SF_FORMAT_MPEG;
 
-    if (info->frames <= 0 || seconds > longest_s || (!packed && bytes >= sound_unknown))
+    if (info->frames <= 0 || seconds > longest_s || (!reads_ahead(info) && bytes >= sound_unknown))
         return 0;
     return seconds;
 }

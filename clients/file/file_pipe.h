@@ -26,6 +26,9 @@ void file_pipe_close(file_pipe *p); /* NULL is fine */
 int file_pipe_has_header(file_pipe *p, char *why, size_t why_size);
 /* Waits until the header is there. NULL: it is no sound that libsndfile reads. */
 SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info);
+/* 1: all was read, and libsndfile has asked for more: of what is cut off it would make silence
+ * without end. Formats that read ahead (FLAC, Ogg, MPEG) end by themselves: 0. */
+int file_pipe_is_dry(const file_pipe *p, const SF_INFO *info);
 /* What makes audio of a file that is to come through a pipe. */
 extern const char file_pipe_remedy[];
 /* Why there is none, with a remedy; words: libsndfile's. */

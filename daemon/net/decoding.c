@@ -51,6 +51,7 @@ typedef struct decoding {
     unsigned char out[OUT_BYTES];
     size_t out_size;
     bool gone;      /* nobody wants the samples any more */
+    bool ended;     /* all was read */
     int idle_reads; /* in a row, that found nothing */
 } decoding;
 
@@ -122,6 +123,7 @@ static sf_count_t receive(decoding *d, unsigned char *to, sf_count_t n)
     do
         got = d->gone ? 0 : recv(SOCKET, to, (size_t)n, 0);
     while (got < 0 && errno == EINTR);
+    d->ended |= got <= 0;
     if (got <= 0)
         return 0;
     shoald_seen_keep(&d->seen, to, (size_t)got);
@@ -297,12 +299,28 @@ static void put_header(decoding *d)
     flush(d);
 }
 
+static int type_of(const decoding *d)
+{
+    return d->info.format & SF_FORMAT_TYPEMASK;
+}
+
+/* All was read, and more was asked for: of what is cut off some formats would make silence without
+ * end. Those that read ahead end by themselves. */
+static bool is_dry(const decoding *d)
+{
+    bool ahead =
+        type_of(d) == SF_FORMAT_FLAC || type_of(d) == SF_FORMAT_OGG || type_of(d) == SF_FORMAT_MPEG;
+    return d->ended && d->at >= d->seen.got && d->idle_reads > 0 && !ahead;
+}
+
 /* Native byte order, which is little-endian wherever we build. */
 static sf_count_t pass_block(decoding *d)
 {
     size_t samples = (size_t)d->info.channels;
     bool s16 = !d->soxr && is_s16(&d->info);
     flush_if_dry(d);
+    if (is_dry(d))
+        return 0;
     sf_count_t n = s16 ? sf_readf_short(d->file, (short *)(void *)d->block, d->block_frames)
                        : sf_readf_float(d->file, d->block, d->block_frames);
     if (n <= 0)
@@ -322,15 +340,10 @@ static sf_count_t pass_block(decoding *d)
 static bool is_cut(const decoding *d)
 {
     enum { LONGEST_S = 1 << 20, MPEG_PADDING = 2304 };
-    bool padded = (d->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
+    bool padded = type_of(d) == SF_FORMAT_MPEG;
     bool unknown = d->info.frames >= INT32_MAX / d->info.channels / 4 ||
                    d->info.frames / d->info.samplerate > LONGEST_S;
     return !unknown && d->frames + (padded ? MPEG_PADDING : 0) < d->info.frames;
-}
-
-static int type_of(const decoding *d)
-{
-    return d->info.format & SF_FORMAT_TYPEMASK;
 }
 
 /* Some of what follows is looked at. */

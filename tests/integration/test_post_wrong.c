@@ -107,6 +107,25 @@ START_TEST(a_file_cut_off_is_told)
 }
 END_TEST
 
+/* Of packed sound that ends too early libsndfile makes silence for ever. */
+START_TEST(packed_sound_cut_off_is_no_silence)
+{
+    int16_t *audio = make_audio(4 * SECOND, 7);
+    bytes au = post_make_file(SF_FORMAT_AU | SF_FORMAT_G721_32, SECOND, audio, 4 * SECOND);
+    http_answer a = http_post_once(shared.port, "/v1/phones?depth=2", "", au.at, au.size / 2);
+    const char *done = strstr(a.body, "{\"type\":\"done\",\"received\":");
+
+    ck_assert_ptr_nonnull(done);
+    ck_assert_int_lt(atoi(done + 26), 5 * SECOND / 2);
+    ck_assert_int_eq(post_last(&a)->type, SHOAL_MSG_ERROR);
+    ck_assert_msg(strstr(post_last(&a)->u.error.message, "cut off"), "%s",
+                  post_last(&a)->u.error.message);
+    http_free(&a);
+    free(au.at);
+    free(audio);
+}
+END_TEST
+
 static void expect_last_words(const bytes *file, size_t size, const char *words)
 {
     http_answer a = http_post_once(shared.port, "/v1/phones?depth=2", "", file->at, size);
@@ -204,6 +223,7 @@ TCase *post_wrong_case(void)
     tcase_add_test(t, wrong_bodies_are_told_why);
     tcase_add_test(t, wrong_framing_is_refused);
     tcase_add_test(t, a_file_cut_off_is_told);
+    tcase_add_test(t, packed_sound_cut_off_is_no_silence);
     tcase_add_test(t, files_that_are_not_heard_whole);
     tcase_add_test(t, files_that_do_not_say_how_long_they_are);
     tcase_add_test(t, clients_that_leave_hold_nothing);

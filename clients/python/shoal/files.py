@@ -3,7 +3,7 @@
     WAV     the size of its data chunk against what follows it; one that was never ended has 0 there, and sound behind
     Ogg     the last page of a whole one has the end mark, and is there in full; all have checksums
     AIFF    the size of its form against the file's
-    AU, W64, RF64, CAF   the sizes in their headers
+    AU, W64, RF64, CAF, SPHERE   the sizes in their headers
     others  (FLAC, MP3) as many samples as their header has
 
 And is there more: another recording behind the first of an Ogg, FLAC or MP3 file, sound behind the data chunk of a WAV?
@@ -14,6 +14,7 @@ As in clients/file/file_check.c.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import struct
 import wave
@@ -151,12 +152,16 @@ def _wav_trouble(f: BinaryIO, end: int, decoded: float) -> str:
 
 
 def _promise(f: BinaryIO) -> int:
-    """Where the sound of an AU, W64, RF64 or CAF file ends by its header, in bytes; 0: it does not say."""
+    """Where the sound of an AU, W64, RF64, CAF or SPHERE file ends by its header, in bytes; 0: it does not say."""
     f.seek(0)
     head = f.read(1 << 16)
     if head[:4] in (b".snd", b"dns."):
         at, size = struct.unpack(">II" if head[:4] == b".snd" else "<II", head[4:12])
         return at + size if 0 < size < UNKNOWN else 0
+    if head[:16] == b"NIST_1A\n   1024\n":
+        fields = dict(re.findall(rb"\n(sample_count|sample_n_bytes|channel_count) -i (\d+)", head[:1024]))
+        each = int(fields.get(b"sample_n_bytes", 0)) * int(fields.get(b"channel_count", 1))
+        return 1024 + int(fields.get(b"sample_count", 0)) * each if each else 0
     kind = next((k for k in CHUNKS if head[:len(k[0])] == k[0]), None)
     if not kind or len(head) < 48:
         return 0

@@ -52,10 +52,15 @@ shoal_mp3 shoal_mp3_promise(const void *head, size_t n)
     return m;
 }
 
-int shoal_mp3_begins(const void *bytes, size_t n)
+int shoal_mp3_follows(const void *bytes, size_t n)
 {
+    enum { ID3V1_BYTES = 128 };
     const unsigned char *p = bytes;
 
+    if (n >= ID3V1_BYTES && !memcmp(p, "TAG", 3)) {
+        p += ID3V1_BYTES;
+        n -= ID3V1_BYTES;
+    }
     return n >= 4 && (!memcmp(p, "ID3", 3) || is_frame(p));
 }
 
@@ -68,5 +73,5 @@ int shoal_tail_has_mp3(const shoal_tail *t, uint64_t got, const void *head, size
     end = shoal_mp3_promise((const unsigned char *)head + tag, n - (size_t)tag).bytes;
     end += end ? tag : 0;
     return end && first <= end && end < got &&
-           shoal_mp3_begins(t->bytes + (end - first), (size_t)(got - end));
+           shoal_mp3_follows(t->bytes + (end - first), (size_t)(got - end));
 }

@@ -264,8 +264,10 @@ typedef struct shoal_mp3 {
 uint64_t shoal_mp3_tag(const void *head, size_t n);
 /* What its first frame says, behind that tag; zeros: it does not say. */
 shoal_mp3 shoal_mp3_promise(const void *head, size_t n);
-/* Do these bytes (4 and more) begin an MP3 file, with its tag or a frame? */
-int shoal_mp3_begins(const void *bytes, size_t n);
+/* Does another MP3 file begin with these bytes, with its tag or a frame, or behind the ID3v1 tag of
+ * the one before? n: SHOAL_MP3_FOLLOWS_BYTES, if there are so many. */
+enum { SHOAL_MP3_FOLLOWS_BYTES = 132 };
+int shoal_mp3_follows(const void *bytes, size_t n);
 /* Of the got bytes of a file that begins with head [n]: does another MP3 begin behind the end that
  * the first one tells? */
 int shoal_tail_has_mp3(const shoal_tail *t, uint64_t got, const void *head, size_t n);

@@ -145,12 +145,11 @@ static int ogg_is_whole(FILE *f)
     return shoal_ogg_is_whole(tail, fread(tail, 1, sizeof tail, f));
 }
 
-/* Another recording: its tag, or its first frame. */
 static int is_mp3(FILE *f, long at)
 {
-    uint8_t h[4];
+    uint8_t h[SHOAL_MP3_FOLLOWS_BYTES];
 
-    return fseek(f, at, SEEK_SET) == 0 && shoal_mp3_begins(h, fread(h, 1, sizeof h, f));
+    return fseek(f, at, SEEK_SET) == 0 && shoal_mp3_follows(h, fread(h, 1, sizeof h, f));
 }
 
 /* The tag may be larger than what is read of the file at once. */

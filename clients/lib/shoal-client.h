@@ -127,22 +127,22 @@ typedef struct shoal_client_params {
                              * seconds and given up after twice as many; 20; 0: never */
     const char *token;      /* sent as Authorization: Bearer, visible ASCII, at most 4096
                              * bytes; NULL. Copied */
-    const char *
-        ca_file; /* wss (ws refuses them): certificates to trust besides the system's; NULL. Copied */
-    const char *proxy;     /* http://HOST:PORT or HOST:PORT to connect through; NULL: none,
+    const char *ca_file;    /* wss: certificates to trust besides the system's; NULL. Copied */
+    const char *proxy;      /* http://HOST:PORT or HOST:PORT to connect through; NULL: none,
                              * whatever the environment says. Copied */
-    int keep_alive;        /* while the program polls, the library pings before the server's
+    int keep_alive;         /* while the program polls, the library pings before the server's
                              * idle timeout; 1 */
-    size_t keep_bytes;     /* audio kept after it was sent, see shoal_client_get_kept: 0 .. 1 GiB;
+    size_t keep_bytes;      /* audio kept after it was sent, see shoal_client_get_kept: 0 .. 1 GiB;
                              * 0: none. 20 s at 16 kHz, s16le: 640 KB */
-    int reconnect_ms;      /* a session whose connection breaks is gone on with for so long, see
+    int reconnect_ms;       /* a session whose connection breaks is gone on with for so long, see
                              * "when a connection breaks"; 0: it fails. Sets keep_bytes to 64 MiB
                              * if that is 0 */
-    int allow_gaps;        /* go on even if results do not join without a gap; 0 */
-    const char *cert_file; /* wss: this program's certificate, in PEM, for a server that asks for
+    int allow_gaps;         /* go on even if results do not join without a gap; 0 */
+    const char *cert_file;  /* wss: this program's certificate, in PEM, for a server that asks for
                              * one; its chain may follow. NULL: none. Copied */
-    const char *key_file;  /* its private key, in PEM, without a password; NULL: in cert_file.
-                             * Copied. All three files are read by shoal_client_open */
+    const char *key_file;   /* its private key, in PEM, without a password; NULL: in cert_file.
+                             * Copied. All three files are read by shoal_client_open, and
+                             * refused beside ws:// */
 } shoal_client_params;
 
 SHOAL_CLIENT_API shoal_client_params shoal_client_default_params(void);

@@ -212,7 +212,8 @@ def _has_second_mp3(f: BinaryIO) -> bool:
     if says[:4] not in (b"Xing", b"Info") or says[7] & 3 != 3:
         return False
     f.seek(at + first + int.from_bytes(says[12:16], "big"))
-    behind = f.read(4)
+    behind = f.read(132)
+    behind = behind[128:] if behind[:3] == b"TAG" else behind       # ID3v1, of the one before
     return behind[:3] == b"ID3" or _is_mp3_frame(behind)
 
 

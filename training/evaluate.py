@@ -94,7 +94,7 @@ def table(results, column, depths):
 
 def precision_table(per):
     if len(per) < 2:
-        return "(this CPU has fp32 only)"
+        return "(fp32 alone was measured)"
     lines = ["| depth | " + " | ".join(per) + " |", "| --- |" + " --- |" * len(per)]
     for d in per["fp32"]:
         lines.append(f"| {d} | " + " | ".join(f"{100 * v[d]:.2f} %" for v in per.values()) + " |")

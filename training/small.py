@@ -88,10 +88,11 @@ def main():
             told.append(json.load(f))
     steps.once("card", "evaluate.py", "--model", out, "--run", os.path.dirname(network), "--limit", 5 * a.limit, "--chunks", 8, 16,
                "--precisions", "fp32", "--break-depths", 12, "--card", OUT + ".md", "--json", OUT + ".json", *common)
+    heading = f"## Beside {told[0]['model']}"
     with open(OUT + ".md") as f:
-        card = f.read().split("\n## Beside ")[0].rstrip()
+        card = f.read().split("\n" + heading)[0].rstrip()
     with open(OUT + ".md", "w") as f:
-        f.write(f"{card}\n\n## Beside {told[0]['model']}\n\n{beside(*told)}\n")
+        f.write(f"{card}\n\n{heading}\n\n{beside(*told)}\n")
 
 
 if __name__ == "__main__":

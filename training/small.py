@@ -11,6 +11,7 @@ that it was made of, on the same clips. A step that is done is not done again.
 import argparse
 import json
 import os
+import re
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from convert import with_programs
 from evaluate import BUILT_IN, file_facts
 from judge import COUNTS
 from modelfile import read_safetensors
-from report import rows
+from report import insert, rows
 from ship import HERE, Steps
 
 ROOM = 1.0e6                            # bytes for what is longer than a trigram
@@ -88,9 +89,12 @@ def main():
             told.append(json.load(f))
     steps.once("card", "evaluate.py", "--model", out, "--run", os.path.dirname(network), "--limit", 5 * a.limit, "--chunks", 8, 16,
                "--precisions", "fp32", "--break-depths", 12, "--card", OUT + ".md", "--json", OUT + ".json", *common)
+    with open(os.path.join(steps.folder, "small.md")) as f:
+        insert(OUT + ".md", "judge.py", f.read().strip())
     heading = f"## Beside {told[0]['model']}"
     with open(OUT + ".md") as f:
         card = f.read().split("\n" + heading)[0].rstrip()
+    card = re.sub(r"## Words by example\n.*?<!-- words.py end -->\n\n", "", card, flags=re.S)     # are not heard again
     with open(OUT + ".md", "w") as f:
         f.write(f"{card}\n\n{heading}\n\n{beside(*told)}\n")
 

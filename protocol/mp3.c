@@ -2,7 +2,7 @@
  *
  * Frames of MPEG audio stand one behind the other and say nothing of the file. Encoders put one in
  * front that holds no sound but a tag, "Xing" or (constant bit rate) "Info": the number of frames,
- * of bytes, and more. Before it may stand an ID3v2 tag, behind the last one of ID3v1, APE or Lyrics.
+ * of bytes, and more. Before it may stand an ID3v2 tag, behind the last one ID3v1, APE or Lyrics.
  */
 #include "shoal-wire.h"
 

@@ -322,49 +322,29 @@ const file_audio_info *file_audio_get_info(const file_audio *a)
 
 /* ---- what the samples are ---- */
 
-/* One frame's, scaled to full scale 1. */
-static void add_power(file_audio *a, double sum, double squares)
+/* Full scale is 1. */
+static double value_at(const void *samples, size_t i, int s16)
 {
+    return s16 ? ((const int16_t *)samples)[i] / 32768.0 : (double)((const float *)samples)[i];
+}
+
+static void look_at(file_audio *a, const void *samples, size_t frames, int s16)
+{
+    size_t channels = (size_t)a->source.channels;
     double n = a->source.channels;
 
-    a->power += squares / n;
-    a->mean_power += sum * sum / (n * n);
-}
-
-static void add_peak(file_audio *a, double x)
-{
-    a->peak = fmax(a->peak, fabs(x));
-}
-
-static void look_at_s16(file_audio *a, const int16_t *x, size_t frames)
-{
-    size_t channels = (size_t)a->source.channels;
-
     for (size_t i = 0; i < frames; i++) {
         double sum = 0, squares = 0;
 
-        for (size_t k = 0; k < channels; k++, x++) {
-            sum += *x / 32768.0;
-            squares += *x / 32768.0 * (*x / 32768.0);
-            add_peak(a, *x / 32768.0);
+        for (size_t k = 0; k < channels; k++) {
+            double x = value_at(samples, i * channels + k, s16);
+
+            sum += x;
+            squares += x * x;
+            a->peak = fmax(a->peak, fabs(x));
         }
-        add_power(a, sum, squares);
-    }
-}
-
-static void look_at_f32(file_audio *a, const float *x, size_t frames)
-{
-    size_t channels = (size_t)a->source.channels;
-
-    for (size_t i = 0; i < frames; i++) {
-        double sum = 0, squares = 0;
-
-        for (size_t k = 0; k < channels; k++, x++) {
-            sum += *x;
-            squares += (double)*x * *x;
-            add_peak(a, *x);
-        }
-        add_power(a, sum, squares);
+        a->power += squares / n;
+        a->mean_power += sum * sum / (n * n);
     }
 }
 
@@ -447,7 +427,7 @@ static ptrdiff_t read_direct(file_audio *a, void *bytes, size_t frames, char *wh
     sf_count_t got = decode(a, bytes, (sf_count_t)frames, a->info.s16);
 
     if (got > 0) {
-        a->info.s16 ? look_at_s16(a, bytes, (size_t)got) : look_at_f32(a, bytes, (size_t)got);
+        look_at(a, bytes, (size_t)got, a->info.s16);
         to_little_endian(bytes, (size_t)got * (size_t)a->info.channels, a->info.s16 ? 2 : 4);
     }
     return check_read(a, got, why, why_size);
@@ -460,7 +440,7 @@ static ptrdiff_t read_mono(file_audio *a, char *why, size_t why_size)
     ptrdiff_t got = check_read(a, decode(a, a->block, BLOCK_FRAMES, 0), why, why_size);
 
     if (got > 0 && !a->channel)
-        look_at_f32(a, a->block, (size_t)got);
+        look_at(a, a->block, (size_t)got, 0);
     for (ptrdiff_t i = 0; i < got; i++) {
         const float *frame = a->block + (size_t)i * channels;
         float sum = 0;

@@ -183,11 +183,12 @@ def learnt(a, arm, frames, head):
 
 # ---- as served ---------------------------------------------------------------------------------
 
-def write_file(model, out, mimics, head=None, dtype="f32"):
-    """mimics: {program: (Mimic, after)} beside the base program of `model`."""
+def write_file(model, out, mimics, head=None, dtype="f32", name=None):
+    """mimics: {program: (Mimic, after)} beside the base program of `model`; name: of the file's model, if not that one's."""
     more = {f"head.{k}": v.numpy() for k, v in head.items()} if head else {}
-    return with_programs(model, out, [lambda c, n=n, m=m, k=k: more.update(add_mimic(c, n, m, k)) for n, (m, k) in mimics.items()],
-                         dtype, more)
+    renamed = [lambda c: c.update(name=name)] if name else []
+    return with_programs(model, out, [*(lambda c, n=n, m=m, k=k: more.update(add_mimic(c, n, m, k))
+                                        for n, (m, k) in mimics.items()), *renamed], dtype, more)
 
 
 def served(a, lists, arm, mimic, head):
@@ -265,7 +266,7 @@ def ship(a, get):
     """Write --out; what it holds and how fast it is."""
     arm = {p: tuple(how.split(":")) for p, _, how in (s.partition("=") for s in a.ship)}
     mimics = {p: (get((*of, False)), SHAPES[of[0]][3]) for p, of in arm.items()}
-    write_file(a.model, a.out, mimics, dtype="f16")
+    write_file(a.model, a.out, mimics, dtype="f16", name=os.path.splitext(os.path.basename(a.out))[0])
     engines = {p: Engine(a.out, a.lib, program=p) for p in ("base", *arm)}
     speed = cost_table({p: (e, e.engine.depth) for p, e in engines.items()}, a.rounds)
     worst = furthest(a, a.out, mimics)

@@ -21,7 +21,7 @@ enum { RATE = 16000, SECONDS = 10 };
 
 static char dir[64], path[128];
 static char why[512];
-static const file_audio_limits limits = { 8000, 48000, 8, 16000 };
+static file_audio_limits limits = { 8000, 48000, 8, 16000 };
 
 static void make_dir(void)
 {
@@ -309,14 +309,22 @@ END_TEST
 static const struct {
     int format, channels;
     float right, peak;
+    int channel, convert; /* the one that is heard, 0: all; at another rate */
 } levels[] = {
-    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1, 0, 0.25f },
-    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 2, -3, 0.75f },
-    { SF_FORMAT_WAV | SF_FORMAT_FLOAT, 2, 2, 0.5f },
+    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1, 0, 0.25f, 0, 0 },
+    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 2, -3, 0.75f, 0, 0 },
+    { SF_FORMAT_WAV | SF_FORMAT_FLOAT, 2, 2, 0.5f, 0, 0 },
+    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 2, -3, 0.25f, 1, 0 },
+    { SF_FORMAT_WAV | SF_FORMAT_FLOAT, 2, 0, 0, 2, 0 },
+    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 2, -3, 0.75f, 2, 1 },
+    { SF_FORMAT_WAV | SF_FORMAT_PCM_16, 2, -3, 0.75f, 0, 1 },
 };
 
 START_TEST(the_largest_sample_is_known)
 {
+    limits.channel = levels[_i].channel;
+    limits.max_rate = levels[_i].convert ? RATE - 1 : limits.max_rate;
+    limits.convert_rate = levels[_i].convert ? RATE / 2 : limits.convert_rate;
     ck_assert(write_audio(levels[_i].format, levels[_i].channels, levels[_i].right));
     ck_assert_double_eq_tol(read_all().peak, levels[_i].peak, 1e-3);
 }

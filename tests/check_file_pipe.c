@@ -173,6 +173,8 @@ static const struct {
     { "aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16 },
     { "au", SF_FORMAT_AU | SF_FORMAT_PCM_16 },
     { "caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16 },
+    { "sphere", SF_FORMAT_NIST | SF_FORMAT_PCM_16 },
+    { "sample dump", SF_FORMAT_SDS | SF_FORMAT_PCM_16 },
 };
 
 START_TEST(every_container_gives_through_a_pipe_what_its_file_gives)
@@ -202,8 +204,8 @@ START_TEST(every_container_that_was_cut_off_is_told_through_a_pipe)
 }
 END_TEST
 
-static const int chained[] = { SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
-                               SF_FORMAT_OGG | SF_FORMAT_VORBIS };
+static const int chained[] = { SF_FORMAT_FLAC | SF_FORMAT_PCM_16, SF_FORMAT_OGG | SF_FORMAT_VORBIS,
+                               SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III };
 
 START_TEST(another_recording_behind_the_first_is_told_through_a_pipe)
 {

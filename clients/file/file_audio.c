@@ -36,7 +36,6 @@ struct file_audio {
     file_pipe *pipe; /* NULL: path can be looked at more than once */
     file_audio_info info;
     file_audio_state state;
-    double peak;              /* of all channels, full scale is 1 */
     double power, mean_power; /* sums over frames: of a channel, of the mean of the channels */
     /* conversion only: */
     soxr_t soxr;
@@ -328,20 +327,21 @@ static double value_at(const void *samples, size_t i, int s16)
     return s16 ? ((const int16_t *)samples)[i] / 32768.0 : (double)((const float *)samples)[i];
 }
 
-static void look_at(file_audio *a, const void *samples, size_t frames, int s16)
+/* What is heard: all channels of the file, or the one that was picked. */
+static void look_at(file_audio *a, const void *samples, size_t frames, int channels, int s16)
 {
-    size_t channels = (size_t)a->source.channels;
-    double n = a->source.channels;
+    double n = channels;
+    size_t at = 0;
 
     for (size_t i = 0; i < frames; i++) {
         double sum = 0, squares = 0;
 
-        for (size_t k = 0; k < channels; k++) {
-            double x = value_at(samples, i * channels + k, s16);
+        for (int k = 0; k < channels; k++, at++) {
+            double x = value_at(samples, at, s16);
 
             sum += x;
             squares += x * x;
-            a->peak = fmax(a->peak, fabs(x));
+            a->state.peak = fmax(a->state.peak, fabs(x));
         }
         a->power += squares / n;
         a->mean_power += sum * sum / (n * n);
@@ -352,7 +352,6 @@ file_audio_state file_audio_get_state(const file_audio *a)
 {
     file_audio_state state = a->state;
 
-    state.peak = a->peak;
     state.cancels = a->power > least_power * (double)state.frames_read &&
                     a->mean_power < cancel_share * a->power;
     return state;
@@ -417,6 +416,7 @@ static ptrdiff_t read_picked(file_audio *a, void *bytes, size_t frames, char *wh
 
     if (got > 0) {
         pick(a, bytes, (size_t)got);
+        look_at(a, bytes, (size_t)got, 1, a->info.s16);
         to_little_endian(bytes, (size_t)got, a->info.s16 ? 2 : 4);
     }
     return check_read(a, got, why, why_size);
@@ -427,7 +427,7 @@ static ptrdiff_t read_direct(file_audio *a, void *bytes, size_t frames, char *wh
     sf_count_t got = decode(a, bytes, (sf_count_t)frames, a->info.s16);
 
     if (got > 0) {
-        look_at(a, bytes, (size_t)got, a->info.s16);
+        look_at(a, bytes, (size_t)got, a->info.channels, a->info.s16);
         to_little_endian(bytes, (size_t)got * (size_t)a->info.channels, a->info.s16 ? 2 : 4);
     }
     return check_read(a, got, why, why_size);
@@ -439,8 +439,6 @@ static ptrdiff_t read_mono(file_audio *a, char *why, size_t why_size)
     size_t channels = (size_t)a->source.channels;
     ptrdiff_t got = check_read(a, decode(a, a->block, BLOCK_FRAMES, 0), why, why_size);
 
-    if (got > 0 && !a->channel)
-        look_at(a, a->block, (size_t)got, 0);
     for (ptrdiff_t i = 0; i < got; i++) {
         const float *frame = a->block + (size_t)i * channels;
         float sum = 0;
@@ -451,6 +449,10 @@ static ptrdiff_t read_mono(file_audio *a, char *why, size_t why_size)
     }
     a->mono_used = 0;
     a->mono_size = got > 0 ? (size_t)got : 0;
+    if (a->channel)
+        look_at(a, a->mono, a->mono_size, 1, 0);
+    else
+        look_at(a, a->block, a->mono_size, a->source.channels, 0);
     return got;
 }
 

@@ -39,6 +39,7 @@ struct file_pipe {
     int fd, error, ended;
     int is_path;        /* it has a name, and is to be closed */
     sf_count_t got, at; /* bytes that have come; where it is read */
+    int opening;        /* libsndfile is reading the header */
     int idle_reads;     /* in a row that found nothing */
     uint64_t promised;  /* bytes of the file up to the end of its sound; 0: it does not say */
     uint8_t *head;      /* [HEAD_BYTES] */
@@ -136,7 +137,8 @@ static sf_count_t read_back(const file_pipe *p, uint8_t *to, sf_count_t n)
     return k;
 }
 
-/* All of it, unless the pipe ends: libsndfile takes less for the end. */
+/* All of it, unless the pipe ends: libsndfile takes less for the end. In a header some of its
+ * readers (SDS) look at what they had before where nothing comes, and for ever: zeros end that. */
 static sf_count_t on_read(void *to, sf_count_t n, void *user)
 {
     file_pipe *p = user;
@@ -149,6 +151,8 @@ static sf_count_t on_read(void *to, sf_count_t n, void *user)
         p->at += k;
         done += k;
     }
+    if (p->opening && done < n)
+        memset((uint8_t *)to + done, 0, (size_t)(n - done));
     p->idle_reads = done ? 0 : p->idle_reads + 1;
     return done;
 }
@@ -170,7 +174,7 @@ static sf_count_t on_seek(sf_count_t offset, int whence, void *user)
     return p->at = from + offset;
 }
 
-/* Some readers (8SVX, SDS) would look for their next chunk for ever where there is nothing. */
+/* Some readers (8SVX) would look for their next chunk for ever where there is nothing. */
 static sf_count_t on_tell(void *user)
 {
     const file_pipe *p = user;
@@ -252,12 +256,6 @@ static void fetch_tag(file_pipe *p)
     have(p, PIECE + shoal_mp3_tag(p->head, 10));
 }
 
-/* SDS, for samplers: one that is cut off is looked through for ever. */
-static int is_sample_dump(const uint8_t *head)
-{
-    return head[0] == 0xf0 && head[1] == 0x7e;
-}
-
 static void begin_ogg(file_pipe *p)
 {
     p->is_ogg = 1;
@@ -279,6 +277,7 @@ SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info)
 {
     SF_VIRTUAL_IO io = { on_length, on_seek, on_read, on_write, on_tell };
     const uint8_t *h = p->head;
+    SNDFILE *file;
 
     if (!(info->format & SF_FORMAT_TYPEMASK) && have(p, 12)) {
         if (!memcmp(h, "RIFF", 4) && !memcmp(h + 8, "WAVE", 4))
@@ -291,10 +290,11 @@ SNDFILE *file_pipe_sound(file_pipe *p, SF_INFO *info)
             mend_caf(p);
         else if (!memcmp(h, "ID3", 3))
             fetch_tag(p);
-        else if (is_sample_dump(h))
-            return NULL;
     }
-    return sf_open_virtual(&io, SFM_READ, info, p);
+    p->opening = 1;
+    file = sf_open_virtual(&io, SFM_READ, info, p);
+    p->opening = 0;
+    return file;
 }
 
 int file_pipe_is_dry(const file_pipe *p, const SF_INFO *info)
@@ -319,9 +319,6 @@ void file_pipe_explain(const file_pipe *p, const char *words, char *why, size_t 
         snprintf(why, why_size, "cannot read it: %s", strerror(p->error));
     else if (p->got == 0)
         snprintf(why, why_size, "%s is empty", p->is_path ? "it" : "standard input");
-    else if (is_sample_dump(p->head))
-        snprintf(why, why_size,
-                 "this is a MIDI sample dump, which is read from files only: name its file");
     else if (kind)
         snprintf(why, why_size, "this is %s, which libsndfile cannot read; convert it first: %s",
                  kind, file_pipe_remedy);

@@ -4,14 +4,10 @@
  * front that holds no sound but a tag, "Xing" or (constant bit rate) "Info": the number of frames,
  * of bytes, and more. Before it may stand an ID3v2 tag, behind the last one ID3v1, APE or Lyrics.
  */
+#include "protocol-internal.h"
 #include "shoal-wire.h"
 
 #include <string.h>
-
-static uint32_t big(const unsigned char *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 /* Layer III, with a bit rate and a sampling rate. */
 static int is_frame(const unsigned char *p)
@@ -45,8 +41,8 @@ shoal_mp3 shoal_mp3_promise(const void *head, size_t n)
         if ((memcmp(tag, "Xing", 4) && memcmp(tag, "Info", 4)) || !(tag[7] & COUNTS_FRAMES))
             return m;
         rate = rates[p[i + 2] >> 2 & 3] >> (mpeg1 ? 0 : mpeg25 ? 2 : 1);
-        m.seconds = (double)big(tag + 8) * (mpeg1 ? 1152 : 576) / rate;
-        m.bytes = tag[7] & COUNTS_BYTES ? i + big(tag + 12) : 0;
+        m.seconds = (double)shoal__big(tag + 8, 4) * (mpeg1 ? 1152 : 576) / rate;
+        m.bytes = tag[7] & COUNTS_BYTES ? i + shoal__big(tag + 12, 4) : 0;
         return m;
     }
     return m;

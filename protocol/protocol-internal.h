@@ -12,6 +12,17 @@
 
 #include "shoal-protocol.h"
 
+/* ---- numbers in files, the highest byte first ---- */
+
+static inline uint64_t shoal__big(const unsigned char *p, int bytes)
+{
+    uint64_t x = 0;
+
+    for (int i = 0; i < bytes; i++)
+        x = x << 8 | p[i];
+    return x;
+}
+
 /* ---- writing text (text.c) ---- */
 
 typedef struct shoal__text {

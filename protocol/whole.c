@@ -12,6 +12,7 @@
  * libsndfile gives what there is of all of these without a word, and of an Ogg file the first
  * recording, without what was damaged.
  */
+#include "protocol-internal.h"
 #include "shoal-wire.h"
 
 #include <string.h>
@@ -24,15 +25,6 @@ static uint64_t little(const unsigned char *p, int bytes)
     uint64_t x = 0;
 
     for (int i = bytes; i-- > 0;)
-        x = x << 8 | p[i];
-    return x;
-}
-
-static uint64_t big(const unsigned char *p, int bytes)
-{
-    uint64_t x = 0;
-
-    for (int i = 0; i < bytes; i++)
         x = x << 8 | p[i];
     return x;
 }
@@ -72,7 +64,7 @@ static uint64_t w64_promise(const unsigned char *h, size_t n)
 static uint64_t caf_promise(const unsigned char *h, size_t n)
 {
     for (uint64_t at = 8, size; at + 12 <= n; at += 12 + size) {
-        size = big(h + at + 4, 8);
+        size = shoal__big(h + at + 4, 8);
         if (!memcmp(h + at, "data", 4))
             return size < most_bytes ? at + 12 + size : 0;
         if (size > n)
@@ -105,17 +97,17 @@ static uint64_t nist_field(const unsigned char *h, size_t n, const char *name)
     return x;
 }
 
-/* Of SPHERE files that are not compressed. */
 static uint64_t nist_promise(const unsigned char *h, size_t n)
 {
-    enum { HEADER = 1024, LONGEST = 8 };
-    uint64_t frames = nist_field(h, n < HEADER ? n : HEADER, "\nsample_count -i ");
-    uint64_t width = nist_field(h, n < HEADER ? n : HEADER, "\nsample_n_bytes -i ");
-    uint64_t channels = nist_field(h, n < HEADER ? n : HEADER, "\nchannel_count -i ");
+    enum { HEADER = 1024, MOST_WIDTH = 8, MOST_CHANNELS = 256 };
+    size_t size = n < HEADER ? n : HEADER;
+    uint64_t frames = nist_field(h, size, "\nsample_count -i ");
+    uint64_t width = nist_field(h, size, "\nsample_n_bytes -i ");
+    uint64_t channels = nist_field(h, size, "\nchannel_count -i ");
 
-    if (memcmp(h, "NIST_1A\n   1024\n", 16) != 0 || width > LONGEST || channels > 256)
+    if (!frames || !width || width > MOST_WIDTH || channels > MOST_CHANNELS)
         return 0;
-    return frames && width ? HEADER + frames * width * (channels ? channels : 1) : 0;
+    return HEADER + frames * width * (channels ? channels : 1);
 }
 
 uint64_t shoal_file_promise(const void *head, size_t n)
@@ -126,7 +118,7 @@ uint64_t shoal_file_promise(const void *head, size_t n)
     if (n < 24)
         return 0;
     if (!memcmp(h, ".snd", 4))
-        promise = au_promise(h, n, big);
+        promise = au_promise(h, n, shoal__big);
     else if (!memcmp(h, "dns.", 4))
         promise = au_promise(h, n, little);
     else if (!memcmp(h, "RF64", 4))
@@ -135,7 +127,7 @@ uint64_t shoal_file_promise(const void *head, size_t n)
         promise = w64_promise(h, n);
     else if (!memcmp(h, "caff", 4))
         promise = caf_promise(h, n);
-    else if (!memcmp(h, "NIST_1A", 7))
+    else if (!memcmp(h, "NIST_1A\n   1024\n", 16))
         promise = nist_promise(h, n);
     else if (!memcmp(h, "Creative Voice File\x1a", 20))
         promise = voc_promise(h, n);

@@ -40,6 +40,17 @@ class Steps:
         open(done, "w").close()
 
 
+def options(description, limit):
+    """What all have that measure a model in steps."""
+    ap = argparse.ArgumentParser(description=description)
+    ap.add_argument("--speech", default="../../shared/speech")
+    ap.add_argument("--work", required=True, help="where it is kept what is done")
+    ap.add_argument("--limit", type=int, default=limit, help="clips of a set that judge.py hears")
+    ap.add_argument("--jobs", type=int, default=os.cpu_count())
+    ap.add_argument("--lib")
+    return ap
+
+
 def judged(steps, a, common):
     """The table of judge.py at the end of the card."""
     out = os.path.join(steps.folder, "judged")
@@ -50,17 +61,12 @@ def judged(steps, a, common):
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap = options(__doc__.split("\n")[0], 200)
     ap.add_argument("--model", required=True)
     ap.add_argument("--run", required=True, help="folder of its run, for the card")
     ap.add_argument("--unheard", required=True, help="synth.py --unheard")
     ap.add_argument("--apart", help="voices.py --only")
     ap.add_argument("--words", nargs="*", default=[], help="synth.py and voices.py with --each words.txt")
-    ap.add_argument("--speech", default="../../shared/speech")
-    ap.add_argument("--work", required=True, help="where it is kept what is done")
-    ap.add_argument("--limit", type=int, default=200, help="clips of a set that judge.py hears")
-    ap.add_argument("--jobs", type=int, default=os.cpu_count())
-    ap.add_argument("--lib")
     a = ap.parse_args()
     if os.path.abspath(a.model) != os.path.abspath(BUILT_IN):
         shutil.copyfile(a.model, BUILT_IN)

@@ -8,7 +8,6 @@ scales chosen anew; temperature and smoothing as they are. What that costs is to
 that it was made of, on the same clips. A step that is done is not done again.
 """
 
-import argparse
 import json
 import os
 import re
@@ -22,11 +21,12 @@ from evaluate import BUILT_IN, file_facts
 from judge import COUNTS
 from modelfile import read_safetensors
 from report import insert, rows
-from ship import HERE, Steps
+from ship import HERE, Steps, options
 
 ROOM = 1.0e6                            # bytes for what is longer than a trigram
 OUT = os.path.join(HERE, "../models/shoal-small")
 DEPTHS = (3, 6, 12)
+CARD_SETS = 5                           # times as many clips are heard for the card
 
 
 def make(base, network, decoder, out):
@@ -62,15 +62,10 @@ def beside(base, small):
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    ap = options(__doc__.split("\n")[0], 130)
     ap.add_argument("--base", default=BUILT_IN)
     ap.add_argument("--checkpoint", help="of its network; RUN/train/last.pt")
     ap.add_argument("--run", required=True, help="the folder of recipe.py: its features, its training for the card")
-    ap.add_argument("--speech", default="../../shared/speech")
-    ap.add_argument("--work", required=True, help="where it is kept what is done")
-    ap.add_argument("--limit", type=int, default=130, help="clips of a set that judge.py hears, five times as many for the card")
-    ap.add_argument("--jobs", type=int, default=os.cpu_count())
-    ap.add_argument("--lib")
     a = ap.parse_args()
     steps = Steps(a.work, file_facts(a.base)[3])
     network = a.checkpoint or os.path.join(a.run, "train/last.pt")
@@ -87,7 +82,7 @@ def main():
                    "--conditions", "clean", "--precisions", "fp32", "--limit", a.limit, *common)
         with open(judged + ".json") as f:
             told.append(json.load(f))
-    steps.once("card", "evaluate.py", "--model", out, "--run", os.path.dirname(network), "--limit", 5 * a.limit, "--chunks", 8, 16,
+    steps.once("card", "evaluate.py", "--model", out, "--run", os.path.dirname(network), "--limit", CARD_SETS * a.limit, "--chunks", 8, 16,
                "--precisions", "fp32", "--break-depths", 12, "--card", OUT + ".md", "--json", OUT + ".json", *common)
     with open(os.path.join(steps.folder, "small.md")) as f:
         insert(OUT + ".md", "judge.py", f.read().strip())

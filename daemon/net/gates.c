@@ -131,16 +131,23 @@ static bool is_another(const call *c, const shoald_session *s)
     return shoald_session_is_open(s) && s != c->entry->back;
 }
 
+/* Other sessions of its address; posts: those by POST alone. */
+static int count_near(const call *c, bool posts)
+{
+    int count = 0;
+    for (const shoald_session *s = c->house->sessions; s; s = s->next)
+        count +=
+            is_another(c, s) && (s->by_post || !posts) && shoald_peer_is_near(&s->peer, c->peer);
+    return count;
+}
+
 static bool of_an_address_with_a_slot(call *c)
 {
-    int count = 0, limit = c->house->settings.max_sessions_per_ip;
-    if (limit == 0)
-        return true;
-    for (const shoald_session *s = c->house->sessions; s; s = s->next)
-        count += is_another(c, s) && shoald_peer_is_near(&s->peer, c->peer);
-    return count < limit || refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
-                                   "your address has as many sessions as it may "
-                                   "(max_sessions_per_ip): close one first");
+    int limit = c->house->settings.max_sessions_per_ip;
+    return limit == 0 || count_near(c, false) < limit ||
+           refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
+                  "your address has as many sessions as it may "
+                  "(max_sessions_per_ip): close one first");
 }
 
 static bool of_a_token_with_a_slot(call *c)
@@ -257,12 +264,11 @@ static bool with_an_upload_slot(call *c)
 static bool of_an_address_with_an_upload_slot(call *c)
 {
     const shoald_settings *set = &c->house->settings;
-    int count = 0, limit = (set->max_uploads * set->upload_percent_per_ip + 99) / 100;
-    for (const shoald_session *s = c->house->sessions; s; s = s->next)
-        count += s->by_post && shoald_session_is_open(s) && shoald_peer_is_near(&s->peer, c->peer);
-    return count < limit || refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
-                                   "your address has as many files on their way as it may "
-                                   "(upload_percent_per_ip of max_uploads): wait for one of them");
+    int limit = (set->max_uploads * set->upload_percent_per_ip + 99) / 100;
+    return count_near(c, true) < limit ||
+           refuse(c, 429, SHOAL_CODE_TOO_MANY_SESSIONS,
+                  "your address has as many files on their way as it may "
+                  "(upload_percent_per_ip of max_uploads): wait for one of them");
 }
 
 /* The path says which output; the rest is as in a session's URL. */

@@ -220,12 +220,12 @@ class Files(Refusing):
     def test_headers_that_say_bytes(self):
         import soundfile
         sound = 0.3 * np.random.default_rng(1).standard_normal(48000).astype(np.float32)
-        for kind in ("AU", "W64", "RF64", "NIST"):
+        for kind, half in (("AU", 50), ("W64", 50), ("RF64", 50), ("NIST", 48)):   # of 1024 bytes of header, too
             soundfile.write(self.path, sound, 16000, format=kind)
             with open(self.path, "rb") as f:
                 data = f.read()
             self.assertEqual(self.told(data), (48000, ""))
-            self.assertRegex(self.told(data[:len(data) // 2])[1], r"cut off: 1\.(48|50) s of [23]\.\d\d s")
+            self.assertRegex(self.told(data[:len(data) // 2])[1], rf"cut off: 1\.{half} s of [23]\.\d\d s")
 
     @unittest.skipUnless(importlib.util.find_spec("soundfile"), "no soundfile here")
     def test_other_files_that_end_early(self):

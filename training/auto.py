@@ -8,6 +8,8 @@ where a rule says that its posteriors have converged, and what left is decoded a
 
     entropy   the mean entropy of the chunk's frames is below a threshold (BERxiT and others)
     change    the mean KL divergence from the exit before is below it (Layer Consistency, arXiv 2105.00812, taken at its word)
+    learned   a logistic regression on these two and on how sure the argmax is, one an exit, says that the argmax is likely to change
+              up to depth 12 by less than it; learnt on half of the speakers, asked about the other half
     oracle    the shallowest depth whose argmax is that of depth 12 in all frames of the chunk: no rule can know that
 
 This flatters the rules: deeper layers' caches hold what full depth computed, whereas a real stream would have skipped
@@ -18,46 +20,83 @@ sets, beside the fixed depth of equal mean cost (between two depths: by the line
 import argparse
 import datetime
 import os
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from capi import Engine
 from evaluate import BUILT_IN, model_sha
 from judge import sets
 from phones import edits
+from probe import regression
 from report import insert, rows
 
-DEPTH, LEAST, DRAWS = 12, 3, 2000
-THRESHOLDS = dict(entropy=(0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 1.8), change=(0.003, 0.006, 0.01, 0.015, 0.02, 0.03, 0.05), oracle=(0,))
+DEPTH, LEAST, DELAY, DRAWS = 12, 3, 3, 2000
+THRESHOLDS = dict(entropy=(0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 1.8), change=(0.003, 0.006, 0.01, 0.015, 0.02, 0.03, 0.05),
+                  learned=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), oracle=(0,))
+
+
+class Heard(NamedTuple):
+    """What the exits say of a clip."""
+    of: str             # the set
+    speaker: str
+    phones: list        # of the reference
+    logp: np.ndarray    # float16 [DEPTH, T, classes]
+    chunks: np.ndarray  # [T] which one a frame is of
+    unsure: dict        # {rule: [DEPTH, chunks]}, what it compares with its threshold at each exit
+
+
+def means(frames, chunks):
+    """[DEPTH, T] -> [DEPTH, chunks]"""
+    return np.stack([np.bincount(chunks, f) for f in frames]) / np.bincount(chunks)
+
+
+def signs(logp, chunks):
+    """{what an exit shows: [DEPTH, chunks]}; "oracle": share of the frames whose argmax is not yet that of the last"""
+    p = np.exp(logp)
+    change = np.concatenate([np.full((1, logp.shape[1]), 1e9), (p[1:] * (logp[1:] - logp[:-1])).sum(2)])
+    found = dict(entropy=-(p * logp).sum(2), change=change, doubt=1 - p.max(2), oracle=(logp.argmax(2) != logp[-1].argmax(1)).astype(float))
+    return {k: means(v, chunks) for k, v in found.items()}
 
 
 def posteriors(engine, clips, chunk):
-    """[(set, speaker, phones of the reference, float16 [DEPTH, T, classes])]"""
+    """[Heard] of {set: clips}"""
     out = []
     for name, listed in clips.items():
         listed = sorted(listed, key=lambda c: os.path.getsize(c[0]))
         for (_, align, speaker), found in engine.hear(listed, DEPTH, chunk):
-            logp = np.stack([found[d] for d in range(1, DEPTH + 1)]).astype(np.float16)
-            out.append((name, speaker, [p for p, _, _ in align if p], logp))
+            logp = np.stack([found[d] for d in range(1, DEPTH + 1)])
+            chunks = (np.arange(logp.shape[1]) + DELAY) // chunk
+            chunks -= chunks[0]
+            out.append(Heard(name, speaker, [p for p, _, _ in align if p], logp.astype(np.float16), chunks, signs(logp, chunks)))
     return out
 
 
-def unsure(rule, logp, chunks):
-    """[DEPTH, chunks]: what the rule compares with its threshold at each exit; chunks: [T] which one a frame is of"""
-    p = np.exp(logp)
-    if rule == "entropy":
-        frames = -(p * logp).sum(2)
-    elif rule == "change":
-        frames = np.concatenate([np.full((1, logp.shape[1]), np.inf), (p[1:] * (logp[1:] - logp[:-1])).sum(2)])
-    else:
-        frames = (logp.argmax(2) != logp[-1].argmax(1)).astype(float)
-    sums = np.stack([np.bincount(chunks, f) for f in np.where(np.isinf(frames), 1e9, frames)])
-    return sums / np.bincount(chunks)
+def shown(clip, depth):
+    """[chunks, 4]: what a learnt rule goes by at an exit"""
+    s = {k: v[depth - 1] for k, v in clip.unsure.items()}
+    return np.stack([s["entropy"], s["doubt"], np.log(s["change"] + 1e-6), np.log(s["entropy"] + 1e-6)], 1).astype(np.float32)
 
 
-def leaves(rule, threshold, logp, chunks):
+def learn(heard):
+    """Puts into every clip's `unsure` what a rule learnt from the other half of the speakers says: how likely some argmax will change."""
+    half = {s: i % 2 for i, s in enumerate(sorted({(c.of, c.speaker) for c in heard}))}
+    parts = [[c for c in heard if half[c.of, c.speaker] == i] for i in range(2)]
+    for c in heard:
+        c.unsure["learned"] = np.zeros_like(c.unsure["entropy"])
+    for depth in range(LEAST, DEPTH):
+        for one, other in (parts, parts[::-1]):
+            x = torch.from_numpy(np.concatenate([shown(c, depth) for c in one]))
+            y = torch.from_numpy(np.concatenate([c.unsure["oracle"][depth - 1] > 0 for c in one]).astype(int))
+            w, b = regression(x, y, 2)
+            for c in other:
+                c.unsure["learned"][depth - 1] = torch.softmax(torch.from_numpy(shown(c, depth)) @ w.T + b, 1)[:, 1].numpy()
+
+
+def leaves(rule, threshold, clip):
     """[chunks] depth at which each leaves"""
-    left = unsure(rule, logp, chunks)[LEAST - 1:] <= threshold
+    left = clip.unsure[rule][LEAST - 1:] <= threshold
     left[-1] = True
     return LEAST + left.argmax(0)
 
@@ -83,15 +122,13 @@ class Score:
         return np.mean(per, 0), np.mean(depth, 0)
 
 
-def scored(engine, heard, chunk, delay, choose):
+def scored(engine, heard, choose):
+    """choose: clip -> [chunks] depths"""
     out = Score()
-    for name, speaker, ref, logp in heard:
-        logp = logp.astype(np.float32)
-        chunks = (np.arange(logp.shape[1]) + delay) // chunk
-        chunks -= chunks[0]
-        depth = choose(logp, chunks)
-        picked = logp[depth[chunks] - 1, np.arange(logp.shape[1])]
-        out.add((name, speaker), edits(ref, [p[0] for p in engine.decode(picked)]), len(ref), depth.sum(), len(depth))
+    for c in heard:
+        depth = choose(c)
+        picked = c.logp[depth[c.chunks] - 1, np.arange(c.logp.shape[1])].astype(np.float32)
+        out.add((c.of, c.speaker), edits(c.phones, [p[0] for p in engine.decode(picked)]), len(c.phones), depth.sum(), len(depth))
     return out
 
 
@@ -107,16 +144,17 @@ def main():
     a.apart = []
     engine = Engine(a.model, a.lib)
     heard = posteriors(engine, sets(a), a.chunk)
+    learn(heard)
     rng = np.random.default_rng(1)
-    draws = {name: rng.integers(0, 1 << 30, (DRAWS, len({s for n, s, _, _ in heard if n == name})))
-             for name in {n for n, _, _, _ in heard}}
-    run = lambda choose: scored(engine, heard, a.chunk, 3, choose).rates(draws)
-    fixed = {d: run(lambda logp, chunks, d=d: np.full(chunks[-1] + 1, d))[0] for d in range(LEAST, DEPTH + 1)}
+    draws = {name: rng.integers(0, 1 << 30, (DRAWS, len({c.speaker for c in heard if c.of == name})))
+             for name in {c.of for c in heard}}
+    run = lambda choose: scored(engine, heard, choose).rates(draws)
+    fixed = {d: run(lambda c, d=d: np.full(c.chunks[-1] + 1, d))[0] for d in range(LEAST, DEPTH + 1)}
     lines = [["fixed", "", d, f"{v[0]:.2f}", "", ""] for d, v in fixed.items()]
     at = np.array(list(fixed.values()))
     for rule, thresholds in THRESHOLDS.items():
         for t in thresholds:
-            per, depth = run(lambda logp, chunks: leaves(rule, t, logp, chunks))
+            per, depth = run(lambda c: leaves(rule, t, c))
             beside = np.array([np.interp(x, range(LEAST, DEPTH + 1), at[:, i]) for i, x in enumerate(depth)])
             gain = 100 * (per / beside - 1)
             low, high = np.percentile(gain[1:], (2.5, 97.5))

@@ -9,7 +9,7 @@ is none, otherwise the share of the points on the way that belong to the class. 
 
 The rule: keep the layers up to the score's maximum. Beside it the depth that influence would choose (the layers before
 the first from which on none moves what it reads by more than the mean layer does), a random depth (the mean over all)
-and all layers. What counts is a linear probe of what leaves that layer itself (frozen.py). No encoder is trained here.
+and all layers. What counts is a linear probe of what leaves that layer itself (frozen.py). No encoder is trained here; finetune.py does that.
 """
 
 import datetime
@@ -83,6 +83,17 @@ def points(task, base, rng):
     return x[:, pick].astype(np.float32), y[pick]
 
 
+def scored(task, base):
+    """[(score, its standard error)] after layers 0 to DEPTH"""
+    x, y = points(task, base, np.random.default_rng(1))
+    return [convexity(layer, y, np.random.default_rng(2)) for layer in x]
+
+
+def depth_of(scores):
+    """Where the score is largest, of layers 1 to DEPTH."""
+    return 1 + int(np.argmax([s for s, _ in scores[1:]]))
+
+
 # ---- what it is good for -----------------------------------------------------------------------
 
 def by_influence(found):
@@ -101,8 +112,7 @@ def picture(scores, right, path):
         axes[0].errorbar(LAYERS, 100 * s[:, 0], 100 * s[:, 1], color=COLOURS[task], marker=SHAPES[task], label=task, capsize=2)
         r = np.array([intervals.share(x) for x in right[task]])
         axes[1].errorbar(LAYERS, r[:, 0], [r[:, 0] - r[:, 1], r[:, 2] - r[:, 0]], color=COLOURS[task], marker=SHAPES[task], label=task, capsize=2)
-        best = 1 + s[1:, 0].argmax()
-        axes[0].axvline(best, color=COLOURS[task], linewidth=0.8, linestyle=":")
+        axes[0].axvline(depth_of(scores[task]), color=COLOURS[task], linewidth=0.8, linestyle=":")
     for axis, title in zip(axes, ("graph convexity, %", "linear probe, % right")):
         axis.set_title(title), axis.set_xlabel("layer"), axis.set_xticks(LAYERS), axis.legend(fontsize=8)
     figure.tight_layout()
@@ -113,7 +123,7 @@ def chosen(scores, right, influence):
     """Lines of the table of chosen depths."""
     lines = []
     for task in frozen.TASKS:
-        best = 1 + int(np.argmax([s[0] for s in scores[task][1:]]))
+        best = depth_of(scores[task])
         anywhere = [100 * r[:, 1].sum() / r[:, 0].sum() for r in right[task][1:]]
         lines.append([task, best, *(intervals.told(intervals.share(right[task][d])) for d in (best, DEPTH)),
                       intervals.told(intervals.apart(right[task][best], right[task][DEPTH]), "+.1f"),
@@ -129,16 +139,15 @@ def main():
     lists, base = frozen.served(a)
     scores, right = {}, {}
     for task in frozen.TASKS:
-        x, y = points(task, base, np.random.default_rng(1))
-        scores[task] = [convexity(layer, y, np.random.default_rng(2)) for layer in x]
+        scores[task] = scored(task, base)
         right[task] = [frozen.asked(task, frozen.probe(task, base, d), base, d) for d in LAYERS]
-        print(task, len(y), *(f"{100 * s:.1f}" for s, _ in scores[task]), flush=True)
+        print(task, *(f"{100 * s:.1f}" for s, _ in scores[task]), flush=True)
     lines = [[task, *(f"{100 * s:.1f} ± {100 * e:.1f}" for s, e in scores[task])] for task in frozen.TASKS]
     probes = [[task, *(f"{intervals.share(r)[0]:.1f}" for r in right[task])] for task in frozen.TASKS]
     influence = by_influence(alike(base)[0])
     image = frozen.own(a, "convexity") + ".png"
     keep(os.path.join(RESULTS, frozen.own(a, "convexity") + ".json"), dict(
-        model=model_sha(a.model), scores=scores, influence=influence, depth={t: 1 + int(np.argmax([s for s, _ in scores[t][1:]])) for t in frozen.TASKS}))
+        model=model_sha(a.model), scores=scores, influence=influence, depth={t: depth_of(scores[t]) for t in frozen.TASKS}))
     text = (f"`training/convexity.py --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}.\n\n![]({image})\n\n"
             + rows(["convexity, %, after layer", *LAYERS], lines) + "\n\n" + rows(["probe, % right, after layer", *LAYERS], probes) + "\n\n"
             + rows(["task", "depth of the maximum", "probe there, %", "at depth 12, %", "more than at 12, points", "more than at influence's depth",

@@ -18,6 +18,8 @@ and `random` is that student as it was before training. All are model files in 1
 the C engine streams, 320 ms a chunk: linear probes of what leaves the last layer (frozen.py) of phones, words and speakers, and what the
 student says itself: its last map to the teacher's dimensions goes before the teacher's head, so it recognises phones without having seen a label.
 
+--teacher: another checkpoint, e.g. selfsup.py's: of one that learnt units the students say no phones, and probes alone judge (--name).
+
 --model-out: a folder for the teacher and three students of the first seed as served (redundancy.py, convexity.py, compare.py).
 """
 
@@ -139,13 +141,18 @@ def over_seeds(r, name, what):
     return intervals.told(intervals.share(np.array(next(iter(r["models"][name]["seeds"].values()))["read"][what])))
 
 
+def reads(r):
+    """What is read off these students: those of a teacher that knows no phones say none."""
+    return {k: v for k, v in READ.items() if r["phones"] or k not in ("own", "PER")}
+
+
 def main_table(r):
     lines = []
     for n, m in r["models"].items():
         cpu = [s["cpu_seconds"] / s["steps"] for s in m["seeds"].values() if s["steps"]]
-        lines.append([f"`{n}`", f"{m['parameters']:,}", len(m["seeds"]), *(over_seeds(r, n, k) for k in READ),
+        lines.append([f"`{n}`", f"{m['parameters']:,}", len(m["seeds"]), *(over_seeds(r, n, k) for k in reads(r)),
                       f"{np.mean(cpu):.2f}" if cpu else "", f"{m['mflops']:.0f}", f"{m['bytes_a_stream']:,}"])
-    return rows(["model", "parameters", "seeds", *(f"{v}, %" for v in READ.values()), "CPU seconds a step, without the teacher's",
+    return rows(["model", "parameters", "seeds", *(f"{v}, %" for v in reads(r).values()), "CPU seconds a step, without the teacher's",
                  "MFLOP/s of audio", "bytes a stream"], lines)
 
 
@@ -174,8 +181,8 @@ def losses_table(r):
     for n in LOSSES[1:]:
         if n in r["models"]:
             lines.append([f"`{n}`", *(f"{np.mean(d):+.1f} ({', '.join(f'{x:+.1f}' for x in d)}): {verdict(d, -1 if k == 'PER' else 1)}"
-                                      for k in READ for d in [beside(r, BOTH, n, k)[1]])])
-    return rows(["`both` above", *(f"{v}, points" for v in READ.values())], lines)
+                                      for k in reads(r) for d in [beside(r, BOTH, n, k)[1]])])
+    return rows(["`both` above", *(f"{v}, points" for v in reads(r).values())], lines)
 
 
 def pooled(r, one, other, what):
@@ -218,11 +225,11 @@ def within(interval, each, most):
 
 def of_losses(r):
     rank = ", ".join(f"`{n}` {np.mean(list(values(r, n, 'phones').values())):.1f}" for n in order_of(r, "phones"))
-    per = ", ".join(f"`{n}` {np.mean(list(values(r, n, 'PER').values())):.1f}" for n in order_of(r, "PER"))
+    per = "; by PER " + ", ".join(f"`{n}` {np.mean(list(values(r, n, 'PER').values())):.1f}" for n in order_of(r, "PER")) if r["phones"] else ""
     against = [beside(r, BOTH, n, "phones")[1] for n in LOSSES[1:]]
     held = None if len(r["seeds"]) < 2 else all(min(d) > 0 for d in against) or (False if any(max(d) < 0 for d in against) else None)
     return told("Both losses together are better than each alone and than none", held,
-                f"the order, by frames right of a probe (mean of the seeds), is {rank}; by PER {per}")
+                f"the order, by frames right of a probe (mean of the seeds), is {rank}{per}")
 
 
 def of_reuse(r):
@@ -275,16 +282,17 @@ def budget(r):
                 "tables, where the seeds that two arms have in common are taken together, 95 % of 2,000 draws of the speakers.")
 
 
-def document(r):
-    return "\n\n".join((budget(r), main_table(r), "![](distill.png)", losses_table(r), "\n".join([of_losses(r), *of_steps(r), *of_reuse(r), *of_controls(r)])))
+def document(r, image="distill.png"):
+    claims = (of_steps, of_reuse, of_controls) if r["phones"] else ()
+    return "\n\n".join((budget(r), main_table(r), f"![]({image})", losses_table(r), "\n".join([of_losses(r), *(line for of in claims for line in of(r))])))
 
 
 def picture(r, path):
     import matplotlib
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, len(READ), figsize=(3.4 * len(READ), 3.8))
-    for axis, (what, title) in zip(axes, READ.items()):
+    figure, axes = plt.subplots(1, len(reads(r)), figsize=(3.4 * len(reads(r)), 3.8))
+    for axis, (what, title) in zip(axes, reads(r).items()):
         for i, n in enumerate(r["models"]):
             v = list(values(r, n, what).values())
             axis.scatter([i] * len(v), v, color=COLOURS[i % len(COLOURS)], s=16)
@@ -299,6 +307,7 @@ def picture(r, path):
 
 def arguments():
     ap = frozen.options(__doc__)
+    ap.add_argument("--name", default="", help="of another teacher than the supervised one: it has figures, a picture and markers of its own")
     ap.add_argument("--features", default="/tmp/shoal-features")
     ap.add_argument("--out", required=True, help="folder of the runs")
     ap.add_argument("--seeds", type=int, nargs="*", default=(1, 2, 3))
@@ -318,27 +327,31 @@ def arguments():
     ap.add_argument("--table", action="store_true", help="of what has been trained so far")
     ap.add_argument("--shoald", default=os.path.join(arms.HERE, "../build/daemon/shoald"))
     ap.add_argument("--model-out", help="folder")
-    ap.add_argument("--json", default=os.path.join(RESULTS, "distill.json"))
+    ap.add_argument("--json", help="default: training/results")
     ap.add_argument("--into", help="a document with markers; the picture goes beside it")
-    return ap.parse_args()
+    a = ap.parse_args()
+    a.json = a.json or os.path.join(RESULTS, frozen.own(a, "distill") + ".json")
+    return a
 
 
 def told_of_run(a, script, seeds):
     """What a table says of how its arms were made, the teacher included."""
     with open(os.path.join(os.path.dirname(a.teacher), "summary.json")) as f:
-        teacher = {k: v for k, v in json.load(f).items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
+        told = json.load(f)
+    teacher = {k: v for k, v in told.items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
     command = f"training/{script} --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, seeds))}"
     return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim,
-                seeds=list(seeds), teacher=teacher)
+                seeds=list(seeds), teacher=teacher, phones="units" not in told)
 
 
-def tell(a, script, r, text, draw):
-    """What was found, to --json and into the document, or as text; draw(r, path): its picture, beside the document."""
+def tell(a, script, r, text, draw, name=""):
+    """What was found, to --json and into the document, or as text; draw(r, path): its picture, beside the document; name: after the
+    script's, in the markers and the picture's file."""
     with open(a.json, "w") as f:            # by speaker: many short lists
         f.write(json.dumps(r) + "\n")
     if a.into:
-        draw(r, os.path.join(os.path.dirname(a.into), script.replace(".py", ".png")))
-        insert(a.into, script, text)
+        draw(r, os.path.join(os.path.dirname(a.into), script.replace(".py", name and "-" + name) + ".png"))
+        insert(a.into, f"{script} {name}".strip(), text)
     else:
         print(text)
 
@@ -362,7 +375,7 @@ def main():
             os.makedirs(a.model_out, exist_ok=True)
             shutil.copyfile(next(iter(files[name].values())), os.path.join(a.model_out, SERVED[name] + ".safetensors"))
     r = found(a, files)
-    tell(a, "distill.py", r, document(r), picture)
+    tell(a, "distill.py", r, document(r, frozen.own(a, "distill") + ".png"), picture, a.name)
 
 
 if __name__ == "__main__":

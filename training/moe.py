@@ -13,7 +13,8 @@ Goes on where it stopped; --table: of what has been trained so far. Twelve layer
     private-norms       the same, with norms for each layer: the paper's
     distilled           the same, which learns besides what leaves the last layer of distill.py's teacher
     1x0 .. 3x8          as private-norms with so many blocks, and so many experts in each; 0: without
-    ...-x2              trained on to twice the steps, the rate starting anew
+    2x0-distilled       as `distilled`, without experts
+    ...-x8              trained on to eight times the steps, the rate starting anew
 
 sparse.py has their losses and the training. Arms of a seed hear the same batches. All are model files in 16 bits that the C engine
 streams, 320 ms a chunk: PER with the shipped decoder, frames right by the own head, what `shoald --explain` counts, streams a core; C's
@@ -43,19 +44,19 @@ from export import load_model
 from mimic import cost_table
 from report import RESULTS, rows, wrap
 from model import Encoder
-from sparse import (ARMS, BEFORE, BEST, DENSE, DISTILLED, EXPERTS, GRID, GROUPS, LADDER, SHARED, config_of, done, encoder_of, folder_of,
-                    trained)
+from sparse import (ARMS, BEFORE, BEST, CONTROL, DENSE, DISTILLED, EXPERTS, GRID, GROUPS, LADDER, LONGER, SHARED, TAUGHT, config_of, done,
+                    encoder_of, folder_of, longer, trained)
 from students import Teacher, summary
 
-CONTROL = GRID[2, 0]                    # own norms, no experts
-REPEATED = [n for n in (*LADDER, CONTROL) if n not in ("dense-4", "dense-narrow")]
+REPEATED = [n for n in (*LADDER, CONTROL, TAUGHT) if n not in ("dense-4", "dense-narrow")]
 EQUAL = ("dense-4", "dense-narrow")
 SERVED = (DENSE, SHARED, BEST, DISTILLED)
 SMALL, WITHIN, SHARE = 2, 3, 0.35       # percent that one seed cannot tell; percent of the errors; of the weights
 STEPS = (("Experts help a stack of two shared blocks", "experts", SHARED),
          ("Routers of each layer's own help", "private-routers", "experts"), ("Norms of each layer's own help", BEST, "private-routers"),
          ("Distillation helps", DISTILLED, BEST),
-         ("Experts help where layers have norms of their own", BEST, CONTROL))
+         ("Experts help where layers have norms of their own", BEST, CONTROL), ("Experts help where there is a teacher", DISTILLED, TAUGHT),
+         *(("Experts help, trained longer", longer(one), longer(other)) for one, other in ((BEST, CONTROL), (DISTILLED, TAUGHT))))
 
 
 def plan(a):
@@ -160,25 +161,25 @@ def of_steps(r):
 
 
 def of_dense(r):
-    for n in (n for n in (BEST, DISTILLED, GRID[1, 8], f"{BEST}-x2", f"{DISTILLED}-x2") if n in r["models"]):
-        gap, each, said = change(r, n, DENSE + ("-x2" if n in BEFORE else ""))
+    for n in (n for n in (BEST, DISTILLED, GRID[1, 8], longer(BEST), longer(DISTILLED)) if n in r["models"]):
+        gap, each, said = change(r, n, longer(DENSE) if n in BEFORE else DENSE)
         small, near = ratio(r, n, "layers") <= SHARE, distill.within(gap, each if len(each) > 1 else (), WITHIN)
         claim = f"At most {SHARE} of the weights of `{DENSE}` and within {WITHIN} % of its errors (`{n}`)"
         yield distill.told(claim, small and near, f"{ratio(r, n, 'layers'):.3f} of the layers' ({ratio(r, n, 'parameters'):.3f} with "
                            f"the subsampling), {said}")
-    for n in (n for n in EQUAL if n in r["models"]):
-        gap, each, said = change(r, BEST, n)
-        weights = r["models"][n]["layers"] / r["models"][BEST]["layers"]
-        yield distill.told(f"Better than `{n}`, of {weights:.2f} times the weights (`{BEST}`)", held(gap, each), said)
+    for best, n in ((longer(BEST) if n in BEFORE else BEST, n) for n in (*EQUAL, longer("dense-4")) if n in r["models"]):
+        gap, each, said = change(r, best, n)
+        weights = r["models"][n]["layers"] / r["models"][best]["layers"]
+        yield distill.told(f"Better than `{n}`, of {weights:.2f} times the weights (`{best}`)", held(gap, each), said)
 
 
 def of_budget(r):
     """Whether what separates arms changes with training."""
-    for one, other in ((BEST, DENSE), (BEST, CONTROL), (DISTILLED, BEST)):
-        pairs = [p for p in ((one, other), (f"{one}-x2", f"{other}-x2")) if {*p} <= r["models"].keys()]
+    for one, other in ((BEST, DENSE), (DISTILLED, DENSE), (BEST, CONTROL), (DISTILLED, TAUGHT), (DISTILLED, BEST)):
+        pairs = [p for p in ((one, other), (longer(one), longer(other))) if {*p} <= r["models"].keys()]
         if len(pairs) > 1:
             said = "; ".join(f"after {r['steps'] * by} steps {intervals.told(distill.relative(r, *p), '+.1f')} %"
-                             for by, p in enumerate(pairs, 1))
+                             for by, p in zip((1, LONGER), pairs))
             yield f"- *Is it the budget?* Errors of `{one}` above those of `{other}`: {said} (the longer ones of one seed)."
 
 
@@ -196,7 +197,7 @@ def of_routes(r):
 
 def main_table(r):
     lines = []
-    for n in (n for n in (*LADDER, CONTROL, *BEFORE) if n in r["models"]):
+    for n in (n for n in (*LADDER, CONTROL, TAUGHT, *BEFORE) if n in r["models"]):
         m = r["models"][n]
         cpu = np.mean([s["cpu_seconds"] / s["steps"] for s in m["seeds"].values()])
         busiest = f"{100 * np.mean(m['busiest']):.0f} ({100 * max(m['busiest']):.0f})" if "busiest" in m else ""
@@ -226,7 +227,7 @@ def budget(r):
     cpu = {(n, seed): s["cpu_seconds"] for n, m in r["models"].items() for seed, s in m["seeds"].items()}
     cpu = sum(v - cpu.get((BEFORE.get(n), seed), 0) for (n, seed), v in cpu.items())
     return wrap(f"`{r['command']}`, {r['date']}. A tiny budget: each arm has had {r['steps']} steps of {r['seconds']:.0f} s of audio "
-                f"({minutes:.0f} minutes of speech; {cpu / 60:.0f} CPU minutes for all of them), {r['dim']} dimensions, one rate for all (`-x2`: twice the steps); "
+                f"({minutes:.0f} minutes of speech; {cpu / 60:.0f} CPU minutes for all of them), {r['dim']} dimensions, one rate for all (`-x{LONGER}`: so many times the steps); "
                 f"the teacher, an unshared stack, {t['steps']} of about {t['audio_seconds']:.0f} s. {r['clips']} clips of dev and devcv judge. "
                 "Where there are several seeds the table has their mean and range; else, and in what follows the tables, where the seeds that "
                 "two arms have in common are taken together, 95 % of 2,000 draws of the speakers. A claim holds where that interval and every "

@@ -26,6 +26,11 @@ from model import Config, Encoder, picked
 from students import DEPTH, Run, seed_batches, summary
 
 BALANCE, HIDDEN = 0.01, 1.0
+LONGER = 8              # times the steps of the arms that are trained on
+
+
+def longer(name):
+    return f"{name}-x{LONGER}"
 
 
 class Arm(NamedTuple):
@@ -45,8 +50,9 @@ LADDER = {DENSE: Arm(DEPTH, 0), "dense-4": Arm(4, 0, depth=4), "dense-narrow": A
           BEST: Arm(), DISTILLED: Arm(distilled=True)}
 GROUPS, EXPERTS = (2, 1, 3), (0, 2, 4, 8)           # those of two blocks come first
 GRID = {(g, e): BEST if (g, e) == (2, 4) else f"{g}x{e}" for g in GROUPS for e in EXPERTS}     # private routers and norms
-ARMS = {**LADDER, **{n: Arm(*cell) for cell, n in GRID.items() if n != BEST}}
-BEFORE = {f"{n}-x2": n for n in (DENSE, SHARED, GRID[2, 0], BEST, DISTILLED)}       # trained on to twice the steps, from whose weights
+CONTROL, TAUGHT = GRID[2, 0], "2x0-distilled"       # own norms, no experts; the same with the teacher
+ARMS = {**LADDER, **{n: Arm(*cell) for cell, n in GRID.items() if n != BEST}, TAUGHT: Arm(experts=0, distilled=True)}
+BEFORE = {longer(n): n for n in (DENSE, BEST, DISTILLED, CONTROL, TAUGHT, "dense-4")}       # trained on to LONGER times the steps, from whose weights
 ARMS.update({n: ARMS[before] for n, before in BEFORE.items()})
 
 
@@ -103,7 +109,7 @@ def folder_of(a, name, seed):
 
 
 def steps_of(a, name):
-    return a.steps * (2 if name in BEFORE else 1)
+    return a.steps * (LONGER if name in BEFORE else 1)
 
 
 def done(a, name, seed):

@@ -102,24 +102,23 @@ def leaves(rule, threshold, clip):
 
 
 class Score:
-    """Edits, phones and summed depth by (set, speaker)."""
+    """Edits, phones, summed depth, chunks, frames whose argmax is not that of the last depth, and frames, by (set, speaker)."""
 
     def __init__(self):
         self.sums = {}
 
-    def add(self, key, wrong, phones, depth, chunks):
-        self.sums[key] = self.sums.get(key, 0) + np.array([wrong, phones, depth, chunks], float)
+    def add(self, key, *counts):
+        self.sums[key] = self.sums.get(key, 0) + np.array(counts, float)
 
     def rates(self, draws):
-        """[draws + 1] (PER, mean depth), the sets counting alike; the first as it is, the others with speakers drawn anew."""
-        per, depth = [], []
+        """[draws + 1] (PER, mean depth, frames that disagree in percent), the sets counting alike; the first as it is, the others
+        with speakers drawn anew."""
+        found = []
         for name in sorted({n for n, _ in self.sums}):
             sums = np.array([v for (n, _), v in sorted(self.sums.items()) if n == name])
-            drawn = np.concatenate([[np.arange(len(sums))], draws[name] % len(sums)])
-            s = sums[drawn].sum(1)
-            per.append(100 * s[:, 0] / s[:, 1])
-            depth.append(s[:, 2] / s[:, 3])
-        return np.mean(per, 0), np.mean(depth, 0)
+            s = sums[np.concatenate([[np.arange(len(sums))], draws[name] % len(sums)])].sum(1)
+            found.append((100 * s[:, 0] / s[:, 1], s[:, 2] / s[:, 3], 100 * s[:, 4] / s[:, 5]))
+        return np.mean(found, 0)
 
 
 def scored(engine, heard, choose):
@@ -128,8 +127,29 @@ def scored(engine, heard, choose):
     for c in heard:
         depth = choose(c)
         picked = c.logp[depth[c.chunks] - 1, np.arange(c.logp.shape[1])].astype(np.float32)
-        out.add((c.of, c.speaker), edits(c.phones, [p[0] for p in engine.decode(picked)]), len(c.phones), depth.sum(), len(depth))
+        other = (picked.argmax(1) != c.logp[-1].argmax(1)).sum()
+        out.add((c.of, c.speaker), edits(c.phones, [p[0] for p in engine.decode(picked)]), len(c.phones), depth.sum(), len(depth), other, len(picked))
     return out
+
+
+COLOURS = dict(fixed="#000000", entropy="#0072B2", change="#E69F00", learned="#009E73", oracle="#CC79A7")      # Okabe and Ito
+
+
+def picture(curves, path):
+    """curves: {rule: [(PER, mean depth, disagreement)]}"""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+    for rule, of in curves.items():
+        per, depth, other = np.array(sorted(of, key=lambda v: v[1])).T
+        for axis, y in zip(axes, (per, other)):
+            axis.plot(depth, y, color=COLOURS[rule], marker="o", markersize=4, linewidth=2 if rule == "fixed" else 1, label=rule)
+    for axis, title in zip(axes, ("PER, %", f"frames whose argmax is not that of depth {DEPTH}, %")):
+        axis.set_title(title, fontsize=10), axis.set_xlabel("mean depth")
+    axes[0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=72, metadata={"Software": None})
 
 
 def main():
@@ -147,24 +167,27 @@ def main():
     learn(heard)
     rng = np.random.default_rng(1)
     draws = {name: rng.integers(0, 1 << 30, (DRAWS, len({c.speaker for c in heard if c.of == name})))
-             for name in {c.of for c in heard}}
+             for name in sorted({c.of for c in heard})}
     run = lambda choose: scored(engine, heard, choose).rates(draws)
-    fixed = {d: run(lambda c, d=d: np.full(c.chunks[-1] + 1, d))[0] for d in range(LEAST, DEPTH + 1)}
-    lines = [["fixed", "", d, f"{v[0]:.2f}", "", ""] for d, v in fixed.items()]
-    at = np.array(list(fixed.values()))
+    fixed = {d: run(lambda c, d=d: np.full(c.chunks[-1] + 1, d)) for d in range(LEAST, DEPTH + 1)}
+    lines = [["fixed", "", d, f"{v[0, 0]:.2f}", f"{v[2, 0]:.1f}", "", ""] for d, v in fixed.items()]
+    at, curves = np.array([v[0] for v in fixed.values()]), dict(fixed=[v[:, 0] for v in fixed.values()])
     for rule, thresholds in THRESHOLDS.items():
         for t in thresholds:
-            per, depth = run(lambda c: leaves(rule, t, c))
+            per, depth, other = found = run(lambda c: leaves(rule, t, c))
+            curves.setdefault(rule, []).append(found[:, 0])
             beside = np.array([np.interp(x, range(LEAST, DEPTH + 1), at[:, i]) for i, x in enumerate(depth)])
             gain = 100 * (per / beside - 1)
             low, high = np.percentile(gain[1:], (2.5, 97.5))
-            lines.append([rule, t, f"{depth[0]:.2f}", f"{per[0]:.2f}", f"{beside[0]:.2f}", f"{gain[0]:+.2f} [{low:+.2f}, {high:+.2f}]"])
+            lines.append([rule, t, f"{depth[0]:.2f}", f"{per[0]:.2f}", f"{other[0]:.1f}", f"{beside[0]:.2f}", f"{gain[0]:+.2f} [{low:+.2f}, {high:+.2f}]"])
             print(*lines[-1], flush=True)
     head = (f"`training/auto.py --chunk {a.chunk} --limit {a.limit}`, {datetime.date.today()}, model {model_sha(a.model)}: "
             f"{len(heard)} clips.")
-    table = rows(["rule", "threshold", "mean depth", "PER, %", "fixed depth of equal cost, %", "relative change, %"], lines)
-    text = f"{head}\n\n{table}"
+    table = rows(["rule", "threshold", "mean depth", "PER, %", "frames that disagree with depth 12, %", "PER of the fixed depth of equal cost, %",
+                  "relative change, %"], lines)
+    text = f"{head}\n\n![](auto.png)\n\n{table}"
     if a.into:
+        picture(curves, os.path.join(os.path.dirname(a.into), "auto.png"))
         insert(a.into, f"auto.py {a.chunk}", text)
     else:
         print(text)

@@ -95,7 +95,7 @@ def elsewhere():
                "per": {"dev|320": [100 * arm["per"][deep]]}, "frames_right": 100 * arm["accuracy"][deep], "step_seconds": arm["step_seconds"], "seeds": 1}
     with open(os.path.join(DOCS, "research.md")) as f:
         table = re.search(r"<!-- auto.py 8 begin -->(.*)<!-- auto.py 8 end -->", f.read(), re.S).group(1)
-    for rule, threshold, depth, per, beside, change in re.findall(r"\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([^|]+) \|", table):
+    for rule, threshold, depth, per, _, beside, change in re.findall(r"\| (\w+) " + r"\| ([\d.]+) " * 5 + r"\| ([^|]+) \|", table):
         yield {"variant": f"auto-{rule}-{threshold}", "from": "docs/research.md, auto.py", "mean_depth": float(depth),
                "per": {"mean of sets|160": [float(per)]}, "fixed_depth_of_equal_cost": float(beside), "relative_change": change}
 

@@ -2,7 +2,7 @@
 """Layer Consistency as its paper has it, self-supervised: what is in features that were learnt without a label?
 
     prepare.py ...                                                             # once
-    selfsup.py --features F --out RUN --steps 3000 --into ../docs/research.md  # goes on where it stopped
+    selfsup.py --features F --out RUN --steps 4000 --seconds 20 --dim 128 --into ../docs/research.md  # goes on where it stopped
 
 Three arms learn to name the k-means units of masked speech (pretrain.py), from the same batches, in turn, in one process:
 

@@ -25,7 +25,7 @@ from daemon import BUILD, SRC, Shoald, check, wait_until        # noqa: E402
 from ws import BINARY, TEXT, Socket, answer, noise, request  # noqa: E402
 
 DATA = os.path.join(SRC, "tests/data")
-EXPERTS = os.path.join(SRC, "models/shoal-experts.safetensors")
+EXPERTS, PROGRAMS = (os.path.join(SRC, f"models/shoal-{name}.safetensors") for name in ("experts", "programs"))
 SECONDS = 1.3
 PIECE = 5122    # bytes, no multiple of a chunk
 
@@ -57,7 +57,8 @@ class Four(Shoald):
         with_another_head(self.file("bent"))
         arguments = ["--model", "base=", *(a for name, file in (
             ("small", "tiny"), ("two", "tiny2"), ("bent", "bent"), ("again", "tiny"))
-            for a in ("--model", f"{name}={self.file(file)}")), "--model", f"experts={EXPERTS}"]
+            for a in ("--model", f"{name}={self.file(file)}")), "--model", f"experts={EXPERTS}",
+                     "--model", f"programs={PROGRAMS}"]
         super().__init__(*arguments, model=None, admission="off", elastic="off", late_limit_ms=600000, park_ms=0,
                          **settings)
 
@@ -89,7 +90,7 @@ class Four(Shoald):
 
 KINDS = ["model=base&depth=12", "model=base&depth=3", "model=small&depth=12", "model=small&depth=5", "model=two&depth=12",
          "model=two&program=every-other", "model=bent&depth=12", "model=again&depth=12", "depth=6", "model=experts&depth=12",
-         "model=experts&depth=3"]
+         "model=experts&depth=3", "model=programs&program=two-a-map", "model=programs&program=three-a-map&depth=7"]
 OUTPUT = "&output=phones,posteriors,embedding@2"
 
 
@@ -161,8 +162,8 @@ def same_bytes_as_alone(shoald):
 def ready_says_which(shoald):
     listed = shoald.page("/v1/models")[1]["models"]
     names = [m["name"] for m in listed]
-    check(names == ["base", "small", "two", "bent", "again", "experts"], names)
-    check([m["default"] for m in listed] == [True] + 5 * [False], listed)
+    check(names == ["base", "small", "two", "bent", "again", "experts", "programs"], names)
+    check([m["default"] for m in listed] == [True] + 6 * [False], listed)
     check(listed[1]["sha256"] == listed[4]["sha256"] != listed[3]["sha256"], "which files are one")
     check(listed[1]["cpu_ms"] < listed[0]["cpu_ms"], "a small model costs as much as the shipped one")
     check([p["name"] for p in listed[2]["programs"]] == ["base", "every-other", "short"], listed[2])
@@ -213,7 +214,7 @@ def pages(shoald):
     check(dims[0] != dims[1], dims)
     with Socket(shoald.port, "/v1/stream?model=small&depth=3") as session:
         session.message("ready")
-        shoald.await_sessions([0, 1, 0, 0, 1, 0])
+        shoald.await_sessions([0, 1, 0, 0, 1, 0, 0])
 
 
 def post_picks(shoald):
@@ -313,7 +314,7 @@ def files_change(shoald):
         check(new_alone != old_alone, "the new file gives what the old one gave")
         with Socket(shoald.port, f"/v1/stream?model=bent@{old_sha[:8]}") as late:
             check(late.refusal()[0]["code"] == "unsupported", "the old file is not there any more")
-        shoald.await_sessions([0, 1, 0, 0, 1, 0])     # the old one is none of the new file's
+        shoald.await_sessions([0, 1, 0, 0, 1, 0, 0])     # the old one is none of the new file's
         time.sleep(0.6)     # two ticks of its clock
         check(not freed(shoald, old_sha), "it was freed while a session had it")
         old.speak(audio[PIECE:])

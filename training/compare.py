@@ -33,12 +33,13 @@ from judge import COUNTS, count
 from mimic import cost_table
 from modelfile import read_model, remaining
 from report import RESULTS, insert, keep, rows, wrap
-from reuse import MAPS, sharing
+from reuse import MAPS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DOCS = os.path.join(HERE, "../docs")
 CHUNKS, SETS, PRECISIONS = (8, 16), ("dev", "devcv"), ("fp32", "int8")
-FILES = {**{name: os.path.join(HERE, f"../models/shoal-{name}.safetensors") for name in ("mimic", "experts")},
+PROGRAMS = os.path.join(HERE, "../models/shoal-programs.safetensors")      # mimic.py --ship, reuse.py --add-to
+FILES = {"experts": os.path.join(HERE, "../models/shoal-experts.safetensors"),
          **{name: os.path.join(frozen.SCRATCH, name + ".safetensors") for name in (        # selfsup.py, distill.py, moe.py --model-out
              "ssl", "unshared", "reuse-distilled", "reuse-distilled-plain", "reuse-distilled-none", "reuse-distilled-three",
              *(f"experts-{n}" for n in ("dense-12", "shared-12", "private-norms", "distilled")))}}
@@ -55,13 +56,6 @@ def pruned_file(a, order):
     return path
 
 
-def reuse_file(a):
-    """The shipped model, which was trained with shared maps as well (train.py --maps), with a program a number of layers that share one."""
-    path = os.path.join(a.scratch, "compare-reuse.safetensors")
-    with_programs(a.model, path, [sharing(name, each) for name, each in MAPS.items() if each > 1])
-    return path
-
-
 def programs_of(path):
     """{name: depth}"""
     return {p["name"]: len(p["layers"]) for p in file_facts(path)[0]["programs"]}
@@ -75,12 +69,9 @@ def variants(a, said):
         out.update({f"pruned-{n}of12": (path, f"pruned-{n}", 12 - n) for n in (3, 5)})
     for task, depth in said.get("convexity", {}).get("depth", {}).items():
         out[f"convexity-{task}"] = (a.model, "base", depth)
-    path = reuse_file(a)
-    out.update({f"reuse-{name}": (path, name, 12) for name, each in MAPS.items() if each > 1})
-    for variant, path in FILES.items():
-        for name, depth in (programs_of(path) if os.path.exists(path) else {}).items():
-            if variant != "mimic" or name != "base":
-                out[variant + ("" if name == "base" else "-" + name.removeprefix("mimic-"))] = (path, name, depth)
+    for name, depth in list(programs_of(PROGRAMS).items())[1:]:
+        out[("reuse-" if name in MAPS else "mimic-") + name] = (PROGRAMS, name, depth)
+    out.update({variant: (path, "base", programs_of(path)["base"]) for variant, path in FILES.items() if os.path.exists(path)})
     return out
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small networks that stand in for the stack: mimics, their controls, and what they are worth as served (arXiv 2409.16302).
 
-    mimic.py --into ../docs/research.md --out ../models/shoal-mimic.safetensors
+    mimic.py --into ../docs/research.md --ship linear=linear-1x1024:mimic .. --out ../models/shoal-programs.safetensors
 
 A mimic reads what the first layer reads (span 0) or what leaves layer 3 (span 3) and gives what leaves at depth 12. One
 or two layers, linear (Linear, LayerNorm, SiLU, Linear, no residual) or transformer (docs/model-format.md), of an inner width.

@@ -2,10 +2,10 @@
 """What attention maps that layers share save (arXiv 2305.11685): bytes of a stream, arithmetic, streams a core.
 
     reuse.py --into ../docs/performance.md
+    reuse.py --add-to ../models/shoal-programs.safetensors      # no table: that file gets those programs
 
 The shipped weights with further programs in which two or three layers have one map, the first of them making it. What
-that costs in errors without training is not asked: such a program wants a model that was trained with it. Speed is
-measured by turns on speech, CPU time, the median of the rounds; arithmetic is that of shoald --explain.
+that costs in errors is asked by compare.py. Speed is measured by turns on speech, CPU time, the median of the rounds; arithmetic is that of shoald --explain.
 """
 
 import argparse
@@ -57,11 +57,16 @@ def main():
     ap.add_argument("--seconds", type=float, default=1.0, help="CPU time of a turn")
     ap.add_argument("--lib")
     ap.add_argument("--shoald", default=os.path.join(HERE, "../build/daemon/shoald"))
+    ap.add_argument("--add-to", metavar="FILE", help="write the programs into this model file instead")
     ap.add_argument("--into", help="a document with markers")
     a = ap.parse_args()
+    programs = [sharing(n, each) for n, each in MAPS.items() if each > 1]
+    if a.add_to:
+        with_programs(a.add_to, a.add_to, programs)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model")
-        with_programs(BUILT_IN, path, [sharing(n, each) for n, each in MAPS.items() if each > 1])
+        with_programs(BUILT_IN, path, programs)
         table = measured(a, path)
     text = (f"`training/reuse.py`, {datetime.date.today()}, model {model_sha(None)}: depth 12, chunks of 160 ms, left context 64 "
             f"frames, caches as `auto` has them.\n\n{table}")

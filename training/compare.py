@@ -42,7 +42,7 @@ PROGRAMS = os.path.join(HERE, "../models/shoal-programs.safetensors")      # mim
 FILES = {"experts": os.path.join(HERE, "../models/shoal-experts.safetensors"),
          **{name: os.path.join(frozen.SCRATCH, name + ".safetensors") for name in (        # selfsup.py, distill.py, moe.py --model-out
              "ssl", "unshared", "reuse-distilled", "reuse-distilled-plain", "reuse-distilled-none", "reuse-distilled-three",
-             *(f"experts-{n}" for n in ("dense-12", "shared-12", "private-norms", "distilled")))}}
+             *(f"experts-{n}-x8" for n in ("dense-12", "2x0", "private-norms", "distilled")))}}
 
 
 # ---- which there are ---------------------------------------------------------------------------

@@ -50,7 +50,7 @@ from students import Teacher, summary
 
 REPEATED = [n for n in (*LADDER, CONTROL, TAUGHT) if n not in ("dense-4", "dense-narrow")]
 EQUAL = ("dense-4", "dense-narrow")
-SERVED = (DENSE, SHARED, BEST, DISTILLED)
+SERVED = tuple(map(longer, (DENSE, CONTROL, BEST, DISTILLED)))
 SMALL, WITHIN, SHARE = 2, 3, 0.35       # percent that one seed cannot tell; percent of the errors; of the weights
 STEPS = (("Experts help a stack of two shared blocks", "experts", SHARED),
          ("Routers of each layer's own help", "private-routers", "experts"), ("Norms of each layer's own help", BEST, "private-routers"),
@@ -161,7 +161,7 @@ def of_steps(r):
 
 
 def of_dense(r):
-    for n in (n for n in (BEST, DISTILLED, GRID[1, 8], longer(BEST), longer(DISTILLED)) if n in r["models"]):
+    for n in (n for n in (BEST, DISTILLED, GRID[1, 8], *map(longer, (BEST, DISTILLED, CONTROL, TAUGHT))) if n in r["models"]):
         gap, each, said = change(r, n, longer(DENSE) if n in BEFORE else DENSE)
         small, near = ratio(r, n, "layers") <= SHARE, distill.within(gap, each if len(each) > 1 else (), WITHIN)
         claim = f"At most {SHARE} of the weights of `{DENSE}` and within {WITHIN} % of its errors (`{n}`)"

@@ -8,9 +8,7 @@
 #include <time.h>
 
 enum {
-    /* What may come before a pause takes effect: 8 KiB that lws has read, as requests of 22 bytes
-     * (a second start) 372 answers of up to half a KiB. A ring that is kept empty touches little. */
-    RX_SLACK = 192 << 10,
+    RX_SLACK = 64 << 10, /* lws may deliver this much before a pause takes effect */
     MIN_INPUT_BYTES = 16 << 10
 };
 

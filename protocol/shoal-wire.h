@@ -141,8 +141,7 @@ SHOAL_CHECKED int shoal_buf_append(shoal_buf *b, const void *bytes, size_t n);
     X(NOT_STARTED, "not_started", 1008, 0, 1, 0,                                                   \
       "the session has not begun: send a start message first, or put options in the URL")          \
     X(ALREADY_STARTED, "already_started", 1008, 0, 0, 0,                                           \
-      "the session has begun already (by URL options or a start): use set to change depth "        \
-      "and output")                                                                                \
+      "the session has begun: use set to change depth and output")                                 \
     X(ALREADY_ENDED, "already_ended", 1008, 0, 0, 0,                                               \
       "nothing may follow end: open a new connection for more audio")                              \
     X(OVERLOADED, "overloaded", 1013, 503, 1, 1,                                                   \

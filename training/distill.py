@@ -337,11 +337,11 @@ def arguments():
 def told_of_run(a, script, seeds):
     """What a table says of how its arms were made, the teacher included."""
     with open(os.path.join(os.path.dirname(a.teacher), "summary.json")) as f:
-        told = json.load(f)
-    teacher = {k: v for k, v in told.items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
+        run = json.load(f)
+    teacher = {k: v for k, v in run.items() if k in ("steps", "audio_seconds", "seconds", "seed", "command")}
     command = f"training/{script} --steps {a.steps} --seconds {a.seconds:g} --seeds {' '.join(map(str, seeds))}"
     return dict(command=command, arguments=sys.argv[1:], date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, dim=a.dim,
-                seeds=list(seeds), teacher=teacher, phones="units" not in told)
+                seeds=list(seeds), teacher=teacher, phones="units" not in run)
 
 
 def tell(a, script, r, text, draw, name=""):

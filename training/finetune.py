@@ -70,10 +70,9 @@ def cases(task, clips, words):
 def cut(model, depth):
     """An encoder of the first layers alone, what the last of them gives leaves."""
     c = model.config
-    least = 1 if c.blocks == 1 else depth
-    out = Encoder(replace(c, depth=depth, blocks=least, norms=1 if c.norms == 1 else depth, exit_from=0))
-    kept = {k: v for k, v in model.state_dict().items() if k in out.state_dict()}
-    out.load_state_dict(kept)
+    blocks, norms = (1 if n == 1 else depth for n in (c.blocks, c.norms))       # all share one, or each has its own
+    out = Encoder(replace(c, depth=depth, blocks=blocks, norms=norms, exit_from=0))
+    out.load_state_dict({k: v for k, v in model.state_dict().items() if k in out.state_dict()})
     return out
 
 
@@ -155,14 +154,15 @@ def depths(task, scores, influence, seed):
     return dict(zip(RULES, (depth_of(scores[task]), influence, drawn, DEPTH)))
 
 
-def base_of(a, path, lists):
-    return frozen.Frozen(a.scratch, path, lists, lambda: Engine(path, a.lib, hidden_frames=12 * 1024), layers=range(13))
+def tuned_file(a, name, task):
+    """The full stack of the first seed, after its training."""
+    return os.path.join(a.out, f"{name}-{task}.safetensors")
 
 
 def run(a, name, task, depth, seed, speech):
     """What came of one training, kept in a.out; of the full stack of the first seed a model file as well."""
     path = os.path.join(a.out, f"{name}-{task}-{depth}-{seed}.json")
-    served = os.path.join(a.out, f"{name}-{task}.safetensors")
+    served = tuned_file(a, name, task)
     again = depth == DEPTH and seed == a.seeds[0]
     if not os.path.exists(path) or again and not os.path.exists(served):
         torch.manual_seed(seed)
@@ -202,7 +202,7 @@ def found(a):
         return memo[task]
 
     for name, path in a.models.items():
-        base = base_of(a, path, lists)
+        base = frozen.whole_stack(a, path, lists)
         scores, influence = {t: scored(t, base) for t in TASKS}, by_influence(alike(base)[0])
         print(name, "influence", influence, {t: depth_of(s) for t, s in scores.items()}, flush=True)
         models[name] = dict(scores=scores, influence=influence, sizes=sizes(a, name), runs={})
@@ -211,7 +211,7 @@ def found(a):
                 for rule, depth in depths(task, scores, influence, seed).items():
                     models[name]["runs"].setdefault(f"{task}|{rule}", dict(seeds={}))["seeds"][str(seed)] = \
                         dict(depth=depth, **run(a, name, task, depth, seed, speech))
-        models[name]["after"] = {t: scored(t, base_of(a, os.path.join(a.out, f"{name}-{t}.safetensors"), lists)) for t in TASKS}
+        models[name]["after"] = {t: scored(t, frozen.whole_stack(a, tuned_file(a, name, t), lists)) for t in TASKS}
     return dict(date=str(datetime.date.today()), steps=a.steps, seconds=a.seconds, lr=a.lr, seeds=list(a.seeds), models=models,
                 clips={of: len(c) for of, c in lists.items()})
 
@@ -286,7 +286,7 @@ def arguments():
     ap.add_argument("--models", nargs="+", required=True, metavar="NAME=FILE")
     ap.add_argument("--out", required=True, help="folder of the runs")
     ap.add_argument("--seeds", type=int, nargs="*", default=(1, 2, 3))
-    ap.add_argument("--steps", type=int, default=200)
+    ap.add_argument("--steps", type=int, default=150)
     ap.add_argument("--seconds", type=float, default=20.0, help="audio a step")
     ap.add_argument("--lr", type=float, default=5e-4)
     ap.add_argument("--rounds", type=int, default=3, help="of the clock")

@@ -198,11 +198,16 @@ def own(a, name, between="-"):
     return f"{name}{between}{a.name}" if a.name else name
 
 
+def whole_stack(a, model, lists):
+    """Features of layers 0 to 12 and of what leaves."""
+    return Frozen(a.scratch, model, lists, lambda: Engine(model, a.lib, hidden_frames=12 * 1024), layers=range(13))
+
+
 def served(a):
-    """(lists of clips, features of the whole stack: layers 0 to 12 and what leaves)"""
+    """(lists of clips, features of the whole stack)"""
     torch.set_num_threads(1)
     lists = clip_lists(a.speech, a.limit)
-    return lists, Frozen(a.scratch, a.model, lists, lambda: Engine(a.model, a.lib, hidden_frames=12 * 1024), layers=range(13))
+    return lists, whole_stack(a, a.model, lists)
 
 
 # ---- probes -----------------------------------------------------------------------------------

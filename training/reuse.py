@@ -5,7 +5,8 @@
     reuse.py --add-to ../models/shoal-programs.safetensors      # no table: that file gets those programs
 
 The shipped weights with further programs in which two or three layers have one map, the first of them making it. What
-that costs in errors is asked by compare.py. Speed is measured by turns on speech, CPU time, the median of the rounds; arithmetic is that of shoald --explain.
+that costs in errors is asked by compare.py. Speed is measured by turns on speech, CPU time, the median of the rounds;
+arithmetic is that of shoald --explain.
 """
 
 import argparse
